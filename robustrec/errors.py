@@ -44,3 +44,8 @@ def unknown_name(kind: str, value: str, choices: Iterable[str], *, where: str) -
     hint = f"did you mean {near[0]!r}? " if near else ""
     listed = ", ".join(known) if known else "none"
     return RobustrecError(f"unknown {kind} {value!r}", where=where, fix=f"{hint}{kind}s there are: {listed}")
+
+
+def one_line(error: RobustrecError) -> str:
+    """Return an error's three parts on one line, for a table cell or a status."""
+    return f"{error.what} ({error.where}); {error.fix}"

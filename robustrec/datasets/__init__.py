@@ -1,1 +1,1 @@
-"""Written by its owner."""
+"""Interactions, splits, catalogs and the registry of data sets; `shop/` makes the sample editions."""

@@ -1,1 +1,1 @@
-"""Written by its owner."""
+"""Ranking, per-user metrics, list stability and the intervals around their means."""

@@ -1,1 +1,1 @@
-"""Written by its owner."""
+"""Findings, gates and their verdict, the report and its forms. Nothing here imports torch."""

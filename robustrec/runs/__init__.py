@@ -1,1 +1,1 @@
-"""Written by its owner."""
+"""Trained subjects: what defines one, how it is obtained, and the store it is kept in."""

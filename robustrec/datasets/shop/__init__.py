@@ -1,1 +1,8 @@
-"""Written by its owner."""
+"""The synthetic shop behind the sample editions: goods with hidden attributes, merchants' noise, users with tastes."""
+
+from __future__ import annotations
+
+from robustrec.datasets.shop.build import build_shop, shop_digest
+from robustrec.datasets.shop.vocabulary import ATTRIBUTES, SHOPS
+
+__all__ = ["ATTRIBUTES", "SHOPS", "build_shop", "shop_digest"]

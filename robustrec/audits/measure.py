@@ -1,0 +1,86 @@
+"""Rank a subject's users and score the lists: the step every audit repeats for every perturbation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustrec.errors import RobustrecError
+from robustrec.evaluation.metrics import parse_metric, per_user_metrics
+from robustrec.evaluation.ranking import Ranking, rank
+from robustrec.evaluation.stability import per_user_stability
+from robustrec.models.contract import Representation
+from robustrec.runs.prepared import Split
+
+PerUser = dict[str, NDArray[np.float64]]
+"""Metric name -> float64 [n], one value an evaluated user."""
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """What is measured on every list.
+
+    Attributes:
+        metrics: quality metrics, "ndcg@20".
+        stability: measures of two lists of one user, "rbo@20".
+        n_items: I; no list can be longer.
+    """
+
+    metrics: tuple[str, ...]
+    stability: tuple[str, ...]
+    n_items: int
+
+    @property
+    def length(self) -> int:
+        """The longest list any measure needs.
+
+        Raises:
+            RobustrecError: the data set has fewer items than that.
+        """
+        length = max(parse_metric(name).k for name in self.metrics)
+        length = max([length, *(int(name.partition("@")[2]) for name in self.stability)])
+        if length > self.n_items:
+            raise RobustrecError(
+                f"lists of {length} items asked for, and the data set has {self.n_items}",
+                where="suite, metrics and stability",
+                fix=f"use a suite whose metrics end at @{self.n_items} or below",
+            )
+        return length
+
+
+@dataclass(frozen=True)
+class Clean:
+    """A subject's unperturbed lists and their per-user metrics."""
+
+    ranking: Ranking
+    per_user: PerUser
+
+
+def measure_clean(representation: Representation, split: Split, yardstick: Yardstick) -> Clean:
+    """Rank the split's users and score the lists."""
+    ranking = rank(representation, split.users, split.masked, k=yardstick.length)
+    return Clean(ranking, per_user_metrics(ranking, split.relevant, yardstick.metrics))
+
+
+def measure_perturbed(
+    representation: Representation, split: Split, yardstick: Yardstick, clean: Clean
+) -> PerUser:
+    """Rank the same users again, score the lists and compare them with the clean ones."""
+    ranking = rank(representation, split.users, split.masked, k=yardstick.length)
+    values = per_user_metrics(ranking, split.relevant, yardstick.metrics)
+    return values | per_user_stability(clean.ranking, ranking, yardstick.stability)
+
+
+def undisturbed(names: Sequence[str], n_users: int) -> PerUser:
+    """Return what the stability measures of a list with itself are: 0 for "changed", 1 for the likenesses."""
+    return {
+        name: np.zeros(n_users) if name.startswith("changed") else np.ones(n_users) for name in names
+    }
+
+
+def stack(draws: list[PerUser]) -> dict[str, NDArray[np.float64]]:
+    """Turn a list of per-user metrics, one entry a draw, into metric -> float64 [n_draws, n]."""
+    return {name: np.stack([draw[name] for draw in draws]) for name in draws[0]}

@@ -1,0 +1,145 @@
+"""Gaussian noise on the item features: the perturbations, their signal-to-noise ratio, and the break point.
+
+The noise goes into the raw features of each modality, before any normalisation inside a model (spec A13), and the whole
+representation is computed again from the noisy features.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from robustrec.seeds import torch_generator
+
+
+@dataclass(frozen=True)
+class NoiseCondition:
+    """One way and strength of adding noise.
+
+    Attributes:
+        amount: σ² where `relative` is False; where it is True, σ as a share of the item's feature norm.
+        relative: which of the two.
+        scope: "all", or the one modality that gets the noise.
+        trained: whether the model was trained on the noisy features too.
+    """
+
+    amount: float
+    relative: bool = False
+    scope: str = "all"
+    trained: bool = False
+
+    @property
+    def label(self) -> str:
+        """The condition's name in the table of findings."""
+        kind = "sigma_rel" if self.relative else "sigma2"
+        name = f"{'trained ' if self.trained else ''}{kind}={self.amount:g}"
+        return name if self.scope == "all" else f"{name} {self.scope}"
+
+    def touches(self, modality: str) -> bool:
+        """Tell whether a modality gets noise."""
+        return self.scope in {"all", modality}
+
+
+def standard_noise(tables: dict[str, Tensor], *, seed: int, draw: int) -> dict[str, Tensor]:
+    """Draw N(0, 1) for every entry of every table.
+
+    The same seed and draw give the same noise for every subject, strength and scope, so that comparisons are paired;
+    it is drawn on the CPU, so that it is the same on every device.
+
+    Args:
+        tables: modality -> float32 [I, D_m].
+        seed: seed of the audit.
+        draw: number of the draw.
+    """
+    return {
+        modality: torch.randn(table.shape, generator=torch_generator(seed, "noise", modality, draw)).to(table.device)
+        for modality, table in tables.items()
+    }
+
+
+def add_noise(tables: dict[str, Tensor], noise: dict[str, Tensor], condition: NoiseCondition) -> dict[str, Tensor]:
+    """Return the features with noise of a condition's strength: X + σZ.
+
+    Args:
+        tables: modality -> float32 [I, D_m], left as they are.
+        noise: modality -> N(0, 1) of the same shape.
+        condition: σ² for all entries, or σ_i = share · ‖x_i‖ / √D_m, so that the noise vector's expected norm is that
+            share of the item's own.
+    """
+    noisy = dict(tables)
+    for modality, table in tables.items():
+        if condition.touches(modality):
+            noisy[modality] = table + _sigma(table, condition) * noise[modality]
+    return noisy
+
+
+def _sigma(table: Tensor, condition: NoiseCondition) -> Tensor:
+    if condition.relative:
+        return condition.amount * table.norm(dim=1, keepdim=True) / math.sqrt(table.shape[1])
+    return torch.tensor(math.sqrt(condition.amount), dtype=table.dtype, device=table.device)
+
+
+def snr_db(table: Tensor, condition: NoiseCondition) -> float:
+    """Return the signal-to-noise ratio in decibels: 10 log₁₀ of Σ‖x_i‖² over the expected Σ‖noise_i‖².
+
+    Args:
+        table: [I, D].
+        condition: the noise; infinite where its strength is 0.
+    """
+    sigma = _sigma(table, condition).double().expand(len(table), 1)
+    noise = float(sigma.square().sum()) * table.shape[1]
+    signal = float(table.double().square().sum())
+    return 10.0 * math.log10(signal / noise) if noise > 0 and signal > 0 else math.inf if signal > 0 else -math.inf
+
+
+class BreakPoint(NamedTuple):
+    """Where the drop first exceeds its limit.
+
+    Attributes:
+        safe: largest strength tried below the break that kept the limit; None where the smallest already breached it.
+        broken: smallest strength tried that breached it; None where none did.
+        trials: how many strengths were tried.
+    """
+
+    safe: float | None
+    broken: float | None
+    trials: int
+
+
+def find_break_point(breaches: Callable[[float], bool], *, low: float, high: float, steps: int) -> BreakPoint:
+    """Find the smallest strength that breaches a limit: up by decades to the first breach, then bisection in between.
+
+    Walking up from below, rather than bisecting the whole range, finds the first breach even where the drop is not
+    monotone between decades.
+
+    Args:
+        breaches: whether a strength breaches the limit.
+        low: smallest strength.
+        high: largest strength.
+        steps: bisections inside the decade; each halves its width on the log scale.
+    """
+    strengths = [low * 10.0**i for i in range(max(1, math.ceil(math.log10(high / low) - 1e-9)))] + [high]
+    safe: float | None = None
+    broken: float | None = None
+    trials = 0
+    for strength in strengths:
+        trials += 1
+        if breaches(strength):
+            broken = strength
+            break
+        safe = strength
+    if broken is None or safe is None:
+        return BreakPoint(safe, broken, trials)
+    for _ in range(steps):
+        middle = math.sqrt(safe * broken)
+        trials += 1
+        if breaches(middle):
+            broken = middle
+        else:
+            safe = middle
+    return BreakPoint(safe, broken, trials)

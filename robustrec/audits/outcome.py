@@ -1,0 +1,159 @@
+"""Judge a finished run and put it into a report with everything a reader needs to repeat or doubt it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from robustrec import __version__
+from robustrec.audits.measure import Clean
+from robustrec.audits.plan import Plan
+from robustrec.audits.runner import Measurements
+from robustrec.datasets.interactions import TEST, TRAIN, VALIDATION
+from robustrec.datasets.registry import Dataset
+from robustrec.files import write_atomically
+from robustrec.hardware import describe_environment
+from robustrec.reporting.gates import applicable_gates, judge
+from robustrec.reporting.report import (
+    ArraysRecord,
+    Costs,
+    DatasetRecord,
+    Environment,
+    Filter,
+    MirrorFacts,
+    Report,
+    SubjectRecord,
+    SuiteRecord,
+    TrainingRecord,
+    write_report,
+)
+from robustrec.reporting.verdict import verdict_with_reason
+from robustrec.runs.prepared import Prepared
+from robustrec.runs.subjects import TrainedSubject
+
+ARRAYS = "users.npz"
+
+
+def make_report(plan: Plan, run: Measurements, *, command: Sequence[str]) -> tuple[Report, bytes]:
+    """Judge a run's findings and return its report, with the per-user arrays as the bytes of an npz file.
+
+    Args:
+        plan: what was asked for.
+        run: what was measured.
+        command: the command line, word by word.
+    """
+    suite, ledger = plan.suite, run.ledger
+    records = tuple(_subject_record(subject, run) for subject, _ in run.subjects)
+    gates = applicable_gates(suite.gates, [record.subject for record in records])
+    results = judge(gates.gates, ledger.findings, level=suite.bootstrap.level)
+    word, reason = verdict_with_reason(results, ledger.statuses)
+    arrays = _npz(run)
+    report = Report(
+        robustrec=__version__,
+        created=datetime.now(UTC),
+        command=tuple(command),
+        dataset=_dataset_record(plan.dataset),
+        suite=SuiteRecord(
+            name=suite.name, digest=suite.digest, level=suite.bootstrap.level, content=suite.model_dump(mode="json")
+        ),
+        subjects=records,
+        statuses=tuple(ledger.statuses),
+        findings=tuple(ledger.findings),
+        gates=results,
+        verdict=word,
+        verdict_reason=reason,
+        warnings=(*gates.left_out, *_warnings(run.subjects)),
+        seeds={"audit": run.bench.seed, **{f"training {r.subject.label}": r.subject.seed for r in records}},
+        environment=Environment.model_validate(describe_environment(run.prepared.device)),
+        durations={stage: round(seconds, 3) for stage, seconds in ledger.durations.items()},
+        costs=Costs(
+            trainings=run.bench.costs.trainings,
+            representations=run.bench.costs.representations,
+            rankings=run.bench.costs.rankings,
+        ),
+        arrays=ArraysRecord(file=ARRAYS, digest=hashlib.sha256(arrays).hexdigest()),
+    )
+    return report, arrays
+
+
+def write_outcome(report: Report, arrays: bytes, path: Path) -> Report:
+    """Write a report as JSON with its per-user arrays beside it, and return it as written.
+
+    Args:
+        report: as judged.
+        arrays: the bytes of its npz file.
+        path: the JSON file; the arrays get its name with the ending `.users.npz`.
+
+    Raises:
+        RobustrecError: the folder cannot be written.
+    """
+    beside = path.with_name(f"{path.stem}.{ARRAYS}")
+    write_atomically(beside, arrays)
+    if report.arrays is not None:
+        report = report.model_copy(update={"arrays": report.arrays.model_copy(update={"file": beside.name})})
+    write_report(report, path)
+    return report
+
+
+def _npz(run: Measurements) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **run.ledger.arrays)
+    return buffer.getvalue()
+
+
+def _dataset_record(dataset: Dataset) -> DatasetRecord:
+    interactions = dataset.interactions
+    train, validation, test = (int((interactions.labels == label).sum()) for label in (TRAIN, VALIDATION, TEST))
+    return DatasetRecord(
+        name=dataset.name,
+        edition="sample" if dataset.synthetic else "full",
+        synthetic=dataset.synthetic,
+        digest=dataset.digest,
+        n_users=interactions.n_users,
+        n_items=interactions.n_items,
+        n_train=train,
+        n_validation=validation,
+        n_test=test,
+        filters=tuple(Filter(reason=each.reason, rows=each.rows) for each in dataset.filters),
+    )
+
+
+def _subject_record(subject: TrainedSubject, run: Measurements) -> SubjectRecord:
+    record, features = subject.record, run.prepared.features
+    mirror = MirrorFacts.model_validate(record["mirror"]) if record["mirror"]["mirrored_steps"] else None
+    return SubjectRecord(
+        subject=subject.subject,
+        features_digest=features.digest if features and subject.tables else None,
+        parameters_digest=record["parameters_digest"],
+        config={key: record[key] for key in ("model", "model_config", "training", "strategy", "seed")},
+        training=TrainingRecord(
+            epochs=record["epochs"],
+            best_epoch=record["best_epoch"],
+            best_validation=record["best_validation"],
+            metric=record["validation_metric"],
+            seconds=record["seconds"],
+            n_parameters=record["n_parameters"],
+            resumed=record["resumed"],
+            reused=subject.key in run.ledger.reused,
+        ),
+        mirror=mirror,
+        notes=_notes(subject, run.prepared),
+    )
+
+
+def _notes(subject: TrainedSubject, prepared: Prepared) -> tuple[str, ...]:
+    return prepared.features.notes if prepared.features and subject.tables else ()
+
+
+def _warnings(subjects: Sequence[tuple[TrainedSubject, Clean]]) -> list[str]:
+    return [
+        f"{subject.subject.label}: training was cut off at {subject.record['epochs']} epochs before it stopped"
+        " improving; raise it with --set training.max_epochs=…"
+        for subject, _ in subjects
+        if not subject.record["stopped_early"]
+    ]

@@ -1,0 +1,127 @@
+"""The plan of an audit: everything resolved and its cost known before any of it is paid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from robustrec.audits.noise_audit import conditions_of, training_conditions_of
+from robustrec.audits.suites import NoiseAudit, Suite, load_suite
+from robustrec.config import Settings
+from robustrec.datasets.registry import Dataset, load_dataset
+from robustrec.encoders.features import encoder_name
+from robustrec.errors import RobustrecError
+from robustrec.models import model_class
+from robustrec.reporting.findings import Subject
+from robustrec.reporting.gates import applicable_gates
+from robustrec.runs.plan import subject_specs
+from robustrec.runs.subjects import SubjectSpec
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a command is about to do.
+
+    Attributes:
+        settings: as resolved.
+        suite: what is measured and tolerated.
+        dataset: loaded and checked.
+        specs: the subjects, in the order they were named.
+        encoder: whose features they read, or None where none reads any.
+    """
+
+    settings: Settings
+    suite: Suite
+    dataset: Dataset
+    specs: tuple[SubjectSpec, ...]
+    encoder: str | None
+
+    @property
+    def home(self) -> Path:
+        """The folder of data sets, features and runs."""
+        return self.settings.home
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a plan will take at most.
+
+    Attributes:
+        trainings: subjects, and their retrainings on noisy features; those in the run store cost nothing.
+        rankings: representations of all users and items, each followed by a ranking of all test users.
+    """
+
+    trainings: int
+    rankings: int
+
+
+def make_plan(settings: Settings) -> Plan:
+    """Resolve settings into a plan; nothing is encoded or trained.
+
+    Raises:
+        RobustrecError: an unknown name or key, a missing data set, or an edition that the suite refuses.
+    """
+    suite = load_suite(settings.suite)
+    edition = settings.edition
+    if suite.require_edition == "full" and edition == "sample":
+        raise RobustrecError(
+            f"suite {suite.name!r} requires the full edition, and the sample was asked for",
+            where="suite, require_edition",
+            fix="leave --edition out, or choose another suite: robustrec list suites",
+        )
+    # Names are checked on either edition's defaults before anything is built.
+    subject_specs(settings, "sample")
+    wanted = "full" if suite.require_edition == "full" else edition
+    dataset = load_dataset(settings.dataset, home=settings.home, edition=wanted)
+    if suite.require_edition == "full" and dataset.synthetic:
+        raise RobustrecError(
+            f"suite {suite.name!r} requires the full edition, and {settings.dataset!r} is a synthetic sample",
+            where="suite, require_edition",
+            fix=f"import the real data: robustrec data import FOLDER --name {dataset.name}",
+        )
+    specs = subject_specs(settings, dataset.edition)
+    reads = any(model_class(spec.model).modalities for spec in specs)
+    encoder = encoder_name(dataset, settings.features) if reads else None
+    _check_gates(suite, specs, encoder)
+    return Plan(settings, suite, dataset, specs, encoder)
+
+
+def _check_gates(suite: Suite, specs: tuple[SubjectSpec, ...], encoder: str | None) -> None:
+    subjects = [
+        Subject(
+            model=spec.model,
+            strategy=spec.strategy.name,
+            features=str(encoder) if model_class(spec.model).modalities else "none",
+            seed=spec.seed,
+        )
+        for spec in specs
+    ]
+    unmet = applicable_gates(suite.gates, subjects).unmet
+    if unmet:
+        raise RobustrecError(
+            unmet[0],
+            where=f"suite {suite.name!r}, gates",
+            fix="name the subject it speaks of with --model or --strategy, or mark the gate optional = true",
+        )
+
+
+def cost_of(plan: Plan) -> Cost:
+    """Return the most a plan will take, counted in trainings and rankings."""
+    n_subjects = len(plan.specs)
+    reading = sum(bool(model_class(spec.model).modalities) for spec in plan.specs)
+    trainings, rankings = n_subjects, n_subjects
+    for audit in plan.suite.audits:
+        more_trainings, more_rankings = _noise_cost(audit)
+        trainings += reading * more_trainings
+        rankings += reading * more_rankings
+    return Cost(trainings, rankings)
+
+
+def _noise_cost(audit: NoiseAudit) -> tuple[int, int]:
+    rankings = len(conditions_of(audit)) * audit.draws
+    if audit.break_point:
+        point = audit.break_point
+        decades = len(f"{point.sigma2_max / point.sigma2_min:.0f}")
+        rankings += (decades + point.steps + 1) * point.draws
+    trainings = len(training_conditions_of(audit)) * audit.training.draws if audit.training else 0
+    return trainings, rankings + trainings

@@ -1,0 +1,159 @@
+"""From per-user arrays to rows of the findings table, with paired bootstrap intervals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustrec.audits.measure import PerUser
+from robustrec.audits.suites import Bootstrap
+from robustrec.evaluation.statistics import difference_intervals, mean_intervals, paired_intervals
+from robustrec.reporting.findings import Finding, Subject
+from robustrec.seeds import derive_seed
+
+Draws = dict[str, NDArray[np.float64]]
+"""Metric name -> float64 [n_draws, n]."""
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """How intervals are made: the suite's bootstrap, and the audit's seed that its resampling derives from."""
+
+    bootstrap: Bootstrap
+    seed: int
+
+    def options(self, *names: str) -> dict[str, float | int]:
+        """Return the keyword arguments of the statistics functions for one table of metrics."""
+        return {
+            "seed": derive_seed(self.seed, "bootstrap", *names),
+            "level": self.bootstrap.level,
+            "replicates": self.bootstrap.replicates,
+        }
+
+
+def unit_of(metric: str) -> str:
+    """Return the unit of a per-user metric; all of them are shares between 0 and 1."""
+    return "share of users" if metric.startswith("changed") else "share"
+
+
+def quality_rows(subject: Subject, per_user: PerUser, intervals: Intervals) -> list[Finding]:
+    """Return a subject's clean quality on the test split, one row a metric."""
+    found = mean_intervals(per_user, **intervals.options("clean"))
+    return [
+        Finding(
+            subject=subject,
+            audit="clean",
+            condition="test",
+            metric=metric,
+            quantity="value",
+            clean=interval.estimate,
+            ci_low=interval.low,
+            ci_high=interval.high,
+            n_users=len(per_user[metric]),
+            n_draws=0,
+            unit=unit_of(metric),
+        )
+        for metric, interval in found.items()
+    ]
+
+
+def drift_rows(
+    subject: Subject,
+    audit: str,
+    condition: str,
+    clean: PerUser,
+    perturbed: Draws,
+    intervals: Intervals,
+    *,
+    reference: str = "clean",
+    note: str = "",
+) -> list[Finding]:
+    """Return the drift of every metric between two states of the same users.
+
+    Args:
+        subject: whose rows they are.
+        audit: name of the audit.
+        condition: name of what was done.
+        clean: metric -> [n] before.
+        perturbed: metric -> [n_draws, n] after.
+        intervals: how intervals are made; the resampling is the same for every subject, so that they stay paired.
+        reference: what `clean` is: "clean", or the strategy compared with.
+        note: kept in every row.
+    """
+    found = paired_intervals(clean, perturbed, **intervals.options(audit, condition))
+    rows = []
+    for metric, interval in found.items():
+        before, after = float(clean[metric].mean()), float(perturbed[metric].mean())
+        relative = interval.relative
+        rows.append(
+            Finding(
+                subject=subject,
+                audit=audit,
+                condition=condition,
+                metric=metric,
+                reference=reference,
+                quantity="drift",
+                clean=before,
+                perturbed=after,
+                drift=interval.drift.estimate,
+                relative_drift=relative.estimate if relative else None,
+                ci_low=interval.drift.low,
+                ci_high=interval.drift.high,
+                relative_ci_low=relative.low if relative else None,
+                relative_ci_high=relative.high if relative else None,
+                n_users=perturbed[metric].shape[1],
+                n_draws=perturbed[metric].shape[0] if reference == "clean" or audit != "clean" else 0,
+                unit=unit_of(metric),
+                note=note,
+            )
+        )
+    return rows
+
+
+def difference_rows(
+    subject: Subject,
+    reference: str,
+    audit: str,
+    condition: str,
+    ours: tuple[PerUser, Draws],
+    theirs: tuple[PerUser, Draws],
+    intervals: Intervals,
+) -> list[Finding]:
+    """Return how much a subject's drift differs from a reference subject's, on the same users and the same draws.
+
+    Args:
+        subject: whose rows they are.
+        reference: strategy of the subject compared with.
+        audit: name of the audit.
+        condition: name of what was done.
+        ours: (clean [n], perturbed [n_draws, n]) by metric, of the subject.
+        theirs: the same of the reference.
+        intervals: how intervals are made.
+    """
+    found = difference_intervals(theirs, ours, **intervals.options(audit, condition))
+    rows = []
+    for metric, interval in found.items():
+        of_reference = float((theirs[1][metric] - theirs[0][metric]).mean())
+        of_subject = float((ours[1][metric] - ours[0][metric]).mean())
+        rows.append(
+            Finding(
+                subject=subject,
+                audit=audit,
+                condition=condition,
+                metric=metric,
+                reference=reference,
+                quantity="drift",
+                clean=of_reference,
+                perturbed=of_subject,
+                drift=interval.estimate,
+                ci_low=interval.low,
+                ci_high=interval.high,
+                n_users=ours[1][metric].shape[1],
+                n_draws=ours[1][metric].shape[0],
+                unit=unit_of(metric),
+                note=f"difference of drifts from {reference}, same users and draws",
+            )
+        )
+    return rows

@@ -1,0 +1,59 @@
+"""`robustrec config show`: the settings in force and where each came from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from rich.table import Table
+
+from robustrec.cli import options
+from robustrec.cli.terminal import data_console
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Show the settings in force."""
+
+
+@app.command()
+def show(
+    model: options.Models = None,
+    suite: options.SuiteName = None,
+    edition: options.Edition = None,
+    overrides: options.Overrides = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Print every setting with its value and source; with --model or --suite also what they resolve to."""
+    resolved = options.settings_from(model=model, suite=suite, edition=edition, set=overrides)
+    settings = resolved.settings
+    content: dict[str, Any] = {
+        "settings": {
+            name: {"value": value, "source": resolved.sources[name]}
+            for name, value in settings.model_dump(mode="json").items()
+        }
+    }
+    if model:
+        from robustrec.runs.plan import subject_specs
+        from robustrec.runs.subjects import spec_json
+
+        wanted = "sample" if settings.edition == "sample" else "full"
+        content["subjects"] = [spec_json(spec) for spec in subject_specs(settings, wanted)]
+    if suite:
+        from robustrec.audits.suites import load_suite
+
+        content["suite"] = load_suite(settings.suite).model_dump(mode="json")
+    console = data_console()
+    if as_json:
+        console.print_json(data=content)
+        return
+    table = Table("setting", "value", "from", box=None)
+    for name, entry in content["settings"].items():
+        table.add_row(name, str(entry["value"]), entry["source"])
+    console.print(table)
+    for name in ("subjects", "suite"):
+        if name in content:
+            console.print(f"\n{name}", markup=False)
+            console.print_json(data=content[name])

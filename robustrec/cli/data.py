@@ -1,0 +1,194 @@
+"""`robustrec data`: import, list and describe data sets."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from robustrec.cli.terminal import data_console, progress_bars, say
+
+if TYPE_CHECKING:
+    from robustrec.datasets.describe import Description, Spread
+
+BARS = " ▁▂▃▄▅▆▇█"
+
+app = typer.Typer(no_args_is_help=True)
+
+Home = Annotated[
+    Path | None,
+    typer.Option(
+        "--home", envvar="ROBUSTREC_HOME", help="Folder of data sets, features and runs.", show_default=False
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("import")
+def import_(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder in the MMRec layout, or with a ratings CSV.", show_default=False)
+    ],
+    *,
+    name: Annotated[str, typer.Option(help="Name it shall have.", show_default=False)],
+    home: Home = None,
+    interactions: Annotated[
+        Path | None, typer.Option(help="The .inter or ratings file, if not in FOLDER.")
+    ] = None,
+    items: Annotated[Path | None, typer.Option(help="The catalog, JSON Lines, if not in FOLDER.")] = None,
+    pictures: Annotated[
+        Path | None, typer.Option(help="Folder or zip of pictures, if not in FOLDER.")
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(help="Columns of a ratings file without a header: user,item,rating,timestamp."),
+    ] = None,
+    k: Annotated[int, typer.Option("--k", min=1, help="Ratings file: keep the k-core.")] = 5,
+    min_rating: Annotated[float | None, typer.Option(help="Ratings file: drop rows rated lower.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Ratings file: seed of the split.")] = 0,
+    skip_unreadable: Annotated[
+        bool,
+        typer.Option("--skip-unreadable", help="Leave out pictures that cannot be read, and count them."),
+    ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Take the place of a data set of that name.")
+    ] = False,
+    json_output: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No messages.")] = False,
+) -> None:
+    """Import a folder as the full edition of a data set, and describe it."""
+    from robustrec.datasets.describe import describe
+    from robustrec.datasets.importing import ImportOptions, import_folder
+    from robustrec.datasets.registry import load_folder
+
+    place = _home(home)
+    options = ImportOptions(
+        interactions=interactions,
+        items=items,
+        pictures=pictures,
+        columns=tuple(columns.split(",")) if columns else None,
+        k=k,
+        min_rating=min_rating,
+        seed=seed,
+        skip_unreadable=skip_unreadable,
+        replace=replace,
+    )
+    with progress_bars(quiet=quiet) as progress:
+        target = import_folder(folder, name, place, options, progress=progress)
+    description = describe(load_folder(target, home=place))
+    say(f"imported as {name!r} into {target}", quiet=quiet)
+    _show(description, json_output)
+
+
+@app.command("list")
+def list_(home: Home = None, json_output: Json = False) -> None:
+    """List the data sets there are, by edition."""
+    from robustrec.datasets.listing import listed
+
+    rows = listed(_home(home))
+    if json_output:
+        typer.echo(json.dumps([row._asdict() for row in rows], indent=2))
+        return
+    table = Table(box=None, pad_edge=False)
+    for title in ("name", "edition", "what", "where"):
+        table.add_column(title, overflow="fold")
+    for row in rows:
+        table.add_row(row.name, row.edition, row.what, row.folder or "made at first use")
+    data_console().print(table)
+
+
+@app.command("describe")
+def describe_(
+    name: Annotated[
+        str, typer.Argument(help="Name of a data set, or the path of a folder.", show_default=False)
+    ],
+    edition: Annotated[
+        str, typer.Option(help="auto, full or sample. auto: full where imported, else the sample.")
+    ] = "auto",
+    home: Home = None,
+    json_output: Json = False,
+) -> None:
+    """Describe a data set: counts, sparsity, popularity, texts, pictures, features, edition."""
+    from robustrec.datasets.describe import describe
+    from robustrec.datasets.registry import load_dataset
+
+    _show(describe(load_dataset(name, home=_home(home), edition=edition)), json_output)
+
+
+def _home(given: Path | None) -> Path:
+    from robustrec.config import default_home
+
+    return given.expanduser() if given is not None else default_home()
+
+
+def _show(description: Description, json_output: bool) -> None:
+    if json_output:
+        typer.echo(description.model_dump_json(indent=2))
+        return
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, value in _lines(description):
+        table.add_row(label, Text(value))
+    console = data_console()
+    console.print(Text(f"{description.name} · {_edition(description)}", style="bold"))
+    console.print(table)
+
+
+def _edition(description: Description) -> str:
+    if description.synthetic:
+        return f"{description.edition} edition: SYNTHETIC, made by robustrec, no real shop, users or choices"
+    return f"{description.edition} edition"
+
+
+def _lines(d: Description) -> list[tuple[str, str]]:
+    """Return label and text of each line of a description."""
+    splits = " · ".join(f"{name} {rows:,}" for name, rows in d.rows.items())
+    shares = " · ".join(f"top {share} {value:.1%}" for share, value in d.head_share.items())
+    cold = f"{d.cold_items:,} of {d.items:,} items without a training row"
+    lines = [
+        ("users", f"{d.users:,}"),
+        ("items", f"{d.items:,}"),
+        ("interactions", f"{d.interactions:,}   {splits}"),
+        ("sparsity", f"{d.sparsity:.4%}"),
+        ("per user", _spread(d.per_user)),
+        ("per item", _spread(d.per_item)),
+        ("popularity", f"{bars(d.popularity)}   log scale · Gini {d.gini:.3f}"),
+        ("", f"interactions with the {shares}"),
+        ("cold items", f"{cold}, {d.held_out_on_cold_items:,} held-out rows about them"),
+        ("texts", _texts(d)),
+        ("pictures", "none" if d.pictures is None else _share(d.pictures, d.items)),
+    ]
+    if d.clean_catalog:
+        lines.append(("clean catalog", "known: texts and pictures without the merchant noise"))
+    features = [f"{kind}: {f.file} {f.rows:,} x {f.width:,} {f.dtype}" for kind, f in d.features.items()]
+    lines.append(("feature files", "; ".join(features) or "none"))
+    lines += [("filter", f"{rows:,} {reason}") for reason, rows in d.filters.items()]
+    return [*lines, ("folder", d.folder), ("digest", d.digest)]
+
+
+def _texts(d: Description) -> str:
+    if not d.texts:
+        return "none"
+    return f"{_share(d.texts, d.items)}, median {d.text_words:g} words"
+
+
+def _share(count: int, total: int) -> str:
+    without = f", {total - count:,} without" if count < total else ""
+    return f"{count:,} of {total:,} items ({count / total:.1%}){without}"
+
+
+def _spread(spread: Spread) -> str:
+    return f"min {spread.min:,} · median {spread.median:g} · mean {spread.mean:.1f} · max {spread.max:,}"
+
+
+def bars(values: list[float]) -> str:
+    """Return values as a row of bars on a log scale; any value above zero shows."""
+    heights = [math.log1p(value) for value in values]
+    scale = (len(BARS) - 1) / (max(heights, default=0.0) or 1.0)
+    return "".join(BARS[0 if height <= 0 else max(1, round(height * scale))] for height in heights)

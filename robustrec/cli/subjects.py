@@ -1,0 +1,188 @@
+"""`robustrec train`, `evaluate` and `encode`: the steps of an audit on their own."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from robustrec.cli import options
+from robustrec.cli.terminal import data_console, progress_bars, say
+from robustrec.config import Settings
+
+if TYPE_CHECKING:
+    from robustrec.progress import Progress
+    from robustrec.runs.prepared import Prepared
+    from robustrec.runs.subjects import TrainedSubject
+
+
+def train(
+    model: options.Models = None,
+    dataset: options.DatasetName = None,
+    strategy: options.Strategies = None,
+    features: options.FeatureName = None,
+    edition: options.Edition = None,
+    seed: options.Seed = None,
+    seeds: options.Seeds = None,
+    device: options.Device = None,
+    threads: options.Threads = None,
+    home: options.Home = None,
+    offline: options.Offline = None,
+    overrides: options.Overrides = None,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Train models into the run store, or find them there; a killed training is taken up again."""
+    settings = options.settings_from(
+        model=model,
+        dataset=dataset,
+        strategy=strategy,
+        features=features,
+        edition=edition,
+        seed=seed,
+        seeds=seeds,
+        device=device,
+        threads=threads,
+        home=home,
+        offline=offline,
+        set=overrides,
+    ).settings
+    with progress_bars(quiet=quiet) as progress:
+        _, subjects = _train(settings, progress)
+    rows = [_training_row(subject) for subject in subjects]
+    _show(rows, as_json=as_json)
+
+
+def evaluate(
+    model: options.Models = None,
+    dataset: options.DatasetName = None,
+    strategy: options.Strategies = None,
+    features: options.FeatureName = None,
+    suite: options.SuiteName = None,
+    edition: options.Edition = None,
+    seed: options.Seed = None,
+    seeds: options.Seeds = None,
+    device: options.Device = None,
+    threads: options.Threads = None,
+    home: options.Home = None,
+    offline: options.Offline = None,
+    overrides: options.Overrides = None,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Rank the test users once with the best parameters and print the suite's metrics with their intervals."""
+    settings = options.settings_from(
+        model=model,
+        dataset=dataset,
+        strategy=strategy,
+        features=features,
+        suite=suite,
+        edition=edition,
+        seed=seed,
+        seeds=seeds,
+        device=device,
+        threads=threads,
+        home=home,
+        offline=offline,
+        set=overrides,
+    ).settings
+    from robustrec.audits.measure import Yardstick, measure_clean
+    from robustrec.audits.rows import Intervals, quality_rows
+    from robustrec.audits.suites import load_suite
+
+    chosen = load_suite(settings.suite)
+    with progress_bars(quiet=quiet) as progress:
+        prepared, subjects = _train(settings, progress, mask_validation=chosen.mask_validation)
+    yardstick = Yardstick(chosen.metrics, (), prepared.problem.n_items)
+    intervals = Intervals(chosen.bootstrap, settings.seed)
+    rows = []
+    for subject in subjects:
+        clean = measure_clean(subject.represent(), prepared.test, yardstick)
+        row: dict[str, Any] = {"subject": subject.subject.label, "users": len(prepared.test.users)}
+        for finding in quality_rows(subject.subject, clean.per_user, intervals):
+            interval = [finding.clean, finding.ci_low, finding.ci_high]
+            row[finding.metric] = interval if as_json else "{:.4f} [{:.4f}, {:.4f}]".format(*interval)
+        rows.append(row)
+    _show(rows, as_json=as_json)
+
+
+def encode(
+    dataset: options.DatasetName = None,
+    features: options.FeatureName = None,
+    edition: options.Edition = None,
+    home: options.Home = None,
+    offline: options.Offline = None,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Encode a data set's catalogue into the feature store, or find it there."""
+    settings = options.settings_from(
+        dataset=dataset, features=features, edition=edition, home=home, offline=offline
+    ).settings
+    from robustrec.datasets.registry import load_dataset
+    from robustrec.encoders.features import item_features
+
+    data = load_dataset(settings.dataset, home=settings.home, edition=settings.edition)
+    with progress_bars(quiet=quiet) as progress:
+        encoded = item_features(data, settings.features, home=settings.home, progress=progress)
+    for note in encoded.notes:
+        say(note, quiet=quiet)
+    rows = [
+        {
+            "modality": modality,
+            "encoder": encoded.name,
+            "items": table.shape[0],
+            "width": table.shape[1],
+            "mean norm": round(float(table.norm(dim=1).mean()), 6),
+            "digest": encoded.digest[:16],
+        }
+        for modality, table in encoded.tables.items()
+    ]
+    _show(rows, as_json=as_json)
+
+
+def _train(
+    settings: Settings, progress: Progress, *, mask_validation: bool = False
+) -> tuple[Prepared, list[TrainedSubject]]:
+    from robustrec.datasets.registry import load_dataset
+    from robustrec.encoders.features import item_features
+    from robustrec.hardware import pick_device, set_numerics
+    from robustrec.models import model_class
+    from robustrec.runs.plan import subject_specs
+    from robustrec.runs.prepared import prepare
+    from robustrec.runs.subjects import obtain_subject
+
+    set_numerics(settings.threads)
+    subject_specs(settings, "sample")  # names are checked before anything is built
+    data = load_dataset(settings.dataset, home=settings.home, edition=settings.edition)
+    specs = subject_specs(settings, data.edition)
+    reads = any(model_class(spec.model).modalities for spec in specs)
+    encoded = item_features(data, settings.features, home=settings.home, progress=progress) if reads else None
+    prepared = prepare(data, encoded, pick_device(settings.device), mask_validation=mask_validation)
+    return prepared, [obtain_subject(spec, prepared, home=settings.home, progress=progress) for spec in specs]
+
+
+def _training_row(subject: TrainedSubject) -> dict[str, Any]:
+    record = subject.record
+    return {
+        "subject": subject.subject.label,
+        "epochs": record["epochs"],
+        "best epoch": record["best_epoch"],
+        f"validation {record['validation_metric']}": round(record["best_validation"], 6),
+        "seconds": round(record["seconds"], 1),
+        "parameters": record["n_parameters"],
+        "run": subject.key,
+    }
+
+
+def _show(rows: list[dict[str, Any]], *, as_json: bool) -> None:
+    console = data_console()
+    if as_json:
+        console.print_json(json.dumps(rows))
+        return
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    table = Table(*names, box=None)
+    for row in rows:
+        table.add_row(*(str(row.get(name, "")) for name in names))
+    console.print(table)

@@ -1,0 +1,90 @@
+"""stdout for data, stderr for progress and messages; bars and colour only on a terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from robustrec.errors import RobustrecError
+from robustrec.progress import Progress as Report
+from robustrec.progress import silent
+
+
+def data_console() -> Console:
+    """Return the console for results, on stdout."""
+    return Console(highlight=False)
+
+
+def message_console() -> Console:
+    """Return the console for messages, on stderr."""
+    return Console(stderr=True, highlight=False)
+
+
+def say(message: str, *, quiet: bool = False) -> None:
+    """Print a message to stderr, whatever characters it holds."""
+    if not quiet:
+        message_console().print(Text(message), soft_wrap=True)
+
+
+def print_error(error: RobustrecError) -> None:
+    """Print the three parts of an error to stderr."""
+    console = message_console()
+    console.print(Text.assemble(("error: ", "bold red"), error.what), soft_wrap=True)
+    console.print(Text.assemble(("  where: ", "bold"), error.where), soft_wrap=True)
+    console.print(Text.assemble(("  fix:   ", "bold"), error.fix), soft_wrap=True)
+
+
+@contextmanager
+def progress_bars(*, quiet: bool = False) -> Iterator[Report]:
+    """Yield a progress reporter: bars with an ETA on a terminal, one line a stage elsewhere, nothing when quiet."""
+    console = message_console()
+    if quiet:
+        yield silent
+    elif console.is_terminal:
+        with _bars(console) as report:
+            yield report
+    else:
+        yield _lines(console)
+
+
+@contextmanager
+def _bars(console: Console) -> Iterator[Report]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def report(stage: str, done: int, total: int, note: str = "", /) -> None:
+            if stage not in tasks:
+                for earlier in tasks.values():
+                    progress.update(earlier, visible=False)
+                tasks[stage] = progress.add_task(escape(stage), total=total, note="")
+            progress.update(tasks[stage], completed=done, total=total, note=escape(note), visible=True)
+
+        yield report
+
+
+def _lines(console: Console) -> Report:
+    """Report a stage when it begins and, for a build log that is watched, every half minute."""
+    last: dict[str, float] = {}
+
+    def report(stage: str, done: int, total: int, note: str = "", /) -> None:
+        now = time.monotonic()
+        if stage not in last or now - last[stage] >= 30:
+            first = stage not in last
+            last[stage] = now
+            detail = "" if first and not note else f": {done} of {total}{' · ' + note if note else ''}"
+            console.print(Text(f"{stage}{detail}"), soft_wrap=True)
+
+    return report

@@ -1,0 +1,160 @@
+"""Settings and where each came from: command line > environment > file > default.
+
+The file is `[tool.robustrec]` in the nearest pyproject.toml going up from the working folder that has such a table,
+else `robustrec.toml`. An unknown key anywhere is an error before work starts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from robustrec.errors import RobustrecError, unknown_name
+
+PREFIX = "ROBUSTREC_"
+
+
+def default_home() -> Path:
+    """Return the folder for data sets, features and runs: ROBUSTREC_HOME, else the platform's user data folder."""
+    given = os.environ.get("ROBUSTREC_HOME")
+    return Path(given).expanduser() if given else Path(platformdirs.user_data_path("robustrec"))
+
+
+class Settings(BaseModel):
+    """Everything a command can be told outside its own arguments."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    home: Path = Field(default_factory=default_home, description="folder of data sets, features and runs")
+    model: tuple[str, ...] = Field(("slmrec",), min_length=1, description="recommenders")
+    dataset: str = Field("clothing", description="name of a data set, or path of a folder")
+    edition: Literal["auto", "full", "sample"] = Field("auto", description="edition of a named data set")
+    features: str = Field("auto", description="encoder of the item features; auto: imported where there, else basic")
+    strategy: tuple[str, ...] = Field(("vanilla", "sgbd"), min_length=1, description="training strategies to compare")
+    suite: str = Field("quick", description="name of a suite, or path of a TOML file")
+    seed: int = Field(0, ge=0, description="first seed of training; audits derive theirs from it")
+    seeds: int = Field(1, ge=1, description="how many training seeds")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+    threads: int | None = Field(None, ge=1, description="CPU threads of torch; default: torch's choice")
+    offline: bool = Field(False, description="never look on a network for weights or data")
+    fail_on: Literal["error", "warn", "inconclusive", "never"] = Field("error", description="what ends with exit code 1")
+    set: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="overrides by section: training, strategy, or a model's name"
+    )
+
+
+class Resolved(NamedTuple):
+    """The settings in force, and for each key where it came from."""
+
+    settings: Settings
+    sources: dict[str, str]
+
+
+def resolve(
+    command_line: Mapping[str, Any], *, environment: Mapping[str, str] | None = None, folder: Path | None = None
+) -> Resolved:
+    """Merge the sources of settings.
+
+    Args:
+        command_line: options as given; None and empty lists mean "not given".
+        environment: variables; those named ROBUSTREC_* count.
+        folder: where the search for a file starts.
+
+    Raises:
+        RobustrecError: an unknown key or a value of the wrong kind, naming its source.
+    """
+    values: dict[str, Any] = {}
+    sources = dict.fromkeys(Settings.model_fields, "default")
+    overrides: dict[str, dict[str, Any]] = {}
+    given = {name: value for name, value in command_line.items() if value not in (None, [], ())}
+    layers = [
+        *_from_file(folder or Path.cwd()),
+        *_from_environment(os.environ if environment is None else environment),
+        *((name, value, f"--{name.replace('_', '-')}") for name, value in given.items()),
+    ]
+    for name, value, source in layers:
+        if name not in Settings.model_fields:
+            raise unknown_name("setting", name, Settings.model_fields, where=source)
+        if name == "set":
+            for section, entries in parse_overrides(value, source).items():
+                overrides.setdefault(section, {}).update(entries)
+        else:
+            values[name] = [value] if name in {"model", "strategy"} and isinstance(value, str) else value
+        sources[name] = source
+    try:
+        return Resolved(Settings(**values, set=overrides), sources)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0])
+        raise RobustrecError(
+            f"{key} = {values.get(key)!r}: {first['msg']}",
+            where=sources.get(key, "settings"),
+            fix="see what can be set, and where it came from: robustrec config show",
+        ) from error
+
+
+def parse_overrides(value: Any, source: str) -> dict[str, dict[str, Any]]:
+    """Return overrides by section, from a table of tables or from texts such as "training.learning_rate=0.01".
+
+    Raises:
+        RobustrecError: a text that is not SECTION.KEY=VALUE.
+    """
+    if isinstance(value, Mapping):
+        wrong = [name for name, entries in value.items() if not isinstance(entries, Mapping)]
+        if wrong:
+            raise RobustrecError(
+                f"set.{wrong[0]} is no table", where=source, fix="write [tool.robustrec.set.training] and keys below it"
+            )
+        return {section: dict(entries) for section, entries in value.items()}
+    overrides: dict[str, dict[str, Any]] = {}
+    for text in value.split() if isinstance(value, str) else value:
+        path, equals, raw = text.partition("=")
+        section, dot, key = path.partition(".")
+        if not (equals and dot and section and key):
+            raise RobustrecError(
+                f"{text!r} is not SECTION.KEY=VALUE", where=source, fix="for example: --set training.learning_rate=0.01"
+            )
+        try:
+            overrides.setdefault(section, {})[key] = json.loads(raw)
+        except ValueError:
+            overrides.setdefault(section, {})[key] = raw
+    return overrides
+
+
+def _from_environment(environment: Mapping[str, str]) -> list[tuple[str, Any, str]]:
+    found: list[tuple[str, Any, str]] = []
+    for variable in sorted(environment):
+        if variable.startswith(PREFIX) and environment[variable] != "":
+            name, value = variable.removeprefix(PREFIX).lower(), environment[variable]
+            listed = name in {"model", "strategy"}
+            found.append((name, value.replace(",", " ").split() if listed else value, f"environment {variable}"))
+    return found
+
+
+def _from_file(folder: Path) -> list[tuple[str, Any, str]]:
+    for place in [folder, *folder.parents]:
+        path = place / "pyproject.toml"
+        table = _read(path).get("tool", {}).get("robustrec") if path.is_file() else None
+        if table is not None:
+            return [(name, value, f"{path}, [tool.robustrec] {name}") for name, value in table.items()]
+    for place in [folder, *folder.parents]:
+        path = place / "robustrec.toml"
+        if path.is_file():
+            return [(name, value, f"{path}, {name}") for name, value in _read(path).items()]
+    return []
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RobustrecError(
+            f"cannot read the configuration: {error}", where=str(path), fix="mend the file; TOML is described at toml.io"
+        ) from error

@@ -1,0 +1,77 @@
+"""Texts and pictures of items; row i is item i."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from robustrec.datasets.items import Item
+from robustrec.datasets.picture_index import index_pictures
+from robustrec.datasets.pictures import PictureSource
+
+
+@dataclass(frozen=True, eq=False)
+class Catalog:
+    """What the merchant says and shows of each item.
+
+    Attributes:
+        texts: [I] the text that is encoded (title, brand, categories, description; spec 1.3); "" for none.
+        titles: [I] a short name for display.
+        pictures: where the pictures are; None where there are none.
+    """
+
+    texts: tuple[str, ...]
+    titles: tuple[str, ...]
+    pictures: PictureSource | None
+
+    def picture(self, item: int) -> Image.Image | None:
+        """Return an item's picture as RGB, None where it has none.
+
+        Raises:
+            RobustrecError: the picture is missing, above the limits, or unreadable; it names item and file.
+        """
+        return None if self.pictures is None else self.pictures.open(item)
+
+    def picture_bytes(self, item: int) -> bytes | None:
+        """Return the bytes of an item's picture file, None where it has none.
+
+        Raises:
+            RobustrecError: the picture is missing or above the limit on bytes.
+        """
+        return None if self.pictures is None else self.pictures.read(item)
+
+    @property
+    def n_texts(self) -> int:
+        """Number of items with a text."""
+        return sum(1 for text in self.texts if text)
+
+    @property
+    def n_pictures(self) -> int:
+        """Number of items with a picture."""
+        return 0 if self.pictures is None else sum(1 for entry in self.pictures.entries if entry is not None)
+
+
+def sentence(item: Item) -> str:
+    """Return an item's text as it is encoded: title, brand, first category path, description (spec 1.3)."""
+    return " ".join(" ".join((item.title, item.brand, *item.categories, item.description)).split())
+
+
+def build_catalog(
+    items: Sequence[Item | None], pictures: Path | None, *, guess: bool = False
+) -> tuple[Catalog, int]:
+    """Return the catalog of items, and how many items name a picture that is not there.
+
+    Args:
+        items: [I] row i is item i, None where the catalog lacks it.
+        pictures: zip or folder of pictures, if any.
+        guess: match pictures of items without `image` by id (see `index_pictures`).
+    """
+    texts = tuple(sentence(item) if item else "" for item in items)
+    titles = tuple(item.title if item and item.title else f"item {row}" for row, item in enumerate(items))
+    if pictures is None:
+        return Catalog(texts, titles, None), 0
+    entries, lost = index_pictures(items, pictures, guess=guess)
+    return Catalog(texts, titles, PictureSource(pictures, entries)), lost

@@ -1,0 +1,69 @@
+"""Feature files of a data set in the MMRec layout: checked without being loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustrec.errors import RobustrecError
+
+FEATURE_FILES = {
+    "image": "image_feat.npy",
+    "text": "text_feat.npy",
+}  # in the order of the modalities everywhere
+CHUNK_VALUES = 2**22
+
+
+def open_features(path: Path, n_items: int) -> NDArray[Any]:
+    """Return a feature file as a read-only map [I, D] of floating-point numbers; values are not looked at.
+
+    Raises:
+        RobustrecError: it is missing, no .npy file, truncated, pickled, of another shape or dtype, or its
+            rows do not match the items.
+    """
+    try:
+        table: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, SyntaxError, TypeError, MemoryError, OverflowError) as error:
+        raise RobustrecError(
+            f"cannot read the features: {error}",
+            where=str(path),
+            fix="write it again with numpy.save(path, array) from a float32 array",
+        ) from error
+    if not isinstance(table, np.ndarray) or table.ndim != 2 or table.dtype.kind != "f" or 0 in table.shape:
+        found = f"{table.dtype} {table.shape}" if isinstance(table, np.ndarray) else "an .npz archive"
+        raise RobustrecError(
+            f"features must be floating-point numbers [items, width], not {found}",
+            where=str(path),
+            fix="write it again with numpy.save(path, array) from a float32 array of two dimensions",
+        )
+    if len(table) != n_items:
+        raise RobustrecError(
+            f"{len(table)} feature rows for {n_items} items",
+            where=str(path),
+            fix="use features of the same catalog: row i must be item i",
+        )
+    return table
+
+
+def check_finite(path: Path, table: NDArray[Any]) -> None:
+    """Read a feature table once, in pieces, and refuse NaN, infinity and what float32 cannot hold.
+
+    Raises:
+        RobustrecError: such a value; the message names its row.
+    """
+    step = max(1, CHUNK_VALUES // table.shape[1])
+    limit = float(np.finfo(np.float32).max)
+    for start in range(0, len(table), step):
+        piece = np.asarray(table[start : start + step])
+        with np.errstate(invalid="ignore"):
+            bad = ~(np.abs(piece) <= limit)
+        if bad.any():
+            row, column = (int(place) for place in np.argwhere(bad)[0])
+            raise RobustrecError(
+                f"feature value {piece[row, column]} of item {start + row}",
+                where=f"{path}: row {start + row}, column {column}",
+                fix="replace missing features before saving, for example by the mean over all others",
+            )

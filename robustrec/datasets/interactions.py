@@ -1,0 +1,205 @@
+"""Interactions in the MMRec layout: read, checked, written (spec 1.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from robustrec.datasets.columns import Table, integers, read_table
+from robustrec.errors import RobustrecError
+from robustrec.files import write_atomically
+
+TRAIN, VALIDATION, TEST = 0, 1, 2
+LABEL_NAMES = ("train", "validation", "test")
+KEPT = " (kept)"  # ends the reason of what is only counted, not left out
+COLUMNS = ("userID", "itemID", "x_label")
+
+MAX_ID = 2**30 - 1  # user * items + item and a label then fit into 63 bits
+MAX_IDS_PER_SEEN = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    """Unique (user, item) pairs with the split each belongs to.
+
+    Attributes:
+        users: [E] user ids, 0 to n_users - 1.
+        items: [E] item ids, 0 to n_items - 1.
+        labels: [E] 0 train, 1 validation, 2 test.
+        n_users: number of users U, over all splits.
+        n_items: number of items I, over all splits and the catalog.
+    """
+
+    users: NDArray[np.int64]
+    items: NDArray[np.int64]
+    labels: NDArray[np.int8]
+    n_users: int
+    n_items: int
+
+    def pairs(self, label: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return users and items of one split, in file order."""
+        chosen = self.labels == label
+        return self.users[chosen], self.items[chosen]
+
+    def csr(self, label: int) -> sp.csr_array:
+        """Return one split as a binary matrix [U, I] of float64 with sorted indices."""
+        users, items = self.pairs(label)
+        matrix = sp.csr_array(
+            (np.ones(len(users), dtype=np.float64), (users, items)), shape=(self.n_users, self.n_items)
+        )
+        matrix.sort_indices()
+        return matrix
+
+
+@dataclass(frozen=True)
+class FilterCount:
+    """How many rows (or ids, where the reason says so) a filter left out or found."""
+
+    reason: str
+    rows: int
+
+
+class Kept(NamedTuple):
+    """Rows that remain after the filters, and what the filters counted."""
+
+    interactions: Interactions
+    filters: list[FilterCount]
+
+
+def read_inter(path: Path, *, n_items: int | None = None) -> tuple[Interactions, list[FilterCount]]:
+    """Read a `.inter` file: tab-separated with a header; only userID, itemID and x_label are read.
+
+    Args:
+        path: the file.
+        n_items: the number of items where it is known from a catalog; else the largest item id plus one.
+
+    Raises:
+        RobustrecError: the file is missing, empty, truncated or malformed, an id is missing, negative, no
+            integer or out of range, a label is unknown, ids are far from dense, or no training row is left.
+    """
+    table = read_table(path, delimiter="\t")
+    missing = [name for name in COLUMNS if name not in table.header]
+    if missing:
+        raise RobustrecError(
+            f"the header {list(table.header)} lacks {', '.join(missing)}",
+            where=f"{path}: line 1",
+            fix="the header must name userID, itemID and x_label, separated by tabs",
+        )
+    users, items, labels = (integers(table, name) for name in COLUMNS)
+    _check_labels(table, labels)
+    _check_ids(table, users, "userID", None)
+    _check_ids(table, items, "itemID", n_items)
+    n_users = int(users.max()) + 1
+    kept = clean_rows(
+        users, items, labels.astype(np.int8), n_users, n_items or int(items.max()) + 1, where=str(path)
+    )
+    return kept.interactions, kept.filters
+
+
+def write_inter(path: Path, interactions: Interactions) -> None:
+    """Write interactions in the MMRec layout, whole or not at all.
+
+    Raises:
+        RobustrecError: the file cannot be written.
+    """
+    rows = zip(
+        interactions.users.tolist(), interactions.items.tolist(), interactions.labels.tolist(), strict=True
+    )
+    body = "".join(f"{user}\t{item}\t{label}\n" for user, item, label in rows)
+    write_atomically(path, "\t".join(COLUMNS) + "\n" + body)
+
+
+def clean_rows(
+    users: NDArray[np.int64],
+    items: NDArray[np.int64],
+    labels: NDArray[np.int8],
+    n_users: int,
+    n_items: int,
+    *,
+    where: str,
+) -> Kept:
+    """Drop repeated pairs and held-out rows of users without training rows; count ids that never occur.
+
+    A pair that occurs in several splits keeps the earliest one. File order is kept.
+
+    Raises:
+        RobustrecError: no training row is left.
+    """
+    filters = []
+    order = np.argsort((users * n_items + items) * 4 + labels, kind="stable")
+    pair = (users * n_items + items)[order]
+    first = np.ones(len(order), dtype=np.bool_)
+    first[1:] = pair[1:] != pair[:-1]
+    group = np.cumsum(first) - 1
+    leaks = int(np.count_nonzero(labels[order] != labels[order][first][group]))
+    repeats = int(np.count_nonzero(~first))
+    if repeats - leaks:
+        filters.append(FilterCount("repeated rows (same user, item and split)", repeats - leaks))
+    if leaks:
+        filters.append(FilterCount("rows of a pair that an earlier split holds already", leaks))
+    keep = np.zeros(len(users), dtype=np.bool_)
+    keep[order[first]] = True
+
+    trained = np.zeros(n_users, dtype=np.bool_)
+    trained[users[keep & (labels == TRAIN)]] = True
+    cold = keep & ~trained[users]
+    if cold.any():
+        filters.append(FilterCount("validation/test rows of users without training rows", int(cold.sum())))
+        keep &= ~cold
+    if not keep.any():
+        raise RobustrecError(
+            "no training rows" if not trained.any() else "no rows left after the filters",
+            where=where,
+            fix="x_label must be 0 for training rows (1 validation, 2 test)",
+        )
+    interactions = Interactions(users[keep], items[keep], labels[keep], n_users, n_items)
+    for kind, ids, count in (("user", interactions.users, n_users), ("item", interactions.items, n_items)):
+        unseen = count - len(np.unique(ids))
+        if unseen:
+            filters.append(FilterCount(f"{kind} ids without any interaction{KEPT}", unseen))
+    return Kept(interactions, filters)
+
+
+def _check_labels(table: Table, labels: NDArray[np.int64]) -> None:
+    wrong = np.flatnonzero((labels < TRAIN) | (labels > TEST))
+    if len(wrong):
+        shown = ", ".join(str(value) for value in np.unique(labels[wrong])[:5].tolist())
+        raise RobustrecError(
+            f"unknown x_label {shown} in {len(wrong)} row{'s' if len(wrong) > 1 else ''}",
+            where=f"{table.path}: line {table.line(int(wrong[0]))}, column x_label",
+            fix="x_label is 0 for training, 1 for validation and 2 for test rows",
+        )
+
+
+def _check_ids(table: Table, ids: NDArray[np.int64], column: str, bound: int | None) -> None:
+    def wrong(rows: NDArray[np.intp], what: str, fix: str) -> RobustrecError:
+        row = int(rows[0])
+        return RobustrecError(
+            f"{column} {ids[row]} {what}",
+            where=f"{table.path}: line {table.line(row)}, column {column}",
+            fix=fix,
+        )
+
+    dense = f"number {column} from 0 without gaps; `robustrec data import` does so for a ratings CSV"
+    negative = np.flatnonzero(ids < 0)
+    if len(negative):
+        raise wrong(negative, "is negative", dense)
+    large = np.flatnonzero(ids > MAX_ID)
+    if len(large):
+        raise wrong(large, f"is above the largest id allowed, {MAX_ID}", dense)
+    if bound is not None:
+        outside = np.flatnonzero(ids >= bound)
+        if len(outside):
+            raise wrong(
+                outside, f"is not below the number of items, {bound}", "use interactions of the same catalog"
+            )
+    seen, largest = len(np.unique(ids)), int(ids.max())
+    if bound is None and largest + 1 > MAX_IDS_PER_SEEN * seen:
+        raise wrong(
+            np.flatnonzero(ids == largest), f"is far from dense: only {seen} different ids occur", dense
+        )

@@ -1,0 +1,223 @@
+"""Pictures from a folder or a zip, read lazily and within limits; untrusted input."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+import zipfile
+import zlib
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from robustrec.errors import RobustrecError
+from robustrec.files import path_inside
+
+MAX_PICTURE_BYTES = 20 * 2**20
+MAX_PICTURE_PIXELS = 40_000_000
+FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "BMP")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp")
+WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+
+_MEND = "mend it, or leave it out: robustrec data import FOLDER --name NAME --replace --skip-unreadable"
+
+
+class PictureSource:
+    """A folder or zip of pictures and whose each entry is; safe to use from several threads.
+
+    Args:
+        path: the folder or the zip.
+        entries: [I] entry name of each item, None where an item has no picture.
+    """
+
+    def __init__(self, path: Path, entries: Sequence[str | None]) -> None:
+        self.path = path
+        self.entries = tuple(entries)
+        self._lock = threading.Lock()
+        self._zip: zipfile.ZipFile | None = None
+        self._owner = 0
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"path": self.path, "entries": self.entries}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+    def read(self, item: int) -> bytes | None:
+        """Return the bytes of an item's picture file, None where it has none.
+
+        Raises:
+            RobustrecError: the file is missing, too large, damaged, or outside the folder.
+        """
+        entry = self.entries[item]
+        if entry is None:
+            return None
+        where = f"item {item}: {self.path}: {entry}"
+        if self.path.is_dir():
+            return _read_file(self.path, entry, where)
+        with self._lock:  # one file handle with one position; decoding happens outside
+            return _read_entry(self._archive(), entry, where)
+
+    def open(self, item: int) -> Image.Image | None:
+        """Return an item's picture as upright RGB, None where it has none.
+
+        Raises:
+            RobustrecError: the file is missing, too large in bytes or pixels, no picture, or truncated.
+        """
+        content = self.read(item)
+        return None if content is None else decode(content, f"item {item}: {self.path}: {self.entries[item]}")
+
+    def _archive(self) -> zipfile.ZipFile:
+        # A forked process shares the file position with its parent, so it opens its own.
+        if self._zip is None or self._owner != os.getpid():
+            self._zip = open_zip(self.path)
+            self._owner = os.getpid()
+        return self._zip
+
+
+def open_zip(path: Path) -> zipfile.ZipFile:
+    """Open a zip for reading.
+
+    Raises:
+        RobustrecError: it is missing or no zip.
+    """
+    try:
+        return zipfile.ZipFile(path)
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError, UnicodeError) as error:
+        raise RobustrecError(
+            f"cannot open the pictures: {error}",
+            where=str(path),
+            fix="give a folder of pictures or a whole zip file",
+        ) from error
+
+
+def picture_names(path: Path) -> list[str]:
+    """Return the names of all pictures in a folder or zip, by suffix, sorted.
+
+    Raises:
+        RobustrecError: the path is missing or no zip.
+    """
+    if path.is_dir():
+        names = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
+    else:
+        with open_zip(path) as archive:
+            names = [info.filename for info in archive.infolist() if not info.is_dir()]
+    return sorted(name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES)
+
+
+def decode(content: bytes, where: str, *, quick: bool = False) -> Image.Image:
+    """Decode a picture file to upright RGB; alpha goes on white, 16-bit grey is scaled down.
+
+    Args:
+        content: the file.
+        where: item and file, for messages.
+        quick: only prove that it can be decoded; the result may be smaller than the picture.
+
+    Raises:
+        RobustrecError: the bytes are no picture, too many pixels (read from the header), or truncated.
+    """
+    try:
+        image: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
+        width, height = image.size
+        pixels = width * height
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_many_pixels(str(error), where) from error
+    except Exception as error:  # decoders raise nearly anything on damaged input
+        raise RobustrecError(
+            f"not a picture that can be read: {_reason(error)}", where=where, fix=_MEND
+        ) from error
+    if pixels > MAX_PICTURE_PIXELS:
+        raise _too_many_pixels(f"{width} x {height} pixels", where)
+    try:
+        if quick:
+            image.draft("RGB", (32, 32))
+        image.load()
+        with suppress(Exception):  # a damaged EXIF block does not make the picture unreadable
+            image = ImageOps.exif_transpose(image)
+        return to_rgb(image)
+    except Exception as error:
+        raise RobustrecError(f"the picture is damaged: {_reason(error)}", where=where, fix=_MEND) from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Return a picture of any mode as 8-bit RGB: transparency on white, 16-bit grey divided by 257."""
+    if image.mode in WIDE_MODES:
+        grey = np.asarray(image).astype(np.float64) / 257.0
+        return Image.fromarray(np.clip(np.rint(grey), 0, 255).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        ground = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        return Image.alpha_composite(ground, layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def _read_file(folder: Path, entry: str, where: str) -> bytes:
+    path = path_inside(folder, entry)
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_PICTURE_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise RobustrecError(f"cannot read the picture: {error}", where=where, fix=_MEND) from error
+    if len(content) > MAX_PICTURE_BYTES:
+        raise _too_many_bytes(path.stat().st_size, where)
+    return content
+
+
+def _read_entry(archive: zipfile.ZipFile, entry: str, where: str) -> bytes:
+    try:
+        info = archive.getinfo(entry)
+        if info.file_size > MAX_PICTURE_BYTES:
+            raise _too_many_bytes(info.file_size, where)
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 1:
+            raise RobustrecError(
+                "the zip entry is encrypted or of an unusual compression",
+                where=where,
+                fix="pack the pictures again with plain zip: zip -r pictures.zip pictures",
+            )
+        # Never more than declared is inflated, whatever the entry really holds.
+        with archive.open(info) as file:
+            content = file.read(info.file_size + 1)
+    except KeyError as error:
+        raise RobustrecError("the zip has no such entry", where=where, fix=_MEND) from error
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        zlib.error,
+        zipfile.BadZipFile,
+        NotImplementedError,
+        RuntimeError,
+    ) as error:
+        raise RobustrecError(f"the zip entry is damaged: {error}", where=where, fix=_MEND) from error
+    if len(content) != info.file_size:
+        raise RobustrecError(
+            f"the zip entry holds {len(content)} bytes and declares {info.file_size}", where=where, fix=_MEND
+        )
+    return content
+
+
+def _too_many_bytes(size: int, where: str) -> RobustrecError:
+    return RobustrecError(
+        f"the picture file has {size / 2**20:.1f} MiB, more than {MAX_PICTURE_BYTES // 2**20} MiB",
+        where=where,
+        fix=_MEND,
+    )
+
+
+def _too_many_pixels(what: str, where: str) -> RobustrecError:
+    return RobustrecError(
+        f"the picture is too large: {what}, more than {MAX_PICTURE_PIXELS // 10**6} million pixels",
+        where=where,
+        fix=_MEND,
+    )
+
+
+def _reason(error: Exception) -> str:
+    # Pillow's message on an unknown format prints the address of the buffer, never the same twice.
+    if isinstance(error, UnidentifiedImageError):
+        return f"none of {', '.join(FORMATS)}"
+    return str(error) or type(error).__name__

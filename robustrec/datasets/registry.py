@@ -1,0 +1,223 @@
+"""Data sets by name or path: imported ones, sample editions, and folders nobody has imported."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from robustrec.datasets.catalog import Catalog, build_catalog
+from robustrec.datasets.content import content_digest
+from robustrec.datasets.feature_files import FEATURE_FILES, open_features
+from robustrec.datasets.interactions import KEPT, FilterCount, Interactions, read_inter
+from robustrec.datasets.items import Item, read_items
+from robustrec.datasets.layout import describe_folder
+from robustrec.datasets.manifest import MANIFEST, NAME_PATTERN, Manifest
+from robustrec.errors import RobustrecError, unknown_name
+from robustrec.files import path_inside, staged_folder, unwritable
+
+EDITIONS = ("auto", "full", "sample")
+BUILD_SECONDS = 600  # how long to wait for another process that builds the same sample
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A data set ready for use.
+
+    Attributes:
+        name: its name.
+        edition: "full" or "sample".
+        interactions: who chose what, by split.
+        catalog: texts and pictures; None where there are neither.
+        clean_catalog: sample editions only: the catalog without the merchant noise.
+        feature_files: .npy file by modality ("image", "text"), checked: finite, one row an item.
+        filters: what was left out at import and at reading, and why.
+        digest: sha256 over interactions, texts, picture bytes and feature files.
+        folder: where it lies.
+        synthetic: True exactly for sample editions: nothing in it was done by a person.
+    """
+
+    name: str
+    edition: str
+    interactions: Interactions
+    catalog: Catalog | None
+    clean_catalog: Catalog | None
+    feature_files: dict[str, Path]
+    filters: tuple[FilterCount, ...]
+    digest: str
+    folder: Path
+    synthetic: bool
+
+
+def data_folder(home: Path, name: str) -> Path:
+    """Return where an imported data set lies."""
+    return home / "data" / name
+
+
+def dataset_names(home: Path) -> list[str]:
+    """Return the names `load_dataset` knows: imported data sets and those with a sample edition, sorted."""
+    from robustrec.datasets.shop import SHOPS
+
+    return sorted({*SHOPS, *imported_names(home)})
+
+
+def imported_names(home: Path) -> list[str]:
+    """Return the names of imported data sets, sorted."""
+    try:
+        folders = list((home / "data").iterdir())
+    except OSError:
+        return []
+    return sorted(
+        place.name for place in folders if re.match(NAME_PATTERN, place.name) and (place / MANIFEST).is_file()
+    )
+
+
+def load_dataset(name_or_path: str, *, home: Path, edition: str = "auto") -> Dataset:
+    """Load a data set, building its sample edition if that is what is asked for and not there yet.
+
+    Args:
+        name_or_path: a name `data list` shows, or a folder with a dataset.toml or in the MMRec layout.
+        home: robustrec's own folder.
+        edition: "full", "sample", or "auto": full where it was imported, else the sample.
+
+    Raises:
+        RobustrecError: the name or edition is unknown, the edition asked for is not there, or the data are
+            malformed.
+    """
+    if edition not in EDITIONS:
+        raise unknown_name("edition", edition, EDITIONS, where="option --edition")
+    return load_folder(locate(name_or_path, home=home, edition=edition), home=home)
+
+
+def locate(name_or_path: str, *, home: Path, edition: str = "auto") -> Path:
+    """Return the folder of a data set, building its sample edition if needed.
+
+    Raises:
+        RobustrecError: as `load_dataset`, but nothing of the data has been read.
+    """
+    from robustrec.datasets.shop import SHOPS
+
+    full = data_folder(home, name_or_path) if re.match(NAME_PATTERN, name_or_path) else None
+    if full is not None and edition != "sample" and (full / MANIFEST).is_file():
+        return full
+    if name_or_path in SHOPS:
+        if edition == "full":
+            raise RobustrecError(
+                f"the full edition of {name_or_path!r} is not here, only its synthetic sample",
+                where="option --edition (or require_edition of the suite): full",
+                fix=f"robustrec data import FOLDER --name {name_or_path}",
+            )
+        return sample_folder(name_or_path, home)
+    if full is not None and (full / MANIFEST).is_file():
+        raise RobustrecError(
+            f"{name_or_path!r} has no sample edition; there are samples of {', '.join(SHOPS)}",
+            where="option --edition: sample",
+            fix=f"--edition full, or --dataset {SHOPS[0]} --edition sample",
+        )
+    return _located_path(name_or_path, home, edition)
+
+
+def sample_folder(name: str, home: Path) -> Path:
+    """Return the folder of a sample edition, built now if it is not there.
+
+    Raises:
+        RobustrecError: the folder cannot be written.
+    """
+    from robustrec.datasets.shop import build_shop
+
+    folder = sample_path(name, home)
+    if (folder / MANIFEST).is_file():
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # Two processes at once: the second waits and finds the folder whole.
+        with FileLock(folder.parent / f".{folder.name}.lock", timeout=BUILD_SECONDS):
+            if not (folder / MANIFEST).is_file():
+                with staged_folder(folder) as stage:
+                    build_shop(name, stage)
+    except Timeout as error:
+        raise RobustrecError(
+            f"another process has been building the sample of {name!r} for {BUILD_SECONDS} s",
+            where=str(folder),
+            fix=f"end that process, then: rm {folder.parent / f'.{folder.name}.lock'}",
+        ) from error
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    return folder
+
+
+def sample_path(name: str, home: Path) -> Path:
+    """Return where a sample edition of this version of the shop lies once it is built."""
+    from robustrec.datasets.shop import shop_digest
+
+    return home / "samples" / f"{name}-{shop_digest()[:12]}"
+
+
+def load_folder(folder: Path, *, home: Path) -> Dataset:
+    """Load a data set from its folder: one with a dataset.toml, or a bare one in the MMRec layout.
+
+    Raises:
+        RobustrecError: a file is missing or malformed, or row counts do not match.
+    """
+    manifest, bare = describe_folder(folder)
+    files = manifest.files
+    interactions, found = read_inter(path_inside(folder, files.interactions), n_items=manifest.n_items)
+    catalog, gaps = _catalog(folder, files.items, files.pictures, interactions.n_items, bare=bare)
+    clean, _ = _catalog(folder, files.clean_items, files.clean_pictures, interactions.n_items, bare=False)
+    features = {
+        modality: path_inside(folder, name)
+        for modality, name in zip(FEATURE_FILES, (files.image_feat, files.text_feat), strict=True)
+        if name
+    }
+    for path in features.values():
+        open_features(path, interactions.n_items)
+    digest = content_digest(interactions, catalog, features, cache=home / "digests", folder=folder)
+    return Dataset(
+        name=manifest.name,
+        edition=manifest.edition,
+        interactions=interactions,
+        catalog=catalog,
+        clean_catalog=clean,
+        feature_files=features,
+        filters=(*(FilterCount(row.reason, row.rows) for row in manifest.filters), *found, *gaps),
+        digest=digest,
+        folder=folder,
+        synthetic=manifest.synthetic,
+    )
+
+
+def _catalog(
+    folder: Path, items: str, pictures: str, n_items: int, *, bare: bool
+) -> tuple[Catalog | None, list[FilterCount]]:
+    if not items and not pictures:
+        return None, []
+    table = read_items(path_inside(folder, items), n_items) if items else None
+    rows: list[Item | None] = table.rows if table else [None] * n_items
+    catalog, lost = build_catalog(rows, path_inside(folder, pictures) if pictures else None, guess=bare)
+    gaps = {
+        f"items without a line in the catalog{KEPT}": sum(row is None for row in rows) if table else 0,
+        f"items whose picture is named but not there{KEPT}": lost,
+    }
+    return catalog, [FilterCount(reason, count) for reason, count in gaps.items() if count]
+
+
+def _located_path(name_or_path: str, home: Path, edition: str) -> Path:
+    folder = Path(name_or_path).expanduser()
+    if not folder.is_dir():
+        if re.match(NAME_PATTERN, name_or_path):
+            raise unknown_name("dataset", name_or_path, dataset_names(home), where="option --dataset")
+        raise RobustrecError(
+            f"{name_or_path!r} is no folder",
+            where="option --dataset",
+            fix=f"give a folder, or one of: {', '.join(dataset_names(home))}",
+        )
+    manifest: Manifest = describe_folder(folder)[0]
+    if edition not in ("auto", manifest.edition):
+        raise RobustrecError(
+            f"the folder holds the {manifest.edition} edition",
+            where=f"{folder}, option --edition: {edition}",
+            fix=f"--edition {manifest.edition}",
+        )
+    return folder

@@ -1,0 +1,102 @@
+"""What merchants do to a picture: known noises at known rates, in integer arithmetic on [64, 64, 3]."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustrec.datasets.shop.draws import Draws
+from robustrec.datasets.shop.glyphs import written
+from robustrec.datasets.shop.surfaces import Pixels
+from robustrec.datasets.shop.vocabulary import Merchant
+
+PICTURE_NOISES = ("badge", "watermark", "poor_light", "compression")
+"""In the order in which they are applied: what is stuck on is lit badly with the rest, and then compressed."""
+
+_WALSH = np.array([[1]], dtype=np.int64)
+for _ in range(3):
+    _WALSH = np.block([[_WALSH, _WALSH], [_WALSH, -_WALSH]])
+_SEQUENCY = np.argsort([int(np.count_nonzero(np.diff(row))) for row in _WALSH], kind="stable")
+_WALSH = _WALSH[_SEQUENCY]
+
+
+def merchant_picture(words: Merchant, clean: Pixels, noises: tuple[str, ...], draws: Draws) -> Pixels:
+    """Return the clean picture with the noises applied."""
+    pixels = clean
+    if "badge" in noises:
+        pixels = badged(pixels, draws.one_of(words.badges), draws)
+    if "watermark" in noises:
+        pixels = watermarked(pixels, draws.one_of(words.watermarks), draws)
+    if "poor_light" in noises:
+        pixels = badly_lit(pixels, draws)
+    if "compression" in noises:
+        pixels = compressed(pixels, draws.integer(0, 2))
+    return pixels
+
+
+def badged(pixels: Pixels, word: str, draws: Draws) -> Pixels:
+    """Return the picture with a promotion badge in one of the upper corners."""
+    out, letters = pixels.copy(), written(word)
+    height, width = letters.shape
+    colour = draws.one_of(((214, 24, 36), (250, 206, 20), (20, 120, 60), (30, 60, 190)))
+    ink = (20, 20, 20) if colour[0] == 250 else (255, 255, 255)
+    size = (height + 8, width + 6)
+    left = 0 if draws.chance(0.5) else 64 - size[1]
+    badge = np.empty((*size, 3), dtype=np.uint8)
+    badge[:] = ink
+    badge[1:-1, 1:-1] = colour
+    badge[4 : 4 + height, 3 : 3 + width][letters] = ink
+    out[: size[0], left : left + size[1]] = badge
+    return out
+
+
+def watermarked(pixels: Pixels, word: str, draws: Draws) -> Pixels:
+    """Return the picture with a word written across it again and again, half transparent."""
+    letters = written(word)
+    height, width = letters.shape
+    veil = np.zeros((64, 64), dtype=bool)
+    start = draws.integer(0, 7)
+    for line, top in enumerate(range(4, 64 - height, 12)):
+        for left in range(start - 12 + 9 * (line % 3), 64, width + 8):
+            first, last = max(left, 0), min(left + width, 64)
+            if first < last:
+                veil[top : top + height, first:last] |= letters[:, first - left : last - left]
+    mixed = (pixels.astype(np.int64) * 9 + 255 * 7) // 16
+    dark = (pixels.astype(np.int64) * 10) // 16
+    bright = pixels.astype(np.int64).sum(axis=2) > 3 * 190
+    stamped = np.where(bright[:, :, None], dark, mixed).astype(np.uint8)
+    return np.where(veil[:, :, None], stamped, pixels)
+
+
+def badly_lit(pixels: Pixels, draws: Draws) -> Pixels:
+    """Return the picture as taken in the dark: dimmed to one side, yellow or blue, with a sensor's noise."""
+    x = np.arange(64, dtype=np.int64)
+    falloff = x if draws.chance(0.5) else 63 - x
+    gain = draws.integer(100, 150) - falloff[None, :] - falloff[:, None] * draws.integer(0, 1) // 2
+    cast = np.array(draws.one_of(((256, 236, 176), (196, 226, 256), (226, 250, 206))), dtype=np.int64)
+    grain = draws.integers(25, 64 * 64 * 3).reshape(64, 64, 3) - 12
+    lit = pixels.astype(np.int64) * gain[:, :, None] * cast // (256 * 256) + grain
+    return np.clip(lit, 0, 255).astype(np.uint8)
+
+
+def compressed(pixels: Pixels, level: int) -> Pixels:
+    """Return the picture after an 8 x 8 Walsh-Hadamard transform with coarse steps: blocks, and edges that ring.
+
+    Args:
+        pixels: [64, 64, 3].
+        level: 0..2, how coarse.
+    """
+    blocks = pixels.astype(np.int64).reshape(8, 8, 8, 8, 3).transpose(0, 2, 4, 1, 3)
+    spectrum = _walsh(blocks)
+    frequency = np.arange(8)[:, None] + np.arange(8)[None, :]
+    step = 64 * (10 + (14 + 6 * level) * frequency) // 4
+    step[0, 0] = 64 * 6
+    kept = (np.abs(spectrum) + step // 2) // step * step * np.sign(spectrum)
+    restored = (_walsh(kept) + 32) // 64
+    whole = restored.transpose(0, 3, 1, 4, 2).reshape(64, 64, 3)
+    return np.clip(whole, 0, 255).astype(np.uint8)
+
+
+def _walsh(blocks: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the two-dimensional transform of [..., 8, 8]; twice is 64 times the identity."""
+    return np.asarray(np.matmul(np.matmul(_WALSH, blocks), _WALSH.T), dtype=np.int64)

@@ -1,0 +1,46 @@
+"""The clean picture of an item: backdrop, good, brand mark."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from robustrec.datasets.shop import goods_baby, goods_clothing, goods_electronics, goods_sports
+from robustrec.datasets.shop.draws import Draws
+from robustrec.datasets.shop.easel import Easel, Pose
+from robustrec.datasets.shop.surfaces import Pixels, backdrop, surface
+from robustrec.datasets.shop.vocabulary import Vocabulary
+
+DRAWINGS: dict[str, Callable[[Easel], None]] = {
+    **goods_baby.DRAWINGS,
+    **goods_sports.DRAWINGS,
+    **goods_clothing.DRAWINGS,
+    **goods_electronics.DRAWINGS,
+}
+
+
+def drawn_pose(draws: Draws) -> Pose:
+    """Return a small variation of how a good stands: size, tilt, place, and which way it looks."""
+    return Pose(
+        mirrored=draws.chance(0.5),
+        scale=draws.integer(196, 220) / 100,
+        tilt=draws.integer(-7, 7),
+        shift=(draws.integer(-8, 8), draws.integer(-8, 4)),
+    )
+
+
+def clean_picture(words: Vocabulary, attributes: dict[str, str], draws: Draws) -> Pixels:
+    """Return the clean picture of an item, [64, 64, 3].
+
+    Args:
+        words: the shop's vocabulary.
+        attributes: the item's value of each of ATTRIBUTES; all but the price are seen on the picture.
+        draws: stream for the pose and the surface.
+    """
+    pose = drawn_pose(draws)
+    body = surface(
+        words.colours[attributes["colour"]], attributes["pattern"], words.materials[attributes["material"]], draws
+    )
+    easel = Easel(backdrop(words.styles[attributes["style"]], draws), body, pose)
+    DRAWINGS[words.kinds[attributes["kind"]].drawing](easel)
+    easel.mark(words.brands[attributes["brand"]])
+    return easel.picture()

@@ -1,0 +1,98 @@
+"""Encoder `imported`: the feature files of a folder in the MMRec layout, used as they are (spec 1.3)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from robustrec.encoders.features import MODALITIES
+from robustrec.encoders.store import Encoded
+from robustrec.errors import RobustrecError
+from robustrec.files import digest_sources
+from robustrec.progress import Progress
+
+if TYPE_CHECKING:
+    from robustrec.datasets.registry import Dataset
+
+_CHUNK = 1024  # rows cast and checked at a time, so that a float64 file is never in memory whole
+
+
+def identity() -> dict[str, Any]:
+    """Return what the output depends on besides the files: this module."""
+    return {"code": digest_sources(Path(__file__))}
+
+
+def encode(dataset: Dataset, progress: Progress | None) -> Encoded:
+    """Return the dataset's feature files as float32 tables, neither scaled nor normalised.
+
+    Raises:
+        RobustrecError: no feature files, a file that is not a numeric [I, D] array, a row count that does not
+            match the dataset's items, or a value that is NaN or infinite (or too large for float32).
+    """
+    if not dataset.feature_files:
+        raise RobustrecError(
+            f"dataset {dataset.name!r} has no feature files",
+            where="--features imported",
+            fix="use --features basic, or import a folder that holds image_feat.npy or text_feat.npy",
+        )
+    tables = {
+        modality: read_table(
+            dataset.feature_files[modality], dataset.interactions.n_items, modality, progress
+        )
+        for modality in MODALITIES
+        if modality in dataset.feature_files
+    }
+    return Encoded(tables, (), {})
+
+
+def read_table(path: Path, n_items: int, modality: str, progress: Progress | None = None) -> torch.Tensor:
+    """Return a feature file as a float32 tensor [I, D], read through a memory map and checked row by row.
+
+    Raises:
+        RobustrecError: see `encode`.
+    """
+    values = _open(path)
+    if values.ndim != 2 or values.shape[1] == 0 or values.dtype.kind not in "fiu":
+        raise _wrong(
+            path, f"holds {values.dtype} values of shape {values.shape}, not a numeric table [items, width]"
+        )
+    if len(values) != n_items:
+        raise _wrong(path, f"has {len(values)} rows, the dataset has {n_items} items")
+    table = np.empty(values.shape, np.float32)
+    for start in range(0, n_items, _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        with np.errstate(over="ignore"):
+            table[rows] = values[rows]
+        bad = np.flatnonzero(~np.isfinite(table[rows]).all(axis=1))
+        if bad.size:
+            row = start + int(bad[0])
+            column = int(np.flatnonzero(~np.isfinite(table[row]))[0])
+            raise _wrong(
+                path,
+                f"row {row} (item {row}), column {column} is {values[row, column]}, not a finite float32",
+            )
+        if progress is not None:
+            progress(f"reading {modality} features", min(start + _CHUNK, n_items), n_items)
+    return torch.from_numpy(table)
+
+
+def _open(path: Path) -> NDArray[Any]:
+    try:
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise _wrong(path, f"cannot be read as an array: {error}") from error
+    if not isinstance(values, np.ndarray):
+        raise _wrong(path, "is an archive of arrays, not one array")
+    return values
+
+
+def _wrong(path: Path, what: str) -> RobustrecError:
+    return RobustrecError(
+        f"feature file {path.name} {what}",
+        where=str(path),
+        fix="save it with numpy.save as float32 [items, width], row i for item i, or use --features basic",
+    )

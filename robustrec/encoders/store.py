@@ -1,0 +1,143 @@
+"""The feature store: folders HOME/features/KEY, keyed by content: tables, fitted state and a JSON record.
+
+A folder appears whole (staged, then renamed) or not at all; a lock per key keeps two processes from encoding
+the same thing twice; what a folder holds is checked against the digests in its record each time it is read.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import filelock
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from robustrec.files import digest_array, digest_bytes, digest_file, digest_json, staged_folder, unwritable
+
+RECORD = "features.json"
+TABLES = "features.safetensors"
+STATE = "state.safetensors"
+_SCHEMA = 1
+
+_log = logging.getLogger(__name__)
+
+
+class Encoded(NamedTuple):
+    """What an encoder returns.
+
+    Attributes:
+        tables: modality -> float32 [I, D], finite, on the CPU; a modality the dataset lacks is absent.
+        notes: what the user should know, such as how many pictures were missing.
+        state: the fitted state as tensors, from which an edited item is encoded again; may be empty.
+    """
+
+    tables: dict[str, torch.Tensor]
+    notes: tuple[str, ...]
+    state: dict[str, torch.Tensor]
+
+
+class _DamagedError(Exception):
+    """A folder of the store does not hold what its record says."""
+
+
+def store_key(identity: Mapping[str, Any]) -> str:
+    """Return the key of an entry, 32 hex digits, from everything its content depends on, as JSON values."""
+    return digest_json({"schema": _SCHEMA, **identity})[:32]
+
+
+def tables_digest(tables: Mapping[str, torch.Tensor]) -> str:
+    """Return the content hash of named tables: names, shapes and values, in the order of the names."""
+    parts = [part for name in sorted(tables) for part in (name, digest_array(tables[name].numpy()))]
+    return digest_bytes(part.encode() for part in parts)
+
+
+def stored(home: Path, identity: Mapping[str, Any], produce: Callable[[], Encoded]) -> Encoded:
+    """Return the entry with this identity, from HOME/features or produced now and kept there.
+
+    A damaged entry is produced again, and the notes returned say so.
+
+    Raises:
+        RobustrecError: the store cannot be written, or whatever `produce` raises.
+    """
+    key = store_key(identity)
+    folder = home / "features" / key
+    try:
+        found = _read(folder)
+    except _DamagedError:
+        found = None  # judged again under the lock: another process may be mending it at this moment
+    if found is not None:
+        return found
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder.parent / f".{key}.lock")
+        lock.acquire()
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    try:
+        return _read_or_produce(folder, identity, produce)
+    finally:
+        lock.release()
+
+
+def _read_or_produce(folder: Path, identity: Mapping[str, Any], produce: Callable[[], Encoded]) -> Encoded:
+    mended: tuple[str, ...] = ()
+    try:
+        found = _read(folder)
+        if found is not None:
+            return found
+    except _DamagedError as error:
+        mended = (f"stored features {folder.name} were damaged ({error}) and have been encoded again",)
+        _log.warning("%s", mended[0])
+        _remove(folder)
+    encoded = produce()
+    with staged_folder(folder) as stage:
+        _write(stage, identity, encoded)
+    return encoded._replace(notes=encoded.notes + mended)
+
+
+def _remove(folder: Path) -> None:
+    try:
+        shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
+    except OSError as error:
+        raise unwritable(folder, error) from error
+
+
+def _write(stage: Path, identity: Mapping[str, Any], encoded: Encoded) -> None:
+    try:
+        save_file({name: table.contiguous() for name, table in encoded.tables.items()}, stage / TABLES)
+        save_file({name: value.contiguous() for name, value in encoded.state.items()}, stage / STATE)
+        record = {
+            "schema": _SCHEMA,
+            "identity": dict(identity),
+            "shapes": {name: list(table.shape) for name, table in encoded.tables.items()},
+            "digest": tables_digest(encoded.tables),
+            "notes": list(encoded.notes),
+            "files": {name: digest_file(stage / name) for name in (TABLES, STATE)},
+        }
+        (stage / RECORD).write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    except (OSError, SafetensorError) as error:
+        raise unwritable(
+            stage.parent, error if isinstance(error, OSError) else OSError(str(error))
+        ) from error
+
+
+def _read(folder: Path) -> Encoded | None:
+    if not folder.exists():
+        return None
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        for name in (TABLES, STATE):
+            if digest_file(folder / name) != record["files"][name]:
+                raise _DamagedError(f"{name} does not match its digest")
+        tables = load_file(folder / TABLES)
+        if record["schema"] != _SCHEMA or {n: list(t.shape) for n, t in tables.items()} != record["shapes"]:
+            raise _DamagedError(f"{RECORD} does not describe {TABLES}")
+        return Encoded(tables, tuple(str(note) for note in record["notes"]), load_file(folder / STATE))
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise _DamagedError(f"{type(error).__name__}: {error}") from error

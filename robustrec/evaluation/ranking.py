@@ -1,0 +1,179 @@
+"""Full ranking: the exact top list of every user, ties by lower item id, on any device."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from robustrec.errors import RobustrecError
+
+if TYPE_CHECKING:
+    from robustrec.models.contract import Representation
+
+# Bytes of scores held at once: a processor is fastest while they stay near its caches.
+CPU_SCORE_BYTES = 32 * 2**20
+DEVICE_SCORE_BYTES = 256 * 2**20
+# Items are searched in blocks of this many neighbours; the best was measured at 23,033 items.
+BLOCK = 32
+_LOW_HALF = 0xFFFFFFFF
+
+
+class Ranking(NamedTuple):
+    """Top lists: `users` [n] are user ids, `items` [n, K] their items, best first, ties by lower item id."""
+
+    users: NDArray[np.int64]
+    items: NDArray[np.int32]
+
+
+def rank(
+    rep: Representation,
+    users: NDArray[np.int64],
+    masked: csr_array,
+    *,
+    k: int = 50,
+    chunk: int | None = None,
+) -> Ranking:
+    """Rank all items for each user by score and keep the best k, masked pairs left out (spec 2.1).
+
+    Equal scores are ordered by lower item id, at the end of the list too, so a list does not depend on how
+    the device orders equals, nor on the chunk. Scores are float32 products on `rep`'s device; how they are
+    rounded is that device's affair, so compare rankings made on one device with one chunk. On CUDA keep TF32
+    off (`torch.backends.cuda.matmul.allow_tf32 = False`), or scores carry 10 bits of mantissa only.
+
+    Args:
+        rep: users [U, d] and items [I, d].
+        users: the n user ids to rank for, in the order wanted.
+        masked: pairs never recommended, [U, I]; every stored value other than 0 counts.
+        k: length of the lists, K.
+        chunk: users scored at once; by default as many as a fixed memory budget holds.
+
+    Raises:
+        RobustrecError: no users, ids or shapes that do not fit, a user with fewer than k items left, or
+            scores that are not finite (a NaN is never ranked).
+    """
+    users = np.asarray(users, dtype=np.int64)
+    masked = _checked_mask(rep, users, masked, k)
+    if chunk is not None and chunk < 1:
+        raise RobustrecError(f"chunk is {chunk}", where="rank: chunk", fix="use 1 or more, or leave it out")
+    with torch.inference_mode():
+        device, (n_items, width) = rep.items.device, rep.items.shape
+        budget = CPU_SCORE_BYTES if device.type == "cpu" else DEVICE_SCORE_BYTES
+        step = chunk or max(1, budget // (4 * n_items))
+        # Whole blocks only: the columns added score 0 at first and -inf once masked.
+        columns = -(-n_items // BLOCK) * BLOCK
+        padded = torch.zeros(columns, width, device=device, dtype=torch.float32)
+        padded[:n_items] = rep.items.detach()
+        check = not _surely_finite(rep)
+        lists = np.empty((len(users), k), dtype=np.int32)
+        broken = 0
+        for start in range(0, len(users), step):
+            ids = users[start : start + step]
+            vectors = rep.users.detach()[torch.from_numpy(ids).to(device)].to(torch.float32)
+            scores = vectors @ padded.T
+            if check:
+                broken += int((~torch.isfinite(scores[:, :n_items]).all(dim=1)).sum())
+                if broken:
+                    continue
+            scores[:, n_items:] = -torch.inf
+            row, column = _pairs_of_rows(masked, ids)
+            scores[torch.from_numpy(row).to(device), torch.from_numpy(column).to(device)] = -torch.inf
+            lists[start : start + step] = top_items(scores, k).to(torch.int32).cpu().numpy()
+    if broken:
+        raise RobustrecError(
+            f"the scores of {broken} of {len(users)} users are not finite",
+            where="ranking: user and item vectors of the model",
+            fix="check the features (robustrec data describe) and train again with a lower learning rate",
+        )
+    return Ranking(users, lists)
+
+
+def top_items(scores: torch.Tensor, k: int) -> torch.Tensor:
+    """Return the columns [n, k] of the k largest scores a row, by (score descending, id ascending), exactly.
+
+    Columns are cut into blocks of neighbours. Of the k blocks with the largest maxima (ties by lower block),
+    each holds an element ahead of everything in the other blocks, so the top k lie within them: what has to
+    be sorted is k blocks instead of all columns. Both steps compare 64-bit keys in which the id breaks ties.
+
+    Args:
+        scores: float32 [n, columns], no NaN; columns a multiple of `BLOCK`.
+        k: at most the number of columns.
+    """
+    rows, columns = scores.shape
+    blocks = columns // BLOCK
+    ids = torch.arange(columns, device=scores.device).expand(rows, columns)
+    if blocks > 2 * k:
+        cut = scores.view(rows, blocks, BLOCK)
+        block_ids = torch.arange(blocks, device=scores.device).expand(rows, blocks)
+        chosen = _first_by_key(cut.amax(dim=2), block_ids, k).unsqueeze(2)
+        scores = cut.gather(1, chosen.expand(rows, k, BLOCK)).view(rows, k * BLOCK)
+        ids = (chosen * BLOCK + torch.arange(BLOCK, device=scores.device)).view(rows, k * BLOCK)
+    return _first_by_key(scores, ids, k)
+
+
+def _first_by_key(values: torch.Tensor, ids: torch.Tensor, k: int) -> torch.Tensor:
+    """Return the ids of the k largest values a row, best first, ties by lower id."""
+    # Adding 0 makes -0 equal to 0. Reading the bits as an integer keeps the order of positive floats;
+    # flipping the lower bits of negative ones mends theirs.
+    bits = (values + 0.0).view(torch.int32)
+    ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)
+    keys = (ordered.to(torch.int64) << 32) | (_LOW_HALF - ids)
+    return _LOW_HALF - (keys.topk(k, dim=1).values & _LOW_HALF)
+
+
+def _surely_finite(rep: Representation) -> bool:
+    """Return whether the norms alone show that no score can leave float32."""
+    largest = [
+        float(torch.linalg.vector_norm(table.detach(), dim=1).max()) for table in (rep.users, rep.items)
+    ]
+    bound = largest[0] * largest[1]
+    return bool(np.isfinite(bound)) and bound < 1e38
+
+
+def _checked_mask(rep: Representation, users: NDArray[np.int64], masked: csr_array, k: int) -> csr_array:
+    """Return the mask in canonical form after checking that everything fits together."""
+    n_users, n_items = rep.users.shape[0], rep.items.shape[0]
+    where = "ranking"
+    if masked.shape != (n_users, n_items) or rep.users.shape[1] != rep.items.shape[1]:
+        raise RobustrecError(
+            f"a mask of shape {masked.shape} does not fit vectors of users {tuple(rep.users.shape)} "
+            f"and items {tuple(rep.items.shape)}",
+            where=where,
+            fix="train the model on the same data set that it is evaluated on",
+        )
+    if users.ndim != 1 or len(users) == 0:
+        raise RobustrecError(
+            "there are no users to rank for",
+            where=where,
+            fix="evaluated users have training rows too; see what was filtered: robustrec data describe",
+        )
+    if users.min() < 0 or users.max() >= n_users:
+        raise RobustrecError(
+            f"user ids reach from {users.min()} to {users.max()}, the model knows 0 to {n_users - 1}",
+            where=where,
+            fix="train the model on the same data set that it is evaluated on",
+        )
+    canonical = masked
+    if not masked.has_canonical_format or bool((masked.data == 0).any()):
+        canonical = masked.copy()
+        canonical.sum_duplicates()
+        canonical.eliminate_zeros()
+    left = n_items - np.diff(canonical.indptr)[users]
+    if k < 1 or left.min() < k:
+        raise RobustrecError(
+            f"cannot make lists of {k} items: user {users[left.argmin()]} has {left.min()} of {n_items} left",
+            where=f"ranking: k={k}",
+            fix=f"use metrics of at most {left.min()} places" if left.min() else "leave that user out",
+        )
+    return canonical
+
+
+def _pairs_of_rows(matrix: csr_array, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return (position in `rows`, column) of every stored entry of those rows."""
+    counts = np.diff(matrix.indptr)[rows].astype(np.int64)
+    position = np.repeat(np.arange(len(rows)), counts)
+    first = np.repeat(matrix.indptr[rows].astype(np.int64) - (np.cumsum(counts) - counts), counts)
+    return position, matrix.indices[first + np.arange(len(position))].astype(np.int64)

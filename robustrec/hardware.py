@@ -1,0 +1,55 @@
+"""The device, and the numerics that every measurement runs under."""
+
+from __future__ import annotations
+
+import platform
+
+import numpy as np
+import torch
+
+from robustrec.errors import RobustrecError
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device for "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N".
+
+    Raises:
+        RobustrecError: the name is no device, or CUDA is asked for and not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise RobustrecError(f"unknown device {name!r}", where="--device", fix="use auto, cpu, cuda or cuda:0") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise RobustrecError(
+            f"device {name!r} is not there ({torch.cuda.device_count()} CUDA devices found)",
+            where="--device",
+            fix="use --device cpu, or install a torch build for your GPU",
+        )
+    if device.type not in {"cpu", "cuda"}:
+        raise RobustrecError(f"device {name!r} is not supported", where="--device", fix="use auto, cpu, cuda or cuda:0")
+    return device
+
+
+def set_numerics(threads: int | None = None) -> None:
+    """Turn TF32 off, so that a drift of 1e-4 is never an artefact of rounding, and set the number of CPU threads."""
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.set_float32_matmul_precision("highest")
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
+def describe_environment(device: torch.device) -> dict[str, str | int]:
+    """Return what a reader needs to place a number: versions, platform, device and threads."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "platform": platform.platform(terse=True),
+        "device": f"{device} ({name})",
+        "threads": torch.get_num_threads(),
+    }

@@ -1,0 +1,54 @@
+"""BPR matrix factorisation: no graph, no features; the plainest baseline."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
+from torch.nn import functional
+
+from robustrec.models.contract import Batch, Features, Loss, Problem, Representation
+from robustrec.models.initial import table
+from robustrec.models.losses import bpr_loss, embedding_loss
+
+
+class BPRConfig(BaseModel):
+    """Settings of BPR."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    latent_width: int = Field(64, ge=1, description="d, numbers per user and item vector")
+    reg_weight: float = Field(1e-1, ge=0, description="weight λ of the embedding norms")
+
+
+class BPR(nn.Module):
+    """Inner products of free user and item vectors (Rendle et al., arXiv 1205.2618; spec section 5)."""
+
+    Config = BPRConfig
+    modalities: tuple[str, ...] = ()
+
+    def __init__(self, problem: Problem, config: BPRConfig, generator: torch.Generator) -> None:
+        super().__init__()
+        self.config = config
+        self.users = table(problem.n_users, config.latent_width, "xavier_normal", generator)
+        self.items = table(problem.n_items, config.latent_width, "xavier_normal", generator)
+
+    def represent(self, features: Features) -> Representation:  # noqa: ARG002 - the contract passes features to all
+        """Return the embeddings [U, d] and [I, d]; features are not read."""
+        # Copies: a representation must not change under its holder when the parameters do.
+        return Representation(self.users.clone(), self.items.clone())
+
+    def loss(self, features: Features, batch: Batch) -> Loss:  # noqa: ARG002
+        """Return BPR plus λ times the norms of the batch's embeddings (spec section 5)."""
+        users = functional.embedding(batch.users, self.users)
+        positives = functional.embedding(batch.positives, self.items)
+        negatives = functional.embedding(batch.negatives, self.items)
+        terms = {
+            "bpr": bpr_loss((users * positives).sum(1), (users * negatives).sum(1)),
+            "regularisation": self.config.reg_weight * embedding_loss(users, positives, negatives),
+        }
+        return Loss(terms["bpr"] + terms["regularisation"], terms)
+
+    def module(self) -> nn.Module:
+        """Return the model as the `nn.Module` it is."""
+        return self

@@ -1,0 +1,64 @@
+"""LightGCN: embeddings smoothed over the user-item graph; no features."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
+from torch.nn import functional
+
+from robustrec.models.contract import Batch, Features, Loss, Problem, Representation
+from robustrec.models.graphs import UserItemGraph
+from robustrec.models.initial import table
+from robustrec.models.losses import bpr_loss, embedding_loss
+
+
+class LightGCNConfig(BaseModel):
+    """Settings of LightGCN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    latent_width: int = Field(64, ge=1, description="d, numbers per user and item vector")
+    layers: int = Field(3, ge=0, le=16, description="L, propagations over the graph")
+    reg_weight: float = Field(
+        1e-4, ge=0, description="weight λ of the norms of the embeddings before propagation"
+    )
+
+
+class LightGCN(nn.Module):
+    """Mean of L+1 propagations of free embeddings (He et al., arXiv 2002.02126; spec section 5)."""
+
+    Config = LightGCNConfig
+    modalities: tuple[str, ...] = ()
+
+    def __init__(self, problem: Problem, config: LightGCNConfig, generator: torch.Generator) -> None:
+        super().__init__()
+        self.config = config
+        self.users = table(problem.n_users, config.latent_width, "xavier_uniform", generator)
+        self.items = table(problem.n_items, config.latent_width, "xavier_uniform", generator)
+        self.graph = UserItemGraph(problem.n_users, problem.n_items, problem.edges, offset=1e-7)
+
+    def represent(self, features: Features) -> Representation:  # noqa: ARG002 - the contract passes features to all
+        """Return the smoothed embeddings [U, d] and [I, d]; features are not read."""
+        mean = self.graph.propagate(self.users, self.items, self.config.layers)
+        return Representation(
+            mean.users_from_users + mean.users_from_items, mean.items_from_items + mean.items_from_users
+        )
+
+    def loss(self, features: Features, batch: Batch) -> Loss:
+        """Return BPR on the smoothed vectors plus λ times the norms of the raw embeddings (spec 5)."""
+        smooth = self.represent(features)
+        users = functional.embedding(batch.users, smooth.users)
+        positive = (users * functional.embedding(batch.positives, smooth.items)).sum(1)
+        negative = (users * functional.embedding(batch.negatives, smooth.items)).sum(1)
+        raw = embedding_loss(
+            functional.embedding(batch.users, self.users),
+            functional.embedding(batch.positives, self.items),
+            functional.embedding(batch.negatives, self.items),
+        )
+        terms = {"bpr": bpr_loss(positive, negative), "regularisation": self.config.reg_weight * raw}
+        return Loss(terms["bpr"] + terms["regularisation"], terms)
+
+    def module(self) -> nn.Module:
+        """Return the model as the `nn.Module` it is."""
+        return self

@@ -1,0 +1,39 @@
+"""Loss functions shared by the recommenders; pure."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def bpr_loss(positive: Tensor, negative: Tensor) -> Tensor:
+    """Return the mean of -ln σ(Δ), Δ = positive - negative scores [B], as softplus(-Δ); never overflows.
+
+    Source: spec section 2, forms (a) and (b); the 1e-10 that form (a) adds inside the logarithm changes
+    a value by less than 1e-10/σ(Δ) and is left out.
+    """
+    return functional.softplus(negative - positive).mean()
+
+
+def embedding_loss(*rows: Tensor) -> Tensor:
+    """Return (Σ_j ‖T_j‖_F) / rows(T_m): norms, not squared, of gathered matrices [B, d] over the last B.
+
+    Source: spec section 2, EmbLoss.
+    """
+    norms = [torch.linalg.vector_norm(table) for table in rows]
+    return torch.stack(norms).sum() / rows[-1].shape[0]
+
+
+def contrast(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
+    """Return the InfoNCE loss of row a of the queries against all keys, key a being the right one.
+
+    Logits are inner products over the temperature; no row is normalised here and duplicates are not masked.
+
+    Args:
+        queries: [B, d].
+        keys: [B, d].
+        temperature: divides the logits.
+    """
+    logits = (queries / temperature) @ keys.T
+    return functional.cross_entropy(logits, torch.arange(logits.shape[0], device=logits.device))

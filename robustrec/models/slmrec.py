@@ -1,0 +1,138 @@
+"""SLMRec: graph channels for ids, images and texts, fused, trained by contrast."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from robustrec.models.contract import (
+    Batch,
+    Features,
+    Loss,
+    Problem,
+    Representation,
+    feature_table,
+    read_modalities,
+)
+from robustrec.models.graphs import Propagated, UserItemGraph
+from robustrec.models.initial import linear, table
+from robustrec.models.losses import contrast
+
+# Floor of a row's norm in the row normalisation, as in spec's rn.
+NORM_FLOOR = 1e-12
+
+
+class SLMRecConfig(BaseModel):
+    """Settings of SLMRec."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    latent_width: int = Field(64, ge=2, description="d, numbers per channel and per fused vector")
+    layers: int = Field(3, ge=0, le=16, description="L, propagations over the graph")
+    temperature: float = Field(0.2, gt=0, description="temperature of the user-item contrast of cosines")
+    ssl_temp: float = Field(0.5, gt=0, description="temperature τ of the contrasts between channels")
+    ssl_alpha: float = Field(0.1, ge=0, description="weight α of the contrasts between channels")
+
+
+class SLMRec(nn.Module):
+    """Three LightGCN channels with one user table, fused linearly (Tao et al., TMM 2022; spec 4.3, task FAC).
+
+    With one modality missing, its channel and its contrast are left out and two channels are fused.
+    The published model scores with σ(z_u·z_i); the inner product ranks alike and does not saturate.
+    """
+
+    Config = SLMRecConfig
+    modalities: tuple[str, ...] = ("image", "text")
+
+    def __init__(self, problem: Problem, config: SLMRecConfig, generator: torch.Generator) -> None:
+        super().__init__()
+        self.config = config
+        self.n_items = problem.n_items
+        self.widths = dict(problem.feature_widths)
+        self.modalities = read_modalities("slmrec", problem, type(self).modalities)
+        d = config.latent_width
+        channels = 1 + len(self.modalities)
+        self.users = table(problem.n_users, d, "xavier_uniform", generator)
+        self.items = table(problem.n_items, d, "xavier_uniform", generator)
+
+        def layer(width_in: int, width_out: int) -> nn.Linear:
+            return linear(width_in, width_out, generator, weight="xavier_uniform")
+
+        self.projections = nn.ModuleDict({m: layer(self.widths[m], d) for m in self.modalities})
+        self.fuse_users = layer(channels * d, d)
+        self.fuse_items = layer(channels * d, d)
+        self.heads = nn.ModuleDict({"id": layer(d, d)})
+        if "image" in self.modalities:
+            self.heads["image"] = layer(d, d)
+        if "text" in self.modalities:
+            self.heads["middle"] = layer(d, d)
+            self.heads["id_to_text"] = layer(d, d // 2)
+            self.heads["text"] = layer(d, d // 2)
+        self.graph = UserItemGraph(problem.n_users, problem.n_items, problem.edges, offset=1e-8)
+
+    def represent(self, features: Features) -> Representation:
+        """Return the fused vectors z_u [U, d] and z_i [I, d]."""
+        mean = self._propagate(features)
+        return Representation(
+            self.fuse_users(self._user_channels(mean.users_from_users, mean.users_from_items)),
+            self.fuse_items(self._item_channels(mean.items_from_users, mean.items_from_items)),
+        )
+
+    def loss(self, features: Features, batch: Batch) -> Loss:
+        """Return the contrast of users with their positives plus α times the contrasts between channels.
+
+        The batch's negatives are not used: the other positives serve as such. Only batch rows are fused.
+        """
+        mean = self._propagate(features)
+        users = self._user_channels(
+            functional.embedding(batch.users, mean.users_from_users),
+            functional.embedding(batch.users, mean.users_from_items),
+        )
+        items = self._item_channels(
+            functional.embedding(batch.positives, mean.items_from_users),
+            functional.embedding(batch.positives, mean.items_from_items),
+        )
+        z_users = functional.normalize(self.fuse_users(users), dim=1, eps=NORM_FLOOR)
+        z_items = functional.normalize(self.fuse_items(items), dim=1, eps=NORM_FLOOR)
+        terms = {"contrast": contrast(z_users, z_items, self.config.temperature)}
+        for modality, value in self._channel_contrasts(items).items():
+            terms[f"ssl_{modality}"] = self.config.ssl_alpha * value
+        return Loss(torch.stack(list(terms.values())).sum(), terms)
+
+    def module(self) -> nn.Module:
+        """Return the model as the `nn.Module` it is."""
+        return self
+
+    def _propagate(self, features: Features) -> Propagated:
+        """Propagate the user table [U, d] and all channels' item inputs side by side [I, channels·d]."""
+        inputs: list[Tensor] = [self.items]
+        for modality in self.modalities:
+            raw = feature_table(features, modality, self.n_items, self.widths[modality])
+            layer = cast(nn.Linear, self.projections[modality])
+            # Rows are normalised after the product: same numbers, and no second table of the features' size.
+            norms = torch.linalg.vector_norm(raw, dim=1, keepdim=True).clamp_min(NORM_FLOOR)
+            inputs.append(raw @ layer.weight.T / norms + layer.bias)
+        return self.graph.propagate(self.users, torch.cat(inputs, dim=1), self.config.layers)
+
+    def _user_channels(self, shared: Tensor, own: Tensor) -> Tensor:
+        """Return channels side by side: what started on the users is the same in every channel."""
+        return own + shared.repeat(1, 1 + len(self.modalities))
+
+    _item_channels = _user_channels
+
+    def _channel_contrasts(self, items: Tensor) -> dict[str, Tensor]:
+        """Return the contrast of the id channel with each modality's, for positives [B, channels·d]."""
+        parts = dict(zip(("id", *self.modalities), items.chunk(1 + len(self.modalities), dim=1), strict=True))
+        head = self.heads
+        own = head["id"](parts["id"])
+        losses = {}
+        if "image" in parts:
+            losses["image"] = contrast(own, head["image"](parts["image"]), self.config.ssl_temp)
+        if "text" in parts:
+            query = head["id_to_text"](head["middle"](own))
+            losses["text"] = contrast(query, head["text"](parts["text"]), self.config.ssl_temp)
+        return losses

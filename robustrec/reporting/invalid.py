@@ -1,0 +1,92 @@
+"""Turn what pydantic says about a file into an error with three parts, suggesting keys for misspelt ones."""
+
+from __future__ import annotations
+
+import difflib
+import typing
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from robustrec.errors import RobustrecError
+
+_LONGEST_VALUE = 80
+
+
+def invalid(error: ValidationError, model: type[BaseModel], *, source: str, fix: str) -> RobustrecError:
+    """Return the error for the first thing wrong in a file that should have held a `model`.
+
+    Args:
+        error: what pydantic raised.
+        model: the model that was to be read; its fields are the choices for a misspelt key.
+        source: the file, as the user knows it.
+        fix: what to do where the problem itself suggests nothing better.
+    """
+    first, *others = error.errors(include_url=False)
+    keys, parents = _walk(model, first["loc"])
+    path = _dotted(keys)
+    more = f" (and {len(others)} more)" if others else ""
+    if first["type"] == "extra_forbidden":
+        known = sorted({name for each in parents for name in each.model_fields})
+        near = difflib.get_close_matches(str(keys[-1]), known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        what = f"unknown key {keys[-1]!r}"
+        fix = f"{hint}keys there are: {', '.join(known)}"
+    elif first["type"] == "missing":
+        what = f"key {keys[-1]!r} is missing"
+        fix = f"add {keys[-1]!r}"
+    else:
+        what = first["msg"].removeprefix("Value error, ")
+        if isinstance(first["input"], str | int | float | bool):
+            what += f" (given: {_short(first['input'])})"
+    where = f"{source}, key {path}" if path else source
+    return RobustrecError(what + more, where=where, fix=fix)
+
+
+def _walk(
+    model: type[BaseModel], location: Sequence[int | str]
+) -> tuple[list[int | str], list[type[BaseModel]]]:
+    """Return the path without the tags of discriminated unions, and the models its last key belongs to."""
+    keys: list[int | str] = []
+    parents = here = [model]
+    for key in location:
+        if isinstance(key, int):
+            keys.append(key)
+            continue
+        fields = [each.model_fields[key] for each in here if key in each.model_fields]
+        tagged = [each for each in here if _tag(each) == key]
+        if not fields and tagged and keys and isinstance(keys[-1], int):
+            here = tagged
+            continue
+        keys.append(key)
+        parents, here = here, [inner for field in fields for inner in _models_in(field.annotation)]
+    return keys, parents
+
+
+def _tag(model: type[BaseModel]) -> str | None:
+    """The value of `kind` that marks a model within a discriminated union."""
+    field = model.model_fields.get("kind")
+    choices = typing.get_args(field.annotation) if field else ()
+    return str(choices[0]) if choices else None
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models named anywhere within a type annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in typing.get_args(annotation):
+        yield from _models_in(argument)
+
+
+def _dotted(keys: Sequence[int | str]) -> str:
+    """A path as people write it: gates[0].select.metric."""
+    path = ""
+    for key in keys:
+        path += f"[{key}]" if isinstance(key, int) else f".{key}"
+    return path.removeprefix(".")
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."

@@ -1,0 +1,227 @@
+"""The report of an audit run: everything measured, how it was judged, and where it came from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+from pydantic import AwareDatetime, Field, ValidationError, model_validator
+
+from robustrec.errors import RobustrecError
+from robustrec.files import write_atomically
+from robustrec.reporting.findings import AuditStatus, Finding, Record, Subject
+from robustrec.reporting.gates import GateResult
+from robustrec.reporting.invalid import invalid
+from robustrec.reporting.verdict import VerdictWord, verdict_with_reason
+
+SCHEMA_VERSION = 1
+MAX_BYTES = 256 << 20
+"""Largest report read, in bytes; a full audit has a few MiB."""
+
+_FIX = "make it anew: robustrec audit --model MODEL --dataset DATASET"
+
+
+class Filter(Record):
+    """Rows of the raw data that were left out."""
+
+    reason: str
+    rows: int = Field(ge=0)
+
+
+class DatasetRecord(Record):
+    """What was recommended to whom."""
+
+    name: str
+    edition: Literal["full", "sample"]
+    synthetic: bool
+    digest: str = Field(description="sha256 over interactions, texts, pictures and feature files")
+    n_users: int = Field(ge=0)
+    n_items: int = Field(ge=0)
+    n_train: int = Field(ge=0, description="interactions in training; likewise for the two below")
+    n_validation: int = Field(ge=0)
+    n_test: int = Field(ge=0)
+    filters: tuple[Filter, ...] = ()
+
+    @model_validator(mode="after")
+    def _sample_is_synthetic(self) -> DatasetRecord:
+        if self.synthetic != (self.edition == "sample"):
+            raise ValueError(
+                f"edition {self.edition!r} with synthetic {self.synthetic}: exactly samples are synthetic"
+            )
+        return self
+
+
+class SuiteRecord(Record):
+    """What was measured and tolerated."""
+
+    name: str
+    digest: str
+    level: float = Field(default=0.95, gt=0, lt=1, description="confidence level of the intervals")
+    content: dict[str, Any] = Field(description="the suite with all defaults resolved")
+
+
+class TrainingRecord(Record):
+    """How a subject was trained."""
+
+    epochs: int = Field(ge=0)
+    best_epoch: int | None = Field(default=None, ge=0, description="epoch whose parameters were kept")
+    best_validation: float | None = None
+    metric: str = Field(description="validation metric that stopped the training, e.g. ndcg@20")
+    seconds: float = Field(ge=0, description="wall time of the training itself")
+    n_parameters: int = Field(ge=0)
+    resumed: bool = Field(default=False, description="taken up again after an interruption")
+    reused: bool = Field(default=False, description="taken from the run store instead of trained now")
+
+
+class MirrorFacts(Record):
+    """What the second half-steps of mirrored steps did, with the fields that training records them by.
+
+    A second half-step is meant to climb: to raise the batch loss, along its gradient (cosine near 1).
+    """
+
+    mirrored_steps: int = Field(ge=0, description="second half-steps taken")
+    mean_cosine: float | None = Field(description="mean cosine with the gradient; 1 climbs, -1 descends")
+    share_ascending: float | None = Field(description="share with a positive cosine")
+    probed_steps: int = Field(ge=0, description="those after which the batch loss was computed again")
+    share_raised_loss: float | None = Field(description="share of the probed ones that raised the batch loss")
+    mean_length_ratio: float | None = Field(description="mean length, over that of the first half-step")
+    mean_first_order_change: float | None = Field(description="mean change of the loss to first order")
+
+
+class SubjectRecord(Record):
+    """A subject with everything it was made from."""
+
+    subject: Subject
+    features_digest: str | None = Field(
+        default=None, description="of the feature tables; None for models without features"
+    )
+    parameters_digest: str = Field(description="of the trained parameters")
+    config: dict[str, Any] = Field(description="model, training and strategy, with all defaults resolved")
+    training: TrainingRecord
+    mirror: MirrorFacts | None = None
+    notes: tuple[str, ...] = Field(default=(), description="e.g. 3 items without a picture: mean vector")
+
+
+class Environment(Record):
+    """Where it ran."""
+
+    python: str
+    torch: str
+    numpy: str
+    platform: str
+    device: str
+    threads: int = Field(ge=1)
+
+
+class Costs(Record):
+    """What the audits took, apart from time."""
+
+    trainings: int = Field(default=0, ge=0)
+    representations: int = Field(default=0, ge=0, description="forward passes over all users and items")
+    rankings: int = Field(default=0, ge=0, description="full rankings of all evaluated users")
+
+
+class ArraysRecord(Record):
+    """The per-user arrays kept beside the report."""
+
+    file: str = Field(description="name, in the report's folder")
+    digest: str
+
+
+class Report(Record):
+    """A whole run. The verdict must follow from the gates and statuses: a report cannot claim another."""
+
+    schema_version: Literal[1] = 1
+    robustrec: str = Field(description="version of the tool")
+    created: AwareDatetime = Field(description="when the run ended, UTC")
+    command: tuple[str, ...] = Field(description="the command line, word by word")
+    dataset: DatasetRecord
+    suite: SuiteRecord
+    subjects: tuple[SubjectRecord, ...]
+    statuses: tuple[AuditStatus, ...]
+    findings: tuple[Finding, ...]
+    gates: tuple[GateResult, ...]
+    verdict: VerdictWord
+    verdict_reason: str
+    warnings: tuple[str, ...] = ()
+    seeds: dict[str, int] = Field(description="every seed of the run, by what it seeds")
+    environment: Environment
+    durations: dict[str, float] = Field(description="seconds by stage")
+    costs: Costs
+    arrays: ArraysRecord | None = None
+
+    @model_validator(mode="after")
+    def _sound(self) -> Report:
+        word, _ = verdict_with_reason(self.gates, self.statuses)
+        if word != self.verdict:
+            raise ValueError(
+                f"verdict {self.verdict!r} does not follow from the gates and audits, which say {word!r}"
+            )
+        known = {record.subject for record in self.subjects}
+        if len(known) != len(self.subjects):
+            raise ValueError("a subject stands there twice")
+        with_results = {row.subject for row in self.findings} | {row.subject for row in self.statuses}
+        if not with_results <= known:
+            label = min(subject.label for subject in with_results - known)
+            raise ValueError(f"subject {label} has results but no record")
+        return self
+
+
+def write_report(report: Report, path: Path) -> None:
+    """Write a report as JSON, whole or not at all.
+
+    Raises:
+        RobustrecError: the folder cannot be written.
+    """
+    write_atomically(path, report.model_dump_json(indent=1) + "\n")
+
+
+def read_report(path: Path) -> Report:
+    """Return the report in a JSON file.
+
+    Raises:
+        RobustrecError: not readable, too large, not a report, of another schema version, or not consistent.
+    """
+    source = str(path)
+    try:
+        size = path.stat().st_size
+        text = path.read_text(encoding="utf-8") if size <= MAX_BYTES else ""
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise RobustrecError(f"cannot read the report: {reason}", where=source, fix=_FIX) from error
+    if not text:
+        limit = f"{MAX_BYTES >> 20} MiB"
+        what = f"the file is larger than {limit}" if size else "the file is empty"
+        raise RobustrecError(f"not a report: {what}", where=source, fix=_FIX)
+    try:
+        data = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise RobustrecError(f"not a report: not valid JSON ({error})", where=source, fix=_FIX) from error
+    version = data.get("schema_version") if isinstance(data, dict) else None
+    if version is None:
+        raise RobustrecError("not a report: it has no schema_version", where=source, fix=_FIX)
+    if version != SCHEMA_VERSION or isinstance(version, bool):
+        raise RobustrecError(
+            f"report of schema version {version!r}; this robustrec reads version {SCHEMA_VERSION}",
+            where=f"{source}, key schema_version",
+            fix="read it with the robustrec that wrote it, or " + _FIX,
+        )
+    try:
+        return Report.model_validate_json(text, strict=True)
+    except ValidationError as error:
+        raise invalid(error, Report, source=source, fix=_FIX) from error
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number")
+
+
+def report_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of reports as they are written."""
+    schema = Report.model_json_schema(mode="serialization")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": f"robustrec report, schema version {SCHEMA_VERSION}",
+    }

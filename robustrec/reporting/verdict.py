@@ -1,0 +1,79 @@
+"""The verdict of a run and the exit code that follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from robustrec.errors import EXIT_BREACH, EXIT_ERROR, EXIT_PASS
+from robustrec.reporting.findings import AuditStatus
+from robustrec.reporting.gates import GateResult
+
+VerdictWord = Literal["pass", "fail", "inconclusive", "error"]
+FailOn = Literal["error", "warn", "inconclusive", "never"]
+
+
+def verdict(results: Sequence[GateResult], statuses: Sequence[AuditStatus]) -> VerdictWord:
+    """Return the verdict of a run; see `verdict_with_reason` for the rules."""
+    return verdict_with_reason(results, statuses)[0]
+
+
+def verdict_with_reason(
+    results: Sequence[GateResult], statuses: Sequence[AuditStatus]
+) -> tuple[VerdictWord, str]:
+    """Return the verdict and why, in one line.
+
+    error: an audit ended in an error, none measured anything, or a gate of any severity could not be
+    judged. fail: a gate of severity error failed. inconclusive: one of severity error was inconclusive, or
+    there is none, since a suite that cannot fail cannot pass either. Breached gates of severity warn are
+    listed and change nothing.
+    """
+    broken = [status for status in statuses if status.status == "error"]
+    if broken:
+        return "error", f"audit {broken[0].audit} of {broken[0].subject.label}: {broken[0].message}"
+    if not any(status.status == "ok" for status in statuses):
+        return "error", "no audit measured anything"
+    unjudged = [result for result in results if result.status == "error"]
+    if unjudged:
+        return "error", _named("could not be judged", unjudged)
+    decisive = [result for result in results if result.severity == "error"]
+    failed = [result for result in decisive if result.status == "fail"]
+    undecided = [result for result in decisive if result.status == "inconclusive"]
+    if failed:
+        outcome: tuple[VerdictWord, str] = "fail", _named("failed", failed)
+    elif undecided:
+        outcome = "inconclusive", _named("undecided, the interval straddles the limit", undecided)
+    elif not decisive:
+        outcome = "inconclusive", "the suite has no gate of severity error, so nothing could have failed"
+    else:
+        outcome = "pass", f"{_counted(decisive)} of severity error hold{'s' if len(decisive) == 1 else ''}"
+    return outcome
+
+
+def _counted(results: Sequence[GateResult]) -> str:
+    return "1 gate" if len(results) == 1 else f"{len(results)} gates"
+
+
+def _named(what: str, results: Sequence[GateResult]) -> str:
+    return f"{_counted(results)} {what}: {'; '.join(result.gate for result in results)}"
+
+
+def exit_code(word: VerdictWord, results: Sequence[GateResult], fail_on: FailOn) -> int:
+    """Return the exit code: 0 pass, 1 a gate was breached, 2 an error, which no `fail_on` hides.
+
+    `fail_on` is a threshold, each including the ones before: "error" the verdict fail; "warn" also a failed
+    gate of severity warn; "inconclusive" also an inconclusive verdict or gate. "never" returns 1 for none
+    of them.
+    """
+    if word == "error":
+        return EXIT_ERROR
+    if fail_on == "never":
+        return EXIT_PASS
+    breached = word == "fail"
+    if fail_on in ("warn", "inconclusive"):
+        breached = breached or any(result.status == "fail" for result in results)
+    if fail_on == "inconclusive":
+        breached = (
+            breached or word == "inconclusive" or any(each.status == "inconclusive" for each in results)
+        )
+    return EXIT_BREACH if breached else EXIT_PASS

@@ -1,0 +1,90 @@
+"""What a gate found, in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from robustrec.reporting.findings import CLEAN, Finding
+from robustrec.reporting.numbers import percent, plain
+
+if TYPE_CHECKING:
+    from robustrec.reporting.gates import Gate, Numbers
+
+_MOST_LISTED = 6
+
+
+def gate_message(gate: Gate, finding: Finding, numbers: Numbers, level: float) -> str:
+    """Say what happened, how sure it is and what the limit was, without the subject and the condition."""
+    show: Callable[..., str] = percent if gate.quantity == "relative_drift" else plain
+    signed = gate.quantity != "value"
+    certainty = ""
+    if gate.bound == "interval" and numbers.low is not None and numbers.high is not None:
+        low, high = show(numbers.low, signed=signed), show(numbers.high, signed=signed)
+        certainty = f" ({100 * level:g} % interval {low} to {high})"
+    return f"{_what_happened(gate, finding, numbers, show)}{certainty}, {_limits(gate, show, signed=signed)}"
+
+
+def _what_happened(gate: Gate, finding: Finding, numbers: Numbers, show: Callable[..., str]) -> str:
+    metric, estimate = finding.metric, numbers.estimate
+    if estimate is None:
+        if numbers.low is not None:
+            return f"{metric} is at least {show(numbers.low)}"
+        return (
+            f"{metric} is at most {show(numbers.high)}"
+            if numbers.high is not None
+            else f"{metric} is unknown"
+        )
+    if gate.quantity == "value":
+        return f"{metric} is {show(estimate)}"
+    size = show(abs(estimate))
+    if finding.reference != CLEAN:
+        whose = f"{finding.reference}'s"
+        what = metric if finding.audit == CLEAN else f"the drift of {metric}"
+        return (
+            f"{what} is {size} {'below' if estimate < 0 else 'above'} {whose}"
+            if estimate
+            else f"{what} equals {whose}"
+        )
+    if estimate == 0:
+        return f"{metric} did not move"
+    span = ""
+    if gate.quantity == "drift" and finding.clean is not None and finding.perturbed is not None:
+        span = f" from {plain(finding.clean)} to {plain(finding.perturbed)}"
+    return f"{metric} {'fell' if estimate < 0 else 'rose'} by {size}{span}"
+
+
+def _limits(gate: Gate, show: Callable[..., str], *, signed: bool) -> str:
+    if gate.min is not None and gate.max is not None:
+        return f"limits {show(gate.min, signed=signed)} to {show(gate.max, signed=signed)}"
+    if gate.min is not None:
+        return f"limit: at least {show(gate.min, signed=signed)}"
+    return f"limit: at most {show(gate.max, signed=signed)}"
+
+
+def nothing_selected(gate: Gate, findings: Sequence[Finding]) -> str:
+    """Say that a gate selected no finding, and what there would have been for its metric."""
+    select = gate.select
+    asked = {
+        "audit": select.audit,
+        "condition": select.condition,
+        "metric": select.metric,
+        "strategy": select.strategy,
+        "model": select.model,
+        "reference": select.reference,
+    }
+    wanted = ", ".join(f"{key} {value!r}" for key, value in asked.items() if value != "*")
+    nothing = f"no finding has {wanted} with a {gate.quantity.replace('_', ' ')}"
+    near = dict.fromkeys(
+        f"{finding.audit} / {finding.condition} / {finding.quantity} / reference {finding.reference}"
+        for finding in findings
+        if finding.metric == select.metric
+    )
+    if not near:
+        there = (
+            ", ".join(list(dict.fromkeys(finding.metric for finding in findings))[:_MOST_LISTED]) or "none"
+        )
+        return f"{nothing}; metrics found: {there}"
+    more = f" and {len(near) - _MOST_LISTED} more" if len(near) > _MOST_LISTED else ""
+    listed = "; ".join(list(near)[:_MOST_LISTED])
+    return f"{nothing}; for {select.metric} there are: {listed}{more}"

@@ -1,0 +1,109 @@
+"""A data set with its features on the device: what every training and every audit of one command shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from torch import Tensor
+
+from robustrec.datasets.interactions import TEST, TRAIN, VALIDATION
+from robustrec.datasets.registry import Dataset
+from robustrec.encoders.features import ItemFeatures
+from robustrec.errors import RobustrecError
+from robustrec.evaluation.metrics import evaluated_users
+from robustrec.models.contract import Problem
+from robustrec.training.sampling import Positives, positives_of
+
+
+@dataclass(frozen=True)
+class Split:
+    """The users of one split, what to find for them and what to leave out of their lists.
+
+    Attributes:
+        users: int64 [n] users with at least one row in the split and one in training.
+        relevant: [U, I] the split's interactions.
+        masked: [U, I] pairs that are never recommended.
+    """
+
+    users: NDArray[np.int64]
+    relevant: csr_array
+    masked: csr_array
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Data and features, ready to train and audit on one device.
+
+    Attributes:
+        dataset: where they come from.
+        features: the item features with their digest; None where no model of the command reads any.
+        tables: modality -> float32 [I, D_m] on the device.
+        problem: what a model is built from.
+        positives: training interactions for sampling, on the device.
+        validation: the split that selects parameters.
+        test: the split that is reported.
+        device: where all of it runs.
+    """
+
+    dataset: Dataset
+    features: ItemFeatures | None
+    tables: dict[str, Tensor]
+    problem: Problem
+    positives: Positives
+    validation: Split
+    test: Split
+    device: torch.device
+
+
+def prepare(
+    dataset: Dataset, features: ItemFeatures | None, device: torch.device, *, mask_validation: bool = False
+) -> Prepared:
+    """Put a data set and its features on the device.
+
+    Args:
+        dataset: interactions and catalogue.
+        features: item features, or None.
+        device: where training and audits run.
+        mask_validation: leave validation positives out of the test lists too (spec section 0, item 10).
+
+    Raises:
+        RobustrecError: no user can be validated or tested.
+    """
+    interactions = dataset.interactions
+    users, items = interactions.pairs(TRAIN)
+    edges = torch.from_numpy(np.stack([users, items]))
+    tables = {name: table.to(device) for name, table in features.tables.items()} if features else {}
+    train = interactions.csr(TRAIN)
+    test_mask = train.maximum(interactions.csr(VALIDATION)) if mask_validation else train
+    problem = Problem(
+        n_users=interactions.n_users,
+        n_items=interactions.n_items,
+        edges=edges,
+        feature_widths={name: table.shape[1] for name, table in tables.items()},
+    )
+    return Prepared(
+        dataset=dataset,
+        features=features,
+        tables=tables,
+        problem=problem,
+        positives=positives_of(edges, interactions.n_items, device),
+        validation=_split(dataset, VALIDATION, train),
+        test=_split(dataset, TEST, csr_array(test_mask)),
+        device=device,
+    )
+
+
+def _split(dataset: Dataset, label: int, masked: csr_array) -> Split:
+    users = evaluated_users(dataset.interactions, label)
+    if len(users) == 0:
+        name = "validation" if label == VALIDATION else "test"
+        raise RobustrecError(
+            f"no user has {name} interactions",
+            where=f"{dataset.folder}, x_label {label}",
+            fix=f"label some rows of users with training rows as {label}, or import ratings to have them split",
+        )
+    return Split(users, dataset.interactions.csr(label), masked)

@@ -1,0 +1,134 @@
+"""Everything a killed training needs to go on with the same numbers, in one safetensors file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from robustrec.errors import RobustrecError
+from robustrec.files import write_atomically
+
+FORMAT = 1
+
+
+@dataclass
+class Counters:
+    """Where a training stands at the end of an epoch.
+
+    Attributes:
+        epoch: epochs finished.
+        steps: optimiser batches finished.
+        best_epoch: epoch (1-based) of the best validation metric, 0 before the first evaluation.
+        best_metric: that metric, unrounded.
+        waited: evaluations since then.
+        losses: mean batch loss of each epoch.
+        metrics: validation metric of each evaluation.
+        seconds: time spent in training and validation, over all sittings.
+        sittings: how many times the training was taken up.
+    """
+
+    epoch: int = 0
+    steps: int = 0
+    best_epoch: int = 0
+    best_metric: float = float("-inf")
+    waited: int = 0
+    losses: list[float] = field(default_factory=list)
+    metrics: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    sittings: int = 1
+
+
+def save_checkpoint(
+    path: Path,
+    *,
+    run_key: str,
+    model: nn.Module,
+    best: dict[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+    strategy_state: dict[str, Any],
+    generator: torch.Generator,
+    counters: Counters,
+) -> None:
+    """Write the whole state of a training at an epoch's end, atomically.
+
+    Args:
+        path: the file.
+        run_key: key of the run it belongs to; a checkpoint of another run is never taken up.
+        model: parameters and buffers as they are now.
+        best: parameters of the best validation so far.
+        optimizer: its moments are stored by parameter index.
+        strategy_state: plain numbers and tensors of the strategy.
+        generator: the sampling generator.
+        counters: where the training stands.
+    """
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    tensors |= {f"best.{name}": value for name, value in best.items()}
+    plain: dict[str, Any] = {"strategy": {}, "optimizer": {}}
+    for index, state in optimizer.state_dict()["state"].items():
+        for name, value in state.items():
+            _put(tensors, plain["optimizer"], f"optimizer.{index}.{name}", value)
+    for name, value in strategy_state.items():
+        _put(tensors, plain["strategy"], f"strategy.{name}", value)
+    tensors["generator"] = generator.get_state()
+    header = {"format": FORMAT, "run_key": run_key, "counters": asdict(counters), **plain}
+    contiguous = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    write_atomically(path, save(contiguous, metadata={"robustrec": json.dumps(header)}))
+
+
+def _put(tensors: dict[str, Tensor], plain: dict[str, Any], name: str, value: Any) -> None:
+    if isinstance(value, Tensor):
+        tensors[name] = value
+    else:
+        plain[name] = value
+
+
+def load_checkpoint(
+    path: Path,
+    *,
+    run_key: str,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    generator: torch.Generator,
+) -> tuple[Counters, dict[str, Tensor], dict[str, Any]] | None:
+    """Put a stored state back into model, optimiser and generator.
+
+    Returns:
+        The counters, the best parameters and the strategy's state, or None where there is no checkpoint of this run.
+
+    Raises:
+        RobustrecError: the file is damaged.
+    """
+    if not path.is_file():
+        return None
+    device = next(model.parameters()).device
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            header = json.loads((file.metadata() or {}).get("robustrec", "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise RobustrecError(
+            f"checkpoint is damaged: {error}", where=str(path), fix=f"remove it and train again: rm {path}"
+        ) from error
+    if header.get("format") != FORMAT or header.get("run_key") != run_key:
+        return None
+    model.load_state_dict(_part(tensors, "model."))
+    best = {name: value.to(device) for name, value in _part(tensors, "best.").items()}
+    state: dict[int, dict[str, Any]] = {}
+    for name, value in {**_part(tensors, "optimizer."), **_part(header["optimizer"], "optimizer.")}.items():
+        index, _, key = name.partition(".")
+        state.setdefault(int(index), {})[key] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    generator.set_state(tensors["generator"])
+    strategy_state = {**_part(tensors, "strategy."), **_part(header["strategy"], "strategy.")}
+    return Counters(**header["counters"]), best, strategy_state
+
+
+def _part(values: dict[str, Any], prefix: str) -> dict[str, Any]:
+    return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}

@@ -1,0 +1,184 @@
+"""vanilla, sam, mirror and sgbd: one step around any torch optimiser (spec section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from robustrec.errors import RobustrecError
+from robustrec.training.mirror_record import MirrorMeter, MirrorRecord
+from robustrec.training.strategy_config import STRATEGIES, STRATEGY_NAMES, StrategyConfig
+
+__all__ = ["STRATEGIES", "STRATEGY_NAMES", "MirrorRecord", "Strategy", "StrategyConfig"]
+
+Closure = Callable[[], Tensor]
+
+
+class Strategy:
+    """Turns the loss of a batch into an update of the optimiser's parameters.
+
+    One step of `sgbd` on a mirrored batch, η the learning rate, every gradient of the same batch:
+
+        g = ∇L(θ);  g̃ = ∇L(θ + ρ g/(‖g‖+δ));  θ̃ = θ - η α1 g̃;  θ' = θ̃ + η α2 ∇L(θ̃)
+
+    `mirror` is that with g̃ = g; `sam` is θ - η g̃ on every batch; all other batches take the plain step
+    θ - η g. How an optimiser with a state takes the two half-steps is the config's `reading`. Weight decay is
+    the optimiser's, in both half-steps alike (coupled, under `sgd`); the preconditioned second half has none.
+    Parameters that received no gradient count in no norm and in no update. The norm bound, where there is
+    one, applies before a batch's last half-step only. Nothing here draws a random number, and only `record`
+    waits for the device.
+
+    Args:
+        config: name and settings.
+        optimizer: any torch optimiser; its parameters are the ones trained.
+        clip_norm: bound of the gradient's norm; None leaves gradients as they are.
+
+    Raises:
+        RobustrecError: the reading is `preconditioned` and the optimiser keeps no second moments.
+    """
+
+    def __init__(
+        self, config: StrategyConfig, optimizer: torch.optim.Optimizer, *, clip_norm: float | None = None
+    ) -> None:
+        self.config = config
+        self.optimizer = optimizer
+        self.clip_norm = clip_norm
+        self.count = 0
+        self._meter = MirrorMeter()
+        if config.reading == "preconditioned" and config.moves.mirror and "betas" not in optimizer.defaults:
+            raise _no_second_moments(optimizer)
+
+    def step(self, closure: Closure, *, probe: bool = False) -> Tensor:
+        """Take one step and return the loss at the parameters it began with, detached, without a host sync.
+
+        Args:
+            closure: computes the loss of the same batch at the current parameters, with its graph.
+            probe: after a mirrored step, compute the loss once more, without gradient: did it rise?
+        """
+        kind, moves = STRATEGIES[self.config.name], self.config.moves
+        due = not kind.mirror or self.count % self.config.beta == 0
+        self.count += 1
+        mirrored = moves.mirror and due
+        factor = self.config.alpha1 if kind.mirror and due else 1.0
+        if moves.probe and due:
+            loss = self._backward(closure, 1.0)
+            with self._perturbed():
+                self._backward(closure, factor)
+        else:
+            loss = self._backward(closure, factor)
+        if mirrored:
+            self._mirrored_step(closure, probe=probe)
+        else:
+            self._clip()
+            self._descend()
+        return loss
+
+    def start_epoch(self) -> None:
+        """Tell that an epoch begins; restarts the count where it is per epoch."""
+        if self.config.counter == "per_epoch":
+            self.count = 0
+
+    def record(self) -> MirrorRecord:
+        """Return what the mirrored steps did so far; this waits for the device."""
+        return self._meter.record()
+
+    def state_dict(self) -> dict[str, int | Tensor]:
+        """Return the count and the diagnostics as plain integers and scalar tensors."""
+        return {"count": self.count, **self._meter.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up a state that `state_dict` returned."""
+        self.count = int(state["count"])
+        self._meter.load_state_dict(state)
+
+    def _mirrored_step(self, closure: Closure, *, probe: bool) -> None:
+        """Take both halves of a mirrored step, the gradient of the first being there."""
+        moved = self._moved()
+        self._meter.begin(moved)
+        self._descend()
+        middle = self._backward(closure, -self.config.alpha2)
+        self._meter.middle(moved, -self.config.alpha2)
+        self._clip()
+        if self.config.reading == "preconditioned":
+            self._ascend_preconditioned()
+        else:
+            self._descend()
+        self._meter.end(moved)
+        if probe:
+            with torch.no_grad():
+                self._meter.probed(middle, closure().detach())
+
+    def _backward(self, closure: Closure, factor: float) -> Tensor:
+        """Set every gradient to that of `factor` times the loss, and return the loss, detached."""
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = closure()
+        (loss * factor).backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    def _parameters(self) -> Iterator[tuple[dict[str, Any], Tensor, Tensor]]:
+        """Yield (group, parameter, gradient) for the parameters that have a gradient now."""
+        for group in self.optimizer.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    yield group, parameter, parameter.grad
+
+    def _moved(self) -> list[Tensor]:
+        return [parameter for _, parameter, _ in self._parameters()]
+
+    def _clip(self) -> None:
+        if self.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self._moved(), self.clip_norm)
+
+    @contextmanager
+    def _perturbed(self) -> Iterator[None]:
+        """Hold the parameters at θ + ρ g/(‖g‖+δ) for the block, and put θ back bit for bit."""
+        moved = self._moved()
+        gradients = [gradient for _, _, gradient in self._parameters()]
+        held = [parameter.detach().clone() for parameter in moved]
+        with torch.no_grad():
+            scale = self.config.rho / (torch.nn.utils.get_total_norm(gradients) + self.config.delta)
+            torch._foreach_add_(moved, torch._foreach_mul(gradients, scale))
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                torch._foreach_copy_(moved, held)
+
+    @torch.no_grad()
+    def _descend(self) -> None:
+        """Take a descent step along the gradients that are there: the optimiser's, or plain under `sgd`."""
+        if self.config.reading != "sgd":
+            self.optimizer.step()
+            return
+        for group, parameter, gradient in self._parameters():
+            update = gradient
+            if group.get("weight_decay", 0):
+                update = update.add(parameter, alpha=group["weight_decay"])
+            parameter.add_(update, alpha=-group["lr"])
+
+    @torch.no_grad()
+    def _ascend_preconditioned(self) -> None:
+        """Move θ̃ by η α2 ∇L(θ̃)/(√v̂+ε), v̂ the bias-corrected second moments as the first half left them."""
+        for group, parameter, gradient in self._parameters():
+            state = self.optimizer.state[parameter]
+            if "exp_avg_sq" not in state:
+                raise _no_second_moments(self.optimizer)
+            moments = state["max_exp_avg_sq"] if group.get("amsgrad") else state["exp_avg_sq"]
+            steps = state["step"]
+            if isinstance(steps, Tensor) and steps.device.type == "cpu":
+                steps = steps.item()  # on a device it stays a tensor, so that nothing waits
+            scale = (1 - group["betas"][1] ** steps) ** 0.5
+            # The gradient is that of -α2 L.
+            parameter.sub_(group["lr"] * gradient / (moments.sqrt() / scale + group["eps"]))
+
+
+def _no_second_moments(optimizer: torch.optim.Optimizer) -> RobustrecError:
+    return RobustrecError(
+        f"the reading 'preconditioned' needs second moments, and {type(optimizer).__name__} keeps none",
+        where="strategy.reading",
+        fix="use Adam or AdamW, or --set strategy.reading=shared",
+    )

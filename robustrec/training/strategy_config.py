@@ -1,0 +1,78 @@
+"""Names and settings of the strategies; free of torch, so that the command line starts fast."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Moves(NamedTuple):
+    """Which of the two moves a strategy makes beside the plain descent.
+
+    Attributes:
+        probe: the descent gradient is taken at θ + ρ g/(‖g‖+δ) (sharpness-aware).
+        mirror: every beta-th step is followed by a half-step with the gradient's sign turned.
+    """
+
+    probe: bool
+    mirror: bool
+
+
+STRATEGIES: dict[str, Moves] = {
+    "vanilla": Moves(probe=False, mirror=False),
+    "sam": Moves(probe=True, mirror=False),
+    "mirror": Moves(probe=False, mirror=True),
+    "sgbd": Moves(probe=True, mirror=True),
+}
+STRATEGY_NAMES = tuple(STRATEGIES)
+
+
+class StrategyConfig(BaseModel):
+    """Settings of a training strategy (spec section 3).
+
+    With `sgbd` the probe is made on mirrored steps only, with `sam` on every step. `mirror` and `sgbd` read
+    `alpha1`, `alpha2`, `beta` and `counter`; `sam` and `sgbd` read `rho` and `delta`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Literal["vanilla", "sam", "mirror", "sgbd"] = Field("vanilla", description="strategy")
+    alpha1: float = Field(
+        1.0,
+        gt=0,
+        description="factor of the loss in a mirrored step's first half, on top of the learning rate",
+    )
+    alpha2: float = Field(
+        0.1,
+        ge=0,
+        description="factor of the loss in the second half, sign turned; 0 leaves that half out",
+    )
+    rho: float = Field(
+        0.05, ge=0, description="radius of the probe, in parameter units; 0 leaves the probe out"
+    )
+    delta: float = Field(1e-12, gt=0, description="added to the gradient norm that the probe divides by")
+    beta: int = Field(3, ge=1, description="steps from one mirrored step to the next; the first step is one")
+    reading: Literal["shared", "preconditioned", "sgd"] = Field(
+        "shared",
+        description=(
+            "what takes the half-steps: shared = the optimiser takes both with one state (as published); "
+            "preconditioned = the second is a plain ascent scaled as Adam would, without touching its state; "
+            "sgd = every step is plain gradient descent with the learning rate, no optimiser state"
+        ),
+    )
+    counter: Literal["global", "per_epoch"] = Field(
+        "global", description="whether the count of steps goes on over epochs or starts again with each"
+    )
+
+    @property
+    def moves(self) -> Moves:
+        """Which moves the strategy makes, those that a zero `rho` or `alpha2` leaves out not counted."""
+        moves = STRATEGIES[self.name]
+        return Moves(probe=moves.probe and self.rho > 0, mirror=moves.mirror and self.alpha2 > 0)
+
+    @property
+    def passes_per_step(self) -> float:
+        """Forward and backward passes per step, mean over `beta` steps: the cost relative to `vanilla`."""
+        special = 1 + self.moves.probe + self.moves.mirror
+        return 1 + (special - 1) / (self.beta if STRATEGIES[self.name].mirror else 1)

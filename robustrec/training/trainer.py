@@ -1,0 +1,203 @@
+"""The training loop: epochs without host round trips, early stopping on validation, best parameters restored."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from robustrec.errors import RobustrecError
+from robustrec.models.contract import Batch, Features, Recommender
+from robustrec.progress import Progress, silent
+from robustrec.seeds import torch_generator
+from robustrec.training.checkpoints import Counters, load_checkpoint, save_checkpoint
+from robustrec.training.config import TrainingConfig
+from robustrec.training.sampling import Positives, batches_of, sample_epoch
+from robustrec.training.strategies import MirrorRecord, Strategy
+from robustrec.training.strategy_config import StrategyConfig
+
+# One mirrored step in about thirty steps is followed by a forward pass that sees whether the batch loss rose.
+PROBE_PERIOD = 30
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished training says of itself.
+
+    Attributes:
+        counters: epochs, best validation, losses, seconds.
+        mirror: what the mirrored steps did.
+        resumed: whether it was taken up from a checkpoint.
+    """
+
+    counters: Counters
+    mirror: MirrorRecord
+    resumed: bool
+
+
+@dataclass(frozen=True)
+class Checkpointing:
+    """Where and how often a training's state is kept.
+
+    Attributes:
+        path: the checkpoint file.
+        run_key: key of the run.
+        seconds: least time between two checkpoints; 0 keeps one after each epoch.
+    """
+
+    path: Path
+    run_key: str
+    seconds: float = 10.0
+
+
+def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+    """Return the torch optimiser a configuration names; Adam with β=(.9, .999), ε=1e-8 as in spec section 2."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    kinds: dict[str, Callable[..., torch.optim.Optimizer]] = {
+        "adam": torch.optim.Adam,
+        "adamw": torch.optim.AdamW,
+        "sgd": torch.optim.SGD,
+    }
+    return kinds[config.optimizer](
+        parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+    )
+
+
+def run_epoch(
+    model: Recommender, features: Features, batches: list[Batch], strategy: Strategy, first_step: int
+) -> Tensor:
+    """Take one step a batch and return the mean batch loss as a scalar on the device, without a host round trip.
+
+    Args:
+        model: the recommender, in training mode.
+        features: modality -> [I, D_m].
+        batches: the epoch's batches.
+        strategy: what turns a batch's loss into an update.
+        first_step: number of the first step since training began; it places the probes.
+    """
+    total: Tensor | None = None
+    beta = strategy.config.beta
+    for offset, batch in enumerate(batches):
+
+        def closure(batch: Batch = batch) -> Tensor:
+            return model.loss(features, batch).total
+
+        # beta steps in a row hold exactly one mirrored step.
+        loss = strategy.step(closure, probe=(first_step + offset) % PROBE_PERIOD < beta)
+        total = loss if total is None else total + loss
+    if total is None:
+        raise RobustrecError("an epoch without batches", where="training data", fix="check the training interactions")
+    return total / len(batches)
+
+
+def train(
+    model: Recommender,
+    features: Features,
+    positives: Positives,
+    validate: Callable[[], float],
+    *,
+    config: TrainingConfig,
+    strategy_config: StrategyConfig,
+    seed: int,
+    checkpointing: Checkpointing | None = None,
+    progress: Progress = silent,
+) -> Outcome:
+    """Train a model in place and leave it at the parameters of its best validation.
+
+    Args:
+        model: a recommender on its device; its parameters are changed.
+        features: modality -> [I, D_m] on the same device.
+        positives: the training interactions on the same device.
+        validate: the validation metric of the model as it is now, unrounded, higher is better.
+        config: the loop's settings.
+        strategy_config: the strategy's settings.
+        seed: seed of the shuffles and negatives.
+        checkpointing: where to keep the state; None keeps none.
+        progress: told after each epoch.
+
+    Raises:
+        RobustrecError: the loss or the validation metric is not finite.
+    """
+    module = model.module()
+    optimizer = make_optimizer(module, config)
+    strategy = Strategy(strategy_config, optimizer, clip_norm=config.clip_norm)
+    generator = torch_generator(seed, "triples", device=positives.users.device)
+    counters, best, resumed = Counters(), _copy(module), False
+    if checkpointing is not None:
+        stored = load_checkpoint(
+            checkpointing.path, run_key=checkpointing.run_key, model=module, optimizer=optimizer, generator=generator
+        )
+        if stored is not None:
+            counters, best, strategy_state = stored
+            strategy.load_state_dict(strategy_state)
+            counters.sittings += 1
+            resumed = True
+    saved_at = started = time.monotonic()
+    while counters.epoch < config.max_epochs and counters.waited < config.patience:
+        module.train()
+        strategy.start_epoch()
+        batches = list(batches_of(sample_epoch(positives, generator), config.batch_size))
+        loss = float(run_epoch(model, features, batches, strategy, counters.steps))
+        counters.steps += len(batches)
+        counters.epoch += 1
+        _check_finite("training loss", loss, counters.epoch, config)
+        counters.losses.append(loss)
+        if counters.epoch % config.evaluate_every == 0 or counters.epoch == config.max_epochs:
+            module.eval()
+            metric = validate()
+            _check_finite(config.validation_metric, metric, counters.epoch, config)
+            best = _judge(counters, metric, module, best)
+        now = time.monotonic()
+        counters.seconds, started = counters.seconds + now - started, now
+        progress("training", counters.epoch, config.max_epochs, _note(counters, config))
+        if checkpointing is not None and now - saved_at >= checkpointing.seconds:
+            save_checkpoint(
+                checkpointing.path,
+                run_key=checkpointing.run_key,
+                model=module,
+                best=best,
+                optimizer=optimizer,
+                strategy_state=strategy.state_dict(),
+                generator=generator,
+                counters=counters,
+            )
+            saved_at = now
+    module.load_state_dict(best)
+    module.eval()
+    return Outcome(counters, strategy.record(), resumed)
+
+
+def _copy(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+
+def _judge(counters: Counters, metric: float, module: nn.Module, best: dict[str, Tensor]) -> dict[str, Tensor]:
+    counters.metrics.append(metric)
+    if metric > counters.best_metric:
+        counters.best_metric, counters.best_epoch, counters.waited = metric, counters.epoch, 0
+        return _copy(module)
+    counters.waited += 1
+    return best
+
+
+def _check_finite(what: str, value: float, epoch: int, config: TrainingConfig) -> None:
+    if not math.isfinite(value):
+        raise RobustrecError(
+            f"{what} became {value} in epoch {epoch}",
+            where=f"training with learning rate {config.learning_rate}",
+            fix=f"lower the learning rate: --set training.learning_rate={config.learning_rate / 10:g}",
+        )
+
+
+def _note(counters: Counters, config: TrainingConfig) -> str:
+    left = config.patience - counters.waited
+    latest = counters.metrics[-1] if counters.metrics else float("nan")
+    return (
+        f"loss {counters.losses[-1]:.4f} · {config.validation_metric} {latest:.4f}"
+        f" (best {counters.best_metric:.4f} in epoch {counters.best_epoch}, stops in {left})"
+    )

@@ -1,0 +1,240 @@
+"""The store: hits, keys, damage, two processes at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import MakeDataset, toy_picture, toy_text
+
+from robustrec.datasets.registry import Dataset
+from robustrec.encoders import ENCODERS, basic
+from robustrec.encoders.features import catalog_digest, encoder_state, item_features
+from robustrec.encoders.store import RECORD, STATE, TABLES, Encoded
+from robustrec.errors import RobustrecError
+
+
+@pytest.fixture
+def encodings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A list that grows by one entry with each encoding."""
+    done: list[str] = []
+    encode = basic.encode
+
+    def counted(dataset: Dataset, progress: object) -> Encoded:
+        done.append(dataset.name)
+        return encode(dataset, progress)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(basic, "encode", counted)
+    return done
+
+
+def entries(home: Path) -> list[Path]:
+    return sorted(path for path in (home / "features").iterdir() if not path.name.startswith("."))
+
+
+def test_names_resolve_to_functions() -> None:
+    for target in ENCODERS.values():
+        module, function = target.split(":")
+        assert callable(getattr(import_module(module), function))
+        assert json.dumps(import_module(module).identity())
+
+
+def test_an_unknown_name_lists_the_choices(make_dataset: MakeDataset, tmp_path: Path) -> None:
+    with pytest.raises(RobustrecError, match="unknown encoder 'basci'") as caught:
+        item_features(make_dataset(3), "basci", home=tmp_path)
+    assert "did you mean 'basic'" in caught.value.fix
+    assert "auto" in caught.value.fix
+
+
+def test_the_second_time_nothing_is_encoded(
+    make_dataset: MakeDataset, tmp_path: Path, encodings: list[str]
+) -> None:
+    dataset = make_dataset(8)
+    calls: list[tuple[object, ...]] = []
+    first = item_features(dataset, "auto", home=tmp_path, progress=lambda *call: calls.append(call))
+    assert {call[0] for call in calls} == {"encoding pictures", "encoding texts"}
+    assert all(call[1] <= call[2] == 8 for call in calls)
+    calls.clear()
+    again = item_features(make_dataset(8), "basic", home=tmp_path, progress=lambda *call: calls.append(call))
+    assert encodings == ["toy"]
+    assert calls == []
+    assert (again.name, again.digest, again.notes) == (first.name, first.digest, first.notes)
+    assert all(torch.equal(again.tables[modality], table) for modality, table in first.tables.items())
+    state = basic.state_from_tensors(encoder_state(dataset, "basic", home=tmp_path))
+    assert torch.equal(basic.encode_texts(state, [toy_text(2)])[0], first.tables["text"][2])
+    assert encodings == ["toy"]
+
+
+def test_the_record_says_what_it_is(make_dataset: MakeDataset, tmp_path: Path) -> None:
+    features = item_features(make_dataset(8, texts=["", *"abcdefg"]), "basic", home=tmp_path)
+    (folder,) = entries(tmp_path)
+    record = json.loads((folder / RECORD).read_text())
+    assert record["digest"] == features.digest
+    assert record["shapes"] == {"image": [8, 512], "text": [8, 384]}
+    assert record["notes"] == ["1 item without a text: mean vector"]
+    assert record["identity"]["encoder"] == "basic"
+    assert set(record["identity"]) == {"encoder", "content", "code", "configuration", "libraries"}
+
+
+def one_title(make: MakeDataset) -> Dataset:
+    return make(8, texts=[*map(toy_text, range(7)), toy_text(7) + "!"])
+
+
+def one_pixel(make: MakeDataset) -> Dataset:
+    dataset = make(8)
+    image = toy_picture(5)
+    image.putpixel((0, 0), (239, 240, 235))
+    image.save(dataset.folder / "5.png")
+    return dataset
+
+
+def one_picture_less(make: MakeDataset) -> Dataset:
+    return make(8, pictures={5: None})
+
+
+@pytest.mark.parametrize("change", [one_title, one_pixel, one_picture_less])
+def test_any_change_of_content_is_another_entry(
+    make_dataset: MakeDataset, tmp_path: Path, encodings: list[str], change: Callable[[MakeDataset], Dataset]
+) -> None:
+    clean = item_features(make_dataset(8), "basic", home=tmp_path)
+    changed = item_features(change(make_dataset), "basic", home=tmp_path)
+    assert len(encodings) == len(entries(tmp_path)) == 2
+    assert changed.digest != clean.digest
+
+
+def test_a_catalogue_replaced_in_memory_is_not_served_the_original(make_dataset: MakeDataset) -> None:
+    dataset = make_dataset(8)
+    assert dataset.catalog is not None
+    edited = replace(dataset, catalog=replace(dataset.catalog, texts=("SALE", *dataset.catalog.texts[1:])))
+    assert edited.digest == dataset.digest
+    assert catalog_digest(edited) != catalog_digest(dataset)
+
+
+def test_text_borders_count(make_dataset: MakeDataset) -> None:
+    joined, parted = (make_dataset(2, texts=t, with_pictures=False) for t in (["ab", "c"], ["a", "bc"]))
+    assert catalog_digest(joined) != catalog_digest(parted)
+
+
+@pytest.mark.parametrize("key", ["code", "configuration", "libraries"])
+def test_other_code_or_configuration_is_another_entry(
+    make_dataset: MakeDataset, tmp_path: Path, encodings: list[str], monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    dataset = make_dataset(4)
+    item_features(dataset, "basic", home=tmp_path)
+    other = {**basic.identity(), key: "other"}
+    monkeypatch.setattr(basic, "identity", lambda: other)
+    item_features(dataset, "basic", home=tmp_path)
+    assert len(encodings) == len(entries(tmp_path)) == 2
+
+
+def truncate(folder: Path) -> None:
+    path = folder / TABLES
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def flip(folder: Path) -> None:
+    content = bytearray((folder / TABLES).read_bytes())
+    content[-5] ^= 1
+    (folder / TABLES).write_bytes(content)
+
+
+def lose_state(folder: Path) -> None:
+    (folder / STATE).unlink()
+
+
+def half_record(folder: Path) -> None:
+    (folder / RECORD).write_text((folder / RECORD).read_text()[:40])
+
+
+def other_record(folder: Path) -> None:
+    (folder / RECORD).write_text("[1]")
+
+
+def no_folder(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+    folder.write_text("a file")
+
+
+@pytest.mark.parametrize("damage", [truncate, flip, lose_state, half_record, other_record, no_folder])
+def test_a_damaged_entry_is_encoded_again_and_says_so(
+    make_dataset: MakeDataset,
+    tmp_path: Path,
+    encodings: list[str],
+    caplog: pytest.LogCaptureFixture,
+    damage: Callable[[Path], None],
+) -> None:
+    dataset = make_dataset(8)
+    whole = item_features(dataset, "basic", home=tmp_path)
+    (folder,) = entries(tmp_path)
+    damage(folder)
+    mended = item_features(dataset, "basic", home=tmp_path)
+    assert mended.digest == whole.digest
+    assert "were damaged" in mended.notes[-1]
+    assert "were damaged" in caplog.text
+    assert entries(tmp_path) == [folder]
+    assert item_features(dataset, "basic", home=tmp_path).notes == ()
+    assert len(encodings) == 2
+
+
+def test_an_encoding_that_fails_leaves_nothing(
+    make_dataset: MakeDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(basic, "encode", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            item_features(make_dataset(4), "basic", home=tmp_path)
+    assert entries(tmp_path) == []
+    item_features(make_dataset(4), "basic", home=tmp_path)
+
+
+def test_a_home_that_cannot_be_written_is_an_error(make_dataset: MakeDataset, tmp_path: Path) -> None:
+    (tmp_path / "features").write_text("in the way")
+    with pytest.raises(RobustrecError, match="cannot write") as caught:
+        item_features(make_dataset(4), "basic", home=tmp_path)
+    assert "ROBUSTREC_HOME" in caught.value.fix
+
+
+_ENCODE = """
+import sys
+from pathlib import Path
+import torch
+from robustrec.encoders.store import Encoded, stored
+home = Path(sys.argv[1])
+def produce():
+    with (home / "encodings").open("a") as file:
+        file.write("one\\n")
+    return Encoded({"text": torch.arange(3_000_000.0).reshape(-1, 3)}, ("note",), {})
+print("ready", flush=True)
+sys.stdin.readline()
+encoded = stored(home, {"encoder": "test"}, produce)
+print(float(encoded.tables["text"].sum()), encoded.notes)
+"""
+
+
+def test_two_processes_at_once_encode_once(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _ENCODE, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    both = [subprocess.Popen(command, env=dict(os.environ), **pipes) for _ in range(2)]  # type: ignore[call-overload]
+    for process in both:
+        assert process.stdout.readline() == "ready\n"
+    for process in both:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    answers = {process.communicate()[0] for process in both}
+    assert [process.returncode for process in both] == [0, 0]
+    assert len(answers) == 1
+    assert (tmp_path / "encodings").read_text() == "one\n"
+    assert len(entries(tmp_path)) == 1

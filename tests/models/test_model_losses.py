@@ -1,0 +1,43 @@
+"""Losses against their formulas, and where the formulas overflow."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from robustrec.models.losses import bpr_loss, contrast, embedding_loss
+
+
+def test_bpr_is_the_mean_negative_log_of_the_logistic() -> None:
+    positive, negative = torch.tensor([0.3, -1.2]), torch.tensor([0.1, 2.0])
+    expected = sum(math.log1p(math.exp(-delta)) for delta in (0.2, -3.2)) / 2
+    assert bpr_loss(positive, negative).item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("delta", [-1e4, -200.0, 200.0, 1e4])
+def test_bpr_and_its_gradient_stay_finite(delta: float) -> None:
+    positive = torch.tensor([delta], requires_grad=True)
+    loss = bpr_loss(positive, torch.zeros(1))
+    loss.backward()
+    assert loss.item() == pytest.approx(max(-delta, 0.0), abs=1e-6)
+    assert positive.grad is not None
+    assert positive.grad.item() == pytest.approx(-1.0 if delta < 0 else 0.0, abs=1e-6)
+
+
+def test_embedding_loss_divides_norms_by_the_last_row_count() -> None:
+    first, last = torch.full((2, 2), 3.0), torch.tensor([[0.0, 4.0], [3.0, 0.0], [0.0, 0.0], [0.0, 0.0]])
+    assert embedding_loss(first, last).item() == pytest.approx((6 + 5) / 4)
+
+
+def test_contrast_matches_its_sum() -> None:
+    generator = torch.Generator().manual_seed(0)
+    queries, keys = torch.randn(4, 3, generator=generator), torch.randn(4, 3, generator=generator)
+    logits = (queries @ keys.T / 0.3).double()
+    expected = -sum(logits[a, a] - torch.log(logits[a].exp().sum()) for a in range(4)) / 4
+    assert contrast(queries, keys, 0.3).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_contrast_of_equal_keys_is_the_log_of_their_number() -> None:
+    assert contrast(torch.randn(5, 2), torch.ones(5, 2), 0.2).item() == pytest.approx(math.log(5), rel=1e-6)
