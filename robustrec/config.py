@@ -44,7 +44,9 @@ class Settings(BaseModel):
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     threads: int | None = Field(None, ge=1, description="CPU threads of torch; default: torch's choice")
     offline: bool = Field(False, description="never look on a network for weights or data")
-    fail_on: Literal["error", "warn", "inconclusive", "never"] = Field("error", description="what ends with exit code 1")
+    fail_on: Literal["error", "warn", "inconclusive", "never"] = Field(
+        "error", description="what ends with exit code 1"
+    )
     set: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="overrides by section: training, strategy, or a model's name"
     )
@@ -58,7 +60,10 @@ class Resolved(NamedTuple):
 
 
 def resolve(
-    command_line: Mapping[str, Any], *, environment: Mapping[str, str] | None = None, folder: Path | None = None
+    command_line: Mapping[str, Any],
+    *,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
 ) -> Resolved:
     """Merge the sources of settings.
 
@@ -110,7 +115,9 @@ def parse_overrides(value: Any, source: str) -> dict[str, dict[str, Any]]:
         wrong = [name for name, entries in value.items() if not isinstance(entries, Mapping)]
         if wrong:
             raise RobustrecError(
-                f"set.{wrong[0]} is no table", where=source, fix="write [tool.robustrec.set.training] and keys below it"
+                f"set.{wrong[0]} is no table",
+                where=source,
+                fix="write [tool.robustrec.set.training] and keys below it",
             )
         return {section: dict(entries) for section, entries in value.items()}
     overrides: dict[str, dict[str, Any]] = {}
@@ -119,7 +126,9 @@ def parse_overrides(value: Any, source: str) -> dict[str, dict[str, Any]]:
         section, dot, key = path.partition(".")
         if not (equals and dot and section and key):
             raise RobustrecError(
-                f"{text!r} is not SECTION.KEY=VALUE", where=source, fix="for example: --set training.learning_rate=0.01"
+                f"{text!r} is not SECTION.KEY=VALUE",
+                where=source,
+                fix="for example: --set training.learning_rate=0.01",
             )
         try:
             overrides.setdefault(section, {})[key] = json.loads(raw)
@@ -156,5 +165,7 @@ def _read(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RobustrecError(
-            f"cannot read the configuration: {error}", where=str(path), fix="mend the file; TOML is described at toml.io"
+            f"cannot read the configuration: {error}",
+            where=str(path),
+            fix="mend the file; TOML is described at toml.io",
         ) from error

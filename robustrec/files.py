@@ -33,8 +33,8 @@ def write_atomically(path: Path, data: bytes | str) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
     except OSError as error:
         raise unwritable(path, error) from error
     finally:
@@ -60,7 +60,7 @@ def staged_folder(target: Path) -> Iterator[Path]:
         yield stage
         stage.chmod(0o755)
         try:
-            os.replace(stage, target)
+            stage.replace(target)
         except OSError as error:
             if not target.is_dir():
                 raise unwritable(target, error) from error
@@ -87,7 +87,9 @@ def path_inside(folder: Path, relative: str) -> Path:
     candidate = (root / relative).resolve()
     if not candidate.is_relative_to(root):
         raise RobustrecError(
-            f"path {relative!r} leads outside its folder", where=str(folder), fix="use a path relative to that folder"
+            f"path {relative!r} leads outside its folder",
+            where=str(folder),
+            fix="use a path relative to that folder",
         )
     return candidate
 
@@ -129,7 +131,7 @@ def digest_sources(*folders_or_files: Path) -> str:
 
 
 def shipped(kind: str, name: str) -> Path:
-    """Return the path of a shipped file: `kind` is "audits" or "fixtures", in a wheel inside the package, else at the top level."""
+    """Return the path of a shipped file; `kind` is "audits" or "fixtures", which a wheel carries inside the package."""
     package = Path(__file__).parent
     inside = package / "_data" / kind / name
     return inside if inside.exists() else package.parent / kind / name

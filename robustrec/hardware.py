@@ -21,7 +21,9 @@ def pick_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise RobustrecError(f"unknown device {name!r}", where="--device", fix="use auto, cpu, cuda or cuda:0") from error
+        raise RobustrecError(
+            f"unknown device {name!r}", where="--device", fix="use auto, cpu, cuda or cuda:0"
+        ) from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise RobustrecError(
             f"device {name!r} is not there ({torch.cuda.device_count()} CUDA devices found)",

@@ -65,9 +65,7 @@ def measure_clean(representation: Representation, split: Split, yardstick: Yards
     return Clean(ranking, per_user_metrics(ranking, split.relevant, yardstick.metrics))
 
 
-def measure_perturbed(
-    representation: Representation, split: Split, yardstick: Yardstick, clean: Clean
-) -> PerUser:
+def measure_perturbed(representation: Representation, split: Split, yardstick: Yardstick, clean: Clean) -> PerUser:
     """Rank the same users again, score the lists and compare them with the clean ones."""
     ranking = rank(representation, split.users, split.masked, k=yardstick.length)
     values = per_user_metrics(ranking, split.relevant, yardstick.metrics)
@@ -76,9 +74,7 @@ def measure_perturbed(
 
 def undisturbed(names: Sequence[str], n_users: int) -> PerUser:
     """Return what the stability measures of a list with itself are: 0 for "changed", 1 for the likenesses."""
-    return {
-        name: np.zeros(n_users) if name.startswith("changed") else np.ones(n_users) for name in names
-    }
+    return {name: np.zeros(n_users) if name.startswith("changed") else np.ones(n_users) for name in names}
 
 
 def stack(draws: list[PerUser]) -> dict[str, NDArray[np.float64]]:

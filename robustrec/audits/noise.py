@@ -80,7 +80,8 @@ def add_noise(tables: dict[str, Tensor], noise: dict[str, Tensor], condition: No
 
 def _sigma(table: Tensor, condition: NoiseCondition) -> Tensor:
     if condition.relative:
-        return condition.amount * table.norm(dim=1, keepdim=True) / math.sqrt(table.shape[1])
+        norms: Tensor = torch.linalg.vector_norm(table, dim=1, keepdim=True)
+        return condition.amount * norms / math.sqrt(table.shape[1])
     return torch.tensor(math.sqrt(condition.amount), dtype=table.dtype, device=table.device)
 
 

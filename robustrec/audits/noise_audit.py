@@ -5,8 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from robustrec.audits.measure import Clean, PerUser, Yardstick, measure_clean, measure_perturbed, stack, undisturbed
-from robustrec.audits.noise import BreakPoint, NoiseCondition, add_noise, find_break_point, snr_db, standard_noise
+from robustrec.audits.measure import (
+    Clean,
+    PerUser,
+    Yardstick,
+    measure_clean,
+    measure_perturbed,
+    stack,
+    undisturbed,
+)
+from robustrec.audits.noise import (
+    BreakPoint,
+    NoiseCondition,
+    add_noise,
+    find_break_point,
+    snr_db,
+    standard_noise,
+)
 from robustrec.audits.rows import Draws
 from robustrec.audits.suites import BreakPoint as BreakPointConfig
 from robustrec.audits.suites import NoiseAudit
@@ -188,12 +203,12 @@ def break_point_row(subject: TrainedSubject, clean: Clean, config: BreakPointCon
     return _break_point_finding(subject, config, found, len(clean.ranking.users))
 
 
-def _break_point_finding(
-    subject: TrainedSubject, config: BreakPointConfig, found: BreakPoint, n_users: int
-) -> Finding:
+def _break_point_finding(subject: TrainedSubject, config: BreakPointConfig, found: BreakPoint, n_users: int) -> Finding:
     both = found.safe is not None and found.broken is not None
-    note = "bracket of the search, not a confidence interval" if both else (
-        "not reached up to the largest σ² tried" if found.broken is None else "below the smallest σ² tried"
+    note = (
+        "bracket of the search, not a confidence interval"
+        if both
+        else ("not reached up to the largest σ² tried" if found.broken is None else "below the smallest σ² tried")
     )
     return Finding(
         subject=subject.subject,

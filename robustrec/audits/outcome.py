@@ -59,7 +59,10 @@ def make_report(plan: Plan, run: Measurements, *, command: Sequence[str]) -> tup
         command=tuple(command),
         dataset=_dataset_record(plan.dataset),
         suite=SuiteRecord(
-            name=suite.name, digest=suite.digest, level=suite.bootstrap.level, content=suite.model_dump(mode="json")
+            name=suite.name,
+            digest=suite.digest,
+            level=suite.bootstrap.level,
+            content=suite.model_dump(mode="json"),
         ),
         subjects=records,
         statuses=tuple(ledger.statuses),

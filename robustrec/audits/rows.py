@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robustrec.audits.measure import PerUser
 from robustrec.audits.suites import Bootstrap
-from robustrec.evaluation.statistics import difference_intervals, mean_intervals, paired_intervals
+from robustrec.evaluation.statistics import difference_of_drifts, mean_intervals, paired_intervals
 from robustrec.reporting.findings import Finding, Subject
 from robustrec.seeds import derive_seed
 
 Draws = dict[str, NDArray[np.float64]]
 """Metric name -> float64 [n_draws, n]."""
+
+
+class Options(TypedDict):
+    """Keyword arguments of the statistics functions."""
+
+    seed: int
+    level: float
+    replicates: int
 
 
 @dataclass(frozen=True)
@@ -24,7 +33,7 @@ class Intervals:
     bootstrap: Bootstrap
     seed: int
 
-    def options(self, *names: str) -> dict[str, float | int]:
+    def options(self, *names: str) -> Options:
         """Return the keyword arguments of the statistics functions for one table of metrics."""
         return {
             "seed": derive_seed(self.seed, "bootstrap", *names),
@@ -106,7 +115,7 @@ def drift_rows(
                 n_users=perturbed[metric].shape[1],
                 n_draws=perturbed[metric].shape[0] if reference == "clean" or audit != "clean" else 0,
                 unit=unit_of(metric),
-                note=note,
+                note="; ".join(text for text in (note, interval.note) if text),
             )
         )
     return rows
@@ -132,11 +141,12 @@ def difference_rows(
         theirs: the same of the reference.
         intervals: how intervals are made.
     """
-    found = difference_intervals(theirs, ours, **intervals.options(audit, condition))
     rows = []
-    for metric, interval in found.items():
-        of_reference = float((theirs[1][metric] - theirs[0][metric]).mean())
-        of_subject = float((ours[1][metric] - ours[0][metric]).mean())
+    for metric, (our_clean, our_draws) in ((m, (ours[0][m], ours[1][m])) for m in ours[1]):
+        their_clean, their_draws = theirs[0][metric], theirs[1][metric]
+        found = difference_of_drifts(
+            our_clean, our_draws, their_clean, their_draws, **intervals.options(audit, condition)
+        )
         rows.append(
             Finding(
                 subject=subject,
@@ -145,15 +155,15 @@ def difference_rows(
                 metric=metric,
                 reference=reference,
                 quantity="drift",
-                clean=of_reference,
-                perturbed=of_subject,
-                drift=interval.estimate,
-                ci_low=interval.low,
-                ci_high=interval.high,
-                n_users=ours[1][metric].shape[1],
-                n_draws=ours[1][metric].shape[0],
+                clean=float((their_draws - their_clean).mean()),
+                perturbed=float((our_draws - our_clean).mean()),
+                drift=found.drift.estimate,
+                ci_low=found.drift.low,
+                ci_high=found.drift.high,
+                n_users=found.n_users,
+                n_draws=found.n_draws,
                 unit=unit_of(metric),
-                note=f"difference of drifts from {reference}, same users and draws",
+                note=found.note,
             )
         )
     return rows

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,11 +31,11 @@ from robustrec.audits.rows import Intervals, difference_rows, drift_rows, qualit
 from robustrec.audits.suites import NoiseAudit
 from robustrec.encoders.features import item_features
 from robustrec.errors import RobustrecError, one_line
+from robustrec.hardware import pick_device
 from robustrec.progress import Progress, silent
 from robustrec.reporting.findings import AuditStatus, Finding
 from robustrec.runs.prepared import Prepared, prepare
 from robustrec.runs.subjects import SubjectSpec, TrainedSubject, obtain_subject, run_key, stored_run
-from robustrec.hardware import pick_device
 
 
 @dataclass
@@ -91,7 +92,9 @@ def measure(plan: Plan, *, progress: Progress = silent) -> Measurements:
     ledger = Ledger()
     device = pick_device(plan.settings.device)
     with ledger.timed("features"):
-        features = item_features(plan.dataset, plan.encoder, home=plan.home, progress=progress) if plan.encoder else None
+        features = (
+            item_features(plan.dataset, plan.encoder, home=plan.home, progress=progress) if plan.encoder else None
+        )
     prepared = prepare(plan.dataset, features, device, mask_validation=plan.suite.mask_validation)
     yardstick = Yardstick(plan.suite.metrics, plan.suite.stability, prepared.problem.n_items)
     _ = yardstick.length  # refused before training, not after
@@ -157,7 +160,7 @@ def _reach(subject: TrainedSubject, plan: Plan, ledger: Ledger) -> bool:
         )
     except RobustrecError as error:
         message = one_line(error)
-    status = "error" if message else "ok"
+    status: Literal["ok", "error"] = "error" if message else "ok"
     audits = ("reach", *(each.kind for each in plan.suite.audits)) if message else ("reach",)
     ledger.statuses += [
         AuditStatus(audit=audit, subject=subject.subject, status=status, message=message) for audit in audits
@@ -165,11 +168,9 @@ def _reach(subject: TrainedSubject, plan: Plan, ledger: Ledger) -> bool:
     return not message
 
 
-def _references(
-    plan: Plan, subjects: Sequence[tuple[TrainedSubject, Clean]]
-) -> Iterator[tuple[int, int]]:
+def _references(plan: Plan, subjects: Sequence[tuple[TrainedSubject, Clean]]) -> Iterator[tuple[int, int]]:
     """Yield (place of a subject, place of the reference it is compared with): same model and seed, other strategy."""
-    places = {(s.spec.model, s.spec.seed, s.spec.strategy.name): i for i, (s, _) in enumerate(subjects)}
+    places = {(s.spec.model, s.spec.seed, str(s.spec.strategy.name)): i for i, (s, _) in enumerate(subjects)}
     for place, (subject, _) in enumerate(subjects):
         other = places.get((subject.spec.model, subject.spec.seed, plan.suite.compare_with or ""))
         if other is not None and other != place:
@@ -251,9 +252,7 @@ def _record(
 ) -> None:
     for (subject, _), each in zip(subjects, measured, strict=True):
         ledger.findings += snr_rows(subject, condition)
-        ledger.findings += drift_rows(
-            subject.subject, "noise", condition.label, each.clean, each.perturbed, intervals
-        )
+        ledger.findings += drift_rows(subject.subject, "noise", condition.label, each.clean, each.perturbed, intervals)
         for metric, values in each.perturbed.items():
             ledger.arrays[_array_name(subject, "noise", condition.label, metric)] = values
     for place, other in _references(plan, subjects):

@@ -32,9 +32,7 @@ def _metric_of(kinds: tuple[str, ...]) -> AfterValidator:
             error = unknown_name("metric", name, (f"{each}@20" for each in kinds), where="")
             raise ValueError(f"{error.what}; {error.fix}, or at another length from 1 to {LONGEST_LIST}")
         if not match or not 1 <= int(match["k"]) <= LONGEST_LIST:
-            raise ValueError(
-                f"metric {name!r} needs a list length from 1 to {LONGEST_LIST}, for example {kind}@20"
-            )
+            raise ValueError(f"metric {name!r} needs a list length from 1 to {LONGEST_LIST}, for example {kind}@20")
         return f"{kind}@{int(match['k'])}"
 
     return AfterValidator(check)
@@ -69,9 +67,7 @@ class BreakPoint(Record):
     @model_validator(mode="after")
     def _ordered(self) -> BreakPoint:
         if self.sigma2_min >= self.sigma2_max:
-            raise ValueError(
-                f"sigma2_min {self.sigma2_min} must be smaller than sigma2_max {self.sigma2_max}"
-            )
+            raise ValueError(f"sigma2_min {self.sigma2_min} must be smaller than sigma2_max {self.sigma2_max}")
         return self
 
 
@@ -93,9 +89,9 @@ class NoiseAudit(Record):
         default=(),
         description="expected length of the noise, as a share of each feature vector's norm",
     )
-    scopes: Annotated[
-        tuple[Literal["all", "image", "text"], ...], Field(min_length=1), AfterValidator(_distinct)
-    ] = Field(default=("all",), description="modalities that get the noise")
+    scopes: Annotated[tuple[Literal["all", "image", "text"], ...], Field(min_length=1), AfterValidator(_distinct)] = (
+        Field(default=("all",), description="modalities that get the noise")
+    )
     draws: Draws = 10
     break_point: BreakPoint | None = None
     training: TrainingNoise | None = None
@@ -150,18 +146,13 @@ class Suite(Record):
             select = gate.select
             if not any(matches(audit, select.audit) for audit in audits):
                 error = unknown_name("audit", select.audit, audits, where="")
-                raise ValueError(
-                    f"gate {gate.name!r} selects {error.what}, which the suite does not run; {error.fix}"
-                )
+                raise ValueError(f"gate {gate.name!r} selects {error.what}, which the suite does not run; {error.fix}")
             if "@" in select.metric and not any(matches(metric, select.metric) for metric in listed):
                 error = unknown_name("metric", select.metric, listed, where="")
-                raise ValueError(
-                    f"gate {gate.name!r} selects {error.what}, which the suite does not list; {error.fix}"
-                )
+                raise ValueError(f"gate {gate.name!r} selects {error.what}, which the suite does not list; {error.fix}")
             if select.reference not in ("clean", self.compare_with):
                 raise ValueError(
-                    f"gate {gate.name!r} compares with {select.reference!r}, "
-                    f"but the suite with {self.compare_with!r}"
+                    f"gate {gate.name!r} compares with {select.reference!r}, but the suite with {self.compare_with!r}"
                 )
         for audit in self.audits:
             if audit.break_point and audit.break_point.metric not in self.metrics:
@@ -186,9 +177,7 @@ def load_suite(name_or_path: str) -> Suite:
     if path.suffix != ".toml" and len(path.parts) == 1:
         names = suite_names()
         if name_or_path not in names:
-            raise unknown_name(
-                "suite", name_or_path, names, where="--suite (a name, or the path of a .toml file)"
-            )
+            raise unknown_name("suite", name_or_path, names, where="--suite (a name, or the path of a .toml file)")
         path = shipped("audits", f"{name_or_path}.toml")
     return parse_suite(_read(path), source=str(path))
 
@@ -207,9 +196,7 @@ def parse_suite(text: str, *, source: str) -> Suite:
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise RobustrecError(
-            f"not valid TOML: {error}", where=source, fix="mend the line named above"
-        ) from error
+        raise RobustrecError(f"not valid TOML: {error}", where=source, fix="mend the place named above") from error
     try:
         # By way of JSON: strict, so that "8" or true is no number, yet with lists for tuples.
         return Suite.model_validate_json(json.dumps(data, default=str), strict=True)

@@ -34,7 +34,8 @@ def audit(
     offline: options.Offline = None,
     overrides: options.Overrides = None,
     output_format: Annotated[
-        list[str] | None, typer.Option(help="Also write the report as FORMAT:PATH (json:report.json); repeatable.")
+        list[str] | None,
+        typer.Option(help="Also write the report as FORMAT:PATH (json:report.json); repeatable."),
     ] = None,
     fail_on: Annotated[
         str | None, typer.Option(help="What ends with exit code 1: error, warn, inconclusive or never.")
@@ -88,7 +89,9 @@ def _output(text: str) -> Path:
     kind, colon, path = text.partition(":")
     if kind not in FORMATS or not colon or not path:
         raise RobustrecError(
-            f"cannot write {text!r}", where="--output-format", fix="formats there are: json:PATH, for example json:report.json"
+            f"cannot write {text!r}",
+            where="--output-format",
+            fix="formats there are: json:PATH, for example json:report.json",
         )
     return Path(path)
 
@@ -116,7 +119,11 @@ def _print_plan(plan: Plan, *, as_json: bool) -> None:
     cost = cost_of(plan)
     console = data_console()
     content = {
-        "dataset": {"name": plan.dataset.name, "edition": plan.dataset.edition, "digest": plan.dataset.digest},
+        "dataset": {
+            "name": plan.dataset.name,
+            "edition": plan.dataset.edition,
+            "digest": plan.dataset.digest,
+        },
         "suite": plan.suite.model_dump(mode="json"),
         "features": plan.encoder,
         "subjects": [spec_json(spec) for spec in plan.specs],
@@ -136,7 +143,8 @@ def _print_plan(plan: Plan, *, as_json: bool) -> None:
             markup=False,
         )
     console.print(
-        f"cost       at most {cost.trainings} trainings and {cost.rankings} full rankings; nothing was run", markup=False
+        f"cost       at most {cost.trainings} trainings and {cost.rankings} full rankings; nothing was run",
+        markup=False,
     )
 
 
@@ -146,4 +154,4 @@ def _print_report(report: Report, path: Path, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(report.model_dump_json(indent=1) + "\n")
     else:
-        print_report(report, data_console(), location=str(path))
+        print_report(report, data_console(), location=path)

@@ -22,9 +22,7 @@ app = typer.Typer(no_args_is_help=True)
 
 Home = Annotated[
     Path | None,
-    typer.Option(
-        "--home", envvar="ROBUSTREC_HOME", help="Folder of data sets, features and runs.", show_default=False
-    ),
+    typer.Option("--home", envvar="ROBUSTREC_HOME", help="Folder of data sets, features and runs.", show_default=False),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -37,13 +35,9 @@ def import_(
     *,
     name: Annotated[str, typer.Option(help="Name it shall have.", show_default=False)],
     home: Home = None,
-    interactions: Annotated[
-        Path | None, typer.Option(help="The .inter or ratings file, if not in FOLDER.")
-    ] = None,
+    interactions: Annotated[Path | None, typer.Option(help="The .inter or ratings file, if not in FOLDER.")] = None,
     items: Annotated[Path | None, typer.Option(help="The catalog, JSON Lines, if not in FOLDER.")] = None,
-    pictures: Annotated[
-        Path | None, typer.Option(help="Folder or zip of pictures, if not in FOLDER.")
-    ] = None,
+    pictures: Annotated[Path | None, typer.Option(help="Folder or zip of pictures, if not in FOLDER.")] = None,
     columns: Annotated[
         str | None,
         typer.Option(help="Columns of a ratings file without a header: user,item,rating,timestamp."),
@@ -55,9 +49,7 @@ def import_(
         bool,
         typer.Option("--skip-unreadable", help="Leave out pictures that cannot be read, and count them."),
     ] = False,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Take the place of a data set of that name.")
-    ] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Take the place of a data set of that name.")] = False,
     json_output: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No messages.")] = False,
 ) -> None:
@@ -104,9 +96,7 @@ def list_(home: Home = None, json_output: Json = False) -> None:
 
 @app.command("describe")
 def describe_(
-    name: Annotated[
-        str, typer.Argument(help="Name of a data set, or the path of a folder.", show_default=False)
-    ],
+    name: Annotated[str, typer.Argument(help="Name of a data set, or the path of a folder.", show_default=False)],
     edition: Annotated[
         str, typer.Option(help="auto, full or sample. auto: full where imported, else the sample.")
     ] = "auto",

@@ -84,7 +84,9 @@ def _disk(settings: Settings) -> str:
         place = place.parent
     free = shutil.disk_usage(place).free / 2**30
     if free < LEAST_FREE_GIB:
-        raise RobustrecError(f"only {free:.2f} GiB free", where=str(place), fix="free some room, or move it with --home")
+        raise RobustrecError(
+            f"only {free:.2f} GiB free", where=str(place), fix="free some room, or move it with --home"
+        )
     return f"{free:.0f} GiB free"
 
 

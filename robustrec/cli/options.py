@@ -54,17 +54,20 @@ DatasetName = Annotated[
 ]
 Edition = Annotated[str | None, typer.Option(help="auto, full or sample. auto: full where imported, else the sample.")]
 FeatureName = Annotated[
-    str | None, typer.Option("--features", "-f", help="Encoder of the item features.", autocompletion=_encoders)
+    str | None,
+    typer.Option("--features", "-f", help="Encoder of the item features.", autocompletion=_encoders),
 ]
 SuiteName = Annotated[
-    str | None, typer.Option("--suite", help="Suite by name, or the path of a TOML file.", autocompletion=_suites)
+    str | None,
+    typer.Option("--suite", help="Suite by name, or the path of a TOML file.", autocompletion=_suites),
 ]
 Seed = Annotated[int | None, typer.Option(help="First training seed.")]
 Seeds = Annotated[int | None, typer.Option(help="How many training seeds.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads.")]
 Home = Annotated[
-    Path | None, typer.Option(help="Folder of data sets, features and runs. [env: ROBUSTREC_HOME]", show_default=False)
+    Path | None,
+    typer.Option(help="Folder of data sets, features and runs. [env: ROBUSTREC_HOME]", show_default=False),
 ]
 Offline = Annotated[bool | None, typer.Option("--offline", help="Never look on a network.", show_default=False)]
 Overrides = Annotated[

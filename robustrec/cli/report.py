@@ -20,7 +20,7 @@ def show(path: Annotated[Path, typer.Argument(help="The report's JSON file.")]) 
     from robustrec.reporting.console import print_report
     from robustrec.reporting.report import read_report
 
-    print_report(read_report(path), data_console(), location=str(path))
+    print_report(read_report(path), data_console(), location=path)
 
 
 @app.command()

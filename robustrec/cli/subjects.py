@@ -101,7 +101,7 @@ def evaluate(
         clean = measure_clean(subject.represent(), prepared.test, yardstick)
         row: dict[str, Any] = {"subject": subject.subject.label, "users": len(prepared.test.users)}
         for finding in quality_rows(subject.subject, clean.per_user, intervals):
-            interval = [finding.clean, finding.ci_low, finding.ci_high]
+            interval = [float(value or 0.0) for value in (finding.clean, finding.ci_low, finding.ci_high)]
             row[finding.metric] = interval if as_json else "{:.4f} [{:.4f}, {:.4f}]".format(*interval)
         rows.append(row)
     _show(rows, as_json=as_json)

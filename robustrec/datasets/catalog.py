@@ -59,9 +59,7 @@ def sentence(item: Item) -> str:
     return " ".join(" ".join((item.title, item.brand, *item.categories, item.description)).split())
 
 
-def build_catalog(
-    items: Sequence[Item | None], pictures: Path | None, *, guess: bool = False
-) -> tuple[Catalog, int]:
+def build_catalog(items: Sequence[Item | None], pictures: Path | None, *, guess: bool = False) -> tuple[Catalog, int]:
     """Return the catalog of items, and how many items name a picture that is not there.
 
     Args:

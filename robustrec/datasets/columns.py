@@ -61,19 +61,11 @@ def read_table(path: Path, *, delimiter: str) -> Table:
     first, _, body = content.partition(b"\n")
     if not first.strip():
         what = "the file is empty" if not content.strip() else "the first line is empty"
-        raise RobustrecError(
-            what, where=str(path), fix="the first line must be a header that names the columns"
-        )
+        raise RobustrecError(what, where=str(path), fix="the first line must be a header that names the columns")
     header = tuple(name.strip() for name in first.decode().split(delimiter))
-    if len(set(header)) < len(header):
-        raise RobustrecError(
-            f"a column name repeats in {list(header)}", where=f"{path}: line 1", fix="name each column once"
-        )
     body = body.rstrip(b"\n")
     if not body:
-        raise RobustrecError(
-            "a header and no rows", where=str(path), fix="write the file again; it may be truncated"
-        )
+        raise RobustrecError("a header and no rows", where=str(path), fix="write the file again; it may be truncated")
     return _cut(path, header, np.frombuffer(body, dtype=np.uint8), ord(delimiter))
 
 
@@ -100,9 +92,7 @@ def integers(table: Table, name: str) -> NDArray[np.int64]:
     if bad.any():
         raise _field_error(table, name, int(np.argmax(bad)), "is not an integer")
     if (widths > MAX_DIGITS).any():
-        raise _field_error(
-            table, name, int(np.argmax(widths > MAX_DIGITS)), f"has more than {MAX_DIGITS} digits"
-        )
+        raise _field_error(table, name, int(np.argmax(widths > MAX_DIGITS)), f"has more than {MAX_DIGITS} digits")
     return np.where(negative, -values, values)
 
 

@@ -37,8 +37,7 @@ def content_digest(
         RobustrecError: a picture cannot be read, or a feature is not finite.
     """
     pairs = digest_bytes(
-        digest_array(array).encode()
-        for array in (interactions.users, interactions.items, interactions.labels)
+        digest_array(array).encode() for array in (interactions.users, interactions.items, interactions.labels)
     )
     base = digest_json(
         [

@@ -60,9 +60,7 @@ class Description(BaseModel):
     per_item: Spread = Field(description="interactions per item, items without any included")
     head_share: dict[str, float] = Field(description="share of the interactions with the top p of the items")
     gini: float = Field(description="0 all items equally popular, 1 all interactions with one item")
-    popularity: list[float] = Field(
-        description="mean interactions of items, in 40 bins by falling popularity"
-    )
+    popularity: list[float] = Field(description="mean interactions of items, in 40 bins by falling popularity")
     cold_items: int = Field(description="items without a training interaction")
     held_out_on_cold_items: int = Field(description="validation and test rows about such items")
     texts: int | None = Field(description="items with a text; null: no catalog")
@@ -105,9 +103,7 @@ def describe(dataset: Dataset) -> Description:
         per_item=_spread(popularity),
         head_share={f"{share:.0%}": head_share(popularity, share) for share in HEAD_SHARES},
         gini=gini(popularity),
-        popularity=[
-            float(part.mean()) for part in np.array_split(popularity, min(CURVE_POINTS, data.n_items))
-        ],
+        popularity=[float(part.mean()) for part in np.array_split(popularity, min(CURVE_POINTS, data.n_items))],
         cold_items=int((~trained).sum()),
         held_out_on_cold_items=int((~trained[data.items]).sum()),
         texts=None if catalog is None else catalog.n_texts,

@@ -20,9 +20,11 @@ from robustrec.datasets.layout import MAPPINGS, Found, find_files
 from robustrec.datasets.manifest import (
     MANIFEST,
     NAME_PATTERN,
+    Counts,
     Files,
     Filtered,
     Manifest,
+    files_of,
     manifest_text,
     read_manifest,
 )
@@ -99,7 +101,7 @@ def import_folder(
         RobustrecError: the name is taken or not allowed, data are malformed, or the folder cannot be written.
     """
     options = options or ImportOptions()
-    if not re.match(NAME_PATTERN, name):
+    if not re.fullmatch(NAME_PATTERN, name):
         raise RobustrecError(
             f"{name!r} cannot be a data set's name",
             where="option --name",
@@ -128,7 +130,7 @@ def _sources(source: Path, options: ImportOptions) -> _Sources:
             fix=f"use it as it is: --dataset {manifest.name} --edition sample",
         )
     if manifest is not None:
-        files = manifest.files
+        files = files_of(manifest, source)
         options = replace(
             options,
             interactions=options.interactions or source / files.interactions,
@@ -176,9 +178,7 @@ def _write(stage: Path, name: str, sources: _Sources, options: ImportOptions, pr
         path = sources.folder / file
         if path.is_file() and material.item_ids is not None:
             filters.append(
-                FilterCount(
-                    f"{file}: a ratings file does not say which row is which item", interactions.n_items
-                )
+                FilterCount(f"{file}: a ratings file does not say which row is which item", interactions.n_items)
             )
         elif path.is_file():
             check_finite(path, open_features(path, interactions.n_items))
@@ -188,24 +188,19 @@ def _write(stage: Path, name: str, sources: _Sources, options: ImportOptions, pr
     manifest = Manifest(
         name=name,
         edition="full",
-        synthetic=False,
-        n_items=interactions.n_items,
+        counts=Counts(users=interactions.n_users, items=interactions.n_items, interactions=len(interactions.users)),
         source=_origin(sources.interactions, material, options),
         files=Files(**files),
-        filters=tuple(
-            Filtered(reason=row.reason, rows=row.rows) for row in filters if not row.reason.endswith(KEPT)
-        ),
+        filters=tuple(Filtered(reason=row.reason, rows=row.rows) for row in filters if not row.reason.endswith(KEPT)),
     )
     write_atomically(stage / MANIFEST, manifest_text(manifest))
 
 
 def _interactions(path: Path, known: Manifest | None, options: ImportOptions) -> _Material:
     if path.suffix == ".inter":
-        interactions, filters = read_inter(path, n_items=known.n_items if known else None)
+        interactions, filters = read_inter(path, n_items=known.counts.items if known and known.counts else None)
         return _Material(interactions, filters, None, None)
-    ratings = read_ratings(
-        path, k=options.k, min_rating=options.min_rating, seed=options.seed, columns=options.columns
-    )
+    ratings = read_ratings(path, k=options.k, min_rating=options.min_rating, seed=options.seed, columns=options.columns)
     return _Material(*ratings)
 
 

@@ -71,12 +71,15 @@ class Kept(NamedTuple):
     filters: list[FilterCount]
 
 
-def read_inter(path: Path, *, n_items: int | None = None) -> tuple[Interactions, list[FilterCount]]:
+def read_inter(
+    path: Path, *, n_items: int | None = None, n_users: int | None = None
+) -> tuple[Interactions, list[FilterCount]]:
     """Read a `.inter` file: tab-separated with a header; only userID, itemID and x_label are read.
 
     Args:
         path: the file.
         n_items: the number of items where it is known from a catalog; else the largest item id plus one.
+        n_users: the same for users.
 
     Raises:
         RobustrecError: the file is missing, empty, truncated or malformed, an id is missing, negative, no
@@ -90,13 +93,24 @@ def read_inter(path: Path, *, n_items: int | None = None) -> tuple[Interactions,
             where=f"{path}: line 1",
             fix="the header must name userID, itemID and x_label, separated by tabs",
         )
+    twice = [name for name in COLUMNS if table.header.count(name) > 1]
+    if twice:
+        raise RobustrecError(
+            f"the header {list(table.header)} repeats {', '.join(twice)}",
+            where=f"{path}: line 1",
+            fix="name each column once",
+        )
     users, items, labels = (integers(table, name) for name in COLUMNS)
     _check_labels(table, labels)
-    _check_ids(table, users, "userID", None)
+    _check_ids(table, users, "userID", n_users)
     _check_ids(table, items, "itemID", n_items)
-    n_users = int(users.max()) + 1
     kept = clean_rows(
-        users, items, labels.astype(np.int8), n_users, n_items or int(items.max()) + 1, where=str(path)
+        users,
+        items,
+        labels.astype(np.int8),
+        n_users or int(users.max()) + 1,
+        n_items or int(items.max()) + 1,
+        where=str(path),
     )
     return kept.interactions, kept.filters
 
@@ -107,9 +121,7 @@ def write_inter(path: Path, interactions: Interactions) -> None:
     Raises:
         RobustrecError: the file cannot be written.
     """
-    rows = zip(
-        interactions.users.tolist(), interactions.items.tolist(), interactions.labels.tolist(), strict=True
-    )
+    rows = zip(interactions.users.tolist(), interactions.items.tolist(), interactions.labels.tolist(), strict=True)
     body = "".join(f"{user}\t{item}\t{label}\n" for user, item, label in rows)
     write_atomically(path, "\t".join(COLUMNS) + "\n" + body)
 
@@ -195,11 +207,7 @@ def _check_ids(table: Table, ids: NDArray[np.int64], column: str, bound: int | N
     if bound is not None:
         outside = np.flatnonzero(ids >= bound)
         if len(outside):
-            raise wrong(
-                outside, f"is not below the number of items, {bound}", "use interactions of the same catalog"
-            )
+            raise wrong(outside, f"is not below {bound}, the number there is", "use ids from 0, of the same catalog")
     seen, largest = len(np.unique(ids)), int(ids.max())
     if bound is None and largest + 1 > MAX_IDS_PER_SEEN * seen:
-        raise wrong(
-            np.flatnonzero(ids == largest), f"is far from dense: only {seen} different ids occur", dense
-        )
+        raise wrong(np.flatnonzero(ids == largest), f"is far from dense: only {seen} different ids occur", dense)

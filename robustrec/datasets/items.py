@@ -67,9 +67,7 @@ def read_items(path: Path, n_items: int, *, ids: Mapping[str, int] | None = None
         if row is None:
             unknown += 1
         elif rows[row] is not None:
-            raise RobustrecError(
-                f"item {row} is there twice", where=where, fix="leave one line for each item"
-            )
+            raise RobustrecError(f"item {row} is there twice", where=where, fix="leave one line for each item")
         else:
             rows[row] = item
     return ItemTable(rows, unknown)
@@ -142,9 +140,7 @@ def _item(record: dict[str, Any], where: str) -> Item:
     labels = _labels(record.get("categories"), f"{where}, key categories")
     if not labels:
         labels = tuple(
-            label
-            for key in ("category", "genres", "tags")
-            for label in _labels(record.get(key), f"{where}, key {key}")
+            label for key in ("category", "genres", "tags") for label in _labels(record.get(key), f"{where}, key {key}")
         )
     image = record.get("image")
     external = tuple(_text(record.get(key), f"{where}, key {key}") for key in EXTERNAL_KEYS)
@@ -169,9 +165,7 @@ def _text(value: Any, where: str) -> str:
             f"a {type(value).__name__} where a text must stand", where=where, fix="write a string or null"
         )
     if len(value) > MAX_TEXT:
-        raise RobustrecError(
-            f"a text of {len(value)} characters, more than {MAX_TEXT}", where=where, fix="shorten it"
-        )
+        raise RobustrecError(f"a text of {len(value)} characters, more than {MAX_TEXT}", where=where, fix="shorten it")
     # JSON can spell half a surrogate pair, which no encoder of UTF-8 takes.
     return " ".join(value.encode("utf-8", "replace").decode().split())
 
@@ -191,9 +185,7 @@ def _labels(value: Any, where: str) -> tuple[str, ...]:
             fix='write ["A", "B"], [["A", "B"]] or "A|B"',
         )
     if len(value) > MAX_LABELS:
-        raise RobustrecError(
-            f"{len(value)} labels, more than {MAX_LABELS}", where=where, fix="leave the main ones"
-        )
+        raise RobustrecError(f"{len(value)} labels, more than {MAX_LABELS}", where=where, fix="leave the main ones")
     return tuple(label for part in value if (label := _text(part, where)))
 
 

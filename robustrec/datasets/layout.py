@@ -44,9 +44,7 @@ def describe_folder(folder: Path) -> tuple[Manifest, bool]:
     def name(path: Path | None) -> str:
         return "" if path is None else path.name
 
-    features = {
-        f"{modality}_feat": file for modality, file in FEATURE_FILES.items() if (folder / file).is_file()
-    }
+    features = {f"{modality}_feat": file for modality, file in FEATURE_FILES.items() if (folder / file).is_file()}
     files = Files(
         interactions=found.interactions.name,
         items=name(found.items),
@@ -79,9 +77,7 @@ def find_files(folder: Path, given: Found | None = None) -> Found:
     if interactions is None:
         inter = [file for file in files if file.suffix == ".inter"]
         tables = [file for file in files if file.suffix in (".csv", ".tsv") and file.name not in MAPPINGS]
-        interactions = _one(
-            folder, inter or tables, (f"{folder.name}.inter", *RATING_NAMES), "--interactions"
-        )
+        interactions = _one(folder, inter or tables, (f"{folder.name}.inter", *RATING_NAMES), "--interactions")
     if items is None:
         items = _one(folder, [file for file in files if file.suffix == ".jsonl"], ITEM_NAMES, "--items")
     return Found(interactions, items, pictures or _pictures(folder, entries))

@@ -12,8 +12,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from robustrec.errors import RobustrecError
 
 MANIFEST = "dataset.toml"
-SCHEMA_VERSION = 1
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]*$"
+
+
+USUAL_FILES = {
+    "items": "items.jsonl",
+    "pictures": "pictures.zip",
+    "image_feat": "image_feat.npy",
+    "text_feat": "text_feat.npy",
+    "clean_items": "clean_items.jsonl",
+    "clean_pictures": "clean_pictures.zip",
+    "attributes": "attributes.jsonl",
+}
 
 
 class Files(BaseModel):
@@ -22,16 +32,12 @@ class Files(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     interactions: str = Field(min_length=1, description="interactions in the MMRec layout")
-    items: str = Field(
-        "", description="one JSON object a line: itemID, title, brand, categories, description, image"
-    )
+    items: str = Field("", description="one JSON object a line: itemID, title, brand, categories, description, image")
     pictures: str = Field(default="", description="zip or folder with the pictures that `image` names")
     image_feat: str = Field(default="", description="image features .npy, [I, D]")
     text_feat: str = Field(default="", description="text features .npy, [I, D]")
     clean_items: str = Field(default="", description="sample editions: items without the merchant noise")
-    clean_pictures: str = Field(
-        default="", description="sample editions: pictures without the merchant noise"
-    )
+    clean_pictures: str = Field(default="", description="sample editions: pictures without the merchant noise")
     attributes: str = Field(default="", description="sample editions: hidden attributes of every item")
 
 
@@ -44,6 +50,16 @@ class Filtered(BaseModel):
     rows: int = Field(ge=0)
 
 
+class Counts(BaseModel):
+    """How much there is; `items` counts the catalog, of which some may never have been chosen."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    users: int = Field(ge=1)
+    items: int = Field(ge=1)
+    interactions: int = Field(ge=1, description="rows of the interactions file, so that a truncated one is noticed")
+
+
 class Manifest(BaseModel):
     """The content of `dataset.toml`."""
 
@@ -53,11 +69,13 @@ class Manifest(BaseModel):
     name: str = Field(pattern=NAME_PATTERN)
     edition: Literal["full", "sample"] = "full"
     synthetic: bool = False
-    n_items: int | None = Field(
-        default=None, ge=1, description="number of items where the catalog has more than the interactions"
-    )
     source: str = Field(default="", description="where the data came from, in words")
-    files: Files
+    seed: str = Field(default="", description="sample editions: name that every stream of draws begins with")
+    counts: Counts | None = None
+    files: Files | None = Field(default=None, description="absent: the usual names, NAME.inter and those below")
+    noise_rates: dict[str, dict[str, float]] = Field(
+        default_factory=dict, description="sample editions: share of the items by merchant noise, by modality"
+    )
     filters: tuple[Filtered, ...] = ()
 
 
@@ -81,7 +99,7 @@ def read_manifest(folder: Path) -> Manifest:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise RobustrecError(
-            f"{key or 'dataset.toml'}: {first['msg']} (got {first['input']!r})",
+            f"{key or 'dataset.toml'}: {first['msg']} (got {str(first['input'])[:60]!r})",
             where=f"{path}: {key}",
             fix=f"mend that key; keys there are: {', '.join(Manifest.model_fields)}; "
             f"files: {', '.join(Files.model_fields)}",
@@ -96,18 +114,24 @@ def read_manifest(folder: Path) -> Manifest:
 
 def manifest_text(manifest: Manifest) -> str:
     """Return the TOML text of a manifest; keys at their defaults are left out."""
-    # JSON strings are TOML basic strings, except that TOML wants DEL escaped too.
-    lines = [f"schema_version = {manifest.schema_version}"]
-    for key, value in manifest.model_dump(
-        exclude={"schema_version", "files", "filters"}, exclude_none=True
-    ).items():
-        lines.append(f"{key} = {_toml(value)}")
-    lines += ["", "[files]"]
-    lines += [f"{key} = {_toml(value)}" for key, value in manifest.files.model_dump().items() if value]
+    top = manifest.model_dump(exclude_defaults=True, exclude={"schema_version", "counts", "files", "filters"})
+    lines = [f"schema_version = {manifest.schema_version}", *_pairs(top)]
+    for name, table in (("counts", manifest.counts), ("files", manifest.files)):
+        if table is not None:
+            lines += ["", f"[{name}]", *_pairs(table.model_dump(exclude_defaults=True))]
     for row in manifest.filters:
-        lines += ["", "[[filters]]", f"reason = {_toml(row.reason)}", f"rows = {row.rows}"]
+        lines += ["", "[[filters]]", *_pairs(row.model_dump())]
     return "\n".join(lines) + "\n"
 
 
-def _toml(value: object) -> str:
-    return json.dumps(value, ensure_ascii=True).replace("\x7f", "\\u007f")
+def files_of(manifest: Manifest, folder: Path) -> Files:
+    """Return the files of a data set: those its manifest names, else those there under their usual names."""
+    if manifest.files is not None:
+        return manifest.files
+    there = {key: name for key, name in USUAL_FILES.items() if (folder / name).exists()}
+    return Files(interactions=f"{manifest.name}.inter", **there)
+
+
+def _pairs(table: dict[str, object]) -> list[str]:
+    # JSON strings and numbers are TOML, except that TOML wants DEL escaped too.
+    return [f"{key} = {json.dumps(value)}".replace("\x7f", "\\u007f") for key, value in table.items()]

@@ -9,9 +9,7 @@ from robustrec.datasets.items import Item
 from robustrec.datasets.pictures import picture_names
 
 
-def index_pictures(
-    items: Sequence[Item | None], pictures: Path, *, guess: bool
-) -> tuple[list[str | None], int]:
+def index_pictures(items: Sequence[Item | None], pictures: Path, *, guess: bool) -> tuple[list[str | None], int]:
     """Return the entry of each item's picture, and how many items name one that is not there.
 
     An item's `image` is looked up as it is written, then by its last part (a catalog may say posters/1.jpg

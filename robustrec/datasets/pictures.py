@@ -12,14 +12,25 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+
+# Each registers its format, which Image.open(formats=...) wants done before; all others stay shut.
+from PIL import (  # noqa: F401
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageOps,
+    JpegImagePlugin,
+    PngImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+)
 
 from robustrec.errors import RobustrecError
 from robustrec.files import path_inside
 
 MAX_PICTURE_BYTES = 20 * 2**20
 MAX_PICTURE_PIXELS = 40_000_000
-FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "BMP")
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp")
 WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 
@@ -127,9 +138,7 @@ def decode(content: bytes, where: str, *, quick: bool = False) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_many_pixels(str(error), where) from error
     except Exception as error:  # decoders raise nearly anything on damaged input
-        raise RobustrecError(
-            f"not a picture that can be read: {_reason(error)}", where=where, fix=_MEND
-        ) from error
+        raise RobustrecError(f"not a picture that can be read: {_reason(error)}", where=where, fix=_MEND) from error
     if pixels > MAX_PICTURE_PIXELS:
         raise _too_many_pixels(f"{width} x {height} pixels", where)
     try:

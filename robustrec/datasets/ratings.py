@@ -56,8 +56,9 @@ def read_ratings(
 ) -> Ratings:
     """Read a ratings file, with or without a header, and make interactions of it.
 
-    Rows without user, item or time are dropped, then repeated rows and repeated pairs (each counted), then all
-    that is not in the k-core. Ids are numbered by first appearance in what remains; the split is per user and seeded.
+    Rows without user, item or time are dropped, then repeated rows and repeated pairs (each counted), then
+    all that is not in the k-core. Ids are numbered by first appearance in what remains; the split is per user
+    and seeded.
 
     Args:
         path: comma-, tab- or semicolon-separated file.
@@ -226,7 +227,7 @@ def _headerless(path: Path, rows: list[list[str]]) -> dict[str, int]:
         float(third)
     except ValueError:
         looks_swapped = True
-    if looks_swapped or len(rows[0]) < 2:
+    if looks_swapped or len(rows[0]) < 3:
         raise RobustrecError(
             f"no header, and the columns are not plainly user,item,rating,timestamp: {rows[0][:8]}",
             where=f"{path}: line 1",

@@ -14,7 +14,7 @@ from robustrec.datasets.feature_files import FEATURE_FILES, open_features
 from robustrec.datasets.interactions import KEPT, FilterCount, Interactions, read_inter
 from robustrec.datasets.items import Item, read_items
 from robustrec.datasets.layout import describe_folder
-from robustrec.datasets.manifest import MANIFEST, NAME_PATTERN, Manifest
+from robustrec.datasets.manifest import MANIFEST, NAME_PATTERN, Manifest, files_of
 from robustrec.errors import RobustrecError, unknown_name
 from robustrec.files import path_inside, staged_folder, unwritable
 
@@ -70,7 +70,7 @@ def imported_names(home: Path) -> list[str]:
     except OSError:
         return []
     return sorted(
-        place.name for place in folders if re.match(NAME_PATTERN, place.name) and (place / MANIFEST).is_file()
+        place.name for place in folders if re.fullmatch(NAME_PATTERN, place.name) and (place / MANIFEST).is_file()
     )
 
 
@@ -99,7 +99,7 @@ def locate(name_or_path: str, *, home: Path, edition: str = "auto") -> Path:
     """
     from robustrec.datasets.shop import SHOPS
 
-    full = data_folder(home, name_or_path) if re.match(NAME_PATTERN, name_or_path) else None
+    full = data_folder(home, name_or_path) if re.fullmatch(NAME_PATTERN, name_or_path) else None
     if full is not None and edition != "sample" and (full / MANIFEST).is_file():
         return full
     if name_or_path in SHOPS:
@@ -162,8 +162,8 @@ def load_folder(folder: Path, *, home: Path) -> Dataset:
         RobustrecError: a file is missing or malformed, or row counts do not match.
     """
     manifest, bare = describe_folder(folder)
-    files = manifest.files
-    interactions, found = read_inter(path_inside(folder, files.interactions), n_items=manifest.n_items)
+    files = files_of(manifest, folder)
+    interactions, found = read_interactions(folder, manifest)
     catalog, gaps = _catalog(folder, files.items, files.pictures, interactions.n_items, bare=bare)
     clean, _ = _catalog(folder, files.clean_items, files.clean_pictures, interactions.n_items, bare=False)
     features = {
@@ -188,6 +188,29 @@ def load_folder(folder: Path, *, home: Path) -> Dataset:
     )
 
 
+def read_interactions(folder: Path, manifest: Manifest) -> tuple[Interactions, list[FilterCount]]:
+    """Read a folder's interactions and hold them against the counts of its manifest.
+
+    Raises:
+        RobustrecError: they are malformed, or there are more or fewer rows than the manifest says.
+    """
+    path = path_inside(folder, files_of(manifest, folder).interactions)
+    counts = manifest.counts
+    if counts is None:
+        return read_inter(path)
+    interactions, filters = read_inter(path, n_items=counts.items, n_users=counts.users)
+    rows = len(interactions.users) + sum(row.rows for row in filters if not row.reason.endswith(KEPT))
+    if rows != counts.interactions:
+        raise RobustrecError(
+            f"{rows} rows where {MANIFEST} counts {counts.interactions}; the file was cut or changed",
+            where=str(path),
+            fix=f"import it again: robustrec data import FOLDER --name {manifest.name} --replace"
+            if not manifest.synthetic
+            else f"remove it, so that it is made again: rm -r {folder}",
+        )
+    return interactions, filters
+
+
 def _catalog(
     folder: Path, items: str, pictures: str, n_items: int, *, bare: bool
 ) -> tuple[Catalog | None, list[FilterCount]]:
@@ -206,7 +229,7 @@ def _catalog(
 def _located_path(name_or_path: str, home: Path, edition: str) -> Path:
     folder = Path(name_or_path).expanduser()
     if not folder.is_dir():
-        if re.match(NAME_PATTERN, name_or_path):
+        if re.fullmatch(NAME_PATTERN, name_or_path):
             raise unknown_name("dataset", name_or_path, dataset_names(home), where="option --dataset")
         raise RobustrecError(
             f"{name_or_path!r} is no folder",

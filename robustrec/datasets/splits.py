@@ -29,9 +29,7 @@ def k_core(users: NDArray[Any], items: NDArray[Any], k: int = 5) -> NDArray[np.b
     while True:
         kept_users, kept_items = user_ids[keep], item_ids[keep]
         lasting = np.zeros(rows, dtype=np.bool_)
-        lasting[keep] = (np.bincount(kept_users)[kept_users] >= k) & (
-            np.bincount(kept_items)[kept_items] >= k
-        )
+        lasting[keep] = (np.bincount(kept_users)[kept_users] >= k) & (np.bincount(kept_items)[kept_items] >= k)
         if lasting.sum() == keep.sum():
             return lasting
         keep = lasting

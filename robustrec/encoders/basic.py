@@ -2,8 +2,8 @@
 
 Texts by hashed n-grams with TF-IDF, pictures by colour and gradient histograms, each reduced by the principal
 directions of the catalogue. What is fitted (document frequencies, means, directions) comes from the unedited
-catalogue. Encoding an item is then a pure function of its content and the fitted state: the same to the bit alone
-or in any batch. The features of a catalogue have row norms with root mean square 1 in each modality.
+catalogue. Encoding an item is then a pure function of its content and the fitted state: the same to the bit
+alone or in any batch. The features of a catalogue have row norms with root mean square 1 in each modality.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 TEXT_WIDTH = 384
 IMAGE_WIDTH = 512
-TEXT_POWER = 0.5
-IMAGE_POWER = 0.25
+# A quarter of the way to whitening; on the samples neither 0 nor 0.5 reads the attributes of items better.
+POWER = 0.25
 _THREADS = 4
 _NAMED = 3  # unreadable pictures named in the notes; the rest are counted
 
@@ -63,8 +63,9 @@ def identity() -> dict[str, Any]:
     return {
         "code": digest_sources(*(Path(module) for module in modules)),
         "configuration": {
-            "text": {"width": TEXT_WIDTH, "power": TEXT_POWER},
-            "image": {"width": IMAGE_WIDTH, "power": IMAGE_POWER},
+            "text_width": TEXT_WIDTH,
+            "image_width": IMAGE_WIDTH,
+            "power": POWER,
         },
         "libraries": {name: ".".join(version.split(".")[:2]) for name, version in versions.items()},
     }
@@ -143,9 +144,7 @@ def state_to_tensors(state: BasicState) -> dict[str, torch.Tensor]:
         arrays["text.weights"] = state.text.weights
     for name, part in parts.items():
         if part is not None:
-            arrays |= {
-                f"{name}.{field}": getattr(part, field) for field in ("mean", "projection", "fallback")
-            }
+            arrays |= {f"{name}.{field}": getattr(part, field) for field in ("mean", "projection", "fallback")}
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
@@ -153,9 +152,7 @@ def state_from_tensors(tensors: dict[str, torch.Tensor]) -> BasicState:
     """Return the state that `state_to_tensors` wrote down."""
 
     def part(name: str) -> Reduction:
-        return Reduction(
-            *(tensors[f"{name}.{field}"].numpy() for field in ("mean", "projection", "fallback"))
-        )
+        return Reduction(*(tensors[f"{name}.{field}"].numpy() for field in ("mean", "projection", "fallback")))
 
     text = TextState(tensors["text.weights"].numpy(), part("text")) if "text.weights" in tensors else None
     return BasicState(text, part("image") if "image.mean" in tensors else None)
@@ -171,7 +168,7 @@ def _fit_texts(
         progress("encoding texts", 0, len(texts))
     counts = ngrams.count_ngrams([text for text, there in zip(texts, present, strict=True) if there])
     weights = ngrams.inverse_document_frequency(counts)
-    fitted, rows = fit_reduction(ngrams.sketch(counts, weights), TEXT_WIDTH, power=TEXT_POWER)
+    fitted, rows = fit_reduction(ngrams.sketch(counts, weights), TEXT_WIDTH, power=POWER)
     if progress is not None:
         progress("encoding texts", len(texts), len(texts))
     missing = len(texts) - len(rows)
@@ -207,7 +204,7 @@ def _fit_pictures(
     if not present.any():
         return None, None, _picture_notes(n - len(unreadable), unreadable, "features without pictures")
     notes = _picture_notes(n - int(present.sum()) - len(unreadable), unreadable, "mean vector")
-    fitted, rows = fit_reduction(descriptors[present], IMAGE_WIDTH, power=IMAGE_POWER)
+    fitted, rows = fit_reduction(descriptors[present], IMAGE_WIDTH, power=POWER)
     return fitted, _spread(rows, present, fitted), notes
 
 

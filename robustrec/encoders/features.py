@@ -51,9 +51,7 @@ class ItemFeatures:
     notes: tuple[str, ...]
 
 
-def item_features(
-    dataset: Dataset, name: str, *, home: Path, progress: Progress | None = None
-) -> ItemFeatures:
+def item_features(dataset: Dataset, name: str, *, home: Path, progress: Progress | None = None) -> ItemFeatures:
     """Return the features of a dataset's items, from the store HOME/features or encoded now and stored there.
 
     Args:
@@ -92,9 +90,7 @@ def _encoded(dataset: Dataset, name: str, home: Path, progress: Progress | None)
     module_name, function = ENCODERS[name].split(":")
     module: Any = import_module(module_name)
     encode: Callable[[Dataset, Progress | None], Encoded] = getattr(module, function)
-    if (
-        name == "imported"
-    ):  # the files are the features already; a second copy in the store would serve nobody
+    if name == "imported":  # the files are the features already; a second copy in the store would serve nobody
         return encode(dataset, progress)
     identity = {"encoder": name, "content": catalog_digest(dataset), **module.identity()}
     return stored(home, identity, lambda: encode(dataset, progress))

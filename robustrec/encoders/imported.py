@@ -40,9 +40,7 @@ def encode(dataset: Dataset, progress: Progress | None) -> Encoded:
             fix="use --features basic, or import a folder that holds image_feat.npy or text_feat.npy",
         )
     tables = {
-        modality: read_table(
-            dataset.feature_files[modality], dataset.interactions.n_items, modality, progress
-        )
+        modality: read_table(dataset.feature_files[modality], dataset.interactions.n_items, modality, progress)
         for modality in MODALITIES
         if modality in dataset.feature_files
     }
@@ -57,9 +55,7 @@ def read_table(path: Path, n_items: int, modality: str, progress: Progress | Non
     """
     values = _open(path)
     if values.ndim != 2 or values.shape[1] == 0 or values.dtype.kind not in "fiu":
-        raise _wrong(
-            path, f"holds {values.dtype} values of shape {values.shape}, not a numeric table [items, width]"
-        )
+        raise _wrong(path, f"holds {values.dtype} values of shape {values.shape}, not a numeric table [items, width]")
     if len(values) != n_items:
         raise _wrong(path, f"has {len(values)} rows, the dataset has {n_items} items")
     table = np.empty(values.shape, np.float32)
@@ -82,12 +78,10 @@ def read_table(path: Path, n_items: int, modality: str, progress: Progress | Non
 
 def _open(path: Path) -> NDArray[Any]:
     try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
+        # Not numpy.load: that would also open a zip of arrays, and leave it open where it is damaged.
+        return np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError, EOFError) as error:
-        raise _wrong(path, f"cannot be read as an array: {error}") from error
-    if not isinstance(values, np.ndarray):
-        raise _wrong(path, "is an archive of arrays, not one array")
-    return values
+        raise _wrong(path, f"cannot be read as a numpy array: {error}") from error
 
 
 def _wrong(path: Path, what: str) -> RobustrecError:

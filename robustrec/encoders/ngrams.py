@@ -24,7 +24,7 @@ _WORD = r"(?u)\b\w+\b"  # single letters and digits too: sizes matter in a shop
 
 def count_ngrams(texts: Sequence[str]) -> scipy.sparse.csr_array:
     """Return counts [n, 2 * BUCKETS] of hashed word 1-2-grams, then of character 3-5-grams within words."""
-    cut = [text[:MAX_CHARACTERS] for text in texts]
+    cut = [text[:MAX_CHARACTERS].encode("utf-8", "replace").decode() for text in texts]  # no lone surrogates
     words = HashingVectorizer(
         n_features=BUCKETS, ngram_range=(1, 2), token_pattern=_WORD, alternate_sign=False, norm=None
     )
@@ -53,9 +53,7 @@ def sketch(counts: scipy.sparse.csr_array, weights: NDArray[np.float32]) -> scip
     left = normalize(weighted[:, :BUCKETS]) * np.sqrt(WORD_SHARE)
     right = normalize(weighted[:, BUCKETS:]) * np.sqrt(1 - WORD_SHARE)
     both = scipy.sparse.csr_array(scipy.sparse.hstack([left, right], format="csr"))
-    mixed = (both.indices.astype(np.uint64) + 1) * np.uint64(
-        0x9E3779B97F4A7C15
-    )  # Fibonacci hashing, wraps at 2**64
+    mixed = (both.indices.astype(np.uint64) + 1) * np.uint64(0x9E3779B97F4A7C15)  # Fibonacci hashing, wraps at 2**64
     columns = (mixed >> np.uint64(40)) % np.uint64(WIDTH)
     signs = np.where((mixed >> np.uint64(63)) == 1, -1.0, 1.0)
     folded = scipy.sparse.csr_array(

@@ -15,10 +15,7 @@ _ORIENTATIONS = 9
 _WHOLE = (_HUES, _SATURATIONS, _VALUES)
 _LOCAL = (6, 2, 3)
 WIDTH = int(
-    np.prod(_WHOLE)
-    + _GRID**2 * np.prod(_LOCAL)
-    + (SIDE // _CELL) ** 2 * _ORIENTATIONS
-    + (SIDE // _CELL) ** 2 * 3
+    np.prod(_WHOLE) + _GRID**2 * np.prod(_LOCAL) + (SIDE // _CELL) ** 2 * _ORIENTATIONS + (SIDE // _CELL) ** 2 * 3
 )
 """Numbers in a descriptor."""
 _SHARES = (0.3, 0.2, 0.35, 0.15)  # of the squared norm: whole colour, local colour, gradients, colour layout

@@ -70,9 +70,7 @@ def fit_reduction(
     return replace(draft, fallback=features.mean(axis=0, dtype=np.float64).astype(np.float32)), features
 
 
-def reduce_rows(
-    reduction: Reduction, rows: NDArray[np.float32] | scipy.sparse.csr_array
-) -> NDArray[np.float32]:
+def reduce_rows(reduction: Reduction, rows: NDArray[np.float32] | scipy.sparse.csr_array) -> NDArray[np.float32]:
     """Return the features float32 [n, D] of descriptors [n, R], each row computed by itself.
 
     Row by row, so that an item encoded alone gets the bits it gets in a batch: a matrix product would choose

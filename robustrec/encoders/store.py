@@ -122,9 +122,7 @@ def _write(stage: Path, identity: Mapping[str, Any], encoded: Encoded) -> None:
         }
         (stage / RECORD).write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     except (OSError, SafetensorError) as error:
-        raise unwritable(
-            stage.parent, error if isinstance(error, OSError) else OSError(str(error))
-        ) from error
+        raise unwritable(stage.parent, error if isinstance(error, OSError) else OSError(str(error))) from error
 
 
 def _read(folder: Path) -> Encoded | None:

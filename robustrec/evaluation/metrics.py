@@ -70,9 +70,7 @@ METRICS: dict[str, MetricFunction] = {
 }
 
 
-def parse_metric(
-    name: str, *, kinds: Iterable[str] = (*METRICS, *STABILITY_KINDS), where: str = "metric"
-) -> Metric:
+def parse_metric(name: str, *, kinds: Iterable[str] = (*METRICS, *STABILITY_KINDS), where: str = "metric") -> Metric:
     """Return the kind and k of a name such as "ndcg@20".
 
     Args:
@@ -87,9 +85,7 @@ def parse_metric(
     if kind not in (known := tuple(kinds)):
         raise unknown_name("metric", kind, known, where=where)
     if not at or not re.fullmatch(r"[1-9][0-9]{0,6}", depth, flags=re.ASCII):
-        raise RobustrecError(
-            f"metric {name!r} names no list length", where=where, fix=f"write for example {kind}@20"
-        )
+        raise RobustrecError(f"metric {name!r} names no list length", where=where, fix=f"write for example {kind}@20")
     return Metric(kind, int(depth))
 
 

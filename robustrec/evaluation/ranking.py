@@ -126,9 +126,7 @@ def _first_by_key(values: torch.Tensor, ids: torch.Tensor, k: int) -> torch.Tens
 
 def _surely_finite(rep: Representation) -> bool:
     """Return whether the norms alone show that no score can leave float32."""
-    largest = [
-        float(torch.linalg.vector_norm(table.detach(), dim=1).max()) for table in (rep.users, rep.items)
-    ]
+    largest = [float(torch.linalg.vector_norm(table.detach(), dim=1).max()) for table in (rep.users, rep.items)]
     bound = largest[0] * largest[1]
     return bool(np.isfinite(bound)) and bound < 1e38
 

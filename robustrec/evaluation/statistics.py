@@ -18,14 +18,22 @@ from robustrec.errors import RobustrecError
 from robustrec.evaluation.bootstrap import (
     Effects,
     Floats,
+    Interval,
     degrees_of_freedom,
     expanded,
     resampled_means,
     taken_apart,
 )
-from robustrec.evaluation.bootstrap import (
-    Interval as Interval,
-)
+
+__all__ = [
+    "Interval",
+    "PairedIntervals",
+    "difference_of_drifts",
+    "mean_interval",
+    "mean_intervals",
+    "paired_interval",
+    "paired_intervals",
+]
 
 Key = TypeVar("Key")
 
@@ -202,9 +210,7 @@ def _checked(values: NDArray[np.floating], key: object, dimensions: int, n: int 
     return table
 
 
-def _intervals(
-    tables: Mapping[Key, Effects], seed: int, level: float, replicates: int
-) -> dict[Key, PairedIntervals]:
+def _intervals(tables: Mapping[Key, Effects], seed: int, level: float, replicates: int) -> dict[Key, PairedIntervals]:
     """Return the intervals of all tables from one resampling of their users."""
     if not 0 < level < 1 or replicates < 100:
         raise RobustrecError(
@@ -221,7 +227,6 @@ def _intervals(
             where="intervals",
             fix="use the same users for all",
         )
-    n = sizes.pop()
     columns = [table.by_user for table in tables.values()]
     columns += [table.base for table in tables.values() if table.base is not None]
     moved = resampled_means(np.stack(columns, axis=1), replicates, Generator(PCG64(seed)))
@@ -233,7 +238,7 @@ def _intervals(
     next_base = len(tables)
     for column, (key, table) in enumerate(tables.items()):
         draws = len(table.by_draw)
-        drifts = table.mean + moved[:, column] * np.sqrt(n / (n - 1)) + weights[draws] @ table.by_draw
+        drifts = table.mean + moved[:, column] + weights[draws] @ table.by_draw
         bases = None
         if table.base is not None:
             bases = moved[:, next_base]
@@ -245,7 +250,7 @@ def _intervals(
 def _of_table(table: Effects, drifts: Floats, bases: Floats | None, level: float) -> PairedIntervals:
     """Return both intervals of one table from its replicates [R] of the drift and of the clean mean."""
     draws, n = len(table.by_draw), len(table.by_user)
-    drift = expanded(table.mean, drifts, level, degrees_of_freedom(table, table.by_user))
+    drift = expanded(table.mean, drifts, level, degrees_of_freedom(table, table.by_user), n)
     relative = None
     notes = [ONE_DRAW] if draws == 1 and table.base is not None else []
     if table.base is not None and bases is not None:
@@ -258,5 +263,5 @@ def _of_table(table: Effects, drifts: Floats, bases: Floats | None, level: float
             ratio = table.mean / base
             # The influence of a user on a ratio of means; the base does not differ between draws.
             influence = table.by_user - ratio * (table.base - base)
-            relative = expanded(ratio, drifts / bases, level, degrees_of_freedom(table, influence))
+            relative = expanded(ratio, drifts / bases, level, degrees_of_freedom(table, influence), n)
     return PairedIntervals(drift, relative, n, draws, "; ".join(notes))

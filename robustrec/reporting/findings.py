@@ -51,9 +51,7 @@ class Finding(Record):
     """
 
     subject: Subject
-    audit: str = Field(
-        min_length=1, description="audit that measured it, e.g. noise; clean for plain quality"
-    )
+    audit: str = Field(min_length=1, description="audit that measured it, e.g. noise; clean for plain quality")
     condition: str = Field(min_length=1, description="what was done, e.g. sigma2=1e-06")
     metric: str = Field(min_length=1, description="e.g. ndcg@20, rbo@20, snr_db_image")
     reference: str = Field(default=CLEAN, min_length=1, description='"clean", or the strategy compared with')
@@ -86,9 +84,7 @@ class Finding(Record):
             None,
             None,
         ):
-            raise ValueError(
-                "a value row holds its value in clean and has no perturbed, drift or relative_drift"
-            )
+            raise ValueError("a value row holds its value in clean and has no perturbed, drift or relative_drift")
         if self.clean is not None and self.perturbed is not None and self.drift is not None:
             scale = max(abs(self.clean), abs(self.perturbed))
             if abs(self.drift - (self.perturbed - self.clean)) > _SUMMATION_TOLERANCE * scale:

@@ -30,9 +30,7 @@ class Select(Record):
     """Which findings a gate looks at; a key left out selects any, and * and ? are wildcards."""
 
     audit: str = Field(default="*", min_length=1)
-    condition: str = Field(
-        default="*", min_length=1, description="sigma2=1e-6 and sigma2=1e-06 are the same condition"
-    )
+    condition: str = Field(default="*", min_length=1, description="sigma2=1e-6 and sigma2=1e-06 are the same condition")
     metric: str = Field(min_length=1)
     strategy: str = Field(default="*", min_length=1)
     model: str = Field(default="*", min_length=1)
@@ -61,9 +59,7 @@ class Gate(Record):
         if self.min is None and self.max is None:
             raise ValueError(f"gate {self.name!r} has neither min nor max and could never fail")
         if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError(
-                f"gate {self.name!r} has min {self.min} above max {self.max} and could never pass"
-            )
+            raise ValueError(f"gate {self.name!r} has min {self.min} above max {self.max} and could never pass")
         return self
 
 
@@ -107,9 +103,7 @@ class Numbers(NamedTuple):
     high: float | None
 
 
-def judge(
-    gates: Iterable[Gate], findings: Sequence[Finding], *, level: float = 0.95
-) -> tuple[GateResult, ...]:
+def judge(gates: Iterable[Gate], findings: Sequence[Finding], *, level: float = 0.95) -> tuple[GateResult, ...]:
     """Judge every gate on unrounded values; the worst selected finding decides.
 
     Args:
@@ -188,14 +182,14 @@ def numbers_of(finding: Finding, quantity: Quantity) -> Numbers:
 
 
 def _judge_finding(gate: Gate, finding: Finding) -> _Judged:
+    problem = _problem(gate, finding)
     estimate, low, high = numbers_of(finding, gate.quantity)
-    if finding.censored:
-        low, high = (-math.inf if low is None else low), (math.inf if high is None else high)
-    elif gate.bound == "estimate":
+    if gate.bound == "estimate" and not finding.censored:
         low = high = estimate
-    problem = _problem(gate, finding, low, high)
-    if problem or low is None or high is None:
+    if problem:
         return _Judged("error", -math.inf, finding, problem)
+    # A bound is None here only where the value lies beyond the searched range, and then it is open on that side.
+    low, high = (-math.inf if low is None else low), (math.inf if high is None else high)
     floor = -math.inf if gate.min is None else gate.min
     ceiling = math.inf if gate.max is None else gate.max
     if floor <= low and high <= ceiling:
@@ -207,18 +201,21 @@ def _judge_finding(gate: Gate, finding: Finding) -> _Judged:
     return _Judged(status, min(low - floor, ceiling - high), finding, "")
 
 
-def _problem(gate: Gate, finding: Finding, low: float | None, high: float | None) -> str:
+def _problem(gate: Gate, finding: Finding) -> str:
     """Say why a finding cannot be judged; empty where it can."""
-    what = finding.metric
+    what, quantity = finding.metric, gate.quantity.replace("_", " ")
+    numbers = numbers_of(finding, gate.quantity)
+    reason = f" ({finding.note})" if finding.note else ""
     if "@" in finding.metric and finding.n_users == 0:
         return f"{what} was measured on no users"
-    if low is None or high is None:
-        reason = f" ({finding.note})" if finding.note else ""
-        if gate.bound == "interval" and numbers_of(finding, gate.quantity).estimate is not None:
-            return f'{what} has no interval{reason}; judge it with bound = "estimate"'
-        return f"{what} has no {gate.quantity.replace('_', ' ')}{reason}"
-    if math.isnan(low) or math.isnan(high) or (not finding.censored and math.isinf(low - high)):
-        return f"{what} is not a finite number"
+    if any(number is not None and not math.isfinite(number) for number in numbers):
+        return f"{what} is not a finite number{reason}"
+    if finding.censored:
+        return ""
+    if numbers.estimate is None:
+        return f"{what} has no {quantity}{reason}"
+    if gate.bound == "interval" and (numbers.low is None or numbers.high is None):
+        return f'{what} has no interval{reason}; judge it with bound = "estimate"'
     return ""
 
 

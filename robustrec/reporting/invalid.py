@@ -44,9 +44,7 @@ def invalid(error: ValidationError, model: type[BaseModel], *, source: str, fix:
     return RobustrecError(what + more, where=where, fix=fix)
 
 
-def _walk(
-    model: type[BaseModel], location: Sequence[int | str]
-) -> tuple[list[int | str], list[type[BaseModel]]]:
+def _walk(model: type[BaseModel], location: Sequence[int | str]) -> tuple[list[int | str], list[type[BaseModel]]]:
     """Return the path without the tags of discriminated unions, and the models its last key belongs to."""
     keys: list[int | str] = []
     parents = here = [model]

@@ -3,42 +3,57 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 NOTHING = "-"
 """Shown where there is no number."""
 
+_SMALLEST_PERCENT = 0.001
+
 
 def percent(share: float | None, *, signed: bool = False) -> str:
-    """Return a share as a percentage; "0 %" only for exactly 0, and what rounds to 0 says so ("<0.001 %")."""
-    if share is None:
-        return NOTHING
-    return f"{_decimals(100 * share, smallest=0.001, signed=signed)} %"
+    """Return a share as a percentage; "0 %" only for exactly 0, and what would round to 0 is "<0.001 %"."""
+    return NOTHING if share is None else f"{_percentage(share, signed=signed)} %"
 
 
 def plain(value: float | None, *, signed: bool = False) -> str:
-    """Return a number with about four significant digits; "0" only for exactly 0, small ones as 1.2e-05."""
+    """Return a number with 4 decimals, more where it is small, 1.2e-05 below 1e-4; whole numbers only as such."""
     if value is None:
         return NOTHING
+    size = abs(value)
     if not math.isfinite(value):
         return str(value)
-    size = abs(value)
-    if size == 0:
-        return "0"
-    if size < 1e-3 or size >= 1e6:
+    if value == int(value) and size < 1e6:
+        text = str(int(value))
+    elif size < 1e-4 or size >= 1e6:
         text = f"{value:.1e}"
+    elif size < 10:
+        text = f"{value:.5f}" if size < 0.01 else f"{value:.4f}"
     else:
-        text = f"{value:.4f}" if size < 10 else f"{value:.1f}"
+        text = f"{value:.1f}"
     return f"+{text}" if signed and value > 0 else text
 
 
-def _decimals(value: float, *, smallest: float, signed: bool) -> str:
-    if not math.isfinite(value):
-        return str(value)
+def bracketed(low: float | None, high: float | None, show: Callable[..., str], *, signed: bool = False) -> str:
+    """Return an interval as "[low, high]", without repeating the unit; empty where there is none."""
+    if low is None or high is None:
+        return ""
+    ends = (show(end, signed=signed).removesuffix(" %") for end in (low, high))
+    return f"[{', '.join(ends)}]"
+
+
+def as_given(value: float | None) -> str:
+    """Return a number as somebody wrote it into a suite: no digits added."""
+    return NOTHING if value is None else f"{value:g}"
+
+
+def _percentage(share: float, *, signed: bool) -> str:
+    value = 100 * share
     size = abs(value)
-    if size == 0:
-        return "0"
+    if size == 0 or not math.isfinite(value):
+        return "0" if size == 0 else str(value)
     sign = "-" if value < 0 else "+" if signed else ""
-    if size < smallest:
-        return f"{sign}<{smallest:g}"
+    if size < _SMALLEST_PERCENT:
+        return f"{sign}<{_SMALLEST_PERCENT:g}"
     digits = 3 if size < 0.1 else 2 if size < 10 else 1
     return f"{sign}{size:.{digits}f}"

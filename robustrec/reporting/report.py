@@ -46,9 +46,7 @@ class DatasetRecord(Record):
     @model_validator(mode="after")
     def _sample_is_synthetic(self) -> DatasetRecord:
         if self.synthetic != (self.edition == "sample"):
-            raise ValueError(
-                f"edition {self.edition!r} with synthetic {self.synthetic}: exactly samples are synthetic"
-            )
+            raise ValueError(f"edition {self.edition!r} with synthetic {self.synthetic}: exactly samples are synthetic")
         return self
 
 
@@ -155,9 +153,7 @@ class Report(Record):
     def _sound(self) -> Report:
         word, _ = verdict_with_reason(self.gates, self.statuses)
         if word != self.verdict:
-            raise ValueError(
-                f"verdict {self.verdict!r} does not follow from the gates and audits, which say {word!r}"
-            )
+            raise ValueError(f"verdict {self.verdict!r} does not follow from the gates and audits, which say {word!r}")
         known = {record.subject for record in self.subjects}
         if len(known) != len(self.subjects):
             raise ValueError("a subject stands there twice")

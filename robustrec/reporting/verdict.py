@@ -18,9 +18,7 @@ def verdict(results: Sequence[GateResult], statuses: Sequence[AuditStatus]) -> V
     return verdict_with_reason(results, statuses)[0]
 
 
-def verdict_with_reason(
-    results: Sequence[GateResult], statuses: Sequence[AuditStatus]
-) -> tuple[VerdictWord, str]:
+def verdict_with_reason(results: Sequence[GateResult], statuses: Sequence[AuditStatus]) -> tuple[VerdictWord, str]:
     """Return the verdict and why, in one line.
 
     error: an audit ended in an error, none measured anything, or a gate of any severity could not be
@@ -47,7 +45,9 @@ def verdict_with_reason(
         outcome = "inconclusive", "the suite has no gate of severity error, so nothing could have failed"
     else:
         outcome = "pass", f"{_counted(decisive)} of severity error hold{'s' if len(decisive) == 1 else ''}"
-    return outcome
+    word, reason = outcome
+    mild = [result for result in results if result.severity == "warn" and result.status != "pass"]
+    return word, f"{reason}; only warned of: {'; '.join(result.gate for result in mild)}" if mild else reason
 
 
 def _counted(results: Sequence[GateResult]) -> str:
@@ -73,7 +73,5 @@ def exit_code(word: VerdictWord, results: Sequence[GateResult], fail_on: FailOn)
     if fail_on in ("warn", "inconclusive"):
         breached = breached or any(result.status == "fail" for result in results)
     if fail_on == "inconclusive":
-        breached = (
-            breached or word == "inconclusive" or any(each.status == "inconclusive" for each in results)
-        )
+        breached = breached or word == "inconclusive" or any(each.status == "inconclusive" for each in results)
     return EXIT_BREACH if breached else EXIT_PASS

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from robustrec.reporting.findings import CLEAN, Finding
-from robustrec.reporting.numbers import percent, plain
+from robustrec.reporting.numbers import as_given, percent, plain
 
 if TYPE_CHECKING:
     from robustrec.reporting.gates import Gate, Numbers
@@ -16,13 +16,13 @@ _MOST_LISTED = 6
 
 def gate_message(gate: Gate, finding: Finding, numbers: Numbers, level: float) -> str:
     """Say what happened, how sure it is and what the limit was, without the subject and the condition."""
-    show: Callable[..., str] = percent if gate.quantity == "relative_drift" else plain
-    signed = gate.quantity != "value"
+    relative = gate.quantity == "relative_drift"
+    show: Callable[..., str] = percent if relative else plain
     certainty = ""
     if gate.bound == "interval" and numbers.low is not None and numbers.high is not None:
-        low, high = show(numbers.low, signed=signed), show(numbers.high, signed=signed)
-        certainty = f" ({100 * level:g} % interval {low} to {high})"
-    return f"{_what_happened(gate, finding, numbers, show)}{certainty}, {_limits(gate, show, signed=signed)}"
+        low, high = (show(end, signed=gate.quantity != "value") for end in (numbers.low, numbers.high))
+        certainty = f" ({100 * level:g} % interval {low.removesuffix(' %')} to {high})"
+    return f"{_what_happened(gate, finding, numbers, show)}{certainty}, {_limits(gate, relative=relative)}"
 
 
 def _what_happened(gate: Gate, finding: Finding, numbers: Numbers, show: Callable[..., str]) -> str:
@@ -30,11 +30,7 @@ def _what_happened(gate: Gate, finding: Finding, numbers: Numbers, show: Callabl
     if estimate is None:
         if numbers.low is not None:
             return f"{metric} is at least {show(numbers.low)}"
-        return (
-            f"{metric} is at most {show(numbers.high)}"
-            if numbers.high is not None
-            else f"{metric} is unknown"
-        )
+        return f"{metric} is at most {show(numbers.high)}" if numbers.high is not None else f"{metric} is unknown"
     if gate.quantity == "value":
         return f"{metric} is {show(estimate)}"
     size = show(abs(estimate))
@@ -42,9 +38,7 @@ def _what_happened(gate: Gate, finding: Finding, numbers: Numbers, show: Callabl
         whose = f"{finding.reference}'s"
         what = metric if finding.audit == CLEAN else f"the drift of {metric}"
         return (
-            f"{what} is {size} {'below' if estimate < 0 else 'above'} {whose}"
-            if estimate
-            else f"{what} equals {whose}"
+            f"{what} is {size} {'below' if estimate < 0 else 'above'} {whose}" if estimate else f"{what} equals {whose}"
         )
     if estimate == 0:
         return f"{metric} did not move"
@@ -54,12 +48,12 @@ def _what_happened(gate: Gate, finding: Finding, numbers: Numbers, show: Callabl
     return f"{metric} {'fell' if estimate < 0 else 'rose'} by {size}{span}"
 
 
-def _limits(gate: Gate, show: Callable[..., str], *, signed: bool) -> str:
-    if gate.min is not None and gate.max is not None:
-        return f"limits {show(gate.min, signed=signed)} to {show(gate.max, signed=signed)}"
-    if gate.min is not None:
-        return f"limit: at least {show(gate.min, signed=signed)}"
-    return f"limit: at most {show(gate.max, signed=signed)}"
+def _limits(gate: Gate, *, relative: bool) -> str:
+    unit, scale = (" %", 100) if relative else ("", 1)
+    low, high = (None if limit is None else as_given(scale * limit) for limit in (gate.min, gate.max))
+    if low is not None and high is not None:
+        return f"limits {low} to {high}{unit}"
+    return f"limit: at most {high}{unit}" if low is None else f"limit: at least {low}{unit}"
 
 
 def nothing_selected(gate: Gate, findings: Sequence[Finding]) -> str:
@@ -81,9 +75,7 @@ def nothing_selected(gate: Gate, findings: Sequence[Finding]) -> str:
         if finding.metric == select.metric
     )
     if not near:
-        there = (
-            ", ".join(list(dict.fromkeys(finding.metric for finding in findings))[:_MOST_LISTED]) or "none"
-        )
+        there = ", ".join(list(dict.fromkeys(finding.metric for finding in findings))[:_MOST_LISTED]) or "none"
         return f"{nothing}; metrics found: {there}"
     more = f" and {len(near) - _MOST_LISTED} more" if len(near) > _MOST_LISTED else ""
     listed = "; ".join(list(near)[:_MOST_LISTED])

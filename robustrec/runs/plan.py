@@ -45,7 +45,7 @@ def subject_specs(settings: Settings, edition: str) -> tuple[SubjectSpec, ...]:
 
 
 def _spec(settings: Settings, edition: str, model: str, strategy: str, seed: int) -> SubjectSpec:
-    defaults = training_defaults(model, edition)
+    defaults = training_defaults(model, "sample" if edition == "sample" else "full")
     of_loop = {key: value for key, value in defaults.items() if key in TrainingConfig.model_fields}
     of_model = {key: value for key, value in defaults.items() if key not in of_loop}
     overrides = settings.set

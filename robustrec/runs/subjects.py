@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from robustrec.errors import RobustrecError
 from robustrec.evaluation.metrics import parse_metric, per_user_metrics
 from robustrec.evaluation.ranking import rank
-from robustrec.files import digest_array, digest_bytes, digest_json, digest_sources, staged_folder
+from robustrec.files import digest_array, digest_bytes, digest_json, digest_sources, staged_folder, unwritable
 from robustrec.models import model_class
 from robustrec.models.contract import Features, Recommender, Representation
 from robustrec.progress import Progress, silent
@@ -94,7 +95,11 @@ def run_key(spec: SubjectSpec, prepared: Prepared) -> str:
             "features": prepared.features.digest if prepared.features and reads_features else None,
             "spec": spec_json(spec),
             "code": digest_sources(
-                package / "models", package / "training", package / "evaluation", package / "seeds.py", Path(__file__)
+                package / "models",
+                package / "training",
+                package / "evaluation",
+                package / "seeds.py",
+                Path(__file__),
             ),
             "torch": torch.__version__,
             "device": prepared.device.type,
@@ -155,16 +160,14 @@ def obtain_subject(
 
 
 def build_model(spec: SubjectSpec, prepared: Prepared) -> Recommender:
-    """Initialise a model on the CPU from the seed, so that every device starts from the same parameters, and move it."""
+    """Initialise a model on the CPU, so that every device starts from the same parameters, and move it."""
     kind = model_class(spec.model)
     config = kind.Config(**spec.model_options)
     model = kind(prepared.problem, config, torch_generator(spec.seed, "parameters"))
     return cast(Recommender, model.to(prepared.device))
 
 
-def validation_metric(
-    model: Recommender, features: Features, prepared: Prepared, metric: str
-) -> Callable[[], float]:
+def validation_metric(model: Recommender, features: Features, prepared: Prepared, metric: str) -> Callable[[], float]:
     """Return the function that ranks the validation users with the model as it is and averages the metric over them."""
     split, k = prepared.validation, parse_metric(metric).k
 
@@ -176,23 +179,22 @@ def validation_metric(
     return validate
 
 
-class _locked:
+@contextmanager
+def _locked(path: Path, progress: Progress) -> Iterator[None]:
     """Hold a lock file; when another process has it, say so and wait."""
-
-    def __init__(self, path: Path, progress: Progress) -> None:
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.lock = FileLock(path)
-        self.progress = progress
-
-    def __enter__(self) -> None:
-        try:
-            self.lock.acquire(blocking=False)
-        except Timeout:
-            self.progress("waiting", 0, 1, "another robustrec process is training this subject")
-            self.lock.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self.lock.release()
+        lock = FileLock(path)
+        lock.acquire(blocking=False)
+    except Timeout:
+        progress("waiting", 0, 1, "another robustrec process is training this subject")
+        lock.acquire()
+    except OSError as error:
+        raise unwritable(path, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _train_into_store(
@@ -235,7 +237,11 @@ def _record(
     return {
         "format": RECORD_FORMAT,
         "key": key,
-        "dataset": {"name": prepared.dataset.name, "edition": prepared.dataset.edition, "digest": prepared.dataset.digest},
+        "dataset": {
+            "name": prepared.dataset.name,
+            "edition": prepared.dataset.edition,
+            "digest": prepared.dataset.digest,
+        },
         **spec_json(spec),
         "epochs": counters.epoch,
         "best_epoch": counters.best_epoch,
@@ -272,7 +278,9 @@ def _load_run(folder: Path, module: nn.Module) -> dict[str, Any]:
         module.load_state_dict(parameters)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise RobustrecError(
-            f"stored run is damaged: {error}", where=str(folder), fix=f"remove it and train again: rm -r {folder}"
+            f"stored run is damaged: {error}",
+            where=str(folder),
+            fix=f"remove it and train again: rm -r {folder}",
         ) from error
     module.eval()
     return record

@@ -20,4 +20,6 @@ class TrainingConfig(BaseModel):
     patience: int = Field(20, ge=1, description="evaluations without improvement after which training stops")
     evaluate_every: int = Field(1, ge=1, description="epochs between two validation rankings")
     validation_metric: str = Field("ndcg@20", description="metric on validation that selects the parameters, unrounded")
-    clip_norm: float | None = Field(None, gt=0, description="gradient norm bound at a batch's last half-step; none by default")
+    clip_norm: float | None = Field(
+        None, gt=0, description="gradient norm bound at a batch's last half-step; none by default"
+    )

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.utils import parameters_to_vector
-
-# Places in the vector of sums.
-_COSINE, _ASCENDING, _CHANGE, _RATIO, _RAISED = range(5)
+from torch.nn.utils import get_total_norm
 
 
 class MirrorRecord(NamedTuple):
-    """What the second half-steps did; None where nothing was measured.
+    """What the second half-steps did; None where none was probed.
 
     θ̃ → θ' is the second half-step and ∇L(θ̃) the gradient of the batch loss where it starts.
-    A plain ascent has cosine 1.
+    A plain ascent has cosine 1. All means and shares are over the probed steps.
 
     Attributes:
         mirrored_steps: second half-steps taken.
         mean_cosine: mean cosine of θ' - θ̃ with ∇L(θ̃), in [-1, 1].
         share_ascending: share of second half-steps with a positive cosine: to first order, rising loss.
-        probed_steps: mirrored steps after which the batch loss was computed again.
-        share_raised_loss: share of those with L(θ') > L(θ̃).
+        probed_steps: second half-steps that were measured.
+        share_raised_loss: share of them with L(θ') > L(θ̃) on the batch.
         mean_length_ratio: mean of ‖θ' - θ̃‖ / ‖θ̃ - θ‖, the lengths of the second and the first half-step.
         mean_first_order_change: mean of ⟨∇L(θ̃), θ' - θ̃⟩, what the loss changed by to first order.
     """
@@ -38,61 +34,69 @@ class MirrorRecord(NamedTuple):
     mean_first_order_change: float | None
 
 
-class MirrorMeter:
-    """Sums over mirrored steps; nothing here waits for the device, except `record`.
+class Probe:
+    """Measures one mirrored step: made before the first half, `middle` between the halves, `end` after the second.
 
-    For each mirrored step call `begin` before the first half-step, `middle` between the two when the gradient
-    of the second is there, and `end` after it.
+    Args:
+        parameters: those that the step moves, at θ.
     """
+
+    def __init__(self, parameters: list[Tensor]) -> None:
+        self._parameters = parameters
+        self._held = [parameter.detach().clone() for parameter in parameters]
+        self._gradients: list[Tensor] = []
+        self._first = self._loss = torch.empty(0)
+
+    @torch.no_grad()
+    def middle(self, loss: Tensor, factor: float) -> None:
+        """Take note of θ̃, of L(θ̃), and of ∇L(θ̃), the parameters' gradients being `factor` times that."""
+        torch._foreach_sub_(self._held, self._parameters)
+        self._first = get_total_norm(self._held)
+        torch._foreach_copy_(self._held, self._parameters)
+        # Copies: clipping changes gradients in place, and so do some optimisers.
+        self._gradients = [_gradient(parameter) / factor for parameter in self._parameters]
+        self._loss = loss
+
+    @torch.no_grad()
+    def end(self, loss: Tensor) -> Tensor:
+        """Return the five quantities that `MirrorMeter` adds up, given L(θ')."""
+        moved = torch._foreach_sub(self._parameters, self._held)
+        change = torch.stack([(m * g).sum() for m, g in zip(moved, self._gradients, strict=True)]).sum()
+        length = get_total_norm(moved)
+        cosine = _ratio(change, length * get_total_norm(self._gradients))
+        rose = (loss > self._loss).to(change.dtype)
+        ascending = (cosine > 0).to(change.dtype)
+        return torch.stack([cosine, ascending, change, _ratio(length, self._first), rose]).double()
+
+
+class MirrorMeter:
+    """Counts mirrored steps and adds up what was measured; nothing here waits for the device, except `record`."""
 
     def __init__(self) -> None:
         self.mirrored_steps = 0
         self.probed_steps = 0
         self._sums: Tensor | None = None
-        self._origin = self._middle = self._gradient = torch.empty(0)
 
-    def begin(self, parameters: Sequence[Tensor]) -> None:
-        """Keep θ, for the parameters that the step moves."""
-        self._origin = parameters_to_vector(parameters).detach()
-
-    def middle(self, parameters: Sequence[Tensor], factor: float) -> None:
-        """Keep θ̃ and ∇L(θ̃), the parameters' gradients being `factor` times that."""
-        self._middle = parameters_to_vector(parameters).detach()
-        self._gradient = parameters_to_vector([_gradient(parameter) for parameter in parameters]) / factor
-
-    def end(self, parameters: Sequence[Tensor]) -> None:
-        """Measure the step that ended at θ'."""
-        first = torch.linalg.vector_norm(self._middle - self._origin)
-        moved = parameters_to_vector(parameters).detach() - self._middle
-        change = torch.dot(moved, self._gradient)
-        length = torch.linalg.vector_norm(moved)
-        cosine = _ratio(change, length * torch.linalg.vector_norm(self._gradient))
-        self._origin = self._middle = self._gradient = torch.empty(0)
-        self.mirrored_steps += 1
-        zero = torch.zeros_like(change)
-        self._add([cosine, (cosine > 0).to(change.dtype), change, _ratio(length, first), zero])
-
-    def probed(self, before: Tensor, after: Tensor) -> None:
-        """Count whether the batch loss rose from θ̃ to θ'."""
+    def add(self, measured: Tensor) -> None:
+        """Add what `Probe.end` returned."""
         self.probed_steps += 1
-        zero = torch.zeros_like(before)
-        self._add([zero, zero, zero, zero, (after > before).to(before.dtype)])
+        # `.to` moves a loaded state once; afterwards the sums are there already.
+        self._sums = measured if self._sums is None else self._sums.to(measured.device) + measured
 
     def record(self) -> MirrorRecord:
         """Return the means; this waits for the device."""
-        sums = [0.0] * 5 if self._sums is None else self._sums.tolist()
-
-        def mean(place: int, count: int) -> float | None:
-            return sums[place] / count if count else None
-
+        means: list[float | None] = [None] * 5
+        if self._sums is not None and self.probed_steps:
+            means = (self._sums / self.probed_steps).tolist()
+        cosine, ascending, change, ratio, rose = means
         return MirrorRecord(
             mirrored_steps=self.mirrored_steps,
-            mean_cosine=mean(_COSINE, self.mirrored_steps),
-            share_ascending=mean(_ASCENDING, self.mirrored_steps),
+            mean_cosine=cosine,
+            share_ascending=ascending,
             probed_steps=self.probed_steps,
-            share_raised_loss=mean(_RAISED, self.probed_steps),
-            mean_length_ratio=mean(_RATIO, self.mirrored_steps),
-            mean_first_order_change=mean(_CHANGE, self.mirrored_steps),
+            share_raised_loss=rose,
+            mean_length_ratio=ratio,
+            mean_first_order_change=change,
         )
 
     def state_dict(self) -> dict[str, int | Tensor]:
@@ -105,11 +109,6 @@ class MirrorMeter:
         self.mirrored_steps = int(state["mirrored_steps"])
         self.probed_steps = int(state["probed_steps"])
         self._sums = torch.as_tensor(state["mirror_sums"], dtype=torch.float64).clone()
-
-    def _add(self, scalars: list[Tensor]) -> None:
-        values = torch.stack(scalars).double()
-        # `.to` moves a loaded state once; afterwards the sums are there already.
-        self._sums = values if self._sums is None else self._sums.to(values.device) + values
 
 
 def _gradient(parameter: Tensor) -> Tensor:

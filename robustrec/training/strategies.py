@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from robustrec.errors import RobustrecError
-from robustrec.training.mirror_record import MirrorMeter, MirrorRecord
+from robustrec.training.mirror_record import MirrorMeter, MirrorRecord, Probe
 from robustrec.training.strategy_config import STRATEGIES, STRATEGY_NAMES, StrategyConfig
 
 __all__ = ["STRATEGIES", "STRATEGY_NAMES", "MirrorRecord", "Strategy", "StrategyConfig"]
@@ -57,7 +57,8 @@ class Strategy:
 
         Args:
             closure: computes the loss of the same batch at the current parameters, with its graph.
-            probe: after a mirrored step, compute the loss once more, without gradient: did it rise?
+            probe: if the step is a mirrored one, measure what its second half does; this computes the loss
+                once more, without gradient, and copies the parameters twice.
         """
         kind, moves = STRATEGIES[self.config.name], self.config.moves
         due = not kind.mirror or self.count % self.config.beta == 0
@@ -97,20 +98,21 @@ class Strategy:
 
     def _mirrored_step(self, closure: Closure, *, probe: bool) -> None:
         """Take both halves of a mirrored step, the gradient of the first being there."""
-        moved = self._moved()
-        self._meter.begin(moved)
+        measured = Probe(self._moved()) if probe else None
         self._descend()
-        middle = self._backward(closure, -self.config.alpha2)
-        self._meter.middle(moved, -self.config.alpha2)
+        loss = self._backward(closure, -self.config.alpha2)
+        if measured:
+            measured.middle(loss, -self.config.alpha2)
         self._clip()
         if self.config.reading == "preconditioned":
             self._ascend_preconditioned()
         else:
             self._descend()
-        self._meter.end(moved)
-        if probe:
+        self._meter.mirrored_steps += 1
+        if measured:
             with torch.no_grad():
-                self._meter.probed(middle, closure().detach())
+                after = closure().detach()
+            self._meter.add(measured.end(after))
 
     def _backward(self, closure: Closure, factor: float) -> Tensor:
         """Set every gradient to that of `factor` times the loss, and return the loss, detached."""
@@ -135,18 +137,18 @@ class Strategy:
 
     @contextmanager
     def _perturbed(self) -> Iterator[None]:
-        """Hold the parameters at θ + ρ g/(‖g‖+δ) for the block, and put θ back bit for bit."""
+        """Hold the parameters at θ + ρ g/(‖g‖+δ) for the block; θ itself is set aside, so it is back bit for bit."""
         moved = self._moved()
         gradients = [gradient for _, _, gradient in self._parameters()]
-        held = [parameter.detach().clone() for parameter in moved]
-        with torch.no_grad():
-            scale = self.config.rho / (torch.nn.utils.get_total_norm(gradients) + self.config.delta)
-            torch._foreach_add_(moved, torch._foreach_mul(gradients, scale))
+        scale = self.config.rho / (torch.nn.utils.get_total_norm(gradients) + self.config.delta)
+        aside = [parameter.data for parameter in moved]
+        for parameter, gradient in zip(moved, gradients, strict=True):
+            parameter.data = torch.addcmul(parameter.data, gradient, scale)
         try:
             yield
         finally:
-            with torch.no_grad():
-                torch._foreach_copy_(moved, held)
+            for parameter, theta in zip(moved, aside, strict=True):
+                parameter.data = theta
 
     @torch.no_grad()
     def _descend(self) -> None:

@@ -48,9 +48,7 @@ class StrategyConfig(BaseModel):
         ge=0,
         description="factor of the loss in the second half, sign turned; 0 leaves that half out",
     )
-    rho: float = Field(
-        0.05, ge=0, description="radius of the probe, in parameter units; 0 leaves the probe out"
-    )
+    rho: float = Field(0.05, ge=0, description="radius of the probe, in parameter units; 0 leaves the probe out")
     delta: float = Field(1e-12, gt=0, description="added to the gradient norm that the probe divides by")
     beta: int = Field(3, ge=1, description="steps from one mirrored step to the next; the first step is one")
     reading: Literal["shared", "preconditioned", "sgd"] = Field(

@@ -63,9 +63,7 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Opti
         "adamw": torch.optim.AdamW,
         "sgd": torch.optim.SGD,
     }
-    return kinds[config.optimizer](
-        parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
-    )
+    return kinds[config.optimizer](parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
 
 
 def run_epoch(
@@ -130,7 +128,11 @@ def train(
     counters, best, resumed = Counters(), _copy(module), False
     if checkpointing is not None:
         stored = load_checkpoint(
-            checkpointing.path, run_key=checkpointing.run_key, model=module, optimizer=optimizer, generator=generator
+            checkpointing.path,
+            run_key=checkpointing.run_key,
+            model=module,
+            optimizer=optimizer,
+            generator=generator,
         )
         if stored is not None:
             counters, best, strategy_state = stored

@@ -12,19 +12,19 @@ from torch import Tensor
 from robustrec.models import MODELS, model_class
 from robustrec.models.contract import Batch, Problem
 
-U, I, B = 7, 6, 5
+N_USERS, N_ITEMS = 7, 6
 WIDTHS = {"image": 5, "text": 4}
 EDGES = torch.tensor([[0, 0, 1, 2, 3, 4, 5, 5, 6], [0, 1, 1, 2, 3, 4, 5, 0, 2]])
 
 
 def build(name: str, seed: int = 0) -> Any:
     kind = model_class(name)
-    return kind(Problem(U, I, EDGES, WIDTHS), kind.Config(latent_width=4), torch.Generator().manual_seed(seed))
+    return kind(Problem(N_USERS, N_ITEMS, EDGES, WIDTHS), kind.Config(latent_width=4), torch.Generator().manual_seed(seed))
 
 
 def make_features(dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(5)
-    return {m: torch.randn(I, width, generator=generator).to(dtype) for m, width in WIDTHS.items()}
+    return {m: torch.randn(N_ITEMS, width, generator=generator).to(dtype) for m, width in WIDTHS.items()}
 
 
 def make_batch() -> Batch:
@@ -39,8 +39,8 @@ def name(request: pytest.FixtureRequest) -> str:
 def test_shapes(name: str) -> None:
     model, features = build(name), make_features()
     users, items = model.represent(features)
-    assert users.shape[0] == U
-    assert items.shape[0] == I
+    assert users.shape[0] == N_USERS
+    assert items.shape[0] == N_ITEMS
     assert users.shape[1] == items.shape[1]
     assert users.dtype == items.dtype == torch.float32
     loss = model.loss(features, make_batch())
@@ -85,7 +85,7 @@ def test_scores_follow_parameters_at_once(name: str) -> None:
 def test_features_reach_the_representation(name: str, modality: str) -> None:
     model, features = build(name), make_features()
     before = model.represent(features)
-    moved = model.represent(features | {modality: features[modality] + torch.randn(I, WIDTHS[modality])})
+    moved = model.represent(features | {modality: features[modality] + torch.randn(N_ITEMS, WIDTHS[modality])})
     same = torch.equal(before.users @ before.items.T, moved.users @ moved.items.T)
     assert same == (modality not in model.modalities)
 

@@ -54,9 +54,7 @@ def test_an_unknown_name_lists_the_choices(make_dataset: MakeDataset, tmp_path: 
     assert "auto" in caught.value.fix
 
 
-def test_the_second_time_nothing_is_encoded(
-    make_dataset: MakeDataset, tmp_path: Path, encodings: list[str]
-) -> None:
+def test_the_second_time_nothing_is_encoded(make_dataset: MakeDataset, tmp_path: Path, encodings: list[str]) -> None:
     dataset = make_dataset(8)
     calls: list[tuple[object, ...]] = []
     first = item_features(dataset, "auto", home=tmp_path, progress=lambda *call: calls.append(call))

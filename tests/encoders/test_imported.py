@@ -68,9 +68,7 @@ def test_a_planted_value_is_named_by_file_and_row(
         (np.array([[{}] * 4] * 10, object), "cannot be read"),
     ],
 )
-def test_wrong_files_are_refused(
-    make_dataset: MakeDataset, tmp_path: Path, values: np.ndarray, message: str
-) -> None:
+def test_wrong_files_are_refused(make_dataset: MakeDataset, tmp_path: Path, values: np.ndarray, message: str) -> None:
     path = saved(tmp_path / "image_feat.npy", values)
     dataset = make_dataset(10, feature_files={"image": path}, with_pictures=False)
     with pytest.raises(RobustrecError, match=message):
@@ -82,7 +80,7 @@ def test_damaged_files_are_refused(make_dataset: MakeDataset, tmp_path: Path, co
     path = saved(tmp_path / "text_feat.npy", np.zeros((10, 4)))
     path.write_bytes(path.read_bytes()[:-8] if content is None else content)
     dataset = make_dataset(10, feature_files={"text": path}, with_pictures=False)
-    with pytest.raises(RobustrecError, match="text_feat.npy cannot be read"):
+    with pytest.raises(RobustrecError, match="cannot be read as a numpy array"):
         item_features(dataset, "imported", home=tmp_path)
 
 
@@ -91,7 +89,7 @@ def test_an_archive_is_refused(make_dataset: MakeDataset, tmp_path: Path) -> Non
     with path.open("wb") as file:
         np.savez(file, a=np.zeros((10, 4)))
     dataset = make_dataset(10, feature_files={"text": path}, with_pictures=False)
-    with pytest.raises(RobustrecError, match="archive"):
+    with pytest.raises(RobustrecError, match="cannot be read"):
         item_features(dataset, "imported", home=tmp_path)
 
 

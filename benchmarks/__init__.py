@@ -1,0 +1,1 @@
+"""Benchmarks: seconds, passes and memory, measured in pairs."""

@@ -1,0 +1,194 @@
+"""The report on the console: banner, verdict, subjects, what moved, comparisons, gates, where the rest is.
+
+Never colour alone: every status is a word. Everything printed that comes from data passes `Page.safe`,
+without markup.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.panel import Panel
+from rich.text import Text
+
+from robustrec.reporting.comparison_table import print_comparisons
+from robustrec.reporting.drift_tables import print_drifts
+from robustrec.reporting.findings import CLEAN, Finding
+from robustrec.reporting.gates import GateResult
+from robustrec.reporting.numbers import bracketed, percent, plain
+from robustrec.reporting.page import Page, headline, in_common, page_of
+from robustrec.reporting.report import MirrorFacts, Report, SubjectRecord
+from robustrec.reporting.verdict import FailOn, exit_code
+
+_STYLES = {
+    "pass": "bold green",
+    "fail": "bold red",
+    "inconclusive": "bold yellow",
+    "error": "bold red reverse",
+}
+_BANNER = (
+    "SAMPLE EDITION: a synthetic shop, not the real Amazon data.\n"
+    "Its numbers show that the audit works; they say nothing about real shoppers."
+)
+
+
+def print_report(report: Report, console: Console, *, location: Path | None = None, fail_on: FailOn = "error") -> None:
+    """Print a report on a console, for its width and encoding.
+
+    Args:
+        report: what to print.
+        console: where to.
+        location: the JSON file that holds the report, named at the end.
+        fail_on: what the exit code that is announced at the end depends on.
+    """
+    page = page_of(report, console)
+    if report.dataset.synthetic:
+        utf = console.encoding.startswith("utf")
+        console.print(Panel(Text(_BANNER, style="bold"), box=box.HEAVY if utf else box.ASCII, border_style="yellow"))
+    _print_verdict(page)
+    _print_subjects(page)
+    print_drifts(page)
+    print_comparisons(page)
+    _print_mirror_facts(page)
+    _print_troubles(page)
+    _print_gates(page)
+    _print_end(page, location, fail_on)
+
+
+def _print_verdict(page: Page) -> None:
+    report = page.report
+    page.paragraph(Text.assemble(_verdict_word(report), f"  {report.verdict_reason}"))
+    data = report.dataset
+    page.line(
+        f"robustrec {report.robustrec}, suite {report.suite.name} on {data.name} ({data.edition} edition): "
+        f"{data.n_users} users, {data.n_items} items, {data.n_train} / {data.n_validation} / {data.n_test} "
+        f"interactions to train / validate / test; {report.environment.device}"
+    )
+
+
+def _verdict_word(report: Report) -> tuple[str, str]:
+    return f"VERDICT: {report.verdict.upper()}", _STYLES[report.verdict]
+
+
+def _print_subjects(page: Page) -> None:
+    records = page.report.subjects
+    page.heading(f"subjects: {in_common([record.subject for record in records])}; {page.level} intervals")
+    clean = [
+        finding
+        for finding in page.report.findings
+        if finding.audit == CLEAN and finding.quantity == "value" and finding.reference == CLEAN
+    ]
+    values = {(finding.subject, finding.metric): finding for finding in clean}
+    metrics = sorted(headline(clean), reverse=True)
+    columns = ["trained", *metrics, "best epoch", "seconds", *(["parameters"] if page.wide else [])]
+    rows = []
+    for record in records:
+        training = record.training
+        best = "-" if training.best_epoch is None else f"{training.best_epoch}/{training.epochs}"
+        seconds = "stored" if training.reused else f"{training.seconds:.1f}"
+        qualities = [_quality(values.get((record.subject, metric))) for metric in metrics]
+        size = [f"{training.n_parameters:,}"] if page.wide else []
+        rows.append([page.names[record.subject], *qualities, best, seconds, *size])
+    page.table(columns, rows, numbers_from=1)
+
+
+def _quality(finding: Finding | None) -> str:
+    if finding is None:
+        return "-"
+    return f"{plain(finding.clean)} {bracketed(finding.ci_low, finding.ci_high, plain)}".rstrip()
+
+
+def _print_mirror_facts(page: Page) -> None:
+    facts = [(record, record.mirror) for record in page.report.subjects if record.mirror]
+    moved = [(record, mirror) for record, mirror in facts if mirror.mirrored_steps]
+    if moved:
+        page.heading("what the mirrored steps did")
+    for record, mirror in moved:
+        page.line(f"{page.names[record.subject]}: {mirror_sentence(record, mirror)}", indent=1)
+
+
+def mirror_sentence(record: SubjectRecord, mirror: MirrorFacts) -> str:
+    """Say in one sentence whether the mirrored steps climbed, as they are meant to."""
+    parts = []
+    if mirror.share_raised_loss is not None:
+        measured = f"{mirror.mirrored_steps} mirrored steps"
+        if mirror.probed_steps != mirror.mirrored_steps:
+            measured = f"{mirror.probed_steps} probed among {measured}"
+        parts.append(f"of {measured} {percent(mirror.share_raised_loss)} raised the batch loss")
+    else:
+        parts.append(f"{mirror.mirrored_steps} mirrored steps")
+    if mirror.mean_cosine is None:
+        return parts[0]
+    parts.append(f"mean cosine with the gradient {mirror.mean_cosine:.2f}")
+    return f"{'; '.join(parts)}: {_direction(record, mirror.mean_cosine, mirror.share_raised_loss)}"
+
+
+def _direction(record: SubjectRecord, cosine: float, raised: float | None) -> str:
+    strategy = record.config.get("strategy")
+    shared = isinstance(strategy, dict) and strategy.get("reading") == "shared"
+    because = "under shared Adam moments " if shared else ""
+    if cosine < 0 and (raised is None or raised < 0.5):
+        return f"{because}these were descent steps"
+    if cosine > 0 and (raised is None or raised > 0.5):
+        return "these climbed, as mirrored steps are meant to"
+    return "these neither clearly climbed nor clearly descended"
+
+
+def _print_troubles(page: Page) -> None:
+    report = page.report
+    lines = [
+        f"{status.status.upper().replace('_', ' ')}: {status.audit} of {page.names[status.subject]}: {status.message}"
+        for status in report.statuses
+        if status.status != "ok"
+    ]
+    lines += [f"warning: {warning}" for warning in report.warnings]
+    noted: dict[str, list[str]] = {}
+    for record in report.subjects:
+        for note in record.notes:
+            noted.setdefault(note, []).append(page.names[record.subject])
+    lines += [f"{', '.join(names)}: {note}" for note, names in noted.items()]
+    lines += [f"left out: {each.rows} rows, {each.reason}" for each in report.dataset.filters if each.rows]
+    if lines:
+        page.heading("to know")
+    for line in lines:
+        page.line(line, indent=1)
+
+
+def _print_gates(page: Page) -> None:
+    results = page.report.gates
+    page.heading("gates" if results else "gates: none")
+    for result in results:
+        mild = result.severity == "warn" and result.status in ("fail", "inconclusive")
+        status = f"{result.status.upper()}{' (warn)' if mild else ''}", _STYLES[result.status]
+        page.paragraph(
+            Text.assemble(status, f"  {result.gate}: {_place(page, result)}{result.message}"), indent=1, hanging=3
+        )
+
+
+def _place(page: Page, result: GateResult) -> str:
+    if result.subject is None:
+        return ""
+    worst = f"worst of {result.selected}: " if result.selected > 1 else ""
+    where = "" if result.audit == CLEAN else f" at {result.condition}"
+    return f"{worst}{page.names.get(result.subject, result.subject.label)}{where}: "
+
+
+def _print_end(page: Page, location: Path | None, fail_on: FailOn) -> None:
+    report = page.report
+    page.console.print()
+    total = sum(report.durations.values())
+    costs = report.costs
+    page.line(
+        f"{total:.1f} s: {costs.trainings} trainings, {costs.representations} representations, "
+        f"{costs.rankings} rankings"
+    )
+    if location is not None:
+        page.line(f"all numbers: {location}")
+    code = exit_code(report.verdict, report.gates, fail_on)
+    hint = f"exit code {code} (--fail-on {fail_on})"
+    if report.verdict == "inconclusive" and report.gates and code == 0:
+        hint += "; more test users, draws or seeds narrow the intervals"
+    edition = " on a SAMPLE EDITION" if report.dataset.synthetic else ""
+    page.paragraph(Text.assemble(_verdict_word(report), f"{edition}, {hint}"))

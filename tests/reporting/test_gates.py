@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from made_up_report import SGBD, VANILLA, drift, value
+from pydantic import ValidationError
+
+from robustrec.reporting.findings import Finding
+from robustrec.reporting.gates import Gate, applicable_gates, judge, plain_condition
+
+SEVERITY = {"pass": 0, "inconclusive": 1, "fail": 2}
+SHARES = st.floats(-1, 1)
+WIDTHS = st.floats(0, 0.5)
+
+
+def gate(**changes):
+    fields = {"name": "g", "select": {"metric": "ndcg@20"}, "quantity": "relative_drift", "min": -0.02, "max": 0.02}
+    return Gate.model_validate({**fields, **changes})
+
+
+def status(one_gate, *findings):
+    (result,) = judge([one_gate], findings)
+    return result.status
+
+
+def without_checks(row, **changes):
+    """A row as a fault in the measuring code would make it, past the checks of Finding."""
+    return Finding.model_construct(**{**dict(row), **changes})
+
+
+@pytest.mark.parametrize(
+    ("relative", "half_width", "expected"),
+    [
+        (-0.010, 0.004, "pass"),
+        (-0.030, 0.004, "fail"),
+        (+0.030, 0.004, "fail"),
+        (-0.018, 0.004, "inconclusive"),
+        (+0.018, 0.004, "inconclusive"),
+        (0.0, 0.5, "inconclusive"),
+        (0.0, 0.0, "pass"),
+    ],
+)
+def test_the_whole_interval_counts(relative, half_width, expected):
+    assert status(gate(), drift(relative=relative, half_width=half_width)) == expected
+
+
+def test_the_limit_itself_is_within_and_nothing_is_rounded():
+    limit = gate(min=-0.02, max=None, bound="estimate")
+    assert status(limit, drift(relative=-0.02)) == "pass"
+    assert status(limit, drift(relative=math.nextafter(-0.02, -1))) == "fail"
+    row = drift(relative_ci_low=-0.02, relative_ci_high=0.0)
+    assert status(gate(), row) == "pass"
+    below = drift(relative_ci_low=math.nextafter(-0.02, -1), relative_ci_high=0.0)
+    assert status(gate(), below) == "inconclusive"
+
+
+def test_the_estimate_alone_never_straddles():
+    assert status(gate(bound="estimate"), drift(relative=-0.018, half_width=0.1)) == "pass"
+    assert status(gate(bound="estimate"), drift(relative=-0.022, half_width=0.1)) == "fail"
+
+
+def test_quantities_read_their_own_columns():
+    row = drift(relative=-0.01, clean=50.0, half_width=0.001)
+    assert status(gate(), row) == "pass"
+    assert status(gate(quantity="drift"), row) == "fail"
+    good = value(number=0.1, half_width=0.001)
+    assert status(gate(quantity="value", min=0.09, max=None), good) == "pass"
+    assert status(gate(quantity="value", min=0.11, max=None), good) == "fail"
+    assert status(gate(quantity="value", min=0.09, max=None), row) == "error"
+    assert status(gate(), good) == "error"
+
+
+@pytest.mark.parametrize(
+    "select",
+    [
+        {"metric": "ndcg@10"},
+        {"metric": "ndcg@20", "audit": "merchant"},
+        {"metric": "ndcg@20", "condition": "sigma2=1e-05"},
+        {"metric": "ndcg@20", "strategy": "sam"},
+        {"metric": "ndcg@20", "model": "bpr"},
+        {"metric": "ndcg@20", "reference": "vanilla"},
+    ],
+)
+def test_selecting_nothing_is_an_error_that_says_what_there_is(select):
+    (result,) = judge([gate(select=select)], [drift()])
+    assert (result.status, result.selected) == ("error", 0)
+    assert "no finding has" in result.message
+    assert ("ndcg@20" if select["metric"] == "ndcg@10" else "sigma2=1e-06") in result.message
+
+
+def test_no_findings_at_all_is_an_error():
+    assert status(gate()) == "error"
+
+
+@pytest.mark.parametrize("bound", ["interval", "estimate"])
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf, None])
+@pytest.mark.parametrize("limits", [{"min": -0.02, "max": None}, {"min": None, "max": 0.02}])
+def test_what_is_no_number_never_passes(bound, wrong, limits):
+    columns = ("relative_drift", "relative_ci_low", "relative_ci_high")
+    row = without_checks(drift(), **dict.fromkeys(columns, wrong))
+    assert status(gate(bound=bound, **limits), row) == "error"
+
+
+@pytest.mark.parametrize("column", ["relative_drift", "relative_ci_low", "relative_ci_high"])
+def test_one_bad_number_of_three_is_enough_for_an_error(column):
+    for wrong in (math.nan, math.inf, None):
+        assert status(gate(), without_checks(drift(), **{column: wrong})) == "error"
+
+
+def test_a_missing_interval_is_named_with_the_way_out():
+    (result,) = judge([gate()], [drift(relative_ci_low=None, relative_ci_high=None)])
+    assert result.status == "error"
+    assert 'bound = "estimate"' in result.message
+
+
+def test_the_note_of_a_missing_number_is_passed_on():
+    row = drift(relative=None, relative_ci_low=None, relative_ci_high=None, note="clean value is 0")
+    (result,) = judge([gate()], [row])
+    assert result.message == "ndcg@20 has no relative drift (clean value is 0)"
+
+
+def test_no_users_is_an_error_for_a_mean_over_users_only():
+    assert status(gate(), drift(n_users=0)) == "error"
+    ratio = value(number=30.0, half_width=1.0, metric="snr_db_image", n_users=0)
+    assert status(gate(select={"metric": "snr_db_image"}, quantity="value", min=20, max=None), ratio) == "pass"
+
+
+def test_the_worst_finding_decides_and_is_named():
+    rows = [drift(VANILLA, -0.001), drift(SGBD, -0.05), drift(VANILLA, -0.03)]
+    (result,) = judge([gate()], rows)
+    assert (result.status, result.subject, result.estimate, result.selected) == ("fail", SGBD, -0.05, 3)
+    assert status(gate(), drift(relative=-0.001), drift(relative=-0.018)) == "inconclusive"
+    assert status(gate(), drift(relative=-0.9), drift(n_users=0)) == "error"
+    assert judge([gate()], [drift(VANILLA, 0.0), drift(SGBD, -0.009)])[0].subject == SGBD
+
+
+def test_names_are_selected_exactly_or_by_wildcards():
+    rows = [drift(VANILLA, -0.01), drift(SGBD, -0.9), drift(VANILLA, -0.9, condition="sigma2=1e-04 image")]
+    assert (
+        status(gate(select={"metric": "ndcg@20", "strategy": "vanilla", "condition": "sigma2=1e-6"}), *rows) == "pass"
+    )
+    assert status(gate(select={"metric": "ndcg@20", "strategy": "van*", "condition": "sigma2=*"}), *rows) == "fail"
+    bracket = drift(condition="share [all]")
+    assert status(gate(select={"metric": "ndcg@20", "condition": "share [all]"}), bracket) == "pass"
+    assert status(gate(select={"metric": "ndcg@20", "condition": "share [a]*"}), bracket) == "error"
+
+
+@pytest.mark.parametrize("spelling", ["1e-6", "1e-06", "1E-6", "0.000001", "1.0e-6"])
+def test_a_number_in_a_condition_has_many_spellings(spelling):
+    assert plain_condition(f"sigma2={spelling} image") == "sigma2=1e-06 image"
+
+
+def test_other_texts_in_conditions_stay_as_they_are():
+    for condition in ("sigma2=*", "break point: ndcg@20 -5%", "edit=promo_badge", "kind=1e-6x"):
+        assert plain_condition(condition) == condition
+
+
+def test_a_break_point_beyond_the_search_is_known_to_be_large_or_small():
+    at_least = gate(select={"metric": "sigma2"}, quantity="value", min=1e-4, max=None)
+    common = {"audit": "noise", "metric": "sigma2", "condition": "break point"}
+    beyond = value(number=None, ci_low=1.0, **common)
+    below = value(number=None, ci_high=1e-8, **common)
+    found = value(number=1e-3, half_width=None, ci_low=9e-4, ci_high=1e-3, **common)
+    assert status(at_least, beyond) == status(at_least, found) == "pass"
+    assert status(at_least, below) == "fail"
+    assert status(gate(select={"metric": "sigma2"}, quantity="value", min=2.0, max=None), beyond) == "inconclusive"
+    assert status(at_least, value(number=None, **common)) == "error"
+    assert "at least 1 " in judge([at_least], [beyond])[0].message.replace(",", " ")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"min": None, "max": None},
+        {"min": 0.1, "max": -0.1},
+        {"min": math.nan},
+        {"severity": "warning"},
+        {"quantity": "percent"},
+        {"name": ""},
+        {"limit": 3},
+    ],
+)
+def test_gates_that_make_no_sense_are_refused(fields):
+    with pytest.raises(ValidationError):
+        gate(**fields)
+
+
+def test_messages_are_plain_words():
+    (relative,) = judge([gate(min=-0.01, max=None)], [drift(relative=-0.012, half_width=0.003)])
+    assert relative.message == "ndcg@20 fell by 1.20 % (95 % interval -1.50 to -0.90 %), limit: at least -1 %"
+    (absolute,) = judge([gate(quantity="drift", min=-0.1, max=None)], [drift(relative=-0.0121, clean=1.0)])
+    assert absolute.message.startswith("ndcg@20 fell by 0.0121 from 1 to 0.9879 (95 % interval -0.0161 to")
+    (still,) = judge([gate()], [drift(relative=0.0, half_width=0.0)], level=0.9)
+    assert still.message == "ndcg@20 did not move (90 % interval 0 to 0 %), limits -2 to 2 %"
+    (worse,) = judge(
+        [gate(select={"metric": "ndcg@20", "reference": "vanilla"})],
+        [drift(relative=-0.03, reference="vanilla", audit="clean")],
+    )
+    assert worse.message.startswith("ndcg@20 is 3.00 % below vanilla's")
+    (level,) = judge([gate(quantity="value", min=None, max=0.2, bound="estimate")], [value()])
+    assert level.message == "ndcg@20 is 0.1000, limit: at most 0.2"
+
+
+def test_gates_are_sorted_by_the_plan_before_any_work():
+    always = gate(name="always")
+    against = gate(name="against", select={"metric": "ndcg@20", "reference": "vanilla"}, optional=True)
+    strict = gate(name="strict", select={"metric": "ndcg@20", "strategy": "sam"})
+    both = applicable_gates([always, against, strict], [VANILLA, SGBD])
+    assert [each.name for each in both.gates] == ["always", "against"]
+    assert both.left_out == ()
+    assert "strict" in both.unmet[0]
+    alone = applicable_gates([always, against], [SGBD])
+    assert [each.name for each in alone.gates] == ["always"]
+    assert "needs model *, strategy * to compare with strategy vanilla" in alone.left_out[0]
+    other_seed = VANILLA.model_copy(update={"seed": 1})
+    assert applicable_gates([against], [SGBD, other_seed]).gates == ()
+
+
+@given(SHARES, WIDTHS, st.floats(-1, 0), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
+def test_looser_limits_never_judge_harder(relative, half_width, low, high, lower, higher):
+    row = drift(relative=relative, half_width=half_width)
+    tight = status(gate(min=low, max=high), row)
+    loose = status(gate(min=low - lower, max=high + higher), row)
+    assert SEVERITY[loose] <= SEVERITY[tight]
+
+
+@given(SHARES, WIDTHS, st.floats(-1, 0), st.floats(0, 1))
+def test_signs_are_treated_alike(relative, half_width, low, high):
+    here = status(gate(min=low, max=high), drift(relative=relative, half_width=half_width))
+    mirrored = status(gate(min=-high, max=-low), drift(relative=-relative, half_width=half_width))
+    assert here == mirrored
+
+
+@given(st.lists(st.tuples(SHARES, WIDTHS), min_size=1, max_size=6), st.randoms(use_true_random=False))
+def test_the_order_of_findings_does_not_matter_and_more_never_helps(pairs, random):
+    rows = [drift(relative=relative, half_width=half_width) for relative, half_width in pairs]
+    together = status(gate(), *rows)
+    assert SEVERITY[together] == max(SEVERITY[status(gate(), row)] for row in rows)
+    random.shuffle(rows)
+    assert status(gate(), *rows) == together
