@@ -13,8 +13,8 @@ import torch
 from robustrec.files import write_atomically
 
 HEAD = (
-    "| model | strategy | s/epoch | s/evaluation | time over vanilla (min-max) | processor time | bound | forward + backward | peak |\n"
-    "|---|---|---|---|---|---|---|---|---|"
+    "| model | strategy | s/epoch | s/evaluation | time over vanilla (min-max) | processor time | bound "
+    "| forward + backward | peak |\n|---|---|---|---|---|---|---|---|---|"
 )
 
 

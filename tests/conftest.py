@@ -5,11 +5,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import pytest
-
-# Two test workers on two cores: torch's own threads would only fight each other.
+# Two test workers on two cores: torch's own threads would only fight each other. Read when torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+import numpy as np
+import pytest
+import torch
+
+from robustrec.datasets.registry import load_dataset
+from robustrec.encoders.features import item_features
+from robustrec.runs.prepared import Prepared, prepare
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +25,29 @@ def shared_folder() -> Path:
     if not folder.is_dir():
         pytest.skip("the folder ../shared with real data is not here")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in the MMRec layout: 80 users in four groups of taste, 60 items, features that tell the groups."""
+    folder = tmp_path_factory.mktemp("tiny")
+    random = np.random.default_rng(7)
+    groups = np.arange(60) % 4
+    rows = ["userID\titemID\trating\ttimestamp\tx_label"]
+    for user in range(80):
+        liked = random.permutation(np.flatnonzero(groups == user % 4))[:7]
+        other = random.permutation(np.flatnonzero(groups != user % 4))[:2]
+        for place, item in enumerate(random.permutation([*liked, *other])):
+            rows.append(f"{user}\t{item}\t5.0\t{place}\t{1 if place == 0 else 2 if place == 1 else 0}")
+    (folder / "tiny.inter").write_text("\n".join(rows) + "\n")
+    for name, width in (("image_feat.npy", 12), ("text_feat.npy", 8)):
+        signal = random.normal(size=(4, width))
+        np.save(folder / name, (signal[groups] + 0.3 * random.normal(size=(60, width))).astype(np.float32))
+    return folder
+
+
+@pytest.fixture
+def tiny(tiny_folder: Path, tmp_path: Path) -> Prepared:
+    """The tiny data set with its features, on the CPU."""
+    dataset = load_dataset(str(tiny_folder), home=tmp_path)
+    return prepare(dataset, item_features(dataset, "imported", home=tmp_path), torch.device("cpu"))

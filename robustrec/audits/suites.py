@@ -105,6 +105,8 @@ class NoiseAudit(Record):
 
 # Another kind of audit joins here: Annotated[NoiseAudit | OtherAudit, Field(discriminator="kind")].
 AuditConfig = NoiseAudit
+AUDIT_KINDS: dict[str, type[Record]] = {"noise": NoiseAudit}
+"""Kind of audit, as a suite names it -> its configuration."""
 
 
 class Bootstrap(Record):

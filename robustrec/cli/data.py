@@ -132,7 +132,7 @@ def _show(description: Description, json_output: bool) -> None:
 
 def _edition(description: Description) -> str:
     if description.synthetic:
-        return f"{description.edition} edition: SYNTHETIC, made by robustrec, no real shop, users or choices"
+        return f"{description.edition} edition: SYNTHETIC, made by robustrec, no real users"
     return f"{description.edition} edition"
 
 

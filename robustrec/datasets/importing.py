@@ -31,9 +31,9 @@ from robustrec.datasets.manifest import (
 from robustrec.datasets.picture_index import index_pictures
 from robustrec.datasets.pictures import PictureSource, decode
 from robustrec.datasets.ratings import read_ratings
-from robustrec.datasets.registry import data_folder
+from robustrec.datasets.registry import data_folder, read_interactions
 from robustrec.errors import RobustrecError
-from robustrec.files import unwritable, write_atomically
+from robustrec.files import path_inside, unwritable, write_atomically
 from robustrec.progress import Progress, silent
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can say, so that equal pictures give equal files
@@ -73,6 +73,7 @@ class _Sources(NamedTuple):
     interactions: Path
     items: Path | None
     pictures: Path | None
+    features: dict[str, Path]
     manifest: Manifest | None
 
 
@@ -133,9 +134,9 @@ def _sources(source: Path, options: ImportOptions) -> _Sources:
         files = files_of(manifest, source)
         options = replace(
             options,
-            interactions=options.interactions or source / files.interactions,
-            items=options.items or (source / files.items if files.items else None),
-            pictures=options.pictures or (source / files.pictures if files.pictures else None),
+            interactions=options.interactions or path_inside(source, files.interactions),
+            items=options.items or (path_inside(source, files.items) if files.items else None),
+            pictures=options.pictures or (path_inside(source, files.pictures) if files.pictures else None),
         )
     for option in ("interactions", "items", "pictures"):
         path = getattr(options, option)
@@ -150,12 +151,17 @@ def _sources(source: Path, options: ImportOptions) -> _Sources:
             where=str(source),
             fix=f"name the file: robustrec data import {source} --name NAME --interactions FILE",
         )
-    return _Sources(source, found.interactions, found.items, found.pictures, manifest)
+    names = dict(FEATURE_FILES)
+    if manifest is not None:
+        files = files_of(manifest, source)
+        names = {modality: name for modality, name in (("image", files.image_feat), ("text", files.text_feat)) if name}
+    features = {modality: path for modality, name in names.items() if (path := path_inside(source, name)).is_file()}
+    return _Sources(source, found.interactions, found.items, found.pictures, features, manifest)
 
 
 def _write(stage: Path, name: str, sources: _Sources, options: ImportOptions, progress: Progress) -> None:
     known = sources.manifest
-    material = _interactions(sources.interactions, known, options)
+    material = _interactions(sources, options)
     interactions, filters = material.interactions, list(material.filters)
     if known is not None:
         filters = [*(FilterCount(row.reason, row.rows) for row in known.filters), *filters]
@@ -174,13 +180,12 @@ def _write(stage: Path, name: str, sources: _Sources, options: ImportOptions, pr
         write_atomically(stage / "items.jsonl", items_text(rows))
         files["items"] = "items.jsonl"
 
-    for modality, file in FEATURE_FILES.items():
-        path = sources.folder / file
-        if path.is_file() and material.item_ids is not None:
-            filters.append(
-                FilterCount(f"{file}: a ratings file does not say which row is which item", interactions.n_items)
-            )
-        elif path.is_file():
+    for modality, path in sources.features.items():
+        file = FEATURE_FILES[modality]
+        if material.item_ids is not None:
+            reason = f"rows of {path.name}: a ratings file does not say which row is which item"
+            filters.append(FilterCount(reason, interactions.n_items))
+        else:
             check_finite(path, open_features(path, interactions.n_items))
             shutil.copyfile(path, stage / file)
             files[f"{modality}_feat"] = file
@@ -196,10 +201,12 @@ def _write(stage: Path, name: str, sources: _Sources, options: ImportOptions, pr
     write_atomically(stage / MANIFEST, manifest_text(manifest))
 
 
-def _interactions(path: Path, known: Manifest | None, options: ImportOptions) -> _Material:
+def _interactions(sources: _Sources, options: ImportOptions) -> _Material:
+    path = sources.interactions
     if path.suffix == ".inter":
-        interactions, filters = read_inter(path, n_items=known.counts.items if known and known.counts else None)
-        return _Material(interactions, filters, None, None)
+        described = sources.manifest if options.interactions is None else None
+        read = read_interactions(sources.folder, described) if described else read_inter(path)
+        return _Material(*read, None, None)
     ratings = read_ratings(path, k=options.k, min_rating=options.min_rating, seed=options.seed, columns=options.columns)
     return _Material(*ratings)
 

@@ -171,10 +171,16 @@ def clean_rows(
         )
     interactions = Interactions(users[keep], items[keep], labels[keep], n_users, n_items)
     for kind, ids, count in (("user", interactions.users, n_users), ("item", interactions.items, n_items)):
-        unseen = count - len(np.unique(ids))
+        unseen = count - _distinct(ids, count)
         if unseen:
             filters.append(FilterCount(f"{kind} ids without any interaction{KEPT}", unseen))
     return Kept(interactions, filters)
+
+
+def _distinct(ids: NDArray[np.int64], bound: int) -> int:
+    seen = np.zeros(bound, dtype=np.bool_)
+    seen[ids] = True
+    return int(np.count_nonzero(seen))
 
 
 def _check_labels(table: Table, labels: NDArray[np.int64]) -> None:
@@ -208,6 +214,11 @@ def _check_ids(table: Table, ids: NDArray[np.int64], column: str, bound: int | N
         outside = np.flatnonzero(ids >= bound)
         if len(outside):
             raise wrong(outside, f"is not below {bound}, the number there is", "use ids from 0, of the same catalog")
-    seen, largest = len(np.unique(ids)), int(ids.max())
-    if bound is None and largest + 1 > MAX_IDS_PER_SEEN * seen:
+    if bound is not None:
+        return
+    largest = int(ids.max())
+    # Far more ids than rows: then no table of that length must be made to count them.
+    sparse = largest + 1 > MAX_IDS_PER_SEEN * len(ids)
+    seen = len(np.unique(ids)) if sparse else _distinct(ids, largest + 1)
+    if largest + 1 > MAX_IDS_PER_SEEN * seen:
         raise wrong(np.flatnonzero(ids == largest), f"is far from dense: only {seen} different ids occur", dense)

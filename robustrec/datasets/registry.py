@@ -230,10 +230,10 @@ def _located_path(name_or_path: str, home: Path, edition: str) -> Path:
     folder = Path(name_or_path).expanduser()
     if not folder.is_dir():
         if re.fullmatch(NAME_PATTERN, name_or_path):
-            raise unknown_name("dataset", name_or_path, dataset_names(home), where="option --dataset")
+            raise unknown_name("dataset", name_or_path, dataset_names(home), where="name of the data set (--dataset)")
         raise RobustrecError(
             f"{name_or_path!r} is no folder",
-            where="option --dataset",
+            where="name of the data set (--dataset)",
             fix=f"give a folder, or one of: {', '.join(dataset_names(home))}",
         )
     manifest: Manifest = describe_folder(folder)[0]

@@ -129,6 +129,4 @@ def feature_table(features: Features, modality: str, n_items: int, width: int) -
 
 
 def _bad_edges(what: str) -> RobustrecError:
-    return RobustrecError(
-        what, where="training interactions", fix="check the data set: robustrec data describe NAME"
-    )
+    return RobustrecError(what, where="training interactions", fix="check the data set: robustrec data describe NAME")

@@ -20,9 +20,7 @@ class LightGCNConfig(BaseModel):
 
     latent_width: int = Field(64, ge=1, description="d, numbers per user and item vector")
     layers: int = Field(3, ge=0, le=16, description="L, propagations over the graph")
-    reg_weight: float = Field(
-        1e-4, ge=0, description="weight λ of the norms of the embeddings before propagation"
-    )
+    reg_weight: float = Field(1e-4, ge=0, description="weight λ of the norms of the embeddings before propagation")
 
 
 class LightGCN(nn.Module):

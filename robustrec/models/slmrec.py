@@ -78,8 +78,8 @@ class SLMRec(nn.Module):
         """Return the fused vectors z_u [U, d] and z_i [I, d]."""
         mean = self._propagate(features)
         return Representation(
-            self.fuse_users(self._user_channels(mean.users_from_users, mean.users_from_items)),
-            self.fuse_items(self._item_channels(mean.items_from_users, mean.items_from_items)),
+            self.fuse_users(self._channels(mean.users_from_users, mean.users_from_items)),
+            self.fuse_items(self._channels(mean.items_from_users, mean.items_from_items)),
         )
 
     def loss(self, features: Features, batch: Batch) -> Loss:
@@ -88,11 +88,11 @@ class SLMRec(nn.Module):
         The batch's negatives are not used: the other positives serve as such. Only batch rows are fused.
         """
         mean = self._propagate(features)
-        users = self._user_channels(
+        users = self._channels(
             functional.embedding(batch.users, mean.users_from_users),
             functional.embedding(batch.users, mean.users_from_items),
         )
-        items = self._item_channels(
+        items = self._channels(
             functional.embedding(batch.positives, mean.items_from_users),
             functional.embedding(batch.positives, mean.items_from_items),
         )
@@ -118,11 +118,9 @@ class SLMRec(nn.Module):
             inputs.append(raw @ layer.weight.T / norms + layer.bias)
         return self.graph.propagate(self.users, torch.cat(inputs, dim=1), self.config.layers)
 
-    def _user_channels(self, shared: Tensor, own: Tensor) -> Tensor:
-        """Return channels side by side: what started on the users is the same in every channel."""
+    def _channels(self, shared: Tensor, own: Tensor) -> Tensor:
+        """Return the channels side by side; what started on the users [n, d] is the same in every channel."""
         return own + shared.repeat(1, 1 + len(self.modalities))
-
-    _item_channels = _user_channels
 
     def _channel_contrasts(self, items: Tensor) -> dict[str, Tensor]:
         """Return the contrast of the id channel with each modality's, for positives [B, channels·d]."""

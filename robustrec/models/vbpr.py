@@ -25,9 +25,7 @@ class VBPRConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    latent_width: int = Field(
-        64, ge=1, description="numbers per free item vector, and per projected feature vector"
-    )
+    latent_width: int = Field(64, ge=1, description="numbers per free item vector, and per projected feature vector")
     reg_weight: float = Field(1e-1, ge=0, description="weight λ of the norms of the batch's vectors")
 
 
@@ -50,9 +48,7 @@ class VBPR(nn.Module):
         d = config.latent_width
         self.users = table(problem.n_users, 2 * d, "xavier_uniform", generator)
         self.items = table(problem.n_items, d, "xavier_uniform", generator)
-        self.projection = linear(
-            sum(self.columns.values()), d, generator, weight="xavier_normal", bias="zero"
-        )
+        self.projection = linear(sum(self.columns.values()), d, generator, weight="xavier_normal", bias="zero")
 
     def represent(self, features: Features) -> Representation:
         """Return user vectors [U, 2d] and item vectors [I, 2d]."""

@@ -19,7 +19,8 @@ EDGES = torch.tensor([[0, 0, 1, 2, 3, 4, 5, 5, 6], [0, 1, 1, 2, 3, 4, 5, 0, 2]])
 
 def build(name: str, seed: int = 0) -> Any:
     kind = model_class(name)
-    return kind(Problem(N_USERS, N_ITEMS, EDGES, WIDTHS), kind.Config(latent_width=4), torch.Generator().manual_seed(seed))
+    problem = Problem(N_USERS, N_ITEMS, EDGES, WIDTHS)
+    return kind(problem, kind.Config(latent_width=4), torch.Generator().manual_seed(seed))
 
 
 def make_features(dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -99,11 +100,39 @@ def test_what_a_killed_import_left_is_cleared_and_restored(tiny: Maker, home: Pa
     assert leftovers(home) == []
 
 
+def test_an_interrupted_import_leaves_nothing(tiny: Maker, home: Path) -> None:
+    def interrupt(stage: str, done: int, total: int, note: str = "", /) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        import_folder(tiny(items=True, pictures="zip"), "mine", home, progress=interrupt)
+    assert leftovers(home) == []
+    assert not (home / "data" / "mine").exists()
+
+
+def test_two_imports_at_once_leave_one_whole(tiny: Maker, home: Path) -> None:
+    sources = [tiny(f"source{number}", items=True, pictures="zip") for number in range(4)]
+
+    def attempt(source: Path) -> bool:
+        try:
+            import_folder(source, "mine", home)
+        except RobustrecError as error:
+            return "is there already" not in error.what
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(attempt, sources)) == 1
+    assert load_dataset("mine", home=home).catalog is not None
+    assert leftovers(home) == []
+
+
 def test_a_home_that_cannot_be_written(tiny: Maker, tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
     with pytest.raises(RobustrecError, match="cannot write"):
         import_folder(tiny(), "mine", blocked)
+    with pytest.raises(RobustrecError, match="cannot write"):
+        load_dataset("baby", home=blocked)
 
 
 def test_unreadable_pictures_refuse_or_are_counted(tiny: Maker, home: Path) -> None:
@@ -151,8 +180,15 @@ def test_an_imported_folder_can_be_imported_again(tiny: Maker, home: Path, tmp_p
     first = import_folder(tiny(items=True, pictures="zip", features=("text",)), "one", home)
     moved = tmp_path / "elsewhere"
     shutil.copytree(first, moved)
+    (moved / "one.inter").rename(moved / "b.inter")
+    (moved / "text_feat.npy").rename(moved / "t.npy")
+    toml = (moved / "dataset.toml").read_text()
+    (moved / "dataset.toml").write_text(toml.replace("one.inter", "b.inter").replace("text_feat.npy", "t.npy"))
     import_folder(moved, "two", home)
     assert load_dataset("two", home=home).digest == load_dataset("one", home=home).digest
+    (moved / "dataset.toml").write_text(toml.replace('"items.jsonl"', '"../../items.jsonl"'))
+    with pytest.raises(RobustrecError, match="leads outside"):
+        import_folder(moved, "three", home)
 
 
 def test_folders_without_interactions(home: Path, tmp_path: Path) -> None:

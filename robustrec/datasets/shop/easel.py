@@ -60,11 +60,17 @@ class Easel:
         self._paste(mask, paint)
 
     def _paste(self, mask: Mask, paint: RGB | str) -> None:
-        stencil = Image.fromarray(mask.astype(np.uint8) * 255)
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        if not len(rows):
+            return
+        top, end, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+        box = (left, top, right, end)
+        stencil = Image.fromarray(mask[top:end, left:right].astype(np.uint8) * 255)
         if isinstance(paint, str):
-            self.canvas.paste(self.body if paint == "body" else self.shade, (0, 0), stencil)
+            source = self.body if paint == "body" else self.shade
+            self.canvas.paste(source.crop(box), box, stencil)
         else:
-            self.canvas.paste(paint, (0, 0, SIDE, SIDE), stencil)
+            self.canvas.paste(paint, box, stencil)
 
     def polygon(self, points: Sequence[Point], paint: RGB | str = "body", outline: int = 3) -> None:
         """Draw a polygon."""

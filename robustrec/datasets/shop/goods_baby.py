@@ -32,12 +32,13 @@ def stroller(easel: Easel) -> None:
 
 
 def rattle(easel: Easel) -> None:
-    """Draw a rattle."""
-    easel.line([(44, 56), (24, 82)], 8, WHITE)
-    easel.ring(20, 86, 8, 8, 5, "shade")
-    easel.ellipse(62, 32, 29, 28)
-    easel.line([(36, 44), (74, 58)], 4, WHITE, 2)
-    easel.line([(48, 7), (88, 22)], 4, WHITE, 2)
+    """Draw a rattle: a big bead on a handle, a ring to grasp at its end."""
+    easel.line([(46, 54), (28, 76)], 8, WHITE)
+    easel.ring(21, 83, 11, 11, 6, "shade")
+    easel.ellipse(62, 34, 30, 30)
+    easel.line([(40, 14), (84, 54)], 7, WHITE, 2)
+    for x, y in ((74, 24), (66, 16), (50, 46), (58, 54)):
+        easel.ellipse(x, y, 2.6, 2.6, WHITE, 1)
 
 
 def bib(easel: Easel) -> None:

@@ -53,14 +53,13 @@ def laptop(easel: Easel) -> None:
 
 def cable(easel: Easel) -> None:
     """Draw a coiled cable with a plug at each end."""
-    for radius in (32, 22):
-        easel.ring(50, 46, radius, radius, 8)
-    easel.line(smooth([(20, 58), (16, 80), (28, 88)], 2, closed=False), 8)
-    easel.line(smooth([(80, 58), (84, 80), (72, 88)], 2, closed=False), 8)
-    for x in (26, 58):
-        easel.box(x, 80, x + 16, 95, DARK, r=2)
-    easel.box(42, 84, 48, 91, METAL, 2)
-    easel.box(52, 84, 58, 91, METAL, 2)
+    easel.line(smooth([(24, 44), (10, 64), (18, 78)], 2, closed=False), 8)
+    easel.line(smooth([(76, 44), (90, 64), (82, 78)], 2, closed=False), 8)
+    for radius in (29, 19):
+        easel.ring(50, 38, radius, radius, 8)
+    for x in (18, 82):
+        easel.box(x - 5, 88, x + 5, 99, METAL, 2)
+        easel.box(x - 9, 72, x + 9, 90, DARK, r=3)
 
 
 def speaker(easel: Easel) -> None:

@@ -20,13 +20,17 @@ def ball(easel: Easel) -> None:
 
 
 def racket(easel: Easel) -> None:
-    """Draw a tennis racket."""
-    for step in range(-18, 19, 9):
-        easel.line([(62 + step, 8), (62 + step, 60)], 1, (150, 150, 150), 0)
-        easel.line([(36, 34 + step), (88, 34 + step)], 1, (150, 150, 150), 0)
-    easel.line([(46, 56), (36, 72)], 5)
-    easel.line([(36, 72), (18, 97)], 8, DARK)
-    easel.ring(62, 34, 27, 29, 8)
+    """Draw a tennis racket: an oval head with strings, a forked throat, a long grip."""
+    easel.ellipse(50, 30, 23, 27, WHITE)
+    for step in range(-16, 17, 8):
+        easel.line([(50 + step, 5), (50 + step, 55)], 1.6, (120, 124, 130), 0)
+    for step in range(-20, 21, 8):
+        easel.line([(28, 30 + step), (72, 30 + step)], 1.6, (120, 124, 130), 0)
+    easel.line([(33, 50), (50, 72)], 6)
+    easel.line([(67, 50), (50, 72)], 6)
+    easel.ring(50, 30, 25, 29, 9)
+    easel.line([(50, 70), (50, 76)], 8, "shade")
+    easel.line([(50, 77), (50, 96)], 9, DARK)
 
 
 def dumbbell(easel: Easel) -> None:
@@ -57,14 +61,13 @@ def bicycle(easel: Easel) -> None:
 
 
 def skateboard(easel: Easel) -> None:
-    """Draw a skateboard from the side, its deck turned to the viewer."""
-    for x in (26, 74):
-        easel.box(x - 5, 56, x + 5, 66, METAL)
-        easel.ellipse(x - 8, 72, 8, 8, WHITE)
-        easel.ellipse(x + 8, 72, 8, 8, WHITE)
-        easel.ellipse(x - 8, 72, 2.6, 2.6, DARK, 0)
-        easel.ellipse(x + 8, 72, 2.6, 2.6, DARK, 0)
-    easel.polygon(smooth([(2, 28), (14, 32), (26, 38), (74, 38), (86, 32), (98, 28), (99, 38), (88, 52), (78, 60), (22, 60), (12, 52), (1, 38)], 2))
+    """Draw a skateboard from the side, nose and tail bent up, on two trucks."""
+    for x in (27, 73):
+        easel.polygon([(x - 8, 54), (x + 8, 54), (x + 4, 66), (x - 4, 66)], METAL)
+        easel.ellipse(x, 72, 11, 11, WHITE)
+        easel.ellipse(x, 72, 4, 4, DARK, 0)
+    easel.line([(4, 32), (18, 46), (82, 46), (96, 32)], 15)
+    easel.line([(4, 27), (18, 40), (82, 40), (96, 27)], 2.4, DARK, 0)
 
 
 def helmet(easel: Easel) -> None:
@@ -93,33 +96,40 @@ def yoga_mat(easel: Easel) -> None:
 
 
 def goggles(easel: Easel) -> None:
-    """Draw swimming goggles."""
-    easel.line([(8, 46), (20, 26), (50, 18), (80, 26), (92, 46)], 7, "shade")
-    for x, far in ((27, 6), (73, 94)):
-        near = 100 - (100 - 46 if x < 50 else 46)
-        easel.polygon(smooth([(near, 44), (x, 38), (far, 44), (far, 60), (x, 76), (near, 64)], 2))
-        inner = [(near + (x - near) * 0.3, 50), (x, 46), (far + (x - far) * 0.3, 50), (x, 67)]
-        easel.polygon(smooth(inner, 2), (70, 110, 150), 2)
-    easel.line([(45, 54), (55, 54)], 4, DARK, 0)
+    """Draw swimming goggles: two lenses, the bridge between them, and a strap that leaves on both sides."""
+    easel.polygon(smooth([(24, 34), (-2, 40), (-2, 56), (24, 66)], 1), "shade")
+    easel.polygon(smooth([(76, 34), (102, 40), (102, 56), (76, 66)], 1), "shade")
+    easel.line(arc(50, 56, 9, 8, 200, 340), 5, DARK, 1)
+    for side in (-1, 1):
+        rim = [(8, 42), (14, 30), (34, 28), (41, 40), (38, 62), (26, 72), (12, 68)]
+        lens = [(13, 43), (18, 36), (32, 35), (35, 43), (33, 59), (25, 65), (16, 62)]
+        easel.polygon(smooth([(50 + side * x, y) for x, y in rim], 2))
+        easel.polygon(smooth([(50 + side * x, y) for x, y in lens], 2), (104, 168, 206), 2)
+        easel.line([(50 + side * 24 - 5, 54), (50 + side * 24 + 4, 43)], 3, WHITE, 0)
 
 
 def tent(easel: Easel) -> None:
-    """Draw a tent with its entrance open."""
-    easel.line([(50, 10), (50, 4)], 2, OUTLINE, 0)
-    easel.line([(14, 78), (2, 90)], 1.4, OUTLINE, 0)
-    easel.line([(86, 78), (98, 90)], 1.4, OUTLINE, 0)
-    easel.polygon([(50, 10), (96, 86), (4, 86)])
-    easel.polygon([(50, 26), (70, 86), (30, 86)], (70, 60, 54))
-    easel.polygon([(50, 26), (30, 86), (20, 86)], "shade")
-    easel.polygon([(50, 26), (70, 86), (80, 86)], "shade")
+    """Draw a ridge tent: its long side, and its front with the entrance open."""
+    easel.line([(8, 78), (-2, 88)], 1.4, OUTLINE, 0)
+    easel.line([(94, 80), (102, 88)], 1.4, OUTLINE, 0)
+    easel.polygon([(38, 18), (82, 22), (100, 80), (66, 88)])
+    easel.polygon([(38, 18), (66, 88), (4, 84)], "shade")
+    easel.polygon([(37, 38), (50, 87), (24, 86)], (60, 52, 48))
+    easel.polygon([(37, 38), (24, 86), (18, 85)], WHITE, 2)
+    easel.line([(38, 18), (38, 8)], 2, OUTLINE, 0)
+    easel.polygon([(38, 6), (50, 10), (38, 14)], (220, 60, 60), 1)
 
 
 def surfboard(easel: Easel) -> None:
-    """Draw a surfboard, standing."""
-    easel.polygon(smooth([(72, 88), (82, 97), (58, 94)], 1), DARK)
-    easel.polygon(smooth([(50, 0), (76, 22), (80, 60), (66, 94), (50, 98), (34, 94), (20, 60), (24, 22)], 3))
-    easel.line([(50, 5), (50, 95)], 2, WHITE, 0)
-    easel.line([(24, 72), (76, 72)], 4, DARK, 0)
+    """Draw a surfboard: long, narrow, pointed at the nose, with three fins at its tail."""
+    tail = [(40, 80), (29, 99), (44, 93), (46, 90)]
+    easel.polygon(tail, DARK)
+    easel.polygon([(100 - x, y) for x, y in tail], DARK)
+    right = [(50, -6), (54, 2), (66, 26), (69, 52), (64, 80), (56, 96)]
+    easel.polygon(smooth([*right, *[(100 - x, y) for x, y in reversed(right[1:])]], 3))
+    easel.line([(50, 3), (50, 91)], 2.2, WHITE, 0)
+    easel.polygon([(33, 62), (67, 62), (66, 69), (34, 69)], WHITE, 0)
+    easel.polygon([(48, 78), (52, 78), (52, 92), (48, 92)], DARK, 0)
 
 
 DRAWINGS = {

@@ -72,9 +72,9 @@ def badly_lit(pixels: Pixels, draws: Draws) -> Pixels:
     """Return the picture as taken in the dark: dimmed to one side, yellow or blue, with a sensor's noise."""
     x = np.arange(64, dtype=np.int64)
     falloff = x if draws.chance(0.5) else 63 - x
-    gain = draws.integer(100, 150) - falloff[None, :] - falloff[:, None] * draws.integer(0, 1) // 2
+    gain = draws.integer(150, 200) - falloff[None, :] - falloff[:, None] * draws.integer(0, 1) // 2
     cast = np.array(draws.one_of(((256, 236, 176), (196, 226, 256), (226, 250, 206))), dtype=np.int64)
-    grain = draws.integers(25, 64 * 64 * 3).reshape(64, 64, 3) - 12
+    grain = draws.integers(21, 64 * 64 * 3).reshape(64, 64, 3) - 10
     lit = pixels.astype(np.int64) * gain[:, :, None] * cast // (256 * 256) + grain
     return np.clip(lit, 0, 255).astype(np.uint8)
 
@@ -89,7 +89,7 @@ def compressed(pixels: Pixels, level: int) -> Pixels:
     blocks = pixels.astype(np.int64).reshape(8, 8, 8, 8, 3).transpose(0, 2, 4, 1, 3)
     spectrum = _walsh(blocks)
     frequency = np.arange(8)[:, None] + np.arange(8)[None, :]
-    step = 64 * (10 + (14 + 6 * level) * frequency) // 4
+    step = 64 * (8 + (8 + 5 * level) * frequency) // 4
     step[0, 0] = 64 * 6
     kept = (np.abs(spectrum) + step // 2) // step * step * np.sign(spectrum)
     restored = (_walsh(kept) + 32) // 64

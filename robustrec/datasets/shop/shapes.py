@@ -53,33 +53,40 @@ def smooth(points: Sequence[Point], rounds: int = 3, *, closed: bool = True) -> 
     return current
 
 
-def polygon_mask(points: Sequence[Point], side: int = SIDE) -> Mask:
-    """Return the pixels whose centre lies inside a polygon (even-odd rule), [side, side].
+def polygon_mask(points: Sequence[Point]) -> Mask:
+    """Return the pixels whose centre lies inside a polygon (even-odd rule), [256, 256].
 
     Args:
-        points: corners in pixels, x to the right and y down.
-        side: pixels along a side.
+        points: corners in pixels, x to the right and y down; parts beyond the canvas are cut off.
     """
-    corners = np.rint(np.asarray(points, dtype=np.float64) * SUB).astype(np.int64)
-    x0, y0 = corners[:, 0], corners[:, 1]
-    x1, y1 = np.roll(x0, -1), np.roll(y0, -1)
-    sloped = y0 != y1
-    x0, y0, x1, y1 = x0[sloped], y0[sloped], x1[sloped], y1[sloped]
-    centres = (np.arange(side, dtype=np.int64) * SUB + SUB // 2)[:, None]
-    rows, edges = np.nonzero((np.minimum(y0, y1) <= centres) & (centres < np.maximum(y0, y1)))
-    crossings = x0[edges] + ((centres[rows, 0] - y0[edges]) * (x1 - x0)[edges]) // (y1 - y0)[edges]
-    columns = np.clip((crossings - SUB // 2) // SUB + 1, 0, side)
-    toggles = np.bincount(rows * (side + 1) + columns, minlength=side * (side + 1)).astype(np.uint8)
-    inside = np.bitwise_xor.accumulate(toggles.reshape(side, side + 1) & 1, axis=1)
-    return np.asarray(inside[:, :side], dtype=bool)
+    return union_mask([points])
 
 
-def union_mask(polygons: Iterable[Sequence[Point]], side: int = SIDE) -> Mask:
-    """Return the pixels inside any of the polygons, [side, side]."""
-    union = np.zeros((side, side), dtype=bool)
-    for polygon in polygons:
-        union |= polygon_mask(polygon, side)
+def union_mask(polygons: Iterable[Sequence[Point]]) -> Mask:
+    """Return the pixels inside any of the polygons, [256, 256]."""
+    union = np.zeros((SIDE, SIDE), dtype=bool)
+    for points in polygons:
+        _add_polygon(union, points)
     return union
+
+
+def _add_polygon(union: Mask, points: Sequence[Point]) -> None:
+    corners = np.rint(np.array(points, dtype=np.float64) * SUB).astype(np.int64)
+    following = np.concatenate([corners[1:], corners[:1]])
+    x0, y0, x1, y1 = corners[:, 0], corners[:, 1], following[:, 0], following[:, 1]
+    top, end = (max(0, min(SIDE, int(y) // SUB + extra)) for y, extra in ((y0.min(), 0), (y0.max(), 1)))
+    left, right = (max(0, min(SIDE, int(x) // SUB + extra)) for x, extra in ((x0.min(), 0), (x0.max(), 2)))
+    if top >= end or left >= right:
+        return
+    centres = np.arange(top, end, dtype=np.int64) * SUB + SUB // 2
+    low, high = np.minimum(y0, y1), np.maximum(y0, y1)  # equal for a level edge, which no centre line then crosses
+    rows, edges = np.nonzero((low <= centres[:, None]) & (centres[:, None] < high))
+    crossings = x0[edges] + ((centres[rows] - y0[edges]) * (x1 - x0)[edges]) // (y1 - y0)[edges]
+    width = right - left
+    columns = np.clip((crossings - SUB // 2) // SUB + 1 - left, 0, width)
+    toggles = np.bincount(rows * (width + 1) + columns, minlength=(end - top) * (width + 1)).astype(np.uint8) & 1
+    inside = np.bitwise_xor.accumulate(toggles.reshape(end - top, width + 1), axis=1)
+    union[top:end, left:right] |= inside[:, :width].astype(bool)
 
 
 def stroke(points: Sequence[Point], width: float, *, closed: bool = False) -> list[list[Point]]:

@@ -91,7 +91,7 @@ def texture_shade(texture: str, draws: Draws) -> NDArray[np.int64]:
 
 def shaded(pixels: Pixels, shade: NDArray[np.int64]) -> Pixels:
     """Return pixels made lighter or darker by [256, 256] steps."""
-    return np.clip(pixels.astype(np.int64) + shade[:, :, None], 0, 255).astype(np.uint8)
+    return np.clip(pixels.astype(np.int16) + shade.astype(np.int16)[:, :, None], 0, 255).astype(np.uint8)
 
 
 def surface(colour: RGB, pattern: str, texture: str, draws: Draws) -> Pixels:

@@ -1,0 +1,114 @@
+"""Training: it learns, stops early on validation, restores the best, and a killed one ends with the same numbers."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from robustrec.errors import RobustrecError
+from robustrec.runs.subjects import SubjectSpec, build_model, validation_metric
+from robustrec.training.checkpoints import load_checkpoint
+from robustrec.training.config import TrainingConfig
+from robustrec.training.strategy_config import StrategyConfig
+from robustrec.training.trainer import Checkpointing, make_optimizer, train
+
+QUICK = TrainingConfig(learning_rate=0.01, batch_size=64, max_epochs=12, patience=4)
+
+
+def _run(prepared, *, strategy="vanilla", model="vbpr", config=QUICK, checkpointing=None, progress=None, **options):
+    spec = SubjectSpec(model, {}, config, StrategyConfig(name=strategy, **options), seed=3)
+    built = build_model(spec, prepared)
+    validate = validation_metric(built, prepared.tables, prepared, config.validation_metric)
+    outcome = train(
+        built,
+        prepared.tables,
+        prepared.positives,
+        validate,
+        config=config,
+        strategy_config=spec.strategy,
+        seed=3,
+        checkpointing=checkpointing,
+        **({"progress": progress} if progress else {}),
+    )
+    return built, outcome, validate
+
+
+def test_training_learns_and_leaves_the_best_parameters(tiny):
+    _, outcome, validate = _run(tiny)
+    counters = outcome.counters
+    assert counters.losses[-1] < counters.losses[0]
+    assert counters.best_metric == max(counters.metrics) > 2 * 20 / 60 * 0.3
+    assert validate() == counters.best_metric, "the parameters left behind are those of the best validation"
+
+
+def test_training_stops_after_patience_evaluations_without_improvement(tiny):
+    config = QUICK.model_copy(update={"max_epochs": 500, "patience": 3})
+    counters = _run(tiny, config=config)[1].counters
+    assert counters.epoch == counters.best_epoch + 3
+    assert counters.waited == 3
+    assert all(metric <= counters.best_metric for metric in counters.metrics[counters.best_epoch :])
+
+
+class _Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("strategy", ["vanilla", "sgbd"])
+@pytest.mark.parametrize("counter", ["global", "per_epoch"])
+def test_a_killed_training_resumes_and_ends_with_the_same_parameters(tiny, tmp_path, strategy, counter):
+    whole, outcome, _ = _run(tiny, strategy=strategy, counter=counter)
+    kept = Checkpointing(tmp_path / "state.safetensors", "key", seconds=0.0)
+
+    def kill(stage, done, total, note=""):
+        if done == 6:
+            raise _Killed
+
+    with pytest.raises(_Killed):
+        _run(tiny, strategy=strategy, counter=counter, checkpointing=kept, progress=kill)
+    resumed, again, _ = _run(tiny, strategy=strategy, counter=counter, checkpointing=kept)
+    assert again.resumed
+    assert again.counters.sittings == 2
+    assert again.counters.metrics == outcome.counters.metrics
+    assert again.mirror == outcome.mirror
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+def test_a_checkpoint_of_another_run_is_not_taken_up_and_a_damaged_one_is_an_error(tiny, tmp_path):
+    path = tmp_path / "state.safetensors"
+    model, _, _ = _run(tiny, checkpointing=Checkpointing(path, "mine", seconds=0.0))
+    optimizer, generator = make_optimizer(model, QUICK), torch.Generator()
+    assert load_checkpoint(path, run_key="other", model=model, optimizer=optimizer, generator=generator) is None
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(RobustrecError, match="damaged"):
+        load_checkpoint(path, run_key="mine", model=model, optimizer=optimizer, generator=generator)
+
+
+def test_the_same_seed_gives_the_same_parameters_and_the_global_generator_is_left_alone(tiny):
+    torch.manual_seed(1)
+    before = torch.random.get_rng_state()
+    first = _run(tiny, strategy="sgbd")[0].state_dict()
+    assert torch.equal(before, torch.random.get_rng_state())
+    second = _run(tiny, strategy="sgbd")[0].state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_diverging_training_is_an_error_that_names_the_learning_rate(tiny):
+    config = QUICK.model_copy(update={"learning_rate": 1e30})
+    with pytest.raises(RobustrecError, match=r"became (nan|inf)") as error:
+        _run(tiny, config=config)
+    assert "training.learning_rate" in error.value.fix
+
+
+def test_the_record_tells_what_mirrored_steps_did(tiny):
+    mirror = _run(tiny, strategy="sgbd")[1].mirror
+    steps = 12 * -(-len(tiny.positives.users) // 64)
+    assert mirror.mirrored_steps == pytest.approx(steps / 3, abs=1)
+    assert 0 < mirror.probed_steps < mirror.mirrored_steps
+    assert -1 <= mirror.mean_cosine <= 1
+    assert _run(tiny)[1].mirror.mirrored_steps == 0
+
+
+def test_checkpoints_are_kept_no_more_often_than_asked(tiny, tmp_path: Path):
+    _run(tiny, checkpointing=Checkpointing(tmp_path / "never.safetensors", "key", seconds=1e9))
+    assert not list(tmp_path.iterdir())
