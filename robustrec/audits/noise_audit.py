@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -158,7 +159,7 @@ def with_stability(clean: Clean, yardstick: Yardstick) -> PerUser:
 
 
 def snr_rows(subject: TrainedSubject, condition: NoiseCondition) -> list[Finding]:
-    """Return the signal-to-noise ratio of each modality that a condition touches; none at strength 0."""
+    """Return the signal-to-noise ratio of each modality that a condition touches; none where it is infinite."""
     return [
         Finding(
             subject=subject.subject,
@@ -172,7 +173,7 @@ def snr_rows(subject: TrainedSubject, condition: NoiseCondition) -> list[Finding
             unit="dB",
         )
         for modality, table in subject.tables.items()
-        if condition.touches(modality) and condition.amount > 0
+        if condition.touches(modality) and math.isfinite(snr_db(table, condition))
     ]
 
 
@@ -183,6 +184,8 @@ def break_point_row(subject: TrainedSubject, clean: Clean, config: BreakPointCon
     """
     metric, split = config.metric, bench.prepared.test
     before = float(clean.per_user[metric].mean())
+    if before == 0.0:
+        return _break_point_finding(subject, config, BreakPoint(None, None, 0), len(clean.ranking.users))
     seed = derive_seed(bench.seed, "break point")
     trials = 0
 
@@ -197,7 +200,7 @@ def break_point_row(subject: TrainedSubject, clean: Clean, config: BreakPointCon
             bench.costs.count_lists()
         trials += 1
         bench.progress("break point", trials, trials + config.steps, f"{subject.subject.label} σ²={sigma2:.1e}")
-        return before > 0 and (before - after) / before > config.max_relative_drop
+        return (before - after) / before > config.max_relative_drop
 
     found = find_break_point(breaches, low=config.sigma2_min, high=config.sigma2_max, steps=config.steps)
     return _break_point_finding(subject, config, found, len(clean.ranking.users))
@@ -205,11 +208,14 @@ def break_point_row(subject: TrainedSubject, clean: Clean, config: BreakPointCon
 
 def _break_point_finding(subject: TrainedSubject, config: BreakPointConfig, found: BreakPoint, n_users: int) -> Finding:
     both = found.safe is not None and found.broken is not None
-    note = (
-        "bracket of the search, not a confidence interval"
-        if both
-        else ("not reached up to the largest σ² tried" if found.broken is None else "below the smallest σ² tried")
-    )
+    if both:
+        note = "bracket of the search, not a confidence interval"
+    elif found.safe is not None:
+        note = "not reached up to the largest σ² tried"
+    elif found.broken is not None:
+        note = "below the smallest σ² tried"
+    else:
+        note = f"cannot be told: the clean {config.metric} is 0"
     return Finding(
         subject=subject.subject,
         audit="noise",

@@ -49,18 +49,19 @@ def check_reach(
         RobustrecError: the same features scored twice give different scores, or scores are not finite.
     """
     clean = _scores(represent(tables))
+    finite = bool(torch.isfinite(clean).all())
+    spread = float(clean.std()) if finite else 0.0
+    if spread == 0.0:
+        raise RobustrecError(
+            "all scores are equal" if finite else "scores are not finite",
+            where="model.represent",
+            fix="train the model again; look at its validation metric with: robustrec train",
+        )
     if not _close(clean, _scores(represent(tables))):
         raise RobustrecError(
             "the same features scored twice give different scores",
             where="model.represent",
             fix="make represent a pure function: no dropout and no fresh noise outside training",
-        )
-    spread = float(clean.std())
-    if not bool(torch.isfinite(clean).all()) or spread == 0.0:
-        raise RobustrecError(
-            "scores are not finite" if spread != 0.0 else "all scores are equal",
-            where="model.represent",
-            fix="train the model again; look at its validation metric with: robustrec evaluate",
         )
     results = []
     for modality, table in tables.items():
@@ -75,7 +76,7 @@ def check_reach(
 
 def _scores(representation: Representation) -> Tensor:
     stride = max(1, len(representation.users) // SAMPLED_USERS)
-    return representation.users[::stride] @ representation.items.T
+    return representation.users[::stride].detach() @ representation.items.detach().T
 
 
 def _close(a: Tensor, b: Tensor) -> bool:

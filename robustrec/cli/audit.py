@@ -15,6 +15,7 @@ from robustrec.errors import RobustrecError
 if TYPE_CHECKING:
     from robustrec.audits.plan import Plan
     from robustrec.reporting.report import Report
+    from robustrec.reporting.verdict import FailOn
 
 FORMATS = ("json",)
 
@@ -81,7 +82,7 @@ def audit(
     report = write_outcome(report, arrays, stored)
     for path in outputs:
         write_outcome(report, arrays, path)
-    _print_report(report, outputs[0] if outputs else stored, as_json=as_json)
+    _print_report(report, outputs[0] if outputs else stored, fail_on=settings.fail_on, as_json=as_json)
     raise typer.Exit(exit_code(report.verdict, report.gates, settings.fail_on))
 
 
@@ -148,10 +149,10 @@ def _print_plan(plan: Plan, *, as_json: bool) -> None:
     )
 
 
-def _print_report(report: Report, path: Path, *, as_json: bool) -> None:
+def _print_report(report: Report, path: Path, *, fail_on: FailOn, as_json: bool) -> None:
     from robustrec.reporting.console import print_report
 
     if as_json:
         sys.stdout.write(report.model_dump_json(indent=1) + "\n")
     else:
-        print_report(report, data_console(), location=path)
+        print_report(report, data_console(), location=path, fail_on=fail_on)

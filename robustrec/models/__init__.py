@@ -11,9 +11,6 @@ from typing import Any, Literal
 
 from robustrec.errors import unknown_name
 
-# Keys of defaults.toml that belong to the training; all others are fields of the model's own config.
-TRAINING_KEYS = ("learning_rate", "weight_decay", "batch_size")
-
 
 def _distinct(entries: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Return the entries as a dict.
@@ -63,7 +60,7 @@ def training_defaults(name: str, edition: Literal["full", "sample"] = "full") ->
         edition: "sample" applies the model's overrides for the small synthetic editions.
 
     Returns:
-        `TRAINING_KEYS` and the model's own keys, flat; `split_defaults` parts them.
+        Fields of `TrainingConfig` and of the model's own config, flat.
 
     Raises:
         RobustrecError: no model has the name.
@@ -73,13 +70,6 @@ def training_defaults(name: str, edition: Literal["full", "sample"] = "full") ->
     table = dict(_defaults()[name])
     overrides = table.pop("sample", {})
     return {**table, **overrides} if edition == "sample" else table
-
-
-def split_defaults(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Part settings as `training_defaults` gives them: the training's, and the model config's."""
-    training = {key: value for key, value in settings.items() if key in TRAINING_KEYS}
-    model = {key: value for key, value in settings.items() if key not in TRAINING_KEYS}
-    return training, model
 
 
 @cache

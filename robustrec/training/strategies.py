@@ -88,7 +88,7 @@ class Strategy:
         return self._meter.record()
 
     def state_dict(self) -> dict[str, int | Tensor]:
-        """Return the count and the diagnostics as plain integers and scalar tensors."""
+        """Return the count and the diagnostics as plain integers and one vector on the device."""
         return {"count": self.count, **self._meter.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

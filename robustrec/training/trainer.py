@@ -197,8 +197,9 @@ def _check_finite(what: str, value: float, epoch: int, config: TrainingConfig) -
 
 
 def _note(counters: Counters, config: TrainingConfig) -> str:
-    left = config.patience - counters.waited
-    latest = counters.metrics[-1] if counters.metrics else float("nan")
+    if not counters.metrics:
+        return f"loss {counters.losses[-1]:.4f}"
+    left, latest = config.patience - counters.waited, counters.metrics[-1]
     return (
         f"loss {counters.losses[-1]:.4f} · {config.validation_metric} {latest:.4f}"
         f" (best {counters.best_metric:.4f} in epoch {counters.best_epoch}, stops in {left})"

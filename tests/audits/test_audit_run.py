@@ -1,0 +1,199 @@
+"""A whole audit through the library: A/A finds exactly nothing, planted caches end in ERROR, rows agree with arrays."""
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from robustrec.audits import runner
+from robustrec.audits.outcome import make_report, write_outcome
+from robustrec.audits.plan import cost_of, make_plan
+from robustrec.audits.suites import parse_suite
+from robustrec.config import Settings
+from robustrec.errors import RobustrecError
+from robustrec.reporting.report import read_report
+
+SUITE = """
+schema_version = 1
+name = "test"
+metrics = ["ndcg@20", "recall@20"]
+stability = ["rbo@20", "changed@20"]
+bootstrap = { replicates = 200 }
+[[audits]]
+kind = "noise"
+sigma2 = [0.0, 1e-6, 1e-1]
+relative = [0.5]
+scopes = ["all", "text"]
+draws = 3
+break_point = { metric = "ndcg@20", sigma2_min = 1e-6, sigma2_max = 1e3, draws = 2, steps = 3 }
+training = { sigma2 = [1e-2], draws = 2 }
+[[gates]]
+name = "stands noise"
+select = { audit = "noise", condition = "sigma2=1e-6", metric = "ndcg@20" }
+quantity = "drift"
+min = -0.5
+"""
+
+
+def _plan(folder, home, *, model=("vbpr",), suite=SUITE, strategy=("vanilla", "sgbd"), **settings):
+    path = home / "suite.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(suite)
+    overrides = {"training": {"max_epochs": 6, "learning_rate": 0.01, "batch_size": 128}}
+    return make_plan(
+        Settings(
+            home=home,
+            model=model,
+            dataset=str(folder),
+            strategy=strategy,
+            suite=str(path),
+            device="cpu",
+            set=overrides,
+            **settings,
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def audited(tiny_folder, tmp_path_factory):
+    home = tmp_path_factory.mktemp("home")
+    plan = _plan(tiny_folder, home)
+    run = runner.measure(plan)
+    report, arrays = make_report(plan, run, command=["robustrec", "audit"])
+    return plan, run, write_outcome(report, arrays, home / "report.json"), arrays, home
+
+
+def _rows(report, **wanted):
+    return [f for f in report.findings if all(getattr(f, key) == value for key, value in wanted.items())]
+
+
+def test_no_noise_finds_exactly_nothing(audited):
+    rows = _rows(audited[2], condition="sigma2=0", reference="clean")
+    assert {row.metric for row in rows} == {"ndcg@20", "recall@20", "rbo@20", "changed@20"}
+    for row in rows:
+        assert (row.drift, row.ci_low, row.ci_high) == (0.0, 0.0, 0.0), row.metric
+        assert row.relative_drift in (0.0, None)
+
+
+def test_heavy_noise_moves_the_lists_and_lowers_quality(audited):
+    for row in _rows(audited[2], condition="sigma_rel=0.5", reference="clean", metric="changed@20"):
+        assert row.drift > 0.5
+    for row in _rows(audited[2], condition="sigma2=0.1", reference="clean", metric="rbo@20"):
+        assert row.drift < -0.05
+
+
+def test_rows_agree_with_the_arrays_beside_the_report(audited):
+    _, _, report, data, home = audited
+    arrays = np.load(home / report.arrays.file, allow_pickle=False)
+    assert (home / report.arrays.file).read_bytes() == data
+    for row in report.findings:
+        if row.audit != "noise" or row.reference != "clean" or row.quantity != "drift":
+            continue
+        label = row.subject.label.replace("/", ":")
+        perturbed = arrays[f"{label}|noise|{row.condition}|{row.metric}"]
+        assert perturbed.shape == (row.n_draws, row.n_users)
+        assert float(perturbed.mean()) == pytest.approx(row.perturbed, rel=1e-12, abs=1e-15)
+        if "@" in row.metric and row.metric.split("@")[0] in {"ndcg", "recall"}:
+            clean = arrays[f"{label}|clean|test|{row.metric}"]
+            assert float((perturbed - clean).mean()) == pytest.approx(row.drift, rel=1e-9, abs=1e-12)
+
+
+def test_differences_between_strategies_are_the_differences_of_their_rows(audited):
+    report = audited[2]
+    for row in _rows(report, audit="noise", reference="vanilla"):
+        own, other = (
+            _rows(report, audit="noise", reference="clean", condition=row.condition, metric=row.metric, subject=subject)
+            for subject in (row.subject, row.subject.model_copy(update={"strategy": "vanilla"}))
+        )
+        assert row.drift == pytest.approx(own[0].drift - other[0].drift, abs=1e-12)
+    clean = _rows(report, audit="clean", reference="vanilla", metric="ndcg@20")
+    assert len(clean) == 1
+    assert clean[0].subject.strategy == "sgbd"
+
+
+def test_noise_in_training_trains_anew_and_differs_from_noise_at_inference(audited):
+    _, run, report, _, _ = audited
+    rows = _rows(report, condition="trained sigma2=0.01", reference="clean", metric="changed@20")
+    assert [row.n_draws for row in rows] == [2, 2]
+    assert all(row.drift > 0 for row in rows)
+    assert run.bench.costs.trainings == 2 + 2 * 2
+
+
+def test_the_run_costs_no_more_than_the_plan_announced(audited):
+    plan, run, _, _, _ = audited
+    cost = cost_of(plan)
+    assert run.bench.costs.trainings <= cost.trainings
+    assert run.bench.costs.rankings <= cost.rankings
+
+
+def test_the_same_plan_again_trains_nothing_and_finds_the_same(audited):
+    plan, _, report, arrays, _ = audited
+    again = runner.measure(plan)
+    assert again.bench.costs.trainings == 0
+    second, data = make_report(plan, again, command=["robustrec", "audit"])
+    assert second.findings == report.findings
+    assert second.gates == report.gates
+    first, then = (np.load(io.BytesIO(each)) for each in (arrays, data))
+    assert all(np.array_equal(first[name], then[name]) for name in first)
+
+
+def test_the_report_reads_back_as_it_was_written(audited):
+    _, _, report, _, home = audited
+    assert read_report(home / "report.json") == report
+
+
+@pytest.mark.parametrize("cached", ["image", "text", "both"])
+def test_a_planted_model_that_scores_from_a_cache_ends_in_error(cached, tiny_folder, tmp_path, monkeypatch):
+    plan = _plan(tiny_folder, tmp_path, strategy=("vanilla",))
+    honest = runner.TrainedSubject.represent
+
+    def from_cache(self, features=None):
+        frozen = self.tables if cached == "both" else {cached: self.tables[cached]}
+        return honest(self, {**(features or self.tables), **frozen})
+
+    monkeypatch.setattr(runner.TrainedSubject, "represent", from_cache)
+    report, _ = make_report(plan, runner.measure(plan), command=["robustrec"])
+    assert report.verdict == "error"
+    broken = [status for status in report.statuses if status.status == "error"]
+    assert {status.audit for status in broken} == {"reach", "noise"}
+    assert "did not reach the scores" in broken[0].message
+    assert not _rows(report, audit="noise"), "no drift is reported that could not be measured"
+
+
+def test_a_model_without_features_has_nothing_to_perturb_and_never_passes(tiny_folder, tmp_path):
+    plan = _plan(tiny_folder, tmp_path, model=("bpr",), strategy=("vanilla",))
+    report, _ = make_report(plan, runner.measure(plan), command=["robustrec"])
+    assert report.verdict == "error"
+    assert {status.status for status in report.statuses} == {"not_applicable"}
+
+
+def test_a_suite_with_longer_lists_than_items_is_refused_before_training(tiny_folder, tmp_path):
+    plan = _plan(tiny_folder, tmp_path)
+    items = replace(plan.dataset.interactions, n_items=plan.dataset.interactions.n_items)
+    assert items.n_items == 60
+    yardstick = runner.Yardstick(("ndcg@50",), (), n_items=40)
+    with pytest.raises(RobustrecError, match="lists of 50 items"):
+        _ = yardstick.length
+
+
+def test_full_only_suites_refuse_the_sample(tmp_path):
+    suite = SUITE.replace('name = "test"', 'name = "test"\nrequire_edition = "full"')
+    with pytest.raises(RobustrecError):
+        _plan("clothing", tmp_path, suite=suite)
+    with pytest.raises(RobustrecError, match="requires the full edition"):
+        _plan("clothing", tmp_path, suite=suite, edition="sample")
+
+
+def test_noise_is_the_same_on_every_run_and_another_seed_gives_another(audited, tiny_folder, tmp_path):
+    plan = _plan(tiny_folder, tmp_path, strategy=("vanilla",), seed=1)
+    other = runner.measure(plan).ledger.findings
+    mine = [f for f in other if f.condition == "sigma2=0.1" and f.metric == "rbo@20"]
+    theirs = _rows(audited[2], condition="sigma2=0.1", metric="rbo@20", reference="clean")
+    assert mine[0].drift != theirs[0].drift
+
+
+def test_features_are_float32_and_audits_leave_them_alone(audited):
+    tables = audited[1].prepared.tables
+    assert all(table.dtype == torch.float32 for table in tables.values())
