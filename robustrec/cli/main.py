@@ -15,7 +15,7 @@ from typer.exceptions import TyperException
 from robustrec import __version__
 from robustrec.cli import audit, config, data, doctor, listing, report, subjects
 from robustrec.cli.terminal import print_error, say
-from robustrec.errors import EXIT_ERROR, EXIT_INTERRUPTED, RobustrecError
+from robustrec.errors import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_PASS, RobustrecError
 
 app = typer.Typer(
     name="robustrec",
@@ -59,38 +59,38 @@ def main(arguments: list[str] | None = None) -> None:
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code; 1 only ever comes from a breached gate."""
     signal.signal(signal.SIGTERM, _as_interrupt)
+    code = EXIT_ERROR
     try:
-        code = app(args=arguments, prog_name="robustrec", standalone_mode=False)
+        # Typer turns an interrupt into this code too, wherever in the command it came.
+        result = app(args=arguments, prog_name="robustrec", standalone_mode=False)
+        code = result if isinstance(result, int) else EXIT_PASS
     except RobustrecError as error:
         print_error(error)
-        return EXIT_ERROR
     except TyperException as error:
-        return _wrong_use(error, arguments)
+        _print_wrong_use(error, arguments)
     except KeyboardInterrupt:
-        say("interrupted; the same command takes the work up again where it was")
-        return EXIT_INTERRUPTED
+        code = EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader of a pipe went away; python must not complain again when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_ERROR
     except SystemExit as error:
-        return 0 if error.code in (0, None) else EXIT_ERROR
+        code = EXIT_PASS if error.code in (0, None) else EXIT_ERROR
     except Exception as error:  # an internal error must never look like a breached gate
         traceback.print_exc()
         say(f"internal error: {type(error).__name__}: {error}. Please report it with the lines above.")
-        return EXIT_ERROR
-    return code if isinstance(code, int) else 0
+    if code == EXIT_INTERRUPTED:
+        say("interrupted; the same command takes the work up again where it was")
+    return code
 
 
-def _wrong_use(error: TyperException, arguments: list[str]) -> int:
+def _print_wrong_use(error: TyperException, arguments: list[str]) -> None:
     message = getattr(error, "format_message", lambda: str(error))()
     if not message:  # no_args_is_help has printed the help already
-        return EXIT_ERROR
+        return
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "robustrec"
     where = " ".join(["robustrec", *arguments])
     print_error(RobustrecError(message, where=where, fix=f"see the options: {command} --help"))
-    return EXIT_ERROR
 
 
 def _as_interrupt(_signal: int, _frame: FrameType | None) -> None:

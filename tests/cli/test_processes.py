@@ -25,13 +25,12 @@ def _start(arguments, home, cwd):
 
 def _interrupt_once_it_says(process, text, number):
     """Send a signal as soon as a line of stderr holds the text, and return the rest of stderr once it has ended."""
-    for line in process.stderr:
-        if text in line:
-            process.send_signal(number)
-            break
-    err = process.stderr.read()
-    process.wait(timeout=120)
-    return err
+    with process:
+        for line in process.stderr:
+            if text in line:
+                process.send_signal(number)
+                break
+        return process.stderr.read()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

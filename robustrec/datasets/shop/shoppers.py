@@ -24,25 +24,25 @@ class Market:
     n_items: int = 480
     least: int = 5
     """The fewest interactions of a user, and of an item."""
-    mean_extra: float = 3.3
+    mean_extra: float = 3.5
     """Mean of what a user has beyond the fewest (geometric)."""
     most: int = 40
-    fashion: float = 0.75
+    fashion: float = 0.9
     """Exponent of the power law of the items' appeal over their rank."""
     circles: int = 6
     """Hidden groups of items that no text or picture tells; what only the interactions know."""
-    circle_weight: float = 0.9
+    circle_weight: float = 0.6
 
 
 MARKET = Market()
 
 TASTES: dict[str, tuple[int, float]] = {
-    "kind": (3, 2.2),
-    "colour": (3, 1.5),
-    "pattern": (2, 1.2),
-    "material": (2, 0.9),
-    "brand": (3, 1.2),
-    "style": (2, 1.2),
+    "kind": (2, 4.0),
+    "colour": (2, 3.0),
+    "pattern": (1, 1.5),
+    "material": (1, 0.8),
+    "brand": (2, 1.2),
+    "style": (1, 1.8),
     "price": (1, 0.8),
 }
 """Attribute -> (how many of its values a user likes, the utility of a liked value in nats)."""

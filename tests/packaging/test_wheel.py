@@ -1,0 +1,90 @@
+"""The wheel: holds suites and fixtures, runs from anywhere, and declares everything it imports."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import tomllib
+import venv
+import zipfile
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    return next(folder.glob("*.whl"))
+
+
+def test_the_wheel_carries_suites_fixtures_and_data_files(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    shipped = {f"robustrec/_data/audits/{path.name}" for path in (ROOT / "audits").glob("*.toml")}
+    shipped |= {
+        f"robustrec/_data/{path.relative_to(ROOT)}" for path in (ROOT / "fixtures").rglob("*") if path.is_file()
+    }
+    assert {"robustrec/_data/audits/quick.toml", "robustrec/_data/fixtures/shop.toml"} <= shipped <= names
+    assert {"robustrec/models/defaults.toml", "robustrec/py.typed"} <= names
+    assert not [name for name in names if name.startswith(("tests/", "benchmarks/"))]
+
+
+def test_installed_into_a_bare_environment_it_audits_from_another_folder(wheel, tiny_folder, tmp_path):
+    home = tmp_path / "environment"
+    venv.create(home, with_pip=True)
+    python = home / "bin" / "python"
+    install = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
+    subprocess.run(install, check=True, capture_output=True, cwd=tmp_path)
+    # The dependencies come from the environment of the tests; its own robustrec is linked there by a .pth file, which
+    # PYTHONPATH does not follow, so that the one imported is the wheel's.
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("ROBUSTREC_")},
+        "PYTHONPATH": sysconfig.get_paths()["purelib"],
+        "ROBUSTREC_HOME": str(tmp_path / "home"),
+    }
+    where = [python, "-c", "import robustrec; print(robustrec.__file__)"]
+    found = subprocess.run(where, check=True, capture_output=True, text=True, env=environment, cwd=tmp_path).stdout
+    assert Path(found.strip()).is_relative_to(home)
+    audit = [home / "bin" / "robustrec", "audit", "-m", "vbpr", "-d", str(tiny_folder), "-q", "--device", "cpu"]
+    audit += ["--set", "training.max_epochs=2", "--fail-on", "never"]
+    done = subprocess.run(audit, capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "suite quick on" in done.stdout
+    lists = [home / "bin" / "robustrec", "data", "describe", "baby", "--edition", "sample", "--json"]
+    done = subprocess.run(lists, capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert '"synthetic": true' in done.stdout
+
+
+def test_every_import_is_a_declared_dependency():
+    declared = {
+        re.split(r"[<>=!~\[ ;]", requirement)[0].lower()
+        for requirement in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    }
+    owners = packages_distributions()
+    undeclared = set()
+    for path in (ROOT / "robustrec").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.level == 0:
+                modules = [node.module or ""]
+            for module in modules:
+                top = module.partition(".")[0]
+                if top in sys.stdlib_module_names or top == "robustrec":
+                    continue
+                if not {name.lower() for name in owners.get(top, [])} & declared:
+                    undeclared.add(f"{path.relative_to(ROOT)}: {top}")
+    assert not undeclared
+
+
+def test_the_pinned_torch_is_within_the_declared_range():
+    constraint = re.search(r"^torch==(\S+)$", (ROOT / "constraints.txt").read_text(), re.M)
+    assert constraint
+    assert "torch>=2.6" in (ROOT / "pyproject.toml").read_text()

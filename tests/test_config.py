@@ -1,0 +1,68 @@
+"""Settings: precedence, sources, overrides, and the errors of wrong ones."""
+
+import pytest
+
+from robustrec.config import Settings, parse_overrides, resolve
+from robustrec.errors import RobustrecError
+from robustrec.runs.plan import subject_specs
+
+
+def test_the_command_line_beats_the_environment_beats_the_file_beats_the_default(tmp_path):
+    (tmp_path / "robustrec.toml").write_text('dataset = "a"\nseed = 1\nsuite = "paper"\n')
+    given = resolve({"dataset": "c", "model": None}, environment={"ROBUSTREC_DATASET": "b", "ROBUSTREC_SEED": "2"}, folder=tmp_path)
+    assert (given.settings.dataset, given.settings.seed, given.settings.suite) == ("c", 2, "paper")
+    assert given.settings.model == ("slmrec",)
+    assert given.sources["dataset"] == "--dataset"
+    assert given.sources["seed"] == "environment ROBUSTREC_SEED"
+    assert "robustrec.toml" in given.sources["suite"]
+
+
+def test_the_nearest_pyproject_with_a_table_wins_over_robustrec_toml(tmp_path):
+    deep = tmp_path / "a" / "b"
+    deep.mkdir(parents=True)
+    (tmp_path / "pyproject.toml").write_text("[tool.robustrec]\nseed = 3\n")
+    (tmp_path / "a" / "pyproject.toml").write_text("[tool.other]\nx = 1\n")
+    (deep / "robustrec.toml").write_text("seed = 4\n")
+    assert resolve({}, environment={}, folder=deep).settings.seed == 3
+
+
+def test_overrides_merge_key_by_key_over_the_sources(tmp_path):
+    (tmp_path / "robustrec.toml").write_text("[set.training]\nmax_epochs = 5\nlearning_rate = 0.5\n")
+    given = resolve(
+        {"set": ["training.max_epochs=7", "strategy.reading=sgd"]},
+        environment={"ROBUSTREC_SET": "strategy.rho=0.2"},
+        folder=tmp_path,
+    )
+    assert given.settings.set == {
+        "training": {"max_epochs": 7, "learning_rate": 0.5},
+        "strategy": {"rho": 0.2, "reading": "sgd"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "environment"),
+    [("sede = 1\n", {}), ("", {"ROBUSTREC_SEDE": "1"}), ("seed = -1\n", {}), ("seed = [\n", {}), ("set = {a = 1}\n", {})],
+)
+def test_wrong_settings_name_their_source(text, environment, tmp_path):
+    (tmp_path / "robustrec.toml").write_text(text)
+    with pytest.raises(RobustrecError) as error:
+        resolve({}, environment=environment, folder=tmp_path)
+    assert "robustrec.toml" in error.value.where or "ROBUSTREC_SEDE" in error.value.where
+
+
+def test_override_values_are_read_as_json_where_they_are():
+    parsed = parse_overrides(["a.x=1e-3", "a.y=true", "a.z=text", "a.w=null"], "--set")
+    assert parsed == {"a": {"x": 1e-3, "y": True, "z": "text", "w": None}}
+
+
+def test_subjects_are_models_by_strategies_by_seeds_with_their_own_defaults():
+    settings = Settings(model=("bpr", "slmrec"), strategy=("vanilla", "sgbd"), seeds=2, seed=5)
+    specs = subject_specs(settings, "full")
+    assert [(s.model, s.strategy.name, s.seed) for s in specs][:3] == [
+        ("bpr", "vanilla", 5),
+        ("bpr", "vanilla", 6),
+        ("bpr", "sgbd", 5),
+    ]
+    assert len(specs) == 8
+    assert {s.training.weight_decay for s in specs if s.model == "slmrec"} == {1e-4}
+    assert specs[0].training.batch_size == 2048 != subject_specs(settings, "sample")[0].training.batch_size
