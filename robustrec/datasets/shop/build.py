@@ -1,8 +1,8 @@
-"""A whole sample edition: items with hidden attributes, their clean and their merchant versions, and who bought them."""
+"""A whole sample edition: items with hidden attributes, clean and as merchants show them, and who bought them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -106,7 +106,7 @@ def _picture_name(number: int) -> str:
     return f"{number}.png"
 
 
-def _pictures(pictures: Any) -> bytes:
+def _pictures(pictures: Iterable[Pixels]) -> bytes:
     return zip_bytes((_picture_name(number), png_bytes(pixels)) for number, pixels in enumerate(pictures))
 
 

@@ -80,9 +80,7 @@ class Easel:
         """Draw the union of polygons, inside one outline."""
         self.fill(union_mask([self.placed(points) for points in shapes]), paint, outline)
 
-    def ellipse(
-        self, cx: float, cy: float, rx: float, ry: float, paint: RGB | str = "body", outline: int = 3
-    ) -> None:
+    def ellipse(self, cx: float, cy: float, rx: float, ry: float, paint: RGB | str = "body", outline: int = 3) -> None:
         """Draw an ellipse."""
         self.polygon(arc(cx, cy, rx, ry), paint, outline)
 

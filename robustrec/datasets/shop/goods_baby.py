@@ -43,7 +43,12 @@ def rattle(easel: Easel) -> None:
 
 def bib(easel: Easel) -> None:
     """Draw a bib."""
-    easel.polygon(smooth([(24, 4), (12, 30), (10, 70), (26, 94), (50, 97), (74, 94), (90, 70), (88, 30), (76, 4), (64, 6), (36, 6)], 2))
+    easel.polygon(
+        smooth(
+            [(24, 4), (12, 30), (10, 70), (26, 94), (50, 97), (74, 94), (90, 70), (88, 30), (76, 4), (64, 6), (36, 6)],
+            2,
+        )
+    )
     easel.polygon(smooth([(34, -4), (30, 22), (42, 38), (58, 38), (70, 22), (66, -4)], 2), WHITE)
     easel.ellipse(28, 10, 3, 3, METAL, 1)
     easel.ellipse(72, 10, 3, 3, METAL, 1)
@@ -84,7 +89,9 @@ def pacifier(easel: Easel) -> None:
     """Draw a pacifier."""
     easel.ring(50, 80, 15, 15, 6, "shade")
     easel.polygon(smooth([(43, 46), (36, 20), (40, 4), (60, 4), (64, 20), (57, 46)], 2), TEAT)
-    easel.polygon(smooth([(8, 44), (26, 40), (50, 44), (74, 40), (92, 44), (92, 62), (72, 70), (50, 66), (28, 70), (8, 62)], 2))
+    easel.polygon(
+        smooth([(8, 44), (26, 40), (50, 44), (74, 40), (92, 44), (92, 62), (72, 70), (50, 66), (28, 70), (8, 62)], 2)
+    )
     easel.ellipse(50, 56, 9, 9, WHITE)
     easel.ellipse(22, 54, 4, 4, DARK, 0)
     easel.ellipse(78, 54, 4, 4, DARK, 0)
@@ -92,7 +99,25 @@ def pacifier(easel: Easel) -> None:
 
 def romper(easel: Easel) -> None:
     """Draw a romper with short arms and legs."""
-    easel.polygon([(34, 10), (66, 10), (94, 28), (84, 46), (72, 38), (74, 66), (84, 92), (62, 94), (50, 76), (38, 94), (16, 92), (26, 66), (28, 38), (16, 46), (6, 28)])
+    easel.polygon(
+        [
+            (34, 10),
+            (66, 10),
+            (94, 28),
+            (84, 46),
+            (72, 38),
+            (74, 66),
+            (84, 92),
+            (62, 94),
+            (50, 76),
+            (38, 94),
+            (16, 92),
+            (26, 66),
+            (28, 38),
+            (16, 46),
+            (6, 28),
+        ]
+    )
     easel.polygon(arc(50, 10, 14, 14, 0, 180), WHITE)
     for x in (42, 50, 58):
         easel.ellipse(x, 70 + abs(x - 50) * 0.4, 2.4, 2.4, WHITE, 1)

@@ -65,7 +65,7 @@ def watermarked(pixels: Pixels, word: str, draws: Draws) -> Pixels:
     dark = (pixels.astype(np.int64) * 10) // 16
     bright = pixels.astype(np.int64).sum(axis=2) > 3 * 190
     stamped = np.where(bright[:, :, None], dark, mixed).astype(np.uint8)
-    return np.where(veil[:, :, None], stamped, pixels)
+    return np.asarray(np.where(veil[:, :, None], stamped, pixels), dtype=np.uint8)
 
 
 def badly_lit(pixels: Pixels, draws: Draws) -> Pixels:
@@ -76,7 +76,7 @@ def badly_lit(pixels: Pixels, draws: Draws) -> Pixels:
     cast = np.array(draws.one_of(((256, 236, 176), (196, 226, 256), (226, 250, 206))), dtype=np.int64)
     grain = draws.integers(21, 64 * 64 * 3).reshape(64, 64, 3) - 10
     lit = pixels.astype(np.int64) * gain[:, :, None] * cast // (256 * 256) + grain
-    return np.clip(lit, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(lit, 0, 255), dtype=np.uint8)
 
 
 def compressed(pixels: Pixels, level: int) -> Pixels:

@@ -40,7 +40,7 @@ def merchant_text(
     text = clean_text(words, attributes, wording, without=without)
     title, description = text.title, text.description
     if "keyword_stuffing" in noises:
-        stuffed = _keywords(words, noise)
+        stuffed = _keywords(words, attributes, noise)
         title = f"{title} {' '.join(stuffed[:3])}"
         description = f"{description} {' '.join(stuffed)}"
     if "promotion" in noises:
@@ -53,15 +53,11 @@ def merchant_text(
     return Text(title, text.brand, text.categories, description)
 
 
-def _keywords(words: Vocabulary, noise: Draws) -> list[str]:
-    """Return search words of other goods: kinds, colours, styles, materials that this item may well not have."""
-    foreign = [
-        *noise.some_of(words.values("kind"), 2),
-        *noise.some_of(words.values("colour"), 2),
-        noise.one_of(words.values("style")),
-        noise.one_of(words.values("material")),
-        noise.one_of(words.values("pattern")),
-    ]
-    bait = noise.some_of(words.merchant.stuffing, noise.integer(3, 6))
-    mixed = [*foreign, *bait]
-    return [mixed[i] for i in noise.order(len(mixed))]
+def _keywords(words: Vocabulary, attributes: dict[str, str], noise: Draws) -> list[str]:
+    """Return search words of other goods, none of which is true of this item, among words that sell."""
+    foreign: list[str] = []
+    for name, n in (("kind", 2), ("colour", 2), ("style", 1), ("material", 1), ("pattern", 1)):
+        others = [value for value in words.values(name) if value != attributes[name]]
+        foreign += noise.some_of(others, n)
+    mixed = foreign + noise.some_of(words.merchant.stuffing, noise.integer(3, 6))
+    return [mixed[place] for place in noise.order(len(mixed))]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from robustrec.datasets.shop import goods_baby, goods_clothing, goods_electronics, goods_sports
 from robustrec.datasets.shop.draws import Draws
 from robustrec.datasets.shop.easel import Easel, Pose
-from robustrec.datasets.shop.surfaces import Pixels, backdrop, surface
+from robustrec.datasets.shop.surfaces import BACKDROPS, Pixels, surface
 from robustrec.datasets.shop.vocabulary import Vocabulary
 
 DRAWINGS: dict[str, Callable[[Easel], None]] = {
@@ -34,13 +34,12 @@ def clean_picture(words: Vocabulary, attributes: dict[str, str], draws: Draws) -
     Args:
         words: the shop's vocabulary.
         attributes: the item's value of each of ATTRIBUTES; all but the price are seen on the picture.
-        draws: stream for the pose and the surface.
+        draws: stream for the pose and the backdrop.
     """
     pose = drawn_pose(draws)
-    body = surface(
-        words.colours[attributes["colour"]], attributes["pattern"], words.materials[attributes["material"]], draws
-    )
-    easel = Easel(backdrop(words.styles[attributes["style"]], draws), body, pose)
+    texture = words.materials[attributes["material"]]
+    body = surface(words.colours[attributes["colour"]], attributes["pattern"], texture)
+    easel = Easel(BACKDROPS[words.styles[attributes["style"]]](draws), body, pose)
     DRAWINGS[words.kinds[attributes["kind"]].drawing](easel)
     easel.mark(words.brands[attributes["brand"]])
     return easel.picture()

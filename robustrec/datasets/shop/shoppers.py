@@ -56,6 +56,11 @@ class Purchases(NamedTuple):
     labels: NDArray[np.int64]
 
 
+def rounded(nats: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return utilities in integer units of 1/FINE nat."""
+    return np.asarray(np.rint(nats * FINE), dtype=np.int64)
+
+
 def tastes(words: Vocabulary, attributes: Sequence[dict[str, str]], market: Market, draws: Draws) -> NDArray[np.int64]:
     """Return what each user gains from each item's attributes and its hidden circle, [U, I] in 1/FINE nat."""
     utility = np.zeros((market.n_users, len(attributes)), dtype=np.int64)
@@ -73,21 +78,25 @@ def _likings(n_users: int, n_values: int, liked: int, weight: float, draws: Draw
     order = np.argsort(draws.uniforms(n_users * n_values).reshape(n_users, n_values), axis=1, kind="stable")
     ranks = np.argsort(order, axis=1, kind="stable")
     steps = [round(weight * (1 - 0.2 * place) * FINE) for place in range(liked)]
-    return np.array(steps + [0] * (n_values - liked), dtype=np.int64)[ranks]
+    gains = np.array(steps + [0] * (n_values - liked), dtype=np.int64)
+    taste: NDArray[np.int64] = gains[ranks]
+    return taste
 
 
 def appeal(market: Market, draws: Draws) -> NDArray[np.int64]:
-    """Return the items' general appeal, [I] in 1/FINE nat: a power law over a drawn rank."""
+    """Return the items' general appeal, [I] in 1/FINE nat: a power law (Zipf-Mandelbrot) over a drawn rank."""
     ranks = np.empty(market.n_items, dtype=np.int64)
     ranks[draws.order(market.n_items)] = np.arange(1, market.n_items + 1)
-    return np.rint(-market.fashion * np.log(ranks + 4.0) * FINE).astype(np.int64)
+    return rounded(-market.fashion * np.log(ranks + 4.0))
 
 
 def activity(market: Market, draws: Draws) -> NDArray[np.int64]:
     """Return how many items each user takes, [U]: the fewest plus a geometric number, at most `most`."""
-    stay = market.mean_extra / (1 + market.mean_extra)
-    extra = np.floor(np.log(1.0 - draws.uniforms(market.n_users)) / np.log(stay) + 1e-9)
-    return np.asarray(np.minimum(market.least + extra.astype(np.int64), market.most))
+    stay, thresholds = market.mean_extra / (1 + market.mean_extra), [1.0]
+    for _ in range(market.most - market.least):
+        thresholds.append(thresholds[-1] * stay)
+    beyond = draws.uniforms(market.n_users)[:, None] < np.array(thresholds[1:])
+    return np.asarray(market.least + beyond.sum(axis=1), dtype=np.int64)
 
 
 def chosen(utility: NDArray[np.int64], counts: NDArray[np.int64], least: int, draws: Draws) -> NDArray[np.bool_]:
@@ -98,7 +107,7 @@ def chosen(utility: NDArray[np.int64], counts: NDArray[np.int64], least: int, dr
     """
     n_users, n_items = utility.shape
     noise = -np.log(-np.log(draws.uniforms(n_users * n_items).reshape(n_users, n_items) + 2.0**-54))
-    wish = utility + np.rint(noise * FINE).astype(np.int64)
+    wish = utility + rounded(noise)
     order = np.argsort(-wish, axis=1, kind="stable")
     places = np.argsort(order, axis=1, kind="stable")
     taken = np.asarray(places < counts[:, None])
@@ -114,6 +123,7 @@ def split_labels(users: NDArray[np.int64], draws: Draws) -> NDArray[np.int64]:
     """Return 0 train, 1 validation, 2 test for rows sorted by user (spec 1.2).
 
     A user with n < 10 rows gets one of each of the latter; with more, a fifth is held out, the odd one for testing.
+    Written anew here because the split of imports draws from a numpy distribution, which may change between versions.
     """
     labels = np.zeros(len(users), dtype=np.int64)
     shuffled = np.lexsort((draws.uniforms(len(users)), users))

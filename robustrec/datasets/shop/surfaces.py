@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,8 +12,9 @@ from robustrec.datasets.shop.shapes import SIDE, Mask, arc, polygon_mask, union_
 
 RGB = tuple[int, int, int]
 Pixels = NDArray[np.uint8]
+Grid = NDArray[np.int64]
 
-_ROWS, _COLUMNS = np.indices((SIDE, SIDE), dtype=np.int64)
+_Y, _X = np.indices((SIDE, SIDE), dtype=np.int64)
 
 
 def flat(colour: RGB) -> Pixels:
@@ -35,102 +38,151 @@ def contrast(colour: RGB) -> RGB:
     return mixed(colour, (24, 20, 40), 58) if lightness(colour) > 150 else mixed(colour, (255, 255, 250), 72)
 
 
-def pattern_mask(pattern: str) -> Mask:
-    """Return where the second colour shows; an unknown pattern has none.
-
-    Periods are 28 to 40 pixels here, 7 to 10 in the finished picture: the narrowest that a person still reads there.
-    """
-    x, y = _COLUMNS, _ROWS
-    if pattern == "striped":
-        return np.asarray(y % 28 < 12)
-    if pattern == "dotted":
-        row = y // 18
-        dx, dy = (x + 18 * (row % 2)) % 36 - 18, y % 18 - 9
-        return np.asarray(dx * dx + dy * dy < 52)
-    if pattern == "checked":
-        return np.asarray((x // 18 + y // 18) % 2 == 0)
-    if pattern == "zigzag":
-        wave = np.abs(x % 40 - 20)
-        return np.asarray((y + wave) % 34 < 12)
-    if pattern == "floral":
-        return _flowers(x, y)
-    return np.zeros((SIDE, SIDE), dtype=bool)
+# Where the second colour shows. Periods are 28 to 44 pixels here, 7 to 11 in the finished picture: the narrowest that a
+# person still reads there.
 
 
-def _flowers(x: NDArray[np.int64], y: NDArray[np.int64]) -> Mask:
-    row = y // 36
-    dx, dy = (x + 22 * (row % 2)) % 44 - 22, y % 36 - 18
-    petals = np.zeros((SIDE, SIDE), dtype=bool)
+def _plain() -> Mask:
+    return np.zeros(_X.shape, dtype=bool)
+
+
+def _striped() -> Mask:
+    return np.asarray(_Y % 28 < 12)
+
+
+def _dotted() -> Mask:
+    dx, dy = (_X + 18 * (_Y // 18 % 2)) % 36 - 18, _Y % 18 - 9
+    return np.asarray(dx * dx + dy * dy < 52)
+
+
+def _checked() -> Mask:
+    return np.asarray((_X // 18 + _Y // 18) % 2 == 0)
+
+
+def _zigzag() -> Mask:
+    return np.asarray((_Y + np.abs(_X % 40 - 20)) % 34 < 12)
+
+
+def _floral() -> Mask:
+    dx, dy = (_X + 22 * (_Y // 36 % 2)) % 44 - 22, _Y % 36 - 18
+    petals = np.zeros(_X.shape, dtype=bool)
     for px, py in ((0, -9), (9, -3), (6, 8), (-6, 8), (-9, -3)):
         petals |= (dx - px) ** 2 + (dy - py) ** 2 < 40
     return np.asarray(petals & (dx * dx + dy * dy >= 14))
 
 
-def texture_shade(texture: str, draws: Draws) -> NDArray[np.int64]:
-    """Return how much a material lightens or darkens each pixel, [256, 256]; an unknown texture leaves all as it is."""
-    x, y = _COLUMNS, _ROWS
-    if texture == "woven":
-        return np.asarray(((x // 6 + y // 6) % 2) * 36 - 18)
-    if texture == "twill":
-        return np.asarray(((x + y) % 12 < 5) * -40 + 12)
-    if texture == "ribbed":
-        return np.asarray((x % 14 < 4) * -52 + 10)
-    if texture == "brushed":
-        return np.asarray((y % 8 < 4) * 26 - (y // 8 % 3) * 12)
-    if texture == "grain":
-        bend = (np.abs(x % 120 - 60) * np.abs(x % 120 - 60)) // 180
-        return np.asarray(((y + bend) % 16 < 5) * -46 + 8)
-    if texture == "speckle":
-        coarse = draws.integers(77, 64 * 64).reshape(64, 64) - 38
-        return np.asarray(np.repeat(np.repeat(coarse, 4, axis=0), 4, axis=1))
-    if texture == "glossy":
-        band = (x + y) % 150
-        return np.asarray(np.where((band > 40) & (band < 66), 62, np.where((band > 74) & (band < 82), 40, -8)))
-    return np.zeros((SIDE, SIDE), dtype=np.int64)
+PATTERNS: dict[str, Callable[[], Mask]] = {
+    "plain": _plain,
+    "striped": _striped,
+    "dotted": _dotted,
+    "checked": _checked,
+    "zigzag": _zigzag,
+    "floral": _floral,
+}
+
+
+# How much a material lightens or darkens each pixel.
+
+
+def _smooth() -> Grid:
+    return np.zeros_like(_X)
+
+
+def _woven() -> Grid:
+    return ((_X // 6 + _Y // 6) % 2) * 36 - 18
+
+
+def _twill() -> Grid:
+    return np.where((_X + _Y) % 12 < 5, -28, 12)
+
+
+def _ribbed() -> Grid:
+    return np.where(_X % 14 < 4, -42, 10)
+
+
+def _brushed() -> Grid:
+    return np.where(_Y % 8 < 4, 26, 0) - (_Y // 8 % 3) * 12
+
+
+def _grain() -> Grid:
+    bend = (_X % 120 - 60) ** 2 // 180
+    return np.where((_Y + bend) % 16 < 5, -38, 8)
+
+
+def _speckle() -> Grid:
+    coarse = Draws("speckle").integers(77, (SIDE // 4) ** 2).reshape(SIDE // 4, SIDE // 4) - 38
+    return np.repeat(np.repeat(coarse, 4, axis=0), 4, axis=1)
+
+
+def _glossy() -> Grid:
+    band = (_X + _Y) % 150
+    return np.where((band > 40) & (band < 66), 62, np.where((band > 74) & (band < 82), 40, -8))
+
+
+TEXTURES: dict[str, Callable[[], Grid]] = {
+    "smooth": _smooth,
+    "woven": _woven,
+    "twill": _twill,
+    "ribbed": _ribbed,
+    "brushed": _brushed,
+    "grain": _grain,
+    "speckle": _speckle,
+    "glossy": _glossy,
+}
 
 
 def shaded(pixels: Pixels, shade: NDArray[np.int64]) -> Pixels:
     """Return pixels made lighter or darker by [256, 256] steps."""
-    return np.clip(pixels.astype(np.int16) + shade.astype(np.int16)[:, :, None], 0, 255).astype(np.uint8)
+    bright: NDArray[np.int16] = pixels.astype(np.int16) + shade.astype(np.int16)[:, :, None]
+    return np.clip(bright, 0, 255).astype(np.uint8)
 
 
-def surface(colour: RGB, pattern: str, texture: str, draws: Draws) -> Pixels:
-    """Return the canvas from which a good's body is cut."""
+def surface(colour: RGB, pattern: str, texture: str) -> Pixels:
+    """Return the canvas from which a good's body is cut; the pattern is one of PATTERNS, the texture of TEXTURES."""
     pixels = flat(colour)
-    pixels[pattern_mask(pattern)] = contrast(colour)
-    return shaded(pixels, texture_shade(texture, draws))
+    pixels[PATTERNS[pattern]()] = contrast(colour)
+    return shaded(pixels, TEXTURES[texture]())
 
 
-def backdrop(name: str, draws: Draws) -> Pixels:
-    """Return the backdrop of a style; "studio" is also what an unknown one gets."""
-    if name == "floor":
-        pixels = flat((232, 226, 212))
-        pixels[184:] = (196, 178, 150)
-        pixels[184:188] = (150, 132, 108)
-        return pixels
-    if name == "disc":
-        pixels = flat((206, 220, 232))
-        pixels[polygon_mask(arc(128, 128, 112, 112))] = (250, 250, 246)
-        return pixels
-    if name == "diagonal":
-        pixels = flat((240, 242, 244))
-        pixels[_COLUMNS + _ROWS > 250] = (196, 206, 218)
-        pixels[np.abs(_COLUMNS + _ROWS - 250) < 8] = (120, 134, 152)
-        return pixels
-    if name == "confetti":
-        return _confetti(draws)
-    light = 252 - _ROWS // 9
-    return np.stack([light, light, light + 2], axis=2).clip(0, 255).astype(np.uint8)
+def _studio(_draws: Draws) -> Pixels:
+    light = 252 - _Y // 9
+    return np.stack([light, light, light + 2], axis=2).astype(np.uint8)
+
+
+def _floor(_draws: Draws) -> Pixels:
+    pixels = flat((232, 226, 212))
+    pixels[184:] = (196, 178, 150)
+    pixels[184:188] = (150, 132, 108)
+    return pixels
+
+
+def _disc(_draws: Draws) -> Pixels:
+    pixels = flat((206, 220, 232))
+    pixels[polygon_mask(arc(128, 128, 112, 112))] = (250, 250, 246)
+    return pixels
+
+
+def _diagonal(_draws: Draws) -> Pixels:
+    pixels, slope = flat((240, 242, 244)), _X + _Y
+    pixels[slope > 250] = (196, 206, 218)
+    pixels[np.abs(slope - 250) < 8] = (120, 134, 152)
+    return pixels
 
 
 def _confetti(draws: Draws) -> Pixels:
     pixels = flat((252, 247, 232))
     colours = ((240, 170, 150), (160, 205, 170), (160, 180, 225), (240, 215, 130))
-    places = draws.integers(SIDE - 12, 2 * 44).reshape(44, 2)
-    for colour_index, colour in enumerate(colours):
-        boxes = [
-            [(x, y), (x + 11, y + 3), (x + 8, y + 12), (x - 3, y + 8)]
-            for x, y in places[colour_index :: len(colours)].astype(float).tolist()
-        ]
-        pixels[union_mask(boxes)] = colour
+    places = draws.integers(SIDE - 12, 2 * 44).reshape(44, 2).tolist()
+    for first, colour in enumerate(colours):
+        scraps = [[(x, y), (x + 11, y + 3), (x + 8, y + 12), (x - 3, y + 8)] for x, y in places[first :: len(colours)]]
+        pixels[union_mask(scraps)] = colour
     return pixels
+
+
+BACKDROPS: dict[str, Callable[[Draws], Pixels]] = {
+    "studio": _studio,
+    "floor": _floor,
+    "disc": _disc,
+    "diagonal": _diagonal,
+    "confetti": _confetti,
+}

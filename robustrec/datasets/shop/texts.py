@@ -21,9 +21,7 @@ class Text(NamedTuple):
     description: str
 
 
-def clean_text(
-    words: Vocabulary, attributes: dict[str, str], draws: Draws, *, without: Collection[str] = ()
-) -> Text:
+def clean_text(words: Vocabulary, attributes: dict[str, str], draws: Draws, *, without: Collection[str] = ()) -> Text:
     """Return a text that says every attribute in the title or the description.
 
     Args:
@@ -56,12 +54,12 @@ def _sentences(
     opening = draws.one_of(
         (
             "{one}{style} {kind} in {colour}.",
-            "This {style} {kind} comes in {colour}.",
+            "Meet this {style} {kind} in {colour}.",
             "{one}{colour} {kind} for a {style} look.",
         )
     )
     if plural:
-        opening = opening.replace("This", "These").replace("comes", "come")
+        opening = opening.replace("this", "these")
     look = draws.one_of(words.patterns[attributes["pattern"]])
     price = draws.one_of(words.prices[attributes["price"]])
     maker = draws.one_of(("From {brand}.", "Designed by {brand}.", "{brand} makes it last."))
@@ -82,7 +80,7 @@ def _sentences(
 
 def _first_line(template: str, names: dict[str, str]) -> str:
     if not names["colour"]:
-        template = template.replace(" in {colour}", "").replace(" comes", " is here").replace(" come ", " are here ")
+        template = template.replace(" in {colour}", "")
     if not names["style"]:
         template = template.replace(" for a {style} look", "")
     return _tidied(template.format(**names))
