@@ -29,14 +29,15 @@ from torch import Tensor, nn
 
 from benchmarks.report import save_results
 from benchmarks.workload import BABY, QUICK, Workload, make_workload
+from robustrec.config import Settings
 from robustrec.datasets.interactions import TEST, TRAIN
 from robustrec.evaluation.metrics import evaluated_users, per_user_metrics
 from robustrec.evaluation.ranking import rank
 from robustrec.hardware import describe_environment, pick_device, set_numerics
-from robustrec.models import MODELS, model_class, split_defaults, training_defaults
+from robustrec.models import MODELS, model_class
 from robustrec.models.contract import Batch, Features, Loss, Problem, Representation
+from robustrec.runs.plan import subject_specs
 from robustrec.seeds import torch_generator
-from robustrec.training.config import TrainingConfig
 from robustrec.training.sampling import Positives, batches_of, positives_of, sample_epoch
 from robustrec.training.strategies import STRATEGY_NAMES, Strategy, StrategyConfig
 from robustrec.training.trainer import make_optimizer, run_epoch
@@ -143,15 +144,15 @@ class Clock:
 
 def make_subject(name: str, strategy: str, work: Workload, device: torch.device) -> Subject:
     """Return a model in training mode with its published settings under one strategy; all start alike."""
-    training, settings = split_defaults(training_defaults(name))
+    spec = subject_specs(Settings(model=(name,), strategy=(strategy,)), "full")[0]
     users, items = work.interactions.pairs(TRAIN)
     edges = torch.stack([torch.from_numpy(users), torch.from_numpy(items)])
     widths = {modality: table.shape[1] for modality, table in work.features.items()}
     problem = Problem(work.size.n_users, work.size.n_items, edges, widths)
     cls = model_class(name)
-    model = cls(problem, cls.Config(**settings), torch_generator(0, "model")).to(device)
+    model = cls(problem, cls.Config(**spec.model_options), torch_generator(0, "model")).to(device)
     model.train()
-    optimizer = make_optimizer(model, TrainingConfig(**{**training, "batch_size": work.size.batch}))
+    optimizer = make_optimizer(model, spec.training.model_copy(update={"batch_size": work.size.batch}))
     return Subject(Counted(model), Strategy(StrategyConfig.model_validate({"name": strategy}), optimizer))
 
 

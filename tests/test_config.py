@@ -9,7 +9,8 @@ from robustrec.runs.plan import subject_specs
 
 def test_the_command_line_beats_the_environment_beats_the_file_beats_the_default(tmp_path):
     (tmp_path / "robustrec.toml").write_text('dataset = "a"\nseed = 1\nsuite = "paper"\n')
-    given = resolve({"dataset": "c", "model": None}, environment={"ROBUSTREC_DATASET": "b", "ROBUSTREC_SEED": "2"}, folder=tmp_path)
+    environment = {"ROBUSTREC_DATASET": "b", "ROBUSTREC_SEED": "2"}
+    given = resolve({"dataset": "c", "model": None}, environment=environment, folder=tmp_path)
     assert (given.settings.dataset, given.settings.seed, given.settings.suite) == ("c", 2, "paper")
     assert given.settings.model == ("slmrec",)
     assert given.sources["dataset"] == "--dataset"
@@ -41,7 +42,13 @@ def test_overrides_merge_key_by_key_over_the_sources(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "environment"),
-    [("sede = 1\n", {}), ("", {"ROBUSTREC_SEDE": "1"}), ("seed = -1\n", {}), ("seed = [\n", {}), ("set = {a = 1}\n", {})],
+    [
+        ("sede = 1\n", {}),
+        ("", {"ROBUSTREC_SEDE": "1"}),
+        ("seed = -1\n", {}),
+        ("seed = [\n", {}),
+        ("set = {a = 1}\n", {}),
+    ],
 )
 def test_wrong_settings_name_their_source(text, environment, tmp_path):
     (tmp_path / "robustrec.toml").write_text(text)

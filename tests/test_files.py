@@ -31,9 +31,14 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
 
 def test_a_staged_folder_is_there_whole_or_not_at_all(tmp_path):
     target = tmp_path / "deep" / "target"
-    with pytest.raises(ZeroDivisionError), staged_folder(target) as stage:
-        (stage / "half").write_text("x")
-        raise ZeroDivisionError
+
+    def fail_half_way():
+        with staged_folder(target) as stage:
+            (stage / "half").write_text("x")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_half_way()
     assert not target.exists()
     assert not list(target.parent.iterdir())
     with staged_folder(target) as stage:

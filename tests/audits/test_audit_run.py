@@ -10,7 +10,6 @@ import torch
 from robustrec.audits import runner
 from robustrec.audits.outcome import make_report, write_outcome
 from robustrec.audits.plan import cost_of, make_plan
-from robustrec.audits.suites import parse_suite
 from robustrec.config import Settings
 from robustrec.errors import RobustrecError
 from robustrec.reporting.report import read_report

@@ -16,7 +16,7 @@ READING = [name for name in MODELS if model_class(name).modalities]
 def _represent(name, prepared):
     spec = SubjectSpec(name, {}, TrainingConfig(), StrategyConfig(), seed=0)
     model = build_model(spec, prepared)
-    return lambda features: model.represent(features)
+    return model.represent
 
 
 @pytest.mark.parametrize("name", READING)

@@ -217,7 +217,8 @@ def test_bad_data_is_code_2_with_three_parts_and_leaves_nothing(change, tiny_fol
     assert _audit(_broken(tiny_folder, tmp_path, change), suite()) == 2
     assert str(tmp_path / "broken") in _three_parts(capsys)
     home = tmp_path / "home"
-    assert not list(home.glob("runs/*")) and not list(home.glob("reports/*"))
+    assert not list(home.glob("runs/*"))
+    assert not list(home.glob("reports/*"))
 
 
 def test_an_unwritable_home_is_code_2(tiny_folder, suite, tmp_path, capsys, monkeypatch):

@@ -88,7 +88,7 @@ def test_two_audits_at_once_on_one_store_train_once_and_agree(tiny_folder, tmp_p
 def test_a_reader_that_goes_away_is_no_breached_gate(tmp_path):
     environment = {**os.environ, "ROBUSTREC_HOME": str(tmp_path)}
     shell = f"{sys.executable} -m robustrec report schema | head -c 5; exit ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, env=environment, timeout=120)
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, env=environment, check=False)
     assert done.returncode in (0, 2)
     assert "Traceback" not in done.stderr
 
@@ -99,5 +99,6 @@ def test_help_and_lists_do_not_load_torch(tmp_path):
         "run(['list', 'strategies']); run(['config', 'show']); sys.exit('torch' in sys.modules)"
     )
     environment = {**os.environ, "ROBUSTREC_HOME": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=tmp_path)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr

@@ -38,7 +38,7 @@ def test_popularity_follows_a_power_law(edition):
     ranks = np.arange(1, 481)
     body = slice(9, 400)  # beyond: the floor of five; before: ten items at most, much noise
     x, y = np.log(ranks[body]), np.log(counts[body])
-    slope, offset = np.polyfit(x, y, 1)
+    slope, _ = np.polyfit(x, y, 1)
     assert -0.85 < slope < -0.5
     assert np.corrcoef(x, y)[0, 1] ** 2 > 0.9
     assert counts[:48].sum() / counts.sum() > 0.25
@@ -101,7 +101,7 @@ def test_the_split_gives_the_odd_row_to_testing():
 
 def test_draws_are_the_raw_stream_of_their_name():
     # Committed numbers: should numpy ever change the raw stream, this says so before the digests do.
-    assert Draws("shop", 1).integers(1000, 5).tolist() == [0, 0, 0, 0, 0]
+    assert Draws("shop", 1).integers(1000, 5).tolist() == [290, 504, 514, 253, 482]
     assert Draws("shop", 1).uniforms(3).tolist() == Draws("shop", 1).uniforms(3).tolist()
     assert Draws("shop", 1).uniform() != Draws("shop", 2).uniform()
 

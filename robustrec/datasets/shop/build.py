@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -17,10 +18,11 @@ from robustrec.datasets.shop.shoppers import MARKET, Purchases, purchases
 from robustrec.datasets.shop.surfaces import Pixels
 from robustrec.datasets.shop.texts import Text, clean_text
 from robustrec.datasets.shop.vocabulary import ATTRIBUTES, Vocabulary, vocabulary
-from robustrec.files import digest_sources, shipped, write_atomically
+from robustrec.files import digest_sources, shipped, unwritable, write_atomically
 
+MANIFEST = "dataset.toml"
 FIRST_DAY = 1_325_376_000
-"""2012-01-01 in seconds since 1970; purchases follow day by day from there."""
+"""2012-01-01 in seconds since 1970; a purchase an hour follows, in the order of the file."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,8 @@ def build_shop(name: str, folder: Path) -> None:
         RobustrecError: there is no such shop, or the folder cannot be written.
     """
     words = vocabulary(name)
+    if not folder.is_dir():
+        raise unwritable(folder / MANIFEST, NotADirectoryError(errno.ENOTDIR, "no such folder"))
     attributes = hidden_attributes(words, MARKET.n_items)
     items = [made_item(words, number, values) for number, values in enumerate(attributes)]
     bought = purchases(words, attributes)
@@ -90,7 +94,7 @@ def build_shop(name: str, folder: Path) -> None:
         "attributes.jsonl": jsonl_bytes(_hidden_row(number, item) for number, item in enumerate(items)),
         "pictures.zip": _pictures(item.picture for item in items),
         "clean_pictures.zip": _pictures(item.clean_picture for item in items),
-        "dataset.toml": _description(words, bought).encode(),
+        MANIFEST: _description(words, bought).encode(),
     }
     for file, data in contents.items():
         write_atomically(folder / file, data)
