@@ -12,6 +12,7 @@ from robustrec.datasets.registry import Dataset, load_dataset
 from robustrec.encoders.features import encoder_name
 from robustrec.errors import RobustrecError
 from robustrec.models import model_class
+from robustrec.progress import Progress, silent
 from robustrec.reporting.findings import Subject
 from robustrec.reporting.gates import applicable_gates
 from robustrec.runs.plan import subject_specs
@@ -55,7 +56,7 @@ class Cost:
     rankings: int
 
 
-def make_plan(settings: Settings) -> Plan:
+def make_plan(settings: Settings, *, progress: Progress = silent) -> Plan:
     """Resolve settings into a plan; nothing is encoded or trained.
 
     Raises:
@@ -72,7 +73,7 @@ def make_plan(settings: Settings) -> Plan:
     # Names are checked on either edition's defaults before anything is built.
     subject_specs(settings, "sample")
     wanted = "full" if suite.require_edition == "full" else edition
-    dataset = load_dataset(settings.dataset, home=settings.home, edition=wanted)
+    dataset = load_dataset(settings.dataset, home=settings.home, edition=wanted, progress=progress)
     if suite.require_edition == "full" and dataset.synthetic:
         raise RobustrecError(
             f"suite {suite.name!r} requires the full edition, and {settings.dataset!r} is a synthetic sample",

@@ -70,7 +70,8 @@ def audit(
     from robustrec.reporting.verdict import exit_code
 
     set_numerics(settings.threads)
-    plan = make_plan(settings)
+    with progress_bars(quiet=quiet) as progress:
+        plan = make_plan(settings, progress=progress)
     if dry_run:
         _print_plan(plan, as_json=as_json)
         return

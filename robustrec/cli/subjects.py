@@ -123,8 +123,8 @@ def encode(
     from robustrec.datasets.registry import load_dataset
     from robustrec.encoders.features import item_features
 
-    data = load_dataset(settings.dataset, home=settings.home, edition=settings.edition)
     with progress_bars(quiet=quiet) as progress:
+        data = load_dataset(settings.dataset, home=settings.home, edition=settings.edition, progress=progress)
         encoded = item_features(data, settings.features, home=settings.home, progress=progress)
     for note in encoded.notes:
         say(note, quiet=quiet)
@@ -155,7 +155,7 @@ def _train(
 
     set_numerics(settings.threads)
     subject_specs(settings, "sample")  # names are checked before anything is built
-    data = load_dataset(settings.dataset, home=settings.home, edition=settings.edition)
+    data = load_dataset(settings.dataset, home=settings.home, edition=settings.edition, progress=progress)
     specs = subject_specs(settings, data.edition)
     reads = any(model_class(spec.model).modalities for spec in specs)
     encoded = item_features(data, settings.features, home=settings.home, progress=progress) if reads else None

@@ -17,6 +17,7 @@ from robustrec.datasets.layout import describe_folder
 from robustrec.datasets.manifest import MANIFEST, NAME_PATTERN, Manifest, files_of
 from robustrec.errors import RobustrecError, unknown_name
 from robustrec.files import path_inside, staged_folder, unwritable
+from robustrec.progress import Progress, silent
 
 EDITIONS = ("auto", "full", "sample")
 BUILD_SECONDS = 600  # how long to wait for another process that builds the same sample
@@ -74,13 +75,14 @@ def imported_names(home: Path) -> list[str]:
     )
 
 
-def load_dataset(name_or_path: str, *, home: Path, edition: str = "auto") -> Dataset:
+def load_dataset(name_or_path: str, *, home: Path, edition: str = "auto", progress: Progress = silent) -> Dataset:
     """Load a data set, building its sample edition if that is what is asked for and not there yet.
 
     Args:
         name_or_path: a name `data list` shows, or a folder with a dataset.toml or in the MMRec layout.
         home: robustrec's own folder.
         edition: "full", "sample", or "auto": full where it was imported, else the sample.
+        progress: told how the building of a sample edition goes.
 
     Raises:
         RobustrecError: the name or edition is unknown, the edition asked for is not there, or the data are
@@ -88,10 +90,10 @@ def load_dataset(name_or_path: str, *, home: Path, edition: str = "auto") -> Dat
     """
     if edition not in EDITIONS:
         raise unknown_name("edition", edition, EDITIONS, where="option --edition")
-    return load_folder(locate(name_or_path, home=home, edition=edition), home=home)
+    return load_folder(locate(name_or_path, home=home, edition=edition, progress=progress), home=home)
 
 
-def locate(name_or_path: str, *, home: Path, edition: str = "auto") -> Path:
+def locate(name_or_path: str, *, home: Path, edition: str = "auto", progress: Progress = silent) -> Path:
     """Return the folder of a data set, building its sample edition if needed.
 
     Raises:
@@ -109,7 +111,7 @@ def locate(name_or_path: str, *, home: Path, edition: str = "auto") -> Path:
                 where="option --edition (or require_edition of the suite): full",
                 fix=f"robustrec data import FOLDER --name {name_or_path}",
             )
-        return sample_folder(name_or_path, home)
+        return sample_folder(name_or_path, home, progress)
     if full is not None and (full / MANIFEST).is_file():
         raise RobustrecError(
             f"{name_or_path!r} has no sample edition; there are samples of {', '.join(SHOPS)}",
@@ -119,7 +121,7 @@ def locate(name_or_path: str, *, home: Path, edition: str = "auto") -> Path:
     return _located_path(name_or_path, home, edition)
 
 
-def sample_folder(name: str, home: Path) -> Path:
+def sample_folder(name: str, home: Path, progress: Progress = silent) -> Path:
     """Return the folder of a sample edition, built now if it is not there.
 
     Raises:
@@ -136,7 +138,7 @@ def sample_folder(name: str, home: Path) -> Path:
         with FileLock(folder.parent / f".{folder.name}.lock", timeout=BUILD_SECONDS):
             if not (folder / MANIFEST).is_file():
                 with staged_folder(folder) as stage:
-                    build_shop(name, stage)
+                    build_shop(name, stage, progress)
     except Timeout as error:
         raise RobustrecError(
             f"another process has been building the sample of {name!r} for {BUILD_SECONDS} s",

@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from robustrec.datasets import pictures as decoding
 from robustrec.encoders import ngrams, pictures, reduction
 from robustrec.encoders.reduction import Reduction, fit_reduction, reduce_rows
 from robustrec.encoders.store import Encoded
@@ -58,7 +59,8 @@ class BasicState:
 
 def identity() -> dict[str, Any]:
     """Return what the output depends on besides the catalogue: sources, widths, libraries."""
-    modules = (__file__, ngrams.__file__, pictures.__file__, reduction.__file__)
+    # How pictures are decoded counts too: one that could not be read once must not stay so in the store.
+    modules = (__file__, ngrams.__file__, pictures.__file__, reduction.__file__, decoding.__file__)
     versions = {"numpy": np.__version__, "pillow": PIL.__version__, "scikit-learn": sklearn.__version__}
     return {
         "code": digest_sources(*(Path(module) for module in modules)),

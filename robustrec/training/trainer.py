@@ -156,7 +156,7 @@ def train(
             best = _judge(counters, metric, module, best)
         now = time.monotonic()
         counters.seconds, started = counters.seconds + now - started, now
-        progress("training", counters.epoch, config.max_epochs, _note(counters, config))
+        progress("training", counters.epoch, _last_epoch(counters, config), _note(counters, config))
         if checkpointing is not None and now - saved_at >= checkpointing.seconds:
             save_checkpoint(
                 checkpointing.path,
@@ -196,11 +196,14 @@ def _check_finite(what: str, value: float, epoch: int, config: TrainingConfig) -
         )
 
 
+def _last_epoch(counters: Counters, config: TrainingConfig) -> int:
+    """Return the epoch that training ends with if nothing improves from here on: the total that progress counts to."""
+    return min(config.max_epochs, counters.epoch + (config.patience - counters.waited) * config.evaluate_every)
+
+
 def _note(counters: Counters, config: TrainingConfig) -> str:
+    loss = f"loss {counters.losses[-1]:.4f}"
     if not counters.metrics:
-        return f"loss {counters.losses[-1]:.4f}"
-    left, latest = config.patience - counters.waited, counters.metrics[-1]
-    return (
-        f"loss {counters.losses[-1]:.4f} · {config.validation_metric} {latest:.4f}"
-        f" (best {counters.best_metric:.4f} in epoch {counters.best_epoch}, stops in {left})"
-    )
+        return loss
+    latest, best = counters.metrics[-1], f"best {counters.best_metric:.4f} in epoch {counters.best_epoch}"
+    return f"{loss} · {config.validation_metric} {latest:.4f}, {best}"

@@ -19,6 +19,7 @@ from robustrec.datasets.shop.surfaces import Pixels
 from robustrec.datasets.shop.texts import Text, clean_text
 from robustrec.datasets.shop.vocabulary import ATTRIBUTES, Vocabulary, vocabulary
 from robustrec.files import digest_sources, shipped, unwritable, write_atomically
+from robustrec.progress import Progress, silent
 
 MANIFEST = "dataset.toml"
 FIRST_DAY = 1_325_376_000
@@ -75,7 +76,7 @@ def made_item(words: Vocabulary, number: int, attributes: dict[str, str]) -> Ite
     )
 
 
-def build_shop(name: str, folder: Path) -> None:
+def build_shop(name: str, folder: Path, progress: Progress = silent) -> None:
     """Write a shop's whole sample edition into an existing folder; the bytes are the same on every machine.
 
     Raises:
@@ -85,7 +86,10 @@ def build_shop(name: str, folder: Path) -> None:
     if not folder.is_dir():
         raise unwritable(folder / MANIFEST, NotADirectoryError(errno.ENOTDIR, "no such folder"))
     attributes = hidden_attributes(words, MARKET.n_items)
-    items = [made_item(words, number, values) for number, values in enumerate(attributes)]
+    items = []
+    for number, values in enumerate(attributes):
+        items.append(made_item(words, number, values))
+        progress(f"making the synthetic shop {name}", number + 1, len(attributes))
     bought = purchases(words, attributes)
     contents = {
         f"{name}.inter": _inter_bytes(bought),
