@@ -34,7 +34,7 @@ def toy_shop(monkeypatch: pytest.MonkeyPatch, tiny: Maker) -> list[str]:
     """A shop that is built at once; returns what was built."""
     built: list[str] = []
 
-    def build(name: str, folder: Path) -> None:
+    def build(name: str, folder: Path, progress: object = None) -> None:
         built.append(name)
         source = tiny(f"built{len(built)}", items=True, pictures="zip")
         for file, target in (("items.jsonl", "items.jsonl"), ("pictures.zip", "pictures.zip")):
@@ -155,7 +155,7 @@ def test_two_at_once_build_one_sample(home: Path, toy_shop: list[str]) -> None:
 
 
 def test_a_build_that_fails_leaves_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(name: str, folder: Path) -> None:
+    def fail(name: str, folder: Path, progress: object = None) -> None:
         (folder / "half").write_text("x")
         raise KeyboardInterrupt
 
