@@ -22,7 +22,7 @@ class BPRConfig(BaseModel):
 
 
 class BPR(nn.Module):
-    """Inner products of free user and item vectors (Rendle et al., arXiv 1205.2618; spec section 5)."""
+    """Inner products of free user and item vectors (Rendle et al., arXiv 1205.2618)."""
 
     Config = BPRConfig
     modalities: tuple[str, ...] = ()

@@ -24,7 +24,7 @@ class LightGCNConfig(BaseModel):
 
 
 class LightGCN(nn.Module):
-    """Mean of L+1 propagations of free embeddings (He et al., arXiv 2002.02126; spec section 5)."""
+    """Mean of L+1 propagations of free embeddings (He et al., arXiv 2002.02126)."""
 
     Config = LightGCNConfig
     modalities: tuple[str, ...] = ()

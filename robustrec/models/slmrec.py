@@ -39,7 +39,7 @@ class SLMRecConfig(BaseModel):
 
 
 class SLMRec(nn.Module):
-    """Three LightGCN channels with one user table, fused linearly (Tao et al., TMM 2022; spec 4.3, task FAC).
+    """Three LightGCN channels with one user table, fused linearly (Tao et al., TMM 2022, task FAC).
 
     With one modality missing, its channel and its contrast are left out and two channels are fused.
     The published model scores with σ(z_u·z_i); the inner product ranks alike and does not saturate.

@@ -30,7 +30,7 @@ class VBPRConfig(BaseModel):
 
 
 class VBPR(nn.Module):
-    """Item vector [free ; projection of raw features], user vector as wide (arXiv 1510.01784; spec 5).
+    """Item vector [free ; projection of raw features], user vector as wide (arXiv 1510.01784).
 
     It reads whichever of image and text there is; the projection's columns are text first, then image.
     """

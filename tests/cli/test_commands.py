@@ -260,3 +260,29 @@ def test_settings_come_from_file_environment_and_command_line_in_that_order(tmp_
     assert settings["seeds"]["value"] == 2
     assert "pyproject.toml" in settings["seeds"]["source"]
     assert settings["device"]["source"] == "default"
+
+
+def test_the_list_of_metrics_is_the_one_that_is_computed(capsys):
+    from robustrec.evaluation.metrics import METRICS
+    from robustrec.evaluation.stability import STABILITY
+
+    assert run(["list", "metrics", "--json"]) == 0
+    names = [row["name"] for row in json.loads(capsys.readouterr().out)]
+    assert names == [f"{name}@k" for name in (*METRICS, *STABILITY)]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("audit --model sl", "slmrec"),
+        ("audit --dataset clo", "clothing"),
+        ("audit --suite pa", "paper"),
+        ("train --strategy sg", "sgbd"),
+    ],
+)
+def test_the_shell_completes_names(words, expected, monkeypatch, capsys):
+    monkeypatch.setenv("_ROBUSTREC_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", f"robustrec {words}")
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split())))
+    assert run([]) == 0
+    assert capsys.readouterr().out.split() == [expected]
