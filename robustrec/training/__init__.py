@@ -1,1 +1,1 @@
-"""Written by its owner."""
+"""Training: strategies, sampling, the loop with early stopping, and checkpoints."""

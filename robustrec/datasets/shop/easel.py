@@ -87,8 +87,10 @@ class Easel:
     def ring(
         self, cx: float, cy: float, rx: float, ry: float, width: float, paint: RGB | str = "body", outline: int = 3
     ) -> None:
-        """Draw an ellipse's line."""
-        self.line(arc(cx, cy, rx, ry)[:-1], width, paint, outline, closed=True)
+        """Draw an ellipse's line, half its width to each side."""
+        half = width / 2
+        outer, inner = (polygon_mask(self.placed(arc(cx, cy, rx + d, ry + d))) for d in (half, -half))
+        self.fill(outer & ~inner, paint, outline)
 
     def box(
         self, x0: float, y0: float, x1: float, y1: float, paint: RGB | str = "body", outline: int = 3, r: float = 0
@@ -106,11 +108,9 @@ class Easel:
         width: float,
         paint: RGB | str = "body",
         outline: int = 3,
-        *,
-        closed: bool = False,
     ) -> None:
         """Draw a line with round joints and ends, its width in the good's units."""
-        self.fill(union_mask(stroke(self.placed(points), width * self.pose.scale, closed=closed)), paint, outline)
+        self.fill(union_mask(stroke(self.placed(points), width * self.pose.scale)), paint, outline)
 
     def mark(self, rows: Sequence[str]) -> None:
         """Put a brand's mark on a white plate into the lower right corner; it stands straight whatever the pose."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +34,8 @@ def cosine(degree: int) -> float:
     return _SIN[(degree + 90) % 360]
 
 
-def arc(cx: float, cy: float, rx: float, ry: float, start: int = 0, end: int = 360) -> list[Point]:
+def arc(cx: float, cy: float, rx: float, ry: float, start: int = 0, end: int = 360, step: int = 8) -> list[Point]:
     """Return points on an ellipse from `start` to `end` degrees, clockwise on the screen from three o'clock."""
-    step = 8 if end > start else -8
     stops = [*range(start, end, step), end]
     return [(cx + rx * cosine(degree), cy + ry * sine(degree)) for degree in stops]
 
@@ -89,12 +89,11 @@ def _add_polygon(union: Mask, points: Sequence[Point]) -> None:
     union[top:end, left:right] |= inside[:, :width].astype(bool)
 
 
-def stroke(points: Sequence[Point], width: float, *, closed: bool = False) -> list[list[Point]]:
+def stroke(points: Sequence[Point], width: float) -> list[list[Point]]:
     """Return polygons that together are a line of a width through the points, with round joints and ends."""
     half = width / 2
-    ends = [*points[1:], points[0]] if closed else list(points[1:])
-    polygons = [arc(x, y, half, half) for x, y in points]
-    for (x0, y0), (x1, y1) in zip(points, ends, strict=False):
+    polygons = [arc(x, y, half, half, step=24) for x, y in points]
+    for (x0, y0), (x1, y1) in pairwise(points):
         length = math.sqrt((x1 - x0) * (x1 - x0) + (y1 - y0) * (y1 - y0))
         if length > 0:
             dx, dy = half * (y1 - y0) / length, half * (x0 - x1) / length

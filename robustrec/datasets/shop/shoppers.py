@@ -47,7 +47,7 @@ TASTES: dict[str, tuple[int, float]] = {
 }
 """Attribute -> (how many of its values a user likes, the utility of the best liked in nats).
 
-Weight on several attributes rather than on the kind alone: who likes red and striped things across all kinds is soon seen
+Weight on several attributes rather than on the kind alone: who likes red and striped things of all kinds is soon seen
 in the content of a few purchases, and only slowly in who else bought those items.
 """
 

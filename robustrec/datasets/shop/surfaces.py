@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,11 +138,21 @@ def shaded(pixels: Pixels, shade: NDArray[np.int64]) -> Pixels:
     return np.clip(bright, 0, 255).astype(np.uint8)
 
 
+@cache
+def _pattern(name: str) -> Mask:
+    return PATTERNS[name]()
+
+
+@cache
+def _texture(name: str) -> Grid:
+    return TEXTURES[name]()
+
+
 def surface(colour: RGB, pattern: str, texture: str) -> Pixels:
     """Return the canvas from which a good's body is cut; the pattern is one of PATTERNS, the texture of TEXTURES."""
     pixels = flat(colour)
-    pixels[PATTERNS[pattern]()] = contrast(colour)
-    return shaded(pixels, TEXTURES[texture]())
+    pixels[_pattern(pattern)] = contrast(colour)
+    return shaded(pixels, _texture(texture))
 
 
 def _studio(_draws: Draws) -> Pixels:
