@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tiny_folders import picture
 
 from robustrec.datasets import pictures as pictures_module
 from robustrec.datasets.items import Item

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import N_ITEMS, Maker
+from tiny_folders import N_ITEMS, Maker
 from typer.testing import CliRunner
 
 from robustrec.cli.data import app, bars

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import N_ITEMS, Maker, inter_text, picture
+from tiny_folders import N_ITEMS, Maker, inter_text, picture
 
 from robustrec.datasets.importing import ImportOptions, import_folder
 from robustrec.datasets.interactions import TEST, TRAIN, VALIDATION

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import N_ITEMS, Maker, inter_text, picture
+from tiny_folders import N_ITEMS, Maker, inter_text, picture
 
 from robustrec.datasets import content, registry, shop
 from robustrec.datasets.importing import import_folder

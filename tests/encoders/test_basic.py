@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import MakeDataset, toy_picture, toy_text
 from PIL import Image
+from toy_shop import MakeDataset, toy_picture, toy_text
 
 from robustrec.datasets.catalog import Catalog
 from robustrec.datasets.pictures import PictureSource

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import MakeDataset, toy_picture, toy_text
+from toy_shop import MakeDataset, toy_picture, toy_text
 
 from robustrec.datasets.registry import Dataset
 from robustrec.encoders import ENCODERS, basic

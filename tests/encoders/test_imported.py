@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import MakeDataset
+from toy_shop import MakeDataset
 
 from robustrec.encoders.features import encoder_state, item_features
 from robustrec.errors import RobustrecError
