@@ -133,6 +133,7 @@ def _subject_record(subject: TrainedSubject, run: Measurements) -> SubjectRecord
         subject=subject.subject,
         features_digest=features.digest if features and subject.tables else None,
         parameters_digest=record["parameters_digest"],
+        run=subject.key,
         config={key: record[key] for key in ("model", "model_config", "training", "strategy", "seed")},
         training=TrainingRecord(
             epochs=record["epochs"],

@@ -95,6 +95,9 @@ class SubjectRecord(Record):
         default=None, description="of the feature tables; None for models without features"
     )
     parameters_digest: str = Field(description="of the trained parameters")
+    run: str = Field(
+        description="key of the run in the store: digest of data, features, configuration, code and torch version"
+    )
     config: dict[str, Any] = Field(description="model, training and strategy, with all defaults resolved")
     training: TrainingRecord
     mirror: MirrorFacts | None = None

@@ -212,6 +212,7 @@ def _record(subject: Subject) -> SubjectRecord:
         subject=subject,
         features_digest="f" * 64,
         parameters_digest="b" * 64,
+        run="c" * 32,
         config={
             "model_config": {"d": 64},
             "training": {"batch_size": 512},
