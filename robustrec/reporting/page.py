@@ -96,26 +96,33 @@ def page_of(report: Report, console: Console) -> Page:
 
 
 def short_names(subjects: Sequence[Subject]) -> dict[Subject, str]:
-    """Name each subject by its strategy and whatever else differs between them: "sgbd", "slmrec/sgbd"."""
+    """Name each subject by its strategy and whatever else tells them apart: "sgbd", "slmrec/sgbd s0"."""
 
     def differs(part: str) -> bool:
         return len({getattr(subject, part) for subject in subjects}) > 1
+
+    # Features that follow from the model (none for one that reads none) tell nothing apart.
+    several_features = len({(subject.model, subject.features) for subject in subjects}) > len(
+        {subject.model for subject in subjects}
+    )
 
     names = {}
     for subject in subjects:
         parts = [subject.model] if differs("model") else []
         parts.append(subject.strategy)
-        parts += [subject.features] if differs("features") else []
-        parts += [f"seed {subject.seed}"] if differs("seed") else []
-        names[subject] = "/".join(parts)
+        parts += [subject.features] if several_features else []
+        names[subject] = "/".join(parts) + (f" s{subject.seed}" if differs("seed") else "")
     return names
 
 
 def in_common(subjects: Sequence[Subject]) -> str:
-    """Say what the short names leave out, because it is the same for all subjects."""
-    words = {"model": "", "features": "features ", "seed": "seed "}
-    shared = {part: {getattr(subject, part) for subject in subjects} for part in words}
-    return ", ".join(f"{words[part]}{next(iter(values))}" for part, values in shared.items() if len(values) == 1)
+    """Say what the short names leave out, because it is the same for all subjects or follows from their model."""
+    models, seeds = ({getattr(subject, part) for subject in subjects} for part in ("model", "seed"))
+    features = dict.fromkeys(subject.features for subject in subjects if subject.features != "none") or {"none": None}
+    words = [*models] if len(models) == 1 else [f"{len(models)} models"]
+    words += [f"features {'; '.join(features)}"]
+    words += [f"seed {seed}" for seed in seeds] if len(seeds) == 1 else [f"{len(seeds)} seeds (s)"]
+    return ", ".join(words)
 
 
 def kind_of(metric: str) -> str:

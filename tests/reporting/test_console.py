@@ -214,7 +214,7 @@ def test_many_subjects_get_as_many_tables_as_fit():
     ended = [AuditStatus(audit="noise", subject=subject, status="ok") for subject in subjects]
     text = shown(made_up_report(findings=findings, subjects=records, statuses=ended, verdict="error"))
     assert text.count(" condition ") == 4
-    assert "sgbd/seed 6" in text
+    assert "sgbd s6" in text
 
 
 def test_a_report_without_results_can_be_printed():
@@ -266,5 +266,10 @@ def test_names_say_what_differs_and_the_heading_the_rest():
     other = SGBD.model_copy(update={"model": "vbpr", "seed": 1})
     assert list(short_names([VANILLA, SGBD]).values()) == ["vanilla", "sgbd"]
     assert in_common([VANILLA, SGBD]) == "slmrec, features basic, seed 0"
-    assert short_names([SGBD, other])[other] == "vbpr/sgbd/seed 1"
-    assert in_common([SGBD, other]) == "features basic"
+    assert short_names([SGBD, other])[other] == "vbpr/sgbd s1"
+    assert in_common([SGBD, other]) == "2 models, features basic, 2 seeds (s)"
+    without = VANILLA.model_copy(update={"model": "bpr", "features": "none"})
+    assert short_names([SGBD, without])[without] == "bpr/vanilla", "that it reads none follows from the model"
+    imported = SGBD.model_copy(update={"features": "imported"})
+    assert short_names([SGBD, imported])[imported] == "sgbd/imported"
+    assert len(set(short_names([SGBD, imported, without, other, VANILLA]).values())) == 5
