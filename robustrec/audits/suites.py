@@ -72,7 +72,7 @@ class BreakPoint(Record):
 
 
 class TrainingNoise(Record):
-    """Train once more on noisy features, and compare on clean ones."""
+    """Noise that was there from the start: train once more on noisy features and serve on the same."""
 
     sigma2: Annotated[tuple[Variance, ...], Field(min_length=1), AfterValidator(_distinct)]
     draws: Draws = Field(default=1, description="trainings per variance, each with its own noise")
