@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -86,7 +87,6 @@ def modalities_read(model_name: str, available: dict[str, Tensor]) -> dict[str, 
 
 def run_key(spec: SubjectSpec, prepared: Prepared) -> str:
     """Return the key of a run: the digest of everything its parameters depend on, code and torch version included."""
-    package = Path(__file__).parent.parent
     reads_features = bool(model_class(spec.model).modalities)
     return digest_json(
         {
@@ -94,17 +94,19 @@ def run_key(spec: SubjectSpec, prepared: Prepared) -> str:
             "data": prepared.dataset.digest,
             "features": prepared.features.digest if prepared.features and reads_features else None,
             "spec": spec_json(spec),
-            "code": digest_sources(
-                package / "models",
-                package / "training",
-                package / "evaluation",
-                package / "seeds.py",
-                Path(__file__),
-            ),
+            "code": _code_version(),
             "torch": torch.__version__,
             "device": prepared.device.type,
         }
     )[:32]
+
+
+@cache
+def _code_version() -> str:
+    """Return the digest of the sources that decide over parameters, taken once: a process runs what it started with."""
+    package = Path(__file__).parent.parent
+    rooms = (package / "models", package / "training", package / "evaluation", package / "runs", package / "seeds.py")
+    return digest_sources(*rooms)
 
 
 def spec_json(spec: SubjectSpec) -> dict[str, Any]:
