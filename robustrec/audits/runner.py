@@ -38,6 +38,10 @@ from robustrec.runs.prepared import Prepared, prepare
 from robustrec.runs.subjects import SubjectSpec, TrainedSubject, obtain_subject, run_key, stored_run
 
 
+# Beyond this, arrays are kept as means over the draws: enough to compare two reports user by user, and they fit.
+KEPT_BYTES = 512 * 2**20
+
+
 @dataclass
 class Ledger:
     """What a run has gathered so far.
@@ -45,7 +49,7 @@ class Ledger:
     Attributes:
         findings: rows of the table, in the order they were measured.
         statuses: how each audit of each subject ended.
-        arrays: name -> per-user arrays behind the rows, [n] or [n_draws, n].
+        arrays: name -> per-user arrays behind the rows: [n], or [n_draws, n] while they are few enough to keep.
         durations: seconds by stage.
         reused: keys of the runs that were in the store already.
     """
@@ -55,6 +59,11 @@ class Ledger:
     arrays: dict[str, NDArray[np.float64] | NDArray[np.int64]] = field(default_factory=dict)
     durations: dict[str, float] = field(default_factory=dict)
     reused: set[str] = field(default_factory=set)
+
+    def keep(self, name: str, values: NDArray[np.float64]) -> None:
+        """Keep the per-user values [n_draws, n] behind a row, or their mean over the draws where they are too many."""
+        held = sum(array.nbytes for array in self.arrays.values())
+        self.arrays[name] = values if held + values.nbytes <= KEPT_BYTES else values.mean(axis=0)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -204,7 +213,7 @@ def _run_noise(
 ) -> None:
     for condition in conditions_of(audit):
         chosen = [pair for pair in subjects if touched(pair[0], condition)]
-        measured = measure_condition(chosen, condition, audit.draws, bench)
+        measured = measure_condition(chosen, condition, audit.draws, bench) if chosen else []
         _record(chosen, measured, condition, plan, intervals, ledger)
     for condition in training_conditions_of(audit):
         draws = audit.training.draws if audit.training else 0
@@ -254,7 +263,7 @@ def _record(
         ledger.findings += snr_rows(subject, condition)
         ledger.findings += drift_rows(subject.subject, "noise", condition.label, each.clean, each.perturbed, intervals)
         for metric, values in each.perturbed.items():
-            ledger.arrays[_array_name(subject, "noise", condition.label, metric)] = values
+            ledger.keep(_array_name(subject, "noise", condition.label, metric), values)
     for place, other in _references(plan, subjects):
         ledger.findings += difference_rows(
             subjects[place][0].subject,

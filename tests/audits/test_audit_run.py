@@ -138,6 +138,17 @@ def test_the_same_plan_again_trains_nothing_and_finds_the_same(audited):
     assert all(np.array_equal(first[name], then[name]) for name in first)
 
 
+def test_arrays_too_large_to_keep_are_kept_as_means_over_the_draws(audited, monkeypatch):
+    plan, _, _, data, _ = audited
+    monkeypatch.setattr(runner, "KEPT_BYTES", 0)
+    kept = runner.measure(plan).ledger.arrays
+    whole = np.load(io.BytesIO(data), allow_pickle=False)
+    names = [name for name in kept if "|noise|" in name]
+    assert names
+    for name in names:
+        assert np.array_equal(kept[name], whole[name].mean(axis=0))
+
+
 def test_the_report_reads_back_as_it_was_written(audited):
     _, _, report, _, home = audited
     assert read_report(home / "report.json") == report
