@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -42,6 +43,22 @@ def write_atomically(path: Path, data: bytes | str) -> None:
             Path(temporary).unlink(missing_ok=True)
 
 
+def check_writable(path: Path) -> None:
+    """Make sure, before long work, that a file can be written where its result is wanted.
+
+    Raises:
+        RobustrecError: the folder cannot be made or written, or the path is a folder.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
 @contextmanager
 def staged_folder(target: Path) -> Iterator[Path]:
     """Yield an empty folder beside `target` that becomes `target` when the block ends, and vanishes when it raises.
@@ -73,7 +90,7 @@ def unwritable(path: Path, error: OSError) -> RobustrecError:
     return RobustrecError(
         f"cannot write {path}: {error.strerror or error}",
         where=str(path.parent),
-        fix="choose a folder you may write to, for example: export ROBUSTREC_HOME=$HOME/robustrec",
+        fix="choose a folder you may write to; for robustrec's own: export ROBUSTREC_HOME=$HOME/robustrec",
     )
 
 

@@ -37,7 +37,6 @@ from robustrec.reporting.findings import AuditStatus, Finding
 from robustrec.runs.prepared import Prepared, prepare
 from robustrec.runs.subjects import SubjectSpec, TrainedSubject, obtain_subject, run_key, stored_run
 
-
 # Beyond this, arrays are kept as means over the draws: enough to compare two reports user by user, and they fit.
 KEPT_BYTES = 512 * 2**20
 

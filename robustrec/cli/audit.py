@@ -11,6 +11,7 @@ import typer
 from robustrec.cli import options
 from robustrec.cli.terminal import data_console, progress_bars, say
 from robustrec.errors import RobustrecError
+from robustrec.files import check_writable
 
 if TYPE_CHECKING:
     from robustrec.audits.plan import Plan
@@ -75,6 +76,8 @@ def audit(
     if dry_run:
         _print_plan(plan, as_json=as_json)
         return
+    for path in [*outputs, plan.home / "reports" / "report.json"]:
+        check_writable(path)
     _announce(plan, quiet=quiet)
     with progress_bars(quiet=quiet) as progress:
         run = measure(plan, progress=progress)
