@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 
 from robustrec.audits.measure import PerUser
 from robustrec.audits.suites import Bootstrap
-from robustrec.evaluation.statistics import difference_of_drifts, mean_intervals, paired_intervals
+from robustrec.evaluation.statistics import ONE_DRAW, difference_of_drifts, mean_intervals, paired_intervals
 from robustrec.reporting.findings import Finding, Subject
 from robustrec.seeds import derive_seed
 
 Draws = dict[str, NDArray[np.float64]]
 """Metric name -> float64 [n_draws, n]."""
+
+
+ONE_TRAINING = "one training of each: the interval covers users only"
 
 
 class Options(TypedDict):
@@ -96,6 +99,8 @@ def drift_rows(
     for metric, interval in found.items():
         before, after = float(clean[metric].mean()), float(perturbed[metric].mean())
         relative = interval.relative
+        # Between two clean subjects nothing is drawn; what one of each leaves out is another training.
+        caveat = interval.note.replace(ONE_DRAW, ONE_TRAINING) if audit == "clean" else interval.note
         rows.append(
             Finding(
                 subject=subject,
@@ -115,7 +120,7 @@ def drift_rows(
                 n_users=perturbed[metric].shape[1],
                 n_draws=perturbed[metric].shape[0] if reference == "clean" or audit != "clean" else 0,
                 unit=unit_of(metric),
-                note="; ".join(text for text in (note, interval.note) if text),
+                note="; ".join(text for text in (note, caveat) if text),
             )
         )
     return rows
