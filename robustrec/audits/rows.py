@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robustrec.audits.measure import PerUser
 from robustrec.audits.suites import Bootstrap
-from robustrec.evaluation.statistics import ONE_DRAW, difference_of_drifts, mean_intervals, paired_intervals
+from robustrec.evaluation.statistics import (
+    ONE_DRAW,
+    PairedIntervals,
+    differences_of_drifts,
+    mean_intervals,
+    paired_intervals,
+)
 from robustrec.reporting.findings import Finding, Subject
 from robustrec.seeds import derive_seed
 
@@ -97,32 +103,13 @@ def drift_rows(
     found = paired_intervals(clean, perturbed, **intervals.options(audit, condition))
     rows = []
     for metric, interval in found.items():
-        before, after = float(clean[metric].mean()), float(perturbed[metric].mean())
+        row = _row(subject, audit, condition, metric, reference, interval, note)
+        means = {"clean": float(clean[metric].mean()), "perturbed": float(perturbed[metric].mean())}
         relative = interval.relative
-        # Between two clean subjects nothing is drawn; what one of each leaves out is another training.
-        caveat = interval.note.replace(ONE_DRAW, ONE_TRAINING) if audit == "clean" else interval.note
-        rows.append(
-            Finding(
-                subject=subject,
-                audit=audit,
-                condition=condition,
-                metric=metric,
-                reference=reference,
-                quantity="drift",
-                clean=before,
-                perturbed=after,
-                drift=interval.drift.estimate,
-                relative_drift=relative.estimate if relative else None,
-                ci_low=interval.drift.low,
-                ci_high=interval.drift.high,
-                relative_ci_low=relative.low if relative else None,
-                relative_ci_high=relative.high if relative else None,
-                n_users=perturbed[metric].shape[1],
-                n_draws=perturbed[metric].shape[0] if reference == "clean" or audit != "clean" else 0,
-                unit=unit_of(metric),
-                note="; ".join(text for text in (note, caveat) if text),
-            )
-        )
+        if relative:
+            means["relative_drift"] = relative.estimate
+            means |= {"relative_ci_low": relative.low, "relative_ci_high": relative.high}
+        rows.append(Finding.model_validate(row | means))
     return rows
 
 
@@ -146,29 +133,43 @@ def difference_rows(
         theirs: the same of the reference.
         intervals: how intervals are made.
     """
+    found = differences_of_drifts(*ours, *theirs, **intervals.options(audit, condition))
     rows = []
-    for metric, (our_clean, our_draws) in ((m, (ours[0][m], ours[1][m])) for m in ours[1]):
-        their_clean, their_draws = theirs[0][metric], theirs[1][metric]
-        found = difference_of_drifts(
-            our_clean, our_draws, their_clean, their_draws, **intervals.options(audit, condition)
-        )
-        rows.append(
-            Finding(
-                subject=subject,
-                audit=audit,
-                condition=condition,
-                metric=metric,
-                reference=reference,
-                quantity="drift",
-                clean=float((their_draws - their_clean).mean()),
-                perturbed=float((our_draws - our_clean).mean()),
-                drift=found.drift.estimate,
-                ci_low=found.drift.low,
-                ci_high=found.drift.high,
-                n_users=found.n_users,
-                n_draws=found.n_draws,
-                unit=unit_of(metric),
-                note=found.note,
-            )
-        )
+    for metric, interval in found.items():
+        row = _row(subject, audit, condition, metric, reference, interval, "")
+        means = {
+            "clean": float((theirs[1][metric] - theirs[0][metric]).mean()),
+            "perturbed": float((ours[1][metric] - ours[0][metric]).mean()),
+        }
+        rows.append(Finding.model_validate(row | means))
     return rows
+
+
+def _row(
+    subject: Subject,
+    audit: str,
+    condition: str,
+    metric: str,
+    reference: str,
+    found: PairedIntervals,
+    note: str,
+) -> dict[str, Any]:
+    """Return what every drift row has: whose it is, the drift with its interval, users and draws."""
+    between_clean = audit == "clean"
+    # Between two clean subjects nothing is drawn; what one of each leaves out is another training.
+    caveat = found.note.replace(ONE_DRAW, ONE_TRAINING) if between_clean else found.note
+    return {
+        "subject": subject,
+        "audit": audit,
+        "condition": condition,
+        "metric": metric,
+        "reference": reference,
+        "quantity": "drift",
+        "drift": found.drift.estimate,
+        "ci_low": found.drift.low,
+        "ci_high": found.drift.high,
+        "n_users": found.n_users,
+        "n_draws": 0 if between_clean else found.n_draws,
+        "unit": unit_of(metric),
+        "note": "; ".join(text for text in (note, caveat) if text),
+    }

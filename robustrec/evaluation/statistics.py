@@ -174,16 +174,44 @@ def difference_of_drifts(
     Raises:
         RobustrecError: as `paired_interval`, or different numbers of users or draws.
     """
-    base = _checked(clean_a, "a", 1)
-    changes_a = _checked(perturbed_a, "a", 2, len(base)) - base
-    changes_b = _checked(perturbed_b, "b", 2, len(base)) - _checked(clean_b, "b", 1, len(base))
-    if changes_a.shape != changes_b.shape:
+    tables = ({"": clean_a}, {"": perturbed_a}, {"": clean_b}, {"": perturbed_b})
+    return differences_of_drifts(*tables, seed=seed, level=level, replicates=replicates)[""]
+
+
+def differences_of_drifts(
+    clean_a: Mapping[Key, NDArray[np.floating]],
+    perturbed_a: Mapping[Key, NDArray[np.floating]],
+    clean_b: Mapping[Key, NDArray[np.floating]],
+    perturbed_b: Mapping[Key, NDArray[np.floating]],
+    *,
+    seed: int,
+    level: float = LEVEL,
+    replicates: int = REPLICATES,
+) -> dict[Key, PairedIntervals]:
+    """Return `difference_of_drifts` of several metrics of the same users, who are resampled once for all of them.
+
+    Raises:
+        RobustrecError: as `difference_of_drifts`, or keys that differ.
+    """
+    if not clean_a.keys() == perturbed_a.keys() == clean_b.keys() == perturbed_b.keys():
         raise RobustrecError(
-            f"subject a has {len(changes_a)} draws and subject b {len(changes_b)}",
+            f"metrics {sorted(map(str, perturbed_a))} of subject a, {sorted(map(str, perturbed_b))} of subject b",
             where="difference of drifts",
-            fix="run both subjects with the same draws",
+            fix="compute the same metrics for both",
         )
-    return _intervals({"": taken_apart(changes_a - changes_b, base)}, seed, level, replicates)[""]
+    tables = {}
+    for key, clean in clean_a.items():
+        base = _checked(clean, key, 1)
+        changes_a = _checked(perturbed_a[key], key, 2, len(base)) - base
+        changes_b = _checked(perturbed_b[key], key, 2, len(base)) - _checked(clean_b[key], key, 1, len(base))
+        if changes_a.shape != changes_b.shape:
+            raise RobustrecError(
+                f"subject a has {len(changes_a)} draws and subject b {len(changes_b)}",
+                where="difference of drifts",
+                fix="run both subjects with the same draws",
+            )
+        tables[key] = taken_apart(changes_a - changes_b, base)
+    return _intervals(tables, seed, level, replicates)
 
 
 def _checked(values: NDArray[np.floating], key: object, dimensions: int, n: int | None = None) -> Floats:
