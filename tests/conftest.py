@@ -9,6 +9,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
@@ -16,6 +17,10 @@ import torch
 from robustrec.datasets.registry import load_dataset
 from robustrec.encoders.features import item_features
 from robustrec.runs.prepared import Prepared, prepare
+
+# A deadline would be a timed assertion, and a shared machine breaks it.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
