@@ -2,6 +2,7 @@
 
 import pytest
 
+from robustrec.cli.main import run
 from robustrec.config import Settings, parse_overrides, resolve
 from robustrec.errors import RobustrecError
 from robustrec.runs.plan import subject_specs
@@ -73,3 +74,14 @@ def test_subjects_are_models_by_strategies_by_seeds_with_their_own_defaults():
     assert len(specs) == 8
     assert {s.training.weight_decay for s in specs if s.model == "slmrec"} == {1e-4}
     assert specs[0].training.batch_size == 2048 != subject_specs(settings, "sample")[0].training.batch_size
+
+
+@pytest.mark.parametrize("section", ["training", "strategy", "vbpr"])
+def test_a_bad_override_points_to_a_command_that_works(section, capsys):
+    key = {"training": "batch_size", "strategy": "beta", "vbpr": "latent_width"}[section]
+    settings = Settings(model=("vbpr",), set={section: {key: 0}})
+    with pytest.raises(RobustrecError, match=f"{section}.{key} = 0") as error:
+        subject_specs(settings, "full")
+    command = error.value.fix.partition("robustrec ")[2].split()
+    assert run([*command, "--json"]) == 0
+    assert key in capsys.readouterr().out

@@ -112,6 +112,11 @@ class BreakPoint(NamedTuple):
     trials: int
 
 
+def strengths_between(low: float, high: float) -> list[float]:
+    """Return the strengths a search for the break point walks up through: low, a decade apart, and last high."""
+    return [low * 10.0**i for i in range(max(1, math.ceil(math.log10(high / low) - 1e-9)))] + [high]
+
+
 def find_break_point(breaches: Callable[[float], bool], *, low: float, high: float, steps: int) -> BreakPoint:
     """Find the smallest strength that breaches a limit: up by decades to the first breach, then bisection in between.
 
@@ -124,11 +129,10 @@ def find_break_point(breaches: Callable[[float], bool], *, low: float, high: flo
         high: largest strength.
         steps: bisections inside the decade; each halves its width on the log scale.
     """
-    strengths = [low * 10.0**i for i in range(max(1, math.ceil(math.log10(high / low) - 1e-9)))] + [high]
     safe: float | None = None
     broken: float | None = None
     trials = 0
-    for strength in strengths:
+    for strength in strengths_between(low, high):
         trials += 1
         if breaches(strength):
             broken = strength

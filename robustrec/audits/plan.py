@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from robustrec.audits.noise import strengths_between
 from robustrec.audits.noise_audit import conditions_of, training_conditions_of
 from robustrec.audits.suites import NoiseAudit, Suite, load_suite
 from robustrec.config import Settings
 from robustrec.datasets.registry import Dataset, load_dataset
 from robustrec.encoders.features import encoder_name
 from robustrec.errors import RobustrecError
-from robustrec.models import model_class
 from robustrec.progress import Progress, silent
 from robustrec.reporting.findings import Subject
 from robustrec.reporting.gates import applicable_gates
 from robustrec.runs.plan import subject_specs
-from robustrec.runs.subjects import SubjectSpec
+from robustrec.runs.subjects import SubjectSpec, reads_features
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,7 @@ def make_plan(settings: Settings, *, progress: Progress = silent) -> Plan:
             fix=f"import the real data: robustrec data import FOLDER --name {dataset.name}",
         )
     specs = subject_specs(settings, dataset.edition)
-    reads = any(model_class(spec.model).modalities for spec in specs)
-    encoder = encoder_name(dataset, settings.features) if reads else None
+    encoder = encoder_name(dataset, settings.features) if any(map(reads_features, specs)) else None
     _check_gates(suite, specs, encoder)
     return Plan(settings, suite, dataset, specs, encoder)
 
@@ -92,7 +91,7 @@ def _check_gates(suite: Suite, specs: tuple[SubjectSpec, ...], encoder: str | No
         Subject(
             model=spec.model,
             strategy=spec.strategy.name,
-            features=str(encoder) if model_class(spec.model).modalities else "none",
+            features=str(encoder) if reads_features(spec) else "none",
             seed=spec.seed,
         )
         for spec in specs
@@ -109,7 +108,7 @@ def _check_gates(suite: Suite, specs: tuple[SubjectSpec, ...], encoder: str | No
 def cost_of(plan: Plan) -> Cost:
     """Return the most a plan will take, counted in trainings and rankings."""
     n_subjects = len(plan.specs)
-    reading = sum(bool(model_class(spec.model).modalities) for spec in plan.specs)
+    reading = sum(map(reads_features, plan.specs))
     trainings, rankings = n_subjects, n_subjects
     for audit in plan.suite.audits:
         more_trainings, more_rankings = _noise_cost(audit)
@@ -122,7 +121,7 @@ def _noise_cost(audit: NoiseAudit) -> tuple[int, int]:
     rankings = len(conditions_of(audit)) * audit.draws
     if audit.break_point:
         point = audit.break_point
-        decades = len(f"{point.sigma2_max / point.sigma2_min:.0f}")
-        rankings += (decades + point.steps + 1) * point.draws
+        trials = len(strengths_between(point.sigma2_min, point.sigma2_max)) + point.steps
+        rankings += trials * point.draws
     trainings = len(training_conditions_of(audit)) * audit.training.draws if audit.training else 0
     return trainings, rankings + trainings

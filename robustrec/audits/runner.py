@@ -148,11 +148,12 @@ def _array_name(subject: TrainedSubject, audit: str, condition: str, metric: str
 
 def _reach(subject: TrainedSubject, plan: Plan, ledger: Ledger) -> bool:
     """Run the reach check of a subject, record its end, and tell whether its audits may count."""
+    everything = ("reach", *(each.kind for each in plan.suite.audits))
     if not subject.tables:
         message = f"{subject.spec.model} reads no item features: there is nothing to perturb"
         ledger.statuses += [
             AuditStatus(audit=audit, subject=subject.subject, status="not_applicable", message=message)
-            for audit in ("reach", *(each.kind for each in plan.suite.audits))
+            for audit in everything
         ]
         return False
     try:
@@ -162,16 +163,16 @@ def _reach(subject: TrainedSubject, plan: Plan, ledger: Ledger) -> bool:
             if not reach.reached
         ]
         message = "; ".join(
-            f"perturbation did not reach the scores: {reach.modality} features replaced by noise of their own size"
+            f"perturbation did not reach the scores: noise as large as the {reach.modality} features, added to them,"
             f" moved no score by more than {reach.change:.1e} of the scores' spread"
             for reach in unreached
         )
     except RobustrecError as error:
         message = one_line(error)
     status: Literal["ok", "error"] = "error" if message else "ok"
-    audits = ("reach", *(each.kind for each in plan.suite.audits)) if message else ("reach",)
     ledger.statuses += [
-        AuditStatus(audit=audit, subject=subject.subject, status=status, message=message) for audit in audits
+        AuditStatus(audit=audit, subject=subject.subject, status=status, message=message)
+        for audit in (everything if message else everything[:1])
     ]
     return not message
 

@@ -148,16 +148,15 @@ def _train(
     from robustrec.datasets.registry import load_dataset
     from robustrec.encoders.features import item_features
     from robustrec.hardware import pick_device, set_numerics
-    from robustrec.models import model_class
     from robustrec.runs.plan import subject_specs
     from robustrec.runs.prepared import prepare
-    from robustrec.runs.subjects import obtain_subject
+    from robustrec.runs.subjects import obtain_subject, reads_features
 
     set_numerics(settings.threads)
     subject_specs(settings, "sample")  # names are checked before anything is built
     data = load_dataset(settings.dataset, home=settings.home, edition=settings.edition, progress=progress)
     specs = subject_specs(settings, data.edition)
-    reads = any(model_class(spec.model).modalities for spec in specs)
+    reads = any(map(reads_features, specs))
     encoded = item_features(data, settings.features, home=settings.home, progress=progress) if reads else None
     prepared = prepare(data, encoded, pick_device(settings.device), mask_validation=mask_validation)
     return prepared, [obtain_subject(spec, prepared, home=settings.home, progress=progress) for spec in specs]

@@ -70,8 +70,9 @@ def checked(kind: type[M], values: dict[str, Any], *, section: str) -> M:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
+        model = section if section in MODELS else "slmrec"  # the two other sections are shown with any model
         raise RobustrecError(
             f"{section}.{key} = {values.get(key)!r}: {first['msg']}",
             where=f"--set {section}.{key}=… or its default",
-            fix=f"see the keys and their ranges: robustrec config show --model {section}",
+            fix=f"see the keys and their defaults: robustrec config show --model {model}",
         ) from error

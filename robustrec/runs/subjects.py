@@ -80,6 +80,11 @@ class TrainedSubject:
             return self.model.represent(self.tables if features is None else features)
 
 
+def reads_features(spec: SubjectSpec) -> bool:
+    """Tell whether a subject's model reads item features at all."""
+    return bool(model_class(spec.model).modalities)
+
+
 def modalities_read(model_name: str, available: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return the feature tables a model reads, in the order of MODALITIES."""
     return {name: table for name, table in available.items() if name in model_class(model_name).modalities}
@@ -87,12 +92,11 @@ def modalities_read(model_name: str, available: dict[str, Tensor]) -> dict[str, 
 
 def run_key(spec: SubjectSpec, prepared: Prepared) -> str:
     """Return the key of a run: the digest of everything its parameters depend on, code and torch version included."""
-    reads_features = bool(model_class(spec.model).modalities)
     return digest_json(
         {
             "format": RECORD_FORMAT,
             "data": prepared.dataset.digest,
-            "features": prepared.features.digest if prepared.features and reads_features else None,
+            "features": prepared.features.digest if prepared.features and reads_features(spec) else None,
             "spec": spec_json(spec),
             "code": _code_version(),
             "torch": torch.__version__,

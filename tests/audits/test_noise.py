@@ -7,7 +7,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from robustrec.audits.noise import NoiseCondition, add_noise, find_break_point, snr_db, standard_noise
+from robustrec.audits.noise import (
+    NoiseCondition,
+    add_noise,
+    find_break_point,
+    snr_db,
+    standard_noise,
+    strengths_between,
+)
 
 
 def _tables(rows=4000):
@@ -72,6 +79,7 @@ def test_the_break_point_of_a_threshold_is_bracketed_to_the_width_of_the_bisecti
     found = find_break_point(lambda s: s >= true, low=1e-8, high=10.0, steps=steps)
     assert found.safe < true <= found.broken * (1 + 1e-12)
     assert math.log10(found.broken / found.safe) == pytest.approx(2.0**-steps, rel=1e-6)
+    assert found.trials <= len(strengths_between(1e-8, 10.0)) + steps, "the cost that a plan announces"
 
 
 def test_the_first_break_is_found_where_the_drop_is_not_monotone():
