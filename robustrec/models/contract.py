@@ -6,25 +6,52 @@ d latent width.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from robustrec.errors import RobustrecError
+from robustrec.models.graphs import CoOccurrence, Neighbours, Sparse, co_occurrence, cosine_neighbours
+from robustrec.seeds import torch_generator
 
 Features = Mapping[str, Tensor]
 """Modality -> item features [I, D_m]."""
 
+Graphs = Mapping[str, Sparse]
+"""Name -> graph over items that a model derives from the features."""
+
+FindNeighbours = Callable[[Tensor, int], Neighbours]
+"""(item features [I, D], k) -> each item's k nearest."""
+
 
 class Batch(NamedTuple):
-    """Training triples, int64 [B] each, on the model's device."""
+    """Training triples, and what a training holds for the step they belong to.
+
+    Outside training the last three keep their defaults: then a loss is a deterministic function of parameters,
+    features and triples.
+
+    Attributes:
+        users: int64 [B], on the model's device like the next two.
+        positives: int64 [B].
+        negatives: int64 [B].
+        epoch: what the model's `epoch_state` returned for this epoch; None outside training.
+        step: place of the batch in its epoch, from 0.
+        seed: seed of the step's noise (dropout, Gumbel); None for no noise. All passes of one step share it.
+    """
 
     users: Tensor
     positives: Tensor
     negatives: Tensor
+    epoch: Any = None
+    step: int = 0
+    seed: int | None = None
+
+    def noise(self, name: str) -> torch.Generator | None:
+        """Return a fresh generator for a named noise of this step on the batch's device, None for no noise."""
+        return None if self.seed is None else torch_generator(self.seed, name, device=self.users.device)
 
 
 class Representation(NamedTuple):
@@ -50,12 +77,15 @@ class Problem:
         n_items: I.
         edges: int64 [2, E], distinct training pairs (user, item).
         feature_widths: modality -> D_m of the features there are; a modality left out is missing.
+        user_neighbours: users' co-occurrence, where the data set brings its own; else it is counted from the edges.
     """
 
     n_users: int
     n_items: int
     edges: Tensor
     feature_widths: dict[str, int]
+    user_neighbours: CoOccurrence | None = None
+    _counted: dict[int, CoOccurrence] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.edges.dim() != 2 or self.edges.shape[0] != 2 or self.edges.dtype != torch.int64:
@@ -68,6 +98,14 @@ class Problem:
                 f"an edge lies outside {self.n_users} users x {self.n_items} items (largest ids {largest})"
             )
 
+    def nearest_users(self, k: int) -> CoOccurrence:
+        """Return each user's k nearest by shared items, counted once for a problem (spec 1.4)."""
+        if self.user_neighbours is not None:
+            return self.user_neighbours.first(k)
+        if k not in self._counted:
+            self._counted[k] = co_occurrence(self.edges, self.n_users, self.n_items, k)
+        return self._counted[k]
+
 
 class Recommender(Protocol):
     """An `nn.Module` whose representation is a pure function of (parameters, features, training graph).
@@ -75,6 +113,8 @@ class Recommender(Protocol):
     Nothing is kept from one call to the next except constants of the training graph, which are buffers and
     so move with `.to`. A class is built as `Class(problem, config, generator)`, on the CPU, every
     random number drawn from the generator; its attribute `Config` is the Pydantic class of `config`.
+
+    A model may also be a `DerivesItemGraphs` and a `DrawsPerEpoch`.
     """
 
     @property
@@ -93,6 +133,58 @@ class Recommender(Protocol):
     def module(self) -> nn.Module:
         """Return the model as the `nn.Module` it is."""
         ...
+
+
+@runtime_checkable
+class DerivesItemGraphs(Protocol):
+    """A recommender whose items are joined by graphs that follow from their features.
+
+    `represent` and `loss` take the graphs as a further argument; without it they derive them anew, so that changed
+    features change the graphs too. Training derives them once, from the clean features.
+    """
+
+    def item_graphs(self, features: Features, neighbours: FindNeighbours = cosine_neighbours) -> Graphs:
+        """Return the graphs of given features; a pure function of them, and of no parameter."""
+        ...
+
+    def represent(self, features: Features, graphs: Graphs | None = None) -> Representation:
+        """Return user and item vectors, on the given graphs or on those of the features."""
+        ...
+
+    def loss(self, features: Features, batch: Batch, graphs: Graphs | None = None) -> Loss:
+        """Return the training loss, on the given graphs or on those of the features."""
+        ...
+
+
+@runtime_checkable
+class DrawsPerEpoch(Protocol):
+    """A recommender that draws or takes stock of something when an epoch begins.
+
+    The trainer hands what it returned back as `Batch.epoch`; it is kept nowhere else.
+    """
+
+    def epoch_state(self, features: Features, generator: torch.Generator) -> Any:
+        """Return what holds for the epoch that begins: a function of parameters, features and the generator."""
+        ...
+
+
+def item_graphs(
+    model: Recommender, features: Features, neighbours: FindNeighbours = cosine_neighbours
+) -> Graphs | None:
+    """Return the graphs a model derives from features, None where it derives none."""
+    return model.item_graphs(features, neighbours) if isinstance(model, DerivesItemGraphs) else None
+
+
+def represent(model: Recommender, features: Features, graphs: Graphs | None) -> Representation:
+    """Return a model's representation on given graphs; None derives them from the features, where the model has any."""
+    return model.represent(features) if graphs is None else cast(DerivesItemGraphs, model).represent(features, graphs)
+
+
+def batch_loss(model: Recommender, features: Features, batch: Batch, graphs: Graphs | None) -> Loss:
+    """Return a model's loss on given graphs; None derives them from the features, where the model has any."""
+    if graphs is None:
+        return model.loss(features, batch)
+    return cast(DerivesItemGraphs, model).loss(features, batch, graphs)
 
 
 def read_modalities(model: str, problem: Problem, readable: tuple[str, ...]) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from robustrec.encoders.features import ItemFeatures
 from robustrec.errors import RobustrecError
 from robustrec.evaluation.metrics import evaluated_users
 from robustrec.models.contract import Problem
+from robustrec.models.graphs import Neighbours, cosine_neighbours
 from robustrec.training.sampling import Positives, positives_of
 
 
@@ -57,6 +58,16 @@ class Prepared:
     validation: Split
     test: Split
     device: torch.device
+    _found: dict[tuple[int, int], Neighbours] = field(default_factory=dict, init=False, repr=False)
+
+    def neighbours(self, x: Tensor, k: int) -> Neighbours:
+        """Return each item's k nearest, found once for each of the clean tables, which nobody changes."""
+        if not any(x is table for table in self.tables.values()):
+            return cosine_neighbours(x, k)
+        key = (id(x), k)
+        if key not in self._found:
+            self._found[key] = cosine_neighbours(x, k)
+        return self._found[key]
 
 
 def prepare(

@@ -21,7 +21,8 @@ from robustrec.evaluation.metrics import parse_metric, per_user_metrics
 from robustrec.evaluation.ranking import rank
 from robustrec.files import digest_array, digest_bytes, digest_json, digest_sources, staged_folder, unwritable
 from robustrec.models import model_class
-from robustrec.models.contract import Features, Recommender, Representation
+from robustrec.models.contract import Features, Graphs, Recommender, Representation, item_graphs, represent
+from robustrec.models.graphs import cosine_neighbours
 from robustrec.progress import Progress, silent
 from robustrec.reporting.findings import Subject
 from robustrec.runs.prepared import Prepared
@@ -65,6 +66,7 @@ class TrainedSubject:
         model: the recommender at its best validation, in evaluation mode.
         tables: the modalities it reads, float32 [I, D_m] on the device.
         record: what its training said (see `train_subject`).
+        graphs: the item graphs of the features it is served on, where it derives any.
     """
 
     subject: Subject
@@ -73,11 +75,19 @@ class TrainedSubject:
     model: Recommender
     tables: dict[str, Tensor]
     record: dict[str, Any] = field(repr=False)
+    graphs: Graphs | None = field(default=None, repr=False)
 
-    def represent(self, features: Features | None = None) -> Representation:
-        """Recompute the user and item vectors from the features, by default the clean ones; nothing is cached."""
+    def represent(self, features: Features | None = None, *, frozen: bool = False) -> Representation:
+        """Recompute the user and item vectors from the features, by default the clean ones.
+
+        Args:
+            features: modality -> [I, D_m].
+            frozen: keep the item graphs of training time; otherwise they are derived from the features given.
+        """
         with torch.no_grad():
-            return self.model.represent(self.tables if features is None else features)
+            if features is None:
+                return represent(self.model, self.tables, self.graphs)
+            return represent(self.model, features, self.graphs if frozen else None)
 
 
 def reads_features(spec: SubjectSpec) -> bool:
@@ -155,14 +165,15 @@ def obtain_subject(
     key = run_key(spec, prepared)
     reads = modalities_read(spec.model, prepared.tables if tables is None else tables)
     model = build_model(spec, prepared)
+    graphs = item_graphs(model, reads, prepared.neighbours if tables is None else cosine_neighbours)
     with _locked(home / "runs" / ".locks" / key, progress):
         folder = stored_run(home, key)
         if folder is None:
-            folder = _train_into_store(spec, prepared, model, reads, home=home, key=key, progress=progress)
+            folder = _train_into_store(spec, prepared, model, reads, graphs, home=home, key=key, progress=progress)
     record = _load_run(folder, model.module())
     name = prepared.features.name if prepared.features and reads else "none"
     subject = Subject(model=spec.model, strategy=spec.strategy.name, features=name, seed=spec.seed)
-    return TrainedSubject(subject, spec, key, model, reads, record)
+    return TrainedSubject(subject, spec, key, model, reads, record, graphs)
 
 
 def build_model(spec: SubjectSpec, prepared: Prepared) -> Recommender:
@@ -173,13 +184,15 @@ def build_model(spec: SubjectSpec, prepared: Prepared) -> Recommender:
     return cast(Recommender, model.to(prepared.device))
 
 
-def validation_metric(model: Recommender, features: Features, prepared: Prepared, metric: str) -> Callable[[], float]:
+def validation_metric(
+    model: Recommender, features: Features, prepared: Prepared, metric: str, graphs: Graphs | None = None
+) -> Callable[[], float]:
     """Return the function that ranks the validation users with the model as it is and averages the metric over them."""
     split, k = prepared.validation, parse_metric(metric).k
 
     def validate() -> float:
         with torch.no_grad():
-            ranking = rank(model.represent(features), split.users, split.masked, k=k)
+            ranking = rank(represent(model, features, graphs), split.users, split.masked, k=k)
         return float(per_user_metrics(ranking, split.relevant, [metric])[metric].mean())
 
     return validate
@@ -208,6 +221,7 @@ def _train_into_store(
     prepared: Prepared,
     model: Recommender,
     tables: dict[str, Tensor],
+    graphs: Graphs | None,
     *,
     home: Path,
     key: str,
@@ -219,10 +233,11 @@ def _train_into_store(
         model,
         tables,
         prepared.positives,
-        validation_metric(model, tables, prepared, spec.training.validation_metric),
+        validation_metric(model, tables, prepared, spec.training.validation_metric, graphs),
         config=spec.training,
         strategy_config=spec.strategy,
         seed=spec.seed,
+        graphs=graphs,
         checkpointing=Checkpointing(partial, key),
         progress=progress,
     )

@@ -20,6 +20,8 @@ class TrainingConfig(BaseModel):
     patience: int = Field(20, ge=1, description="evaluations without improvement after which training stops")
     evaluate_every: int = Field(1, ge=1, description="epochs between two validation rankings")
     validation_metric: str = Field("ndcg@20", description="metric on validation that selects the parameters, unrounded")
+    decay_rate: float = Field(1.0, gt=0, le=1, description="γ; epoch e (from 0) has step size η·γ^(e/s)")
+    decay_epochs: float = Field(50, gt=0, description="s, epochs after which the step size has shrunk by γ")
     clip_norm: float | None = Field(
         None, gt=0, description="gradient norm bound at a batch's last half-step; none by default"
     )

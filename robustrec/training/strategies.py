@@ -17,6 +17,9 @@ __all__ = ["STRATEGIES", "STRATEGY_NAMES", "MirrorRecord", "Strategy", "Strategy
 
 Closure = Callable[[], Tensor]
 
+FEATURE_TABLES = "feature_tables"
+"""Key of an optimiser's parameter group: true where it holds fine-tuned feature tables."""
+
 
 class Strategy:
     """Turns the loss of a batch into an update of the optimiser's parameters.
@@ -138,8 +141,12 @@ class Strategy:
     @contextmanager
     def _perturbed(self) -> Iterator[None]:
         """Hold the parameters at θ + ρ g/(‖g‖+δ) for the block; θ itself is set aside, so it is back bit for bit."""
-        moved = self._moved()
-        gradients = [gradient for _, _, gradient in self._parameters()]
+        probed = [
+            (parameter, gradient)
+            for group, parameter, gradient in self._parameters()
+            if self.config.probe_features or not group.get(FEATURE_TABLES)
+        ]
+        moved, gradients = [parameter for parameter, _ in probed], [gradient for _, gradient in probed]
         scale = self.config.rho / (torch.nn.utils.get_total_norm(gradients) + self.config.delta)
         aside = [parameter.data for parameter in moved]
         for parameter, gradient in zip(moved, gradients, strict=True):

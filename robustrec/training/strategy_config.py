@@ -32,7 +32,8 @@ class StrategyConfig(BaseModel):
     """Settings of a training strategy (spec section 3).
 
     With `sgbd` the probe is made on mirrored steps only, with `sam` on every step. `mirror` and `sgbd` read
-    `alpha1`, `alpha2`, `beta` and `counter`; `sam` and `sgbd` read `rho` and `delta`.
+    `alpha1`, `alpha2`, `beta` and `counter`; `sam` and `sgbd` read `rho`,
+    `delta` and `probe_features`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,6 +51,9 @@ class StrategyConfig(BaseModel):
     )
     rho: float = Field(0.05, ge=0, description="radius of the probe, in parameter units; 0 leaves the probe out")
     delta: float = Field(1e-12, gt=0, description="added to the gradient norm that the probe divides by")
+    probe_features: bool = Field(
+        True, description="whether the probe also moves fine-tuned feature tables (BM3, FREEDOM, LATTICE, MGCN)"
+    )
     beta: int = Field(3, ge=1, description="steps from one mirrored step to the next; the first step is one")
     reading: Literal["shared", "preconditioned", "sgd"] = Field(
         "shared",

@@ -7,18 +7,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from robustrec.errors import RobustrecError
-from robustrec.models.contract import Batch, Features, Recommender
+from robustrec.models.contract import Batch, DrawsPerEpoch, Features, Graphs, Recommender, batch_loss
 from robustrec.progress import Progress, silent
-from robustrec.seeds import torch_generator
+from robustrec.seeds import derive_seed, torch_generator
 from robustrec.training.checkpoints import Counters, load_checkpoint, save_checkpoint
 from robustrec.training.config import TrainingConfig
 from robustrec.training.sampling import Positives, batches_of, sample_epoch
-from robustrec.training.strategies import MirrorRecord, Strategy
+from robustrec.training.strategies import FEATURE_TABLES, MirrorRecord, Strategy
 from robustrec.training.strategy_config import StrategyConfig
 
 # One mirrored step in about thirty steps is followed by a forward pass that sees whether the batch loss rose.
@@ -56,8 +57,17 @@ class Checkpointing:
 
 
 def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
-    """Return the torch optimiser a configuration names; Adam with β=(.9, .999), ε=1e-8 as in spec section 2."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    """Return the torch optimiser a configuration names; Adam with β=(.9, .999), ε=1e-8 as in spec section 2.
+
+    Fine-tuned feature tables (the module's `deltas`) are a parameter group of their own.
+    """
+    trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    tables = [parameter for name, parameter in trained if name.startswith("deltas.")]
+    parameters: list[dict[str, Any]] = [
+        {"params": [parameter for name, parameter in trained if not name.startswith("deltas.")]}
+    ]
+    if tables:
+        parameters.append({"params": tables, FEATURE_TABLES: True})
     kinds: dict[str, Callable[..., torch.optim.Optimizer]] = {
         "adam": torch.optim.Adam,
         "adamw": torch.optim.AdamW,
@@ -67,7 +77,14 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Opti
 
 
 def run_epoch(
-    model: Recommender, features: Features, batches: list[Batch], strategy: Strategy, first_step: int
+    model: Recommender,
+    features: Features,
+    batches: list[Batch],
+    strategy: Strategy,
+    first_step: int,
+    *,
+    graphs: Graphs | None = None,
+    seed: int = 0,
 ) -> Tensor:
     """Take one step a batch and return the mean batch loss as a scalar on the device, without a host round trip.
 
@@ -76,20 +93,29 @@ def run_epoch(
         features: modality -> [I, D_m].
         batches: the epoch's batches.
         strategy: what turns a batch's loss into an update.
-        first_step: number of the first step since training began; it places the probes.
+        first_step: number of the first step since training began; it places the probes and names the noise.
+        graphs: what the model derives from the features.
+        seed: seed of what the model draws.
     """
+    state = None
+    if isinstance(model, DrawsPerEpoch):
+        generator = torch_generator(seed, "epoch", first_step, device=batches[0].users.device)
+        with torch.no_grad():
+            state = model.epoch_state(features, generator)
     total: Tensor | None = None
     beta = strategy.config.beta
     for offset, batch in enumerate(batches):
+        noise = derive_seed(seed, "noise", first_step + offset)
+        known = batch._replace(epoch=state, step=offset, seed=noise)
 
-        def closure(batch: Batch = batch) -> Tensor:
-            return model.loss(features, batch).total
+        def closure(batch: Batch = known) -> Tensor:
+            return batch_loss(model, features, batch, graphs).total
 
         # beta steps in a row hold exactly one mirrored step.
         loss = strategy.step(closure, probe=(first_step + offset) % PROBE_PERIOD < beta)
         total = loss if total is None else total + loss
     if total is None:
-        raise RobustrecError("an epoch without batches", where="training data", fix="check the training interactions")
+        raise ValueError("an epoch without batches")
     return total / len(batches)
 
 
@@ -102,6 +128,7 @@ def train(
     config: TrainingConfig,
     strategy_config: StrategyConfig,
     seed: int,
+    graphs: Graphs | None = None,
     checkpointing: Checkpointing | None = None,
     progress: Progress = silent,
 ) -> Outcome:
@@ -114,7 +141,8 @@ def train(
         validate: the validation metric of the model as it is now, unrounded, higher is better.
         config: the loop's settings.
         strategy_config: the strategy's settings.
-        seed: seed of the shuffles and negatives.
+        seed: seed of the shuffles, the negatives and what the model draws.
+        graphs: what the model derives from the features; None derives it anew in every step.
         checkpointing: where to keep the state; None keeps none.
         progress: told after each epoch.
 
@@ -143,8 +171,9 @@ def train(
     while counters.epoch < config.max_epochs and counters.waited < config.patience:
         module.train()
         strategy.start_epoch()
+        _set_step_size(optimizer, config, counters.epoch)
         batches = list(batches_of(sample_epoch(positives, generator), config.batch_size))
-        loss = float(run_epoch(model, features, batches, strategy, counters.steps))
+        loss = float(run_epoch(model, features, batches, strategy, counters.steps, graphs=graphs, seed=seed))
         counters.steps += len(batches)
         counters.epoch += 1
         _check_finite("training loss", loss, counters.epoch, config)
@@ -172,6 +201,12 @@ def train(
     module.load_state_dict(best)
     module.eval()
     return Outcome(counters, strategy.record(), resumed)
+
+
+def _set_step_size(optimizer: torch.optim.Optimizer, config: TrainingConfig, epoch: int) -> None:
+    """Set η·γ^(e/s) for epoch e, counted from 0 (spec section 2)."""
+    for group in optimizer.param_groups:
+        group["lr"] = config.learning_rate * config.decay_rate ** (epoch / config.decay_epochs)
 
 
 def _copy(module: nn.Module) -> dict[str, Tensor]:

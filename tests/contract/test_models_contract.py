@@ -108,7 +108,7 @@ def test_loss_looks_at_the_batch_it_is_given(name: str) -> None:
     batch = make_batch()
     other = batch._replace(positives=torch.tensor([5, 4, 3, 2, 1]))
     assert model.loss(features, batch).total != model.loss(features, other).total
-    single = Batch(*(ids[:1] for ids in batch))
+    single = Batch(*(ids[:1] for ids in batch[:3]))
     assert model.loss(features, single).total.isfinite()
 
 
@@ -199,7 +199,7 @@ def test_cuda_agrees_with_the_cpu(name: str) -> None:
     model, twin = build(name), build(name).to("cuda")
     features = {m: table.to("cuda") for m, table in make_features().items()}
     rough = model.loss(make_features(), make_batch())
-    loss = twin.loss(features, Batch(*(ids.to("cuda") for ids in make_batch())))
+    loss = twin.loss(features, Batch(*(ids.to("cuda") for ids in make_batch()[:3])))
     torch.testing.assert_close(rough.total, loss.total.cpu(), rtol=1e-5, atol=1e-6)
     rough.total.backward()
     loss.total.backward()

@@ -70,7 +70,7 @@ def test_product_is_differentiable_twice() -> None:
     def curved(users: Tensor, items: Tensor) -> Tensor:
         return sum((part**3).sum() for part in graph.propagate(users, items, 3))
 
-    assert torch.autograd.gradcheck(graph.to_users, (items,))
+    assert torch.autograd.gradcheck(graph.bipartite().to_users, (items,))
     assert torch.autograd.gradcheck(curved, (users, items))
     assert torch.autograd.gradgradcheck(curved, (users, items))
 
@@ -80,13 +80,13 @@ def test_hessian_vector_product_matches_the_dense_hessian() -> None:
     x = torch.linspace(-1, 1, 6, dtype=torch.float64).requires_grad_()
 
     def energy(flat: Tensor) -> Tensor:
-        return graph.to_users(flat.view(2, 3)).pow(4).sum()
+        return graph.bipartite().to_users(flat.view(2, 3)).pow(4).sum()
 
     vector = torch.arange(6, dtype=torch.float64)
     gradient = torch.autograd.grad(energy(x), x, create_graph=True)[0]
     product = torch.autograd.grad(gradient @ vector, x)[0]
     # The same with a dense matrix in its place.
-    matrix = graph.to_users(torch.eye(2, dtype=torch.float64))
+    matrix = graph.bipartite().to_users(torch.eye(2, dtype=torch.float64))
     dense = torch.autograd.functional.hessian(lambda flat: (matrix @ flat.view(2, 3)).pow(4).sum(), x.detach())
     torch.testing.assert_close(product, dense @ vector)
 

@@ -1,0 +1,55 @@
+"""Graphs over users and items, and their sparse products; nowhere a dense users×users or items×items matrix.
+
+`sparse.py` has the matrix and its products, differentiable to any order in both factors; `user_item.py` the normalised
+interaction graph; `item_item.py` the nearest neighbours by item features; `user_user.py` the co-occurrence of users.
+"""
+
+from __future__ import annotations
+
+from robustrec.models.graphs.item_item import (
+    Neighbours,
+    cosine_neighbours,
+    mean_graph,
+    similarity_graph,
+    symmetrically_normalised,
+)
+from robustrec.models.graphs.sparse import (
+    Pattern,
+    Sparse,
+    SparseBuffer,
+    pattern_of,
+    product,
+    row_softmax,
+    row_sums,
+    sampled_products,
+    sparse_of,
+    transposed,
+    weighted_sum,
+)
+from robustrec.models.graphs.user_item import Bipartite, Propagated, UserItemGraph
+from robustrec.models.graphs.user_user import CoOccurrence, co_occurrence, neighbour_average
+
+__all__ = [
+    "Bipartite",
+    "CoOccurrence",
+    "Neighbours",
+    "Pattern",
+    "Propagated",
+    "Sparse",
+    "SparseBuffer",
+    "UserItemGraph",
+    "co_occurrence",
+    "cosine_neighbours",
+    "mean_graph",
+    "neighbour_average",
+    "pattern_of",
+    "product",
+    "row_softmax",
+    "row_sums",
+    "sampled_products",
+    "similarity_graph",
+    "sparse_of",
+    "symmetrically_normalised",
+    "transposed",
+    "weighted_sum",
+]

@@ -1,0 +1,214 @@
+"""A sparse matrix with its transpose at hand, and its products, differentiable to any order in both factors."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+# PyTorch says so once per process; users of the command line can do nothing about it.
+warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
+
+# Entries handled at once where a product needs both factors' rows gathered: 64 MB at 64 columns of float32.
+CHUNK = 2**17
+
+
+class Pattern(NamedTuple):
+    """Where a matrix [n, m] has entries, sorted by row and column; int32, for which the kernels are fastest.
+
+    Attributes:
+        starts: int32 [n + 1], where each row begins.
+        columns: int32 [nnz].
+        shape: (n, m).
+    """
+
+    starts: Tensor
+    columns: Tensor
+    shape: tuple[int, int]
+
+    @property
+    def n_entries(self) -> int:
+        """Number of entries."""
+        return self.columns.shape[0]
+
+    def rows(self) -> Tensor:
+        """Return the row of every entry, int64 [nnz]."""
+        counts = self.starts.diff()
+        ids = torch.arange(self.shape[0], device=counts.device)
+        return torch.repeat_interleave(ids, counts, output_size=self.n_entries)
+
+
+class Sparse(NamedTuple):
+    """A matrix and its transpose.
+
+    Attributes:
+        pattern: of the matrix.
+        values: [nnz] in the order of `pattern`; may carry a graph.
+        turned: pattern of the transpose.
+        turned_values: [nnz] the same values in the order of `turned`.
+    """
+
+    pattern: Pattern
+    values: Tensor
+    turned: Pattern
+    turned_values: Tensor
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
+        return self.pattern.shape
+
+
+def pattern_of(rows: Tensor, columns: Tensor, shape: tuple[int, int]) -> tuple[Pattern, Tensor]:
+    """Return the pattern of distinct places, and the order that sorts what belongs to them, int64 [nnz].
+
+    Args:
+        rows: int64 [nnz].
+        columns: int64 [nnz].
+        shape: (n, m).
+    """
+    order = torch.argsort(rows * shape[1] + columns)
+    starts = torch.zeros(shape[0] + 1, dtype=torch.int32, device=rows.device)
+    starts[1:] = torch.bincount(rows, minlength=shape[0]).cumsum(0)
+    return Pattern(starts, columns[order].to(torch.int32), shape), order
+
+
+def sparse_of(rows: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> Sparse:
+    """Return the matrix with the values at distinct places (int64 [nnz] each), differentiable in the values."""
+    pattern, order = pattern_of(rows, columns, shape)
+    turned, turned_order = pattern_of(columns, rows, (shape[1], shape[0]))
+    return Sparse(pattern, values[order], turned, values[turned_order])
+
+
+def transposed(matrix: Sparse) -> Sparse:
+    """Return the transpose, which costs nothing."""
+    return Sparse(matrix.turned, matrix.turned_values, matrix.pattern, matrix.values)
+
+
+def product(matrix: Sparse, x: Tensor) -> Tensor:
+    """Return M x [n, d] for x [m, d], differentiable in x and in the values, as often as wanted."""
+    return _Product.apply(*matrix, x.contiguous())  # type: ignore[no-any-return, no-untyped-call]
+
+
+def sampled_products(pattern: Pattern, turned: Pattern, a: Tensor, b: Tensor) -> Tensor:
+    """Return a_r · b_c for every place (r, c) of a pattern, [nnz], differentiable in both, as often as wanted.
+
+    Args:
+        pattern: [n, m].
+        turned: of the transpose.
+        a: [n, d].
+        b: [m, d].
+    """
+    return _SampledProducts.apply(pattern, turned, a, b)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def row_sums(pattern: Pattern, values: Tensor) -> Tensor:
+    """Return the sum of each row's values [n]."""
+    return values.new_zeros(pattern.shape[0]).index_add(0, pattern.rows(), values)
+
+
+def row_softmax(pattern: Pattern, logits: Tensor, floor: float = 0.0) -> Tensor:
+    """Return the softmax over the entries of each row [nnz].
+
+    Args:
+        pattern: whose rows.
+        logits: [nnz].
+        floor: added to each row's sum of exponentials, taken relative to the row's largest logit.
+    """
+    rows = pattern.rows()
+    largest = logits.new_zeros(pattern.shape[0]).index_reduce(0, rows, logits.detach(), "amax", include_self=False)
+    exponentials = (logits - largest[rows]).exp()
+    return exponentials / (row_sums(pattern, exponentials) + floor)[rows]
+
+
+def weighted_sum(weights: Sequence[float], matrices: Sequence[Sparse]) -> Sparse:
+    """Return Σ_j w_j M_j of matrices of one shape, entries of several at one place added in order."""
+    shape = matrices[0].shape
+    rows = torch.cat([matrix.pattern.rows() for matrix in matrices])
+    columns = torch.cat([matrix.pattern.columns.long() for matrix in matrices])
+    values = torch.cat([weight * matrix.values for weight, matrix in zip(weights, matrices, strict=True)])
+    places, where = torch.unique(rows * shape[1] + columns, return_inverse=True)
+    total = values.new_zeros(len(places)).index_add(0, where, values)
+    return sparse_of(places // shape[1], places % shape[1], total, shape)
+
+
+class SparseBuffer(nn.Module):
+    """A constant sparse matrix that moves with its module and is not saved: it follows from the training edges."""
+
+    def __init__(self, matrix: Sparse) -> None:
+        super().__init__()
+        self.shape = matrix.shape
+        for name, pattern, values in (
+            ("rows", matrix.pattern, matrix.values),
+            ("columns", matrix.turned, matrix.turned_values),
+        ):
+            self.register_buffer(f"{name}_starts", pattern.starts, persistent=False)
+            self.register_buffer(f"{name}_places", pattern.columns, persistent=False)
+            self.register_buffer(f"{name}_values", values, persistent=False)
+
+    def matrix(self) -> Sparse:
+        """Return the matrix where the module is now."""
+        part = self.get_buffer
+        pattern = Pattern(part("rows_starts"), part("rows_places"), self.shape)
+        turned = Pattern(part("columns_starts"), part("columns_places"), (self.shape[1], self.shape[0]))
+        return Sparse(pattern, part("rows_values"), turned, part("columns_values"))
+
+
+class _Product(torch.autograd.Function):
+    """M x. PyTorch's own backward transposes M in every call, and is not differentiable again."""
+
+    @staticmethod
+    def forward(pattern: Pattern, values: Tensor, turned: Pattern, turned_values: Tensor, x: Tensor) -> Tensor:  # noqa: ARG004 - kept for the backward
+        csr = torch.sparse_csr_tensor(pattern.starts, pattern.columns, values, pattern.shape, check_invariants=False)
+        return csr @ x
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Pattern, Tensor, Pattern, Tensor, Tensor], output: Tensor) -> None:  # noqa: ARG004
+        ctx.pattern, ctx.turned = inputs[0], inputs[2]
+        ctx.save_for_backward(inputs[1], inputs[3], inputs[4] if inputs[1].requires_grad else None)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor | None, None, None, Tensor | None]:
+        values, turned_values, x = ctx.saved_tensors
+        of_values = of_x = None
+        if ctx.needs_input_grad[4]:
+            of_x = product(Sparse(ctx.turned, turned_values, ctx.pattern, values), gradient)
+        if ctx.needs_input_grad[1]:
+            # The whole derivative in the values is given here, none to `turned_values`: they are the same numbers.
+            of_values = sampled_products(ctx.pattern, ctx.turned, gradient, x)
+        return None, of_values, None, None, of_x
+
+
+class _SampledProducts(torch.autograd.Function):
+    """The inner products of chosen pairs of rows, without a gathered [nnz, d] table."""
+
+    @staticmethod
+    def forward(pattern: Pattern, turned: Pattern, a: Tensor, b: Tensor) -> Tensor:  # noqa: ARG004 - kept for the backward
+        rows, columns = pattern.rows(), pattern.columns
+        values = a.new_empty(pattern.n_entries)
+        for start in range(0, pattern.n_entries, CHUNK):
+            part = slice(start, start + CHUNK)
+            torch.sum(a.index_select(0, rows[part]) * b.index_select(0, columns[part]), dim=1, out=values[part])
+        return values
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Pattern, Pattern, Tensor, Tensor], output: Tensor) -> None:  # noqa: ARG004
+        ctx.pattern, ctx.turned = inputs[:2]
+        ctx.save_for_backward(*inputs[2:])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, None, Tensor | None, Tensor | None]:
+        a, b = ctx.saved_tensors
+        order = _turning_order(ctx.pattern)
+        matrix = Sparse(ctx.pattern, gradient, ctx.turned, gradient[order])
+        of_a = product(matrix, b) if ctx.needs_input_grad[2] else None
+        of_b = product(transposed(matrix), a) if ctx.needs_input_grad[3] else None
+        return None, None, of_a, of_b
+
+
+def _turning_order(pattern: Pattern) -> Tensor:
+    """Return where the transpose's entries stand among the pattern's, int64 [nnz]."""
+    return torch.argsort(pattern.columns.long() * pattern.shape[0] + pattern.rows())

@@ -1,0 +1,96 @@
+"""Users' co-occurrence: how many items two users share, the most alike kept, from a chunked sparse product."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from torch import Tensor
+
+from robustrec.models.graphs.sparse import Sparse, row_softmax, sparse_of
+
+# Entries of the product held at once; about 1 GB with what sorting them takes.
+PRODUCT_ENTRIES = 2**25
+
+
+class CoOccurrence(NamedTuple):
+    """Users' nearest users, most shared items first, ties by lower id, ragged.
+
+    Attributes:
+        starts: int64 [U + 1], where each user's neighbours begin.
+        neighbours: int64 [nnz].
+        counts: int64 [nnz] shared items, at least 1.
+    """
+
+    starts: NDArray[np.int64]
+    neighbours: NDArray[np.int64]
+    counts: NDArray[np.int64]
+
+    def first(self, k: int) -> CoOccurrence:
+        """Return the lists cut to k neighbours."""
+        sizes = np.diff(self.starts)
+        place = np.arange(len(self.neighbours)) - np.repeat(self.starts[:-1], sizes)
+        starts = np.concatenate([[0], np.cumsum(np.minimum(sizes, k))])
+        return CoOccurrence(starts, self.neighbours[place < k], self.counts[place < k])
+
+
+def co_occurrence(edges: Tensor, n_users: int, n_items: int, k: int, *, entries: int = PRODUCT_ENTRIES) -> CoOccurrence:
+    """Return each user's k nearest by C = R Rᵀ with its diagonal left out (spec 1.4), never holding C.
+
+    Args:
+        edges: int64 [2, E], distinct training pairs (user, item).
+        n_users: U.
+        n_items: I.
+        k: neighbours at most; users who share no item with anyone have none.
+        entries: bound of the entries of C held at once.
+    """
+    users, items = edges.cpu().numpy()
+    # int32 is enough for a count of shared items, and half the memory.
+    ratings = csr_array((np.ones(len(users), np.int32), (users, items)), shape=(n_users, n_items))
+    raters = csr_array(ratings.T)
+    # Row u of C has at most Σ over u's items of their degrees entries.
+    popularity = np.diff(raters.indptr).astype(np.int64)
+    bound = np.concatenate([[0], np.cumsum(ratings.astype(np.int64) @ popularity)])
+    parts: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]] = []
+    first = 0
+    while first < n_users:
+        last = max(first + 1, int(np.searchsorted(bound, bound[first] + entries, side="right")) - 1)
+        parts.append(_first_neighbours(csr_array(ratings[first:last] @ raters), first, n_users, k))
+        first = last
+    sizes, neighbours, counts = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return CoOccurrence(np.concatenate([[0], np.cumsum(sizes)]), neighbours, counts)
+
+
+def _first_neighbours(
+    block: csr_array, first: int, n_users: int, k: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return (how many a row, neighbours, counts) of the rows of C that start at user `first`."""
+    rows = np.repeat(np.arange(block.shape[0], dtype=np.int64), np.diff(block.indptr))
+    columns, counts = block.indices.astype(np.int64), block.data.astype(np.int64)
+    other = columns != rows + first
+    rows, columns, counts = rows[other], columns[other], counts[other]
+    # One integer orders by row, then count from large to small, then id: sorting it beats sorting by three keys.
+    top = int(counts.max(initial=0)) + 1
+    key = np.sort((rows * top + (top - 1 - counts)) * n_users + columns)
+    rows, counts, columns = key // n_users // top, top - 1 - key // n_users % top, key % n_users
+    sizes = np.bincount(rows, minlength=block.shape[0])
+    place = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    kept = place < k
+    return np.minimum(sizes, k), columns[kept], counts[kept]
+
+
+def neighbour_average(found: CoOccurrence, n_users: int) -> Sparse:
+    """Return the matrix [U, U] that averages over neighbours, weighted by the softmax of the raw counts (spec 1.4).
+
+    The published code fills the lists of users with fewer than k neighbours by repeating some of them at random, anew
+    every epoch; here such a user has fewer neighbours, and a user without any gets zero.
+    """
+    rows = torch.repeat_interleave(torch.arange(n_users), torch.from_numpy(np.diff(found.starts)))
+    counts = torch.from_numpy(found.counts).to(torch.get_default_dtype())
+    matrix = sparse_of(rows, torch.from_numpy(found.neighbours), counts, (n_users, n_users))
+    # Sorted by row and column now; the transpose is made again from the weights.
+    weights = row_softmax(matrix.pattern, matrix.values)
+    return sparse_of(matrix.pattern.rows(), matrix.pattern.columns.long(), weights, matrix.shape)

@@ -1,0 +1,34 @@
+"""Published numbers of BPR, LightGCN, VBPR and SLMRec."""
+
+from __future__ import annotations
+
+import torch
+from goldens import Golden
+
+CASES = {
+    "BPR": Golden("bpr", {"reg_weight": 0.1}, {"E_u": "users", "E_i": "items"}),
+    "LightGCN": Golden("lightgcn", {"layers": 3, "reg_weight": 0.01}, {"E_u": "users", "E_i": "items"}),
+    "VBPR": Golden("vbpr", {"reg_weight": 0.1}, {"E_u": "users", "E_i": "items", "proj_vt": "projection"}),
+    "SLMRec": Golden(
+        "slmrec",
+        {"layers": 3, "temperature": 0.2, "ssl_temp": 0.5, "ssl_alpha": 0.1},
+        {
+            "E_u": "users",
+            "E_i": "items",
+            "proj_v": "projections.image",
+            "proj_t": "projections.text",
+            "fuse_user": "fuse_users",
+            "fuse_item": "fuse_items",
+            "ssl1_id": "heads.id",
+            "ssl1_v": "heads.image",
+            "ssl2_mid": "heads.middle",
+            "ssl3_id": "heads.id_to_text",
+            "ssl3_t": "heads.text",
+        },
+        dead=frozenset({"ssl_unused"}),
+        # A softmax over items does not see a bias that shifts all of them.
+        zero_gradient=frozenset({"heads.image.bias", "heads.text.bias"}),
+        score=torch.sigmoid,
+        exempt=3,  # one entry is known, where the weight decay cancels the gradient
+    ),
+}

@@ -1,0 +1,7 @@
+"""Published numbers."""
+
+from __future__ import annotations
+
+from goldens import Golden
+
+CASES: dict[str, Golden] = {}
