@@ -35,7 +35,18 @@ from robustrec.evaluation.metrics import evaluated_users, per_user_metrics
 from robustrec.evaluation.ranking import rank
 from robustrec.hardware import describe_environment, pick_device, set_numerics
 from robustrec.models import MODELS, model_class
-from robustrec.models.contract import Batch, Features, Loss, Problem, Representation
+from robustrec.models.contract import (
+    Batch,
+    DrawsPerEpoch,
+    Features,
+    Graphs,
+    Loss,
+    Problem,
+    Representation,
+    batch_loss,
+    item_graphs,
+    represent,
+)
 from robustrec.runs.plan import subject_specs
 from robustrec.seeds import torch_generator
 from robustrec.training.sampling import Positives, batches_of, positives_of, sample_epoch
@@ -58,14 +69,15 @@ class Passes:
 class Counted:
     """A recommender that counts the passes made through it."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, graphs: Graphs | None) -> None:
         self.model = model
+        self.graphs = graphs
         self.modalities: tuple[str, ...] = model.modalities
         self.passes = Passes()
 
     def loss(self, features: Features, batch: Batch) -> Loss:
         """Return the model's loss; its backward pass will be counted too."""
-        loss: Loss = self.model.loss(features, batch)
+        loss: Loss = batch_loss(self.model, features, batch, self.graphs)
         if loss.total.requires_grad:
             self.passes.forward += 1
             loss.total.register_hook(self._backward)  # type: ignore[no-untyped-call]
@@ -75,8 +87,11 @@ class Counted:
 
     def represent(self, features: Features) -> Representation:
         """Return the model's representation."""
-        representation: Representation = self.model.represent(features)
-        return representation
+        return represent(self.model, features, self.graphs)
+
+    def epoch_state(self, features: Features, generator: torch.Generator) -> Any:
+        """Return what the model draws when an epoch begins."""
+        return self.model.epoch_state(features, generator) if isinstance(self.model, DrawsPerEpoch) else None
 
     def module(self) -> nn.Module:
         """Return the model."""
@@ -111,6 +126,12 @@ class Subject:
         self.steps += len(batches)
 
 
+def peak_resident_bytes() -> int:
+    """Return the peak of this process's resident memory."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
 class Clock:
     """Measures seconds until the device is done, and its peak of memory."""
 
@@ -134,15 +155,14 @@ class Clock:
         """Return the peak: of allocated memory on a CUDA device, else of the process's resident memory."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024
+        return peak_resident_bytes()
 
     def _wait(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
 
-def make_subject(name: str, strategy: str, work: Workload, device: torch.device) -> Subject:
+def make_subject(name: str, strategy: str, work: Workload, features: Features, device: torch.device) -> Subject:
     """Return a model in training mode with its published settings under one strategy; all start alike."""
     spec = subject_specs(Settings(model=(name,), strategy=(strategy,)), "full")[0]
     users, items = work.interactions.pairs(TRAIN)
@@ -153,7 +173,8 @@ def make_subject(name: str, strategy: str, work: Workload, device: torch.device)
     model = cls(problem, cls.Config(**spec.model_options), torch_generator(0, "model")).to(device)
     model.train()
     optimizer = make_optimizer(model, spec.training.model_copy(update={"batch_size": work.size.batch}))
-    return Subject(Counted(model), Strategy(StrategyConfig.model_validate({"name": strategy}), optimizer))
+    graphs = item_graphs(model, features)
+    return Subject(Counted(model, graphs), Strategy(StrategyConfig.model_validate({"name": strategy}), optimizer))
 
 
 def evaluate(subject: Subject, work: Workload, features: Features) -> None:
@@ -173,7 +194,7 @@ def measure(name: str, work: Workload, device: torch.device, rounds: int) -> dic
     users, items = work.interactions.pairs(TRAIN)
     positives = positives_of(torch.stack([torch.from_numpy(users), torch.from_numpy(items)]), work.size.n_items, device)
     generator = torch_generator(0, "triples", device=device)
-    subjects = {strategy: make_subject(name, strategy, work, device) for strategy in STRATEGY_NAMES}
+    subjects = {strategy: make_subject(name, strategy, work, features, device) for strategy in STRATEGY_NAMES}
     warm_up = list(batches_of(sample_epoch(positives, generator), work.size.batch))[:BLOCK]
     for subject in subjects.values():
         subject.turn(features, warm_up)

@@ -38,6 +38,9 @@ class Settings(BaseModel):
     edition: Literal["auto", "full", "sample"] = Field("auto", description="edition of a named data set")
     features: str = Field("auto", description="encoder of the item features; auto: imported where there, else basic")
     strategy: tuple[str, ...] = Field(("vanilla", "sgbd"), min_length=1, description="training strategies to compare")
+    checkpoint: str | None = Field(
+        None, description="a stored run, or a file of trained parameters, to audit instead of training"
+    )
     suite: str = Field("quick", description="name of a suite, or path of a TOML file")
     seed: int = Field(0, ge=0, description="first seed of training; audits derive theirs from it")
     seeds: int = Field(1, ge=1, description="how many training seeds")

@@ -12,7 +12,7 @@ from robustrec.errors import RobustrecError
 from robustrec.evaluation.metrics import parse_metric, per_user_metrics
 from robustrec.evaluation.ranking import Ranking, rank
 from robustrec.evaluation.stability import per_user_stability
-from robustrec.models.contract import Representation
+from robustrec.models.contract import Representation, Scored
 from robustrec.runs.prepared import Split
 
 PerUser = dict[str, NDArray[np.float64]]
@@ -59,13 +59,15 @@ class Clean:
     per_user: PerUser
 
 
-def measure_clean(representation: Representation, split: Split, yardstick: Yardstick) -> Clean:
+def measure_clean(representation: Representation | Scored, split: Split, yardstick: Yardstick) -> Clean:
     """Rank the split's users and score the lists."""
     ranking = rank(representation, split.users, split.masked, k=yardstick.length)
     return Clean(ranking, per_user_metrics(ranking, split.relevant, yardstick.metrics))
 
 
-def measure_perturbed(representation: Representation, split: Split, yardstick: Yardstick, clean: Clean) -> PerUser:
+def measure_perturbed(
+    representation: Representation | Scored, split: Split, yardstick: Yardstick, clean: Clean
+) -> PerUser:
     """Rank the same users again, score the lists and compare them with the clean ones."""
     ranking = rank(representation, split.users, split.masked, k=yardstick.length)
     values = per_user_metrics(ranking, split.relevant, yardstick.metrics)

@@ -26,18 +26,20 @@ class NoiseCondition:
         relative: which of the two.
         scope: "all", or the one modality that gets the noise.
         trained: whether the model was trained on the noisy features too.
+        frozen: whether item graphs stay those of the clean features; else they are rebuilt from the noisy ones.
     """
 
     amount: float
     relative: bool = False
     scope: str = "all"
     trained: bool = False
+    frozen: bool = False
 
     @property
     def label(self) -> str:
         """The condition's name in the table of findings."""
         kind = "sigma_rel" if self.relative else "sigma2"
-        name = f"{'trained ' if self.trained else ''}{kind}={self.amount:g}"
+        name = f"{'trained ' if self.trained else ''}{kind}={self.amount:g}{' frozen graphs' if self.frozen else ''}"
         return name if self.scope == "all" else f"{name} {self.scope}"
 
     def touches(self, modality: str) -> bool:

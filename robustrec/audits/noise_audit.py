@@ -31,7 +31,7 @@ from robustrec.evaluation.ranking import rank
 from robustrec.progress import Progress, silent
 from robustrec.reporting.findings import Finding
 from robustrec.runs.prepared import Prepared
-from robustrec.runs.subjects import TrainedSubject
+from robustrec.runs.trained import TrainedSubject
 from robustrec.seeds import derive_seed
 
 
@@ -84,7 +84,8 @@ class Measured:
 def conditions_of(config: NoiseAudit) -> tuple[NoiseCondition, ...]:
     """Return the conditions of a noise audit at inference, scopes innermost."""
     return tuple(
-        NoiseCondition(amount, relative, scope)
+        NoiseCondition(amount, relative, scope, frozen=graphs == "frozen")
+        for graphs in config.graphs
         for relative, amounts in ((False, config.sigma2), (True, config.relative))
         for amount in amounts
         for scope in config.scopes
@@ -103,7 +104,9 @@ def clean_of(subject: TrainedSubject, bench: Bench) -> Clean:
 
 
 def touched(subject: TrainedSubject, condition: NoiseCondition) -> bool:
-    """Tell whether a condition changes anything that the subject reads."""
+    """Tell whether a condition changes anything that the subject reads, and is not another under a second name."""
+    if condition.frozen and subject.graphs is None:
+        return False
     return any(condition.touches(modality) for modality in subject.tables)
 
 
@@ -125,7 +128,7 @@ def measure_condition(
         noisy = add_noise(bench.prepared.tables, noise, condition)
         for place, (subject, clean) in enumerate(subjects):
             features = {modality: noisy[modality] for modality in subject.tables}
-            representation = subject.represent(features)
+            representation = subject.represent(features, frozen=condition.frozen)
             collected[place].append(measure_perturbed(representation, bench.prepared.test, bench.yardstick, clean))
             bench.costs.count_lists()
             bench.progress(f"noise {condition.label}", draw * len(subjects) + place + 1, total, subject.subject.label)

@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,7 @@ from robustrec.reporting.report import (
 )
 from robustrec.reporting.verdict import verdict_with_reason
 from robustrec.runs.prepared import Prepared
-from robustrec.runs.subjects import TrainedSubject
+from robustrec.runs.trained import TrainedSubject
 
 ARRAYS = "users.npz"
 
@@ -128,25 +129,31 @@ def _dataset_record(dataset: Dataset) -> DatasetRecord:
 
 def _subject_record(subject: TrainedSubject, run: Measurements) -> SubjectRecord:
     record, features = subject.record, run.prepared.features
-    mirror = MirrorFacts.model_validate(record["mirror"]) if record["mirror"]["mirrored_steps"] else None
+    trained = "epochs" in record  # by this tool: now, or before, in the run store
+    mirror = MirrorFacts.model_validate(record["mirror"]) if trained and record["mirror"]["mirrored_steps"] else None
     return SubjectRecord(
         subject=subject.subject,
         features_digest=features.digest if features and subject.tables else None,
         parameters_digest=record["parameters_digest"],
         run=subject.key,
         config={key: record[key] for key in ("model", "model_config", "training", "strategy", "seed")},
-        training=TrainingRecord(
-            epochs=record["epochs"],
-            best_epoch=record["best_epoch"],
-            best_validation=record["best_validation"],
-            metric=record["validation_metric"],
-            seconds=record["seconds"],
-            n_parameters=record["n_parameters"],
-            resumed=record["resumed"],
-            reused=subject.key in run.ledger.reused,
-        ),
+        source=record.get("source", "trained here"),
+        training=_training_record(record, reused=subject.key in run.ledger.reused) if trained else None,
         mirror=mirror,
         notes=_notes(subject, run.prepared),
+    )
+
+
+def _training_record(record: dict[str, Any], *, reused: bool) -> TrainingRecord:
+    return TrainingRecord(
+        epochs=record["epochs"],
+        best_epoch=record["best_epoch"],
+        best_validation=record["best_validation"],
+        metric=record["validation_metric"],
+        seconds=record["seconds"],
+        n_parameters=record["n_parameters"],
+        resumed=record["resumed"],
+        reused=reused,
     )
 
 
@@ -159,5 +166,5 @@ def _warnings(subjects: Sequence[tuple[TrainedSubject, Clean]]) -> list[str]:
         f"{subject.subject.label}: training was cut off at {subject.record['epochs']} epochs before it stopped"
         " improving; raise it with --set training.max_epochs=…"
         for subject, _ in subjects
-        if not subject.record["stopped_early"]
+        if not subject.record.get("stopped_early", True)
     ]

@@ -16,7 +16,7 @@ from robustrec.progress import Progress, silent
 from robustrec.reporting.findings import Subject
 from robustrec.reporting.gates import applicable_gates
 from robustrec.runs.plan import subject_specs
-from robustrec.runs.subjects import SubjectSpec, reads_features
+from robustrec.runs.specs import SubjectSpec, reads_features
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def _check_gates(suite: Suite, specs: tuple[SubjectSpec, ...], encoder: str | No
     subjects = [
         Subject(
             model=spec.model,
-            strategy=spec.strategy.name,
+            strategy=spec.strategy_name,
             features=str(encoder) if reads_features(spec) else "none",
             seed=spec.seed,
         )
@@ -107,13 +107,13 @@ def _check_gates(suite: Suite, specs: tuple[SubjectSpec, ...], encoder: str | No
 
 def cost_of(plan: Plan) -> Cost:
     """Return the most a plan will take, counted in trainings and rankings."""
-    n_subjects = len(plan.specs)
-    reading = sum(map(reads_features, plan.specs))
-    trainings, rankings = n_subjects, n_subjects
+    reading = [spec for spec in plan.specs if reads_features(spec)]
+    retrained = sum(spec.trains for spec in reading)
+    trainings, rankings = sum(spec.trains for spec in plan.specs), len(plan.specs)
     for audit in plan.suite.audits:
         more_trainings, more_rankings = _noise_cost(audit)
-        trainings += reading * more_trainings
-        rankings += reading * more_rankings
+        trainings += retrained * more_trainings
+        rankings += retrained * more_trainings + len(reading) * more_rankings
     return Cost(trainings, rankings)
 
 
@@ -124,4 +124,4 @@ def _noise_cost(audit: NoiseAudit) -> tuple[int, int]:
         trials = len(strengths_between(point.sigma2_min, point.sigma2_max)) + point.steps
         rankings += trials * point.draws
     trainings = len(training_conditions_of(audit)) * audit.training.draws if audit.training else 0
-    return trainings, rankings + trainings
+    return trainings, rankings

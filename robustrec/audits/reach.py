@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from robustrec.errors import RobustrecError
-from robustrec.models.contract import Features, Representation
+from robustrec.models.contract import Features, Representation, Scored
 from robustrec.seeds import torch_generator
 
 # A score counts as moved when it changes by more than this share of the scores' own spread; rounding stays far below.
@@ -36,7 +37,7 @@ class Reach(NamedTuple):
 
 
 def check_reach(
-    represent: Callable[[Features], Representation], tables: dict[str, Tensor], *, seed: int
+    represent: Callable[[Features], Representation | Scored], tables: dict[str, Tensor], *, seed: int
 ) -> tuple[Reach, ...]:
     """Perturb one modality at a time, by noise as long as its typical row, and see whether the scores move.
 
@@ -74,7 +75,10 @@ def check_reach(
     return tuple(results)
 
 
-def _scores(representation: Representation) -> Tensor:
+def _scores(representation: Representation | Scored) -> Tensor:
+    if isinstance(representation, Scored):
+        stride = max(1, representation.n_users // SAMPLED_USERS)
+        return representation.score(np.arange(0, representation.n_users, stride))
     stride = max(1, len(representation.users) // SAMPLED_USERS)
     return representation.users[::stride].detach() @ representation.items.detach().T
 

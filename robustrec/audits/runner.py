@@ -35,8 +35,12 @@ from robustrec.hardware import pick_device
 from robustrec.progress import Progress, silent
 from robustrec.reporting.findings import AuditStatus, Finding
 from robustrec.runs.prepared import Prepared, prepare
-from robustrec.runs.subjects import SubjectSpec, TrainedSubject, obtain_subject, run_key, stored_run
+from robustrec.runs.specs import SubjectSpec
+from robustrec.runs.store import run_key, stored_run
+from robustrec.runs.subjects import obtain_subject
+from robustrec.runs.trained import TrainedSubject
 
+NOT_RETRAINED = "noise in training: not applicable, the subject is not trained here"
 # Beyond this, arrays are kept as means over the draws: enough to compare two reports user by user, and they fit.
 KEPT_BYTES = 512 * 2**20
 
@@ -129,7 +133,9 @@ def measure(plan: Plan, *, progress: Progress = silent) -> Measurements:
 
 
 def _obtain(spec: SubjectSpec, plan: Plan, bench: Bench, ledger: Ledger, progress: Progress) -> TrainedSubject:
-    name = f"training {spec.model}/{spec.strategy.name} seed {spec.seed}"
+    if not spec.trains:
+        return obtain_subject(spec, bench.prepared, home=plan.home)
+    name = f"training {spec.model}/{spec.strategy_name} seed {spec.seed}"
     key = run_key(spec, bench.prepared)
     if stored_run(plan.home, key):
         ledger.reused.add(key)
@@ -179,7 +185,7 @@ def _reach(subject: TrainedSubject, plan: Plan, ledger: Ledger) -> bool:
 
 def _references(plan: Plan, subjects: Sequence[tuple[TrainedSubject, Clean]]) -> Iterator[tuple[int, int]]:
     """Yield (place of a subject, place of the reference it is compared with): same model and seed, other strategy."""
-    places = {(s.spec.model, s.spec.seed, str(s.spec.strategy.name)): i for i, (s, _) in enumerate(subjects)}
+    places = {(s.spec.model, s.spec.seed, s.spec.strategy_name): i for i, (s, _) in enumerate(subjects)}
     for place, (subject, _) in enumerate(subjects):
         other = places.get((subject.spec.model, subject.spec.seed, plan.suite.compare_with or ""))
         if other is not None and other != place:
@@ -217,14 +223,23 @@ def _run_noise(
         _record(chosen, measured, condition, plan, intervals, ledger)
     for condition in training_conditions_of(audit):
         draws = audit.training.draws if audit.training else 0
+        trainable = [pair for pair in subjects if pair[0].spec.trains]
         measured = [
             measure_trained(subject, clean, _Retrain(subject, plan, bench), condition, draws, bench)
-            for subject, clean in subjects
+            for subject, clean in trainable
         ]
-        _record(subjects, measured, condition, plan, intervals, ledger)
+        _record(trainable, measured, condition, plan, intervals, ledger)
     if audit.break_point:
         ledger.findings += [break_point_row(subject, clean, audit.break_point, bench) for subject, clean in subjects]
-    ledger.statuses += [AuditStatus(audit="noise", subject=subject.subject, status="ok") for subject, _ in subjects]
+    ledger.statuses += [
+        AuditStatus(
+            audit="noise",
+            subject=subject.subject,
+            status="ok",
+            message="" if subject.spec.trains or not audit.training else NOT_RETRAINED,
+        )
+        for subject, _ in subjects
+    ]
 
 
 @dataclass(frozen=True)

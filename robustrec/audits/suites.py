@@ -92,6 +92,10 @@ class NoiseAudit(Record):
     scopes: Annotated[tuple[Literal["all", "image", "text"], ...], Field(min_length=1), AfterValidator(_distinct)] = (
         Field(default=("all",), description="modalities that get the noise")
     )
+    graphs: Annotated[tuple[Literal["rebuilt", "frozen"], ...], Field(min_length=1), AfterValidator(_distinct)] = Field(
+        default=("rebuilt",),
+        description="item graphs rebuilt from the noisy features (the pipeline ran again), or kept as they were",
+    )
     draws: Draws = 10
     break_point: BreakPoint | None = None
     training: TrainingNoise | None = None

@@ -26,6 +26,7 @@ def audit(
     dataset: options.DatasetName = None,
     strategy: options.Strategies = None,
     features: options.FeatureName = None,
+    checkpoint: options.Checkpoint = None,
     suite: options.SuiteName = None,
     edition: options.Edition = None,
     seed: options.Seed = None,
@@ -52,6 +53,7 @@ def audit(
         dataset=dataset,
         strategy=strategy,
         features=features,
+        checkpoint=checkpoint,
         suite=suite,
         edition=edition,
         seed=seed,
@@ -119,7 +121,7 @@ def _announce(plan: Plan, *, quiet: bool) -> None:
 
 def _print_plan(plan: Plan, *, as_json: bool) -> None:
     from robustrec.audits.plan import cost_of
-    from robustrec.runs.subjects import spec_json
+    from robustrec.runs.specs import spec_json
 
     cost = cost_of(plan)
     console = data_console()
@@ -141,10 +143,13 @@ def _print_plan(plan: Plan, *, as_json: bool) -> None:
     console.print(f"suite      {plan.suite.name}: {plan.suite.description}", markup=False)
     console.print(f"features   {plan.encoder or 'none read'}", markup=False)
     for spec in plan.specs:
-        passes = spec.strategy.passes_per_step
+        effort = (
+            f"at most {spec.training.max_epochs} epochs, {spec.strategy.passes_per_step:.2f} passes a step"
+            if spec.trains
+            else f"{spec.origin}, nothing to train"
+        )
         console.print(
-            f"subject    {spec.model}/{spec.strategy.name} seed {spec.seed}"
-            f" (at most {spec.training.max_epochs} epochs, {passes:.2f} passes a step)",
+            f"subject    {spec.model}/{spec.strategy_name} seed {spec.seed} ({effort})",
             markup=False,
         )
     console.print(

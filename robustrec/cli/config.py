@@ -37,7 +37,7 @@ def show(
     }
     if model:
         from robustrec.runs.plan import subject_specs
-        from robustrec.runs.subjects import spec_json
+        from robustrec.runs.specs import spec_json
 
         wanted = "sample" if settings.edition == "sample" else "full"
         content["subjects"] = [spec_json(spec) for spec in subject_specs(settings, wanted)]

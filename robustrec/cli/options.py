@@ -61,6 +61,13 @@ SuiteName = Annotated[
     str | None,
     typer.Option("--suite", help="Suite by name, or the path of a TOML file.", autocompletion=_suites),
 ]
+Checkpoint = Annotated[
+    str | None,
+    typer.Option(
+        "--checkpoint",
+        help="Audit these parameters instead of training: a run's key, or a .safetensors or .pth file of --model.",
+    ),
+]
 Seed = Annotated[int | None, typer.Option(help="First training seed.")]
 Seeds = Annotated[int | None, typer.Option(help="How many training seeds.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")]

@@ -14,7 +14,7 @@ from robustrec.config import Settings
 if TYPE_CHECKING:
     from robustrec.progress import Progress
     from robustrec.runs.prepared import Prepared
-    from robustrec.runs.subjects import TrainedSubject
+    from robustrec.runs.trained import TrainedSubject
 
 
 def train(
@@ -59,6 +59,7 @@ def evaluate(
     dataset: options.DatasetName = None,
     strategy: options.Strategies = None,
     features: options.FeatureName = None,
+    checkpoint: options.Checkpoint = None,
     suite: options.SuiteName = None,
     edition: options.Edition = None,
     seed: options.Seed = None,
@@ -77,6 +78,7 @@ def evaluate(
         dataset=dataset,
         strategy=strategy,
         features=features,
+        checkpoint=checkpoint,
         suite=suite,
         edition=edition,
         seed=seed,
@@ -150,7 +152,8 @@ def _train(
     from robustrec.hardware import pick_device, set_numerics
     from robustrec.runs.plan import subject_specs
     from robustrec.runs.prepared import prepare
-    from robustrec.runs.subjects import obtain_subject, reads_features
+    from robustrec.runs.specs import reads_features
+    from robustrec.runs.subjects import obtain_subject
 
     set_numerics(settings.threads)
     subject_specs(settings, "sample")  # names are checked before anything is built

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,9 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from robustrec.errors import RobustrecError
-
-if TYPE_CHECKING:
-    from robustrec.models.contract import Representation
+from robustrec.models.contract import Representation, Scored
 
 # Bytes of scores held at once: a processor is fastest while they stay near its caches.
 CPU_SCORE_BYTES = 32 * 2**20
@@ -30,7 +29,7 @@ class Ranking(NamedTuple):
 
 
 def rank(
-    rep: Representation,
+    rep: Representation | Scored,
     users: NDArray[np.int64],
     masked: csr_array,
     *,
@@ -45,7 +44,7 @@ def rank(
     off (`torch.backends.cuda.matmul.allow_tf32 = False`), or scores carry 10 bits of mantissa only.
 
     Args:
-        rep: users [U, d] and items [I, d].
+        rep: users [U, d] and items [I, d], or scores by a function.
         users: the n user ids to rank for, in the order wanted.
         masked: pairs never recommended, [U, I]; every stored value other than 0 counts.
         k: length of the lists, K.
@@ -60,21 +59,16 @@ def rank(
     if chunk is not None and chunk < 1:
         raise RobustrecError(f"chunk is {chunk}", where="rank: chunk", fix="use 1 or more, or leave it out")
     with torch.inference_mode():
-        device, (n_items, width) = rep.items.device, rep.items.shape
+        block = _scored_blocks(rep) if isinstance(rep, Scored) else _product_blocks(rep)
+        n_items, device = block.n_items, block.device
         budget = CPU_SCORE_BYTES if device.type == "cpu" else DEVICE_SCORE_BYTES
         step = chunk or max(1, budget // (4 * n_items))
-        # Whole blocks only: the columns added score 0 at first and -inf once masked.
-        columns = -(-n_items // BLOCK) * BLOCK
-        padded = torch.zeros(columns, width, device=device, dtype=torch.float32)
-        padded[:n_items] = rep.items.detach()
-        check = not _surely_finite(rep)
         lists = np.empty((len(users), k), dtype=np.int32)
         broken = 0
         for start in range(0, len(users), step):
             ids = users[start : start + step]
-            vectors = rep.users.detach()[torch.from_numpy(ids).to(device)].to(torch.float32)
-            scores = vectors @ padded.T
-            if check:
+            scores = block.scores(ids)
+            if block.check:
                 broken += int((~torch.isfinite(scores[:, :n_items]).all(dim=1)).sum())
                 if broken:
                     continue
@@ -85,7 +79,7 @@ def rank(
     if broken:
         raise RobustrecError(
             f"the scores of {broken} of {len(users)} users are not finite",
-            where="ranking: user and item vectors of the model",
+            where=f"ranking: {block.source}",
             fix="check the features (robustrec data describe) and train again with a lower learning rate",
         )
     return Ranking(users, lists)
@@ -124,6 +118,49 @@ def _first_by_key(values: torch.Tensor, ids: torch.Tensor, k: int) -> torch.Tens
     return _LOW_HALF - (keys.topk(k, dim=1).values & _LOW_HALF)
 
 
+class _Blocks(NamedTuple):
+    """Where blocks of scores come from.
+
+    Attributes:
+        scores: user ids [n] -> float32 [n, columns], whole blocks of items; the columns added hold anything.
+        n_items: I.
+        device: where the scores are.
+        check: whether a score may not be finite.
+        source: whose scores they are, for errors.
+    """
+
+    scores: Callable[[NDArray[np.int64]], torch.Tensor]
+    n_items: int
+    device: torch.device
+    check: bool
+    source: str
+
+
+def _whole_blocks(n_items: int) -> int:
+    return -(-n_items // BLOCK) * BLOCK
+
+
+def _product_blocks(rep: Representation) -> _Blocks:
+    device, (n_items, width) = rep.items.device, rep.items.shape
+    padded = torch.zeros(_whole_blocks(n_items), width, device=device, dtype=torch.float32)
+    padded[:n_items] = rep.items.detach()
+
+    def scores(ids: NDArray[np.int64]) -> torch.Tensor:
+        vectors = rep.users.detach()[torch.from_numpy(ids).to(device)].to(torch.float32)
+        return vectors @ padded.T
+
+    return _Blocks(scores, n_items, device, not _surely_finite(rep), "user and item vectors of the model")
+
+
+def _scored_blocks(rep: Scored) -> _Blocks:
+    def scores(ids: NDArray[np.int64]) -> torch.Tensor:
+        padded = torch.zeros(len(ids), _whole_blocks(rep.n_items))
+        padded[:, : rep.n_items] = rep.score(ids)
+        return padded
+
+    return _Blocks(scores, rep.n_items, torch.device("cpu"), True, "the score function")
+
+
 def _surely_finite(rep: Representation) -> bool:
     """Return whether the norms alone show that no score can leave float32."""
     largest = [float(torch.linalg.vector_norm(table.detach(), dim=1).max()) for table in (rep.users, rep.items)]
@@ -131,14 +168,19 @@ def _surely_finite(rep: Representation) -> bool:
     return bool(np.isfinite(bound)) and bound < 1e38
 
 
-def _checked_mask(rep: Representation, users: NDArray[np.int64], masked: csr_array, k: int) -> csr_array:
+def _checked_mask(rep: Representation | Scored, users: NDArray[np.int64], masked: csr_array, k: int) -> csr_array:
     """Return the mask in canonical form after checking that everything fits together."""
-    n_users, n_items = rep.users.shape[0], rep.items.shape[0]
     where = "ranking"
-    if masked.shape != (n_users, n_items) or rep.users.shape[1] != rep.items.shape[1]:
+    if isinstance(rep, Scored):
+        n_users, n_items = rep.n_users, rep.n_items
+        fits, shapes = True, f"{n_users} users and {n_items} items"
+    else:
+        n_users, n_items = rep.users.shape[0], rep.items.shape[0]
+        fits = rep.users.shape[1] == rep.items.shape[1]
+        shapes = f"vectors of users {tuple(rep.users.shape)} and items {tuple(rep.items.shape)}"
+    if masked.shape != (n_users, n_items) or not fits:
         raise RobustrecError(
-            f"a mask of shape {masked.shape} does not fit vectors of users {tuple(rep.users.shape)} "
-            f"and items {tuple(rep.items.shape)}",
+            f"a mask of shape {masked.shape} does not fit {shapes}",
             where=where,
             fix="train the model on the same data set that it is evaluated on",
         )

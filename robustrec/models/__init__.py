@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from robustrec.errors import unknown_name
+from robustrec.models.own import is_own, load_own
 
 
 def _distinct(entries: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -33,31 +34,56 @@ MODELS: dict[str, str] = _distinct(
         ("lightgcn", "robustrec.models.lightgcn:LightGCN"),
         ("vbpr", "robustrec.models.vbpr:VBPR"),
         ("slmrec", "robustrec.models.slmrec:SLMRec"),
+        ("dualgnn", "robustrec.models.dualgnn:DualGNN"),
+        ("dragon", "robustrec.models.dragon:DRAGON"),
+        ("freedom", "robustrec.models.freedom:FREEDOM"),
+        ("bm3", "robustrec.models.bm3:BM3"),
+        ("lattice", "robustrec.models.lattice:LATTICE"),
+        ("mgcn", "robustrec.models.mgcn:MGCN"),
     ]
 )
 
 
 def model_class(name: str) -> type[Any]:
-    """Return the class of a recommender by its name; this imports torch.
+    """Return the class of a recommender by its name, or what "package.module:Name" names; this imports torch.
 
-    The class takes `(problem, config, generator)`, has `Config` (its Pydantic class) and `modalities`, and
-    is a `robustrec.models.contract.Recommender`.
+    A class takes `(problem, config, generator)`, has `Config` (its Pydantic class) and `modalities`, and
+    is a `robustrec.models.contract.Recommender`. One's own may also be a scorer (`robustrec.models.own`).
 
     Raises:
         RobustrecError: no model has the name.
     """
-    if name not in MODELS:
-        raise unknown_name("model", name, MODELS, where="--model")
+    known(name)
+    if is_own(name):
+        return load_own(name)  # type: ignore[no-any-return]
     module, _, attribute = MODELS[name].partition(":")
     return getattr(import_module(module), attribute)  # type: ignore[no-any-return]
 
 
-def training_defaults(name: str, edition: Literal["full", "sample"] = "full") -> dict[str, Any]:
+def known(name: str) -> None:
+    """Check that a name is a model's or has the form of one's own.
+
+    Raises:
+        RobustrecError: it is neither.
+    """
+    if name not in MODELS and not is_own(name):
+        raise unknown_name("model", name, MODELS, where="--model (a name, or package.module:Class for one's own)")
+
+
+def section_of(name: str) -> str:
+    """Return the section of `--set` that a model's settings have: its name, for one's own the class's."""
+    return name.partition(":")[2] if is_own(name) else name
+
+
+def training_defaults(
+    name: str, edition: Literal["full", "sample"] = "full", dataset: str | None = None
+) -> dict[str, Any]:
     """Return the settings a model trains with unless told otherwise.
 
     Args:
-        name: a model's name.
+        name: a model's name; one's own has the defaults of its Config and of the training loop.
         edition: "sample" applies the model's overrides for the small synthetic editions.
+        dataset: name of the data set, for the overrides of its full edition.
 
     Returns:
         Fields of `TrainingConfig` and of the model's own config, flat.
@@ -65,11 +91,10 @@ def training_defaults(name: str, edition: Literal["full", "sample"] = "full") ->
     Raises:
         RobustrecError: no model has the name.
     """
-    if name not in MODELS:
-        raise unknown_name("model", name, MODELS, where="--model")
-    table = dict(_defaults()[name])
-    overrides = table.pop("sample", {})
-    return {**table, **overrides} if edition == "sample" else table
+    known(name)
+    table = {} if is_own(name) else _defaults()[name]
+    plain = {key: value for key, value in table.items() if not isinstance(value, dict)}
+    return {**plain, **table.get("sample" if edition == "sample" else dataset or "", {})}
 
 
 @cache

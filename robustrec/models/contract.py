@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from robustrec.errors import RobustrecError
@@ -61,6 +63,20 @@ class Representation(NamedTuple):
     items: Tensor
 
 
+class Scored(NamedTuple):
+    """Scores that only a function knows, standing where a `Representation` stands.
+
+    Attributes:
+        score: user ids, int64 [n] -> float32 scores [n, I] on the CPU.
+        n_users: U.
+        n_items: I.
+    """
+
+    score: Callable[[NDArray[np.int64]], Tensor]
+    n_users: int
+    n_items: int
+
+
 class Loss(NamedTuple):
     """The scalar to minimise, and the named scalars that add up to it (weights included)."""
 
@@ -105,6 +121,19 @@ class Problem:
         if k not in self._counted:
             self._counted[k] = co_occurrence(self.edges, self.n_users, self.n_items, k)
         return self._counted[k]
+
+
+class Scorer(Protocol):
+    """A recommender that only scores: a service, an ONNX file, another framework.
+
+    It is a function, or the method `score` of a class built as `Class(problem)`. It must follow the features it is
+    given; what it holds of an earlier call must not show. `modalities`, where it has that attribute, names those it
+    reads; without it, it is given all there are.
+    """
+
+    def __call__(self, features: Mapping[str, NDArray[np.float32]], users: NDArray[np.int64]) -> Any:
+        """Return the scores [n, I] of all items for users [n], given item features modality -> [I, D_m]."""
+        ...
 
 
 class Recommender(Protocol):

@@ -25,6 +25,11 @@ def embedding_loss(*rows: Tensor) -> Tensor:
     return torch.stack(norms).sum() / rows[-1].shape[0]
 
 
+def half_squares(*rows: Tensor) -> Tensor:
+    """Return ½ Σ_j ‖T_j‖_F² of gathered matrices [B, d]."""
+    return torch.stack([table.square().sum() for table in rows]).sum() / 2
+
+
 def contrast(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
     """Return the InfoNCE loss of row a of the queries against all keys, key a being the right one.
 

@@ -19,7 +19,7 @@ from robustrec.reporting.findings import CLEAN, Finding
 from robustrec.reporting.gates import GateResult
 from robustrec.reporting.numbers import bracketed, percent, plain
 from robustrec.reporting.page import Page, headline, in_common, page_of
-from robustrec.reporting.report import MirrorFacts, Report, SubjectRecord
+from robustrec.reporting.report import MirrorFacts, Report, SubjectRecord, TrainingRecord
 from robustrec.reporting.verdict import FailOn, exit_code
 
 _STYLES = {
@@ -85,13 +85,17 @@ def _print_subjects(page: Page) -> None:
     columns = ["trained", *metrics, "best epoch", "seconds", *(["parameters"] if page.wide else [])]
     rows = []
     for record in records:
-        training = record.training
-        best = "-" if training.best_epoch is None else f"{training.best_epoch}/{training.epochs}"
-        seconds = "stored" if training.reused else f"{training.seconds:.1f}"
         qualities = [_quality(values.get((record.subject, metric))) for metric in metrics]
-        size = [f"{training.n_parameters:,}"] if page.wide else []
-        rows.append([page.names[record.subject], *qualities, best, seconds, *size])
+        rows.append([page.names[record.subject], *qualities, *_training_cells(record.training, wide=page.wide)])
     page.table(columns, rows, numbers_from=1)
+
+
+def _training_cells(training: TrainingRecord | None, *, wide: bool) -> list[str]:
+    if training is None:
+        return ["-"] * (3 if wide else 2)
+    best = "-" if training.best_epoch is None else f"{training.best_epoch}/{training.epochs}"
+    seconds = "stored" if training.reused else f"{training.seconds:.1f}"
+    return [best, seconds, *([f"{training.n_parameters:,}"] if wide else [])]
 
 
 def _quality(finding: Finding | None) -> str:

@@ -99,7 +99,8 @@ class SubjectRecord(Record):
         description="key of the run in the store: digest of data, features, configuration, code and torch version"
     )
     config: dict[str, Any] = Field(description="model, training and strategy, with all defaults resolved")
-    training: TrainingRecord
+    source: str = Field(default="trained here", description="where the parameters, or the scores, come from")
+    training: TrainingRecord | None = Field(default=None, description="None for what was not trained here")
     mirror: MirrorFacts | None = None
     notes: tuple[str, ...] = Field(default=(), description="e.g. 3 items without a picture: mean vector")
 

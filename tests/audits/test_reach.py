@@ -6,7 +6,8 @@ import torch
 from robustrec.audits.reach import check_reach
 from robustrec.errors import RobustrecError
 from robustrec.models import MODELS, model_class
-from robustrec.runs.subjects import SubjectSpec, build_model
+from robustrec.runs.specs import SubjectSpec
+from robustrec.runs.trained import build_model
 from robustrec.training.config import TrainingConfig
 from robustrec.training.strategy_config import StrategyConfig
 

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from robustrec.errors import RobustrecError
-from robustrec.runs.subjects import SubjectSpec, build_model, validation_metric
+from robustrec.runs.specs import SubjectSpec
+from robustrec.runs.subjects import validation_metric
+from robustrec.runs.trained import build_model
 from robustrec.training.checkpoints import load_checkpoint
 from robustrec.training.config import TrainingConfig
 from robustrec.training.strategy_config import StrategyConfig

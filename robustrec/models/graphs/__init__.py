@@ -17,6 +17,7 @@ from robustrec.models.graphs.sparse import (
     Pattern,
     Sparse,
     SparseBuffer,
+    chosen_rows,
     pattern_of,
     product,
     row_softmax,
@@ -26,7 +27,7 @@ from robustrec.models.graphs.sparse import (
     transposed,
     weighted_sum,
 )
-from robustrec.models.graphs.user_item import Bipartite, Propagated, UserItemGraph
+from robustrec.models.graphs.user_item import Bipartite, Propagated, UserItemGraph, normalised
 from robustrec.models.graphs.user_user import CoOccurrence, co_occurrence, neighbour_average
 
 __all__ = [
@@ -38,10 +39,12 @@ __all__ = [
     "Sparse",
     "SparseBuffer",
     "UserItemGraph",
+    "chosen_rows",
     "co_occurrence",
     "cosine_neighbours",
     "mean_graph",
     "neighbour_average",
+    "normalised",
     "pattern_of",
     "product",
     "row_softmax",

@@ -73,11 +73,11 @@ def _nearest(rows: Tensor, unit: Tensor, candidates: Tensor, k: int) -> Tensor:
     return candidates.gather(1, order[:, :k])
 
 
-def mean_graph(neighbours: Neighbours, *, offset: float = 1e-7) -> Sparse:
+def mean_graph(neighbours: Neighbours, *, offset: float = 1e-7, dtype: torch.dtype | None = None) -> Sparse:
     """Return the directed, unweighted graph with 1/(k + offset) at each row's neighbours (spec 4.2)."""
     pattern, turned = neighbours.pattern()
     weight = 1 / (neighbours.items.shape[1] + offset)
-    values = torch.full((pattern.n_entries,), weight, device=neighbours.items.device)
+    values = torch.full((pattern.n_entries,), weight, dtype=dtype, device=neighbours.items.device)
     return Sparse(pattern, values, turned, values)
 
 

@@ -93,6 +93,18 @@ def product(matrix: Sparse, x: Tensor) -> Tensor:
     return _Product.apply(*matrix, x.contiguous())  # type: ignore[no-any-return, no-untyped-call]
 
 
+def chosen_rows(matrix: Sparse, rows: Tensor) -> Sparse:
+    """Return the matrix [B, m] of the given rows, int64 [B], in their order; a row may be asked for again."""
+    pattern = matrix.pattern
+    first, counts = pattern.starts[rows].long(), pattern.starts.diff()[rows]
+    ends = counts.cumsum(0)
+    n_entries = int(ends[-1])
+    places = torch.arange(n_entries, device=rows.device)
+    own = torch.repeat_interleave(torch.arange(len(rows), device=rows.device), counts, output_size=n_entries)
+    places += (first - ends + counts)[own]
+    return sparse_of(own, pattern.columns[places].long(), matrix.values[places], (len(rows), matrix.shape[1]))
+
+
 def sampled_products(pattern: Pattern, turned: Pattern, a: Tensor, b: Tensor) -> Tensor:
     """Return a_r · b_c for every place (r, c) of a pattern, [nnz], differentiable in both, as often as wanted.
 
@@ -119,7 +131,7 @@ def row_softmax(pattern: Pattern, logits: Tensor, floor: float = 0.0) -> Tensor:
         floor: added to each row's sum of exponentials, taken relative to the row's largest logit.
     """
     rows = pattern.rows()
-    largest = logits.new_zeros(pattern.shape[0]).index_reduce(0, rows, logits.detach(), "amax", include_self=False)
+    largest = logits.new_zeros(pattern.shape[0]).scatter_reduce(0, rows, logits.detach(), "amax", include_self=False)
     exponentials = (logits - largest[rows]).exp()
     return exponentials / (row_sums(pattern, exponentials) + floor)[rows]
 

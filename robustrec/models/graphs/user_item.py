@@ -68,7 +68,9 @@ class Bipartite(NamedTuple):
         return mean.users_from_users + mean.users_from_items, mean.items_from_items + mean.items_from_users
 
 
-def normalised(users: Tensor, items: Tensor, shape: tuple[int, int], *, offset: float) -> Bipartite:
+def normalised(
+    users: Tensor, items: Tensor, shape: tuple[int, int], *, offset: float, dtype: torch.dtype | None = None
+) -> Bipartite:
     """Return D_u^-1/2 R D_i^-1/2 of distinct edges, the block of the symmetrically normalised adjacency.
 
     Args:
@@ -76,11 +78,12 @@ def normalised(users: Tensor, items: Tensor, shape: tuple[int, int], *, offset: 
         items: int64 [E].
         shape: (U, I).
         offset: added to every degree before the root (spec section 4).
+        dtype: of the weights; torch's default without it.
     """
     # In float64, so that no degree's root is rounded twice.
     user_scale = (torch.bincount(users, minlength=shape[0]).double() + offset).rsqrt()
     item_scale = (torch.bincount(items, minlength=shape[1]).double() + offset).rsqrt()
-    weights = (user_scale[users] * item_scale[items]).to(torch.get_default_dtype())
+    weights = (user_scale[users] * item_scale[items]).to(dtype or torch.get_default_dtype())
     return Bipartite(sparse_of(users, items, weights, shape))
 
 

@@ -1,0 +1,99 @@
+"""DRAGON: a channel for each modality side by side, an item graph, and an average over users alike."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from robustrec.models.contract import (
+    Batch,
+    Features,
+    FindNeighbours,
+    Graphs,
+    Loss,
+    Problem,
+    Representation,
+    read_modalities,
+)
+from robustrec.models.frozen_item_graph import frozen_item_graph, propagated
+from robustrec.models.graphs import cosine_neighbours
+from robustrec.models.losses import bpr_loss
+from robustrec.models.modality_encoders import ModalityEncoders, UserAverage, modality_weights
+
+
+class DRAGONConfig(BaseModel):
+    """Settings of DRAGON."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    latent_width: int = Field(64, ge=1, description="d, numbers per modality in a user and an item vector")
+    user_neighbours: int = Field(40, ge=1, description="most alike users that are averaged")
+    item_neighbours: int = Field(10, ge=1, description="k, nearest items by features, each item itself included")
+    item_layers: int = Field(1, ge=0, le=16, description="L, propagations over the item graph")
+    image_weight: float = Field(0.1, ge=0, le=1, description="share of the images' item graph; texts have the rest")
+    reg_weight: float = Field(1e-3, ge=0, description="weight λ of the mean squares of preferences and weights")
+
+
+class DRAGON(nn.Module):
+    """Item r + G^L r, user [w_v r_v ; w_t r_t] plus its average over the users most alike (arXiv 2301.12097).
+
+    r = [r_v ; r_t] are the smoothed channels of `ModalityEncoders`, G the `frozen_item_graph`. The published code
+    fills the lists of users with fewer than k neighbours by repeating some at random, anew every epoch; here they are
+    averaged over those they have. With one modality vectors are d wide, without weights. Nothing is drawn while
+    training.
+    """
+
+    Config = DRAGONConfig
+    modalities: tuple[str, ...] = ("image", "text")
+
+    def __init__(self, problem: Problem, config: DRAGONConfig, generator: torch.Generator) -> None:
+        super().__init__()
+        self.config = config
+        self.modalities = read_modalities("dragon", problem, type(self).modalities)
+        self.encoders = ModalityEncoders(problem, self.modalities, config.latent_width, generator)
+        self.neighbours = UserAverage(problem, config.user_neighbours)
+        self.user_weights: nn.Parameter | None = None
+        if len(self.modalities) > 1:
+            self.user_weights = modality_weights(problem.n_users, len(self.modalities), generator)
+
+    def item_graphs(self, features: Features, neighbours: FindNeighbours = cosine_neighbours) -> Graphs:
+        """Return G under the name "items"."""
+        return frozen_item_graph(
+            features, self.modalities, self.config.item_neighbours, self.config.image_weight, neighbours
+        )
+
+    def represent(self, features: Features, graphs: Graphs | None = None) -> Representation:
+        """Return user and item vectors, 2d wide (d with one modality)."""
+        users, items = self._before_average(features, graphs)
+        return Representation(self.neighbours.of_all(users), items)
+
+    def loss(self, features: Features, batch: Batch, graphs: Graphs | None = None) -> Loss:
+        """Return BPR to the base 2 plus λ times the mean squares (spec 4.2)."""
+        all_users, items = self._before_average(features, graphs)
+        users = self.neighbours.of_batch(all_users, batch)
+        positive = (users * functional.embedding(batch.positives, items)).sum(1)
+        negative = (users * functional.embedding(batch.negatives, items)).sum(1)
+        squares = self.encoders.regularisation(batch.users)
+        if self.user_weights is not None:
+            squares = squares + self.user_weights.square().mean()
+        terms = {
+            "bpr": bpr_loss(positive, negative) / math.log(2),
+            "regularisation": self.config.reg_weight * squares,
+        }
+        return Loss(terms["bpr"] + terms["regularisation"], terms)
+
+    def module(self) -> nn.Module:
+        """Return the model as the `nn.Module` it is."""
+        return self
+
+    def _before_average(self, features: Features, graphs: Graphs | None) -> tuple[Tensor, Tensor]:
+        users, items = self.encoders(features)
+        if self.user_weights is not None:
+            users = self.user_weights * users
+        graphs = self.item_graphs(features) if graphs is None else graphs
+        flat = items.flatten(1)
+        return users.flatten(1), flat + propagated(graphs["items"], flat, self.config.item_layers)

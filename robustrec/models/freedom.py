@@ -1,0 +1,127 @@
+"""FREEDOM: LightGCN on a user-item graph pruned anew every epoch, beside a frozen item graph."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from robustrec.models.contract import (
+    Batch,
+    Features,
+    FindNeighbours,
+    Graphs,
+    Loss,
+    Problem,
+    Representation,
+    feature_table,
+    read_modalities,
+)
+from robustrec.models.frozen_item_graph import frozen_item_graph, propagated
+from robustrec.models.graphs import Bipartite, UserItemGraph, cosine_neighbours, normalised
+from robustrec.models.initial import linear, table
+from robustrec.models.losses import bpr_loss
+from robustrec.models.rows import distinct, project_tuned
+
+# What is added to degrees before the root.
+OFFSET = 1e-7
+
+
+class FREEDOMConfig(BaseModel):
+    """Settings of FREEDOM."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    latent_width: int = Field(64, ge=1, description="d, numbers per user and item vector and per projected feature")
+    layers: int = Field(2, ge=0, le=16, description="propagations over the user-item graph")
+    item_neighbours: int = Field(10, ge=1, description="k, nearest items by features, each item itself included")
+    item_layers: int = Field(1, ge=0, le=16, description="propagations over the item graph")
+    image_weight: float = Field(0.1, ge=0, le=1, description="share of the images' item graph; texts have the rest")
+    pruning: float = Field(0.8, ge=0, lt=1, description="ρ, share of the edges left out in an epoch")
+    reg_weight: float = Field(1e-3, ge=0, description="weight λ of the losses of the projected features")
+
+
+class FREEDOM(nn.Module):
+    """Item h_i + G E_i with h = LightGCN and G the `frozen_item_graph` of the raw features (arXiv 2211.06924).
+
+    Scores depend on features through G alone: they move when a change of features changes which items are nearest,
+    and their derivative in the features is zero. The fine-tuned features, features + delta, take part in the loss
+    only. In training every epoch has a graph of its own (`epoch_state`); scores and losses outside training have all
+    edges. With one modality G is that modality's and there is one loss of projected features.
+    """
+
+    Config = FREEDOMConfig
+    modalities: tuple[str, ...] = ("image", "text")
+
+    def __init__(self, problem: Problem, config: FREEDOMConfig, generator: torch.Generator) -> None:
+        super().__init__()
+        self.config = config
+        self.n_items = problem.n_items
+        self.modalities = read_modalities("freedom", problem, type(self).modalities)
+        self.widths = {m: problem.feature_widths[m] for m in self.modalities}
+        d = config.latent_width
+        self.users = table(problem.n_users, d, "xavier_uniform", generator)
+        self.items = table(problem.n_items, d, "xavier_uniform", generator)
+        self.deltas = nn.ParameterDict({m: torch.zeros(problem.n_items, width) for m, width in self.widths.items()})
+        self.projections = nn.ModuleDict({m: linear(width, d, generator) for m, width in self.widths.items()})
+        self.graph = UserItemGraph(problem.n_users, problem.n_items, problem.edges, offset=OFFSET)
+
+    def item_graphs(self, features: Features, neighbours: FindNeighbours = cosine_neighbours) -> Graphs:
+        """Return G under the name "items"; it follows the raw features, not the fine-tuned ones."""
+        return frozen_item_graph(
+            features, self.modalities, self.config.item_neighbours, self.config.image_weight, neighbours
+        )
+
+    def epoch_state(self, features: Features, generator: torch.Generator) -> Bipartite:  # noqa: ARG002 - the contract passes features to all
+        """Return the graph of ⌊|E|(1-ρ)⌋ edges, normalised by their own degrees.
+
+        They are drawn without replacement, the next one always with a probability in proportion to 1/√(d_u d_i).
+        """
+        whole = self.graph.bipartite()
+        pattern, weights = whole.matrix.pattern, whole.matrix.values
+        # Rounded: 0.2 · 10 edges are two although 1 - 0.8 is a little below 0.2.
+        n_kept = int(round(pattern.n_entries * (1 - self.config.pruning), 6))
+        if n_kept == pattern.n_entries:
+            return whole
+        # Exponential race: arrivals at rates w; the first n are such a draw.
+        arrivals = torch.empty_like(weights).exponential_(generator=generator) / weights
+        kept = arrivals.topk(n_kept, largest=False).indices
+        users, items = pattern.rows()[kept], pattern.columns.long()[kept]
+        return normalised(users, items, pattern.shape, offset=OFFSET, dtype=weights.dtype)
+
+    def represent(self, features: Features, graphs: Graphs | None = None) -> Representation:
+        """Return user and item vectors [U, d] and [I, d]."""
+        graphs = self.item_graphs(features) if graphs is None else graphs
+        users, items = self._smooth(self.graph.bipartite(), graphs)
+        return Representation(users, items)
+
+    def loss(self, features: Features, batch: Batch, graphs: Graphs | None = None) -> Loss:
+        """Return BPR plus λ times the BPR of the same users with each modality's projected features (spec 5)."""
+        graphs = self.item_graphs(features) if graphs is None else graphs
+        all_users, items = self._smooth(self.graph.bipartite() if batch.epoch is None else batch.epoch, graphs)
+        users = functional.embedding(batch.users, all_users)
+        drawn = torch.cat([batch.positives, batch.negatives])
+        rows, places = distinct(drawn, self.n_items)
+        terms = {"bpr": _bpr(users, functional.embedding(drawn, items))}
+        for modality in self.modalities:
+            raw = feature_table(features, modality, self.n_items, self.widths[modality])
+            projected = project_tuned(raw, self.deltas[modality], cast(nn.Linear, self.projections[modality]), rows)
+            terms[f"bpr_{modality}"] = self.config.reg_weight * _bpr(users, functional.embedding(places, projected))
+        return Loss(torch.stack(list(terms.values())).sum(), terms)
+
+    def module(self) -> nn.Module:
+        """Return the model as the `nn.Module` it is."""
+        return self
+
+    def _smooth(self, graph: Bipartite, graphs: Graphs) -> tuple[Tensor, Tensor]:
+        users, items = graph.smooth(self.users, self.items, self.config.layers)
+        return users, items + propagated(graphs["items"], self.items, self.config.item_layers)
+
+
+def _bpr(users: Tensor, items: Tensor) -> Tensor:
+    """Return the BPR loss of users [B, d] with their positives and negatives, one after the other [2B, d]."""
+    positive, negative = items.chunk(2)
+    return bpr_loss((users * positive).sum(1), (users * negative).sum(1))

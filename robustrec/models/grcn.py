@@ -1,0 +1,212 @@
+"""GRCN: interactions weighed by how well contents match, ids smoothed over what is left."""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import NamedTuple, cast
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from robustrec.models.contract import (
+    Batch,
+    Features,
+    Loss,
+    Problem,
+    Representation,
+    feature_table,
+    read_modalities,
+)
+from robustrec.models.graphs import Sparse, SparseBuffer, product, row_softmax, sampled_products, sparse_of
+from robustrec.models.initial import linear, table
+from robustrec.models.losses import bpr_loss
+
+# Floor of a row's norm in the row normalisation, as in spec's rn.
+NORM_FLOOR = 1e-12
+
+
+class GRCNConfig(BaseModel):
+    """Settings of GRCN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    latent_width: int = Field(64, ge=1, description="d, numbers per channel; vectors are one channel per modality wider")
+    routings: int = Field(3, ge=0, le=16, description="times that users' preferences move towards what they took")
+    layers: int = Field(2, ge=0, le=16, description="L, propagations of the ids over the weighed graph")
+    reg_weight: float = Field(1e-3, ge=0, description="weight λ of the mean squares of ids and preferences")
+    mmrec_compat: bool = Field(
+        False,
+        description="as MMRec computes it: the routing changes nothing, because its edges lead from users to items only",
+    )
+
+
+class Both(NamedTuple):
+    """What belongs to users and to items: vectors [U, d] and [I, d], or weights of edges towards users and items."""
+
+    users: Tensor
+    items: Tensor
+
+
+class GRCN(nn.Module):
+    """Vectors [smoothed ids ; content of each modality] (Wei et al., MM 2020, arXiv 2111.02036; spec 5).
+
+    For each modality, users start as rn(P_m) and items as rn(lrelu(linear(X_m))). Routing: a user's preference moves to
+    rn(p + Σ_i α_ui f_i) over its items, α the softmax of <p, f_i>, several times. Then both sides receive once,
+    each with the softmax over its own neighbours. An edge from s to t weighs relu(max_m α_m(s → t) · conf_m(s)), and the
+    ids are smoothed with these weights.
+
+    The paper's users receive while routing, as they do here; in the published code they do not (`mmrec_compat`).
+    Either modality may be missing; without images the whole table of preferences is not regularised.
+    """
+
+    Config = GRCNConfig
+    modalities: tuple[str, ...] = ("image", "text")
+
+    def __init__(self, problem: Problem, config: GRCNConfig, generator: torch.Generator) -> None:
+        super().__init__()
+        self.config = config
+        self.sizes = [problem.n_users, problem.n_items]
+        self.widths = dict(problem.feature_widths)
+        self.modalities = read_modalities("grcn", problem, type(self).modalities)
+        d, nodes = config.latent_width, sum(self.sizes)
+        self.ids = table(nodes, d, "xavier_normal", generator)
+        self.preferences = nn.ParameterDict(
+            {m: table(problem.n_users, d, "xavier_normal", generator) for m in self.modalities}
+        )
+        self.projections = nn.ModuleDict(
+            {m: linear(self.widths[m], d, generator, weight="xavier_normal") for m in self.modalities}
+        )
+        self.confidences = table(nodes, len(self.modalities), "xavier_normal", generator)
+        self.edges = Edges(problem)
+
+    def represent(self, features: Features) -> Representation:
+        """Return user and item vectors, d wide for the ids and for each modality."""
+        channels = self._channels(features)
+        return Representation(*(torch.cat(side, dim=1) for side in zip(*channels, strict=True)))
+
+    def loss(self, features: Features, batch: Batch) -> Loss:
+        """Return BPR plus λ times the mean squares (spec 5)."""
+        chosen = torch.cat([batch.positives, batch.negatives])
+        margin: Tensor | float = 0.0
+        for channel in self._channels(features):
+            users = functional.embedding(batch.users, channel.users)
+            positive, negative = functional.embedding(chosen, channel.items).chunk(2)
+            margin = margin + (users * positive).sum(1) - (users * negative).sum(1)
+        margin = cast(Tensor, margin)
+        terms = {
+            "bpr": bpr_loss(margin, torch.zeros_like(margin)),
+            "regularisation": self.config.reg_weight * self._squares(batch.users, chosen),
+        }
+        return Loss(terms["bpr"] + terms["regularisation"], terms)
+
+    def module(self) -> nn.Module:
+        """Return the model as the `nn.Module` it is."""
+        return self
+
+    def _channels(self, features: Features) -> list[Both]:
+        """Return the vectors of the ids and of each modality."""
+        contents, weights = [], []
+        confidences = Both(*self.confidences.split(self.sizes))
+        for place, modality in enumerate(self.modalities):
+            content, attention = self._content(modality, features)
+            contents.append(content)
+            # An edge has the confidence of where it comes from.
+            weights.append(
+                Both(
+                    attention.users * self.edges.column_values(confidences.items[:, place]),
+                    attention.items * self.edges.turned_column_values(confidences.users[:, place]),
+                )
+            )
+        largest = Both(*(functional.relu(reduce(torch.maximum, side)) for side in zip(*weights, strict=True)))
+        return [self._smooth_ids(largest), *contents]
+
+    def _content(self, modality: str, features: Features) -> tuple[Both, Both]:
+        """Return a modality's vectors, and the attention of users to their items and of items to their users."""
+        raw = feature_table(features, modality, self.sizes[1], self.widths[modality])
+        items = _unit(functional.leaky_relu(self.projections[modality](raw)))
+        users = _unit(self.preferences[modality])
+        # In the published code users receive nothing while routing: they stay as they are.
+        for _ in range(0 if self.config.mmrec_compat else self.config.routings):
+            attention = self.edges.softmax_of_users(self.edges.products(users, items))
+            users = _unit(users + product(self.edges.towards_users(attention), items))
+        logits = self.edges.products(users, items)
+        attentions = Both(self.edges.softmax_of_users(logits), self.edges.softmax_of_items(logits))
+        received = Both(
+            product(self.edges.towards_users(attentions.users), items),
+            product(self.edges.towards_items(attentions.items), users),
+        )
+        return Both(users + received.users, items + received.items), attentions
+
+    def _smooth_ids(self, weights: Both) -> Both:
+        """Return the sum of the unit ids and their propagations over the weighed graph."""
+        to_users, to_items = self.edges.towards_users(weights.users), self.edges.towards_items(weights.items)
+        total = signal = Both(*_unit(self.ids).split(self.sizes))
+        for _ in range(self.config.layers):
+            signal = Both(product(to_users, signal.items), product(to_items, signal.users))
+            total = Both(total.users + signal.users, total.items + signal.items)
+        return total
+
+    def _squares(self, users: Tensor, items: Tensor) -> Tensor:
+        """Return what λ weighs; users [B] stand twice, beside their positives and beside their negatives [2B]."""
+        ids = Both(*self.ids.split(self.sizes))
+        parts = [functional.embedding(users, ids.users), functional.embedding(items, ids.items)]
+        parts += [functional.embedding(users, self.preferences[m]) for m in self.modalities]
+        if "image" in self.modalities:
+            parts.append(self.preferences["image"])
+        return torch.stack([part.square().mean() for part in parts]).sum()
+
+
+class Edges(SparseBuffer):
+    """The training interactions, and values on them: in the order of users, or in that of items ("turned").
+
+    A value in the order of users is one of the matrix [U, I], a turned one of its transpose.
+    """
+
+    returning: Tensor
+
+    def __init__(self, problem: Problem) -> None:
+        users, items = problem.edges.detach().cpu()
+        order = torch.argsort(users * problem.n_items + items)
+        shape = (problem.n_users, problem.n_items)
+        # In the order of users an edge's number is its place, so the transpose holds the places to take from.
+        numbered = sparse_of(users[order], items[order], torch.arange(len(order)), shape)
+        super().__init__(numbered)
+        self.register_buffer("returning", torch.argsort(numbered.turned_values), persistent=False)
+
+    def products(self, users: Tensor, items: Tensor) -> Tensor:
+        """Return <x_u, x_i> of every edge."""
+        matrix = self.matrix()
+        return sampled_products(matrix.pattern, matrix.turned, users, items)
+
+    def softmax_of_users(self, logits: Tensor) -> Tensor:
+        """Return the softmax over each user's edges."""
+        return row_softmax(self.matrix().pattern, logits)
+
+    def softmax_of_items(self, logits: Tensor) -> Tensor:
+        """Return the softmax over each item's edges, turned, of logits in the order of users."""
+        matrix = self.matrix()
+        return row_softmax(matrix.turned, logits.index_select(0, matrix.turned_values))
+
+    def column_values(self, items: Tensor) -> Tensor:
+        """Return the value of each edge's item, of values [I]."""
+        return items.index_select(0, self.matrix().pattern.columns)
+
+    def turned_column_values(self, users: Tensor) -> Tensor:
+        """Return the value of each edge's user, turned, of values [U]."""
+        return users.index_select(0, self.matrix().turned.columns)
+
+    def towards_users(self, values: Tensor) -> Sparse:
+        """Return the matrix [U, I] of values."""
+        matrix = self.matrix()
+        return Sparse(matrix.pattern, values, matrix.turned, values.index_select(0, matrix.turned_values))
+
+    def towards_items(self, values: Tensor) -> Sparse:
+        """Return the matrix [I, U] of turned values."""
+        matrix = self.matrix()
+        return Sparse(matrix.turned, values, matrix.pattern, values.index_select(0, self.returning))
+
+
+def _unit(rows: Tensor) -> Tensor:
+    return functional.normalize(rows, dim=1, eps=NORM_FLOOR)

@@ -1,0 +1,54 @@
+"""Σ_b log Σ_j exp(q_b · k_j) over a whole catalogue, without the table of all logits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# Bytes of logits held at once: few enough to stay in a processor's cache between the passes over them.
+LOGIT_BYTES = 2 * 2**20
+
+
+def total_log_partition(queries: Tensor, keys: Tensor) -> Tensor:
+    """Return Σ_b log Σ_j exp(q_b · k_j), a scalar, twice differentiable.
+
+    The logits [B, n] are made and dropped in chunks of rows, and the gradients made with them, so that the backward
+    pass needs none of them again. A second derivative holds them whole.
+
+    Args:
+        queries: [B, h].
+        keys: [n, h].
+    """
+    return _TotalLogPartition.apply(queries, keys)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _TotalLogPartition(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, queries: Tensor, keys: Tensor) -> Tensor:
+        step = max(1, LOGIT_BYTES // (keys.element_size() * keys.shape[0]))
+        total = queries.new_zeros(())
+        wanted = any(ctx.needs_input_grad)
+        of_queries, of_keys = torch.empty_like(queries), torch.zeros_like(keys)
+        turned = keys.T.contiguous()
+        for start in range(0, queries.shape[0], step):
+            part = slice(start, start + step)
+            logits = queries[part] @ turned
+            largest = logits.amax(dim=1, keepdim=True)
+            shares = logits.sub_(largest).exp_()
+            sums = shares.sum(dim=1, keepdim=True)
+            total += (largest + sums.log()).sum()
+            if wanted:
+                of_queries[part] = shares @ keys / sums
+                of_keys.addmm_(shares.T, queries[part] / sums)
+        ctx.save_for_backward(queries, keys, of_queries, of_keys)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        queries, keys, of_queries, of_keys = ctx.saved_tensors
+        if torch.is_grad_enabled():  # the gradient itself is to be differentiated
+            shares = (queries @ keys.T).softmax(dim=1)
+            of_queries, of_keys = shares @ keys, shares.T @ queries
+        return gradient * of_queries, gradient * of_keys

@@ -1,0 +1,165 @@
+"""MGCN: items gated by their features, spread over item and user graphs, fused by what a user's behaviour prefers."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, cast
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from robustrec.models.contract import (
+    Batch,
+    Features,
+    FindNeighbours,
+    Graphs,
+    Loss,
+    Problem,
+    Representation,
+    feature_table,
+    read_modalities,
+)
+from robustrec.models.graphs import (
+    UserItemGraph,
+    cosine_neighbours,
+    product,
+    similarity_graph,
+    symmetrically_normalised,
+)
+from robustrec.models.initial import linear, table
+from robustrec.models.losses import bpr_loss, contrast, half_squares
+from robustrec.models.rows import distinct, project_tuned, unit_rows
+
+
+class MGCNConfig(BaseModel):
+    """Settings of MGCN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    latent_width: int = Field(64, ge=1, description="d, numbers per user and item vector and per projected feature")
+    layers: int = Field(2, ge=0, le=16, description="propagations over the user-item graph")
+    item_neighbours: int = Field(10, ge=1, description="k, nearest items by features, each item itself included")
+    item_layers: int = Field(1, ge=0, le=16, description="propagations over the item graphs")
+    temperature: float = Field(0.2, gt=0, description="temperature τ of the contrast of side and content vectors")
+    contrast_weight: float = Field(0.01, ge=0, description="weight κ of that contrast")
+    reg_weight: float = Field(1e-4, ge=0, description="weight of the squared norms of the batch's vectors")
+    nominal_batch: int = Field(
+        2048, ge=1, description="what the squared norms are divided by, however many rows a batch has"
+    )
+
+
+class Views(NamedTuple):
+    """What a user or item vector is the sum of, [n, d] each: smoothed embeddings, and the fused modalities."""
+
+    content: Tensor
+    side: Tensor
+
+
+class MGCN(nn.Module):
+    """Vectors content + side: LightGCN, and gated modalities fused by attention (Yu et al., arXiv 2308.03588).
+
+    e_m = [R̂ b_m ; b_m] with b_m = K_m (E_i ⊙ σ(gate_m(proj_m x_m))), K_m the frozen cosine graph of the raw features.
+    With com = Σ_m a_m e_m the attention's mean over M modalities,
+    side = (Σ_m σ(prefer_m(content)) ⊙ (e_m - com) + com) / (M + 1). With one modality com is e_m, so that attention and
+    preferences fall away.
+    """
+
+    Config = MGCNConfig
+    modalities: tuple[str, ...] = ("image", "text")
+
+    def __init__(self, problem: Problem, config: MGCNConfig, generator: torch.Generator) -> None:
+        super().__init__()
+        self.config = config
+        self.n_users, self.n_items = problem.n_users, problem.n_items
+        self.modalities = read_modalities("mgcn", problem, type(self).modalities)
+        self.widths = {m: problem.feature_widths[m] for m in self.modalities}
+        d = config.latent_width
+        self.users = table(problem.n_users, d, "xavier_uniform", generator)
+        self.items = table(problem.n_items, d, "xavier_uniform", generator)
+        self.projections = nn.ModuleDict({m: linear(width, d, generator) for m, width in self.widths.items()})
+        self.gates = nn.ModuleDict({m: linear(d, d, generator) for m in self.modalities})
+        if len(self.modalities) > 1:
+            self.query = linear(d, d, generator)
+            self.attention = table(1, d, "default", generator)
+            self.preferences = nn.ModuleDict({m: linear(d, d, generator) for m in self.modalities})
+        self.deltas = nn.ParameterDict(
+            {m: nn.Parameter(torch.zeros(problem.n_items, width)) for m, width in self.widths.items()}
+        )
+        self.graph = UserItemGraph(problem.n_users, problem.n_items, problem.edges, offset=0.0)
+
+    def item_graphs(self, features: Features, neighbours: FindNeighbours = cosine_neighbours) -> Graphs:
+        """Return K_m of every modality under its name; they follow the raw features, not the fine-tuned ones."""
+        raw = {m: feature_table(features, m, self.n_items, self.widths[m]) for m in self.modalities}
+        k = self.config.item_neighbours
+        return {m: symmetrically_normalised(similarity_graph(neighbours(x, k), x)) for m, x in raw.items()}
+
+    def represent(self, features: Features, graphs: Graphs | None = None) -> Representation:
+        """Return user and item vectors [U, d] and [I, d]."""
+        gated = self._gated(features, self.item_graphs(features) if graphs is None else graphs)
+        contents = self.graph.smooth(self.users, self.items, self.config.layers)
+        users = self._views(contents[0], self.graph.bipartite().to_users(gated))
+        items = self._views(contents[1], gated)
+        return Representation(users.content + users.side, items.content + items.side)
+
+    def loss(self, features: Features, batch: Batch, graphs: Graphs | None = None) -> Loss:
+        """Return BPR, squared norms of the batch's vectors, and κ times the contrast of side and content (spec 5).
+
+        Only the batch's rows are fused.
+        """
+        gated = self._gated(features, self.item_graphs(features) if graphs is None else graphs)
+        contents = self.graph.smooth(self.users, self.items, self.config.layers)
+        user_rows, user_places = distinct(batch.users, self.n_users)
+        item_rows, item_places = distinct(torch.cat([batch.positives, batch.negatives]), self.n_items)
+        at_users = self.graph.bipartite().to_users(gated)
+        users = self._views(functional.embedding(user_rows, contents[0]), functional.embedding(user_rows, at_users))
+        items = self._views(functional.embedding(item_rows, contents[1]), functional.embedding(item_rows, gated))
+        drawn = functional.embedding(user_places, users.content + users.side)
+        positive_places, negative_places = item_places.chunk(2)
+        whole = items.content + items.side
+        positives, negatives = (
+            functional.embedding(positive_places, whole),
+            functional.embedding(negative_places, whole),
+        )
+        squares = half_squares(drawn, positives, negatives)
+        terms = {
+            "bpr": bpr_loss((drawn * positives).sum(1), (drawn * negatives).sum(1)),
+            "regularisation": self.config.reg_weight / self.config.nominal_batch * squares,
+            "contrast_users": self.config.contrast_weight * self._contrast(users, user_places),
+            "contrast_items": self.config.contrast_weight * self._contrast(items, positive_places),
+        }
+        return Loss(torch.stack(list(terms.values())).sum(), terms)
+
+    def module(self) -> nn.Module:
+        """Return the model as the `nn.Module` it is."""
+        return self
+
+    def _gated(self, features: Features, graphs: Graphs) -> Tensor:
+        """Return b_m of all modalities side by side [I, M·d]."""
+        columns = []
+        for modality in self.modalities:
+            raw = feature_table(features, modality, self.n_items, self.widths[modality])
+            projected = project_tuned(raw, self.deltas[modality], cast(nn.Linear, self.projections[modality]))
+            gated = self.items * torch.sigmoid(self.gates[modality](projected))
+            for _ in range(self.config.item_layers):
+                gated = product(graphs[modality], gated)
+            columns.append(gated)
+        return torch.cat(columns, dim=1)
+
+    def _views(self, content: Tensor, modalities: Tensor) -> Views:
+        """Return the views of chosen users or items from their content [n, d] and their e_m side by side [n, M·d]."""
+        parts = modalities.chunk(len(self.modalities), dim=1)
+        if len(parts) == 1:
+            return Views(content, parts[0] / 2)
+        logits = torch.cat([torch.tanh(self.query(part)) @ self.attention.T for part in parts], dim=1)
+        shares = torch.softmax(logits, dim=1)
+        common = torch.stack([share[:, None] * part for share, part in zip(shares.T, parts, strict=True)]).sum(0)
+        side = common
+        for modality, part in zip(self.modalities, parts, strict=True):
+            side = side + torch.sigmoid(self.preferences[modality](content)) * (part - common)
+        return Views(content, side / (len(parts) + 1))
+
+    def _contrast(self, views: Views, places: Tensor) -> Tensor:
+        """Return the contrast of the side vectors with the content vectors of a batch, by cosines."""
+        side, content = (unit_rows(functional.embedding(places, rows)) for rows in (views.side, views.content))
+        return contrast(side, content, self.config.temperature)

@@ -1,0 +1,87 @@
+"""What DualGNN and DRAGON share: a smoothed channel for each modality, and the average over users alike."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from robustrec.models.contract import Batch, Features, Problem, feature_table
+from robustrec.models.graphs import Sparse, SparseBuffer, UserItemGraph, chosen_rows, neighbour_average, product
+from robustrec.models.initial import linear, table
+from robustrec.models.rows import unit_rows
+
+LAYERS = 2
+
+
+class ModalityEncoders(nn.Module):
+    """r_m = x_m + Âx_m + Â²x_m, x_m = rn([P_m ; mlp2(lrelu(mlp1(X_m)))]), for every modality m (spec 4.1).
+
+    The modalities are propagated side by side, over a graph that is normalised once.
+
+    Args:
+        problem: users, items, edges and feature widths.
+        modalities: those to encode.
+        width: d of a channel; the hidden layer is 4d wide.
+        generator: source of the parameters.
+    """
+
+    def __init__(self, problem: Problem, modalities: tuple[str, ...], width: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.modalities = modalities
+        self.n_items = problem.n_items
+        self.widths = {m: problem.feature_widths[m] for m in modalities}
+        self.preferences = nn.ParameterDict(
+            {m: table(problem.n_users, width, "xavier_normal", generator) for m in modalities}
+        )
+        self.first = nn.ModuleDict({m: linear(self.widths[m], 4 * width, generator) for m in modalities})
+        self.second = nn.ModuleDict({m: linear(4 * width, width, generator) for m in modalities})
+        self.graph = UserItemGraph(problem.n_users, problem.n_items, problem.edges, offset=0.0)
+
+    def forward(self, features: Features) -> tuple[Tensor, Tensor]:
+        """Return the channels of users [U, M, d] and of items [I, M, d]."""
+        start_users = torch.cat([unit_rows(self.preferences[m]) for m in self.modalities], dim=1)
+        start_items = torch.cat([unit_rows(self._project(m, features)) for m in self.modalities], dim=1)
+        graph = self.graph.bipartite()
+        users, items = start_users, start_items
+        for _ in range(LAYERS):
+            users, items = start_users + graph.to_users(items), start_items + graph.to_items(users)
+        channels = len(self.modalities)
+        return users.view(users.shape[0], channels, -1), items.view(items.shape[0], channels, -1)
+
+    def regularisation(self, users: Tensor) -> Tensor:
+        """Return Σ_m of the mean of P_m² over the rows of the given users [B]."""
+        rows = [functional.embedding(users, self.preferences[m]) for m in self.modalities]
+        return torch.stack([row.square().mean() for row in rows]).sum()
+
+    def _project(self, modality: str, features: Features) -> Tensor:
+        raw = feature_table(features, modality, self.n_items, self.widths[modality])
+        hidden = functional.leaky_relu(self.first[modality](raw))
+        return cast(Tensor, self.second[modality](hidden))
+
+
+class UserAverage(SparseBuffer):
+    """Adds to each user the average of the k users nearest by shared items (spec 1.4)."""
+
+    def __init__(self, problem: Problem, k: int) -> None:
+        super().__init__(neighbour_average(problem.nearest_users(k), problem.n_users))
+
+    def of_all(self, users: Tensor) -> Tensor:
+        """Return x + S x for x on the users [U, d]."""
+        return users + product(self.matrix(), users)
+
+    def of_batch(self, users: Tensor, batch: Batch) -> Tensor:
+        """Return the rows of x + S x that belong to a batch's users [B, d]."""
+        if users.device.type != "cpu":
+            # How many entries the rows have would have to travel to the host; the whole product costs less.
+            return functional.embedding(batch.users, self.of_all(users))
+        rows: Sparse = chosen_rows(self.matrix(), batch.users)
+        return functional.embedding(batch.users, users) + product(rows, users)
+
+
+def modality_weights(n_users: int, n_modalities: int, generator: torch.Generator) -> nn.Parameter:
+    """Return each user's weights of the modalities [U, M, 1], near 1/M each and free from then on (spec 4.1)."""
+    start = table(n_users, n_modalities, "xavier_normal", generator).detach()
+    return nn.Parameter(start.softmax(dim=1).unsqueeze(2))

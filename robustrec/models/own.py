@@ -1,0 +1,197 @@
+"""Recommenders of one's own, named as "package.module:Name"; importable without torch."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from robustrec.errors import RobustrecError
+from robustrec.files import digest_bytes
+
+# What a recommender's class must have; `Config` and `modalities` are looked at more closely.
+PARTS = ("represent", "loss", "module", "modalities", "Config")
+# Installed packages are taken as they are: what they import is not followed.
+INSTALLED = ("site-packages", "dist-packages")
+
+
+class Own(NamedTuple):
+    """What a name leads to.
+
+    Attributes:
+        kind: the class or function.
+        code: digest of the Python sources that decide what it does, as they were when it was imported.
+    """
+
+    kind: Any
+    code: str
+
+
+def is_own(name: str) -> bool:
+    """Tell whether a model's name is a place to import from."""
+    return ":" in name
+
+
+@cache
+def load_own(name: str) -> Own:
+    """Import what "package.module:Name" names, once; the working folder is searched first, as `python -m` does.
+
+    The name leads to a class with `represent` and `loss` (a recommender), a class with `score`, or a function (scorers).
+
+    Raises:
+        RobustrecError: it cannot be imported, or is none of these.
+    """
+    module_name, _, attribute = name.partition(":")
+    if not attribute.isidentifier() or not all(part.isidentifier() for part in module_name.split(".")):
+        raise RobustrecError(
+            f"{name!r} is not MODULE:NAME", where=f"--model {name}", fix="for example: --model my_shop.models:MyModel"
+        )
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    with blamed(name, f"import of {module_name}"):
+        module = import_module(module_name)
+    if not hasattr(module, attribute):
+        raise _wrong(name, f"module {module_name!r} has no {attribute!r}")
+    found = getattr(module, attribute)
+    fault = _fault(found)
+    if fault:
+        raise _wrong(name, f"{attribute!r} {fault}")
+    # A class or function may have been imported there from elsewhere: that module's sources count too.
+    home = found.__module__ if inspect.isclass(found) or inspect.isfunction(found) else module_name
+    return Own(found, _digest(own_sources({module_name, home})))
+
+
+def is_scorer(kind: Callable[..., Any]) -> bool:
+    """Tell whether something of one's own only scores: a function, or a class with `score` and no `represent`."""
+    return not inspect.isclass(kind) or (hasattr(kind, "score") and not hasattr(kind, "represent"))
+
+
+@contextmanager
+def blamed(name: str, what: str) -> Iterator[None]:
+    """Turn whatever a model of one's own raises inside the block into an error that says so.
+
+    Raises:
+        RobustrecError: it raised something, or wanted to end the process, whatever the exit code.
+    """
+    try:
+        yield
+    except RobustrecError:
+        raise
+    except (Exception, SystemExit) as error:
+        if not is_own(name):
+            raise
+        message = f"{type(error).__name__}: {error}".rstrip(": ")
+        raise RobustrecError(
+            f"{message} ({_place(error)})", where=f"--model {name}, {what}", fix=_advice(name)
+        ) from error
+
+
+def own_sources(modules: set[str]) -> list[tuple[Path, Path]]:
+    """Return the Python files that decide what imported modules do, as (folder of the import, file), sorted.
+
+    They are all files of a module's top-level package, or its one file, and so on for what these import from the same
+    folder. Installed packages that they import are not followed.
+    """
+    pending = [(name.partition(".")[0], folder) for name in modules for folder in _folders(name.partition(".")[0])]
+    found: set[tuple[Path, Path]] = set()
+    followed = set()
+    while pending:
+        package, folder = pending.pop()
+        if (package, folder) in followed or package == "robustrec":
+            continue
+        followed.add((package, folder))
+        files = _files(package, folder)
+        found |= {(folder, file) for file in files}
+        if folder.name not in INSTALLED:
+            pending += [(name, folder) for file in files for name in _imports(file)]
+    return sorted(found)
+
+
+def _fault(found: Any) -> str:
+    """Say what keeps an object from being a recommender or a scorer; empty where nothing does."""
+    from pydantic import BaseModel
+    from torch import nn
+
+    from robustrec.encoders.rows import MODALITIES
+
+    named = getattr(found, "modalities", ())
+    listed = isinstance(named, list | tuple) and all(isinstance(each, str) for each in named)
+    unknown = sorted(set(named) - set(MODALITIES)) if listed else []
+    fault = ""
+    if not inspect.isclass(found):
+        if hasattr(found, "represent") or not callable(found):
+            fault = f"is a {type(found).__name__}; name a class or a function"
+    elif hasattr(found, "represent"):
+        lacking = [part for part in PARTS if not hasattr(found, part)]
+        if lacking:
+            fault = f"has no {', '.join(lacking)}"
+        elif not issubclass(found, nn.Module):
+            fault = "is no torch.nn.Module"
+        elif not (inspect.isclass(found.Config) and issubclass(found.Config, BaseModel)):
+            fault = "has a Config that is no pydantic.BaseModel class"
+    elif not callable(getattr(found, "score", None)):
+        fault = "has neither represent and loss (a recommender) nor score (a scorer)"
+    if not fault and (not listed or unknown):
+        fault = f"has modalities = {named!r}; write a tuple of names among {', '.join(MODALITIES)}"
+    return fault
+
+
+def _folders(package: str) -> list[Path]:
+    """Return the folders that a top-level module or package was imported from."""
+    module = sys.modules[package]
+    places = list(getattr(module, "__path__", [])) or [getattr(module, "__file__", None)]
+    return [Path(place).resolve().parent for place in places if place]
+
+
+def _files(package: str, folder: Path) -> list[Path]:
+    inside, alone = folder / package, folder / f"{package}.py"
+    if alone.is_file() and not (inside / "__init__.py").is_file():
+        return [alone]
+    return sorted(inside.rglob("*.py")) if inside.is_dir() else []
+
+
+def _imports(file: Path) -> set[str]:
+    """Return the top-level names that a source file imports, wherever in it."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):
+        return set()
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level == 0}
+    return {name.partition(".")[0] for name in names}
+
+
+def _digest(sources: list[tuple[Path, Path]]) -> str:
+    parts: list[bytes] = []
+    for folder, file in sources:
+        parts += [file.relative_to(folder).as_posix().encode(), file.read_bytes()]
+    return digest_bytes(parts)
+
+
+def _place(error: BaseException) -> str:
+    """Return the file and line that raised, the innermost one that is not an installed package's where there is one."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
+    own = Path(__file__).parents[1]
+    outside = [
+        frame
+        for frame in frames
+        if not Path(frame.filename).is_relative_to(own) and not {*INSTALLED, "importlib"} & set(Path(frame.filename).parts)
+    ]
+    frame = (outside or frames)[-1]
+    return f"{frame.filename}, line {frame.lineno}"
+
+
+def _advice(name: str) -> str:
+    return f"see docs/own-models.md, and check it with: robustrec doctor --model {name}"
+
+
+def _wrong(name: str, what: str) -> RobustrecError:
+    return RobustrecError(what, where=f"--model {name}", fix=_advice(name))

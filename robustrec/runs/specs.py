@@ -1,0 +1,82 @@
+"""What defines a subject apart from its data, and what its model reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import Tensor
+
+from robustrec.encoders.features import MODALITIES
+from robustrec.models import model_class
+from robustrec.training.config import TrainingConfig
+from robustrec.training.strategy_config import StrategyConfig
+
+EXTERNAL = "external"
+"""Strategy, in the table of findings, of what was not trained here."""
+
+
+@dataclass(frozen=True)
+class SubjectSpec:
+    """What defines a subject apart from its data.
+
+    Attributes:
+        model: name in `robustrec.models.MODELS`, or "package.module:Name" of one's own.
+        model_options: fields of the model's Config that differ from its defaults.
+        training: the loop's settings.
+        strategy: the strategy's settings.
+        seed: seed of initialisation, shuffles and negatives.
+        training_noise: what was added to the features before training ("sigma2=1e-06 draw 0"), or nothing.
+        origin: whether it is trained here, loaded from a file of parameters, or only a function that scores.
+        checkpoint: the file of parameters, where there is one.
+    """
+
+    model: str
+    model_options: dict[str, Any]
+    training: TrainingConfig
+    strategy: StrategyConfig
+    seed: int
+    training_noise: str = ""
+    origin: Literal["trained", "checkpoint", "scorer"] = "trained"
+    checkpoint: Path | None = None
+
+    @property
+    def trains(self) -> bool:
+        """Whether it is trained here, and so can be trained again."""
+        return self.origin == "trained" and self.checkpoint is None
+
+    @property
+    def strategy_name(self) -> str:
+        """The strategy as the table of findings names it: "external" for what was trained elsewhere."""
+        return self.strategy.name if self.origin == "trained" else EXTERNAL
+
+
+def reads_features(spec: SubjectSpec) -> bool:
+    """Tell whether a subject's model reads item features at all."""
+    return bool(_modalities(spec.model))
+
+
+def modalities_read(model_name: str, available: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the feature tables a model reads, in the order of MODALITIES."""
+    return {name: table for name, table in available.items() if name in _modalities(model_name)}
+
+
+def _modalities(model_name: str) -> tuple[str, ...]:
+    # A score function that does not say what it reads is given all there is.
+    return tuple(getattr(model_class(model_name), "modalities", MODALITIES))
+
+
+def spec_json(spec: SubjectSpec) -> dict[str, Any]:
+    """Return a spec as JSON, every default written out."""
+    kind = model_class(spec.model)
+    config = {} if spec.origin == "scorer" else kind.Config(**spec.model_options).model_dump(mode="json")
+    return {
+        "model": spec.model,
+        "model_config": config,
+        "training": spec.training.model_dump(mode="json"),
+        "strategy": spec.strategy.model_dump(mode="json"),
+        "seed": spec.seed,
+        "training_noise": spec.training_noise,
+        "origin": spec.origin,
+    }

@@ -1,0 +1,163 @@
+"""The run store: folders HOME/runs/KEY with parameters and a record, and the key everything hangs on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from robustrec.errors import RobustrecError
+from robustrec.files import digest_array, digest_bytes, digest_json, digest_sources, staged_folder, unwritable
+from robustrec.models import model_class
+from robustrec.models.own import is_own, sources_of
+from robustrec.progress import Progress
+from robustrec.runs.prepared import Prepared
+from robustrec.runs.specs import SubjectSpec, reads_features, spec_json
+from robustrec.training.trainer import Outcome
+
+RECORD_FORMAT = 1
+
+
+def run_key(spec: SubjectSpec, prepared: Prepared) -> str:
+    """Return the key of a run: the digest of everything its parameters depend on, code and torch version included."""
+    return digest_json(
+        {
+            "format": RECORD_FORMAT,
+            "data": prepared.dataset.digest,
+            "features": prepared.features.digest if prepared.features and reads_features(spec) else None,
+            "spec": spec_json(spec),
+            "code": _code_version(),
+            "own_code": digest_sources(*sources_of(model_class(spec.model))) if is_own(spec.model) else None,
+            "torch": torch.__version__,
+            "device": prepared.device.type,
+        }
+    )[:32]
+
+
+@cache
+def _code_version() -> str:
+    """Return the digest of the sources that decide over parameters, taken once: a process runs what it started with."""
+    package = Path(__file__).parent.parent
+    rooms = (package / "models", package / "training", package / "evaluation", package / "runs", package / "seeds.py")
+    return digest_sources(*rooms)
+
+
+def stored_run(home: Path, key: str) -> Path | None:
+    """Return the folder of a finished run, or None."""
+    folder = home / "runs" / key
+    return folder if (folder / "run.json").is_file() else None
+
+
+@contextmanager
+def locked(path: Path, progress: Progress) -> Iterator[None]:
+    """Hold a lock file; when another process has it, say so and wait."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        lock.acquire(blocking=False)
+    except Timeout:
+        progress("waiting", 0, 1, "another robustrec process is training this subject")
+        lock.acquire()
+    except OSError as error:
+        raise unwritable(path, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def store_run(home: Path, key: str, parameters: dict[str, Tensor], record: dict[str, Any]) -> Path:
+    """Put a finished training into the store, whole or not at all, and return its folder."""
+    folder = home / "runs" / key
+    with staged_folder(folder) as stage:
+        save_file(parameters, stage / "parameters.safetensors")
+        (stage / "run.json").write_text(json.dumps(record, indent=2, allow_nan=False))
+    return folder
+
+
+def run_record(
+    spec: SubjectSpec, prepared: Prepared, key: str, outcome: Outcome, parameters: dict[str, Tensor]
+) -> dict[str, Any]:
+    """Return what a finished training says of itself, as JSON."""
+    counters = outcome.counters
+    return {
+        "format": RECORD_FORMAT,
+        "key": key,
+        "dataset": {
+            "name": prepared.dataset.name,
+            "edition": prepared.dataset.edition,
+            "digest": prepared.dataset.digest,
+        },
+        "features_digest": prepared.features.digest if prepared.features and reads_features(spec) else None,
+        **spec_json(spec),
+        "epochs": counters.epoch,
+        "best_epoch": counters.best_epoch,
+        "best_validation": counters.best_metric,
+        "validation_metric": spec.training.validation_metric,
+        "stopped_early": counters.epoch < spec.training.max_epochs,
+        "losses": counters.losses,
+        "metrics": counters.metrics,
+        "seconds": counters.seconds,
+        "sittings": counters.sittings,
+        "resumed": outcome.resumed,
+        "mirror": outcome.mirror._asdict(),
+        "n_parameters": sum(value.numel() for value in parameters.values()),
+        "parameters_digest": parameters_digest(parameters),
+        "device": prepared.device.type,
+        "torch": torch.__version__,
+    }
+
+
+def parameters_digest(parameters: dict[str, Tensor]) -> str:
+    """Return the digest of named parameters: names, shapes and exact values."""
+    parts: list[bytes] = []
+    for name in sorted(parameters):
+        parts += [name.encode(), digest_array(np.asarray(parameters[name].cpu())).encode()]
+    return digest_bytes(parts)
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Return a run's record.
+
+    Raises:
+        RobustrecError: it is damaged.
+    """
+    try:
+        record: dict[str, Any] = json.loads((folder / "run.json").read_text())
+    except (OSError, ValueError) as error:
+        raise _damaged(folder, error) from error
+    return record
+
+
+def load_run(folder: Path, module: nn.Module) -> dict[str, Any]:
+    """Load a run's parameters into a module and return its record.
+
+    Raises:
+        RobustrecError: the run is damaged.
+    """
+    record = read_record(folder)
+    try:
+        parameters = load_file(folder / "parameters.safetensors")
+        if parameters_digest(parameters) != record["parameters_digest"]:
+            raise ValueError("the parameters are not those of the record")
+        module.load_state_dict(parameters)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise _damaged(folder, error) from error
+    module.eval()
+    return record
+
+
+def _damaged(folder: Path, error: Exception) -> RobustrecError:
+    return RobustrecError(
+        f"stored run is damaged: {error}", where=str(folder), fix=f"remove it and train again: rm -r {folder}"
+    )

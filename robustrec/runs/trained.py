@@ -1,0 +1,71 @@
+"""A subject ready to be audited, wherever its parameters come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from robustrec.models import model_class
+from robustrec.models.contract import Features, Graphs, Recommender, Representation, Scored, represent
+from robustrec.reporting.findings import Subject
+from robustrec.runs.prepared import Prepared
+from robustrec.runs.specs import SubjectSpec, modalities_read
+from robustrec.seeds import torch_generator
+
+
+@dataclass(frozen=True)
+class TrainedSubject:
+    """A trained model with the features it is served on.
+
+    Attributes:
+        subject: its name in the table of findings.
+        spec: what it was trained from.
+        key: key of its run in the store.
+        model: the recommender at its best validation, in evaluation mode; None where only a function scores.
+        tables: the modalities it reads, float32 [I, D_m] on the device.
+        record: what its training said (see `train_subject`).
+        graphs: the item graphs of the features it is served on, where it derives any.
+        score: the function that scores, where there is no model.
+    """
+
+    subject: Subject
+    spec: SubjectSpec
+    key: str
+    model: Recommender | None
+    tables: dict[str, Tensor]
+    record: dict[str, Any] = field(repr=False)
+    graphs: Graphs | None = field(default=None, repr=False)
+    score: Callable[[Features], Scored] | None = field(default=None, repr=False)
+
+    def represent(self, features: Features | None = None, *, frozen: bool = False) -> Representation | Scored:
+        """Recompute the user and item vectors (or scores) from the features, by default the clean ones.
+
+        Args:
+            features: modality -> [I, D_m].
+            frozen: keep the item graphs of training time; otherwise they are derived from the features given.
+        """
+        with torch.no_grad():
+            if self.model is None:
+                return cast(Callable[[Features], Scored], self.score)(self.tables if features is None else features)
+            if features is None:
+                return represent(self.model, self.tables, self.graphs)
+            return represent(self.model, features, self.graphs if frozen else None)
+
+
+def subject_of(spec: SubjectSpec, prepared: Prepared) -> Subject:
+    """Return the name of a subject in the table of findings."""
+    reads = prepared.features is not None and bool(modalities_read(spec.model, prepared.tables))
+    name = prepared.features.name if prepared.features and reads else "none"
+    return Subject(model=spec.model, strategy=spec.strategy_name, features=name, seed=spec.seed)
+
+
+def build_model(spec: SubjectSpec, prepared: Prepared) -> Recommender:
+    """Initialise a model on the CPU, so that every device starts from the same parameters, and move it."""
+    kind = model_class(spec.model)
+    config = kind.Config(**spec.model_options)
+    model = kind(prepared.problem, config, torch_generator(spec.seed, "parameters"))
+    return cast(Recommender, model.to(prepared.device))
