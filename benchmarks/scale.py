@@ -120,9 +120,9 @@ def markdown(rows: list[dict[str, Any]], machine: dict[str, Any]) -> str:
         "# Time and memory against size, on a CPU",
         "",
         ", ".join(f"{key} {value}" for key, value in machine.items()) + ".",
-        "Synthetic data, features 4096 and 384 wide, batches of 2,048. Seconds of single runs: building the model with its "
-        "user graphs, the item graphs, one training step (the second), and an evaluation of the test split. Peak: resident "
-        "memory of the process; in brackets what data and libraries took before there was a model.",
+        "Synthetic data, features 4096 and 384 wide, batches of 2,048. Seconds of single runs: building the model with "
+        "its user graphs, the item graphs, one training step (the second), and an evaluation of the test split. Peak: "
+        "resident memory of the process; in brackets what data and libraries took before there was a model.",
         "",
         "| size | users | items | training rows | model | build | item graphs | step | evaluation | peak |",
         "|---|---|---|---|---|---|---|---|---|---|",

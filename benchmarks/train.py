@@ -37,7 +37,6 @@ from robustrec.hardware import describe_environment, pick_device, set_numerics
 from robustrec.models import MODELS, model_class
 from robustrec.models.contract import (
     Batch,
-    DrawsPerEpoch,
     Features,
     Graphs,
     Loss,
@@ -51,7 +50,7 @@ from robustrec.runs.plan import subject_specs
 from robustrec.seeds import torch_generator
 from robustrec.training.sampling import Positives, batches_of, positives_of, sample_epoch
 from robustrec.training.strategies import STRATEGY_NAMES, Strategy, StrategyConfig
-from robustrec.training.trainer import make_optimizer, run_epoch
+from robustrec.training.trainer import begin_epoch, make_optimizer, take_steps
 
 BLOCK = 6  # batches a turn: two mirrored steps at beta = 3
 METRICS = [f"{kind}@{k}" for kind in ("recall", "precision", "ndcg", "map") for k in (5, 10, 20, 50)]
@@ -89,10 +88,6 @@ class Counted:
         """Return the model's representation."""
         return represent(self.model, features, self.graphs)
 
-    def epoch_state(self, features: Features, generator: torch.Generator) -> Any:
-        """Return what the model draws when an epoch begins."""
-        return self.model.epoch_state(features, generator) if isinstance(self.model, DrawsPerEpoch) else None
-
     def module(self) -> nn.Module:
         """Return the model."""
         module: nn.Module = self.model.module()
@@ -116,13 +111,17 @@ class Subject:
     model: Counted
     strategy: Strategy
     steps: int = 0
+    epoch: Any = None
     turns: list[Seconds] = field(default_factory=list)
     evaluations: list[Seconds] = field(default_factory=list)
     peak_bytes: int = 0
 
     def turn(self, features: Features, batches: list[Batch]) -> None:
-        """Take one step on each batch."""
-        run_epoch(self.model, features, batches, self.strategy, self.steps)
+        """Take one step on each batch; the first of an epoch begins it."""
+        if batches[0].step == 0:
+            self.epoch = begin_epoch(self.model.model, features, batches[0].users.device, self.steps, 0)
+        known = [batch._replace(epoch=self.epoch, seed=self.steps + i) for i, batch in enumerate(batches)]
+        take_steps(self.model, features, known, self.strategy, self.steps, self.model.graphs)
         self.steps += len(batches)
 
 
@@ -197,7 +196,7 @@ def measure(name: str, work: Workload, device: torch.device, rounds: int) -> dic
     subjects = {strategy: make_subject(name, strategy, work, features, device) for strategy in STRATEGY_NAMES}
     warm_up = list(batches_of(sample_epoch(positives, generator), work.size.batch))[:BLOCK]
     for subject in subjects.values():
-        subject.turn(features, warm_up)
+        subject.turn(features, warm_up)  # its batches all stand at place 0, so that everything is warmed up
         subject.model.passes = Passes()
     order = list(subjects)
     sampling: list[Seconds] = []
@@ -235,7 +234,8 @@ def measure(name: str, work: Workload, device: torch.device, rounds: int) -> dic
 
 
 def _draw_epoch(batches: list[Batch], positives: Positives, generator: torch.Generator, size: int) -> None:
-    batches.extend(batches_of(sample_epoch(positives, generator), size))
+    drawn = batches_of(sample_epoch(positives, generator), size)
+    batches.extend(batch._replace(step=place) for place, batch in enumerate(drawn))
 
 
 def summarise(

@@ -107,7 +107,7 @@ def touched(subject: TrainedSubject, condition: NoiseCondition) -> bool:
     """Tell whether a condition changes anything that the subject reads, and is not another under a second name."""
     if condition.frozen and subject.graphs is None:
         return False
-    return any(condition.touches(modality) for modality in subject.tables)
+    return any(condition.touches(modality) for modality in subject.scored_tables)
 
 
 def measure_condition(

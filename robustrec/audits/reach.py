@@ -6,7 +6,7 @@ model would report a drift of zero whatever is done to its features. Here that i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -28,16 +28,22 @@ class Reach(NamedTuple):
     Attributes:
         modality: "image" or "text".
         reached: whether any sampled score moved.
+        claimed: whether the subject says that its scores follow the modality.
         change: largest change of a score, in standard deviations of the clean scores.
     """
 
     modality: str
     reached: bool
+    claimed: bool
     change: float
 
 
 def check_reach(
-    represent: Callable[[Features], Representation | Scored], tables: dict[str, Tensor], *, seed: int
+    represent: Callable[[Features], Representation | Scored],
+    tables: dict[str, Tensor],
+    *,
+    seed: int,
+    claimed: Collection[str] | None = None,
 ) -> tuple[Reach, ...]:
     """Perturb one modality at a time, by noise as long as its typical row, and see whether the scores move.
 
@@ -45,6 +51,7 @@ def check_reach(
         represent: the subject's representation of given features, as the audits call it.
         tables: the modalities it reads, float32 [I, D_m].
         seed: seed of the perturbation.
+        claimed: the modalities that the subject says its scores follow; None for all it reads.
 
     Raises:
         RobustrecError: the same features scored twice give different scores, or scores are not finite.
@@ -71,7 +78,7 @@ def check_reach(
         length = table.norm(dim=1).mean() / table.shape[1] ** 0.5
         moved = _scores(represent({**tables, modality: table + length * noise}))
         change = float((moved - clean).abs().max()) / spread
-        results.append(Reach(modality, change > MOVED, change))
+        results.append(Reach(modality, change > MOVED, claimed is None or modality in claimed, change))
     return tuple(results)
 
 

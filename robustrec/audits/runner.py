@@ -26,7 +26,7 @@ from robustrec.audits.noise_audit import (
     training_conditions_of,
 )
 from robustrec.audits.plan import Plan
-from robustrec.audits.reach import check_reach
+from robustrec.audits.reach import Reach, check_reach
 from robustrec.audits.rows import Intervals, difference_rows, drift_rows, quality_rows
 from robustrec.audits.suites import NoiseAudit
 from robustrec.encoders.features import item_features
@@ -40,6 +40,7 @@ from robustrec.runs.store import run_key, stored_run
 from robustrec.runs.subjects import obtain_subject
 from robustrec.runs.trained import TrainedSubject
 
+TRAINING_ONLY = "features shape its training only, its scores do not follow them: noise at inference changes nothing"
 NOT_RETRAINED = "noise in training: not applicable, the subject is not trained here"
 # Beyond this, arrays are kept as means over the draws: enough to compare two reports user by user, and they fit.
 KEPT_BYTES = 512 * 2**20
@@ -162,25 +163,31 @@ def _reach(subject: TrainedSubject, plan: Plan, ledger: Ledger) -> bool:
             for audit in everything
         ]
         return False
+    claimed = subject.scored_tables
     try:
-        unreached = [
-            reach
-            for reach in check_reach(subject.represent, subject.tables, seed=plan.settings.seed)
-            if not reach.reached
-        ]
-        message = "; ".join(
-            f"perturbation did not reach the scores: noise as large as the {reach.modality} features, added to them,"
-            f" moved no score by more than {reach.change:.1e} of the scores' spread"
-            for reach in unreached
-        )
+        reaches = check_reach(subject.represent, subject.tables, seed=plan.settings.seed, claimed=claimed)
+        wrong = "; ".join(_reach_fault(reach) for reach in reaches if reach.reached != reach.claimed)
     except RobustrecError as error:
-        message = one_line(error)
-    status: Literal["ok", "error"] = "error" if message else "ok"
-    ledger.statuses += [
-        AuditStatus(audit=audit, subject=subject.subject, status=status, message=message)
-        for audit in (everything if message else everything[:1])
-    ]
-    return not message
+        wrong = one_line(error)
+    if wrong:
+        ledger.statuses += [
+            AuditStatus(audit=audit, subject=subject.subject, status="error", message=wrong) for audit in everything
+        ]
+        return False
+    deaf = [modality for modality in subject.tables if modality not in claimed]
+    message = f"checked: scores do not follow the {' and '.join(deaf)} features" if deaf else ""
+    ledger.statuses.append(AuditStatus(audit="reach", subject=subject.subject, status="ok", message=message))
+    return True
+
+
+def _reach_fault(reach: Reach) -> str:
+    noise = f"noise as large as the {reach.modality} features, added to them,"
+    if reach.claimed:
+        return (
+            f"perturbation did not reach the scores: {noise} moved no score by more than {reach.change:.1e} of the"
+            " scores' spread"
+        )
+    return f"the model declares that its scores do not follow the {reach.modality} features, yet {noise} moved them"
 
 
 def _references(plan: Plan, subjects: Sequence[tuple[TrainedSubject, Clean]]) -> Iterator[tuple[int, int]]:
@@ -230,16 +237,20 @@ def _run_noise(
         ]
         _record(trainable, measured, condition, plan, intervals, ledger)
     if audit.break_point:
-        ledger.findings += [break_point_row(subject, clean, audit.break_point, bench) for subject, clean in subjects]
-    ledger.statuses += [
-        AuditStatus(
-            audit="noise",
-            subject=subject.subject,
-            status="ok",
-            message="" if subject.spec.trains or not audit.training else NOT_RETRAINED,
-        )
-        for subject, _ in subjects
-    ]
+        served = [pair for pair in subjects if pair[0].scored_tables]
+        ledger.findings += [break_point_row(subject, clean, audit.break_point, bench) for subject, clean in served]
+    ledger.statuses += [_noise_status(audit, subject) for subject, _ in subjects]
+
+
+def _noise_status(audit: NoiseAudit, subject: TrainedSubject) -> AuditStatus:
+    """Return how the noise audit of a subject ended, and what of it had nothing to measure there."""
+    retrained = audit.training is not None and subject.spec.trains
+    left_out = [] if subject.scored_tables else [f"{subject.spec.model}: {TRAINING_ONLY}"]
+    if audit.training is not None and not retrained:
+        left_out.append(NOT_RETRAINED)
+    measured = bool(subject.scored_tables) or retrained
+    status: Literal["ok", "not_applicable"] = "ok" if measured else "not_applicable"
+    return AuditStatus(audit="noise", subject=subject.subject, status=status, message="; ".join(left_out))
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def model_class(name: str) -> type[Any]:
     """
     known(name)
     if is_own(name):
-        return load_own(name)  # type: ignore[no-any-return]
+        return load_own(name).kind  # type: ignore[no-any-return]
     module, _, attribute = MODELS[name].partition(":")
     return getattr(import_module(module), attribute)  # type: ignore[no-any-return]
 

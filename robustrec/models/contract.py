@@ -143,7 +143,9 @@ class Recommender(Protocol):
     so move with `.to`. A class is built as `Class(problem, config, generator)`, on the CPU, every
     random number drawn from the generator; its attribute `Config` is the Pydantic class of `config`.
 
-    A model may also be a `DerivesItemGraphs` and a `DrawsPerEpoch`.
+    A model may also be a `DerivesItemGraphs` and a `DrawsPerEpoch`. Where some modalities shape the training only and
+    scores do not follow them, its attribute `modalities_in_scores` names those that scores follow. Fine-tuned feature
+    tables are an `nn.ParameterDict` named `deltas`: what training adds to the features, zero at first.
     """
 
     @property

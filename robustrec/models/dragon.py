@@ -63,7 +63,12 @@ class DRAGON(nn.Module):
     def item_graphs(self, features: Features, neighbours: FindNeighbours = cosine_neighbours) -> Graphs:
         """Return G under the name "items"."""
         return frozen_item_graph(
-            features, self.modalities, self.config.item_neighbours, self.config.image_weight, neighbours
+            features,
+            self.encoders.widths,
+            self.encoders.n_items,
+            k=self.config.item_neighbours,
+            image_weight=self.config.image_weight,
+            neighbours=neighbours,
         )
 
     def represent(self, features: Features, graphs: Graphs | None = None) -> Representation:

@@ -72,7 +72,12 @@ class FREEDOM(nn.Module):
     def item_graphs(self, features: Features, neighbours: FindNeighbours = cosine_neighbours) -> Graphs:
         """Return G under the name "items"; it follows the raw features, not the fine-tuned ones."""
         return frozen_item_graph(
-            features, self.modalities, self.config.item_neighbours, self.config.image_weight, neighbours
+            features,
+            self.widths,
+            self.n_items,
+            k=self.config.item_neighbours,
+            image_weight=self.config.image_weight,
+            neighbours=neighbours,
         )
 
     def epoch_state(self, features: Features, generator: torch.Generator) -> Bipartite:  # noqa: ARG002 - the contract passes features to all

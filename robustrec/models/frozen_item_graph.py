@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor
 
-from robustrec.models.contract import Features, FindNeighbours, Graphs
+from robustrec.models.contract import Features, FindNeighbours, Graphs, feature_table
 from robustrec.models.graphs import Sparse, mean_graph, product, weighted_sum
 
 
 def frozen_item_graph(
-    features: Features, modalities: tuple[str, ...], k: int, image_weight: float, neighbours: FindNeighbours
+    features: Features,
+    widths: Mapping[str, int],
+    n_items: int,
+    *,
+    k: int,
+    image_weight: float,
+    neighbours: FindNeighbours,
 ) -> Graphs:
     """Return {"items": α G_image + (1-α) G_text}, or the graph of the one modality there is (spec 4.2).
 
@@ -17,16 +25,18 @@ def frozen_item_graph(
 
     Args:
         features: raw item features.
-        modalities: those to read, of "image" and "text".
+        widths: modality -> D_m of those to read, of "image" and "text".
+        n_items: I.
         k: neighbours.
         image_weight: α.
         neighbours: finds them.
     """
-    weights = {"image": image_weight, "text": 1 - image_weight}
-    parts = [mean_graph(neighbours(features[m], k), dtype=features[m].dtype) for m in modalities]
+    tables = [feature_table(features, m, n_items, width) for m, width in widths.items()]
+    parts = [mean_graph(neighbours(table, k), dtype=table.dtype) for table in tables]
     if len(parts) == 1:
         return {"items": parts[0]}
-    return {"items": weighted_sum([weights[m] for m in modalities], parts)}
+    shares = {"image": image_weight, "text": 1 - image_weight}
+    return {"items": weighted_sum([shares[m] for m in widths], parts)}
 
 
 def propagated(graph: Sparse, x: Tensor, layers: int) -> Tensor:

@@ -41,9 +41,9 @@ def is_own(name: str) -> bool:
 
 @cache
 def load_own(name: str) -> Own:
-    """Import what "package.module:Name" names, once; the working folder is searched first, as `python -m` does.
+    """Import what "package.module:Name" names, once; the working folder is searched too, last of all.
 
-    The name leads to a class with `represent` and `loss` (a recommender), a class with `score`, or a function (scorers).
+    It is a class with `represent` and `loss` (a recommender), or a class with `score` or a function (scorers).
 
     Raises:
         RobustrecError: it cannot be imported, or is none of these.
@@ -55,9 +55,19 @@ def load_own(name: str) -> Own:
         )
     folder = str(Path.cwd())
     if folder not in sys.path:
-        sys.path.insert(0, folder)
+        # An installed command does not look where it is started. At the end, so that nothing there hides a package.
+        sys.path.append(folder)
     with blamed(name, f"import of {module_name}"):
-        module = import_module(module_name)
+        try:
+            module = import_module(module_name)
+        except ModuleNotFoundError as error:
+            if not f"{module_name}.".startswith(f"{error.name}."):
+                raise  # something that it imports
+            raise RobustrecError(
+                f"there is no module {error.name!r}",
+                where=f"--model {name}",
+                fix=f"start robustrec in the folder that holds {module_name.partition('.')[0]}, or install it where robustrec is",
+            ) from error
     if not hasattr(module, attribute):
         raise _wrong(name, f"module {module_name!r} has no {attribute!r}")
     found = getattr(module, attribute)
@@ -90,7 +100,7 @@ def blamed(name: str, what: str) -> Iterator[None]:
             raise
         message = f"{type(error).__name__}: {error}".rstrip(": ")
         raise RobustrecError(
-            f"{message} ({_place(error)})", where=f"--model {name}, {what}", fix=_advice(name)
+            f"{message}{_place(name, error)}", where=f"--model {name}, {what}", fix=_advice(name)
         ) from error
 
 
@@ -122,7 +132,7 @@ def _fault(found: Any) -> str:
 
     from robustrec.encoders.rows import MODALITIES
 
-    named = getattr(found, "modalities", ())
+    named, config = getattr(found, "modalities", ()), getattr(found, "Config", None)
     listed = isinstance(named, list | tuple) and all(isinstance(each, str) for each in named)
     unknown = sorted(set(named) - set(MODALITIES)) if listed else []
     fault = ""
@@ -135,7 +145,7 @@ def _fault(found: Any) -> str:
             fault = f"has no {', '.join(lacking)}"
         elif not issubclass(found, nn.Module):
             fault = "is no torch.nn.Module"
-        elif not (inspect.isclass(found.Config) and issubclass(found.Config, BaseModel)):
+        elif not (inspect.isclass(config) and issubclass(config, BaseModel)):
             fault = "has a Config that is no pydantic.BaseModel class"
     elif not callable(getattr(found, "score", None)):
         fault = "has neither represent and loss (a recommender) nor score (a scorer)"
@@ -146,7 +156,7 @@ def _fault(found: Any) -> str:
 
 def _folders(package: str) -> list[Path]:
     """Return the folders that a top-level module or package was imported from."""
-    module = sys.modules[package]
+    module = sys.modules.get(package)
     places = list(getattr(module, "__path__", [])) or [getattr(module, "__file__", None)]
     return [Path(place).resolve().parent for place in places if place]
 
@@ -176,17 +186,19 @@ def _digest(sources: list[tuple[Path, Path]]) -> str:
     return digest_bytes(parts)
 
 
-def _place(error: BaseException) -> str:
-    """Return the file and line that raised, the innermost one that is not an installed package's where there is one."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
-    own = Path(__file__).parents[1]
-    outside = [
-        frame
-        for frame in frames
-        if not Path(frame.filename).is_relative_to(own) and not {*INSTALLED, "importlib"} & set(Path(frame.filename).parts)
-    ]
-    frame = (outside or frames)[-1]
-    return f"{frame.filename}, line {frame.lineno}"
+def _place(name: str, error: BaseException) -> str:
+    """Return the innermost line of somebody's own sources that was under way, in brackets; empty where none was."""
+    package = name.partition(":")[0].partition(".")[0]
+    named = [folder / package for folder in _folders(package)]
+    strange = (Path(__file__).parents[1], Path(inspect.__file__).parent)
+    place = ""
+    for frame in traceback.extract_tb(error.__traceback__):
+        path = Path(frame.filename)
+        own = any(path.with_suffix("") == each or path.is_relative_to(each) for each in named)
+        installed = {*INSTALLED} & {*path.parts} or any(path.is_relative_to(each) for each in strange)
+        if own or (path.is_absolute() and not installed):
+            place = f" ({path}, line {frame.lineno})"
+    return place
 
 
 def _advice(name: str) -> str:

@@ -47,7 +47,7 @@ def subject_specs(settings: Settings, edition: str) -> tuple[SubjectSpec, ...]:
         return (_loaded_spec(settings, edition, settings.checkpoint),)
     specs = []
     for model in dict.fromkeys(settings.model):
-        if is_own(model) and is_scorer(model_class(model)):
+        if _only_scores(model):
             specs.append(replace(_spec(settings, edition, model, "vanilla", settings.seed), origin="scorer"))
             continue
         specs += [
@@ -62,16 +62,8 @@ def _loaded_spec(settings: Settings, edition: str, checkpoint: str) -> SubjectSp
     """Return the spec of a stored run, named by its key or folder, or of a file of parameters."""
     place = stored_run(settings.home, checkpoint) or Path(checkpoint)
     where = f"--checkpoint {checkpoint}"
-    if place.is_dir():
-        record = read_record(place)
-        return SubjectSpec(
-            model=record["model"],
-            model_options=record["model_config"],
-            training=TrainingConfig(**record["training"]),
-            strategy=StrategyConfig(**record["strategy"]),
-            seed=record["seed"],
-            checkpoint=place,
-        )
+    if (place / "run.json").is_file():
+        return _stored_spec(settings, place, where)
     if not place.is_file():
         raise RobustrecError(
             f"there is no run and no file {checkpoint!r}",
@@ -85,8 +77,60 @@ def _loaded_spec(settings: Settings, edition: str, checkpoint: str) -> SubjectSp
             where=where,
             fix=f"name one: --model {models[0]} --checkpoint {checkpoint}",
         )
+    if _only_scores(models[0]):
+        raise RobustrecError(
+            f"{models[0]} only scores: it has no parameters to load", where=where, fix="leave --checkpoint out"
+        )
     spec = _spec(settings, edition, models[0], "vanilla", settings.seed)
     return replace(spec, origin="checkpoint", checkpoint=place)
+
+
+def _stored_spec(settings: Settings, folder: Path, where: str) -> SubjectSpec:
+    """Return the spec of a stored run, which must not be another one than the settings ask for."""
+    record = read_record(folder)
+    try:
+        model, strategy = str(record["model"]), StrategyConfig(**record["strategy"])
+        training, options, noise = (
+            TrainingConfig(**record["training"]),
+            record["model_config"],
+            record["training_noise"],
+        )
+        model_class(model).Config(**options)
+        seed = int(record["seed"])
+    except (KeyError, TypeError, ValueError) as error:  # pydantic's are ValueErrors
+        raise RobustrecError(
+            f"the run is of another version of robustrec or of its model: {str(error).splitlines()[0]}",
+            where=where,
+            fix="train it again: robustrec train",
+        ) from error
+    # Only what was given: defaults ask for nothing.
+    given = settings.model_fields_set
+    asked = {"--model": (settings.model, model), "--strategy": (settings.strategy, strategy.name)}
+    for option, (names, trained) in asked.items():
+        if option.removeprefix("--") in given and trained not in names:
+            raise RobustrecError(
+                f"the run was trained with {option} {trained}, and {', '.join(names)} is asked for",
+                where=where,
+                fix=f"leave {option} out, or name what was trained: {option} {trained}",
+            )
+    for key, value in settings.set.get(section_of(model), {}).items():
+        if options.get(key) != value:
+            raise RobustrecError(
+                f"the run was trained with {key} = {options.get(key)!r}, not {value!r}",
+                where=f"{where} and --set {section_of(model)}.{key}=…",
+                fix="leave --set out: a stored run brings its settings",
+            )
+    if noise:
+        raise RobustrecError(
+            f"the run was trained on features with noise ({noise}) and stands for no clean model",
+            where=where,
+            fix="name a run that `robustrec train` printed",
+        )
+    return SubjectSpec(model, options, training, strategy, seed, checkpoint=folder)
+
+
+def _only_scores(model: str) -> bool:
+    return is_own(model) and is_scorer(model_class(model))
 
 
 def _spec(settings: Settings, edition: str, model: str, strategy: str, seed: int) -> SubjectSpec:
@@ -95,20 +139,37 @@ def _spec(settings: Settings, edition: str, model: str, strategy: str, seed: int
     of_model = {key: value for key, value in defaults.items() if key not in of_loop}
     overrides, section = settings.set, section_of(model)
     model_options = {**of_model, **overrides.get(section, {})}
-    kind = model_class(model)
-    if not (is_own(model) and is_scorer(kind)):
-        checked(kind.Config, model_options, section=section)
+    if not _only_scores(model):
+        checked(model_class(model).Config, model_options, section=section, model=model)
+    elif model_options:
+        raise RobustrecError(
+            f"{model} only scores: it has no settings",
+            where=f"--set {section}.{next(iter(model_options))}=…",
+            fix="leave it out, and set what it needs in its own code",
+        )
     return SubjectSpec(
         model=model,
         model_options=model_options,
-        training=checked(TrainingConfig, {**of_loop, **overrides.get("training", {})}, section="training"),
-        strategy=checked(StrategyConfig, {"name": strategy, **overrides.get("strategy", {})}, section="strategy"),
+        training=checked(TrainingConfig, {**of_loop, **overrides.get("training", {})}, section="training", model=model),
+        strategy=checked(
+            StrategyConfig, {"name": strategy, **overrides.get("strategy", {})}, section="strategy", model=model
+        ),
         seed=seed,
     )
 
 
-def checked(kind: type[M], values: dict[str, Any], *, section: str) -> M:
-    """Build a configuration, with unknown keys and bad values as errors that name the override."""
+def checked(kind: type[M], values: dict[str, Any], *, section: str, model: str) -> M:
+    """Build a configuration, with unknown keys and bad values as errors that name the override.
+
+    Args:
+        kind: the configuration's class.
+        values: its fields.
+        section: of `--set`, whose keys they are.
+        model: whose settings show the keys.
+
+    Raises:
+        RobustrecError: an unknown key, or a value that does not fit.
+    """
     for key in values:
         if key not in kind.model_fields:
             raise unknown_name("key", key, kind.model_fields, where=f"--set {section}.{key}=…")
@@ -117,7 +178,6 @@ def checked(kind: type[M], values: dict[str, Any], *, section: str) -> M:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        model = section if section in MODELS else "slmrec"  # the two other sections are shown with any model
         raise RobustrecError(
             f"{section}.{key} = {values.get(key)!r}: {first['msg']}",
             where=f"--set {section}.{key}=… or its default",

@@ -68,14 +68,15 @@ def _modalities(model_name: str) -> tuple[str, ...]:
 
 
 def spec_json(spec: SubjectSpec) -> dict[str, Any]:
-    """Return a spec as JSON, every default written out."""
+    """Return a spec as JSON, every default written out; training and strategy are None for what came from elsewhere."""
     kind = model_class(spec.model)
     config = {} if spec.origin == "scorer" else kind.Config(**spec.model_options).model_dump(mode="json")
+    ours = spec.origin == "trained"
     return {
         "model": spec.model,
         "model_config": config,
-        "training": spec.training.model_dump(mode="json"),
-        "strategy": spec.strategy.model_dump(mode="json"),
+        "training": spec.training.model_dump(mode="json") if ours else None,
+        "strategy": spec.strategy.model_dump(mode="json") if ours else None,
         "seed": spec.seed,
         "training_noise": spec.training_noise,
         "origin": spec.origin,

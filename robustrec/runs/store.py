@@ -18,8 +18,7 @@ from torch import Tensor, nn
 
 from robustrec.errors import RobustrecError
 from robustrec.files import digest_array, digest_bytes, digest_json, digest_sources, staged_folder, unwritable
-from robustrec.models import model_class
-from robustrec.models.own import is_own, sources_of
+from robustrec.models.own import is_own, load_own
 from robustrec.progress import Progress
 from robustrec.runs.prepared import Prepared
 from robustrec.runs.specs import SubjectSpec, reads_features, spec_json
@@ -37,7 +36,7 @@ def run_key(spec: SubjectSpec, prepared: Prepared) -> str:
             "features": prepared.features.digest if prepared.features and reads_features(spec) else None,
             "spec": spec_json(spec),
             "code": _code_version(),
-            "own_code": digest_sources(*sources_of(model_class(spec.model))) if is_own(spec.model) else None,
+            "own_code": load_own(spec.model).code if is_own(spec.model) else None,
             "torch": torch.__version__,
             "device": prepared.device.type,
         }
@@ -139,8 +138,8 @@ def read_record(folder: Path) -> dict[str, Any]:
     return record
 
 
-def load_run(folder: Path, module: nn.Module) -> dict[str, Any]:
-    """Load a run's parameters into a module and return its record.
+def read_run(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return a run's record and parameters.
 
     Raises:
         RobustrecError: the run is damaged.
@@ -150,8 +149,21 @@ def load_run(folder: Path, module: nn.Module) -> dict[str, Any]:
         parameters = load_file(folder / "parameters.safetensors")
         if parameters_digest(parameters) != record["parameters_digest"]:
             raise ValueError("the parameters are not those of the record")
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise _damaged(folder, error) from error
+    return record, parameters
+
+
+def load_run(folder: Path, module: nn.Module) -> dict[str, Any]:
+    """Load a run's parameters into a module and return its record.
+
+    Raises:
+        RobustrecError: the run is damaged.
+    """
+    record, parameters = read_run(folder)
+    try:
         module.load_state_dict(parameters)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except RuntimeError as error:
         raise _damaged(folder, error) from error
     module.eval()
     return record

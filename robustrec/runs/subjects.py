@@ -12,6 +12,7 @@ from robustrec.evaluation.metrics import parse_metric, per_user_metrics
 from robustrec.evaluation.ranking import rank
 from robustrec.models.contract import Features, Graphs, Recommender, item_graphs, represent
 from robustrec.models.graphs import cosine_neighbours
+from robustrec.models.own import blamed
 from robustrec.progress import Progress, silent
 from robustrec.runs.external import loaded_subject, scorer_subject
 from robustrec.runs.prepared import Prepared
@@ -48,7 +49,8 @@ def obtain_subject(
     key = run_key(spec, prepared)
     reads = modalities_read(spec.model, prepared.tables if tables is None else tables)
     model = build_model(spec, prepared)
-    graphs = item_graphs(model, reads, prepared.neighbours if tables is None else cosine_neighbours)
+    with blamed(spec.model, "item_graphs"):
+        graphs = item_graphs(model, reads, prepared.neighbours if tables is None else cosine_neighbours)
     with locked(home / "runs" / ".locks" / key, progress):
         folder = stored_run(home, key)
         if folder is None:
@@ -84,19 +86,20 @@ def _train_into_store(
 ) -> Path:
     module = model.module()
     partial = home / "runs" / f".partial-{key}.safetensors"
-    outcome = train(
-        model,
-        tables,
-        prepared.positives,
-        validation_metric(model, tables, prepared, spec.training.validation_metric, graphs),
-        config=spec.training,
-        strategy_config=spec.strategy,
-        seed=spec.seed,
-        graphs=graphs,
-        checkpointing=Checkpointing(partial, key),
-        progress=progress,
-    )
-    parameters = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
-    folder = store_run(home, key, parameters, run_record(spec, prepared, key, outcome, parameters))
+    with blamed(spec.model, "its training"):
+        outcome = train(
+            model,
+            tables,
+            prepared.positives,
+            validation_metric(model, tables, prepared, spec.training.validation_metric, graphs),
+            config=spec.training,
+            strategy_config=spec.strategy,
+            seed=spec.seed,
+            graphs=graphs,
+            checkpointing=Checkpointing(partial, key),
+            progress=progress,
+        )
+        parameters = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
+        folder = store_run(home, key, parameters, run_record(spec, prepared, key, outcome, parameters))
     partial.unlink(missing_ok=True)
     return folder

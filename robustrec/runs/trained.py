@@ -11,6 +11,7 @@ from torch import Tensor
 
 from robustrec.models import model_class
 from robustrec.models.contract import Features, Graphs, Recommender, Representation, Scored, represent
+from robustrec.models.own import blamed
 from robustrec.reporting.findings import Subject
 from robustrec.runs.prepared import Prepared
 from robustrec.runs.specs import SubjectSpec, modalities_read
@@ -41,6 +42,12 @@ class TrainedSubject:
     graphs: Graphs | None = field(default=None, repr=False)
     score: Callable[[Features], Scored] | None = field(default=None, repr=False)
 
+    @property
+    def scored_tables(self) -> dict[str, Tensor]:
+        """The tables that its scores follow; a model may declare that some shape its training only."""
+        declared = getattr(self.model, "modalities_in_scores", tuple(self.tables))
+        return {name: table for name, table in self.tables.items() if name in declared}
+
     def represent(self, features: Features | None = None, *, frozen: bool = False) -> Representation | Scored:
         """Recompute the user and item vectors (or scores) from the features, by default the clean ones.
 
@@ -48,7 +55,7 @@ class TrainedSubject:
             features: modality -> [I, D_m].
             frozen: keep the item graphs of training time; otherwise they are derived from the features given.
         """
-        with torch.no_grad():
+        with torch.no_grad(), blamed(self.spec.model, "represent"):
             if self.model is None:
                 return cast(Callable[[Features], Scored], self.score)(self.tables if features is None else features)
             if features is None:
@@ -66,6 +73,7 @@ def subject_of(spec: SubjectSpec, prepared: Prepared) -> Subject:
 def build_model(spec: SubjectSpec, prepared: Prepared) -> Recommender:
     """Initialise a model on the CPU, so that every device starts from the same parameters, and move it."""
     kind = model_class(spec.model)
-    config = kind.Config(**spec.model_options)
-    model = kind(prepared.problem, config, torch_generator(spec.seed, "parameters"))
-    return cast(Recommender, model.to(prepared.device))
+    with blamed(spec.model, "its constructor"):
+        config = kind.Config(**spec.model_options)
+        model = kind(prepared.problem, config, torch_generator(spec.seed, "parameters"))
+        return cast(Recommender, model.to(prepared.device))

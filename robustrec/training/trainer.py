@@ -97,26 +97,44 @@ def run_epoch(
         graphs: what the model derives from the features.
         seed: seed of what the model draws.
     """
-    state = None
-    if isinstance(model, DrawsPerEpoch):
-        generator = torch_generator(seed, "epoch", first_step, device=batches[0].users.device)
-        with torch.no_grad():
-            state = model.epoch_state(features, generator)
+    state = begin_epoch(model, features, batches[0].users.device, first_step, seed)
+    known = [
+        batch._replace(epoch=state, step=place, seed=derive_seed(seed, "noise", first_step + place))
+        for place, batch in enumerate(batches)
+    ]
+    return take_steps(model, features, known, strategy, first_step, graphs) / len(batches)
+
+
+def begin_epoch(model: Recommender, features: Features, device: torch.device, first_step: int, seed: int) -> Any:
+    """Return what a model draws when an epoch begins, None where it draws nothing."""
+    if not isinstance(model, DrawsPerEpoch):
+        return None
+    with torch.no_grad():
+        return model.epoch_state(features, torch_generator(seed, "epoch", first_step, device=device))
+
+
+def take_steps(
+    model: Recommender,
+    features: Features,
+    batches: list[Batch],
+    strategy: Strategy,
+    first_step: int,
+    graphs: Graphs | None,
+) -> Tensor:
+    """Take one step a batch, each holding what belongs to its epoch, and return the sum of the batch losses."""
     total: Tensor | None = None
     beta = strategy.config.beta
     for offset, batch in enumerate(batches):
-        noise = derive_seed(seed, "noise", first_step + offset)
-        known = batch._replace(epoch=state, step=offset, seed=noise)
 
-        def closure(batch: Batch = known) -> Tensor:
+        def closure(batch: Batch = batch) -> Tensor:
             return batch_loss(model, features, batch, graphs).total
 
         # beta steps in a row hold exactly one mirrored step.
         loss = strategy.step(closure, probe=(first_step + offset) % PROBE_PERIOD < beta)
         total = loss if total is None else total + loss
     if total is None:
-        raise ValueError("an epoch without batches")
-    return total / len(batches)
+        raise ValueError("no batches")
+    return total
 
 
 def train(

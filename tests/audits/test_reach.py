@@ -11,7 +11,7 @@ from robustrec.runs.trained import build_model
 from robustrec.training.config import TrainingConfig
 from robustrec.training.strategy_config import StrategyConfig
 
-READING = [name for name in MODELS if model_class(name).modalities]
+READING = [name for name in MODELS if getattr(model_class(name), "modalities_in_scores", model_class(name).modalities)]
 
 
 def _represent(name, prepared):
@@ -42,6 +42,16 @@ def test_a_planted_cache_of_one_modality_is_caught(name, cached, tiny):
 def test_planted_cached_scores_are_caught(name, tiny):
     cached = _represent(name, tiny)(tiny.tables)
     assert not any(reach.reached for reach in check_reach(lambda _: cached, tiny.tables, seed=0))
+
+
+def test_a_model_whose_scores_follow_no_features_says_so_and_is_believed_only_after_a_look(tiny):
+    declared = check_reach(_represent("bm3", tiny), tiny.tables, seed=0, claimed=())
+    assert all(not reach.reached and not reach.claimed for reach in declared)
+    false = check_reach(_represent("vbpr", tiny), tiny.tables, seed=0, claimed=("text",))
+    assert {reach.modality: (reach.reached, reach.claimed) for reach in false} == {
+        "image": (True, False),
+        "text": (True, True),
+    }
 
 
 def test_a_model_that_draws_fresh_noise_is_refused(tiny):

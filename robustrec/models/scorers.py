@@ -1,0 +1,92 @@
+"""Recommenders that only score: building one, and its scores as numbers that can be ranked."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from robustrec.errors import RobustrecError
+from robustrec.models.contract import Features, Problem, Scored, Scorer
+from robustrec.models.own import blamed
+
+
+def build_scorer(name: str, kind: Any, problem: Problem) -> Scorer:
+    """Return the function that scores: what was named, or the method `score` of the class that was.
+
+    Raises:
+        RobustrecError: the class cannot be built.
+    """
+    if not inspect.isclass(kind):
+        return kind  # type: ignore[no-any-return]
+    build: Callable[[Problem], Any] = kind
+    with blamed(name, "its constructor"):
+        return build(problem).score  # type: ignore[no-any-return]
+
+
+def scored(name: str, scorer: Scorer, features: Features, problem: Problem) -> Scored:
+    """Return the scores that a scorer gives on features.
+
+    It is handed read-only copies, so that what it does to them reaches neither its next call nor another subject.
+
+    Args:
+        name: of the model, for errors.
+        scorer: the function.
+        features: modality -> [I, D_m] on any device.
+        problem: whose users and items.
+    """
+    arrays = {modality: _locked(table.detach().cpu().numpy().copy()) for modality, table in features.items()}
+
+    def score(users: NDArray[np.int64]) -> Tensor:
+        with blamed(name, "score"):
+            scores = scorer(arrays, _locked(users.copy()))
+        return checked_scores(name, scores, (len(users), problem.n_items))
+
+    return Scored(score, problem.n_users, problem.n_items)
+
+
+def checked_scores(name: str, scores: Any, shape: tuple[int, int]) -> Tensor:
+    """Return the scores of a score function as a float32 table of its own on the CPU.
+
+    Args:
+        name: of the model, for errors.
+        scores: an array, a tensor or nested lists.
+        shape: [n, I] wanted.
+
+    Raises:
+        RobustrecError: they are no real numbers of that shape.
+    """
+    table, found = _table(scores)
+    if found != shape:
+        raise RobustrecError(
+            f"score returned {found} where {shape} numbers were expected: a row for each user, a column for each item",
+            where=f"--model {name}",
+            fix=f"check it: robustrec doctor --model {name}",
+        )
+    return table
+
+
+def _table(scores: Any) -> tuple[Tensor, Any]:
+    """Return the scores as float32 with their shape, or nothing with what they are instead."""
+    if isinstance(scores, Tensor):
+        scores = scores.detach().cpu()
+        if not scores.is_complex() and scores.layout is torch.strided:
+            return scores.to(torch.float32, copy=True), tuple(scores.shape)
+    try:
+        values = np.asarray(scores)
+    except (TypeError, ValueError, RuntimeError):
+        values = np.asarray("")
+    if values.dtype.kind not in "fiub":
+        return torch.empty(0), f"{type(scores).__name__} {getattr(scores, 'dtype', '')}".strip()
+    with np.errstate(over="ignore"):  # what float32 cannot hold is refused as infinite when it is ranked
+        return torch.from_numpy(values.astype(np.float32)), values.shape
+
+
+def _locked(array: NDArray[Any]) -> NDArray[Any]:
+    array.flags.writeable = False
+    return array
