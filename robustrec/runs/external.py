@@ -115,7 +115,7 @@ def _ours(
     if state and set(state) != set(expected) and all(name.startswith(PARALLEL) for name in state):
         state = {name.removeprefix(PARALLEL): value for name, value in state.items()}
     if set(state) != set(expected) and not is_own(spec.model):
-        state = from_mmrec(spec.model, state, tables)
+        state = from_mmrec(spec.model, state, tables, expected)
     where = f"--checkpoint {spec.checkpoint}"
     missing, surplus = sorted(set(expected) - set(state)), sorted(set(state) - set(expected))
     if missing or surplus:
