@@ -143,10 +143,10 @@ def markdown(record: dict[str, Any]) -> str:
         f"# Quality on {about['name']}",
         "",
         f"{about['users']:,} users, {about['items']:,} items, {about['training rows']:,} training rows; features "
-        f"{about['encoder']}: {widths}. Strategy vanilla, one training seed; settings of `robustrec/models/defaults.toml`, "
-        "all of them in the JSON file, except the loop's in the table. Parameters by validation NDCG@20, test read once; "
-        "95 % intervals over users. Epochs with a + were cut off while validation might still have improved: such a model "
-        "may be better than its row.",
+        f"{about['encoder']}: {widths}. Strategy vanilla, one training seed; the settings of "
+        "`robustrec/models/defaults.toml` (the JSON file has all of them) except those of the loop in the table. "
+        "Parameters by validation NDCG@20, test read once; 95 % intervals over users. Epochs with a + were cut off "
+        "while validation might still have improved: such a model may be better than its row.",
         "",
         f"{machine['cpu']}, torch {machine['torch']}; other work ran beside, so times are left out.",
         "",

@@ -4,7 +4,8 @@
 
 Each model and size runs in a process of its own, so that its peak of resident memory is its own. Times are of single
 runs: graphs and model are built, then one step is taken to warm up and one is timed, then one evaluation of the test
-split. The features themselves are part of the peak; what the data take before a model is built stands beside it.
+split. The features themselves are part of the peak; what the data take before a model is built stands beside it. The
+nearest items are the same for all models of a size, so they are searched once, in a process and a row of their own.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from benchmarks.report import cpu_name
@@ -31,6 +34,7 @@ from robustrec.files import write_atomically
 from robustrec.hardware import describe_environment, set_numerics
 from robustrec.models import MODELS, model_class
 from robustrec.models.contract import Graphs, Problem, item_graphs, represent
+from robustrec.models.graphs import Neighbours, cosine_neighbours
 from robustrec.runs.plan import subject_specs
 from robustrec.seeds import torch_generator
 from robustrec.training.sampling import batches_of, positives_of, sample_epoch
@@ -49,8 +53,29 @@ SIZES = {
 }
 
 
-def measure(name: str, work: Workload) -> dict[str, Any]:
+NEIGHBOURS = "nearest items"
+K = 10
+
+
+def search(work: Workload, found: Path) -> dict[str, Any]:
+    """Find each item's nearest by both modalities, keep them for the models, and return seconds and peak bytes."""
+    before = peak_resident_bytes()
+    seconds = {}
+    for modality, table in work.features.items():
+        started = time.perf_counter()
+        items = cosine_neighbours(table, K).items
+        seconds[modality] = time.perf_counter() - started
+        np.save(found / f"{modality}.npy", items.numpy(), allow_pickle=False)
+    return {"seconds": seconds, "peak_bytes": peak_resident_bytes(), "peak_bytes_before": before}
+
+
+def measure(name: str, work: Workload, found: Path) -> dict[str, Any]:
     """Return seconds and peak bytes of one model on one workload, as JSON values."""
+
+    def neighbours(x: torch.Tensor, k: int) -> Neighbours:
+        modality = next(modality for modality, table in work.features.items() if table is x)
+        return Neighbours(torch.from_numpy(np.load(found / f"{modality}.npy", allow_pickle=False))[:, :k])
+
     before = peak_resident_bytes()
     seconds: dict[str, float] = {}
     started = time.perf_counter()
@@ -67,7 +92,7 @@ def measure(name: str, work: Workload) -> dict[str, Any]:
     kind = model_class(name)
     model = kind(problem, kind.Config(**spec.model_options), torch_generator(0, "model"))
     lap("model")
-    graphs: Graphs | None = item_graphs(model, work.features)
+    graphs: Graphs | None = item_graphs(model, work.features, neighbours)
     lap("item_graphs")
     optimizer = make_optimizer(model, spec.training)
     strategy = Strategy(StrategyConfig(), optimizer)
@@ -94,24 +119,33 @@ def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
     set_numerics(options.threads)
     if options.worker:
-        name, size = options.worker
-        print(json.dumps(measure(name, make_workload(SIZES[size]))))
+        name, size, folder = options.worker
+        work, found = make_workload(SIZES[size]), Path(folder)
+        print(json.dumps(search(work, found) if name == NEIGHBOURS else measure(name, work, found)))
         return
-    rows = []
-    for size in options.sizes:
-        for name in options.models:
-            command = [sys.executable, "-m", "benchmarks.scale", "--worker", name, size]
-            command += ["--threads", str(torch.get_num_threads())]
-            print(f"measuring {name}, {size} …", file=sys.stderr, flush=True)
-            finished = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
-            result = json.loads(finished.stdout) if finished.returncode == 0 else {"failed": finished.returncode}
-            rows.append({"model": name, "size": size, **result})
+    path = options.output / "scale-cpu.json"
+    rows = json.loads(path.read_text())["results"] if path.is_file() else []
+    done = {(row["model"], row["size"]) for row in rows}
     machine = {**describe_environment(torch.device("cpu")), "cpu": cpu_name(), "cores": os.cpu_count() or 0}
-    text = markdown(rows, machine)
-    print(text)
-    record = {"sizes": {name: size._asdict() for name, size in SIZES.items()}, "machine": machine, "results": rows}
-    write_atomically(options.output / "scale-cpu.json", json.dumps(record, indent=1) + "\n")
-    write_atomically(options.output / "scale-cpu.md", text + "\n")
+    for size in options.sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            wanted = [name for name in options.models if (name, size) not in done]
+            for name in [NEIGHBOURS, *wanted] if wanted else []:
+                row = {"model": name, "size": size, **_in_process(name, size, folder)}
+                rows = [other for other in rows if (other["model"], other["size"]) != (name, size)] + [row]
+                sizes = {each: SIZES[each]._asdict() for each in SIZES}
+                record = {"sizes": sizes, "machine": machine, "results": rows}
+                write_atomically(path, json.dumps(record, indent=1) + "\n")
+                write_atomically(path.with_suffix(".md"), markdown(rows, machine) + "\n")
+    print(markdown(rows, machine))
+
+
+def _in_process(name: str, size: str, folder: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.scale", "--worker", name, size, folder]
+    command += ["--threads", str(torch.get_num_threads())]
+    print(f"measuring {name}, {size} …", file=sys.stderr, flush=True)
+    finished = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
+    return json.loads(finished.stdout) if finished.returncode == 0 else {"failed": finished.returncode}
 
 
 def markdown(rows: list[dict[str, Any]], machine: dict[str, Any]) -> str:
@@ -120,24 +154,30 @@ def markdown(rows: list[dict[str, Any]], machine: dict[str, Any]) -> str:
         "# Time and memory against size, on a CPU",
         "",
         ", ".join(f"{key} {value}" for key, value in machine.items()) + ".",
-        "Synthetic data, features 4096 and 384 wide, batches of 2,048. Seconds of single runs: building the model with "
-        "its user graphs, the item graphs, one training step (the second), and an evaluation of the test split. Peak: "
-        "resident memory of the process; in brackets what data and libraries took before there was a model.",
+        "Synthetic data, features 4096 and 384 wide, batches of 2,048. Seconds of single runs: the search of the "
+        f"{K} nearest items by both modalities, exact, in a row of its own; building the model with its user and item "
+        "graphs, one training step (the second), and an evaluation of the test split. Peak: resident memory of the "
+        "process; in brackets what data and libraries took before there was a model.",
         "",
-        "| size | users | items | training rows | model | build | item graphs | step | evaluation | peak |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| size | users | items | training rows | model | build | step | evaluation | peak |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         size = SIZES[row["size"]]
         cells = [row["size"], f"{size.n_users:,}", f"{size.n_items:,}", f"{size.train:,}", row["model"]]
         if "failed" in row:
-            cells += [f"ended with code {row['failed']}", "", "", "", ""]
+            cells += [f"ended with code {row['failed']}", "", "", ""]
         else:
             seconds = row["seconds"]
-            evaluation = seconds["represent"] + seconds["ranking"]
-            times = (seconds["model"], seconds["item_graphs"], seconds["step"], evaluation)
-            peaks = [row[key] / 2**30 for key in ("peak_bytes", "peak_bytes_before")]
-            cells += [*(f"{value:.1f}" for value in times), "{:.1f} GiB ({:.1f})".format(*peaks)]
+            if row["model"] == NEIGHBOURS:
+                cells += [f"{sum(seconds.values()):.1f}", "", ""]
+            else:
+                evaluation = seconds["represent"] + seconds["ranking"]
+                times = (seconds["model"] + seconds["item_graphs"], seconds["step"], evaluation)
+                cells += [f"{value:.2f}" for value in times]
+            cells.append(
+                "{:.1f} GiB ({:.1f})".format(*(row[key] / 2**30 for key in ("peak_bytes", "peak_bytes_before")))
+            )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -149,7 +189,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=list(SIZES))
     parser.add_argument("--threads", type=int, default=None, help="CPU threads; torch's choice by default")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
-    parser.add_argument("--worker", nargs=2, metavar=("MODEL", "SIZE"), help=argparse.SUPPRESS)
+    parser.add_argument("--worker", nargs=3, metavar=("MODEL", "SIZE", "FOLDER"), help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
 
 
