@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 from rich.table import Table
 from rich.text import Text
 
 from robustrec.cli import options
-from robustrec.cli.terminal import data_console
+from robustrec.cli.terminal import data_console, progress_bars, say
+from robustrec.errors import RobustrecError
+
+if TYPE_CHECKING:
+    from robustrec.datasets.catalog import Catalog
+    from robustrec.edits.contract import Edit
+    from robustrec.edits.shelf import Shelf
+    from robustrec.progress import Progress
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -57,12 +68,9 @@ def strategies(as_json: options.AsJson = False) -> None:
 @app.command()
 def encoders(as_json: options.AsJson = False) -> None:
     """List the encoders of item features."""
-    from importlib import import_module
+    from robustrec.encoders import SUMMARIES
 
-    from robustrec.encoders import ENCODERS
-
-    rows = [(name, _first_line(import_module(place.partition(":")[0]).__doc__)) for name, place in ENCODERS.items()]
-    _show("encoder", rows, as_json=as_json)
+    _show("encoder", list(SUMMARIES.items()), as_json=as_json)
 
 
 @app.command()
@@ -85,6 +93,126 @@ def suites(as_json: options.AsJson = False) -> None:
 def metrics(as_json: options.AsJson = False) -> None:
     """List the metrics; each takes a list length, as in ndcg@20."""
     _show("metric", list(METRICS.items()), as_json=as_json)
+
+
+def _edit_names(incomplete: str) -> list[str]:
+    from robustrec.edits import EDITS
+
+    return [name for name in EDITS if name.startswith(incomplete)]
+
+
+Names = Annotated[
+    list[str] | None,
+    typer.Option("--edit", help="Only this edit, or module:function; repeatable.", autocompletion=_edit_names),
+]
+Sheet = Annotated[
+    Path | None, typer.Option(help="Draw what each edit does, at every severity, as a PNG.", show_default=False)
+]
+Pictures = Annotated[
+    Path | None,
+    typer.Option(help="With --sheet: your own folder or zip of pictures, instead of --dataset.", show_default=False),
+]
+
+
+@app.command()
+def edits(
+    edit: Names = None,
+    sheet: Sheet = None,
+    dataset: options.DatasetName = None,
+    pictures: Pictures = None,
+    edition: options.Edition = None,
+    seed: Annotated[int, typer.Option(min=0, help="With --sheet: draws the items and the edits.")] = 0,
+    home: options.Home = None,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """List what merchants do to titles and pictures; with --sheet, draw it."""
+    from robustrec.edits import edit as edit_named
+    from robustrec.edits import edit_names
+
+    chosen = [edit_named(name) for name in dict.fromkeys(edit or edit_names())]
+    if sheet is None:
+        given = {"--dataset": dataset, "--pictures": pictures, "--edition": edition}
+        for option in (name for name, value in given.items() if value is not None):
+            raise RobustrecError("nothing to draw it for", where=option, fix="name the picture: --sheet sheet.png")
+        _show_edits(chosen, as_json=as_json)
+        return
+    if dataset is not None and pictures is not None:
+        raise RobustrecError(
+            "two sources of pictures", where="options --dataset and --pictures", fix="give one of the two"
+        )
+    with progress_bars(quiet=quiet) as progress:
+        _draw_edits(chosen, sheet, dataset, pictures, edition, home, seed, progress)
+    say(f"drawn: {sheet}", quiet=quiet)
+
+
+def _show_edits(chosen: Sequence[Edit], *, as_json: bool) -> None:
+    console = data_console()
+    if as_json:
+        rows = [
+            {
+                "name": edit.name,
+                "modality": edit.modality,
+                "what": edit.behaviour,
+                "severity": {"scale": edit.declaration.scale, "steps": list(edit.declaration.steps)},
+                "place": edit.place,
+            }
+            for edit in chosen
+        ]
+        console.print_json(data=rows)
+        return
+    table = Table("edit", "changes", "what the merchant does", "severity 1 to 5", box=None, padding=(0, 1, 1, 1))
+    table.columns[0].no_wrap = True
+    for edit in chosen:
+        steps = " · ".join(step.replace(" ", "\u00a0") if len(step) < 16 else step for step in edit.declaration.steps)
+        severity = f"{edit.declaration.scale}: {steps}"
+        table.add_row(edit.name, edit.modality, Text(edit.behaviour), Text(severity))
+    console.print(table)
+
+
+def _draw_edits(
+    chosen: Sequence[Edit],
+    sheet: Path,
+    dataset: str | None,
+    pictures: Path | None,
+    edition: str | None,
+    home: Path | None,
+    seed: int,
+    progress: Progress,
+) -> None:
+    from robustrec.edits.sheet import contact_sheet, png_bytes
+    from robustrec.files import check_writable, write_atomically
+
+    if sheet.suffix.lower() != ".png":
+        raise RobustrecError(f"{sheet.name} is no PNG", where="option --sheet", fix="--sheet sheet.png")
+    check_writable(sheet)
+    name, catalog, shelf = _goods(dataset, pictures, edition, home, progress)
+    drawn = contact_sheet(catalog, shelf, chosen, seed=seed, heading=f"{name}, seed {seed}", progress=progress)
+    write_atomically(sheet, png_bytes(drawn))
+
+
+def _goods(
+    dataset: str | None, pictures: Path | None, edition: str | None, home: Path | None, progress: Progress
+) -> tuple[str, Catalog, Shelf]:
+    """Return what the sheet is drawn from, with its name."""
+    from robustrec.edits.shelf import shelf_of, shelf_of_catalog
+
+    if pictures is not None:
+        from robustrec.edits.sheet import catalog_of_pictures
+
+        catalog = catalog_of_pictures(pictures)
+        return f"pictures of {pictures.name}", catalog, shelf_of_catalog(catalog)
+    from robustrec.datasets.registry import load_dataset
+
+    settings = options.settings_from(dataset=dataset, edition=edition, home=home).settings
+    data = load_dataset(settings.dataset, home=settings.home, edition=settings.edition, progress=progress)
+    if data.catalog is None:
+        raise RobustrecError(
+            f"{data.name!r} has neither texts nor pictures",
+            where="option --dataset",
+            fix="import it with a catalogue: robustrec data import FOLDER --name NAME --items FILE.jsonl",
+        )
+    return f"{data.name}, {data.edition} edition", data.catalog, shelf_of(data)
 
 
 def _first_line(docstring: str | None) -> str:

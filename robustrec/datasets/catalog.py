@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from PIL import Image
 
@@ -21,11 +22,14 @@ class Catalog:
         texts: [I] the text that is encoded (title, brand, categories, description; spec 1.3); "" for none.
         titles: [I] a short name for display.
         pictures: where the pictures are; None where there are none.
+        items: [I] the parts each text was made of, None where the catalog lacks the item; empty where only the
+            texts are known.
     """
 
     texts: tuple[str, ...]
     titles: tuple[str, ...]
     pictures: PictureSource | None
+    items: tuple[Item | None, ...] = ()
 
     def picture(self, item: int) -> Image.Image | None:
         """Return an item's picture as RGB, None where it has none.
@@ -54,7 +58,27 @@ class Catalog:
         return 0 if self.pictures is None else sum(1 for entry in self.pictures.entries if entry is not None)
 
 
-def sentence(item: Item) -> str:
+class Worded(Protocol):
+    """Whatever has the four texts of an item."""
+
+    @property
+    def title(self) -> str:
+        """Return the name of the item."""
+
+    @property
+    def brand(self) -> str:
+        """Return the maker."""
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Return the labels of the category path."""
+
+    @property
+    def description(self) -> str:
+        """Return the longer text."""
+
+
+def sentence(item: Worded) -> str:
     """Return an item's text as it is encoded: title, brand, first category path, description (spec 1.3)."""
     return " ".join(" ".join((item.title, item.brand, *item.categories, item.description)).split())
 
@@ -70,6 +94,6 @@ def build_catalog(items: Sequence[Item | None], pictures: Path | None, *, guess:
     texts = tuple(sentence(item) if item else "" for item in items)
     titles = tuple(item.title if item and item.title else f"item {row}" for row, item in enumerate(items))
     if pictures is None:
-        return Catalog(texts, titles, None), 0
+        return Catalog(texts, titles, None, tuple(items)), 0
     entries, lost = index_pictures(items, pictures, guess=guess)
-    return Catalog(texts, titles, PictureSource(pictures, entries)), lost
+    return Catalog(texts, titles, PictureSource(pictures, entries), tuple(items)), lost

@@ -1,0 +1,90 @@
+"""What merchants do to titles, descriptions and pictures: seeded edits with severities; importable without torch.
+
+An edit is a pure function `(content, severity, generator, shelf) -> content`, declared with `contract.changes`. To add
+one, write a module in `texts/` or `pictures/` and name its function here; users name theirs by an entry point of the
+group "robustrec.edits" or as "package.module:function".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from robustrec.edits.contract import Edit
+
+TEXT_EDITS = (
+    "promo_phrase",
+    "keyword_stuffing",
+    "brand_first",
+    "brand_last",
+    "truncation",
+    "typos",
+    "synonym_swap",
+    "season_swap",
+    "attribute_contradiction",
+    "emoji_capitals",
+    "language_mix",
+    "empty_description",
+)
+PICTURE_EDITS = (
+    "promo_badge",
+    "text_banner",
+    "watermark",
+    "collage",
+    "crop",
+    "background_swap",
+    "recolour",
+    "low_resolution",
+    "compression",
+    "blur",
+    "light",
+    "mirrored",
+    "wrong_picture",
+)
+
+
+def _distinct(entries: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return the entries as a dict.
+
+    Raises:
+        ValueError: a name occurs twice.
+    """
+    table: dict[str, str] = {}
+    for name, place in entries:
+        if name in table:
+            raise ValueError(f"the edit name {name!r} is registered twice: {table[name]} and {place}")
+        table[name] = place
+    return table
+
+
+EDITS: dict[str, str] = _distinct(
+    [
+        *((name, f"robustrec.edits.texts.{name}:{name}") for name in TEXT_EDITS),
+        *((name, f"robustrec.edits.pictures.{name}:{name}") for name in PICTURE_EDITS),
+    ]
+)
+"""Name of each edit of ours -> "module:function"; nothing is imported until the edit is used."""
+
+
+def edit(name: str, *, where: str = "--edit") -> Edit:
+    """Return an edit by its name: one of ours, an entry point of the group "robustrec.edits", or "module:function".
+
+    Args:
+        name: the name.
+        where: the option or the file and key that held it, for messages.
+
+    Raises:
+        RobustrecError: there is no such edit, it cannot be imported, two have the name, or it is no edit: no
+            declaration, another signature, another result, not pure.
+    """
+    from robustrec.edits.resolve import resolved
+
+    return resolved(name, where=where)
+
+
+def edit_names() -> list[str]:
+    """Return the names there are: ours in their order, then those of entry points."""
+    from robustrec.edits.resolve import entry_point_names
+
+    return [*EDITS, *entry_point_names()]

@@ -1,0 +1,1 @@
+"""What merchants do to pictures, a module for each edit."""

@@ -1,0 +1,24 @@
+"""Out of focus."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from PIL import ImageFilter
+
+from robustrec.edits.content import Content
+from robustrec.edits.contract import changes
+from robustrec.edits.shelf import Shelf
+
+RADII = (0.6, 1.1, 1.8, 2.8, 4.0)  # per cent of the long side
+
+
+@changes("image", scale="radius of the blur, of the long side", steps=(f"{percent} %" for percent in RADII))
+def blur(content: Content, severity: int, generator: np.random.Generator, shelf: Shelf) -> Content:
+    """Photographs out of focus or with an unsteady hand."""
+    picture = content.picture
+    if picture is None:
+        return content
+    radius = max(picture.size) * RADII[severity - 1] / 100
+    return replace(content, picture=picture.filter(ImageFilter.GaussianBlur(radius)))

@@ -1,0 +1,29 @@
+"""Too close."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image
+
+from robustrec.edits.content import Content
+from robustrec.edits.contract import changes
+from robustrec.edits.shelf import Shelf
+
+SIDES = (88, 75, 62, 48, 35)  # per cent of width and height that stay
+
+
+@changes("image", scale="width and height that stay, enlarged to the old size", steps=(f"{side} %" for side in SIDES))
+def crop(content: Content, severity: int, generator: np.random.Generator, shelf: Shelf) -> Content:
+    """Zooms in on the good until parts of it are cut off."""
+    across, down = generator.random(2).tolist()
+    picture = content.picture
+    if picture is None:
+        return content
+    width, height = (length * SIDES[severity - 1] / 100 for length in picture.size)
+    # Around the middle: merchants keep some of the good in view.
+    left = (picture.width - width) * (0.2 + 0.6 * across)
+    top = (picture.height - height) * (0.2 + 0.6 * down)
+    box = (left, top, left + width, top + height)
+    return replace(content, picture=picture.resize(picture.size, Image.Resampling.BICUBIC, box=box))

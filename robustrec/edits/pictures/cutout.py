@@ -1,0 +1,67 @@
+"""The good without its background, as cut-out tools of shops find it: what differs from the picture's border."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFilter
+from scipy import ndimage
+
+from robustrec.edits.pictures.canvas import ring, thumbnail
+
+_SIDE = 192  # masks are found on a picture no larger than this, in pixels
+_NEAR = 30.0  # distance in RGB up to which a pixel has a colour of the border
+_GROUNDS = 4  # most colours that a border is described by
+_PIECE = 0.1  # of the largest piece: what is smaller is confetti, a price tag, a speck
+_LEAST, _MOST = 0.03, 0.95  # shares of the picture between which what is found counts as a good
+
+
+def cutout(picture: Image.Image) -> Image.Image:
+    """Return the good's coverage ("L", the picture's size): 255 on the good, 0 on the background.
+
+    Background is what is joined to the border and has one of its colours. Where that finds no good (a scene, a poster),
+    the middle of the picture counts as one.
+    """
+    small = thumbnail(picture, _SIDE)
+    good = _foreground(np.asarray(small).astype(np.float32))
+    mask = _middle(small.size) if good is None else Image.fromarray(good.astype(np.uint8) * 255)
+    mask = mask.filter(ImageFilter.GaussianBlur(0.7))
+    return mask if mask.size == picture.size else mask.resize(picture.size, Image.Resampling.BICUBIC)
+
+
+def _foreground(pixels: NDArray[np.float32]) -> NDArray[np.bool_] | None:
+    near = np.zeros(pixels.shape[:2], dtype=bool)
+    border = ring(pixels, 2 if min(near.shape) > 8 else 1)
+    left = border
+    for _ in range(_GROUNDS):
+        if len(left) <= len(border) // 10:
+            break
+        ground = _densest(left)
+        near |= np.linalg.norm(pixels - ground, axis=2) < _NEAR
+        left = left[np.linalg.norm(left - ground, axis=1) >= _NEAR]
+    labels, _ = ndimage.label(near)
+    outside = np.unique(ring(labels[:, :, None])[:, 0])
+    background = near & np.isin(labels, outside[outside > 0])
+    # Hairs and specks are of the other kind; then what is small beside the largest piece is no good either.
+    good = ndimage.median_filter(~background, size=3)
+    pieces, _ = ndimage.label(good)
+    areas = np.bincount(pieces.ravel())
+    areas[0] = 0
+    good &= areas[pieces] >= areas.max() * _PIECE
+    share = float(good.mean())
+    return good if _LEAST <= share <= _MOST else None
+
+
+def _densest(colours: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the mean of the most frequent colours, counted in cubes of 32 levels."""
+    cubes = (colours // 32).astype(np.int64) @ np.array([64, 8, 1])
+    values, counts = np.unique(cubes, return_counts=True)
+    mean = colours[cubes == values[np.argmax(counts)]].mean(axis=0)
+    return np.asarray(mean, dtype=np.float32)
+
+
+def _middle(size: tuple[int, int]) -> Image.Image:
+    mask = Image.new("L", size, 0)
+    width, height = size
+    ImageDraw.Draw(mask).ellipse((width * 0.08, height * 0.05, width * 0.92, height * 0.95), fill=255)
+    return mask.filter(ImageFilter.GaussianBlur(min(size) * 0.04))

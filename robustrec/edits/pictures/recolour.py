@@ -1,0 +1,83 @@
+"""Another colour."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image, ImageChops, ImageOps
+
+from robustrec.edits.content import Content
+from robustrec.edits.contract import changes
+from robustrec.edits.pictures.canvas import hue, thumbnail
+from robustrec.edits.pictures.cutout import cutout
+from robustrec.edits.shelf import Shelf
+
+ANGLES = (14, 30, 55, 95, 150)  # degrees by which the main hue turns
+DYES = (12, 25, 42, 62, 85)  # per cent of dye on a good that has no colour
+_GREY = 6  # a colour this many times its chroma below 255 takes dye
+_COLOURED = 40  # chroma from which a pixel has a colour
+_LEAST = 0.3  # share of such pixels from which a good has one
+_BIN = 256 // 16  # hues are counted in sixteenths of the circle
+
+
+@changes(
+    "image",
+    scale="turn of the main colour, or dye on a good that is grey, black or white",
+    steps=(f"{angle}° or {dye} %" for angle, dye in zip(ANGLES, DYES, strict=True)),
+)
+def recolour(content: Content, severity: int, generator: np.random.Generator, shelf: Shelf) -> Content:
+    """Shows another colour than is sold: one photo dyed for all variants, or tuned until it sells."""
+    back, turn = generator.random() < 0.5, generator.random()
+    picture = content.picture
+    if picture is None:
+        return content
+    good = cutout(picture)
+    main = _main_hue(picture, good)
+    if main is None:
+        after = ImageOps.colorize(
+            ImageOps.grayscale(picture), hue(turn, 0.8, 0.3), hue(turn, 0.35, 1.0), mid=hue(turn, 0.75, 0.75)
+        )
+        weight = [max(0, 255 - _GREY * chroma) * DYES[severity - 1] // 100 for chroma in range(256)]
+        where = _chroma(picture).point(weight)
+    else:
+        angle = math.radians(ANGLES[severity - 1])
+        after = picture.convert("RGB", _turn(-angle if back else angle))
+        # Skin, soles and labels keep their colour.
+        where = picture.convert("HSV").getchannel("H").point([_nearness(value, main) for value in range(256)])
+    return replace(content, picture=Image.composite(after, picture, ImageChops.multiply(good, where)))
+
+
+def _main_hue(picture: Image.Image, good: Image.Image) -> int | None:
+    """Return the hue (0 to 255) that most of the good has, None where it has hardly any colour."""
+    small = thumbnail(picture)
+    weight = np.asarray(good.resize(small.size, Image.Resampling.BOX)).astype(np.float64)
+    chroma = np.asarray(_chroma(small)).astype(np.float64)
+    coloured = weight * (chroma >= _COLOURED)
+    if coloured.sum() <= _LEAST * weight.sum():
+        return None
+    hues = np.asarray(small.convert("HSV").getchannel("H"))
+    counts = np.bincount((hues // _BIN).ravel(), weights=(coloured * chroma).ravel(), minlength=256 // _BIN)
+    return int(np.argmax(counts + np.roll(counts, 1) / 2 + np.roll(counts, -1) / 2)) * _BIN + _BIN // 2
+
+
+def _nearness(value: int, main: int) -> int:
+    """Return 255 for hues within 35 degrees of the main one, 0 beyond 65, and what lies between."""
+    degrees = abs((value - main + 128) % 256 - 128) * 360 / 256
+    return round(255 * min(1.0, max(0.0, (65 - degrees) / 30)))
+
+
+def _turn(angle: float) -> tuple[float, ...]:
+    """Return the matrix [3, 4] that turns hues about the grey axis and keeps the luminance of ITU-R BT.601."""
+    luminance = np.tile([0.299, 0.587, 0.114], (3, 1))
+    sine = np.array([[0.168, 0.330, -0.497], [-0.328, 0.035, 0.292], [1.250, -1.050, -0.203]])
+    matrix = luminance + math.cos(angle) * (np.eye(3) - luminance) + math.sin(angle) * sine
+    return tuple(np.hstack([matrix, np.zeros((3, 1))]).ravel().tolist())
+
+
+def _chroma(picture: Image.Image) -> Image.Image:
+    """Return the largest channel less the smallest, "L"."""
+    red, green, blue = picture.split()
+    top = ImageChops.lighter(ImageChops.lighter(red, green), blue)
+    return ImageChops.subtract(top, ImageChops.darker(ImageChops.darker(red, green), blue))

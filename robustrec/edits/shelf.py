@@ -1,0 +1,133 @@
+"""What a merchant could know or take from the rest of the catalogue."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from robustrec.edits.content import Content, content_of, same_picture
+from robustrec.errors import RobustrecError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from robustrec.datasets.catalog import Catalog
+    from robustrec.datasets.registry import Dataset
+
+N_TRENDING = 64
+BESTSELLERS = 0.1  # share of the bought items that trends are read from, at least 20
+_LOOKED_AT = 48  # items among which one that is alike, or quite unlike, is looked for
+_WORD = re.compile(r"[^\W\d_]{3,}(?:[-'’][^\W\d_]+)*")
+_WORDS_COMPARED = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Shelf:
+    """What a merchant could know or take from the rest of the catalogue.
+
+    Attributes:
+        trending: words of the most bought items, the most telling first, lower case.
+        brands: brands, the one with most items first.
+        catalog: where other items' texts and pictures come from; None where there are none to take.
+        pictured: rows of the catalogue that have a picture.
+    """
+
+    trending: tuple[str, ...] = ()
+    brands: tuple[str, ...] = ()
+    catalog: Catalog | None = None
+    pictured: tuple[int, ...] = ()
+
+    def content(self, row: int) -> Content:
+        """Return another item's content.
+
+        Raises:
+            RobustrecError: there is no catalogue, or the item's picture cannot be read.
+        """
+        if self.catalog is None:
+            raise RobustrecError("the shelf is empty", where=f"item {row}", fix="make it with shelf_of(dataset)")
+        return content_of(self.catalog, row)
+
+    def pictures(self, content: Content, generator: np.random.Generator) -> list[int]:
+        """Draw rows with pictures and return them, those whose words are most like the item's first."""
+        if self.catalog is None or not self.pictured:
+            return []
+        n = min(_LOOKED_AT, len(self.pictured))
+        rows = [self.pictured[place] for place in generator.choice(len(self.pictured), n, replace=False)]
+        own = _words(content.title, content.categories)
+        likeness = [_likeness(own, self._words_of(row)) for row in rows]
+        return [rows[place] for place in sorted(range(n), key=lambda place: -likeness[place])]
+
+    def others(self, content: Content, rows: Iterable[int]) -> Iterator[Image.Image]:
+        """Yield the pictures of the rows that are not the item's own; those that cannot be read are passed over."""
+        for row in rows:
+            try:
+                picture = None if self.catalog is None else self.catalog.picture(row)
+            except RobustrecError:
+                continue
+            if picture is not None and not same_picture(picture, content.picture):
+                yield picture
+
+    def _words_of(self, row: int) -> frozenset[str]:
+        assert self.catalog is not None
+        item = self.catalog.items[row] if self.catalog.items else None
+        return _words(item.title, item.categories) if item else _words(self.catalog.texts[row], ())
+
+
+def shelf_of(dataset: Dataset) -> Shelf:
+    """Return the shelf of a data set, from its catalogue and its training interactions; the same every time."""
+    from robustrec.datasets.interactions import TRAIN
+
+    catalog = dataset.catalog
+    if catalog is None:
+        return Shelf()
+    _, items = dataset.interactions.pairs(TRAIN)
+    bought = np.bincount(items, minlength=len(catalog.texts))[: len(catalog.texts)]
+    return shelf_of_catalog(catalog, bought)
+
+
+def shelf_of_catalog(catalog: Catalog, bought: np.ndarray[tuple[int], np.dtype[np.int64]] | None = None) -> Shelf:
+    """Return the shelf of a catalogue.
+
+    Args:
+        catalog: texts and pictures.
+        bought: [I] how often each item was bought; None where nobody knows, then all count alike.
+    """
+    times = np.ones(len(catalog.texts), dtype=np.int64) if bought is None else bought
+    brands = Counter(item.brand for item in catalog.items if item is not None and item.brand)
+    entries = catalog.pictures.entries if catalog.pictures is not None else ()
+    return Shelf(
+        trending=_trending(catalog, times),
+        brands=tuple(sorted(brands, key=lambda brand: (-brands[brand], brand))),
+        catalog=catalog,
+        pictured=tuple(row for row, entry in enumerate(entries) if entry is not None),
+    )
+
+
+def _trending(catalog: Catalog, bought: np.ndarray[tuple[int], np.dtype[np.int64]]) -> tuple[str, ...]:
+    """Return the words of titles and categories of the bestsellers, by the purchases of the items that say them."""
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+    order = np.argsort(-bought, kind="stable")
+    order = order[: max(20, int(np.count_nonzero(bought) * BESTSELLERS))]
+    weights: Counter[str] = Counter()
+    for row in order.tolist():
+        item = catalog.items[row] if catalog.items else None
+        said = _words(item.title, item.categories) if item else _words(catalog.texts[row], ())
+        for word in said - ENGLISH_STOP_WORDS:
+            weights[word] += int(bought[row])
+    ranked = sorted((word for word in weights if weights[word]), key=lambda word: (-weights[word], word))
+    return tuple(ranked[:N_TRENDING])
+
+
+def _words(title: str, categories: tuple[str, ...]) -> frozenset[str]:
+    found = _WORD.finditer(" ".join((title, *categories)).lower())
+    return frozenset(match[0] for match, _ in zip(found, range(_WORDS_COMPARED), strict=False))
+
+
+def _likeness(a: frozenset[str], b: frozenset[str]) -> float:
+    return len(a & b) / len(a | b) if a or b else 0.0

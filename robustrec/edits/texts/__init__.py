@@ -1,0 +1,1 @@
+"""What merchants do to titles and descriptions, a module for each edit."""

@@ -1,0 +1,33 @@
+"""Attributes said wrong, the colour first."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from robustrec.edits.content import Content
+from robustrec.edits.contract import SEVERITIES, changes
+from robustrec.edits.shelf import Shelf
+from robustrec.edits.texts.wording import key, swapped, words_of
+from robustrec.edits.vocabulary import vocabulary
+
+
+@changes(
+    "text",
+    scale="attributes said wrong, colours first (one at least)",
+    steps=(f"{20 * severity} %" for severity in SEVERITIES),
+)
+def attribute_contradiction(content: Content, severity: int, generator: np.random.Generator, shelf: Shelf) -> Content:
+    """Copies the text of another variant: the red dress is said to be blue, the wool cotton, the thriller a comedy."""
+    tables = vocabulary().contradictions
+    kind_of = {word: kind for kind, table in tables.items() for word in table}
+    rank = {kind: number for number, kind in enumerate(tables)}
+    named = words_of(content, kind_of, categories=True)
+    # One draw for each attribute, so that the text is wrong in the same way throughout.
+    pick = {kind: int(generator.integers(0, 2**16)) for kind in tables}
+    ranked = sorted(named, key=lambda word: (rank[kind_of[key(word)]], word.field, word.start))
+    swaps = []
+    for word in ranked[: -(-len(ranked) * severity // 5)]:
+        kind = kind_of[key(word)]
+        others = tables[kind][key(word)]
+        swaps.append((word, others[pick[kind] % len(others)]))
+    return swapped(content, swaps)

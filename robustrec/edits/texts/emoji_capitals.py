@@ -1,0 +1,36 @@
+"""Emoji and capitals."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from robustrec.edits.content import Content
+from robustrec.edits.contract import changes
+from robustrec.edits.shelf import Shelf
+from robustrec.edits.texts.wording import drawn, spaced
+from robustrec.edits.vocabulary import vocabulary
+
+EMOJI = (1, 2, 4, 6, 8)
+CAPITALS = (0, 30, 60, 100, 100)  # per cent of the title's words
+
+
+@changes(
+    "text",
+    scale="emoji, words of the title in capitals (at 5 of the description too)",
+    steps=(f"{n}, {percent} %" for n, percent in zip(EMOJI, CAPITALS, strict=True)),
+)
+def emoji_capitals(content: Content, severity: int, generator: np.random.Generator, shelf: Shelf) -> Content:
+    """Shouts to be seen: capitals, exclamation marks and emoji around the title."""
+    emoji = drawn(vocabulary().emoji, EMOJI[severity - 1], generator)
+    words = content.title.split()
+    order = generator.permutation(len(words))
+    loud = set(order[: -(-len(words) * CAPITALS[severity - 1] // 100)].tolist())
+    shouted = [word.upper() if place in loud else word for place, word in enumerate(words)]
+    marks = "!" * (severity - 2)
+    title = spaced("".join(emoji[1::2]), spaced(*shouted) + marks, "".join(emoji[::2]))
+    description = content.description
+    if severity == 5 and description:
+        description = spaced(description.upper().rstrip(".") + marks, emoji[0])
+    return replace(content, title=title, description=description)

@@ -1,0 +1,24 @@
+"""Descriptions nobody wrote."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from robustrec.edits.content import Content
+from robustrec.edits.contract import changes
+from robustrec.edits.shelf import Shelf
+
+KEPT = (50, 25, 10, 5, 0)
+
+
+@changes(
+    "text",
+    scale="words left of the description (rounded down)",
+    steps=(f"{percent} %" for percent in KEPT),
+)
+def empty_description(content: Content, severity: int, generator: np.random.Generator, shelf: Shelf) -> Content:
+    """Lists in a hurry: the description is only begun, or left empty."""
+    words = content.description.split()
+    return replace(content, description=" ".join(words[: len(words) * KEPT[severity - 1] // 100]))

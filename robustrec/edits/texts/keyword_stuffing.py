@@ -1,0 +1,34 @@
+"""Search words that say nothing of the item."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from robustrec.edits.content import Content
+from robustrec.edits.contract import changes
+from robustrec.edits.shelf import Shelf
+from robustrec.edits.texts.wording import WORD, drawn, spaced
+from robustrec.edits.vocabulary import vocabulary
+
+WORDS = (2, 4, 7, 11, 16)
+DESCRIBED_FROM = 3  # from this severity on the description carries them too
+POOL = 40  # the most trending words that are not in the title
+
+
+@changes(
+    "text",
+    scale=f"trending words behind the title; from severity {DESCRIBED_FROM} in the description too",
+    steps=map(str, WORDS),
+)
+def keyword_stuffing(content: Content, severity: int, generator: np.random.Generator, shelf: Shelf) -> Content:
+    """Stuffs the title with words that shoppers search for, whether they are true or not."""
+    own = {word.lower() for word in WORD.findall(content.title)}
+    trending = dict.fromkeys((*shelf.trending, *vocabulary().stuffing))
+    pool = [word for word in trending if word not in own][:POOL]
+    keywords = drawn(pool, WORDS[severity - 1], generator)
+    description = content.description
+    if severity >= DESCRIBED_FROM:
+        description = spaced(description, f"Related searches: {', '.join(keywords)}.")
+    return replace(content, title=spaced(content.title, *keywords), description=description)

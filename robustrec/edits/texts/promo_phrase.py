@@ -1,0 +1,35 @@
+"""Promotion phrases around the title."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from robustrec.edits.content import Content
+from robustrec.edits.contract import changes
+from robustrec.edits.shelf import Shelf
+from robustrec.edits.texts.wording import drawn, spaced
+from robustrec.edits.vocabulary import vocabulary
+
+PHRASES = (1, 2, 3, 4, 6)
+SENTENCES = (0, 0, 1, 2, 4)
+
+
+@changes(
+    "text",
+    scale="phrases around the title + sentences before the description",
+    steps=(f"{phrases} + {sentences}" for phrases, sentences in zip(PHRASES, SENTENCES, strict=True)),
+)
+def promo_phrase(content: Content, severity: int, generator: np.random.Generator, shelf: Shelf) -> Content:
+    """Advertises in the title: "Free Shipping! ... - Best Seller"."""
+    words = vocabulary()
+    phrases = drawn(words.promotions, PHRASES[severity - 1], generator)
+    sentences = drawn(words.promotion_sentences, SENTENCES[severity - 1], generator)
+    before = [f"{phrase}!" for phrase in phrases[1::2]]
+    after = [f"- {phrase}" for phrase in phrases[::2]]
+    return replace(
+        content,
+        title=spaced(*before, content.title, *after),
+        description=spaced(*sentences, content.description),
+    )

@@ -1,0 +1,45 @@
+"""Another season than the item was made for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from robustrec.edits.content import Content
+from robustrec.edits.contract import changes
+from robustrec.edits.shelf import Shelf
+from robustrec.edits.texts.wording import drawn, key, spaced, swapped, words_of
+from robustrec.edits.vocabulary import vocabulary
+
+SENTENCES = (0, 0, 0, 1, 3)
+
+
+@changes(
+    "text",
+    scale="seasons the text names are swapped, and the title says",
+    steps=(
+        "the new season",
+        "it and a collection",
+        "the same, first and last",
+        "the same, the description once more",
+        "the same, the description three times",
+    ),
+)
+def season_swap(content: Content, severity: int, generator: np.random.Generator, shelf: Shelf) -> Content:
+    """Reuses last season's listing: the summer dress becomes part of the winter collection."""
+    words = vocabulary()
+    season_of = {word: name for name, said in words.seasons.items() for word in said}
+    named = words_of(content, season_of, categories=True)
+    old = season_of[key(named[0])] if named else None
+    new = drawn([name for name in words.seasons if name != old], 1, generator)[0]
+    sentences = drawn(words.season_sentences, SENTENCES[severity - 1], generator)
+    after = swapped(content, ((word, _said(words.seasons, season_of[key(word)], new, key(word))) for word in named))
+    label = new.capitalize()
+    title = spaced(f"{label}:" if severity >= 3 else "", after.title, f"{label} Collection" if severity >= 2 else label)
+    told = [sentence.format(season=label if new == "christmas" else new) for sentence in sentences]
+    return replace(after, title=title, description=spaced(*told, after.description))
+
+
+def _said(seasons: dict[str, tuple[str, ...]], old: str, new: str, word: str) -> str:
+    return seasons[new][seasons[old].index(word)]

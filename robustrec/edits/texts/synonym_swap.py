@@ -1,0 +1,27 @@
+"""Other words for the same."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from robustrec.edits.content import Content
+from robustrec.edits.contract import SEVERITIES, changes
+from robustrec.edits.shelf import Shelf
+from robustrec.edits.texts.wording import key, share_of, swapped, words_of
+from robustrec.edits.vocabulary import vocabulary
+
+
+@changes(
+    "text",
+    scale="words with a known synonym swapped in title and description (one at least)",
+    steps=(f"{20 * severity} %" for severity in SEVERITIES),
+)
+def synonym_swap(content: Content, severity: int, generator: np.random.Generator, shelf: Shelf) -> Content:
+    """Words the same thing otherwise, to look different from other sellers: "sneaker", "trainer"."""
+    synonyms = vocabulary().synonyms
+    words = words_of(content, synonyms)
+    taken = generator.integers(0, 2**16, len(words))
+    chosen = {
+        word: synonyms[key(word)][int(pick) % len(synonyms[key(word)])] for word, pick in zip(words, taken, strict=True)
+    }
+    return swapped(content, ((word, chosen[word]) for word in share_of(words, severity, generator)))

@@ -1,0 +1,26 @@
+"""Texts cut off."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from robustrec.edits.content import Content
+from robustrec.edits.contract import changes
+from robustrec.edits.shelf import Shelf
+
+KEPT = (80, 60, 45, 30, 15)
+
+
+@changes("text", scale="characters left of title and description", steps=(f"{percent} %" for percent in KEPT))
+def truncation(content: Content, severity: int, generator: np.random.Generator, shelf: Shelf) -> Content:
+    """Lets a feed or a form cut the texts off wherever its limit falls, in the middle of a word."""
+    percent = KEPT[severity - 1]
+    return replace(content, title=_cut(content.title, percent), description=_cut(content.description, percent))
+
+
+def _cut(text: str, percent: int) -> str:
+    if len(text) < 2:
+        return text
+    return text[: min(-(-len(text) * percent // 100), len(text) - 1)].rstrip()

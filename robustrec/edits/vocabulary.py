@@ -1,0 +1,67 @@
+"""The words that text and picture edits put in: vocabulary.toml, read once."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Language:
+    """A few words of another language."""
+
+    words: dict[str, str]
+    """English word -> how it says it."""
+    phrases: tuple[str, ...]
+    """Selling phrases for the title."""
+    sentences: tuple[str, ...]
+    """Sentences for the description."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """All words that edits put in; lower case where a word stands for a word of the text."""
+
+    promotions: tuple[str, ...]
+    promotion_sentences: tuple[str, ...]
+    stuffing: tuple[str, ...]
+    emoji: tuple[str, ...]
+    badges: tuple[str, ...]
+    banners: tuple[str, ...]
+    watermarks: tuple[str, ...]
+    season_sentences: tuple[str, ...]
+    seasons: dict[str, tuple[str, ...]]
+    """Season -> words that say it; words at the same place take each other's."""
+    synonyms: dict[str, tuple[str, ...]]
+    """Word -> others for the same."""
+    contradictions: dict[str, dict[str, tuple[str, ...]]]
+    """Attribute -> word -> words that say something else of it."""
+    languages: dict[str, Language]
+
+
+@cache
+def vocabulary() -> Vocabulary:
+    """Return the words; read once in a process."""
+    table = tomllib.loads((Path(__file__).parent / "vocabulary.toml").read_text(encoding="utf-8"))
+    lists = {key: tuple(value) for key, value in table.items() if isinstance(value, list) and key != "synonyms"}
+    return Vocabulary(
+        **lists,
+        seasons={name: tuple(words) for name, words in table["seasons"].items()},
+        synonyms={word: tuple(o for o in group if o != word) for group in table["synonyms"] for word in group},
+        contradictions={name: _contradictions(groups) for name, groups in table["attributes"].items()},
+        languages={
+            name: Language(dict(entry["words"]), tuple(entry["phrases"]), tuple(entry["sentences"]))
+            for name, entry in table["languages"].items()
+        },
+    )
+
+
+def _contradictions(groups: list[list[str]]) -> dict[str, tuple[str, ...]]:
+    """Return for each word one word of each other group, that at the same place where there is one."""
+    table: dict[str, tuple[str, ...]] = {}
+    for group in groups:
+        for place, word in enumerate(group):
+            table[word] = tuple(other[place] if place < len(other) else other[0] for other in groups if other != group)
+    return table

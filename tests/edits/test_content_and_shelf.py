@@ -1,0 +1,124 @@
+"""The content of an item is its text and picture in parts; the shelf is what the catalogue tells a merchant."""
+
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from edit_cases import noise_picture
+
+from robustrec.datasets.catalog import Catalog, build_catalog
+from robustrec.datasets.interactions import Interactions
+from robustrec.datasets.items import Item, read_items
+from robustrec.datasets.registry import Dataset, load_dataset
+from robustrec.datasets.shop import SHOPS, build
+from robustrec.edits.content import Content, changed, content_of, same_picture, text_of
+from robustrec.edits.shelf import Shelf, shelf_of, shelf_of_catalog
+from robustrec.errors import RobustrecError
+
+
+@pytest.mark.parametrize("shop", SHOPS)
+def test_an_unedited_item_of_a_sample_edition_has_its_catalogue_text(shop, tmp_path, monkeypatch):
+    blank = np.zeros((64, 64, 3), dtype=np.uint8)  # drawing takes all the time, and this is about texts
+    monkeypatch.setattr(build, "clean_picture", lambda *_: blank)
+    monkeypatch.setattr(build, "merchant_picture", lambda *_: blank)
+    dataset = load_dataset(shop, home=tmp_path, edition="sample")
+    for catalog in (dataset.catalog, dataset.clean_catalog):
+        contents = [content_of(catalog, row, picture=False) for row in range(len(catalog.texts))]
+        assert [text_of(content) for content in contents] == list(catalog.texts)
+        assert [content.title for content in contents] == list(catalog.titles)
+        assert all(content.picture is None for content in contents)
+
+
+def test_an_unedited_item_of_movielens_has_its_catalogue_text_and_picture(shared_folder):
+    folder = shared_folder / "data" / "movielens"
+    items = read_items(folder / "items.jsonl", 3379).rows
+    catalog, lost = build_catalog(items, folder / "posters.zip")
+    assert lost == 0
+    for row, text in enumerate(catalog.texts):
+        assert text_of(content_of(catalog, row, picture=False)) == text
+    film = content_of(catalog, 0)
+    assert film.title == "Toy Story (1995)"
+    assert film.categories[:2] == ("Adventure", "Animation")
+    assert film.picture.tobytes() == catalog.picture(0).tobytes()
+    shelf = shelf_of_catalog(catalog)
+    assert "comedy" in shelf.trending
+    assert len(shelf.pictured) == 3379
+
+
+def test_the_picture_comes_with_the_content(clothing):
+    content = content_of(clothing.catalog, 7)
+    assert same_picture(content.picture, clothing.catalog.picture(7))
+
+
+def test_items_the_catalogue_lacks_and_catalogues_of_bare_texts():
+    catalog, _ = build_catalog([None, Item("Cup", "Acme", ("Kitchen",), "A cup.", "", ())], None)
+    assert content_of(catalog, 0) is not content_of(catalog, 0)
+    assert text_of(content_of(catalog, 0)) == catalog.texts[0] == ""
+    assert text_of(content_of(catalog, 1)) == catalog.texts[1] == "Cup Acme Kitchen A cup."
+    replaced = replace(catalog, texts=("", "A cup, edited"))
+    assert text_of(content_of(replaced, 1)) == "A cup, edited"
+    bare = Catalog(("a red cup", ""), ("cup", "item 1"), None)
+    assert [text_of(content_of(bare, row)) for row in (0, 1)] == ["a red cup", ""]
+
+
+def test_what_changed_is_told_by_modality():
+    picture = noise_picture(5, 5)
+    before = Content("a b", "", (), "", picture)
+    assert changed(before, before) == ()
+    assert changed(before, Content("a  b", "", (), "", picture.copy())) == (), "an encoder sees no difference"
+    assert changed(before, Content("a", "b", (), "c", picture)) == ("text",)
+    assert changed(before, Content("a b", "", (), "", noise_picture(5, 5, seed=1))) == ("image",)
+    assert changed(before, Content("c", "", (), "", None)) == ("image", "text")
+    assert not same_picture(picture, picture.convert("L"))
+
+
+def dataset_of(catalog, users, items, labels):
+    pairs = (np.array(column, dtype=np.int64) for column in (users, items))
+    interactions = Interactions(*pairs, np.array(labels, dtype=np.int8), 9, 9)
+    return Dataset("toy", "full", interactions, catalog, None, {}, (), "digest", None, False)
+
+
+def test_trends_are_the_words_of_the_bestsellers_in_training():
+    titles = ["Red lamp with the shade", "Blue lamp", "Green rug", "Cup", *["Thing"] * 40]
+    items = [Item(title, "Acme" if row < 2 else "", (), "soft", "", ()) for row, title in enumerate(titles)]
+    catalog, _ = build_catalog(items, None)
+    bought = [0, 0, 0, 1, 1, 2, 3, 3, 3, 3]
+    labels = [0, 0, 0, 0, 0, 0, 1, 1, 2, 2]
+    shelf = shelf_of(dataset_of(catalog, range(10), bought, labels))
+    # Red, lamp and shade by three purchases, lamp by two more; "with" and "the" are no search words, and cups were
+    # not bought in training.
+    assert shelf.trending == ("lamp", "red", "shade", "blue", "green", "rug")
+    assert shelf.brands == ("Acme",)
+    assert shelf.pictured == ()
+
+
+def test_the_shelf_is_the_same_every_time_and_travels(clothing, shelf):
+    again = pickle.loads(pickle.dumps(shelf_of(clothing)))
+    assert (again.trending, again.brands, again.pictured) == (shelf.trending, shelf.brands, shelf.pictured)
+    assert len(shelf.trending) == 64
+    assert len(shelf.brands) == 10
+    assert len(shelf.pictured) == 480
+    draws = [each.pictures(content_of(clothing.catalog, 3), np.random.default_rng(1)) for each in (shelf, again)]
+    assert draws[0] == draws[1]
+    assert len(set(draws[0])) == 48
+
+
+def test_pictures_are_offered_by_the_words_they_share(clothing, shelf):
+    content = content_of(clothing.catalog, 3, picture=False)
+    rows = shelf.pictures(content, np.random.default_rng(1))
+    kind = clothing.catalog.items[3].categories
+    same = [clothing.catalog.items[row].categories == kind for row in rows]
+    assert all(same[: sum(same)]) or np.mean(np.flatnonzero(same)) < 12
+
+
+def test_a_shelf_without_a_catalogue():
+    assert shelf_of(dataset_of(None, [0], [0], [0])).trending == ()
+    empty = Shelf()
+    assert empty.pictures(Content("a", "", (), "", None), np.random.default_rng(0)) == []
+    with pytest.raises(RobustrecError, match="shelf is empty"):
+        empty.content(0)
+    catalog, _ = build_catalog([Item("Cup", "", (), "", "", ())], None)
+    shelf = shelf_of_catalog(catalog)
+    assert shelf.content(0).title == "Cup"
+    assert shelf.trending == ("cup",)
