@@ -40,6 +40,9 @@ MODELS: dict[str, str] = _distinct(
         ("bm3", "robustrec.models.bm3:BM3"),
         ("lattice", "robustrec.models.lattice:LATTICE"),
         ("mgcn", "robustrec.models.mgcn:MGCN"),
+        ("mmgcn", "robustrec.models.mmgcn:MMGCN"),
+        ("grcn", "robustrec.models.grcn:GRCN"),
+        ("lgmrec", "robustrec.models.lgmrec:LGMRec"),
     ]
 )
 

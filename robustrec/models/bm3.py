@@ -55,16 +55,18 @@ class BM3(nn.Module):
         super().__init__()
         self.config = config
         self.n_users, self.n_items = problem.n_users, problem.n_items
-        self.widths = dict(problem.feature_widths)
         self.modalities = read_modalities("bm3", problem, type(self).modalities)
+        self.widths = {m: problem.feature_widths[m] for m in self.modalities}
         d = config.latent_width
         self.users = table(problem.n_users, d, "xavier_uniform", generator)
         self.items = table(problem.n_items, d, "xavier_uniform", generator)
         self.predictor = linear(d, d, generator, weight="xavier_normal")
         self.projections = nn.ModuleDict(
-            {m: linear(self.widths[m], d, generator, weight="xavier_normal") for m in self.modalities}
+            {m: linear(width, d, generator, weight="xavier_normal") for m, width in self.widths.items()}
         )
-        self.deltas = nn.ParameterDict({m: torch.zeros(problem.n_items, self.widths[m]) for m in self.modalities})
+        self.deltas = nn.ParameterDict(
+            {m: nn.Parameter(torch.zeros(problem.n_items, width)) for m, width in self.widths.items()}
+        )
         self.graph = UserItemGraph(problem.n_users, problem.n_items, problem.edges, offset=1e-7)
 
     def represent(self, features: Features) -> Representation:  # noqa: ARG002 - the contract passes features to all

@@ -22,9 +22,7 @@ from robustrec.models.contract import (
 from robustrec.models.graphs import Sparse, SparseBuffer, product, row_softmax, sampled_products, sparse_of
 from robustrec.models.initial import linear, table
 from robustrec.models.losses import bpr_loss
-
-# Floor of a row's norm in the row normalisation, as in spec's rn.
-NORM_FLOOR = 1e-12
+from robustrec.models.rows import unit_rows
 
 
 class GRCNConfig(BaseModel):
@@ -32,13 +30,13 @@ class GRCNConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    latent_width: int = Field(64, ge=1, description="d, numbers per channel; vectors are one channel per modality wider")
+    latent_width: int = Field(64, ge=1, description="d, numbers per channel: the ids, and each modality")
     routings: int = Field(3, ge=0, le=16, description="times that users' preferences move towards what they took")
     layers: int = Field(2, ge=0, le=16, description="L, propagations of the ids over the weighed graph")
     reg_weight: float = Field(1e-3, ge=0, description="weight λ of the mean squares of ids and preferences")
     mmrec_compat: bool = Field(
         False,
-        description="as MMRec computes it: the routing changes nothing, because its edges lead from users to items only",
+        description="as MMRec computes it: routing changes nothing, because its edges lead from users to items only",
     )
 
 
@@ -54,8 +52,8 @@ class GRCN(nn.Module):
 
     For each modality, users start as rn(P_m) and items as rn(lrelu(linear(X_m))). Routing: a user's preference moves to
     rn(p + Σ_i α_ui f_i) over its items, α the softmax of <p, f_i>, several times. Then both sides receive once,
-    each with the softmax over its own neighbours. An edge from s to t weighs relu(max_m α_m(s → t) · conf_m(s)), and the
-    ids are smoothed with these weights.
+    each with the softmax over its own neighbours. An edge from s to t weighs relu(max_m α_m(s → t) · conf_m(s)), and
+    the ids are smoothed with these weights.
 
     The paper's users receive while routing, as they do here; in the published code they do not (`mmrec_compat`).
     Either modality may be missing; without images the whole table of preferences is not regularised.
@@ -108,7 +106,7 @@ class GRCN(nn.Module):
     def _channels(self, features: Features) -> list[Both]:
         """Return the vectors of the ids and of each modality."""
         contents, weights = [], []
-        confidences = Both(*self.confidences.split(self.sizes))
+        confidences = Both(*torch.split(self.confidences, self.sizes))
         for place, modality in enumerate(self.modalities):
             content, attention = self._content(modality, features)
             contents.append(content)
@@ -125,12 +123,12 @@ class GRCN(nn.Module):
     def _content(self, modality: str, features: Features) -> tuple[Both, Both]:
         """Return a modality's vectors, and the attention of users to their items and of items to their users."""
         raw = feature_table(features, modality, self.sizes[1], self.widths[modality])
-        items = _unit(functional.leaky_relu(self.projections[modality](raw)))
-        users = _unit(self.preferences[modality])
+        items = unit_rows(functional.leaky_relu(self.projections[modality](raw)))
+        users = unit_rows(self.preferences[modality])
         # In the published code users receive nothing while routing: they stay as they are.
         for _ in range(0 if self.config.mmrec_compat else self.config.routings):
             attention = self.edges.softmax_of_users(self.edges.products(users, items))
-            users = _unit(users + product(self.edges.towards_users(attention), items))
+            users = unit_rows(users + product(self.edges.towards_users(attention), items))
         logits = self.edges.products(users, items)
         attentions = Both(self.edges.softmax_of_users(logits), self.edges.softmax_of_items(logits))
         received = Both(
@@ -142,7 +140,7 @@ class GRCN(nn.Module):
     def _smooth_ids(self, weights: Both) -> Both:
         """Return the sum of the unit ids and their propagations over the weighed graph."""
         to_users, to_items = self.edges.towards_users(weights.users), self.edges.towards_items(weights.items)
-        total = signal = Both(*_unit(self.ids).split(self.sizes))
+        total = signal = Both(*torch.split(unit_rows(self.ids), self.sizes))
         for _ in range(self.config.layers):
             signal = Both(product(to_users, signal.items), product(to_items, signal.users))
             total = Both(total.users + signal.users, total.items + signal.items)
@@ -150,7 +148,7 @@ class GRCN(nn.Module):
 
     def _squares(self, users: Tensor, items: Tensor) -> Tensor:
         """Return what λ weighs; users [B] stand twice, beside their positives and beside their negatives [2B]."""
-        ids = Both(*self.ids.split(self.sizes))
+        ids = Both(*torch.split(self.ids, self.sizes))
         parts = [functional.embedding(users, ids.users), functional.embedding(items, ids.items)]
         parts += [functional.embedding(users, self.preferences[m]) for m in self.modalities]
         if "image" in self.modalities:
@@ -206,7 +204,3 @@ class Edges(SparseBuffer):
         """Return the matrix [I, U] of turned values."""
         matrix = self.matrix()
         return Sparse(matrix.turned, values, matrix.pattern, values.index_select(0, self.returning))
-
-
-def _unit(rows: Tensor) -> Tensor:
-    return functional.normalize(rows, dim=1, eps=NORM_FLOOR)

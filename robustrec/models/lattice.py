@@ -43,7 +43,7 @@ class LATTICEConfig(BaseModel):
     latent_width: int = Field(64, ge=1, description="d, numbers per user and item vector and per projected feature")
     layers: int = Field(2, ge=0, le=16, description="propagations over the user-item graph")
     item_neighbours: int = Field(10, ge=1, description="k, nearest items by features, each item itself included")
-    item_layers: int = Field(1, ge=0, le=16, description="propagations over the item graph")
+    item_layers: int = Field(1, ge=1, le=16, description="propagations over the item graph")
     frozen_share: float = Field(
         0.9, ge=0, le=1, description="share λ of the graphs of raw features; the rest is learned"
     )

@@ -21,14 +21,16 @@ from robustrec.models.contract import (
     read_modalities,
 )
 from robustrec.models.graphs import (
+    Sparse,
     UserItemGraph,
+    chosen_rows,
     cosine_neighbours,
     product,
     similarity_graph,
     symmetrically_normalised,
 )
 from robustrec.models.initial import linear, table
-from robustrec.models.losses import bpr_loss, contrast, half_squares
+from robustrec.models.losses import bpr_loss, half_squares
 from robustrec.models.rows import distinct, project_tuned, unit_rows
 
 
@@ -38,7 +40,7 @@ class MGCNConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     latent_width: int = Field(64, ge=1, description="d, numbers per user and item vector and per projected feature")
-    layers: int = Field(2, ge=0, le=16, description="propagations over the user-item graph")
+    layers: int = Field(2, ge=1, le=16, description="L, propagations over the user-item graph")
     item_neighbours: int = Field(10, ge=1, description="k, nearest items by features, each item itself included")
     item_layers: int = Field(1, ge=0, le=16, description="propagations over the item graphs")
     temperature: float = Field(0.2, gt=0, description="temperature τ of the contrast of side and content vectors")
@@ -96,37 +98,27 @@ class MGCN(nn.Module):
 
     def represent(self, features: Features, graphs: Graphs | None = None) -> Representation:
         """Return user and item vectors [U, d] and [I, d]."""
-        gated = self._gated(features, self.item_graphs(features) if graphs is None else graphs)
-        contents = self.graph.smooth(self.users, self.items, self.config.layers)
-        users = self._views(contents[0], self.graph.bipartite().to_users(gated))
-        items = self._views(contents[1], gated)
+        users, items = self._views(features, self.item_graphs(features) if graphs is None else graphs)
         return Representation(users.content + users.side, items.content + items.side)
 
     def loss(self, features: Features, batch: Batch, graphs: Graphs | None = None) -> Loss:
         """Return BPR, squared norms of the batch's vectors, and κ times the contrast of side and content (spec 5).
 
-        Only the batch's rows are fused.
+        Only the batch's rows take the last propagation and are fused.
         """
-        gated = self._gated(features, self.item_graphs(features) if graphs is None else graphs)
-        contents = self.graph.smooth(self.users, self.items, self.config.layers)
         user_rows, user_places = distinct(batch.users, self.n_users)
         item_rows, item_places = distinct(torch.cat([batch.positives, batch.negatives]), self.n_items)
-        at_users = self.graph.bipartite().to_users(gated)
-        users = self._views(functional.embedding(user_rows, contents[0]), functional.embedding(user_rows, at_users))
-        items = self._views(functional.embedding(item_rows, contents[1]), functional.embedding(item_rows, gated))
-        drawn = functional.embedding(user_places, users.content + users.side)
-        positive_places, negative_places = item_places.chunk(2)
-        whole = items.content + items.side
-        positives, negatives = (
-            functional.embedding(positive_places, whole),
-            functional.embedding(negative_places, whole),
-        )
-        squares = half_squares(drawn, positives, negatives)
+        graphs = self.item_graphs(features) if graphs is None else graphs
+        users, items = self._views(features, graphs, user_rows, item_rows)
+        at_users = functional.embedding(user_places, users.content + users.side)
+        at_items = functional.embedding(item_places, items.content + items.side)
+        positives, negatives = at_items.chunk(2)
+        weight, squares = self.config.contrast_weight, half_squares(at_users, at_items)
         terms = {
-            "bpr": bpr_loss((drawn * positives).sum(1), (drawn * negatives).sum(1)),
+            "bpr": bpr_loss((at_users * positives).sum(1), (at_users * negatives).sum(1)),
             "regularisation": self.config.reg_weight / self.config.nominal_batch * squares,
-            "contrast_users": self.config.contrast_weight * self._contrast(users, user_places),
-            "contrast_items": self.config.contrast_weight * self._contrast(items, positive_places),
+            "contrast_users": weight * self._contrast(users, user_places),
+            "contrast_items": weight * self._contrast(items, item_places[: len(batch.positives)]),
         }
         return Loss(torch.stack(list(terms.values())).sum(), terms)
 
@@ -146,20 +138,64 @@ class MGCN(nn.Module):
             columns.append(gated)
         return torch.cat(columns, dim=1)
 
-    def _views(self, content: Tensor, modalities: Tensor) -> Views:
-        """Return the views of chosen users or items from their content [n, d] and their e_m side by side [n, M·d]."""
+    def _views(
+        self, features: Features, graphs: Graphs, user_rows: Tensor | None = None, item_rows: Tensor | None = None
+    ) -> tuple[Views, Views]:
+        """Return the views of the given users and items, None meaning all."""
+        gated = self._gated(features, graphs)
+        graph, d = self.graph.bipartite(), self.config.latent_width
+        # The sum of layers 0 to L by Horner's rule, x + Â(x + Â(…)): so the last product alone gives the rows wanted.
+        users: Tensor = self.users
+        items: Tensor = self.items
+        for _ in range(self.config.layers - 1):
+            users, items = self.users + graph.to_users(items), self.items + graph.to_items(users)
+        at_users = _product_at(graph.matrix, torch.cat([items, gated], dim=1), user_rows)
+        at_items = _rows(graph.to_items(users), item_rows)
+        share = 1 / (self.config.layers + 1)
+        return (
+            self._fused(share * (_rows(self.users, user_rows) + at_users[:, :d]), at_users[:, d:]),
+            self._fused(share * (_rows(self.items, item_rows) + at_items), _rows(gated, item_rows)),
+        )
+
+    def _fused(self, content: Tensor, modalities: Tensor) -> Views:
+        """Return the views of users or items from their content [n, d] and their e_m side by side [n, M·d]."""
         parts = modalities.chunk(len(self.modalities), dim=1)
         if len(parts) == 1:
             return Views(content, parts[0] / 2)
         logits = torch.cat([torch.tanh(self.query(part)) @ self.attention.T for part in parts], dim=1)
-        shares = torch.softmax(logits, dim=1)
-        common = torch.stack([share[:, None] * part for share, part in zip(shares.T, parts, strict=True)]).sum(0)
+        shares = torch.softmax(logits, dim=1).chunk(len(parts), dim=1)
+        common = torch.stack([share * part for share, part in zip(shares, parts, strict=True)]).sum(0)
         side = common
         for modality, part in zip(self.modalities, parts, strict=True):
             side = side + torch.sigmoid(self.preferences[modality](content)) * (part - common)
         return Views(content, side / (len(parts) + 1))
 
-    def _contrast(self, views: Views, places: Tensor) -> Tensor:
-        """Return the contrast of the side vectors with the content vectors of a batch, by cosines."""
-        side, content = (unit_rows(functional.embedding(places, rows)) for rows in (views.side, views.content))
-        return contrast(side, content, self.config.temperature)
+    def _contrast(self, views: Views, ids: Tensor) -> Tensor:
+        """Return the contrast of the side vectors with the content vectors of a batch, by cosines, in one direction.
+
+        A row that occurs n times in the batch stands for n queries and n keys.
+        """
+        places, counts = ids, None
+        if ids.device.type == "cpu":
+            places, counts = torch.unique(ids, return_counts=True)
+        side = unit_rows(functional.embedding(places, views.side)) / self.config.temperature
+        content = unit_rows(functional.embedding(places, views.content))
+        own = (side * content).sum(1)
+        if counts is None:
+            return ((side @ content.T).logsumexp(1) - own).mean()
+        counts = counts.to(side.dtype)
+        logits = torch.addmm(counts.log(), side, content.T)
+        mean: Tensor = (counts * (logits.logsumexp(1) - own)).sum() / len(ids)
+        return mean
+
+
+def _rows(x: Tensor, rows: Tensor | None) -> Tensor:
+    return x if rows is None else functional.embedding(rows, x)
+
+
+def _product_at(matrix: Sparse, x: Tensor, rows: Tensor | None) -> Tensor:
+    """Return the given rows of M x, None meaning all."""
+    if rows is None or rows.device.type != "cpu":
+        # Elsewhere the number of entries in the rows would have to travel to the host; all of them cost less.
+        return _rows(product(matrix, x), rows)
+    return product(chosen_rows(matrix, rows), x)

@@ -19,11 +19,9 @@ from robustrec.models.contract import (
     read_modalities,
 )
 from robustrec.models.graphs import Sparse, SparseBuffer, product, sparse_of
-from robustrec.models.initial import linear, table
+from robustrec.models.initial import Scheme, linear, table
 from robustrec.models.losses import bpr_loss
-
-# Floor of a row's norm in the row normalisation, as in spec's rn.
-NORM_FLOOR = 1e-12
+from robustrec.models.rows import unit_rows
 
 
 class MMGCNConfig(BaseModel):
@@ -117,11 +115,11 @@ class MMGCN(nn.Module):
         items = functional.embedding(torch.cat([batch.positives, batch.negatives]), ids.items)
         squares = users.square().mean() + items.square().mean()
         if "image" in self.modalities:
-            squares = squares + self.channels["image"].preferences.square().mean()  # type: ignore[union-attr, operator]
+            squares = squares + self.channels["image"].preferences.square().mean()  # type: ignore[operator]
         return squares
 
     def _ids(self) -> Sides:
-        return Sides(*self.ids.split(self.sizes))
+        return Sides(*torch.split(self.ids, self.sizes))
 
 
 class Channel(nn.Module):
@@ -164,7 +162,7 @@ class Channel(nn.Module):
             rows: int64 [n] and [m]; None for all.
         """
         start = features if self.projection is None else self.projection(features)
-        x = Sides(_unit(self.preferences), _unit(start))
+        x = Sides(unit_rows(self.preferences), unit_rows(start))
         for place, layer in enumerate(self.layers):
             wanted = rows if place == len(self.layers) - 1 and rows is not None else Sides(None, None)  # type: ignore[arg-type]
             x = Sides(
@@ -188,7 +186,7 @@ class Convolution(nn.Module):
         super().__init__()
         self.neighbours = table(width, width, "xavier_normal", generator)
         self.own = linear(width, latent_width, generator, weight="xavier_normal")
-        scheme = "xavier_normal" if first else "default"
+        scheme: Scheme = "xavier_normal" if first else "default"
         self.merge = linear(width + latent_width, latent_width, generator, weight=scheme)
 
     def forward(self, here: Tensor, there: Tensor, ids: Tensor, average: Sparse, rows: Tensor | None) -> Tensor:
@@ -211,7 +209,7 @@ class Convolution(nn.Module):
         # In place, and G in two parts: a table of all users is 300 MB for a data set like Electronics.
         received = functional.leaky_relu(received, inplace=True)
         own = functional.leaky_relu(self.own(here)) + ids
-        for_received, for_own = self.merge.weight.split([received.shape[1], own.shape[1]], dim=1)
+        for_received, for_own = torch.split(self.merge.weight, [received.shape[1], own.shape[1]], dim=1)
         merged = functional.linear(received, for_received, self.merge.bias) + own @ for_own.T
         return functional.leaky_relu(merged, inplace=True)
 
@@ -228,7 +226,3 @@ def _keep(module: nn.Module, name: str, values: nn.Parameter, *, trained: bool) 
         module.register_parameter(name, values)
     else:
         module.register_buffer(name, values.detach())
-
-
-def _unit(rows: Tensor) -> Tensor:
-    return functional.normalize(rows, dim=1, eps=NORM_FLOOR)

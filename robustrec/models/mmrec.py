@@ -70,6 +70,11 @@ NAMES: dict[str, Names] = {
         **{f"{letter}_gcn.preference": f"preferences.{modality}" for letter, modality in _LETTERS.items()},
         **{f"{letter}_gcn.MLP": f"projections.{modality}" for letter, modality in _LETTERS.items()},
     },
+    "lgmrec": {
+        **_EMBEDDINGS,
+        **{f"item_{m}_trs": f"projections.{m}" for m in ("image", "text")},
+        **{f"{letter}_hyper": f"hyperedges.{modality}" for letter, modality in _LETTERS.items()},
+    },
 }
 """Our name of a model -> (their name of a tensor, or of a layer with weight and bias -> ours)."""
 

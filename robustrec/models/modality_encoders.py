@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from robustrec.models.contract import Batch, Features, Problem, feature_table
+from robustrec.models.dense import apply_linear
 from robustrec.models.graphs import Sparse, SparseBuffer, UserItemGraph, chosen_rows, neighbour_average, product
 from robustrec.models.initial import linear, table
 from robustrec.models.rows import unit_rows
@@ -58,8 +59,8 @@ class ModalityEncoders(nn.Module):
 
     def _project(self, modality: str, features: Features) -> Tensor:
         raw = feature_table(features, modality, self.n_items, self.widths[modality])
-        hidden = functional.leaky_relu(self.first[modality](raw))
-        return cast(Tensor, self.second[modality](hidden))
+        hidden = functional.leaky_relu(apply_linear(cast(nn.Linear, self.first[modality]), raw))
+        return apply_linear(cast(nn.Linear, self.second[modality]), hidden)
 
 
 class UserAverage(SparseBuffer):

@@ -66,7 +66,7 @@ def load_own(name: str) -> Own:
             raise RobustrecError(
                 f"there is no module {error.name!r}",
                 where=f"--model {name}",
-                fix=f"start robustrec in the folder that holds {module_name.partition('.')[0]}, or install it where robustrec is",
+                fix="start in the folder that holds it, or install it",
             ) from error
     if not hasattr(module, attribute):
         raise _wrong(name, f"module {module_name!r} has no {attribute!r}")
@@ -100,7 +100,7 @@ def blamed(name: str, what: str) -> Iterator[None]:
             raise
         message = f"{type(error).__name__}: {error}".rstrip(": ")
         raise RobustrecError(
-            f"{message}{_place(name, error)}", where=f"--model {name}, {what}", fix=_advice(name)
+            f"{message}{place_of(name, error)}", where=f"--model {name}, {what}", fix=_advice(name)
         ) from error
 
 
@@ -186,7 +186,7 @@ def _digest(sources: list[tuple[Path, Path]]) -> str:
     return digest_bytes(parts)
 
 
-def _place(name: str, error: BaseException) -> str:
+def place_of(name: str, error: BaseException) -> str:
     """Return the innermost line of somebody's own sources that was under way, in brackets; empty where none was."""
     package = name.partition(":")[0].partition(".")[0]
     named = [folder / package for folder in _folders(package)]

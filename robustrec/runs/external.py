@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -47,9 +48,15 @@ def loaded_subject(spec: SubjectSpec, prepared: Prepared) -> TrainedSubject:
         state = _ours(spec, found, model, reads)
         key = str(record["key"])
     else:
-        state = _ours(spec, read_state(place), model, reads)
+        found = read_state(place)
+        source = f"parameters of {place.name}"
+        if _is_foreign(spec, found, model) and "mmrec_compat" in model_class(spec.model).Config.model_fields:
+            # They were trained with MMRec's equations, and belong to no others.
+            spec = replace(spec, model_options={**spec.model_options, "mmrec_compat": True})
+            model, source = build_model(spec, prepared), f"{source}, in MMRec's layout: with mmrec_compat"
+        state = _ours(spec, found, model, reads)
         key = digest_file(place)[:32]
-        record = _external_record(spec, f"parameters of {place.name}", key, parameters_digest(state))
+        record = _external_record(spec, source, key, parameters_digest(state))
         record["n_parameters"] = sum(value.numel() for value in state.values())
     model.module().load_state_dict(state)
     model.module().eval()
@@ -114,7 +121,7 @@ def _ours(
     expected = dict(model.module().state_dict())
     if state and set(state) != set(expected) and all(name.startswith(PARALLEL) for name in state):
         state = {name.removeprefix(PARALLEL): value for name, value in state.items()}
-    if set(state) != set(expected) and not is_own(spec.model):
+    if _is_foreign(spec, state, model):
         state = from_mmrec(spec.model, state, tables, expected)
     where = f"--checkpoint {spec.checkpoint}"
     missing, surplus = sorted(set(expected) - set(state)), sorted(set(state) - set(expected))
@@ -139,6 +146,14 @@ def _ours(
                 f"{name} holds NaN or infinity", where=where, fix="use a checkpoint of a sound training"
             )
     return {name: state[name].to(value.dtype) for name, value in expected.items()}
+
+
+def _is_foreign(spec: SubjectSpec, state: dict[str, Tensor], model: Recommender) -> bool:
+    """Tell whether a state's names are not ours, so that they may be MMRec's."""
+    expected = set(model.module().state_dict())
+    names = {name.removeprefix(PARALLEL) for name in state}
+    # Where most of our names are there it is one of ours that lacks something, and MMRec's names would only confuse.
+    return 2 * len(names & expected) < len(expected) and not is_own(spec.model)
 
 
 def _some(names: list[str]) -> str:

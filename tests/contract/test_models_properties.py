@@ -7,13 +7,32 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_models import EDGES, MODELS, N_ITEMS, N_USERS, WIDTHS, build, make_batch, make_features, make_problem
+from tiny_models import (
+    EDGES,
+    MODELS,
+    N_ITEMS,
+    N_USERS,
+    WIDTHS,
+    LargestTensor,
+    build,
+    make_batch,
+    make_features,
+    make_problem,
+)
 from torch import Tensor
 
 from robustrec.errors import RobustrecError
 from robustrec.models import model_class
-from robustrec.models.contract import Batch, DerivesItemGraphs, DrawsPerEpoch, batch_loss, item_graphs, represent
-from robustrec.models.graphs import Neighbours, Sparse, cosine_neighbours
+from robustrec.models.contract import (
+    Batch,
+    DerivesItemGraphs,
+    DrawsPerEpoch,
+    Problem,
+    batch_loss,
+    item_graphs,
+    represent,
+)
+from robustrec.models.graphs import Neighbours, Sparse, cosine_neighbours, nearest, sparse
 from robustrec.training.config import TrainingConfig
 from robustrec.training.strategies import Strategy
 from robustrec.training.strategy_config import StrategyConfig
@@ -25,6 +44,8 @@ ORDERS[N_USERS + N_ITEMS] = torch.cat([ORDERS[N_USERS], N_USERS + ORDERS[N_ITEMS
 
 # Models whose mathematics needs both modalities.
 NEEDS_ALL: set[str] = set()
+# Widths that do not follow from `latent_width`.
+OWN_WIDTHS: dict[str, dict[str, Any]] = {"mmgcn": {"image_width": 4}}
 READING = [name for name in MODELS if model_class(name).modalities]
 DRAWING = [name for name in MODELS if issubclass(model_class(name), DrawsPerEpoch)]
 DERIVING = [name for name in MODELS if issubclass(model_class(name), DerivesItemGraphs)]
@@ -193,6 +214,24 @@ def test_graphs_are_no_dense_matrices(name: str) -> None:
         assert isinstance(graph, Sparse)
         assert graph.shape == (N_ITEMS, N_ITEMS)
     assert all(buffer.dim() == 1 or min(buffer.shape) < N_USERS for buffer in model.buffers())
+
+
+def test_no_tensor_grows_with_pairs_of_users_or_items(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither I x I, U x U, U x I nor [U, k, d]: every tensor of a step and of an evaluation is far smaller."""
+    monkeypatch.setattr(nearest, "CHUNK", 64)
+    monkeypatch.setattr(nearest, "GATHERED", 2**12)
+    monkeypatch.setattr(sparse, "CHUNK", 2**10)
+    n_users, n_items, generator = 700, 600, torch.Generator().manual_seed(0)
+    pairs = torch.randperm(n_users * n_items, generator=generator)[:2500]
+    problem = Problem(n_users, n_items, torch.stack([pairs // n_items, pairs % n_items]), WIDTHS)
+    model = build(name, problem=problem, **OWN_WIDTHS.get(name, {}))
+    features = {m: torch.randn(n_items, width, generator=generator) for m, width in WIDTHS.items()}
+    batch = Batch(*(ids[:64] for ids in problem.edges), torch.arange(64))
+    with LargestTensor() as largest:
+        model.loss(features, batch).total.backward()
+        model.represent(features)
+    # The user graph of 40 neighbours has 28,000 entries; gathered, four numbers wide, it would have 112,000.
+    assert largest.shape.numel() <= 64 * n_users, largest.shape
 
 
 @pytest.mark.parametrize("modality", list(WIDTHS))

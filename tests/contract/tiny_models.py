@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from robustrec.models import MODELS, model_class
 from robustrec.models.contract import Batch, Problem
@@ -22,7 +23,18 @@ EDGES = torch.tensor(
     ]
 )
 
-__all__ = ["EDGES", "MODELS", "N_ITEMS", "N_USERS", "WIDTHS", "build", "make_batch", "make_features", "make_problem"]
+__all__ = [
+    "EDGES",
+    "MODELS",
+    "N_ITEMS",
+    "N_USERS",
+    "WIDTHS",
+    "LargestTensor",
+    "build",
+    "make_batch",
+    "make_features",
+    "make_problem",
+]
 
 
 def make_problem(edges: Tensor = EDGES, widths: dict[str, int] | None = None) -> Problem:
@@ -46,3 +58,18 @@ def make_features(dtype: torch.dtype = torch.float32, seed: int = 5) -> dict[str
 def make_batch() -> Batch:
     """Return five triples, in which a user and items occur twice."""
     return Batch(torch.tensor([0, 1, 2, 3, 5, 5]), torch.tensor([0, 1, 2, 3, 0, 5]), torch.tensor([4, 0, 5, 5, 1, 12]))
+
+
+class LargestTensor(TorchDispatchMode):
+    """Remembers the shape of the largest dense tensor that any operation returned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shape = torch.Size([0])
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        result = func(*args, **(kwargs or {}))
+        for tensor in result if isinstance(result, tuple | list) else [result]:
+            if isinstance(tensor, Tensor) and tensor.layout == torch.strided:
+                self.shape = max(self.shape, tensor.shape, key=torch.Size.numel)
+        return result

@@ -1,18 +1,14 @@
 """Graphs over users and items, and their sparse products; nowhere a dense users×users or items×items matrix.
 
 `sparse.py` has the matrix and its products, differentiable to any order in both factors; `user_item.py` the normalised
-interaction graph; `item_item.py` the nearest neighbours by item features; `user_user.py` the co-occurrence of users.
+interaction graph; `nearest.py` the nearest items by features and `item_item.py` graphs over them; `user_user.py` the
+co-occurrence of users.
 """
 
 from __future__ import annotations
 
-from robustrec.models.graphs.item_item import (
-    Neighbours,
-    cosine_neighbours,
-    mean_graph,
-    similarity_graph,
-    symmetrically_normalised,
-)
+from robustrec.models.graphs.item_item import mean_graph, similarity_graph, symmetrically_normalised
+from robustrec.models.graphs.nearest import Neighbours, cosine_neighbours
 from robustrec.models.graphs.sparse import (
     Pattern,
     Sparse,

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from robustrec.models.graphs.sparse import Sparse, row_softmax, sparse_of
 
-# Entries of the product held at once; about 1 GB with what sorting them takes.
-PRODUCT_ENTRIES = 2**25
+# Entries of the product held at once. So small that the arrays of one block are used again for the next: larger ones
+# would go back to the system each time, which takes several times as long as the work.
+PRODUCT_ENTRIES = 2**20
 
 
 class CoOccurrence(NamedTuple):
@@ -75,7 +76,9 @@ def _first_neighbours(
     # One integer orders by row, then count from large to small, then id: sorting it beats sorting by three keys.
     top = int(counts.max(initial=0)) + 1
     key = np.sort((rows * top + (top - 1 - counts)) * n_users + columns)
-    rows, counts, columns = key // n_users // top, top - 1 - key // n_users % top, key % n_users
+    places, columns = np.divmod(key, n_users)
+    rows, missing = np.divmod(places, top)
+    counts = top - 1 - missing
     sizes = np.bincount(rows, minlength=block.shape[0])
     place = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     kept = place < k

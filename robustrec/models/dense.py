@@ -1,0 +1,63 @@
+"""Products of large dense tables: on a CPU by oneDNN where PyTorch brings it, which uses all of the processor."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+# Multiplications below which the usual product is as fast.
+LARGE = 2**24
+
+
+def times_transposed(a: Tensor, b: Tensor) -> Tensor:
+    """Return a bᵀ [n, m] for a [n, d] and b [m, d], differentiable as often as wanted.
+
+    In float32 on a CPU PyTorch multiplies by MKL, which leaves half of some processors' arithmetic unused; oneDNN,
+    which it holds too, does not. Both round as float32 does, and differ as two orders of a sum differ.
+    """
+    size = a.shape[0] * a.shape[1] * b.shape[0]
+    if size < LARGE or a.device.type != "cpu" or not a.dtype == b.dtype == torch.float32 or not _has_onednn():
+        return a @ b.T
+    return _TimesTransposed.apply(a, b)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def apply_linear(layer: nn.Linear, x: Tensor) -> Tensor:
+    """Return what the layer makes of a large table x [n, D]."""
+    return times_transposed(x, layer.weight) + layer.bias
+
+
+class _TimesTransposed(torch.autograd.Function):
+    @staticmethod
+    def forward(a: Tensor, b: Tensor) -> Tensor:
+        return _onednn(a, b)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:  # noqa: ARG004
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        a, b = ctx.saved_tensors
+        of_a = times_transposed(gradient, b.T) if ctx.needs_input_grad[0] else None
+        of_b = times_transposed(gradient.T, a.T) if ctx.needs_input_grad[1] else None
+        return of_a, of_b
+
+
+def _onednn(a: Tensor, b: Tensor) -> Tensor:
+    # What torch.compile makes of a linear layer on a CPU; there is no other way to oneDNN from plain tensors.
+    return torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "")  # type: ignore[no-any-return]
+
+
+@cache
+def _has_onednn() -> bool:
+    """Tell whether oneDNN can be reached here and is right."""
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    a, b = torch.linspace(-1, 1, 35).view(5, 7), torch.linspace(2, -1, 21).view(3, 7)
+    try:
+        return torch.allclose(_onednn(a, b), a @ b.T, rtol=1e-4, atol=1e-5)
+    except (RuntimeError, AttributeError, TypeError):
+        return False

@@ -1,0 +1,170 @@
+"""Nearest items by cosine of their features: exact, in chunks, ties by lower id."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from robustrec.models.dense import times_transposed
+from robustrec.models.graphs.sparse import Pattern, pattern_of
+
+# Rows whose similarities with as many others are held at once: 16 MB.
+CHUNK = 2048
+# Numbers gathered at once in float64: 16 MB.
+GATHERED = 2**21
+# Candidates beyond k; and how near float32 cosines of thousands of products may be and still be told apart.
+MARGIN = 6
+NEAR = 1e-5
+# Cosines that agree to so many decimals are equal: of parallel vectors no more of them are right.
+DECIMALS = 12
+NORM_FLOOR = 1e-12
+
+
+class Neighbours(NamedTuple):
+    """The k nearest items of each item, itself included: int64 [I, k], nearest first, ties by lower id."""
+
+    items: Tensor
+
+    def pattern(self) -> tuple[Pattern, Pattern]:
+        """Return the pattern [I, I] with row i on the neighbours of i, and that of its transpose."""
+        n_items, k = self.items.shape
+        rows = torch.arange(n_items, device=self.items.device).repeat_interleave(k)
+        columns = self.items.reshape(-1)
+        shape = (n_items, n_items)
+        return pattern_of(rows, columns, shape)[0], pattern_of(columns, rows, shape)[0]
+
+
+class _Lists(NamedTuple):
+    """The nearest rows of each row, int64 [n, k], and their cosines, float64 [n, k], falling."""
+
+    rows: Tensor
+    cosines: Tensor
+
+
+@torch.no_grad()
+def cosine_neighbours(x: Tensor, k: int, *, chunk: int | None = None) -> Neighbours:
+    """Return each item's k nearest by cosine, itself included unless k others with lower ids are as near.
+
+    Candidates come from float32 products of blocks of rows. Where their cosines are too near to each other to decide,
+    they are computed again in float64, so that the result depends neither on the chunk nor on the device. Items with
+    equal features are compared once.
+
+    Args:
+        x: [I, D]; a row of zeros is at cosine 0 from everything, itself included.
+        k: neighbours; all items where there are fewer.
+        chunk: rows of a block; by default as many as is quick.
+    """
+    n_items = x.shape[0]
+    chunk = chunk or CHUNK
+    first = _first_with_equal_features(x)
+    chosen = (first == torch.arange(n_items, device=x.device)).nonzero()[:, 0]
+    if len(chosen) == n_items:
+        return Neighbours(_lists(x, k, chunk).rows)
+    group = torch.searchsorted(chosen, first)
+    lists = _lists(x[chosen], k, chunk)
+    return Neighbours(_with_equal_items(lists, group, len(chosen), min(k, n_items))[group])
+
+
+def _lists(x: Tensor, k: int, chunk: int) -> _Lists:
+    """Return each row's k nearest of distinct rows [n, D]."""
+    n = x.shape[0]
+    k, wide = min(k, n), min(n, k + MARGIN)
+    norms = torch.cat([torch.linalg.vector_norm(part.double(), dim=1) for part in _parts(x, CHUNK)])
+    norms = norms.clamp_min(NORM_FLOOR)
+    unit = torch.cat([(x[i : i + CHUNK] / norms[i : i + CHUNK, None]).float() for i in range(0, n, CHUNK)])
+    cosines, candidates = _candidates(unit, wide, chunk)
+    rows, exact = candidates[:, :k].clone(), cosines[:, :k].double()
+    unclear = (cosines[:, :-1] - cosines[:, 1:])[:, :k].amin(dim=1) <= NEAR if n > 1 else torch.zeros(1).bool()
+    # Even the last candidate is too near to the k-th to say that nothing left out belongs in the list.
+    crowded = (cosines[:, k - 1] - cosines[:, -1] <= NEAR) & (wide < n)
+    for part in _parts((unclear & ~crowded).nonzero()[:, 0], GATHERED // (wide * x.shape[1])):
+        rows[part], exact[part] = _settled(x, norms, part, candidates[part], k)
+    for part in _parts(crowded.nonzero()[:, 0], chunk):
+        least = cosines[part, k - 1] - NEAR
+        for row, near in zip(_parts(part, 1), times_transposed(unit[part], unit) >= least[:, None], strict=True):
+            rows[row], exact[row] = _settled(x, norms, row, near.nonzero().T, k)
+    return _Lists(rows, exact)
+
+
+def _candidates(unit: Tensor, wide: int, chunk: int) -> tuple[Tensor, Tensor]:
+    """Return the float32 cosines [n, wide] of each row's likely nearest, falling, and which rows those are."""
+    n = unit.shape[0]
+    cosines = unit.new_full((n, wide), -torch.inf)
+    candidates = torch.zeros(n, wide, dtype=torch.int64, device=unit.device)
+
+    def merge(start: int, similar: Tensor, first: int) -> None:
+        """Take note of the cosines of rows from `start` on with rows from `first` on."""
+        part = slice(start, start + similar.shape[0])
+        values, places = similar.topk(min(wide, similar.shape[1]), dim=1)
+        values, order = torch.cat([cosines[part], values], dim=1).topk(wide, dim=1)
+        cosines[part] = values
+        candidates[part] = torch.cat([candidates[part], places + first], dim=1).gather(1, order)
+
+    for start in range(0, n, chunk):
+        for first in range(start, n, chunk):  # each pair of blocks once
+            similar = times_transposed(unit[start : start + chunk], unit[first : first + chunk])
+            merge(start, similar, first)
+            if first > start:
+                merge(first, similar.T, start)
+    return cosines, candidates
+
+
+def _settled(x: Tensor, norms: Tensor, rows: Tensor, candidates: Tensor, k: int) -> _Lists:
+    """Return the first k of the candidates [m, c] of rows [m] by float64 cosine, ties by lower id."""
+    candidates = candidates.sort(dim=1).values
+    own = x[rows].double()
+    columns = _parts(candidates.T, GATHERED // (len(rows) * x.shape[1]))
+    products = torch.cat([(x[part].double() * own).sum(2) for part in columns]).T
+    cosines = products / (norms[rows, None] * norms[candidates])
+    cosines, order = cosines.round(decimals=DECIMALS).sort(dim=1, descending=True, stable=True)
+    return _Lists(candidates.gather(1, order[:, :k]), cosines[:, :k])
+
+
+def _first_with_equal_features(x: Tensor) -> Tensor:
+    """Return for each item the lowest item that has the same features bit for bit, int64 [I]."""
+    n_items, width = x.shape
+    generator = torch.Generator().manual_seed(0)
+    factors = torch.randint(-(2**62), 2**62, (width,), generator=generator).to(x.device)
+    bits = {torch.float64: torch.int64, torch.float32: torch.int32}.get(x.dtype, torch.int16)
+    sums = torch.cat([(part.contiguous().view(bits) * factors).sum(1) for part in _parts(x, GATHERED // width)])
+    _, group = torch.unique(sums, return_inverse=True)
+    ids = torch.arange(n_items, device=x.device)
+    first = torch.full_like(ids, n_items).scatter_reduce(0, group, ids, "amin")[group]
+    for part in _parts((first != ids).nonzero()[:, 0], GATHERED // width):
+        # Where the sums agree by chance, which they never do, the item stands for itself.
+        first[part] = torch.where((x[part] == x[first[part]]).all(dim=1), first[part], part)
+    return first
+
+
+def _with_equal_items(lists: _Lists, group: Tensor, n_groups: int, k: int) -> Tensor:
+    """Return the k nearest items of each group of items with equal features, [n_groups, k], from its nearest groups.
+
+    Args:
+        lists: each group's nearest groups, which are numbered in the order of their lowest items.
+        group: int64 [I] group of each item.
+        n_groups: number of groups.
+        k: items.
+    """
+    n_items = len(group)
+    members = torch.argsort(group, stable=True)
+    sizes = torch.bincount(group, minlength=n_groups)
+    place = torch.arange(n_items, device=group.device) - (sizes.cumsum(0) - sizes)[group[members]]
+    width = min(k, int(sizes.max()))
+    items = torch.full((n_groups, width), n_items, device=group.device)
+    listed = place < width
+    items[group[members][listed], place[listed]] = members[listed]
+    found = []
+    for rows, cosines in zip(_parts(lists.rows, CHUNK), _parts(lists.cosines, CHUNK), strict=True):
+        ids, by_id = items[rows].flatten(1).sort(dim=1)
+        values = cosines.repeat_interleave(width, dim=1).gather(1, by_id).masked_fill(ids == n_items, -torch.inf)
+        order = values.sort(dim=1, descending=True, stable=True).indices
+        found.append(ids.gather(1, order[:, :k]))
+    return torch.cat(found)
+
+
+def _parts(table: Tensor, size: int) -> list[Tensor]:
+    """Return the table in parts of so many rows, one at least."""
+    size = max(1, size)
+    return [table[start : start + size] for start in range(0, table.shape[0], size)]

@@ -1,0 +1,225 @@
+"""LGMRec: ids and contents over the interaction graph, and contents over a few learned hyperedges."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from robustrec.models.contract import (
+    Batch,
+    Features,
+    Loss,
+    Problem,
+    Representation,
+    feature_table,
+    read_modalities,
+)
+from robustrec.models.graphs import Sparse, UserItemGraph, product
+from robustrec.models.initial import table
+from robustrec.models.log_partition import total_log_partition
+from robustrec.models.losses import bpr_loss, embedding_loss
+from robustrec.models.rows import unit_rows
+
+# Floor of a row's length in the contrast's cosines, as in `unit_rows`.
+NORM_FLOOR = 1e-12
+DEGREE_OFFSET = 1e-7
+
+
+class LGMRecConfig(BaseModel):
+    """Settings of LGMRec."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    latent_width: int = Field(64, ge=1, description="d, numbers per user and item vector")
+    ui_layers: int = Field(2, ge=0, le=16, description="L, propagations of the ids over the interaction graph")
+    mm_layers: int = Field(2, ge=0, le=16, description="propagations of the contents over the interaction graph")
+    hyper_layers: int = Field(1, ge=1, le=16, description="passes from items to hyperedges and back")
+    hyperedges: int = Field(4, ge=1, description="H, hyperedges of each modality")
+    keep_rate: float = Field(0.5, gt=0, le=1, description="share of the memberships in hyperedges kept in a step")
+    alpha: float = Field(0.3, ge=0, description="weight α of what comes from the hyperedges")
+    temperature: float = Field(0.2, gt=0, description="temperature τ of the memberships and of the contrast")
+    cl_weight: float = Field(1e-4, ge=0, description="weight of the contrast between modalities, summed over the batch")
+    reg_weight: float = Field(1e-6, ge=0, description="weight of the norms of the batch's vectors")
+
+
+class Side(NamedTuple):
+    """What the vectors of the users, or of the items, are made of; n users or items.
+
+    Attributes:
+        ids: [n, d] smoothed.
+        contents: modality -> [n, d], propagated.
+        memberships: modality -> [n, H], how much each belongs to each hyperedge.
+    """
+
+    ids: Tensor
+    contents: dict[str, Tensor]
+    memberships: dict[str, Tensor]
+
+    def rows(self, ids: Tensor) -> Side:
+        """Return the side of the given users or items, int64 [B]."""
+        return Side(
+            functional.embedding(ids, self.ids),
+            {m: functional.embedding(ids, values) for m, values in self.contents.items()},
+            {m: functional.embedding(ids, values) for m, values in self.memberships.items()},
+        )
+
+
+class State(NamedTuple):
+    """Both sides, and modality -> what its hyperedges hold [H, d]."""
+
+    users: Side
+    items: Side
+    hyperedges: dict[str, Tensor]
+
+
+class LGMRec(nn.Module):
+    """Vectors c + Σ_m rn(g_m) + α rn(Σ_m h_m) (Guo et al., AAAI 2024, arXiv 2312.16400; spec 5).
+
+    c are LightGCN's ids. g_m: an item starts as X_m T_m, a user as the mean over its items, and both are propagated.
+    h_m: items belong to hyperedges by softmax(X_m V_m / τ), users by softmax(R X_m V_m / τ); hyperedges sum up their
+    items' c, and everyone receives from its hyperedges.
+
+    Memberships have Gumbel noise and dropout in training steps only; the published code has the noise when it
+    scores, too, so that its scores are random. Either modality may be missing: then there is no contrast between two.
+    """
+
+    Config = LGMRecConfig
+    modalities: tuple[str, ...] = ("image", "text")
+
+    def __init__(self, problem: Problem, config: LGMRecConfig, generator: torch.Generator) -> None:
+        super().__init__()
+        self.config = config
+        self.n_items = problem.n_items
+        self.widths = dict(problem.feature_widths)
+        self.modalities = read_modalities("lgmrec", problem, type(self).modalities)
+        d = config.latent_width
+        self.users = table(problem.n_users, d, "xavier_uniform", generator)
+        self.items = table(problem.n_items, d, "xavier_uniform", generator)
+        self.projections = nn.ParameterDict()
+        self.hyperedges = nn.ParameterDict()
+        for m in self.modalities:
+            self.projections[m] = table(self.widths[m], d, "xavier_uniform", generator)
+            self.hyperedges[m] = table(self.widths[m], config.hyperedges, "xavier_uniform", generator)
+        self.graph = UserItemGraph(problem.n_users, problem.n_items, problem.edges, offset=DEGREE_OFFSET)
+
+    def represent(self, features: Features) -> Representation:
+        """Return user and item vectors [U, d] and [I, d], without noise."""
+        state = self._state(features, None)
+        return Representation(self._vectors(state.users, state), self._vectors(state.items, state))
+
+    def loss(self, features: Features, batch: Batch) -> Loss:
+        """Return BPR plus the contrast of images with texts over all users and items, plus the vectors' norms."""
+        state = self._state(features, batch.noise("hyperedges"))
+        of_users, of_positives = state.users.rows(batch.users), state.items.rows(batch.positives)
+        users, positive = self._vectors(of_users, state), self._vectors(of_positives, state)
+        negative = self._vectors(state.items.rows(batch.negatives), state)
+        terms = {
+            "bpr": bpr_loss((users * positive).sum(1), (users * negative).sum(1)),
+            "regularisation": self.config.reg_weight * embedding_loss(users, positive, negative),
+        }
+        if len(self.modalities) > 1:
+            contrast = self._contrast(of_users, state.users, batch.users, state.hyperedges) + self._contrast(
+                of_positives, state.items, batch.positives, state.hyperedges
+            )
+            terms["contrast"] = self.config.cl_weight * contrast
+        return Loss(torch.stack(list(terms.values())).sum(), terms)
+
+    def module(self) -> nn.Module:
+        """Return the model as the `nn.Module` it is."""
+        return self
+
+    def _state(self, features: Features, noise: torch.Generator | None) -> State:
+        """Return what vectors are made of; noise is a generator in training steps."""
+        d, n_hyper = self.config.latent_width, self.config.hyperedges
+        user_ids, item_ids = self.graph.smooth(self.users, self.items, self.config.ui_layers)
+        item_parts = [self._projected(m, features) for m in self.modalities]
+        widths = [width for _ in self.modalities for width in (d, n_hyper)]
+        interactions = self._interactions()
+        user_parts = torch.split(product(interactions, torch.cat(item_parts, dim=1)), widths, dim=1)
+        item_contents, user_contents = self._propagated(
+            [part[:, :d] for part in item_parts], list(user_parts[::2]), interactions.pattern.starts.diff()
+        )
+        users = Side(user_ids, user_contents, {})
+        items = Side(item_ids, item_contents, {})
+        hyperedges = {}
+        for m, item_part, user_logits in zip(self.modalities, item_parts, user_parts[1::2], strict=True):
+            members = items.memberships[m] = self._memberships(item_part[:, d:], noise)
+            users.memberships[m] = self._memberships(user_logits, noise)
+            held = members.T @ item_ids
+            for _ in range(self.config.hyper_layers - 1):
+                held = members.T @ (members @ held)
+            hyperedges[m] = held
+        return State(users, items, hyperedges)
+
+    def _projected(self, modality: str, features: Features) -> Tensor:
+        """Return [X T ; X V] of the items [I, d + H]."""
+        raw = feature_table(features, modality, self.n_items, self.widths[modality])
+        return raw @ torch.cat([self.projections[modality], self.hyperedges[modality]], dim=1)
+
+    def _interactions(self) -> Sparse:
+        """Return R [U, I], which has the places of the normalised graph and ones in them."""
+        graph = self.graph.matrix()
+        ones = torch.ones_like(graph.values)
+        return Sparse(graph.pattern, ones, graph.turned, ones)
+
+    def _propagated(
+        self, item_contents: list[Tensor], user_sums: list[Tensor], degrees: Tensor
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return items' and users' contents after the propagations, all modalities side by side; [U] degrees."""
+        items, users = torch.cat(item_contents, dim=1), torch.cat(user_sums, dim=1)
+        users = users / (degrees.to(users.dtype) + DEGREE_OFFSET).unsqueeze(1)
+        graph = self.graph.bipartite()
+        for _ in range(self.config.mm_layers):
+            users, items = graph.to_users(items), graph.to_items(users)
+        parts = len(self.modalities)
+        return (
+            dict(zip(self.modalities, items.chunk(parts, dim=1), strict=True)),
+            dict(zip(self.modalities, users.chunk(parts, dim=1), strict=True)),
+        )
+
+    def _memberships(self, logits: Tensor, noise: torch.Generator | None) -> Tensor:
+        """Return softmax(logits / τ) over the hyperedges; with noise: Gumbel noise before it and dropout after it."""
+        if noise is None:
+            return (logits / self.config.temperature).softmax(dim=1)
+        exponential = torch.empty_like(logits).exponential_(generator=noise)
+        gumbel = -exponential.clamp_min(torch.finfo(logits.dtype).tiny).log()
+        members = ((logits + gumbel) / self.config.temperature).softmax(dim=1)
+        keep = self.config.keep_rate
+        return members * torch.empty_like(logits).bernoulli_(keep, generator=noise) / keep
+
+    def _vectors(self, side: Side, state: State) -> Tensor:
+        """Return the vectors of a side or of some of its rows."""
+        local = side.ids
+        received = torch.zeros_like(local)
+        for m in self.modalities:
+            local = local + unit_rows(side.contents[m])
+            received = received + side.memberships[m] @ state.hyperedges[m]
+        return local + self.config.alpha * unit_rows(received)
+
+    def _contrast(self, rows: Side, side: Side, ids: Tensor, hyperedges: dict[str, Tensor]) -> Tensor:
+        """Return Σ_b -log of the softmax, over the whole side, of cos(h_image,b , h_text,j)/τ at b itself.
+
+        A vector h = m·l is H memberships times what the hyperedges hold, so inner products are taken with H
+        numbers instead of d.
+
+        Args:
+            rows: the batch's part of the side.
+            side: all users or all items.
+            ids: int64 [B] of the rows.
+            hyperedges: modality -> [H, d].
+        """
+        images, texts = hyperedges["image"], hyperedges["text"]
+        per_length = _per_length(rows.memberships["image"] @ images) / self.config.temperature
+        queries = rows.memberships["image"] @ (images @ texts.T) * per_length
+        keys = side.memberships["text"] * _per_length(side.memberships["text"] @ texts)
+        own = (queries * functional.embedding(ids, keys)).sum()
+        return total_log_partition(queries, keys) - own
+
+
+def _per_length(rows: Tensor) -> Tensor:
+    """Return one over the length of each row, or over the floor where that is larger [n, 1]."""
+    return rows.square().sum(1, keepdim=True).clamp_min(NORM_FLOOR**2).rsqrt()

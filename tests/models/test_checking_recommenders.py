@@ -1,0 +1,135 @@
+"""`doctor --model` on recommenders: a sound one passes, and each check finds the fault that is planted for it."""
+
+from __future__ import annotations
+
+import planted_in_calls
+import planted_in_learning
+import pytest
+import torch
+from planted import Sound, verdict
+from torch import nn
+
+from robustrec.errors import RobustrecError
+from robustrec.models import MODELS
+from robustrec.models.checking import Toy, check_model, checks_of, run_checks
+from robustrec.models.contract import Representation
+
+FAULTS = planted_in_calls.FAULTS + planted_in_learning.FAULTS
+
+
+def test_a_sound_model_passes_every_check():
+    rows = run_checks("shop:Model", checks_of(Toy("shop:Model", Sound)))
+    assert [row for row in rows if row.status == "PROBLEM"] == []
+    skipped = [row.name for row in rows if row.status == "not applicable"]
+    assert skipped == ["item graphs", "epoch state"]
+    assert all(row.detail for row in rows)
+
+
+@pytest.mark.parametrize("name", ["lightgcn", "bm3", "freedom"])
+def test_built_in_models_pass(name):
+    assert [row for row in check_model(name) if row.status == "PROBLEM"] == []
+    assert name in MODELS
+
+
+@pytest.mark.parametrize("check", list(checks_of(Toy("shop:Model", Sound))))
+def test_every_check_has_a_planted_fault(check):
+    # "one modality alone" only informs.
+    planted = {each.values[0] for each in FAULTS}
+    assert check in planted or check in ("one modality alone", "reach of text", "gradients in text")
+
+
+def test_nothing_is_said_of_what_cannot_be_told():
+    class Broken(Sound):
+        def represent(self, features):
+            raise KeyError("audio")
+
+    rows = run_checks("shop:Model", checks_of(Toy("shop:Model", Broken)), needed=("built", "represent", "loss"))
+    broken = next(row for row in rows if row.name == "represent")
+    assert broken.status == "PROBLEM"
+    assert "KeyError: 'audio'" in broken.detail
+    assert "test_checking_recommenders.py, line " in broken.detail
+    later = rows[rows.index(broken) + 1 :]
+    assert later
+    assert {row.status for row in later} == {"not applicable"}
+    assert {row.detail for row in later} == {"cannot be told before 'represent' is mended"}
+
+
+def test_settings_reach_the_model():
+    def width(options):
+        return next(row for row in check_model("vbpr", options) if row.name == "represent").detail
+
+    assert "(30, 6)" in width({"latent_width": 3})
+
+
+def test_unknown_names_are_errors():
+    with pytest.raises(RobustrecError, match="unknown model"):
+        check_model("vbrp")
+
+
+def test_the_check_leaves_the_global_generator_alone():
+    before = torch.get_rng_state()
+    check_model("bpr")
+    assert torch.equal(before, torch.get_rng_state())
+
+
+class TrainsOnImages(Sound):
+    modalities_in_scores = ("text",)
+
+    def represent(self, features):
+        users, items = self.vectors({**features, "image": torch.zeros_like(features["image"])})
+        return Representation(users, items)
+
+
+def test_a_modality_that_shapes_training_alone_is_told_apart():
+    row = verdict(TrainsOnImages, "reach of image")
+    assert row.status == "ok"
+    assert "shapes training alone" in row.detail
+    assert "through the loss alone" in verdict(TrainsOnImages, "gradients in image").detail
+
+
+def test_what_becomes_of_missing_modalities_is_told():
+    class NeedsBoth(Sound):
+        def __init__(self, problem, config, generator):
+            if "image" not in problem.feature_widths:
+                raise RobustrecError("needs pictures", where="features", fix="add some")
+            super().__init__(problem, config, generator)
+            self.layers["text"].to(problem.feature_widths["text"])
+
+    row = verdict(NeedsBoth, "one modality alone")
+    assert row.status == "ok"
+    assert "image alone ends in an error (KeyError: 'text'" in row.detail
+    assert "text alone is refused (needs pictures)" in row.detail
+
+
+def test_item_graphs_that_follow_the_features_pass():
+    row = verdict(planted_in_learning.Graphed, "item graphs")
+    assert (row.status, row.detail) == ("ok", "graphs items follow from the features alone")
+
+
+def test_parameters_that_nothing_uses_are_listed():
+    class Idle(Sound):
+        def __init__(self, *args):
+            super().__init__(*args)
+            self.unused = nn.Parameter(torch.zeros(3))
+
+    row = verdict(Idle, "gradients of parameters")
+    assert row.status == "ok"
+    assert "no gradient reaches unused" in row.detail
+
+
+def test_what_a_loss_detaches_is_held_and_is_no_fault():
+    class Bootstrapped(Sound):
+        def terms(self, features, batch):
+            users, items = self.vectors(features)
+            return {"pull": (users[batch.users] - items[batch.positives].detach()).square().sum(1).mean()}
+
+    assert verdict(Bootstrapped, "derivatives of loss").status == "ok"
+    assert verdict(Bootstrapped, "second derivatives of loss").status == "ok"
+
+
+@pytest.mark.parametrize(("check", "kind", "told", "status"), FAULTS)
+def test_planted_faults_are_found(check, kind, told, status):
+    row = verdict(kind, check)
+    assert row.status == status, row.detail
+    assert told in row.detail
+    assert "\n" not in row.detail
