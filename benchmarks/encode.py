@@ -158,8 +158,9 @@ class Plain:
 
         self.place = place_of(options)
         folder = options.weights[0]
+        kind: Any = BlipForImageTextRetrieval
         with quiet():
-            self.model: Any = BlipForImageTextRetrieval.from_pretrained(folder)  # in evaluation mode
+            self.model = kind.from_pretrained(folder)  # in evaluation mode
             self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
             self.processor: Any = BlipImageProcessorPil.from_pretrained(folder)
         self.model.to(self.place.device, self.place.dtype)

@@ -37,6 +37,12 @@ class Settings(BaseModel):
     dataset: str = Field("clothing", description="name of a data set, or path of a folder")
     edition: Literal["auto", "full", "sample"] = Field("auto", description="edition of a named data set")
     features: str = Field("auto", description="encoder of the item features; auto: imported where there, else basic")
+    weights: tuple[str, ...] = Field(
+        (), description="weights of the encoder: a folder or a hub name; NETWORK=FOLDER where it has several networks"
+    )
+    denoise: Literal["none", "capfilt"] = Field(
+        "none", description="capfilt: the encoder adds captions to texts and drops what does not fit the picture"
+    )
     strategy: tuple[str, ...] = Field(("vanilla", "sgbd"), min_length=1, description="training strategies to compare")
     checkpoint: str | None = Field(
         None, description="a stored run, or a file of trained parameters, to audit instead of training"
@@ -51,8 +57,20 @@ class Settings(BaseModel):
         "error", description="what ends with exit code 1"
     )
     set: dict[str, dict[str, Any]] = Field(
-        default_factory=dict, description="overrides by section: training, strategy, or a model's name"
+        default_factory=dict, description="overrides by section: training, strategy, encoder, or a model's name"
     )
+
+
+def _names(value: str) -> list[str]:
+    return value.replace(",", " ").split()
+
+
+def _places(value: str) -> list[str]:
+    return value.split(",")
+
+
+LISTS = {"model": _names, "strategy": _names, "weights": _places}
+"""Settings that are lists, and how each is read from one text; a folder's name may hold spaces."""
 
 
 class Resolved(NamedTuple):
@@ -94,7 +112,7 @@ def resolve(
             for section, entries in parse_overrides(value, source).items():
                 overrides.setdefault(section, {}).update(entries)
         else:
-            values[name] = [value] if name in {"model", "strategy"} and isinstance(value, str) else value
+            values[name] = [value] if name in LISTS and isinstance(value, str) else value
         sources[name] = source
     try:
         return Resolved(Settings(**values, set=overrides), sources)
@@ -145,8 +163,7 @@ def _from_environment(environment: Mapping[str, str]) -> list[tuple[str, Any, st
     for variable in sorted(environment):
         if variable.startswith(PREFIX) and environment[variable] != "":
             name, value = variable.removeprefix(PREFIX).lower(), environment[variable]
-            listed = name in {"model", "strategy"}
-            found.append((name, value.replace(",", " ").split() if listed else value, f"environment {variable}"))
+            found.append((name, LISTS[name](value) if name in LISTS else value, f"environment {variable}"))
     return found
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from robustrec.reporting.findings import TRAINED
 from robustrec.seeds import torch_generator
 
 
@@ -39,7 +40,7 @@ class NoiseCondition:
     def label(self) -> str:
         """The condition's name in the table of findings."""
         kind = "sigma_rel" if self.relative else "sigma2"
-        name = f"{'trained ' if self.trained else ''}{kind}={self.amount:g}{' frozen graphs' if self.frozen else ''}"
+        name = f"{TRAINED if self.trained else ''}{kind}={self.amount:g}{' frozen graphs' if self.frozen else ''}"
         return name if self.scope == "all" else f"{name} {self.scope}"
 
     def touches(self, modality: str) -> bool:

@@ -108,7 +108,7 @@ def _check_gates(suite: Suite, specs: tuple[SubjectSpec, ...], encoder: str | No
 def cost_of(plan: Plan) -> Cost:
     """Return the most a plan will take, counted in trainings and rankings."""
     reading = [spec for spec in plan.specs if reads_features(spec)]
-    retrained = sum(spec.trains for spec in reading)
+    retrained = sum(spec.can_train for spec in reading)
     trainings, rankings = sum(spec.trains for spec in plan.specs), len(plan.specs)
     for audit in plan.suite.audits:
         more_trainings, more_rankings = _noise_cost(audit)

@@ -30,6 +30,7 @@ from robustrec.audits.reach import Reach, check_reach
 from robustrec.audits.rows import Intervals, difference_rows, drift_rows, quality_rows
 from robustrec.audits.suites import NoiseAudit
 from robustrec.encoders.features import item_features
+from robustrec.encoders.options import options_of
 from robustrec.errors import RobustrecError, one_line
 from robustrec.hardware import pick_device
 from robustrec.progress import Progress, silent
@@ -106,7 +107,11 @@ def measure(plan: Plan, *, progress: Progress = silent) -> Measurements:
     device = pick_device(plan.settings.device)
     with ledger.timed("features"):
         features = (
-            item_features(plan.dataset, plan.encoder, home=plan.home, progress=progress) if plan.encoder else None
+            item_features(
+                plan.dataset, plan.encoder, home=plan.home, progress=progress, options=options_of(plan.settings)
+            )
+            if plan.encoder
+            else None
         )
     prepared = prepare(plan.dataset, features, device, mask_validation=plan.suite.mask_validation)
     yardstick = Yardstick(plan.suite.metrics, plan.suite.stability, prepared.problem.n_items)
@@ -230,7 +235,7 @@ def _run_noise(
         _record(chosen, measured, condition, plan, intervals, ledger)
     for condition in training_conditions_of(audit):
         draws = audit.training.draws if audit.training else 0
-        trainable = [pair for pair in subjects if pair[0].spec.trains]
+        trainable = [pair for pair in subjects if pair[0].spec.can_train]
         measured = [
             measure_trained(subject, clean, _Retrain(subject, plan, bench), condition, draws, bench)
             for subject, clean in trainable
@@ -244,7 +249,7 @@ def _run_noise(
 
 def _noise_status(audit: NoiseAudit, subject: TrainedSubject) -> AuditStatus:
     """Return how the noise audit of a subject ended, and what of it had nothing to measure there."""
-    retrained = audit.training is not None and subject.spec.trains
+    retrained = audit.training is not None and subject.spec.can_train
     left_out = [] if subject.scored_tables else [f"{subject.spec.model}: {TRAINING_ONLY}"]
     if audit.training is not None and not retrained:
         left_out.append(NOT_RETRAINED)
@@ -265,7 +270,7 @@ class _Retrain:
         tables = self.bench.prepared.tables
         noise = standard_noise(tables, seed=self.bench.seed, draw=draw)
         name = f"{condition.label} seed {self.bench.seed} draw {draw}"
-        spec = replace(self.subject.spec, training_noise=name)
+        spec = replace(self.subject.spec, training_noise=name, checkpoint=None)
         if not stored_run(self.plan.home, run_key(spec, self.bench.prepared)):
             self.bench.costs.trainings += 1
         return obtain_subject(

@@ -158,6 +158,8 @@ def _lines(d: Description) -> list[tuple[str, str]]:
         lines.append(("clean catalog", "known: texts and pictures without the merchant noise"))
     features = [f"{kind}: {f.file} {f.rows:,} x {f.width:,} {f.dtype}" for kind, f in d.features.items()]
     lines.append(("feature files", "; ".join(features) or "none"))
+    if d.user_graph:
+        lines.append(("user graph", "brought by the data set, not counted from the training rows"))
     lines += [("filter", f"{rows:,} {reason}") for reason, rows in d.filters.items()]
     return [*lines, ("folder", d.folder), ("digest", d.digest)]
 

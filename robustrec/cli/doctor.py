@@ -1,4 +1,4 @@
-"""`robustrec doctor`: whether this machine has what robustrec needs."""
+"""`robustrec doctor`: whether this machine has what robustrec needs, or a model what the audits rely on."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from robustrec.cli import options
 from robustrec.cli.terminal import data_console
@@ -19,9 +20,28 @@ from robustrec.files import unwritable
 LEAST_FREE_GIB = 1.0
 
 
-def doctor(home: options.Home = None, device: options.Device = None, as_json: options.AsJson = False) -> None:
-    """Check Python, torch, the device, the home folder and what is shipped; exit 2 if something is missing."""
-    settings = options.settings_from(home=home, device=device).settings
+def doctor(
+    model: options.Models = None,
+    home: options.Home = None,
+    device: options.Device = None,
+    overrides: options.Overrides = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Check this machine, or with --model whether a model does what audits rely on; exit 2 if something is wrong."""
+    settings = options.settings_from(model=model, home=home, device=device, set=overrides).settings
+    rows = _of_models(settings) if model else _of_machine(settings)
+    console = data_console()
+    if as_json:
+        console.print_json(data=rows)
+    else:
+        table = Table(*rows[0], box=None)
+        for row in rows:
+            table.add_row(*(Text(text) for text in row.values()))
+        console.print(table)
+    raise typer.Exit(EXIT_ERROR if any(row["status"] == "PROBLEM" for row in rows) else EXIT_PASS)
+
+
+def _of_machine(settings: Settings) -> list[dict[str, str]]:
     checks: dict[str, Callable[[Settings], str]] = {
         "python and torch": _versions,
         "device": _device,
@@ -30,21 +50,30 @@ def doctor(home: options.Home = None, device: options.Device = None, as_json: op
         "suites": _suites,
         "data sets": _datasets,
     }
-    rows: list[tuple[str, str, str]] = []
+    rows = []
     for name, check in checks.items():
         try:
-            rows.append((name, "ok", check(settings)))
+            rows.append({"check": name, "status": "ok", "detail": check(settings)})
         except RobustrecError as error:
-            rows.append((name, "PROBLEM", one_line(error)))
-    console = data_console()
-    if as_json:
-        console.print_json(data=[dict(zip(("check", "status", "detail"), row, strict=True)) for row in rows])
-    else:
-        table = Table("check", "status", "detail", box=None)
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
-    raise typer.Exit(EXIT_PASS if all(status == "ok" for _, status, _ in rows) else EXIT_ERROR)
+            rows.append({"check": name, "status": "PROBLEM", "detail": one_line(error)})
+    return rows
+
+
+def _of_models(settings: Settings) -> list[dict[str, str]]:
+    from robustrec.checking import check_model
+    from robustrec.hardware import set_numerics
+    from robustrec.models import section_of
+    from robustrec.runs.plan import subject_specs
+
+    set_numerics(settings.threads)
+    # Names, sections, keys and values, as an audit would refuse them.
+    subject_specs(settings.model_copy(update={"checkpoint": None}), "full")
+    several = len(settings.model) > 1
+    return [
+        {**({"model": name} if several else {}), "check": check.name, "status": check.status, "detail": check.detail}
+        for name in settings.model
+        for check in check_model(name, settings.set.get(section_of(name)))
+    ]
 
 
 def _versions(_settings: Settings) -> str:

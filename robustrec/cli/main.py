@@ -13,7 +13,7 @@ import typer
 from typer.exceptions import TyperException
 
 from robustrec import __version__
-from robustrec.cli import audit, config, data, doctor, listing, report, subjects
+from robustrec.cli import audit, config, data, doctor, encoder, listing, report, subjects
 from robustrec.cli.terminal import print_error, say
 from robustrec.errors import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_PASS, RobustrecError
 
@@ -31,6 +31,7 @@ app.command("encode", rich_help_panel="Measure")(subjects.encode)
 app.add_typer(report.app, name="report", help="Show a report, or its JSON Schema.", rich_help_panel="Results")
 app.add_typer(data.app, name="data", help="Import, list and describe data sets.", rich_help_panel="Material")
 app.add_typer(listing.app, name="list", help="List what there is to choose from.", rich_help_panel="Material")
+app.add_typer(encoder.app, name="encoder", help="Train a BLIP on one's own goods.", rich_help_panel="Material")
 app.add_typer(config.app, name="config", help="Show the settings in force.", rich_help_panel="Material")
 app.command("doctor", rich_help_panel="Material")(doctor.doctor)
 
@@ -74,7 +75,9 @@ def run(arguments: list[str]) -> int:
         # The reader of a pipe went away; python must not complain again when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except SystemExit as error:
-        code = EXIT_PASS if error.code in (0, None) else EXIT_ERROR
+        # Shell completion ends so. Code of somebody else's that ends the process must never look like a pass.
+        completing = any(name.endswith("_COMPLETE") for name in os.environ)
+        code = EXIT_PASS if completing and error.code in (0, None) else EXIT_ERROR
     except Exception as error:  # an internal error must never look like a breached gate
         traceback.print_exc()
         say(f"internal error: {type(error).__name__}: {error}. Please report it with the lines above.")

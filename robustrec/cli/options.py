@@ -57,6 +57,13 @@ FeatureName = Annotated[
     str | None,
     typer.Option("--features", "-f", help="Encoder of the item features.", autocompletion=_encoders),
 ]
+Weights = Annotated[
+    list[str] | None,
+    typer.Option("--weights", help="Weights of the encoder: a folder or hub name, or NETWORK=FOLDER; repeatable."),
+]
+Denoise = Annotated[
+    str | None, typer.Option(help="none, or capfilt: captions join texts, what does not fit its picture is dropped.")
+]
 SuiteName = Annotated[
     str | None,
     typer.Option("--suite", help="Suite by name, or the path of a TOML file.", autocompletion=_suites),
@@ -79,7 +86,9 @@ Home = Annotated[
 Offline = Annotated[bool | None, typer.Option("--offline", help="Never look on a network.", show_default=False)]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Override SECTION.KEY=VALUE: training, strategy or a model's name; repeatable."),
+    typer.Option(
+        "--set", help="Override SECTION.KEY=VALUE: training, strategy, encoder or a model's name; repeatable."
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no messages.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout instead of a table.")]

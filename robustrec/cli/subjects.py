@@ -10,6 +10,7 @@ from rich.table import Table
 from robustrec.cli import options
 from robustrec.cli.terminal import data_console, progress_bars, say
 from robustrec.config import Settings
+from robustrec.errors import RobustrecError
 
 if TYPE_CHECKING:
     from robustrec.progress import Progress
@@ -22,6 +23,8 @@ def train(
     dataset: options.DatasetName = None,
     strategy: options.Strategies = None,
     features: options.FeatureName = None,
+    weights: options.Weights = None,
+    denoise: options.Denoise = None,
     edition: options.Edition = None,
     seed: options.Seed = None,
     seeds: options.Seeds = None,
@@ -39,6 +42,8 @@ def train(
         dataset=dataset,
         strategy=strategy,
         features=features,
+        weights=weights,
+        denoise=denoise,
         edition=edition,
         seed=seed,
         seeds=seeds,
@@ -48,6 +53,15 @@ def train(
         offline=offline,
         set=overrides,
     ).settings
+    from robustrec.runs.plan import subject_specs
+
+    for spec in subject_specs(settings, "sample"):
+        if not spec.trains:
+            raise RobustrecError(
+                f"there is nothing to train: {spec.model} only scores, or its parameters come from a file",
+                where="robustrec train",
+                fix="measure it: robustrec evaluate, or robustrec audit",
+            )
     with progress_bars(quiet=quiet) as progress:
         _, subjects = _train(settings, progress)
     rows = [_training_row(subject) for subject in subjects]
@@ -59,6 +73,8 @@ def evaluate(
     dataset: options.DatasetName = None,
     strategy: options.Strategies = None,
     features: options.FeatureName = None,
+    weights: options.Weights = None,
+    denoise: options.Denoise = None,
     checkpoint: options.Checkpoint = None,
     suite: options.SuiteName = None,
     edition: options.Edition = None,
@@ -78,6 +94,8 @@ def evaluate(
         dataset=dataset,
         strategy=strategy,
         features=features,
+        weights=weights,
+        denoise=denoise,
         checkpoint=checkpoint,
         suite=suite,
         edition=edition,
@@ -112,22 +130,40 @@ def evaluate(
 def encode(
     dataset: options.DatasetName = None,
     features: options.FeatureName = None,
+    weights: options.Weights = None,
+    denoise: options.Denoise = None,
     edition: options.Edition = None,
+    device: options.Device = None,
+    threads: options.Threads = None,
     home: options.Home = None,
     offline: options.Offline = None,
+    overrides: options.Overrides = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Encode a data set's catalogue into the feature store, or find it there."""
+    """Encode a data set's catalogue into the feature store, or find it there; a killed encoding is taken up again."""
     settings = options.settings_from(
-        dataset=dataset, features=features, edition=edition, home=home, offline=offline
+        dataset=dataset,
+        features=features,
+        weights=weights,
+        denoise=denoise,
+        edition=edition,
+        device=device,
+        threads=threads,
+        home=home,
+        offline=offline,
+        set=overrides,
     ).settings
     from robustrec.datasets.registry import load_dataset
     from robustrec.encoders.features import item_features
+    from robustrec.encoders.options import options_of
+    from robustrec.hardware import set_numerics
 
+    set_numerics(settings.threads)
+    chosen = options_of(settings)
     with progress_bars(quiet=quiet) as progress:
         data = load_dataset(settings.dataset, home=settings.home, edition=settings.edition, progress=progress)
-        encoded = item_features(data, settings.features, home=settings.home, progress=progress)
+        encoded = item_features(data, settings.features, home=settings.home, progress=progress, options=chosen)
     for note in encoded.notes:
         say(note, quiet=quiet)
     rows = [
@@ -149,6 +185,7 @@ def _train(
 ) -> tuple[Prepared, list[TrainedSubject]]:
     from robustrec.datasets.registry import load_dataset
     from robustrec.encoders.features import item_features
+    from robustrec.encoders.options import options_of
     from robustrec.hardware import pick_device, set_numerics
     from robustrec.runs.plan import subject_specs
     from robustrec.runs.prepared import prepare
@@ -160,7 +197,10 @@ def _train(
     data = load_dataset(settings.dataset, home=settings.home, edition=settings.edition, progress=progress)
     specs = subject_specs(settings, data.edition)
     reads = any(map(reads_features, specs))
-    encoded = item_features(data, settings.features, home=settings.home, progress=progress) if reads else None
+    chosen = options_of(settings)
+    encoded = (
+        item_features(data, settings.features, home=settings.home, progress=progress, options=chosen) if reads else None
+    )
     prepared = prepare(data, encoded, pick_device(settings.device), mask_validation=mask_validation)
     return prepared, [obtain_subject(spec, prepared, home=settings.home, progress=progress) for spec in specs]
 

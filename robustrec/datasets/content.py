@@ -10,6 +10,7 @@ from pathlib import Path
 from robustrec.datasets.catalog import Catalog
 from robustrec.datasets.feature_files import check_finite, open_features
 from robustrec.datasets.interactions import Interactions
+from robustrec.datasets.user_graph import digest_user_graph, read_user_graph
 from robustrec.errors import RobustrecError
 from robustrec.files import digest_array, digest_bytes, digest_file, digest_json, write_atomically
 
@@ -21,20 +22,22 @@ def content_digest(
     catalog: Catalog | None,
     features: Mapping[str, Path],
     *,
+    user_graph: Path | None = None,
     cache: Path,
     folder: Path,
 ) -> str:
-    """Return the sha256 over interactions, texts, picture bytes and feature files; checks features.
+    """Return the sha256 over interactions, texts, picture bytes, feature files and user graph; checks the last two.
 
     Args:
         interactions: the interactions.
         catalog: texts and pictures, if any.
         features: feature file by modality.
+        user_graph: file of users' co-occurrence, if any.
         cache: folder for remembered digests; one that cannot be written is no error.
         folder: the data set's folder; a digest is remembered while its files keep sizes and times.
 
     Raises:
-        RobustrecError: a picture cannot be read, or a feature is not finite.
+        RobustrecError: a picture or the user graph cannot be read, or a feature is not finite.
     """
     pairs = digest_bytes(
         digest_array(array).encode() for array in (interactions.users, interactions.items, interactions.labels)
@@ -48,14 +51,20 @@ def content_digest(
             list(catalog.texts) if catalog else None,
         ]
     )
-    state = digest_json([base, *_stamps(catalog, features)])
+    stamps = _stamps(catalog, features)
+    if user_graph is not None:
+        stamps.append(["user graph", *_stamp(user_graph)])
+    state = digest_json([base, *stamps])
     remembered = cache / f"{digest_bytes([str(folder.resolve()).encode()])[:32]}.json"
     digest = _recall(remembered, state)
     if digest is None:
         for path in features.values():
             check_finite(path, open_features(path, interactions.n_items))
         files = [[modality, digest_file(path)] for modality, path in sorted(features.items())]
-        digest = digest_json([base, _digest_pictures(catalog), files])
+        parts = [base, _digest_pictures(catalog), files]
+        if user_graph is not None:
+            parts.append(digest_user_graph(read_user_graph(user_graph, interactions.n_users)))
+        digest = digest_json(parts)
         with suppress(RobustrecError):  # a read-only home costs time, not the answer
             write_atomically(remembered, json.dumps({"state": state, "digest": digest}))
     return digest

@@ -68,6 +68,7 @@ class Description(BaseModel):
     pictures: int | None = Field(description="items with a picture; null: no pictures")
     clean_catalog: bool = Field(description="the catalog without the merchant noise is known too")
     features: dict[str, FeatureFile]
+    user_graph: bool = Field(description="the data set brings users' co-occurrence; else it is counted where needed")
     filters: dict[str, int] = Field(description="rows left out or counted, by reason")
 
 
@@ -111,6 +112,7 @@ def describe(dataset: Dataset) -> Description:
         pictures=None if catalog is None or catalog.pictures is None else catalog.n_pictures,
         clean_catalog=dataset.clean_catalog is not None,
         features=features,
+        user_graph=dataset.user_graph is not None,
         filters=filters,
     )
 

@@ -32,6 +32,7 @@ from robustrec.datasets.picture_index import index_pictures
 from robustrec.datasets.pictures import PictureSource, decode
 from robustrec.datasets.ratings import read_ratings
 from robustrec.datasets.registry import data_folder, read_interactions
+from robustrec.datasets.user_graph import MMREC_USER_GRAPH, USER_GRAPH, read_user_graph, write_user_graph
 from robustrec.errors import RobustrecError
 from robustrec.files import path_inside, unwritable, write_atomically
 from robustrec.progress import Progress, silent
@@ -74,6 +75,7 @@ class _Sources(NamedTuple):
     items: Path | None
     pictures: Path | None
     features: dict[str, Path]
+    user_graph: Path | None
     manifest: Manifest | None
 
 
@@ -156,7 +158,14 @@ def _sources(source: Path, options: ImportOptions) -> _Sources:
         files = files_of(manifest, source)
         names = {modality: name for modality, name in (("image", files.image_feat), ("text", files.text_feat)) if name}
     features = {modality: path for modality, name in names.items() if (path := path_inside(source, name)).is_file()}
-    return _Sources(source, found.interactions, found.items, found.pictures, features, manifest)
+    return _Sources(
+        source, found.interactions, found.items, found.pictures, features, _user_graph(source, manifest), manifest
+    )
+
+
+def _user_graph(source: Path, manifest: Manifest | None) -> Path | None:
+    named = files_of(manifest, source).user_graph if manifest else MMREC_USER_GRAPH
+    return path_inside(source, named) if named and path_inside(source, named).is_file() else None
 
 
 def _write(stage: Path, name: str, sources: _Sources, options: ImportOptions, progress: Progress) -> None:
@@ -189,6 +198,13 @@ def _write(stage: Path, name: str, sources: _Sources, options: ImportOptions, pr
             check_finite(path, open_features(path, interactions.n_items))
             shutil.copyfile(path, stage / file)
             files[f"{modality}_feat"] = file
+    if sources.user_graph is not None:
+        if material.item_ids is not None:
+            reason = f"{sources.user_graph.name}: a ratings file does not say which user of it is which"
+            filters.append(FilterCount(reason, interactions.n_users))
+        else:
+            write_user_graph(stage / USER_GRAPH, read_user_graph(sources.user_graph, interactions.n_users))
+            files["user_graph"] = USER_GRAPH
     _write_mappings(stage, sources.folder, material)
     manifest = Manifest(
         name=name,

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from robustrec.datasets.feature_files import FEATURE_FILES
 from robustrec.datasets.manifest import MANIFEST, Files, Manifest, read_manifest
 from robustrec.datasets.pictures import SUFFIXES
+from robustrec.datasets.user_graph import MMREC_USER_GRAPH
 from robustrec.errors import RobustrecError
 
 PICTURE_NAMES = ("pictures", "images", "posters", "image", "photos")
@@ -49,6 +50,7 @@ def describe_folder(folder: Path) -> tuple[Manifest, bool]:
         interactions=found.interactions.name,
         items=name(found.items),
         pictures=name(found.pictures),
+        user_graph=MMREC_USER_GRAPH if (folder / MMREC_USER_GRAPH).is_file() else "",
         **features,
     )
     return Manifest(name=plain_name(folder.resolve().name), files=files), True

@@ -23,6 +23,7 @@ USUAL_FILES = {
     "clean_items": "clean_items.jsonl",
     "clean_pictures": "clean_pictures.zip",
     "attributes": "attributes.jsonl",
+    "user_graph": "user_graph.npz",
 }
 
 
@@ -39,6 +40,9 @@ class Files(BaseModel):
     clean_items: str = Field(default="", description="sample editions: items without the merchant noise")
     clean_pictures: str = Field(default="", description="sample editions: pictures without the merchant noise")
     attributes: str = Field(default="", description="sample editions: hidden attributes of every item")
+    user_graph: str = Field(
+        default="", description="users' co-occurrence, where it is not counted from the interactions"
+    )
 
 
 class Filtered(BaseModel):

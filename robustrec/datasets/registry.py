@@ -35,9 +35,10 @@ class Dataset:
         clean_catalog: sample editions only: the catalog without the merchant noise.
         feature_files: .npy file by modality ("image", "text"), checked: finite, one row an item.
         filters: what was left out at import and at reading, and why.
-        digest: sha256 over interactions, texts, picture bytes and feature files.
+        digest: sha256 over interactions, texts, picture bytes, feature files and user graph.
         folder: where it lies.
         synthetic: True exactly for sample editions: nothing in it was done by a person.
+        user_graph: file of users' co-occurrence, checked; None where it is counted from the interactions.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Dataset:
     digest: str
     folder: Path
     synthetic: bool
+    user_graph: Path | None = None
 
 
 def data_folder(home: Path, name: str) -> Path:
@@ -175,7 +177,10 @@ def load_folder(folder: Path, *, home: Path) -> Dataset:
     }
     for path in features.values():
         open_features(path, interactions.n_items)
-    digest = content_digest(interactions, catalog, features, cache=home / "digests", folder=folder)
+    user_graph = path_inside(folder, files.user_graph) if files.user_graph else None
+    digest = content_digest(
+        interactions, catalog, features, user_graph=user_graph, cache=home / "digests", folder=folder
+    )
     return Dataset(
         name=manifest.name,
         edition=manifest.edition,
@@ -187,6 +192,7 @@ def load_folder(folder: Path, *, home: Path) -> Dataset:
         digest=digest,
         folder=folder,
         synthetic=manifest.synthetic,
+        user_graph=user_graph,
     )
 
 

@@ -67,7 +67,7 @@ def _points() -> dict[str, EntryPoint]:
 def _loaded(point: EntryPoint) -> object:
     try:
         return point.load()
-    except Exception as error:  # a broken plugin must be seen, whatever it raises
+    except (Exception, SystemExit) as error:  # a broken plugin must be seen, whatever it raises
         raise RobustrecError(
             f"the edit {point.name!r} cannot be imported: {type(error).__name__}: {error}",
             where=f"entry point {point.name} = {point.value}",
@@ -81,7 +81,7 @@ def _imported(name: str, where: str) -> object:
         found: object = _module_of(module)
         for part in attribute.split("."):
             found = getattr(found, part)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise RobustrecError(
             f"the edit {name!r} cannot be imported: {type(error).__name__}: {error}",
             where=where,

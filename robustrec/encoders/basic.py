@@ -23,6 +23,7 @@ from PIL import Image
 
 from robustrec.datasets import pictures as decoding
 from robustrec.encoders import ngrams, pictures, reduction
+from robustrec.encoders.notes import items, picture_notes
 from robustrec.encoders.reduction import Reduction, fit_reduction, reduce_rows
 from robustrec.encoders.store import Encoded
 from robustrec.errors import RobustrecError
@@ -38,7 +39,6 @@ IMAGE_WIDTH = 512
 # A quarter of the way to whitening; on the samples neither 0 nor 0.5 reads the attributes of items better.
 POWER = 0.25
 _THREADS = 4
-_NAMED = 3  # unreadable pictures named in the notes; the rest are counted
 
 
 @dataclass(frozen=True)
@@ -128,9 +128,17 @@ def encode_pictures(state: BasicState, images: Iterable[Image.Image | None]) -> 
     Raises:
         RobustrecError: the catalogue of the state had no picture.
     """
+    return encode_descriptors(state, [None if image is None else pictures.describe_picture(image) for image in images])
+
+
+def encode_descriptors(state: BasicState, described: Sequence[NDArray[np.float32] | None]) -> torch.Tensor:
+    """Return the features float32 [n, IMAGE_WIDTH] of pictures by descriptor; None gets the catalogue's mean vector.
+
+    Raises:
+        RobustrecError: the catalogue of the state had no picture.
+    """
     if state.image is None:
         raise _not_fitted("picture")
-    described = [None if image is None else pictures.describe_picture(image) for image in images]
     present = np.array([descriptor is not None for descriptor in described], bool)
     rows = np.zeros((0, IMAGE_WIDTH), np.float32)
     if present.any():
@@ -174,7 +182,7 @@ def _fit_texts(
     if progress is not None:
         progress("encoding texts", len(texts), len(texts))
     missing = len(texts) - len(rows)
-    notes = (f"{_items(missing)} without a text: mean vector",) if missing else ()
+    notes = (f"{items(missing)} without a text: mean vector",) if missing else ()
     return TextState(weights, fitted), _spread(rows, present, fitted), notes
 
 
@@ -204,25 +212,10 @@ def _fit_pictures(
             if progress is not None and ((item + 1) % 64 == 0 or item + 1 == n):
                 progress("encoding pictures", item + 1, n)
     if not present.any():
-        return None, None, _picture_notes(n - len(unreadable), unreadable, "features without pictures")
-    notes = _picture_notes(n - int(present.sum()) - len(unreadable), unreadable, "mean vector")
+        return None, None, picture_notes(n - len(unreadable), unreadable, "features without pictures")
+    notes = picture_notes(n - int(present.sum()) - len(unreadable), unreadable, "mean vector")
     fitted, rows = fit_reduction(descriptors[present], IMAGE_WIDTH, power=POWER)
     return fitted, _spread(rows, present, fitted), notes
-
-
-def _picture_notes(missing: int, unreadable: list[tuple[int, str]], rule: str) -> tuple[str, ...]:
-    notes: list[str] = []
-    if missing:
-        notes.append(f"{_items(missing)} without a picture: {rule}")
-    if unreadable:
-        named = "; ".join(f"item {item}: {what}" for item, what in unreadable[:_NAMED])
-        more = f"; and {len(unreadable) - _NAMED} more" if len(unreadable) > _NAMED else ""
-        notes.append(f"{_items(len(unreadable))} with an unreadable picture: {rule} ({named}{more})")
-    return tuple(notes)
-
-
-def _items(count: int) -> str:
-    return f"{count} item" if count == 1 else f"{count} items"
 
 
 def _spread(rows: NDArray[np.float32], present: NDArray[np.bool_], fitted: Reduction) -> NDArray[np.float32]:

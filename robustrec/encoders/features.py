@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from robustrec.encoders import ENCODERS
-from robustrec.encoders.store import Encoded, stored, tables_digest
+from robustrec.encoders.content import catalog_digest
+from robustrec.encoders.options import EncoderOptions
+from robustrec.encoders.rows import MODALITIES, EncodedRows, Encoder, RowContent, RowEncoder
+from robustrec.encoders.store import tables_digest
 from robustrec.errors import RobustrecError, unknown_name
-from robustrec.files import digest_bytes, digest_file
 from robustrec.progress import Progress
 
 if TYPE_CHECKING:
@@ -23,14 +25,14 @@ __all__ = [
     "MODALITIES",
     "ItemFeatures",
     "Progress",
+    "RowContent",
     "catalog_digest",
+    "edited_tables",
     "encoder_name",
     "encoder_state",
     "item_features",
+    "row_encoder",
 ]
-
-MODALITIES = ("image", "text")
-"""The order of modalities everywhere, and the keys of a feature mapping."""
 
 
 @dataclass(frozen=True)
@@ -38,43 +40,98 @@ class ItemFeatures:
     """The item features a recommender reads.
 
     Attributes:
-        name: the encoder, "basic" or "imported".
+        name: the encoder, a key of ENCODERS.
         tables: modality -> float32 [I, D], finite, on the CPU, in the order of MODALITIES; what the dataset
             lacks is absent.
         digest: content hash of the tables.
         notes: what the user should know, such as "3 items without a picture: mean vector".
+        identity: what the vectors depend on besides the catalogue: weights by digest, settings, versions.
     """
 
     name: str
     tables: dict[str, torch.Tensor]
     digest: str
     notes: tuple[str, ...]
+    identity: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
-def item_features(dataset: Dataset, name: str, *, home: Path, progress: Progress | None = None) -> ItemFeatures:
-    """Return the features of a dataset's items, from the store HOME/features or encoded now and stored there.
+def item_features(
+    dataset: Dataset,
+    name: str,
+    *,
+    home: Path,
+    progress: Progress | None = None,
+    options: EncoderOptions | None = None,
+) -> ItemFeatures:
+    """Return the features of a dataset's items, from the store under `home` or encoded now and stored there.
 
     Args:
         dataset: whose items; its catalogue or its feature files are read.
         name: an encoder, or "auto": `imported` where the dataset has feature files, else `basic`.
         home: the folder that holds the store.
         progress: told how the encoding goes; not called when the store has the features.
+        options: weights, device and the rest.
 
     Raises:
-        RobustrecError: unknown name, a dataset without what the encoder needs, unreadable or invalid files.
+        RobustrecError: unknown name, a dataset or weights without what the encoder needs, unreadable or invalid files.
     """
-    chosen = encoder_name(dataset, name)
-    encoded = _encoded(dataset, chosen, home, progress)
+    encoder = _open(dataset, name, home, options)
+    encoded = encoder.catalogue(progress)
     tables = {modality: encoded.tables[modality] for modality in MODALITIES if modality in encoded.tables}
-    return ItemFeatures(chosen, tables, tables_digest(tables), encoded.notes)
+    return ItemFeatures(encoder.name, tables, tables_digest(tables), encoded.notes, encoder.identity)
+
+
+def row_encoder(dataset: Dataset, name: str, *, home: Path, options: EncoderOptions | None = None) -> RowEncoder:
+    """Return the encoder of a dataset's features, to encode edited items exactly as the catalogue's were.
+
+    Nothing is loaded before the first row is encoded.
+
+    Raises:
+        RobustrecError: unknown name, or a dataset or weights without what the encoder needs.
+    """
+    return _open(dataset, name, home, options)
+
+
+def edited_tables(
+    dataset: Dataset,
+    features: ItemFeatures,
+    edited: Mapping[int, RowContent],
+    encoder: RowEncoder,
+    progress: Progress | None = None,
+) -> EncodedRows:
+    """Return copies of the feature tables in which edited items, and only they, are encoded anew.
+
+    Args:
+        dataset: whose features they are.
+        features: the features of the unedited catalogue.
+        edited: item -> its new content.
+        encoder: the encoder that made the features.
+        progress: told how the encoding goes.
+
+    Returns:
+        The tables, modality -> float32 [I, D], and notes on the edited rows, which are numbered as in `edited`.
+
+    Raises:
+        RobustrecError: the encoder is not the one that made the features, or it cannot encode rows.
+    """
+    if (encoder.name, dict(encoder.identity)) != (features.name, dict(features.identity)):
+        raise RobustrecError(
+            f"features made by {features.name!r} cannot be edited with encoder {encoder.name!r} or with other settings",
+            where=f"dataset {dataset.name}",
+            fix="encode the catalogue and its edits with the same --features, --weights, --denoise and --device",
+        )
+    items = list(edited)
+    encoded = encoder.encode([edited[item] for item in items], progress)
+    tables = {modality: table.clone() for modality, table in features.tables.items()}
+    for modality, table in tables.items():
+        if items:
+            table[items] = encoded.tables[modality]
+    return EncodedRows(tables, encoded.notes)
 
 
 def encoder_state(dataset: Dataset, name: str, *, home: Path) -> dict[str, torch.Tensor]:
-    """Return what an encoder fitted on the dataset's own catalogue, to encode edited items alike.
-
-    For `basic` hand it to `robustrec.encoders.basic.state_from_tensors`. Empty for encoders that fit nothing.
-    """
-    return _encoded(dataset, encoder_name(dataset, name), home, None).state
+    """Return what an encoder fitted on the dataset's own catalogue; empty for encoders that fit nothing."""
+    return _open(dataset, name, home, None).catalogue(None).state
 
 
 def encoder_name(dataset: Dataset, name: str) -> str:
@@ -86,34 +143,8 @@ def encoder_name(dataset: Dataset, name: str) -> str:
     return name
 
 
-def _encoded(dataset: Dataset, name: str, home: Path, progress: Progress | None) -> Encoded:
-    module_name, function = ENCODERS[name].split(":")
-    module: Any = import_module(module_name)
-    encode: Callable[[Dataset, Progress | None], Encoded] = getattr(module, function)
-    if name == "imported":  # the files are the features already; a second copy in the store would serve nobody
-        return encode(dataset, progress)
-    identity = {"encoder": name, "content": catalog_digest(dataset), **module.identity()}
-    return stored(home, identity, lambda: encode(dataset, progress))
-
-
-def catalog_digest(dataset: Dataset) -> str:
-    """Return the digest of what encoders read: texts, picture bytes and feature files.
-
-    Taken from the content and not from `dataset.digest`, so that a dataset whose catalogue was replaced in
-    memory can never be served the features of the original.
-    """
-    return digest_bytes(_content(dataset))
-
-
-def _content(dataset: Dataset) -> Iterator[bytes]:
-    catalog = dataset.catalog
-    for item, text in enumerate(catalog.texts if catalog is not None else ()):
-        yield text.encode("utf-8", "surrogatepass")
-        try:
-            picture = catalog.picture_bytes(item) if catalog is not None else None
-        except RobustrecError as error:
-            yield from (b"unreadable", error.what.encode("utf-8", "surrogatepass"))
-        else:
-            yield from (b"none",) if picture is None else (b"picture", picture)
-    for modality, path in sorted(dataset.feature_files.items()):
-        yield from (modality.encode(), digest_file(path).encode())
+def _open(dataset: Dataset, name: str, home: Path, options: EncoderOptions | None) -> Encoder:
+    chosen = encoder_name(dataset, name)
+    module, _, kind = ENCODERS[chosen].partition(":")
+    make: Callable[[str, Dataset, Path, EncoderOptions], Encoder] = getattr(import_module(module), kind)
+    return make(chosen, dataset, home, options or EncoderOptions())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from robustrec.encoders.features import MODALITIES
+from robustrec.encoders.fitted import refuse_weights
+from robustrec.encoders.options import EncoderOptions
+from robustrec.encoders.rows import MODALITIES, EncodedRows, RowContent
 from robustrec.encoders.store import Encoded
 from robustrec.errors import RobustrecError
 from robustrec.files import digest_sources
@@ -19,6 +22,45 @@ if TYPE_CHECKING:
     from robustrec.datasets.registry import Dataset
 
 _CHUNK = 1024  # rows cast and checked at a time, so that a float64 file is never in memory whole
+
+
+class ImportedEncoder:
+    """Feature files over a data set; see `robustrec.encoders.rows.Encoder`.
+
+    Args:
+        name: "imported".
+        dataset: whose feature files.
+        home: not used: the files are the features already, and a second copy in the store would serve nobody.
+        options: it has no weights: they are refused.
+    """
+
+    def __init__(self, name: str, dataset: Dataset, home: Path, options: EncoderOptions) -> None:
+        del home
+        self.name = name
+        self.dataset = dataset
+        refuse_weights(name, options)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Return the sources; the files themselves show in the digest of the tables."""
+        return identity()
+
+    def catalogue(self, progress: Progress | None) -> Encoded:
+        """Return the files' tables."""
+        return encode(self.dataset, progress)
+
+    def encode(self, rows: Sequence[RowContent], progress: Progress | None = None) -> EncodedRows:
+        """Refuse: how the files were made from texts and pictures is not known.
+
+        Raises:
+            RobustrecError: always.
+        """
+        del rows, progress
+        raise RobustrecError(
+            "imported feature files cannot be made again from an edited text or picture",
+            where=f"--features {self.name}, dataset {self.dataset.name}",
+            fix="audit edits with an encoder that reads texts and pictures: --features blip, or --features basic",
+        )
 
 
 def identity() -> dict[str, Any]:

@@ -80,7 +80,7 @@ def rank(
         raise RobustrecError(
             f"the scores of {broken} of {len(users)} users are not finite",
             where=f"ranking: {block.source}",
-            fix="check the features (robustrec data describe) and train again with a lower learning rate",
+            fix=block.fix,
         )
     return Ranking(users, lists)
 
@@ -127,6 +127,7 @@ class _Blocks(NamedTuple):
         device: where the scores are.
         check: whether a score may not be finite.
         source: whose scores they are, for errors.
+        fix: what to do where they are not finite.
     """
 
     scores: Callable[[NDArray[np.int64]], torch.Tensor]
@@ -134,6 +135,7 @@ class _Blocks(NamedTuple):
     device: torch.device
     check: bool
     source: str
+    fix: str
 
 
 def _whole_blocks(n_items: int) -> int:
@@ -149,7 +151,8 @@ def _product_blocks(rep: Representation) -> _Blocks:
         vectors = rep.users.detach()[torch.from_numpy(ids).to(device)].to(torch.float32)
         return vectors @ padded.T
 
-    return _Blocks(scores, n_items, device, not _surely_finite(rep), "user and item vectors of the model")
+    fix = "check the features (robustrec data describe) and train again with a lower learning rate"
+    return _Blocks(scores, n_items, device, not _surely_finite(rep), "user and item vectors of the model", fix)
 
 
 def _scored_blocks(rep: Scored) -> _Blocks:
@@ -158,7 +161,8 @@ def _scored_blocks(rep: Scored) -> _Blocks:
         padded[:, : rep.n_items] = rep.score(ids)
         return padded
 
-    return _Blocks(scores, rep.n_items, torch.device("cpu"), True, "the score function")
+    fix = "mend what the function returns; check it: robustrec doctor --model PLACE:NAME"
+    return _Blocks(scores, rep.n_items, torch.device("cpu"), True, "the score function", fix)
 
 
 def _surely_finite(rep: Representation) -> bool:

@@ -147,8 +147,8 @@ class LGMRec(nn.Module):
         items = Side(item_ids, item_contents, {})
         hyperedges = {}
         for m, item_part, user_logits in zip(self.modalities, item_parts, user_parts[1::2], strict=True):
-            members = items.memberships[m] = self._memberships(item_part[:, d:], noise)
-            users.memberships[m] = self._memberships(user_logits, noise)
+            members = memberships(item_part[:, d:], self.config, noise)
+            items.memberships[m], users.memberships[m] = members, memberships(user_logits, self.config, noise)
             held = members.T @ item_ids
             for _ in range(self.config.hyper_layers - 1):
                 held = members.T @ (members @ held)
@@ -181,16 +181,6 @@ class LGMRec(nn.Module):
             dict(zip(self.modalities, users.chunk(parts, dim=1), strict=True)),
         )
 
-    def _memberships(self, logits: Tensor, noise: torch.Generator | None) -> Tensor:
-        """Return softmax(logits / τ) over the hyperedges; with noise: Gumbel noise before it and dropout after it."""
-        if noise is None:
-            return (logits / self.config.temperature).softmax(dim=1)
-        exponential = torch.empty_like(logits).exponential_(generator=noise)
-        gumbel = -exponential.clamp_min(torch.finfo(logits.dtype).tiny).log()
-        members = ((logits + gumbel) / self.config.temperature).softmax(dim=1)
-        keep = self.config.keep_rate
-        return members * torch.empty_like(logits).bernoulli_(keep, generator=noise) / keep
-
     def _vectors(self, side: Side, state: State) -> Tensor:
         """Return the vectors of a side or of some of its rows."""
         local = side.ids
@@ -218,6 +208,17 @@ class LGMRec(nn.Module):
         keys = side.memberships["text"] * _per_length(side.memberships["text"] @ texts)
         own = (queries * functional.embedding(ids, keys)).sum()
         return total_log_partition(queries, keys) - own
+
+
+def memberships(logits: Tensor, config: LGMRecConfig, noise: torch.Generator | None) -> Tensor:
+    """Return softmax(logits / τ) over the hyperedges [n, H], with Gumbel noise before and dropout after it, or without."""
+    if noise is None:
+        return (logits / config.temperature).softmax(dim=1)
+    exponential = torch.empty_like(logits).exponential_(generator=noise)
+    gumbel = -exponential.clamp_min(torch.finfo(logits.dtype).tiny).log()
+    members = ((logits + gumbel) / config.temperature).softmax(dim=1)
+    kept = torch.empty_like(logits).bernoulli_(config.keep_rate, generator=noise)
+    return members * kept / config.keep_rate
 
 
 def _per_length(rows: Tensor) -> Tensor:

@@ -104,6 +104,21 @@ def blamed(name: str, what: str) -> Iterator[None]:
         ) from error
 
 
+def place_of(name: str, error: BaseException) -> str:
+    """Return the innermost line of somebody's own sources that was under way, in brackets; empty where none was."""
+    package = name.partition(":")[0].partition(".")[0]
+    named = [folder / package for folder in _folders(package)]
+    strange = (Path(__file__).parents[1], Path(inspect.__file__).parent)
+    place = ""
+    for frame in traceback.extract_tb(error.__traceback__):
+        path = Path(frame.filename)
+        own = any(path.with_suffix("") == each or path.is_relative_to(each) for each in named)
+        installed = {*INSTALLED} & {*path.parts} or any(path.is_relative_to(each) for each in strange)
+        if own or (path.is_absolute() and not installed):
+            place = f" ({path}, line {frame.lineno})"
+    return place
+
+
 def own_sources(modules: set[str]) -> list[tuple[Path, Path]]:
     """Return the Python files that decide what imported modules do, as (folder of the import, file), sorted.
 
@@ -111,7 +126,8 @@ def own_sources(modules: set[str]) -> list[tuple[Path, Path]]:
     folder. Installed packages that they import are not followed.
     """
     pending = [(name.partition(".")[0], folder) for name in modules for folder in _folders(name.partition(".")[0])]
-    found: set[tuple[Path, Path]] = set()
+    files_of = [Path(getattr(sys.modules.get(name), "__file__", None) or "x.py") for name in modules]
+    found = {(file.parent, file) for file in files_of if file.suffix != ".py"}  # compiled
     followed = set()
     while pending:
         package, folder = pending.pop()
@@ -180,25 +196,8 @@ def _imports(file: Path) -> set[str]:
 
 
 def _digest(sources: list[tuple[Path, Path]]) -> str:
-    parts: list[bytes] = []
-    for folder, file in sources:
-        parts += [file.relative_to(folder).as_posix().encode(), file.read_bytes()]
-    return digest_bytes(parts)
-
-
-def place_of(name: str, error: BaseException) -> str:
-    """Return the innermost line of somebody's own sources that was under way, in brackets; empty where none was."""
-    package = name.partition(":")[0].partition(".")[0]
-    named = [folder / package for folder in _folders(package)]
-    strange = (Path(__file__).parents[1], Path(inspect.__file__).parent)
-    place = ""
-    for frame in traceback.extract_tb(error.__traceback__):
-        path = Path(frame.filename)
-        own = any(path.with_suffix("") == each or path.is_relative_to(each) for each in named)
-        installed = {*INSTALLED} & {*path.parts} or any(path.is_relative_to(each) for each in strange)
-        if own or (path.is_absolute() and not installed):
-            place = f" ({path}, line {frame.lineno})"
-    return place
+    named = sorted((file.relative_to(folder).as_posix().encode(), file.read_bytes()) for folder, file in sources)
+    return digest_bytes(part for pair in named for part in pair)
 
 
 def _advice(name: str) -> str:

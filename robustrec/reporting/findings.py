@@ -13,6 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 CLEAN = "clean"
 """The reference of a row that compares a subject with itself on unperturbed input."""
 
+EXTERNAL = "external"
+"""Strategy of a subject that was not trained here."""
+
+TRAINED = "trained "
+"""How the condition of a row begins that was measured by training once more."""
+
 # Means over users taken in different orders are equal up to float64 summation, not to the bit.
 _SUMMATION_TOLERANCE = 1e-6
 

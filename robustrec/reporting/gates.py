@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from robustrec.reporting.findings import CLEAN, Finding, Record, Subject
+from robustrec.reporting.findings import CLEAN, EXTERNAL, TRAINED, Finding, Record, Subject
 from robustrec.reporting.wording import gate_message, nothing_selected
 
 GateStatus = Literal["pass", "fail", "inconclusive", "error"]
@@ -258,6 +258,8 @@ def _speaks_of(gate: Gate, subject: Subject, subjects: Sequence[Subject]) -> boo
     select = gate.select
     named = matches(subject.strategy, select.strategy)
     named = named and matches(subject.model, select.model)
+    if select.condition.startswith(TRAINED) and subject.strategy == EXTERNAL:
+        return False  # what was trained elsewhere is not trained again
     if not named or select.reference == CLEAN:
         return named
     reference = subject.model_copy(update={"strategy": select.reference})

@@ -17,7 +17,7 @@ from robustrec.runs.store import read_record, stored_run
 from robustrec.training.config import TrainingConfig
 from robustrec.training.strategy_config import STRATEGY_NAMES, StrategyConfig
 
-SECTIONS = ("training", "strategy")
+SECTIONS = ("training", "strategy", "encoder")
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -88,6 +88,12 @@ def _loaded_spec(settings: Settings, edition: str, checkpoint: str) -> SubjectSp
 def _stored_spec(settings: Settings, folder: Path, where: str) -> SubjectSpec:
     """Return the spec of a stored run, which must not be another one than the settings ask for."""
     record = read_record(folder)
+    if is_own(str(record.get("model"))) and record["model"] not in settings.model:
+        raise RobustrecError(
+            f"the run is of {record['model']}, which is only imported where it is named",
+            where=where,
+            fix=f"name it, if you trust it: --model {record['model']}",
+        )
     try:
         model, strategy = str(record["model"]), StrategyConfig(**record["strategy"])
         training, options, noise = (

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from robustrec.datasets.interactions import TEST, TRAIN, VALIDATION
 from robustrec.datasets.registry import Dataset
+from robustrec.datasets.user_graph import read_user_graph
 from robustrec.encoders.features import ItemFeatures
 from robustrec.errors import RobustrecError
 from robustrec.evaluation.metrics import evaluated_users
 from robustrec.models.contract import Problem
-from robustrec.models.graphs import Neighbours, cosine_neighbours
+from robustrec.models.graphs import CoOccurrence, Neighbours, cosine_neighbours
 from robustrec.training.sampling import Positives, positives_of
 
 
@@ -95,6 +96,7 @@ def prepare(
         n_items=interactions.n_items,
         edges=edges,
         feature_widths={name: table.shape[1] for name, table in tables.items()},
+        user_neighbours=_user_neighbours(dataset),
     )
     return Prepared(
         dataset=dataset,
@@ -106,6 +108,12 @@ def prepare(
         test=_split(dataset, TEST, csr_array(test_mask)),
         device=device,
     )
+
+
+def _user_neighbours(dataset: Dataset) -> CoOccurrence | None:
+    if dataset.user_graph is None:
+        return None
+    return CoOccurrence(*read_user_graph(dataset.user_graph, dataset.interactions.n_users))
 
 
 def _split(dataset: Dataset, label: int, masked: csr_array) -> Split:

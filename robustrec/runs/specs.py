@@ -10,11 +10,9 @@ from torch import Tensor
 
 from robustrec.encoders.features import MODALITIES
 from robustrec.models import model_class
+from robustrec.reporting.findings import EXTERNAL
 from robustrec.training.config import TrainingConfig
 from robustrec.training.strategy_config import StrategyConfig
-
-EXTERNAL = "external"
-"""Strategy, in the table of findings, of what was not trained here."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +41,13 @@ class SubjectSpec:
 
     @property
     def trains(self) -> bool:
-        """Whether it is trained here, and so can be trained again."""
+        """Whether there is a training to do, or a stored one to take."""
         return self.origin == "trained" and self.checkpoint is None
+
+    @property
+    def can_train(self) -> bool:
+        """Whether everything that a training takes is known, so that it can be repeated on other features."""
+        return self.origin == "trained"
 
     @property
     def strategy_name(self) -> str:

@@ -132,7 +132,9 @@ def read_record(folder: Path) -> dict[str, Any]:
         RobustrecError: it is damaged.
     """
     try:
-        record: dict[str, Any] = json.loads((folder / "run.json").read_text())
+        record = json.loads((folder / "run.json").read_text())
+        if not isinstance(record, dict):
+            raise ValueError("run.json is no table")
     except (OSError, ValueError) as error:
         raise _damaged(folder, error) from error
     return record

@@ -103,16 +103,24 @@ def test_features_that_shape_training_only_are_not_applicable_until_training_is_
 
 
 def test_what_was_trained_elsewhere_is_not_trained_again(tiny_folder: Path, tmp_path: Path) -> None:
-    first = _measured(tiny_folder, tmp_path, "vbpr")
-    trained = first.subjects[0][0]
-    run = _measured(tiny_folder, tmp_path, "vbpr", suite=SUITE + TRAINING, checkpoint=trained.key)
+    trained = _measured(tiny_folder, tmp_path, "vbpr").subjects[0][0]
+    assert trained.model is not None
+    torch.save(trained.model.module().state_dict(), tmp_path / "vbpr.pth")
+    run = _measured(tiny_folder, tmp_path, "vbpr", suite=SUITE + TRAINING, checkpoint=str(tmp_path / "vbpr.pth"))
     assert run.bench.costs.trainings == 0
     (status,) = [status for status in run.ledger.statuses if status.audit == "noise"]
     assert status.status == "ok"
     assert "noise in training: not applicable" in status.message
-    assert {row.condition for row in run.ledger.findings if row.audit == "noise" and row.quantity == "drift"} == {
-        "sigma2=0",
-        "sigma2=0.1",
-    }
+    conditions = {row.condition for row in run.ledger.findings if row.audit == "noise" and row.quantity == "drift"}
+    assert conditions == {"sigma2=0", "sigma2=0.1"}
     (subject, _) = run.subjects[0]
+    assert subject.subject.strategy == "external"
     assert torch.equal(subject.represent()[1], trained.represent()[1])
+
+
+def test_a_stored_run_can_be_trained_again_on_noisy_features(tiny_folder: Path, tmp_path: Path) -> None:
+    trained = _measured(tiny_folder, tmp_path, "vbpr").subjects[0][0]
+    run = _measured(tiny_folder, tmp_path, "vbpr", suite=SUITE + TRAINING, checkpoint=trained.key)
+    assert run.bench.costs.trainings == 1
+    assert "trained sigma2=0.01" in {row.condition for row in run.ledger.findings}
+    assert run.subjects[0][0].subject == trained.subject

@@ -51,7 +51,6 @@ def toy_shop(monkeypatch: pytest.MonkeyPatch, tiny: Maker) -> list[str]:
 def test_a_bare_folder_in_the_mmrec_layout(tiny: Maker, home: Path) -> None:
     folder = tiny(items=True, pictures="folder", features=("image", "text"))
     (folder / "u_id_mapping.csv").write_text("user_id\tuserID\n")
-    (folder / "user_graph_dict.npy").write_bytes(b"\x80\x04never unpickled")
     data = load_dataset(str(folder), home=home)
     assert (data.name, data.edition, data.synthetic, data.folder) == ("tiny", "full", False, folder)
     assert data.interactions.n_items == N_ITEMS

@@ -1,5 +1,28 @@
-"""The fixture of these tests; what it is made of stands in `toy_shop`."""
+"""The fixtures of these tests; what they are made of stands in `toy_shop` and `tiny_networks`."""
 
-from toy_shop import make_dataset
+from pathlib import Path
+
+import pytest
+from blip_bench import Bench
+from tiny_networks import save_blip, save_blip2
+from toy_shop import MakeDataset, make_dataset
 
 __all__ = ["make_dataset"]
+
+
+@pytest.fixture(scope="session")
+def tiny_blip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with itm/ and caption/: BLIP with random weights."""
+    return save_blip(tmp_path_factory.mktemp("blip"), captioner=True)
+
+
+@pytest.fixture(scope="session")
+def tiny_blip2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the first stage of a BLIP-2 with random weights."""
+    return save_blip2(tmp_path_factory.mktemp("blip2"))
+
+
+@pytest.fixture
+def bench(make_dataset: MakeDataset, tiny_blip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """Toy data sets through the tiny BLIP."""
+    return Bench(make_dataset, tiny_blip, tmp_path / "home", monkeypatch)

@@ -16,7 +16,7 @@ import torch
 from toy_shop import MakeDataset, toy_picture, toy_text
 
 from robustrec.datasets.registry import Dataset
-from robustrec.encoders import ENCODERS, basic
+from robustrec.encoders import ENCODERS, SUMMARIES, basic
 from robustrec.encoders.features import catalog_digest, encoder_state, item_features
 from robustrec.encoders.store import RECORD, STATE, TABLES, Encoded
 from robustrec.errors import RobustrecError
@@ -40,11 +40,13 @@ def entries(home: Path) -> list[Path]:
     return sorted(path for path in (home / "features").iterdir() if not path.name.startswith("."))
 
 
-def test_names_resolve_to_functions() -> None:
+def test_names_resolve_to_classes_and_each_has_a_summary() -> None:
     for target in ENCODERS.values():
-        module, function = target.split(":")
-        assert callable(getattr(import_module(module), function))
-        assert json.dumps(import_module(module).identity())
+        module, kind = target.split(":")
+        made = getattr(import_module(module), kind)
+        assert callable(made.catalogue)
+        assert callable(made.encode)
+    assert list(SUMMARIES) == list(ENCODERS)
 
 
 def test_an_unknown_name_lists_the_choices(make_dataset: MakeDataset, tmp_path: Path) -> None:
@@ -108,17 +110,17 @@ def test_any_change_of_content_is_another_entry(
     assert changed.digest != clean.digest
 
 
-def test_a_catalogue_replaced_in_memory_is_not_served_the_original(make_dataset: MakeDataset) -> None:
+def test_a_catalogue_replaced_in_memory_is_not_served_the_original(make_dataset: MakeDataset, tmp_path: Path) -> None:
     dataset = make_dataset(8)
     assert dataset.catalog is not None
     edited = replace(dataset, catalog=replace(dataset.catalog, texts=("SALE", *dataset.catalog.texts[1:])))
     assert edited.digest == dataset.digest
-    assert catalog_digest(edited) != catalog_digest(dataset)
+    assert catalog_digest(edited, tmp_path) != catalog_digest(dataset, tmp_path)
 
 
-def test_text_borders_count(make_dataset: MakeDataset) -> None:
+def test_text_borders_count(make_dataset: MakeDataset, tmp_path: Path) -> None:
     joined, parted = (make_dataset(2, texts=t, with_pictures=False) for t in (["ab", "c"], ["a", "bc"]))
-    assert catalog_digest(joined) != catalog_digest(parted)
+    assert catalog_digest(joined, tmp_path) != catalog_digest(parted, tmp_path)
 
 
 @pytest.mark.parametrize("key", ["code", "configuration", "libraries"])

@@ -31,7 +31,8 @@ def problem(**widths: int) -> Problem:
 @pytest.mark.parametrize("name", MODELS)
 def test_defaults_are_valid_and_complete(name: str, edition: str) -> None:
     settings = training_defaults(name, edition)
-    training = {key: settings.pop(key) for key in ("learning_rate", "weight_decay", "batch_size")}
+    training = {key: settings.pop(key) for key in list(settings) if key in TrainingConfig.model_fields}
+    assert set(training) >= {"learning_rate", "weight_decay", "batch_size"}
     assert TrainingConfig(**training)
     model = settings
     config = model_class(name).Config(**model)

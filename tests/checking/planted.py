@@ -7,7 +7,7 @@ import torch
 from pydantic import BaseModel
 from torch import nn
 
-from robustrec.models.checking import Toy, checks_of, run_checks
+from robustrec.checking import Toy, checks_of, run_checks
 from robustrec.models.contract import Loss, Problem, Representation
 from robustrec.models.initial import linear, table
 from robustrec.models.losses import bpr_loss

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from robustrec.models.checking import Toy, checks_of, run_checks
+from robustrec.checking import Toy, checks_of, run_checks
 from robustrec.models.scorers import checked_scores, scored
 
 

@@ -9,9 +9,9 @@ import torch
 from planted import Sound, verdict
 from torch import nn
 
+from robustrec.checking import Toy, check_model, checks_of, run_checks
 from robustrec.errors import RobustrecError
 from robustrec.models import MODELS
-from robustrec.models.checking import Toy, check_model, checks_of, run_checks
 from robustrec.models.contract import Representation
 
 FAULTS = planted_in_calls.FAULTS + planted_in_learning.FAULTS

@@ -1,0 +1,263 @@
+"""How a recommender learns: gradients of every parameter and feature, first and second derivatives, a few steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from robustrec.checking.toy import Toy, demand, not_applicable, told
+from robustrec.seeds import torch_generator
+
+STEPS = 40
+# Of the differences; how far derivatives may be off, as a share of their size and of that of what is differentiated;
+# points that are tried, since near one of them a kink may lie; how far they are from the initial parameters.
+STEP = 1e-6
+TOLERANCE = 1e-4
+ROUNDING = 1e-14
+TRIES = 3
+JITTER = 0.01
+
+What = Literal["represent", "loss"]
+
+
+def parameter_gradients(toy: Toy) -> str:
+    """Check that the loss trains whatever the scores depend on, and list the parameters that it leaves alone."""
+    model, features = toy.build(), toy.features()
+    named = {name: value for name, value in model.module().named_parameters() if value.requires_grad}
+    demand(bool(named), "no parameter requires a gradient")
+    model.module().train()
+    of_loss = _gradients(model.loss(features, toy.batch()).total, named)
+    model.module().eval()
+    of_scores = _gradients(_curved(*model.represent(features)), named)
+    broken = [name for name, gradient in of_loss.items() if gradient is not None and not _all_finite(gradient)]
+    demand(not broken, f"the gradient of the loss is NaN or infinite for {', '.join(broken)}")
+    forgotten = [name for name in named if of_loss[name] is None and of_scores[name] is not None]
+    demand(
+        not forgotten,
+        f"the scores depend on {', '.join(forgotten)}, which the loss does not train; set requires_grad = False where "
+        "that is meant",
+    )
+    idle = [name for name, gradient in of_loss.items() if gradient is None]
+    if idle:
+        return f"no gradient reaches {', '.join(idle)}, on which no score depends; every other parameter has one"
+    return f"each of {len(named)} parameters gets a gradient"
+
+
+def feature_gradients(toy: Toy, modality: str) -> str:
+    """Check that there is a gradient with respect to a modality's features, and tell where from."""
+    model, features = toy.build(), toy.features()
+    given = {modality: features[modality].requires_grad_()}
+    found = {}
+    model.module().eval()
+    found["scores"] = _gradients(_curved(*model.represent(features)), given)[modality]
+    model.module().train()
+    found["loss"] = _gradients(model.loss(features, toy.batch()).total, given)[modality]
+    broken = [name for name, gradient in found.items() if gradient is not None and not _all_finite(gradient)]
+    demand(not broken, f"the gradient of the {' and the '.join(broken)} is NaN or infinite")
+    there = [name for name, gradient in found.items() if gradient is not None and bool(gradient.any())]
+    demand(
+        bool(there),
+        "neither scores nor loss have a gradient in them: something is detached, or computed outside torch; audits "
+        "that need gradients cannot use this model",
+    )
+    if there == ["loss"]:
+        return "through the loss alone: scores follow these features in steps, by way of an item graph, or not at all"
+    return f"through the {' and the '.join(there)}"
+
+
+def float64(toy: Toy) -> str:
+    """Tell whether the model runs in float64, which checks of derivatives need."""
+    for what in ("represent", "loss"):
+        _Point(toy, what, 0).value()
+    return "it runs in float64"
+
+
+def first_derivatives(toy: Toy, what: What) -> str:
+    """Compare the gradients of `represent` or `loss` with differences of its values."""
+
+    def disagreeing(point: _Point) -> set[str]:
+        slopes, directions = point.gradients(), point.directions(0)
+        return {
+            name
+            for name, direction in directions.items()
+            if not point.agree(_along(slopes[name], direction), point.number, name, direction)
+        }
+
+    _demand_agreement(f"gradients of {what} are not its derivatives", disagreeing, toy, what)
+    return f"gradients of {what} agree with differences of its values"
+
+
+def second_derivatives(toy: Toy, what: What) -> str:
+    """Compare the second derivatives with differences of the gradients; only a sharpness audit needs them."""
+
+    def disagreeing(point: _Point) -> set[str]:
+        along, directions = point.directions(0), point.directions(1)
+        try:
+            curvatures = point.curvatures(along)
+        except RuntimeError as error:
+            raise not_applicable(
+                f"{what} has none, so a sharpness audit cannot use it: {told(toy.name, error)}"
+            ) from error
+
+        def slope() -> float:
+            slopes = point.gradients()
+            return sum(_along(slopes[name], along[name]) for name in along)
+
+        return {
+            name
+            for name, direction in directions.items()
+            if not point.agree(_along(curvatures[name], direction), slope, name, direction)
+        }
+
+    fault = f"second derivatives of {what}, which a sharpness audit needs, are wrong"
+    _demand_agreement(fault, disagreeing, toy, what)
+    return f"second derivatives of {what}, which a sharpness audit needs, agree with differences of its gradients"
+
+
+def training(toy: Toy) -> str:
+    """Tell whether a few steps lower the loss of the batch they are taken on."""
+    model, losses = toy.trained(STEPS)
+    demand(all(map(math.isfinite, losses)), f"the loss became {losses[-1]} within {STEPS} steps of Adam at 0.01")
+    with torch.no_grad():
+        before, after = (float(each.loss(toy.features(), toy.batch()).total) for each in (toy.build(), model))
+    fell = "the loss fell" if after < before else "the loss did not fall"
+    return f"{fell} from {before:.4g} to {after:.4g} in {STEPS} steps of Adam at 0.01 on one batch"
+
+
+def _gradients(value: Tensor, inputs: Mapping[str, Tensor], *, create_graph: bool = False) -> dict[str, Tensor | None]:
+    if not value.requires_grad:
+        return dict.fromkeys(inputs)
+    found = torch.autograd.grad(value, list(inputs.values()), allow_unused=True, create_graph=create_graph)
+    return dict(zip(inputs, found, strict=True))
+
+
+def _curved(users: Tensor, items: Tensor) -> Tensor:
+    return torch.tanh(users).sum() + (items**3).sum()
+
+
+class _Point:
+    """`represent` or `loss` in float64 as one number, at a point where nothing is zero by initialisation.
+
+    Attributes:
+        inputs: the parameters and features in which derivatives are taken.
+    """
+
+    def __init__(self, toy: Toy, what: What, seed: int) -> None:
+        self.toy, self.what, self.seed = toy, what, seed
+        self.model = toy.build()
+        module = self.model.module().to(torch.float64)
+        module.train(what == "loss")
+        named = {name: value for name, value in module.named_parameters() if value.requires_grad}
+        self.features = {name: table.requires_grad_() for name, table in toy.features(dtype=torch.float64).items()}
+        self.inputs: dict[str, Tensor] = {**named, **{f"{name} features": t for name, t in self.features.items()}}
+        with torch.no_grad():
+            for name, jitter in self.directions(-1).items():
+                self.inputs[name].add_(jitter, alpha=JITTER)
+        # What the loss detaches on purpose is held at this point: its gradient is that of the loss with these values.
+        self.held = _Held()
+
+    def value(self) -> Tensor:
+        """Return the number with its graph."""
+        try:
+            if self.what == "loss":
+                with self.held.start():
+                    number = self.model.loss(self.features, self.toy.batch()).total
+            else:
+                # Curved, so that second derivatives say something.
+                number = _curved(*self.model.represent(self.features))
+        except (RuntimeError, TypeError) as error:
+            raise not_applicable(
+                f"cannot be told: {self.what} does not run in float64 ({told(self.toy.name, error)}); audits that need "
+                "exact gradients cannot use it"
+            ) from error
+        if number.dtype != torch.float64:
+            raise not_applicable(f"cannot be told: in float64, {self.what} still returns {number.dtype}")
+        return number
+
+    def number(self) -> float:
+        """Return the number."""
+        with torch.no_grad():
+            return float(self.value())
+
+    def gradients(self, *, create_graph: bool = False) -> dict[str, Tensor]:
+        """Return the gradient in each input, zeros where there is none."""
+        found = _gradients(self.value(), self.inputs, create_graph=create_graph)
+        return {name: torch.zeros_like(self.inputs[name]) if each is None else each for name, each in found.items()}
+
+    def curvatures(self, along: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the gradient of the slope along a direction in each input."""
+        slopes = self.gradients(create_graph=True)
+        slope = torch.stack([(slopes[name] * along[name]).sum() for name in along]).sum()
+        if slope.requires_grad:
+            # Not `torch.autograd.grad`, which passes silently over what says that it cannot be differentiated twice.
+            slope.backward()  # type: ignore[no-untyped-call]
+        found = {name: torch.zeros_like(each) if each.grad is None else each.grad for name, each in self.inputs.items()}
+        for each in self.inputs.values():
+            each.grad = None
+        return found
+
+    def directions(self, seed: int) -> dict[str, Tensor]:
+        """Return a random direction for each input."""
+        generators = {name: torch_generator(self.seed, "direction", seed, name) for name in self.inputs}
+        return {
+            name: torch.randn(value.shape, generator=generators[name], dtype=value.dtype)
+            for name, value in self.inputs.items()
+        }
+
+    def agree(self, found: float, function: Callable[[], float], name: str, direction: Tensor) -> bool:
+        """Tell whether a derivative is the central difference of a function along a direction of one input."""
+        kept, ends = self.inputs[name].detach().clone(), []
+        for step in (STEP, -STEP):
+            with torch.no_grad():
+                self.inputs[name].copy_(kept).add_(direction, alpha=step)
+            ends.append(function())
+        with torch.no_grad():
+            self.inputs[name].copy_(kept)
+        difference = (ends[0] - ends[1]) / (2 * STEP)
+        rounding = ROUNDING * max(1.0, *map(abs, ends)) / STEP
+        return abs(found - difference) <= TOLERANCE * max(abs(found), abs(difference)) + rounding
+
+
+class _Held(TorchFunctionMode):
+    """Hands out, from the second call on, what tensors were detached in the first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: list[Tensor] = []
+        self.given: Iterator[Tensor] | None = None
+
+    def start(self) -> _Held:
+        """Begin a call: the first one fills it, later ones are handed what it holds."""
+        self.given = iter(self.kept) if self.kept else None
+        return self
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is not torch.Tensor.detach:
+            return func(*args, **(kwargs or {}))
+        held = next(self.given, None) if self.given is not None else None
+        if held is not None:
+            return held
+        self.kept.append(func(*args, **(kwargs or {})).clone())
+        return self.kept[-1]
+
+
+def _along(slopes: Tensor, direction: Tensor) -> float:
+    return float((slopes.detach() * direction).sum())
+
+
+def _demand_agreement(fault: str, disagreeing: Callable[[_Point], set[str]], toy: Toy, what: What) -> None:
+    wrong = disagreeing(_Point(toy, what, 0))
+    for seed in range(1, TRIES):
+        if wrong:
+            wrong &= disagreeing(_Point(toy, what, seed))
+    hint = "; what is held constant on purpose must be so by tensor.detach()" if what == "loss" else ""
+    demand(not wrong, f"{fault} in {', '.join(sorted(wrong))}{hint}")
+
+
+def _all_finite(value: Tensor) -> bool:
+    return bool(torch.isfinite(value).all())

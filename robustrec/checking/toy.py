@@ -1,0 +1,201 @@
+"""What checks are run on: a small random problem, and how a check ends."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from robustrec.models.contract import Batch, Problem, Recommender
+from robustrec.models.own import place_of
+from robustrec.seeds import torch_generator
+
+N_USERS, N_ITEMS, PER_USER = 40, 30, 6
+WIDTHS = {"image": 12, "text": 8}
+BATCH = 64
+LONGEST = 300
+
+Status = Literal["ok", "PROBLEM", "not applicable"]
+
+
+class Check(NamedTuple):
+    """How one check ended, with a sentence: what was seen, and what to do where something is wrong."""
+
+    name: str
+    status: Status
+    detail: str
+
+
+class Ending(Exception):  # noqa: N818 - not always an error
+    """The end of a check that is not ok."""
+
+    def __init__(self, status: Status, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+def demand(holds: bool, otherwise: str) -> None:
+    """End the check with a problem unless something holds."""
+    if not holds:
+        raise Ending("PROBLEM", otherwise)
+
+
+def not_applicable(why: str) -> Ending:
+    """Return the end of a check that has nothing to look at."""
+    return Ending("not applicable", why)
+
+
+def run_checks(
+    model: str, checks: Mapping[str, Callable[[], str]], *, needed: tuple[str, ...] = ()
+) -> tuple[Check, ...]:
+    """Run checks in order; once one of the needed ones has failed, the others cannot be told.
+
+    Args:
+        model: name of the model, whose own lines are told where it raises.
+        checks: name -> what returns a sentence where all is well.
+        needed: names of those without which nothing later can be told.
+    """
+    rows: list[Check] = []
+    broken = ""
+    for name, check in checks.items():
+        if broken:
+            rows.append(Check(name, "not applicable", f"cannot be told before {broken!r} is mended"))
+            continue
+        rows.append(_run(model, name, check))
+        if name in needed and rows[-1].status == "PROBLEM":
+            broken = name
+    return tuple(rows)
+
+
+def _run(model: str, name: str, check: Callable[[], str]) -> Check:
+    try:
+        return Check(name, "ok", check())
+    except Ending as end:
+        return Check(name, end.status, str(end))
+    except (Exception, SystemExit) as error:  # whatever somebody's code raises
+        return Check(name, "PROBLEM", f"it raises {told(model, error)}")
+
+
+def told(model: str, error: BaseException) -> str:
+    """Return what was raised on one line, with the line of the model's own sources that was under way."""
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    short = text if len(text) <= LONGEST else text[:LONGEST] + " …"
+    return short.rstrip(": ") + place_of(model, error)
+
+
+@dataclass(frozen=True)
+class Toy:
+    """A small random problem, the same each time, with the class to be built for it; the last item has no interaction.
+
+    Attributes:
+        name: of the model.
+        kind: its class, or the function.
+        options: fields of its Config that differ from the defaults.
+    """
+
+    name: str
+    kind: Any
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def claimed(self) -> tuple[str, ...]:
+        """The modalities its class claims, all where it says nothing."""
+        return tuple(getattr(self.kind, "modalities", WIDTHS))
+
+    @property
+    def problem(self) -> Problem:
+        """The problem with all the features there are."""
+        return self.problem_with(tuple(WIDTHS))
+
+    def problem_with(self, modalities: tuple[str, ...]) -> Problem:
+        """Return the problem with features of the given modalities alone."""
+        drawn = torch.rand(N_USERS, N_ITEMS - 1, generator=torch_generator(0, "toy", "edges"))
+        items = drawn.argsort(dim=1)[:, :PER_USER]
+        edges = torch.stack([torch.arange(N_USERS).repeat_interleave(PER_USER), items.reshape(-1)])
+        return Problem(N_USERS, N_ITEMS, edges, {name: WIDTHS[name] for name in modalities})
+
+    def features(self, *, seed: int = 0, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
+        """Return random features of the claimed modalities; another seed gives others."""
+        return {
+            name: torch.randn(N_ITEMS, WIDTHS[name], generator=torch_generator(seed, "toy", name)).to(dtype)
+            for name in self.claimed
+        }
+
+    def batch(self, seed: int | None = None, epoch: Any = None) -> Batch:
+        """Return random training triples."""
+        problem, generator = self.problem, torch_generator(0, "toy", "batch")
+        drawn = torch.randint(problem.edges.shape[1], (BATCH,), generator=generator)
+        negatives = torch.randint(N_ITEMS, (BATCH,), generator=generator)
+        users, positives = problem.edges[:, drawn]
+        return Batch(users, positives, negatives, epoch=epoch, seed=seed)
+
+    def build(self, seed: int = 0, modalities: tuple[str, ...] = tuple(WIDTHS)) -> Recommender:
+        """Build the recommender anew."""
+        config = self.kind.Config(**self.options)
+        generator = torch_generator(seed, "parameters")
+        return self.kind(self.problem_with(modalities), config, generator)  # type: ignore[no-any-return]
+
+    def trained(self, steps: int) -> tuple[Recommender, list[float]]:
+        """Return the recommender after some steps of Adam, with their losses."""
+        model, features = self.build(), self.features()
+        module = model.module().train()
+        optimizer = torch.optim.Adam([each for each in module.parameters() if each.requires_grad], lr=1e-2)
+        losses = []
+        for step in range(steps):
+            optimizer.zero_grad()
+            total = model.loss(features, self.batch(seed=step)).total
+            total.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            losses.append(float(total.detach()))
+        module.eval()
+        return model, losses
+
+
+def scores(model: Recommender, features: Mapping[str, Tensor]) -> Tensor:
+    """Return all scores [U, I] in evaluation mode, detached."""
+    model.module().eval()
+    with torch.no_grad():
+        users, items = model.represent(features)
+        return users @ items.T
+
+
+def copied(module: nn.Module) -> dict[str, Tensor]:
+    """Return copies of parameters and buffers, those that are not saved included."""
+    everything = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    return {name: value.detach().clone() for name, value in everything.items()}
+
+
+def differing(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> list[str]:
+    """Return the names whose tensors are not the same to the bit."""
+    return [name for name in before if name not in after or not torch.equal(before[name], after[name])]
+
+
+@contextmanager
+def global_generators_rest(what: str) -> Iterator[None]:
+    """End the check with a problem if the block draws from torch's, numpy's or Python's global generator.
+
+    Args:
+        what: what is called in the block.
+    """
+    before = _states()
+    yield
+    after = _states()
+    touched = [name for name in before if before[name] != after[name]]
+    demand(
+        not touched, f"{what} draws from the global generator of {', '.join(touched)}; draw from the one it is given"
+    )
+
+
+def _states() -> dict[str, Any]:
+    of_numpy: Any = np.random.get_state()  # noqa: NPY002 - the global one is what is watched
+    return {
+        "torch": torch.get_rng_state().numpy().tobytes(),
+        "numpy": (of_numpy[1].tobytes(), *of_numpy[2:]),
+        "random": random.getstate(),
+    }

@@ -1,0 +1,191 @@
+"""`robustrec encoder`: train a BLIP on one's own catalogue, and show what one can do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from robustrec.cli import options
+from robustrec.cli.terminal import data_console, progress_bars, say
+from robustrec.errors import RobustrecError
+
+if TYPE_CHECKING:
+    from robustrec.encoders.pretraining.reading import Catalogue
+
+app = typer.Typer(no_args_is_help=True)
+
+Datasets = Annotated[
+    list[str] | None,
+    typer.Option("--dataset", "-d", help="Data set by name, or the path of a folder; repeatable.", show_default=False),
+]
+
+
+@app.command()
+def pretrain(
+    *,
+    out: Annotated[Path, typer.Option(help="Folder of the encoder; must not be there yet.", show_default=False)],
+    dataset: Datasets = None,
+    edition: options.Edition = None,
+    items: Annotated[
+        Path | None, typer.Option(help="Instead of a data set: items, one JSON object a line, without users.")
+    ] = None,
+    pictures: Annotated[Path | None, typer.Option(help="With --items: folder or zip of their pictures.")] = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", help="Go on from this encoder: a folder or a name on the hub; else from scratch."),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.05, help="Train for about so long instead.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights, split, batches and negatives.")] = 0,
+    image_size: Annotated[int | None, typer.Option(min=16, help="Side of the pictures in pixels.")] = None,
+    goods: Annotated[
+        int, typer.Option(min=64, help="For a sample edition: other goods of the shop to learn from.")
+    ] = 2000,
+    device: options.Device = None,
+    threads: options.Threads = None,
+    home: options.Home = None,
+    offline: options.Offline = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="Override model.KEY=VALUE or training.KEY=VALUE; repeatable.")
+    ] = None,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Train a BLIP on catalogues' pictures and texts: contrastive, matching and captioning losses.
+
+    From scratch, or with --from going on from a BLIP checkpoint. The folder it writes is what --weights takes. A part
+    of the items is held out, and measured on at the end. A killed training goes on where it was.
+    """
+    settings = options.settings_from(device=device, threads=threads, home=home, offline=offline).settings
+    catalogues = _catalogues(dataset, edition, items, pictures, goods)
+    given = _overrides(overrides, steps=steps, seed=seed)
+    from robustrec.encoders.pretraining.run import Request
+    from robustrec.encoders.pretraining.run import pretrain as run
+    from robustrec.encoders.pretraining.settings import Shape, Training, overridden
+    from robustrec.hardware import pick_device, set_numerics
+
+    set_numerics(settings.threads)
+    if start is not None:
+        given["training"].setdefault("prelude", 0.0)  # its towers have met already
+    request = Request(
+        catalogues=catalogues,
+        out=out,
+        home=settings.home,
+        shape=overridden(Shape, "model", given["model"]),
+        training=overridden(Training, "training", given["training"]),
+        start=start,
+        image_size=image_size,
+        minutes=minutes,
+        device=pick_device(settings.device),
+        offline=settings.offline,
+    )
+    with progress_bars(quiet=quiet) as progress:
+        card = run(request, progress, lambda message: say(message, quiet=quiet))
+    _print(card, as_json=as_json)
+
+
+@app.command()
+def card(
+    folder: Annotated[
+        Path | None, typer.Argument(help="Folder of an encoder; default: the tiny BLIP that is shipped.")
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Show the model card of an encoder: what it learned from, and what it can do on items it has not seen."""
+    from robustrec.encoders.pretraining.page import read_card
+    from robustrec.files import shipped
+
+    _print(read_card(shipped("fixtures", "tiny-blip") if folder is None else folder), as_json=as_json)
+
+
+@app.command()
+def worth(
+    folder: Annotated[
+        Path | None, typer.Argument(help="Folder of an encoder; default: the tiny BLIP that is shipped.")
+    ] = None,
+    dataset: Datasets = None,
+    model: options.Models = None,
+    edition: options.Edition = None,
+    seeds: options.Seeds = None,
+    device: options.Device = None,
+    threads: options.Threads = None,
+    home: options.Home = None,
+    write: Annotated[bool, typer.Option("--write", help="Write the answer into the encoder's card.")] = False,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Train recommenders on the encoder's features and on basic ones, and say whether they gain from it.
+
+    By default vbpr and slmrec on clothing and baby.
+    """
+    settings = options.settings_from(device=device, threads=threads, home=home, edition=edition, seeds=seeds).settings
+    from robustrec.encoders.pretraining.page import read_card, recommenders_text, write_card
+    from robustrec.encoders.pretraining.worth import gains, judged
+    from robustrec.files import shipped
+    from robustrec.hardware import set_numerics
+
+    set_numerics(settings.threads)
+    place = shipped("fixtures", "tiny-blip") if folder is None else folder
+    card = read_card(place)
+    with progress_bars(quiet=quiet) as progress:
+        rows = gains(
+            place,
+            dataset or ["clothing", "baby"],
+            model or ["vbpr", "slmrec"],
+            home=settings.home,
+            edition=settings.edition,
+            seeds=settings.seeds,
+            device=settings.device,
+            progress=progress,
+        )
+    card = judged(card, rows)
+    if write:
+        write_card(place, card)
+    if as_json:
+        data_console().print_json(json.dumps(card["recommenders"]))
+    else:
+        typer.echo(recommenders_text(card))
+
+
+def _print(card: dict[str, Any], *, as_json: bool) -> None:
+    from robustrec.encoders.pretraining.page import page_text
+
+    if as_json:
+        data_console().print_json(json.dumps(card))
+    else:
+        typer.echo(page_text(card), nl=False)
+
+
+def _catalogues(
+    dataset: list[str] | None, edition: str | None, items: Path | None, pictures: Path | None, goods: int
+) -> tuple[Catalogue, ...]:
+    from robustrec.encoders.pretraining.reading import Catalogue
+
+    if items is None and pictures is not None:
+        raise RobustrecError("--pictures without --items", where="--pictures", fix="--items FILE.jsonl")
+    if items is None and not dataset:
+        raise RobustrecError(
+            "nothing to learn from",
+            where="robustrec encoder pretrain",
+            fix="--dataset clothing, or --items FILE.jsonl --pictures FOLDER_OR_ZIP",
+        )
+    named = [Catalogue(name, edition=edition or "auto", goods=goods) for name in dataset or ()]
+    listed = [Catalogue(items.resolve().parent.name, items=items, pictures=pictures)] if items is not None else []
+    return (*named, *listed)
+
+
+def _overrides(given: list[str] | None, *, steps: int | None, seed: int) -> dict[str, dict[str, Any]]:
+    from robustrec.config import parse_overrides
+    from robustrec.errors import unknown_name
+
+    sections: dict[str, dict[str, Any]] = {"model": {}, "training": {"seed": seed}}
+    if steps is not None:
+        sections["training"]["steps"] = steps
+    for section, entries in parse_overrides(given or [], "--set").items():
+        if section not in sections:
+            raise unknown_name("section", section, sections, where=f"--set {section}")
+        sections[section].update(entries)
+    return sections

@@ -1,0 +1,160 @@
+"""Users' co-occurrence that a data set brings: MMRec's `user_graph_dict.npy`, and the npz it becomes at import."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustrec.datasets.pickled_numbers import Array, UnreadableError, read_pickled_numbers
+from robustrec.errors import RobustrecError
+from robustrec.files import digest_array, digest_bytes, write_atomically
+
+USER_GRAPH = "user_graph.npz"
+MMREC_USER_GRAPH = "user_graph_dict.npy"
+MAX_BYTES = 2**31  # four times that of 200,000 users with 200 neighbours
+
+
+class UserGraph(NamedTuple):
+    """Users' nearest users in the order of the file, ragged.
+
+    Attributes:
+        starts: int64 [U + 1], where each user's neighbours begin.
+        neighbours: int64 [nnz].
+        counts: int64 [nnz] shared items, at least 1.
+    """
+
+    starts: NDArray[np.int64]
+    neighbours: NDArray[np.int64]
+    counts: NDArray[np.int64]
+
+
+def read_user_graph(path: Path, n_users: int) -> UserGraph:
+    """Read a user graph: an .npz that robustrec wrote, or MMRec's pickled dict {user: [neighbours, counts]}.
+
+    Nothing is unpickled; see `pickled_numbers`.
+
+    Raises:
+        RobustrecError: the file is missing, too large, damaged, holds anything else, or is about other users.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UnreadableError(f"{path.stat().st_size} bytes, more than {MAX_BYTES}")
+        graph = _read_archive(path) if path.suffix == ".npz" else _read_mmrec(path)
+        _check(graph, n_users)
+    except (UnreadableError, OSError) as error:
+        raise RobustrecError(
+            f"cannot read the user graph: {error}",
+            where=str(path),
+            fix=f"take the file away; users' co-occurrence is then counted from the training rows: "
+            f"mv {path} {path}.unused",
+        ) from error
+    return graph
+
+
+def write_user_graph(path: Path, graph: UserGraph) -> None:
+    """Write a user graph as an npz without pickles; equal graphs give equal files."""
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **graph._asdict())
+    write_atomically(path, stream.getvalue())
+
+
+def digest_user_graph(graph: UserGraph) -> str:
+    """Return the sha256 over a graph's content, whatever file it was read from."""
+    return digest_bytes(digest_array(part).encode() for part in graph)
+
+
+def _read_archive(path: Path) -> UserGraph:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
+                raise UnreadableError(f"its arrays have more than {MAX_BYTES} bytes")
+        with np.load(path, allow_pickle=False) as arrays:
+            parts = [arrays[name] for name in UserGraph._fields]
+    except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError, TypeError, NotImplementedError) as error:
+        raise UnreadableError(f"no user graph that robustrec wrote: {error}") from error
+    if any(part.dtype != np.int64 or part.ndim != 1 for part in parts):
+        raise UnreadableError("no user graph that robustrec wrote: its arrays are not int64 of one dimension")
+    return UserGraph(*parts)
+
+
+def _read_mmrec(path: Path) -> UserGraph:
+    content = path.read_bytes()
+    tree = read_pickled_numbers(content[_header_bytes(content) :])
+    table = tree.value if isinstance(tree, Array) else tree
+    if not isinstance(table, dict):
+        raise UnreadableError("no dict of users")
+    if table.keys() != set(range(len(table))):
+        raise UnreadableError(f"the users are not numbered from 0 to {len(table) - 1}")
+    rows = [_row(user, table[user]) for user in range(len(table))]
+    sizes = [len(row[0]) for row in rows]
+    empty = np.zeros(0, np.int64)
+    return UserGraph(
+        np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+        *(np.concatenate([empty, *(row[part] for row in rows)]) for part in (0, 1)),
+    )
+
+
+def _header_bytes(content: bytes) -> int:
+    """Return where the pickle of an .npy file of one object begins."""
+    stream = io.BytesIO(content)
+    try:
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(stream)
+    except (ValueError, SyntaxError, TypeError, EOFError, MemoryError, RecursionError) as error:
+        raise UnreadableError(f"no .npy file: {error}") from error
+    if shape != () or dtype.kind != "O":
+        raise UnreadableError(f"an array {dtype} {shape}, no saved dict")
+    return stream.tell()
+
+
+def _row(user: int, entry: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    entry = entry.value if isinstance(entry, Array) else entry
+    if not isinstance(entry, list | tuple) or len(entry) != 2:
+        raise UnreadableError(f"user {user} has no pair of lists")
+    neighbours, counts = (_whole(user, part) for part in entry)
+    if len(neighbours) != len(counts):
+        raise UnreadableError(f"user {user} has {len(neighbours)} neighbours and {len(counts)} counts")
+    return neighbours, counts
+
+
+def _whole(user: int, part: Any) -> NDArray[np.int64]:
+    """Return a list or array of whole numbers; counts are written as floats."""
+    values = part.value if isinstance(part, Array) else part
+    if isinstance(values, list | tuple) and set(map(type, values)) <= {int, float}:
+        try:
+            values = np.array(values, np.float64)
+        except OverflowError as error:
+            raise UnreadableError(f"user {user} has a number that is too large") from error
+    if not isinstance(values, np.ndarray) or values.ndim != 1 or values.dtype.kind not in "iuf":
+        raise UnreadableError(f"user {user} has something else than a list of numbers")
+    rounded = np.rint(values.astype(np.float64))
+    if not np.array_equal(rounded, values) or (np.abs(rounded) > 2**53).any():
+        raise UnreadableError(f"user {user} has a number that is not whole")
+    return rounded.astype(np.int64)
+
+
+def _check(graph: UserGraph, n_users: int) -> None:
+    """Refuse a graph that is not one of these users."""
+    starts, neighbours, counts = graph
+    if len(starts) != n_users + 1:
+        raise UnreadableError(f"it has {len(starts) - 1} users, and the interactions have {n_users}")
+    sizes = np.diff(starts)
+    if starts[0] != 0 or (sizes < 0).any() or starts[-1] != len(neighbours) or len(neighbours) != len(counts):
+        raise UnreadableError("damaged: its lists do not fit together")
+    users = np.repeat(np.arange(n_users), sizes)
+    outside = (neighbours < 0) | (neighbours >= n_users)
+    if outside.any():
+        raise UnreadableError(f"user {users[outside][0]} has the neighbour {neighbours[outside][0]}, who is no user")
+    if (counts < 1).any():
+        raise UnreadableError(f"user {users[counts < 1][0]} has a neighbour with the count {counts[counts < 1][0]}")
+    pairs = np.sort(users * n_users + neighbours)
+    twice = pairs[1:][pairs[1:] == pairs[:-1]]
+    if len(twice):
+        raise UnreadableError(f"user {twice[0] // n_users} has the neighbour {twice[0] % n_users} twice")

@@ -1,0 +1,160 @@
+"""Network `blip`: the image-grounded text encoder of BLIP over picture and text (spec 6.1, 6.3).
+
+Outputs: `fused`, the last hidden state at position 0 of the text encoder that attends to the picture, and `image`,
+the picture's own [CLS] vector. `BlipForImageTextRetrieval` of transformers, whose parts are called one by one: its
+forward pass as a whole would compute the matching head too and keep the picture's mask on the CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from robustrec.encoders.attention import use_fused_attention
+from robustrec.encoders.capfilt import CaptionFilter
+from robustrec.encoders.networks import (
+    Part,
+    PictureShape,
+    Texts,
+    base_identity,
+    padded,
+    picture_shape,
+    place_of,
+    tokenise_cleaned,
+)
+from robustrec.encoders.options import EncoderOptions
+from robustrec.encoders.weights import digest_weights, load_model, load_tokenizer, locate, require_transformers
+
+ENC = "[ENC]"
+
+
+class Loaded(NamedTuple):
+    """A BLIP in memory.
+
+    Attributes:
+        model: `BlipForImageTextRetrieval` with fused attention, on its device.
+        tokenizer: its tokenizer.
+        shape: how it wants pictures.
+        first_token: id that texts begin with.
+        longest: most token ids of a text.
+        resized: whether pictures have another size than the one the weights were made for.
+    """
+
+    model: Any
+    tokenizer: Any
+    shape: PictureShape
+    first_token: int
+    longest: int
+    resized: bool
+
+
+class Blip:
+    """BLIP over rows; see `robustrec.encoders.networks.Network`.
+
+    Args:
+        options: weights, denoising, device and the rest.
+        cache: folder of remembered digests.
+        first: the encoder's first network.
+    """
+
+    name = "blip"
+    reads = ("text", "picture")
+
+    def __init__(self, options: EncoderOptions, cache: Path, *, first: str = "blip") -> None:
+        require_transformers("blip")
+        self.options = options
+        self.weights = locate("blip", options, first=first, part="itm")
+        self.source = self.weights.name
+        self.place = place_of(options)
+        self.batch_size = self.place.batch_size
+        self.filter = CaptionFilter(options, self.place, cache, first=first) if options.denoise == "capfilt" else None
+        self.facts: tuple[str, ...] = () if self.filter is None else self.filter.facts
+        self.identity: Mapping[str, Any] = {
+            **base_identity(__file__, self.place),
+            "weights": digest_weights(self.weights.folder, cache),
+            "enc_token": options.enc_token,
+            "max_words": options.max_words,
+            "side": options.side,
+            "capfilt": None if self.filter is None else self.filter.identity,
+        }
+
+    @cached_property
+    def loaded(self) -> Loaded:
+        """Return the model with what belongs to it, loaded at the first use."""
+        from transformers import BlipForImageTextRetrieval
+
+        model: Any = load_model(BlipForImageTextRetrieval, self.weights)
+        use_fused_attention(model)
+        config = model.config
+        tokenizer = load_tokenizer(self.weights, config.text_config.vocab_size)
+        shape = picture_shape(self.weights.folder, self.options.side)
+        return Loaded(
+            model=model.to(self.place.device, self.place.dtype),
+            tokenizer=tokenizer,
+            shape=shape,
+            first_token=enc_token_id(tokenizer, config) if self.options.enc_token else tokenizer.cls_token_id,
+            longest=int(config.text_config.max_position_embeddings),
+            resized=shape.side != config.vision_config.image_size,
+        )
+
+    def tokens(self, texts: Sequence[str]) -> Texts:
+        """Return texts cleaned, cut to a number of words and tokenised."""
+        return tokenise_cleaned(self.loaded.tokenizer, texts, self.options.max_words, self.loaded.longest)
+
+    def prepare(self, image: Image.Image | None) -> tuple[Tensor, ...]:
+        """Return the picture for the encoder, and for the captioner where that wants another size."""
+        own = self.loaded.shape.prepare(image)
+        if self.filter is None or self.filter.shape == self.loaded.shape:
+            return (own,)
+        return (own, self.filter.shape.prepare(image))
+
+    @torch.inference_mode()
+    def vectors(self, parts: Sequence[Part]) -> tuple[dict[str, Tensor], dict[str, list[int]]]:
+        """Return the outputs `fused` and `image`, float32 [n, D]; an empty text is read as no words at all."""
+        image = self.see([part.pictures[0] for part in parts])
+        ids: Sequence[Sequence[int]] = [part.ids for part in parts]
+        facts: dict[str, list[int]] = {}
+        if self.filter is not None:
+            ids, facts = self.filter.replace(self, parts, image)
+        return {"fused": self.read(ids, image)[:, 0].float(), "image": image[:, 0].float()}, facts
+
+    def notes(self, facts: Mapping[str, Tensor]) -> list[str]:
+        """Return what the caption filter did, where there is one."""
+        return [] if self.filter is None else self.filter.notes(facts)
+
+    def see(self, pictures: Sequence[Tensor]) -> Tensor:
+        """Return the tokens [n, P, D] of prepared pictures; the first is the picture as a whole."""
+        pixels = self.loaded.shape.normalised(pictures, self.place.device, self.place.dtype)
+        seen = self.loaded.model.vision_model(pixel_values=pixels, interpolate_pos_encoding=self.loaded.resized)
+        tokens: Tensor = seen.last_hidden_state
+        return tokens
+
+    def read(self, ids: Sequence[Sequence[int]], image: Tensor) -> Tensor:
+        """Return the hidden states [n, T, D] of texts, as token ids, that attend to picture tokens [n, P, D]."""
+        tokenizer = self.loaded.tokenizer
+        empty = [tokenizer.cls_token_id, tokenizer.sep_token_id]
+        batch = padded([row or empty for row in ids], tokenizer.pad_token_id, self.place.device)
+        batch.ids[:, 0] = self.loaded.first_token
+        # No mask over the picture: all of its tokens count, which is what transformers takes none for.
+        states = self.loaded.model.text_encoder(
+            input_ids=batch.ids, attention_mask=batch.mask, encoder_hidden_states=image
+        )
+        hidden: Tensor = states.last_hidden_state
+        return hidden
+
+    def match_probability(self, ids: Sequence[Sequence[int]], image: Tensor) -> Tensor:
+        """Return the matching head's probability that each text goes with its picture, float32 [n]."""
+        logits = self.loaded.model.itm_head(self.read(ids, image)[:, 0])
+        return torch.softmax(logits.float(), dim=1)[:, 1]
+
+
+def enc_token_id(tokenizer: Any, config: Any) -> int:
+    """Return the id of [ENC]: the tokenizer's, else the last of the vocabulary, where BLIP's checkpoints have it."""
+    known = tokenizer.get_vocab()
+    return int(known.get(ENC, config.text_config.vocab_size - 1))

@@ -1,0 +1,120 @@
+"""Network `blip2`: the mean of BLIP-2's 32 query vectors after they attended to picture and text (spec 6.2, 6.3).
+
+Output: `fused`. `Blip2ForImageTextRetrieval` of transformers, whose parts are called as its matching path calls them;
+the Q-Former stays in float32, as transformers keeps it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from robustrec.encoders.networks import (
+    Part,
+    PictureShape,
+    Texts,
+    base_identity,
+    padded,
+    picture_shape,
+    place_of,
+    tokenise_cleaned,
+)
+from robustrec.encoders.options import EncoderOptions
+from robustrec.encoders.weights import digest_weights, load_model, load_tokenizer, locate, require_transformers
+from robustrec.errors import RobustrecError
+
+
+class Loaded(NamedTuple):
+    """A BLIP-2 in memory: the model, its tokenizer, how it wants pictures, and the most token ids of a text."""
+
+    model: Any
+    tokenizer: Any
+    shape: PictureShape
+    longest: int
+
+
+class Blip2:
+    """The first stage of BLIP-2 over rows; see `robustrec.encoders.networks.Network`.
+
+    Args:
+        options: weights, device and the rest.
+        cache: folder of remembered digests.
+        first: the encoder's first network.
+    """
+
+    name = "blip2"
+    reads = ("text", "picture")
+    facts: tuple[str, ...] = ()
+
+    def __init__(self, options: EncoderOptions, cache: Path, *, first: str = "blip2") -> None:
+        require_transformers("blip2")
+        self.options = options
+        self.weights = locate("blip2", options, first=first)
+        self.source = self.weights.name
+        self.place = place_of(options)
+        self.batch_size = self.place.batch_size
+        self.identity: Mapping[str, Any] = {
+            **base_identity(__file__, self.place),
+            "weights": digest_weights(self.weights.folder, cache),
+            "max_words": options.max_words,
+        }
+
+    @cached_property
+    def loaded(self) -> Loaded:
+        """Return the model with what belongs to it, loaded at the first use.
+
+        Raises:
+            RobustrecError: the weights cannot be loaded, or are those of a BLIP-2 that reads no text.
+        """
+        from transformers import Blip2ForImageTextRetrieval
+
+        model: Any = load_model(Blip2ForImageTextRetrieval, self.weights)
+        config = model.config.qformer_config
+        if not config.use_qformer_text_input:
+            raise RobustrecError(
+                "this BLIP-2 reads no text (use_qformer_text_input is false), like those that feed a language model",
+                where=str(self.weights.folder / "config.json"),
+                fix="use a checkpoint for image-text matching, such as --weights Salesforce/blip2-itm-vit-g",
+            )
+        tokenizer = load_tokenizer(self.weights, config.vocab_size)
+        model.to(self.place.device)
+        model.vision_model.to(self.place.dtype)
+        shape = picture_shape(self.weights.folder)
+        return Loaded(model, tokenizer, shape, int(config.max_position_embeddings))
+
+    def tokens(self, texts: Sequence[str]) -> Texts:
+        """Return texts cleaned, cut to a number of words and tokenised."""
+        return tokenise_cleaned(self.loaded.tokenizer, texts, self.options.max_words, self.loaded.longest)
+
+    def prepare(self, image: Image.Image | None) -> tuple[Tensor, ...]:
+        """Return the picture as the vision tower wants it."""
+        return (self.loaded.shape.prepare(image),)
+
+    @torch.inference_mode()
+    def vectors(self, parts: Sequence[Part]) -> tuple[dict[str, Tensor], dict[str, list[int]]]:
+        """Return the output `fused`, float32 [n, D]; an empty text is read as no words at all."""
+        model, tokenizer, shape, _ = self.loaded
+        pixels = shape.normalised([part.pictures[0] for part in parts], self.place.device, self.place.dtype)
+        image = model.vision_model(pixel_values=pixels).last_hidden_state.float()
+        empty = [tokenizer.cls_token_id, tokenizer.sep_token_id]
+        batch = padded([part.ids or empty for part in parts], tokenizer.pad_token_id, self.place.device)
+        queries = model.query_tokens.expand(len(parts), -1, -1)
+        n_queries = queries.shape[1]
+        states = model.qformer(
+            query_embeds=model.embeddings(input_ids=batch.ids, query_embeds=queries),
+            query_length=n_queries,
+            attention_mask=torch.cat([batch.mask.new_ones(len(parts), n_queries), batch.mask], dim=1),
+            encoder_hidden_states=image,
+        ).last_hidden_state
+        return {"fused": states[:, :n_queries].mean(dim=1)}, {}
+
+    def notes(self, facts: Mapping[str, Tensor]) -> list[str]:
+        """Return nothing: it counts nothing of its own."""
+        del facts
+        return []

@@ -1,0 +1,112 @@
+"""Encoder `basic` over a data set: fitted once on its catalogue, then any row by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from robustrec.encoders import basic, pictures
+from robustrec.encoders.content import catalog_digest
+from robustrec.encoders.notes import items, picture_notes
+from robustrec.encoders.options import EncoderOptions
+from robustrec.encoders.rows import EncodedRows, RowContent
+from robustrec.encoders.store import Encoded, stored
+from robustrec.errors import RobustrecError
+from robustrec.progress import Progress
+
+if TYPE_CHECKING:
+    from robustrec.datasets.registry import Dataset
+
+_THREADS = 4
+
+
+class BasicEncoder:
+    """`basic` fitted on a data set's catalogue; see `robustrec.encoders.rows.Encoder`.
+
+    Args:
+        name: "basic".
+        dataset: on whose catalogue it is fitted.
+        home: the folder that holds the store.
+        options: where it runs does not matter to it, and it has no weights: they are refused.
+    """
+
+    def __init__(self, name: str, dataset: Dataset, home: Path, options: EncoderOptions) -> None:
+        self.name = name
+        self.dataset = dataset
+        self.home = home
+        refuse_weights(name, options)
+
+    @cached_property
+    def identity(self) -> Mapping[str, Any]:
+        """Return the catalogue's content, the sources and the libraries."""
+        content = catalog_digest(self.dataset, self.home / "digests")
+        return {"encoder": self.name, "content": content, **basic.identity()}
+
+    def catalogue(self, progress: Progress | None) -> Encoded:
+        """Return the features of the catalogue's items."""
+        return stored(self.home, self.identity, lambda: basic.encode(self.dataset, progress))
+
+    def encode(self, rows: Sequence[RowContent], progress: Progress | None = None) -> EncodedRows:
+        """Return the vectors of rows; a missing text and a missing or unreadable picture are the mean vector."""
+        tables: dict[str, torch.Tensor] = {}
+        notes: tuple[str, ...] = ()
+        if self._state.image is not None:
+            described = self._describe(rows, progress)
+            tables["image"] = basic.encode_descriptors(self._state, [picture.descriptor for picture in described])
+            broken = [(row, picture.message) for row, picture in enumerate(described) if picture.message]
+            missing = sum(picture.descriptor is None for picture in described) - len(broken)
+            notes += picture_notes(missing, broken, "mean vector")
+        if self._state.text is not None:
+            tables["text"] = basic.encode_texts(self._state, [row.text for row in rows])
+            missing = sum(not row.text.strip() for row in rows)
+            notes += (f"{items(missing)} without a text: mean vector",) if missing else ()
+        return EncodedRows(tables, notes)
+
+    @cached_property
+    def _state(self) -> basic.BasicState:
+        return basic.state_from_tensors(self.catalogue(None).state)
+
+    @staticmethod
+    def _describe(rows: Sequence[RowContent], progress: Progress | None) -> list[_Described]:
+        found: list[_Described] = []
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for described in pool.map(_describe, rows):
+                found.append(described)
+                if progress is not None:
+                    progress("encoding pictures", len(found), len(rows))
+        return found
+
+
+class _Described(NamedTuple):
+    descriptor: NDArray[np.float32] | None
+    message: str
+
+
+def _describe(row: RowContent) -> _Described:
+    try:
+        image = row.picture()
+    except RobustrecError as error:
+        return _Described(None, error.what)
+    return _Described(None if image is None else pictures.describe_picture(image), "")
+
+
+def refuse_weights(name: str, options: EncoderOptions) -> None:
+    """Refuse options that name weights or a denoising, for an encoder that has neither.
+
+    Raises:
+        RobustrecError: there are some.
+    """
+    for option, given in (("--weights", " ".join(options.weights)), ("--denoise", options.denoise)):
+        if given not in ("", "none"):
+            raise RobustrecError(
+                f"encoder {name!r} has no use for {option} {given}",
+                where=f"--features {name}",
+                fix="use --features blip with it, or leave it out",
+            )

@@ -1,0 +1,85 @@
+"""What can be told to an encoder beyond its name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from robustrec.config import Settings
+from robustrec.errors import RobustrecError, unknown_name
+
+
+class EncoderOptions(BaseModel):
+    """Where weights are, what is done to texts, and on what the encoding runs.
+
+    All but `device`, `offline`, `batch_size` and `workers` can change the vectors, and are part of their identity.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    weights: tuple[str, ...] = Field(
+        (), description="folder or hub name of the weights; NETWORK=FOLDER where an encoder has two networks"
+    )
+    denoise: Literal["none", "capfilt"] = Field(
+        "none", description="capfilt: sampled captions join the text, and the matching head drops what does not fit"
+    )
+    threshold: float = Field(0.5, gt=0, lt=1, description="capfilt: matching probability from which a text is kept")
+    captions: int = Field(1, ge=1, le=8, description="capfilt: captions sampled for each picture")
+    caption_seed: int = Field(0, ge=0, description="capfilt: seed of the captions' random numbers")
+    enc_token: bool = Field(
+        True, description="blip: begin texts with [ENC], as BLIP's feature extractor does, and not with [CLS]"
+    )
+    max_words: int = Field(50, ge=1, description="blip, blip2: words of a text that are read")
+    side: int | None = Field(
+        None,
+        ge=16,
+        le=1024,
+        description="blip: side of the pictures in pixels; default: what the weights were made for",
+    )
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="auto: float32 on a CPU, bfloat16 (else float16) on a GPU"
+    )
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+    offline: bool = Field(False, description="never look on a network for weights")
+    batch_size: int | None = Field(None, ge=1, description="rows a batch; default: 8 on a CPU, 128 on a GPU")
+    workers: int | None = Field(None, ge=1, description="threads that decode pictures; default: one a core, 16 at most")
+
+
+def options_of(settings: Settings) -> EncoderOptions:
+    """Return what settings say to the encoder: their own keys, and `set.encoder` for the rest.
+
+    Raises:
+        RobustrecError: an unknown key under `set.encoder`, or a value of the wrong kind or out of range.
+    """
+    own = {
+        "weights": settings.weights,
+        "denoise": settings.denoise,
+        "device": settings.device,
+        "offline": settings.offline,
+    }
+    return encoder_options({**own, **settings.set.get("encoder", {})})
+
+
+def encoder_options(values: Mapping[str, Any], *, where: str = "--set encoder.…") -> EncoderOptions:
+    """Return options from plain values.
+
+    Raises:
+        RobustrecError: an unknown key, or a value of the wrong kind or out of range.
+    """
+    for key in values:
+        if key not in EncoderOptions.model_fields:
+            raise unknown_name("key", key, EncoderOptions.model_fields, where=where)
+    given = dict(values)
+    if isinstance(given.get("weights"), str):
+        given["weights"] = (given["weights"],)
+    try:
+        return EncoderOptions(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0])
+        field = EncoderOptions.model_fields[key]
+        raise RobustrecError(
+            f"encoder.{key} = {values.get(key)!r}: {first['msg']}", where=where, fix=f"{key}: {field.description}"
+        ) from error

@@ -1,0 +1,50 @@
+"""Both heads written as transformers writes them, in half precision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from robustrec.encoders.pretraining.architecture import CAPTION, ITM, Blip
+from robustrec.encoders.weights import quiet
+
+
+def save_models(blip: Blip, folder: Path) -> None:
+    """Write both models in the layout of `save_pretrained`, weights in half precision, tokenizer and picture processor.
+
+    transformers reads them back as float32, as config.json says. What the two models share is in both folders.
+
+    Args:
+        blip: on any device.
+        folder: an existing folder.
+    """
+    from transformers import BlipImageProcessorPil
+
+    processor = BlipImageProcessorPil(size={"height": blip.side, "width": blip.side})
+    for name, model in ((ITM, blip.itm), (CAPTION, blip.caption)):
+        place = folder / name
+        with quiet():
+            model.config.architectures = [type(model).__name__]
+            model.config.dtype = torch.float32
+            model.config.save_pretrained(place)
+            if getattr(model, "generation_config", None) is not None:
+                model.generation_config.save_pretrained(place)
+            blip.tokenizer.save_pretrained(place)
+            processor.save_pretrained(place)
+        tied = {*getattr(model, "all_tied_weights_keys", {})}
+        halves = {
+            key: value.detach().cpu().half().contiguous()
+            for key, value in model.state_dict().items()
+            if key not in tied
+        }
+        save_file(halves, place / "model.safetensors", {"format": "pt"})
+
+
+def round_to_half(blip: Blip) -> None:
+    """Round all weights to half precision in place, so that what is measured is what is saved."""
+    with torch.no_grad():
+        for model in (blip.itm, blip.caption):
+            for parameter in model.parameters():
+                parameter.copy_(parameter.half().float())

@@ -1,0 +1,77 @@
+"""What a pretraining can be told, with what it takes when told nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from robustrec.errors import RobustrecError, unknown_name
+
+Table = TypeVar("Table", bound=BaseModel)
+
+
+class Shape(BaseModel):
+    """The BLIP that is built when training begins from scratch; a checkpoint brings its own shape."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    image_size: int = Field(64, ge=16, le=512, description="side of the square picture in pixels")
+    patch_size: int = Field(16, ge=4, le=32, description="side of a patch in pixels; divides image_size")
+    width: int = Field(128, ge=16, le=768, description="hidden width of both towers; a multiple of heads")
+    heads: int = Field(4, ge=1, le=12, description="attention heads of both towers")
+    vision_layers: int = Field(4, ge=1, le=12, description="layers of the picture tower")
+    text_layers: int = Field(3, ge=1, le=12, description="layers of the text tower, each with cross-attention")
+    projection: int = Field(64, ge=8, le=256, description="width of the space in which pictures meet texts")
+    vocabulary: int = Field(2000, ge=64, le=30_000, description="most entries of the WordPiece vocabulary")
+    positions: int = Field(128, ge=16, le=512, description="most tokens of a text")
+
+
+class Training(BaseModel):
+    """How it is trained."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int = Field(1200, ge=1, description="optimiser steps")
+    seed: int = Field(0, ge=0, description="of initial weights, batches, negatives and the split")
+    batch_size: int = Field(64, ge=2, description="pairs in a step, all from one catalogue")
+    matching_pairs: int = Field(16, ge=1, description="pairs of a step that the matching loss is taken on, thrice")
+    prelude: float = Field(
+        0.3, ge=0, lt=1, description="share of the steps, at the start, on captions only and without the matching loss"
+    )
+    learning_rate: float = Field(1e-3, gt=0, description="peak of AdamW's learning rate")
+    warmup: float = Field(0.05, ge=0, lt=1, description="share of the steps in which the rate rises; a cosine follows")
+    weight_decay: float = Field(0.05, ge=0, description="of AdamW, on matrices only")
+    temperature: float = Field(0.07, gt=0, description="of the contrastive loss at the start; it is learned")
+    label_smoothing: float = Field(0.1, ge=0, lt=1, description="of the captioning loss")
+    clip_norm: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    held_out: float = Field(0.1, gt=0, lt=1, description="share of the items kept apart for measuring")
+    words: int = Field(50, ge=1, le=500, description="words of a text that are read")
+    caption_words: int = Field(24, ge=1, le=200, description="words of a caption that are learned")
+
+
+def overridden(table: type[Table], section: str, given: Mapping[str, Any]) -> Table:
+    """Return a table of settings with some of its fields replaced.
+
+    Args:
+        table: Shape or Training.
+        section: its name in `--set SECTION.KEY=VALUE`.
+        given: field -> value.
+
+    Raises:
+        RobustrecError: an unknown field, or a value it does not take.
+    """
+    for key in given:
+        if key not in table.model_fields:
+            raise unknown_name(f"{section} setting", key, table.model_fields, where=f"--set {section}.{key}")
+    try:
+        return table(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0])
+        raise RobustrecError(
+            f"{key} = {given.get(key)!r}: {first['msg']}",
+            where=f"--set {section}.{key}",
+            fix=f"{key} is: {table.model_fields[key].description}",
+        ) from error

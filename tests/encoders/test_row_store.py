@@ -1,0 +1,188 @@
+"""The store of rows: what is encoded again and what is not, kills, damage, two processes, changes meanwhile."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from blip_bench import Bench, chunks
+from toy_shop import toy_picture, toy_text
+
+from robustrec.encoders import blip, digests, stored_network
+from robustrec.encoders.networks import Part
+from robustrec.encoders.rows import picture_digests
+from robustrec.errors import RobustrecError
+
+
+def test_the_second_time_nothing_is_loaded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = bench.make(6)
+    first = bench.features(dataset)
+    monkeypatch.setattr(blip.Blip, "loaded", property(lambda _: pytest.fail("loaded")))
+    again = bench.features(dataset)
+    assert (again.digest, again.notes, len(bench.encoded)) == (first.digest, first.notes, 6)
+
+
+def test_only_changed_rows_are_encoded_again(bench: Bench) -> None:
+    bench.features(bench.make(8))
+    assert len(bench.encoded) == 8
+    first = bench.make(8)
+    other_picture = Path(first.folder) / "5.png"
+    toy_picture(77).save(other_picture)
+    assert first.catalog is not None
+    texts = ("a new text", *first.catalog.texts[1:])
+    bench.features(replace(first, catalog=replace(first.catalog, texts=texts)))
+    assert sorted(bench.encoded[8:]) == sorted(["a new text", toy_text(5)])
+
+
+def test_rows_of_the_same_content_are_encoded_once(bench: Bench) -> None:
+    dataset = bench.make(4, texts=["same"] * 4)
+    for item in (1, 2, 3):
+        toy_picture(0).save(dataset.folder / f"{item}.png")
+    table = bench.features(dataset).tables["image"]
+    assert bench.encoded == ["same"]
+    assert torch.equal(table, table[:1].expand_as(table))
+
+
+@pytest.mark.parametrize(
+    "changed", [{"enc_token": False}, {"max_words": 3}, {"side": 48}, {"precision": "bfloat16"}, {"denoise": "capfilt"}]
+)
+def test_settings_that_change_vectors_are_part_of_the_key(bench: Bench, changed: dict[str, Any]) -> None:
+    dataset = bench.make(3)
+    first = bench.features(dataset)
+    other = bench.features(dataset, **changed)
+    assert first.identity != other.identity
+    assert len(bench.encoded) == 6
+
+
+def test_other_weights_are_another_key(bench: Bench, tiny_blip: Path, tmp_path: Path) -> None:
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(tiny_blip / "itm", tmp_path / "other")
+    weights = load_file(tmp_path / "other" / "model.safetensors")
+    weights["itm_head.bias"] += 1
+    save_file(weights, tmp_path / "other" / "model.safetensors", metadata={"format": "pt"})
+    dataset = bench.make(3)
+    bench.features(dataset)
+    bench.features(dataset, weights=(str(tmp_path / "other"),))
+    assert len(bench.encoded) == 6
+
+
+def test_batching_is_not_part_of_the_key(bench: Bench) -> None:
+    dataset = bench.make(5)
+    bench.features(dataset)
+    bench.features(dataset, batch_size=1, workers=1)
+    assert len(bench.encoded) == 5
+
+
+def test_a_killed_encoding_goes_on_where_it_was(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = bench.make(12)
+    counted = blip.Blip.vectors
+
+    def killed(network: blip.Blip, parts: Sequence[Part]) -> Any:
+        if len(bench.encoded) >= 8:
+            raise KeyboardInterrupt
+        return counted(network, parts)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(blip.Blip, "vectors", killed)
+        patch.setattr(stored_network, "_CHUNK_ROWS", 4)
+        with pytest.raises(KeyboardInterrupt):
+            bench.features(dataset)
+    assert len(chunks(bench.home)) == 1  # the batch after it was running
+    table = bench.features(dataset).tables["image"]
+    assert len(bench.encoded) == 8 + 8
+    fresh = replace(dataset, catalog=dataset.catalog)
+    bench.home = bench.home.parent / "other"
+    torch.testing.assert_close(bench.features(fresh).tables["image"], table, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty"])
+def test_a_damaged_chunk_is_encoded_again_and_says_so(bench: Bench, damage: str) -> None:
+    dataset = bench.make(6)
+    whole = bench.features(dataset)
+    (chunk,) = chunks(bench.home)
+    content = chunk.read_bytes()
+    flipped = content[:-5] + bytes([content[-5] ^ 1]) + content[-4:]
+    chunk.write_bytes({"cut": content[:-50], "flip": flipped, "empty": b""}[damage])
+    mended = bench.features(dataset)
+    assert mended.digest == whole.digest
+    assert mended.notes == ("1 stored file of blip damaged: encoded again",)
+    assert bench.features(dataset).notes == ()
+    assert len(bench.encoded) == 12
+
+
+_STUB = """
+import sys, time
+from pathlib import Path
+import torch
+from robustrec.encoders import stored_network
+from robustrec.encoders.networks import Texts
+from robustrec.encoders.options import EncoderOptions
+from robustrec.encoders.rows import RowContent
+folder = Path(sys.argv[1])
+class Stub:
+    name, reads, facts, source, identity, batch_size = "stub", ("text",), (), "stub", {}, 7
+    def __init__(self, options, cache, *, first): pass
+    def tokens(self, texts): return Texts(texts, [[1]] * len(texts), [False] * len(texts), [0] * len(texts))
+    def prepare(self, image): return ()
+    def vectors(self, parts):
+        with (folder / "encoded").open("a") as file:
+            file.writelines(part.text + "\\n" for part in parts)
+        return {"out": torch.tensor([[float(part.text)] for part in parts])}, {}
+stored_network.NETWORKS["stub"] = "__main__:Stub"
+part = stored_network.StoredNetwork("stub", EncoderOptions(), folder, first="stub")
+print("ready", flush=True)
+sys.stdin.readline()
+rows = [RowContent(str(number), lambda: None) for number in range(500)]
+print(part.kept(rows, None).outputs["out"].flatten().tolist() == [*range(500)])
+"""
+
+
+def test_two_processes_at_once_encode_once(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _STUB, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    both = [subprocess.Popen(command, env=dict(os.environ), **pipes) for _ in range(2)]  # type: ignore[call-overload]
+    for process in both:
+        assert process.stdout.readline() == "ready\n"
+    outputs = [process.communicate("go\n")[0] for process in both]
+    assert outputs == ["True\n", "True\n"]
+    assert sorted(map(int, (tmp_path / "encoded").read_text().split())) == [*range(500)]
+
+
+def test_pictures_are_not_read_again_to_see_that_nothing_changed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = bench.make(5)
+    catalog = dataset.catalog
+    assert catalog is not None
+    cache = bench.home / "digests"
+    fresh = picture_digests(catalog, cache)
+    assert not cache.exists() or not list(cache.iterdir())  # files written a moment ago may change unseen
+    monkeypatch.setattr(digests, "_SETTLED_NS", -1)
+    assert picture_digests(catalog, cache) == fresh
+    with monkeypatch.context() as patch:
+        patch.setattr(type(catalog.pictures), "read", lambda *_: pytest.fail("read"))
+        assert picture_digests(catalog, cache) == fresh
+    toy_picture(40).save(dataset.folder / "2.png")
+    changed = picture_digests(catalog, cache)
+    assert [a == b for a, b in zip(changed, fresh, strict=True)] == [True, True, False, True, True]
+
+
+def test_a_picture_that_changes_meanwhile_stops_the_encoding(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = bench.make(5)
+    tokens = blip.Blip.tokens
+
+    def meddled(network: blip.Blip, texts: Sequence[str]) -> Any:
+        toy_picture(40).save(dataset.folder / "2.png")
+        return tokens(network, texts)
+
+    monkeypatch.setattr(blip.Blip, "tokens", meddled)
+    with pytest.raises(RobustrecError, match="changed while"):
+        bench.features(dataset)
