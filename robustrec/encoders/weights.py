@@ -29,7 +29,7 @@ HUB_NAMES = {
     "minilm": "sentence-transformers/all-MiniLM-L6-v2",
 }
 """What each network is called on the hub."""
-SHIPPED_BLIP = "blip-tiny"
+SHIPPED_BLIP = "tiny-blip"
 """Folder under fixtures/ of the tiny BLIP that the package ships."""
 _SMALL_FILES = ("*.json", "*.txt")
 _WEIGHTS = ("*.safetensors", "*.bin")
@@ -193,7 +193,7 @@ def require_transformers(name: str) -> None:
     """Raise the error that says how to install transformers, if it is not there."""
     if find_spec("transformers") is None:
         raise RobustrecError(
-            "transformers is not installed", where=f"--features {name}", fix="pip install 'transformers>=5.4,<6'"
+            "transformers is not installed", where=f"--features {name}", fix="pip install 'transformers>=5.8,<6'"
         )
 
 

@@ -48,14 +48,14 @@ class Step(NamedTuple):
         texts: begin with [CLS].
         captions: begin with [DEC].
         same: bool [B, B], see `losses`.
-        with_matching: whether the matching loss is taken too.
+        hardness: of the matching loss's negatives, from 0 (random) to 1 (drawn by similarity); None: no matching loss.
     """
 
     pixels: Tensor
     texts: Batch
     captions: Batch
     same: Tensor
-    with_matching: bool
+    hardness: float | None
 
 
 def tokenised(source: Source, tokenizer: Any, longest: int) -> Tokenised:
@@ -91,8 +91,18 @@ def make_step(sources: Sequence[Tokenised], training: Training, specials: Specia
         padded(texts, specials.pad),
         padded(captions[1], specials.pad, first=specials.decode),
         same_pairs(*(torch.from_numpy(row) for row in numbers)),
-        not prelude,
+        None if prelude else hardness(training, number),
     )
+
+
+def hardness(training: Training, number: int) -> float:
+    """Return how hard a step's negatives are: from 0 after the prelude up to 1 when ripening ends.
+
+    A matching head that begins with the hardest negatives sees no difference between right and wrong and learns none.
+    """
+    if training.ripening == 0:
+        return 1.0
+    return min(1.0, (number / training.steps - training.prelude) / training.ripening)
 
 
 def normalised(pixels: Pixels) -> Tensor:

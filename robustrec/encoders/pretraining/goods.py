@@ -23,7 +23,6 @@ from robustrec.progress import Progress, silent
 WORDINGS = (
     "{style} {colour} {pattern} {kind} made of {material} by {brand}",
     "{colour} {pattern} {kind} in {material}, {style}, by {brand}",
-    "{brand} {style} {kind}, {colour}, {pattern}, {material}",
 )
 """How a caption puts what is seen on the picture: every attribute but the price, which no picture shows."""
 SEEN = tuple(name for name in ATTRIBUTES if name != "price")

@@ -60,7 +60,7 @@ def hard_negatives(similarities: Tensor, same: Tensor, generator: torch.Generato
     Drawn from softmax(similarities) along the row (texts) or the column (pictures) without what belongs together.
 
     Args:
-        similarities: [B, B] logits of the contrastive loss, picture by text, on the CPU.
+        similarities: [B, B] logits of the contrastive loss, picture by text, on the CPU; zeros draw evenly.
         same: [B, B] see the module, symmetric, on the CPU.
         generator: draws the negatives.
     """

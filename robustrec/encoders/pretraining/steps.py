@@ -52,14 +52,15 @@ def losses(blip: Blip, temperature: Tensor, step: Step, training: Training, gene
     """
     pictures = read_pictures(blip.itm, step.pixels)
     seen, told = project_pictures(blip.itm, pictures), project_texts(blip.itm, *step.texts)
-    contrastive = contrastive_loss(seen, told, step.same, temperature)
-    with torch.no_grad():
-        similarities = (seen @ told.T / temperature).float().cpu()
+    with torch.autocast(step.pixels.device.type, enabled=False):  # a temperature of 0.02 magnifies rounding by 50
+        seen, told = seen.float(), told.float()
+        contrastive = contrastive_loss(seen, told, step.same, temperature)
+        similarities = (seen @ told.T / temperature).detach().cpu()
     logits = caption_logits(blip.caption, *step.captions, pictures)
     captioning = caption_loss(logits, *step.captions, training.label_smoothing)
-    if not step.with_matching:
+    if step.hardness is None:
         return Losses(contrastive, torch.zeros_like(captioning), captioning)
-    negatives = hard_negatives(similarities, step.same.cpu(), generator)
+    negatives = hard_negatives(step.hardness * similarities, step.same.cpu(), generator)
     if len(negatives.rows) == 0:  # the whole batch says the same
         return Losses(contrastive, torch.zeros_like(captioning), captioning)
     paired = (part.to(step.pixels.device) for part in matched_pairs(negatives, training.matching_pairs))

@@ -143,7 +143,7 @@ def _step(
 
 def _moved(step: Step, device: torch.device) -> Step:
     texts, captions = (Batch(*(part.to(device) for part in batch)) for batch in (step.texts, step.captions))
-    return Step(step.pixels.to(device), texts, captions, step.same.to(device), step.with_matching)
+    return Step(step.pixels.to(device), texts, captions, step.same.to(device), step.hardness)
 
 
 def _note(done: Progressed, values: list[float], number: int) -> None:
