@@ -130,7 +130,8 @@ def main(arguments: list[str] | None = None) -> None:
     for size in options.sizes:
         with tempfile.TemporaryDirectory() as folder:
             wanted = [name for name in options.models if (name, size) not in done]
-            for name in [NEIGHBOURS, *wanted] if wanted else []:
+            derives = any(hasattr(model_class(name), "item_graphs") for name in wanted)
+            for name in [NEIGHBOURS, *wanted] if derives else wanted:
                 row = {"model": name, "size": size, **_in_process(name, size, folder)}
                 rows = [other for other in rows if (other["model"], other["size"]) != (name, size)] + [row]
                 sizes = {each: SIZES[each]._asdict() for each in SIZES}

@@ -121,7 +121,7 @@ class Subject:
         if batches[0].step == 0:
             self.epoch = begin_epoch(self.model.model, features, batches[0].users.device, self.steps, 0)
         known = [batch._replace(epoch=self.epoch, seed=self.steps + i) for i, batch in enumerate(batches)]
-        take_steps(self.model, features, known, self.strategy, self.steps, self.model.graphs)
+        take_steps(self.model, features, known, self.strategy, self.steps, None)
         self.steps += len(batches)
 
 

@@ -211,7 +211,7 @@ class LGMRec(nn.Module):
 
 
 def memberships(logits: Tensor, config: LGMRecConfig, noise: torch.Generator | None) -> Tensor:
-    """Return softmax(logits / τ) over the hyperedges [n, H], with Gumbel noise before and dropout after it, or without."""
+    """Return softmax(logits / τ) over the hyperedges [n, H]; noise: Gumbel noise before it and dropout after it."""
     if noise is None:
         return (logits / config.temperature).softmax(dim=1)
     exponential = torch.empty_like(logits).exponential_(generator=noise)

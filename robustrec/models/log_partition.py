@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Bytes of logits held at once: few enough to stay in a processor's cache between the passes over them.
-LOGIT_BYTES = 2 * 2**20
+# Bytes of logits held at once: on a CPU few enough to stay in its cache between the passes over them.
+LOGIT_BYTES = {"cpu": 2 * 2**20, "cuda": 256 * 2**20}
 
 
 def total_log_partition(queries: Tensor, keys: Tensor) -> Tensor:
@@ -27,7 +27,8 @@ def total_log_partition(queries: Tensor, keys: Tensor) -> Tensor:
 class _TotalLogPartition(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, queries: Tensor, keys: Tensor) -> Tensor:
-        step = max(1, LOGIT_BYTES // (keys.element_size() * keys.shape[0]))
+        held = LOGIT_BYTES.get(keys.device.type, LOGIT_BYTES["cuda"])
+        step = max(1, held // (keys.element_size() * keys.shape[0]))
         total = queries.new_zeros(())
         wanted = any(ctx.needs_input_grad)
         of_queries, of_keys = torch.empty_like(queries), torch.zeros_like(keys)

@@ -164,10 +164,11 @@ class Channel(nn.Module):
         start = features if self.projection is None else self.projection(features)
         x = Sides(unit_rows(self.preferences), unit_rows(start))
         for place, layer in enumerate(self.layers):
-            wanted = rows if place == len(self.layers) - 1 and rows is not None else Sides(None, None)  # type: ignore[arg-type]
+            last = place == len(self.layers) - 1
+            users, items = (None, None) if rows is None or not last else rows
             x = Sides(
-                layer(x.users, x.items, ids.users, averages[0], wanted.users),
-                layer(x.items, x.users, ids.items, averages[1], wanted.items),
+                layer(x.users, x.items, ids.users, averages[0], users),
+                layer(x.items, x.users, ids.items, averages[1], items),
             )
         return x
 

@@ -18,6 +18,7 @@ from robustrec.models.contract import (
     feature_table,
     read_modalities,
 )
+from robustrec.models.dense import times_transposed
 from robustrec.models.graphs import Propagated, UserItemGraph
 from robustrec.models.initial import linear, table
 from robustrec.models.losses import contrast
@@ -114,8 +115,8 @@ class SLMRec(nn.Module):
             raw = feature_table(features, modality, self.n_items, self.widths[modality])
             layer = cast(nn.Linear, self.projections[modality])
             # Rows are normalised after the product: same numbers, and no second table of the features' size.
-            norms = torch.linalg.vector_norm(raw, dim=1, keepdim=True).clamp_min(NORM_FLOOR)
-            inputs.append(raw @ layer.weight.T / norms + layer.bias)
+            scale = torch.linalg.vecdot(raw, raw)[:, None].clamp_min(NORM_FLOOR**2).rsqrt()
+            inputs.append(times_transposed(raw, layer.weight) * scale + layer.bias)
         return self.graph.propagate(self.users, torch.cat(inputs, dim=1), self.config.layers)
 
     def _channels(self, shared: Tensor, own: Tensor) -> Tensor:

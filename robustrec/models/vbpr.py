@@ -16,6 +16,7 @@ from robustrec.models.contract import (
     feature_table,
     read_modalities,
 )
+from robustrec.models.dense import times_transposed
 from robustrec.models.initial import linear, table
 from robustrec.models.losses import bpr_loss, embedding_loss
 
@@ -93,6 +94,6 @@ class VBPR(nn.Module):
         for modality, width in self.columns.items():
             raw = feature_table(features, modality, self.n_items, width)
             chosen = raw if rows is None else raw.index_select(0, rows)
-            total = total + chosen @ self.projection.weight[:, first : first + width].T
+            total = total + times_transposed(chosen, self.projection.weight[:, first : first + width])
             first += width
         return total

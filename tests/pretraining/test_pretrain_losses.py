@@ -34,7 +34,9 @@ def test_contrastive_loss_of_blind_towers_is_the_log_of_the_batch():
 
 def test_contrastive_loss_by_hand_both_directions():
     logits = torch.tensor([[2.0, 1.0], [0.5, 3.0]], dtype=torch.float64)
-    loss = contrastive_loss(logits, torch.eye(2, dtype=torch.float64), torch.eye(2, dtype=torch.bool), torch.tensor(1.0))
+    loss = contrastive_loss(
+        logits, torch.eye(2, dtype=torch.float64), torch.eye(2, dtype=torch.bool), torch.tensor(1.0)
+    )
     forth = [math.log(1 + math.exp(-1.0)), math.log(1 + math.exp(-2.5))]
     back = [math.log(1 + math.exp(-1.5)), math.log(1 + math.exp(-2.0))]
     assert loss.item() == pytest.approx((sum(forth) / 2 + sum(back) / 2) / 2, rel=1e-12)
@@ -124,8 +126,6 @@ def test_caption_loss_is_the_one_of_transformers():
     decoder = blip.caption.text_decoder
     decoder.label_smoothing = 0.1
     labels = batch.ids.masked_fill(batch.mask == 0, -100)
-    theirs = decoder(
-        input_ids=batch.ids, attention_mask=batch.mask, encoder_hidden_states=pictures, labels=labels
-    ).loss
+    theirs = decoder(input_ids=batch.ids, attention_mask=batch.mask, encoder_hidden_states=pictures, labels=labels).loss
     ours = caption_loss(caption_logits(blip.caption, *batch, pictures), *batch, 0.1)
     assert ours.item() == pytest.approx(theirs.item(), rel=1e-6)

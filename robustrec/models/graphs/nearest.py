@@ -73,10 +73,12 @@ def _lists(x: Tensor, k: int, chunk: int) -> _Lists:
     k, wide = min(k, n), min(n, k + MARGIN)
     norms = torch.cat([torch.linalg.vector_norm(part.double(), dim=1) for part in _parts(x, CHUNK)])
     norms = norms.clamp_min(NORM_FLOOR)
-    unit = torch.cat([(x[i : i + CHUNK] / norms[i : i + CHUNK, None]).float() for i in range(0, n, CHUNK)])
+    unit = torch.empty(x.shape, dtype=torch.float32, device=x.device)
+    for part, row, length in zip(*(_parts(table, CHUNK) for table in (unit, x, norms)), strict=True):
+        part.copy_(row / length[:, None])
     cosines, candidates = _candidates(unit, wide, chunk)
     rows, exact = candidates[:, :k].clone(), cosines[:, :k].double()
-    unclear = (cosines[:, :-1] - cosines[:, 1:])[:, :k].amin(dim=1) <= NEAR if n > 1 else torch.zeros(1).bool()
+    unclear = (cosines[:, :-1] - cosines[:, 1:])[:, :k].amin(dim=1) <= NEAR if n > 1 else x.new_zeros(1).bool()
     # Even the last candidate is too near to the k-th to say that nothing left out belongs in the list.
     crowded = (cosines[:, k - 1] - cosines[:, -1] <= NEAR) & (wide < n)
     for part in _parts((unclear & ~crowded).nonzero()[:, 0], GATHERED // (wide * x.shape[1])):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
 
 # Entries handled at once where a product needs both factors' rows gathered: 64 MB at 64 columns of float32.
-CHUNK = 2**17
+CHUNK, CHUNK_WIDTH = 2**17, 64
 
 
 class Pattern(NamedTuple):
@@ -201,8 +201,9 @@ class _SampledProducts(torch.autograd.Function):
     def forward(pattern: Pattern, turned: Pattern, a: Tensor, b: Tensor) -> Tensor:  # noqa: ARG004 - kept for the backward
         rows, columns = pattern.rows(), pattern.columns
         values = a.new_empty(pattern.n_entries)
-        for start in range(0, pattern.n_entries, CHUNK):
-            part = slice(start, start + CHUNK)
+        step = max(1, CHUNK * CHUNK_WIDTH // max(1, a.shape[1]))
+        for start in range(0, pattern.n_entries, step):
+            part = slice(start, start + step)
             torch.sum(a.index_select(0, rows[part]) * b.index_select(0, columns[part]), dim=1, out=values[part])
         return values
 
@@ -223,4 +224,4 @@ class _SampledProducts(torch.autograd.Function):
 
 def _turning_order(pattern: Pattern) -> Tensor:
     """Return where the transpose's entries stand among the pattern's, int64 [nnz]."""
-    return torch.argsort(pattern.columns.long() * pattern.shape[0] + pattern.rows())
+    return torch.argsort(pattern.columns, stable=True)  # the rows are in order already
