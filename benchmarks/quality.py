@@ -104,7 +104,7 @@ def main(arguments: list[str] | None = None) -> None:
     overrides = parse_overrides([f"training.{key}={value}" for key, value in loop_settings(options).items()], "")
     settings = Settings(model=tuple(options.models), strategy=("vanilla",), dataset=options.dataset, set=overrides)
     dataset = load_dataset(options.dataset, home=options.home, edition="full")
-    specs = subject_specs(settings, dataset.edition)
+    specs = subject_specs(settings, dataset.edition, dataset.name)
     features = item_features(dataset, "auto", home=options.home) if any(map(reads_features, specs)) else None
     prepared = prepare(dataset, features, pick_device("cpu"))
     path = options.output / f"quality-{dataset.name}-cpu.json"

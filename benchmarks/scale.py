@@ -85,7 +85,7 @@ def measure(name: str, work: Workload, found: Path) -> dict[str, Any]:
         now = time.perf_counter()
         seconds[stage], started = now - started, now
 
-    spec = subject_specs(Settings(model=(name,), strategy=("vanilla",)), "full")[0]
+    spec = subject_specs(Settings(model=(name,), strategy=("vanilla",), dataset="electronics"), "full")[0]
     edges = torch.stack([torch.from_numpy(ids) for ids in work.interactions.pairs(TRAIN)])
     widths = {modality: table.shape[1] for modality, table in work.features.items()}
     problem = Problem(work.size.n_users, work.size.n_items, edges, widths)

@@ -163,7 +163,7 @@ class Clock:
 
 def make_subject(name: str, strategy: str, work: Workload, features: Features, device: torch.device) -> Subject:
     """Return a model in training mode with its published settings under one strategy; all start alike."""
-    spec = subject_specs(Settings(model=(name,), strategy=(strategy,)), "full")[0]
+    spec = subject_specs(Settings(model=(name,), strategy=(strategy,), dataset="baby"), "full")[0]
     users, items = work.interactions.pairs(TRAIN)
     edges = torch.stack([torch.from_numpy(users), torch.from_numpy(items)])
     widths = {modality: table.shape[1] for modality, table in work.features.items()}

@@ -85,3 +85,14 @@ def test_a_bad_override_points_to_a_command_that_works(section, capsys):
     command = error.value.fix.partition("robustrec ")[2].split()
     assert run([*command, "--json"]) == 0
     assert key in capsys.readouterr().out
+
+
+def test_a_data_set_may_have_defaults_of_its_own(tmp_path):
+    settings = Settings(home=tmp_path, model=("dragon",), strategy=("vanilla",), dataset="../somewhere/clothing")
+    plain, own = subject_specs(settings, "full")[0], subject_specs(settings, "full", "clothing")[0]
+    assert plain.model_options["reg_weight"] == 1e-3
+    assert own.model_options == {**plain.model_options, "reg_weight": 1e-1}, "as published (spec 4.2)"
+    sample = subject_specs(settings, "sample", "clothing")[0]
+    assert sample.model_options["reg_weight"] == plain.model_options["reg_weight"]
+    named = settings.model_copy(update={"set": {"dragon": {"reg_weight": 0.5}}})
+    assert subject_specs(named, "full", "clothing")[0].model_options["reg_weight"] == 0.5

@@ -80,7 +80,7 @@ def make_plan(settings: Settings, *, progress: Progress = silent) -> Plan:
             where="suite, require_edition",
             fix=f"import the real data: robustrec data import FOLDER --name {dataset.name}",
         )
-    specs = subject_specs(settings, dataset.edition)
+    specs = subject_specs(settings, dataset.edition, dataset.name)
     encoder = encoder_name(dataset, settings.features) if any(map(reads_features, specs)) else None
     _check_gates(suite, specs, encoder)
     return Plan(settings, suite, dataset, specs, encoder)

@@ -21,13 +21,14 @@ def _group() -> None:
 @app.command()
 def show(
     model: options.Models = None,
+    dataset: options.DatasetName = None,
     suite: options.SuiteName = None,
     edition: options.Edition = None,
     overrides: options.Overrides = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Print every setting with its value and source; with --model or --suite also what they resolve to."""
-    resolved = options.settings_from(model=model, suite=suite, edition=edition, set=overrides)
+    resolved = options.settings_from(model=model, dataset=dataset, suite=suite, edition=edition, set=overrides)
     settings = resolved.settings
     content: dict[str, Any] = {
         "settings": {

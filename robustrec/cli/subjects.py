@@ -195,7 +195,7 @@ def _train(
     set_numerics(settings.threads)
     subject_specs(settings, "sample")  # names are checked before anything is built
     data = load_dataset(settings.dataset, home=settings.home, edition=settings.edition, progress=progress)
-    specs = subject_specs(settings, data.edition)
+    specs = subject_specs(settings, data.edition, data.name)
     reads = any(map(reads_features, specs))
     chosen = options_of(settings)
     encoded = (

@@ -19,6 +19,7 @@ from robustrec.models.contract import (
     feature_table,
     read_modalities,
 )
+from robustrec.models.dense import apply_linear
 from robustrec.models.graphs import Sparse, SparseBuffer, product, row_softmax, sampled_products, sparse_of
 from robustrec.models.initial import linear, table
 from robustrec.models.losses import bpr_loss
@@ -123,7 +124,7 @@ class GRCN(nn.Module):
     def _content(self, modality: str, features: Features) -> tuple[Both, Both]:
         """Return a modality's vectors, and the attention of users to their items and of items to their users."""
         raw = feature_table(features, modality, self.sizes[1], self.widths[modality])
-        items = unit_rows(functional.leaky_relu(self.projections[modality](raw)))
+        items = unit_rows(functional.leaky_relu(apply_linear(cast(nn.Linear, self.projections[modality]), raw)))
         users = unit_rows(self.preferences[modality])
         # In the published code users receive nothing while routing: they stay as they are.
         for _ in range(0 if self.config.mmrec_compat else self.config.routings):

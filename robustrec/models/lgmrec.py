@@ -18,6 +18,7 @@ from robustrec.models.contract import (
     feature_table,
     read_modalities,
 )
+from robustrec.models.dense import times_transposed
 from robustrec.models.graphs import Sparse, UserItemGraph, product
 from robustrec.models.initial import table
 from robustrec.models.log_partition import total_log_partition
@@ -158,7 +159,7 @@ class LGMRec(nn.Module):
     def _projected(self, modality: str, features: Features) -> Tensor:
         """Return [X T ; X V] of the items [I, d + H]."""
         raw = feature_table(features, modality, self.n_items, self.widths[modality])
-        return raw @ torch.cat([self.projections[modality], self.hyperedges[modality]], dim=1)
+        return times_transposed(raw, torch.cat([self.projections[modality], self.hyperedges[modality]], dim=1).T)
 
     def _interactions(self) -> Sparse:
         """Return R [U, I], which has the places of the normalised graph and ones in them."""

@@ -18,6 +18,7 @@ from robustrec.models.contract import (
     feature_table,
     read_modalities,
 )
+from robustrec.models.dense import apply_linear, times_transposed
 from robustrec.models.graphs import Sparse, SparseBuffer, product, sparse_of
 from robustrec.models.initial import Scheme, linear, table
 from robustrec.models.losses import bpr_loss
@@ -161,7 +162,7 @@ class Channel(nn.Module):
             averages: mean over a user's items [U, I] and over an item's users [I, U].
             rows: int64 [n] and [m]; None for all.
         """
-        start = features if self.projection is None else self.projection(features)
+        start = features if self.projection is None else apply_linear(self.projection, features)
         x = Sides(unit_rows(self.preferences), unit_rows(start))
         for place, layer in enumerate(self.layers):
             last = place == len(self.layers) - 1
@@ -202,17 +203,20 @@ class Convolution(nn.Module):
         """
         if rows is not None:
             here, ids = functional.embedding(rows, here), functional.embedding(rows, ids)
-            received = functional.embedding(rows, product(average, there)) @ self.neighbours
+            received = self._times_w(functional.embedding(rows, product(average, there)))
         elif there.shape[0] < here.shape[0]:  # W meets whichever side has fewer rows
-            received = product(average, there @ self.neighbours)
+            received = product(average, self._times_w(there))
         else:
-            received = product(average, there) @ self.neighbours
+            received = self._times_w(product(average, there))
         # In place, and G in two parts: a table of all users is 300 MB for a data set like Electronics.
         received = functional.leaky_relu(received, inplace=True)
-        own = functional.leaky_relu(self.own(here)) + ids
+        own = functional.leaky_relu(apply_linear(self.own, here)) + ids
         for_received, for_own = torch.split(self.merge.weight, [received.shape[1], own.shape[1]], dim=1)
-        merged = functional.linear(received, for_received, self.merge.bias) + own @ for_own.T
+        merged = times_transposed(received, for_received) + times_transposed(own, for_own) + self.merge.bias
         return functional.leaky_relu(merged, inplace=True)
+
+    def _times_w(self, x: Tensor) -> Tensor:
+        return times_transposed(x, self.neighbours.T)
 
 
 def _mean_over_row(rows: Tensor, columns: Tensor, shape: tuple[int, int]) -> Sparse:

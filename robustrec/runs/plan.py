@@ -21,7 +21,7 @@ SECTIONS = ("training", "strategy", "encoder")
 M = TypeVar("M", bound=BaseModel)
 
 
-def subject_specs(settings: Settings, edition: str) -> tuple[SubjectSpec, ...]:
+def subject_specs(settings: Settings, edition: str, dataset: str | None = None) -> tuple[SubjectSpec, ...]:
     """Return the subjects of a command: models × strategies × seeds, in the order they were named.
 
     A checkpoint, and one's own function that scores, are one subject each: there is nothing to train.
@@ -29,11 +29,14 @@ def subject_specs(settings: Settings, edition: str) -> tuple[SubjectSpec, ...]:
     Args:
         settings: models, strategies, seeds, overrides, checkpoint.
         edition: "full" or "sample"; the sample editions have defaults of their own.
+        dataset: name of the data set once it is loaded, as some have defaults of their own; else as it is asked for.
 
     Raises:
         RobustrecError: an unknown model, strategy, section or key, a value out of range, or a checkpoint that is not
             there or does not go with the models named.
     """
+    if dataset is not None:
+        settings = settings.model_copy(update={"dataset": dataset})
     for name in settings.model:
         known(name)
     for name in settings.strategy:
