@@ -227,3 +227,15 @@ def test_a_buffer_moves_and_is_not_saved() -> None:
     assert moved.values.dtype == torch.float64
     assert moved.pattern.columns.dtype == torch.int32
     torch.testing.assert_close(dense(moved).float(), dense_of(rows, columns, values.float(), (4, 5)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_both_ways_to_sampled_products_agree(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    keys = torch.unique(torch.randint(50 * 40, (300,), generator=generator))
+    pattern, _ = sparse.pattern_of(keys // 40, keys % 40, (50, 40))
+    a, b = torch.randn(50, 16, dtype=dtype, generator=generator), torch.randn(40, 16, dtype=dtype, generator=generator)
+    gathered = sparse._gathered(pattern, a, b)
+    torch.testing.assert_close(gathered, (a @ b.T)[keys // 40, keys % 40])
+    if sparse._samples("cpu"):
+        torch.testing.assert_close(sparse._sampled(pattern, a, b), gathered)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -199,13 +200,7 @@ class _SampledProducts(torch.autograd.Function):
 
     @staticmethod
     def forward(pattern: Pattern, turned: Pattern, a: Tensor, b: Tensor) -> Tensor:  # noqa: ARG004 - kept for the backward
-        rows, columns = pattern.rows(), pattern.columns
-        values = a.new_empty(pattern.n_entries)
-        step = max(1, CHUNK * CHUNK_WIDTH // max(1, a.shape[1]))
-        for start in range(0, pattern.n_entries, step):
-            part = slice(start, start + step)
-            torch.sum(a.index_select(0, rows[part]) * b.index_select(0, columns[part]), dim=1, out=values[part])
-        return values
+        return _sampled(pattern, a, b) if _samples(a.device.type) else _gathered(pattern, a, b)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Pattern, Pattern, Tensor, Tensor], output: Tensor) -> None:  # noqa: ARG004
@@ -220,6 +215,34 @@ class _SampledProducts(torch.autograd.Function):
         of_a = product(matrix, b) if ctx.needs_input_grad[2] else None
         of_b = product(transposed(matrix), a) if ctx.needs_input_grad[3] else None
         return None, None, of_a, of_b
+
+
+def _sampled(pattern: Pattern, a: Tensor, b: Tensor) -> Tensor:
+    places = a.new_zeros(pattern.n_entries)
+    empty = torch.sparse_csr_tensor(pattern.starts, pattern.columns, places, pattern.shape, check_invariants=False)
+    return torch.sparse.sampled_addmm(empty, a, b.T, beta=0).values()  # type: ignore[no-any-return]
+
+
+def _gathered(pattern: Pattern, a: Tensor, b: Tensor) -> Tensor:
+    rows, columns = pattern.rows(), pattern.columns
+    values = a.new_empty(pattern.n_entries)
+    step = max(1, CHUNK * CHUNK_WIDTH // max(1, a.shape[1]))
+    for start in range(0, pattern.n_entries, step):
+        part = slice(start, start + step)
+        torch.sum(a.index_select(0, rows[part]) * b.index_select(0, columns[part]), dim=1, out=values[part])
+    return values
+
+
+@cache
+def _samples(device: str) -> bool:
+    """Tell whether this build of PyTorch has the sampled product on a kind of device; not all have."""
+    rows = torch.tensor([0, 1, 1], device=device)
+    pattern, _ = pattern_of(rows, torch.tensor([2, 0, 1], device=device), (2, 3))
+    a, b = torch.ones(2, 2, device=device), torch.arange(6.0, device=device).view(3, 2)
+    try:
+        return torch.equal(_sampled(pattern, a, b), _gathered(pattern, a, b))
+    except RuntimeError:
+        return False
 
 
 def _turning_order(pattern: Pattern) -> Tensor:
