@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from robustrec.models.dense import times_transposed
+
 
 def bpr_loss(positive: Tensor, negative: Tensor) -> Tensor:
     """Return the mean of -ln σ(Δ), Δ = positive - negative scores [B], as softplus(-Δ); never overflows.
@@ -40,5 +42,5 @@ def contrast(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
         keys: [B, d].
         temperature: divides the logits.
     """
-    logits = (queries / temperature) @ keys.T
+    logits = times_transposed(queries / temperature, keys)
     return functional.cross_entropy(logits, torch.arange(logits.shape[0], device=logits.device))

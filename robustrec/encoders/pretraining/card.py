@@ -82,6 +82,7 @@ def make_card(
         "cost": {"seconds": round(done.seconds, 1), "sittings": done.sittings, **environment},
         "versions": {
             "robustrec": __version__,
+            "torch": version("torch"),
             "transformers": version("transformers"),
             "tokenizers": version("tokenizers"),
             "safetensors": version("safetensors"),

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from robustrec.encoders.pretraining.architecture import CAPTION, ITM, Blip
 from robustrec.encoders.weights import quiet
+from robustrec.files import write_atomically
 
 
 def save_models(blip: Blip, folder: Path) -> None:
@@ -39,7 +40,7 @@ def save_models(blip: Blip, folder: Path) -> None:
             for key, value in model.state_dict().items()
             if key not in tied
         }
-        save_file(halves, place / "model.safetensors", {"format": "pt"})
+        write_atomically(place / "model.safetensors", save(halves, {"format": "pt"}))
 
 
 def round_to_half(blip: Blip) -> None:
