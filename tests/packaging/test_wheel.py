@@ -79,7 +79,7 @@ def test_every_import_is_a_declared_dependency():
                 top = module.partition(".")[0]
                 if top in sys.stdlib_module_names or top == "robustrec":
                     continue
-                if not {name.lower() for name in owners.get(top, [])} & declared:
+                if not {name.lower().replace("_", "-") for name in owners.get(top, [])} & declared:
                     undeclared.add(f"{path.relative_to(ROOT)}: {top}")
     assert not undeclared
 
