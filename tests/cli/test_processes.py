@@ -20,6 +20,8 @@ def _start(arguments, home, cwd):
         text=True,
         cwd=cwd,
         env=environment,
+        # A shell starts its background jobs with SIGINT ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
