@@ -23,9 +23,9 @@ from robustrec.audits.noise import (
     snr_db,
     standard_noise,
 )
+from robustrec.audits.noise_config import BreakPoint as BreakPointConfig
+from robustrec.audits.noise_config import NoiseAudit
 from robustrec.audits.rows import Draws
-from robustrec.audits.suites import BreakPoint as BreakPointConfig
-from robustrec.audits.suites import NoiseAudit
 from robustrec.evaluation.metrics import parse_metric, per_user_metrics
 from robustrec.evaluation.ranking import rank
 from robustrec.progress import Progress, silent
@@ -37,11 +37,13 @@ from robustrec.seeds import derive_seed
 
 @dataclass
 class Costs:
-    """What was spent so far: trainings, representations of all users and items, rankings of all evaluated users."""
+    """What was spent so far, see `plan.Cost`; representations are forward passes over all users and items."""
 
     trainings: int = 0
     representations: int = 0
     rankings: int = 0
+    encodings: int = 0
+    gradients: int = 0
 
     def count_lists(self, n: int = 1) -> None:
         """Count n representations, each followed by a ranking."""

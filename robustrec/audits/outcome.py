@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,8 @@ def make_report(plan: Plan, run: Measurements, *, command: Sequence[str]) -> tup
         subjects=records,
         statuses=tuple(ledger.statuses),
         findings=tuple(ledger.findings),
+        exhibits=tuple(ledger.exhibits),
+        relations=tuple(ledger.relations),
         gates=results,
         verdict=word,
         verdict_reason=reason,
@@ -75,11 +78,7 @@ def make_report(plan: Plan, run: Measurements, *, command: Sequence[str]) -> tup
         seeds={"audit": run.bench.seed, **{f"training {r.subject.label}": r.subject.seed for r in records}},
         environment=Environment.model_validate(describe_environment(run.prepared.device)),
         durations={stage: round(seconds, 3) for stage, seconds in ledger.durations.items()},
-        costs=Costs(
-            trainings=run.bench.costs.trainings,
-            representations=run.bench.costs.representations,
-            rankings=run.bench.costs.rankings,
-        ),
+        costs=Costs(**asdict(run.bench.costs)),
         arrays=ArraysRecord(file=ARRAYS, digest=hashlib.sha256(arrays).hexdigest()),
     )
     return report, arrays

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from robustrec.audits.noise import strengths_between
 from robustrec.audits.noise_audit import conditions_of, training_conditions_of
-from robustrec.audits.suites import NoiseAudit, Suite, load_suite
+from robustrec.audits.noise_config import NoiseAudit
+from robustrec.audits.suites import Suite, load_suite
 from robustrec.config import Settings
 from robustrec.datasets.registry import Dataset, load_dataset
 from robustrec.encoders.features import encoder_name
@@ -43,17 +46,20 @@ class Plan:
         return self.settings.home
 
 
-@dataclass(frozen=True)
-class Cost:
+class Cost(NamedTuple):
     """What a plan will take at most.
 
     Attributes:
         trainings: subjects, and their retrainings on noisy features; those in the run store cost nothing.
         rankings: representations of all users and items, each followed by a ranking of all test users.
+        encodings: items that go through the encoder again.
+        gradients: evaluations of a gradient over the whole training graph, Hessian products among them.
     """
 
-    trainings: int
-    rankings: int
+    trainings: int = 0
+    rankings: int = 0
+    encodings: int = 0
+    gradients: int = 0
 
 
 def make_plan(settings: Settings, *, progress: Progress = silent) -> Plan:
@@ -106,22 +112,23 @@ def _check_gates(suite: Suite, specs: tuple[SubjectSpec, ...], encoder: str | No
 
 
 def cost_of(plan: Plan) -> Cost:
-    """Return the most a plan will take, counted in trainings and rankings."""
+    """Return the most a plan will take, counted in trainings, rankings, encodings and gradients."""
+    own = Cost(trainings=sum(spec.trains for spec in plan.specs), rankings=len(plan.specs))
+    parts = [own, *(COSTS[audit.kind](audit, plan) for audit in plan.suite.audits)]
+    return Cost(*(sum(column) for column in zip(*parts, strict=True)))
+
+
+def _noise_cost(audit: NoiseAudit, plan: Plan) -> Cost:
     reading = [spec for spec in plan.specs if reads_features(spec)]
     retrained = sum(spec.can_train for spec in reading)
-    trainings, rankings = sum(spec.trains for spec in plan.specs), len(plan.specs)
-    for audit in plan.suite.audits:
-        more_trainings, more_rankings = _noise_cost(audit)
-        trainings += retrained * more_trainings
-        rankings += retrained * more_trainings + len(reading) * more_rankings
-    return Cost(trainings, rankings)
-
-
-def _noise_cost(audit: NoiseAudit) -> tuple[int, int]:
     rankings = len(conditions_of(audit)) * audit.draws
     if audit.break_point:
         point = audit.break_point
         trials = len(strengths_between(point.sigma2_min, point.sigma2_max)) + point.steps
         rankings += trials * point.draws
     trainings = len(training_conditions_of(audit)) * audit.training.draws if audit.training else 0
-    return trainings, rankings
+    return Cost(trainings=retrained * trainings, rankings=retrained * trainings + len(reading) * rankings)
+
+
+COSTS: dict[str, Callable[[Any, Plan], Cost]] = {"noise": _noise_cost}
+"""Kind of audit -> what one of its configurations costs over a plan's subjects."""

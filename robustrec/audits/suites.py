@@ -3,111 +3,24 @@
 from __future__ import annotations
 
 import json
-import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from robustrec.audits.noise_config import NoiseAudit
+from robustrec.audits.values import QualityMetric, StabilityMetric, distinct
 from robustrec.errors import RobustrecError, unknown_name
 from robustrec.files import digest_json, shipped
 from robustrec.reporting.findings import Record
 from robustrec.reporting.gates import Gate, matches
 from robustrec.reporting.invalid import invalid
 
-QUALITY_KINDS = ("recall", "precision", "ndcg", "map")
-STABILITY_KINDS = ("rbo", "overlap", "changed")
-LONGEST_LIST = 50
-
-_METRIC = re.compile(r"(?P<kind>[a-z]+)@(?P<k>\d{1,4})")
 _MAX_BYTES = 1 << 20
 
-
-def _metric_of(kinds: tuple[str, ...]) -> AfterValidator:
-    def check(name: str) -> str:
-        match = _METRIC.fullmatch(name)
-        kind = match["kind"] if match else name.partition("@")[0]
-        if kind not in kinds:
-            error = unknown_name("metric", name, (f"{each}@20" for each in kinds), where="")
-            raise ValueError(f"{error.what}; {error.fix}, or at another length from 1 to {LONGEST_LIST}")
-        if not match or not 1 <= int(match["k"]) <= LONGEST_LIST:
-            raise ValueError(f"metric {name!r} needs a list length from 1 to {LONGEST_LIST}, for example {kind}@20")
-        return f"{kind}@{int(match['k'])}"
-
-    return AfterValidator(check)
-
-
-def _distinct(values: tuple[object, ...]) -> tuple[object, ...]:
-    twice = [value for position, value in enumerate(values) if value in values[:position]]
-    if twice:
-        raise ValueError(f"{twice[0]!r} stands there twice")
-    return values
-
-
-QualityMetric = Annotated[str, _metric_of(QUALITY_KINDS)]
-StabilityMetric = Annotated[str, _metric_of(STABILITY_KINDS)]
-Variance = Annotated[float, Field(ge=0, le=1e6)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Draws = Annotated[int, Field(ge=1, le=1000)]
-
-
-class BreakPoint(Record):
-    """Search, on a logarithmic scale, for the smallest noise that costs more than is tolerated."""
-
-    metric: QualityMetric = "ndcg@20"
-    max_relative_drop: float = Field(
-        default=0.05, gt=0, lt=1, description="tolerated loss, as a share of the clean value"
-    )
-    sigma2_min: float = Field(default=1e-8, gt=0, description="smallest variance tried")
-    sigma2_max: float = Field(default=1.0, gt=0, le=1e6, description="largest variance tried")
-    draws: Draws = 4
-    steps: int = Field(default=12, ge=1, le=60, description="bisection steps")
-
-    @model_validator(mode="after")
-    def _ordered(self) -> BreakPoint:
-        if self.sigma2_min >= self.sigma2_max:
-            raise ValueError(f"sigma2_min {self.sigma2_min} must be smaller than sigma2_max {self.sigma2_max}")
-        return self
-
-
-class TrainingNoise(Record):
-    """Noise that was there from the start: train once more on noisy features and serve on the same."""
-
-    sigma2: Annotated[tuple[Variance, ...], Field(min_length=1), AfterValidator(_distinct)]
-    draws: Draws = Field(default=1, description="trainings per variance, each with its own noise")
-
-
-class NoiseAudit(Record):
-    """Gaussian noise on the item features before any normalisation inside the model."""
-
-    kind: Literal["noise"]
-    sigma2: Annotated[tuple[Variance, ...], AfterValidator(_distinct)] = Field(
-        default=(1e-6,), description="variances of the noise; 0 is an A/A audit and must find nothing"
-    )
-    relative: Annotated[tuple[Share, ...], AfterValidator(_distinct)] = Field(
-        default=(),
-        description="expected length of the noise, as a share of each feature vector's norm",
-    )
-    scopes: Annotated[tuple[Literal["all", "image", "text"], ...], Field(min_length=1), AfterValidator(_distinct)] = (
-        Field(default=("all",), description="modalities that get the noise")
-    )
-    graphs: Annotated[tuple[Literal["rebuilt", "frozen"], ...], Field(min_length=1), AfterValidator(_distinct)] = Field(
-        default=("rebuilt",),
-        description="item graphs rebuilt from the noisy features (the pipeline ran again), or kept as they were",
-    )
-    draws: Draws = 10
-    break_point: BreakPoint | None = None
-    training: TrainingNoise | None = None
-
-    @model_validator(mode="after")
-    def _measures_something(self) -> NoiseAudit:
-        if not (self.sigma2 or self.relative or self.break_point or self.training):
-            raise ValueError("a noise audit needs sigma2, relative, break_point or training")
-        return self
-
-
-# Another kind of audit joins here: Annotated[NoiseAudit | OtherAudit, Field(discriminator="kind")].
+# Another kind of audit joins here: Annotated[NoiseAudit | OtherAudit, Field(discriminator="kind")]; its runner in
+# `runner.RUNNERS`, what it costs in `plan.COSTS`.
 AuditConfig = NoiseAudit
 AUDIT_KINDS: dict[str, type[Record]] = {"noise": NoiseAudit}
 """Kind of audit, as a suite names it -> its configuration."""
@@ -127,8 +40,8 @@ class Suite(Record):
     name: str = Field(min_length=1)
     description: str = ""
     require_edition: Literal["any", "full"] = "any"
-    metrics: Annotated[tuple[QualityMetric, ...], Field(min_length=1), AfterValidator(_distinct)]
-    stability: Annotated[tuple[StabilityMetric, ...], AfterValidator(_distinct)] = ()
+    metrics: Annotated[tuple[QualityMetric, ...], Field(min_length=1), AfterValidator(distinct)]
+    stability: Annotated[tuple[StabilityMetric, ...], AfterValidator(distinct)] = ()
     compare_with: str | None = Field(
         default="vanilla", min_length=1, description="strategy that the others are compared with"
     )
@@ -144,8 +57,8 @@ class Suite(Record):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Suite:
-        _distinct(tuple(audit.kind for audit in self.audits))
-        _distinct(tuple(gate.name for gate in self.gates))
+        distinct(tuple(audit.kind for audit in self.audits))
+        distinct(tuple(gate.name for gate in self.gates))
         audits = ("clean", *(audit.kind for audit in self.audits))
         listed = (*self.metrics, *self.stability)
         for gate in self.gates:
@@ -161,7 +74,7 @@ class Suite(Record):
                     f"gate {gate.name!r} compares with {select.reference!r}, but the suite with {self.compare_with!r}"
                 )
         for audit in self.audits:
-            if audit.break_point and audit.break_point.metric not in self.metrics:
+            if isinstance(audit, NoiseAudit) and audit.break_point and audit.break_point.metric not in self.metrics:
                 raise ValueError(
                     f"the break point's metric {audit.break_point.metric!r} is not among the suite's metrics"
                 )

@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
 from robustrec.errors import RobustrecError
 from robustrec.files import write_atomically
+from robustrec.reporting.exhibits import Exhibit, Relation
 from robustrec.reporting.findings import AuditStatus, Finding, Record, Subject
 from robustrec.reporting.gates import GateResult
 from robustrec.reporting.invalid import invalid
@@ -122,6 +123,8 @@ class Costs(Record):
     trainings: int = Field(default=0, ge=0)
     representations: int = Field(default=0, ge=0, description="forward passes over all users and items")
     rankings: int = Field(default=0, ge=0, description="full rankings of all evaluated users")
+    encodings: int = Field(default=0, ge=0, description="edited items that went through the encoder")
+    gradients: int = Field(default=0, ge=0, description="gradients and Hessian products over the training graph")
 
 
 class ArraysRecord(Record):
@@ -143,6 +146,8 @@ class Report(Record):
     subjects: tuple[SubjectRecord, ...]
     statuses: tuple[AuditStatus, ...]
     findings: tuple[Finding, ...]
+    exhibits: tuple[Exhibit, ...] = ()
+    relations: tuple[Relation, ...] = ()
     gates: tuple[GateResult, ...]
     verdict: VerdictWord
     verdict_reason: str

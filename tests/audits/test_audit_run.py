@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from robustrec.audits import runner
+from robustrec.audits import ledger, runner
 from robustrec.audits.outcome import make_report, write_outcome
 from robustrec.audits.plan import cost_of, make_plan
 from robustrec.config import Settings
@@ -140,7 +140,7 @@ def test_the_same_plan_again_trains_nothing_and_finds_the_same(audited):
 
 def test_arrays_too_large_to_keep_are_kept_as_means_over_the_draws(audited, monkeypatch):
     plan, _, _, data, _ = audited
-    monkeypatch.setattr(runner, "KEPT_BYTES", 0)
+    monkeypatch.setattr(ledger, "KEPT_BYTES", 0)
     kept = runner.measure(plan).ledger.arrays
     whole = np.load(io.BytesIO(data), allow_pickle=False)
     names = [name for name in kept if "|noise|" in name]
