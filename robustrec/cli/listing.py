@@ -110,7 +110,10 @@ Sheet = Annotated[
 ]
 Pictures = Annotated[
     Path | None,
-    typer.Option(help="With --sheet: your own folder or zip of pictures, instead of --dataset.", show_default=False),
+    typer.Option(
+        help="With --sheet: your own folder or zip of pictures, instead of --dataset; draws the edits of pictures.",
+        show_default=False,
+    ),
 ]
 
 
@@ -131,6 +134,8 @@ def edits(
     from robustrec.edits import edit_names
 
     chosen = [edit_named(name) for name in dict.fromkeys(edit or edit_names())]
+    if pictures is not None and not edit:  # file names are no titles to edit
+        chosen = [each for each in chosen if each.modality == "image"]
     if sheet is None:
         given = {"--dataset": dataset, "--pictures": pictures, "--edition": edition}
         for option in (name for name, value in given.items() if value is not None):

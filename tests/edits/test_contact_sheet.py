@@ -77,6 +77,15 @@ def test_the_seed_decides_what_is_drawn(folder, tmp_path):
     assert a != c
 
 
+def test_pictures_of_ones_own_show_the_edits_of_pictures(folder, tmp_path):
+    assert run(["list", "edits", "--sheet", "sheet.png", "--pictures", str(folder), "-q"]) == 0
+    with Image.open(tmp_path / "sheet.png") as image:
+        height = image.height
+    n = sum(edit.modality == "image" for edit in OURS.values())
+    assert n * CELL < height < (n + 3) * 2 * CELL
+    assert height < len(OURS) * CELL
+
+
 def test_one_needs_no_data_set_for_pictures_of_ones_own(folder, tmp_path):
     catalog = catalog_of_pictures(folder)
     assert catalog.titles == ("green lamp", "red cup 2", "rug")

@@ -1,0 +1,1 @@
+"""Strategies compared at equal budget over several training seeds."""

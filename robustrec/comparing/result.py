@@ -1,0 +1,68 @@
+"""What a comparison of strategies found, as it is written and printed."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from robustrec.comparing.budget import Budget
+from robustrec.reporting.findings import Record
+from robustrec.reporting.report import DatasetRecord, Environment
+
+
+class Mean(Record):
+    """A mean with its interval; the bounds are None where one level of each factor tells nothing of others."""
+
+    estimate: float
+    low: float | None
+    high: float | None
+
+
+class Comparison(Record):
+    """One measure of one strategy at one budget, and its difference from the reference strategy.
+
+    The intervals cover what varied: training seeds, noise draws and users, crossed (see `evaluation.components`).
+    """
+
+    model: str
+    budget: Budget
+    strategy: str
+    measure: str = Field(description="e.g. ndcg@20, ndcg@20 drift sigma_rel=0.1, input sharpness image")
+    better: Literal["higher", "lower", "nearer to 0"] = Field(description="which way is better")
+    epochs: int = Field(ge=1)
+    gradients: int = Field(ge=1, description="gradient evaluations of its training")
+    value: Mean
+    shares: dict[str, float] = Field(
+        description="what part of the value's variance is the training seed's, the draw's, the user's, or of several"
+    )
+    reference: str | None = Field(default=None, description="strategy compared with; None for that strategy itself")
+    difference: Mean | None = Field(default=None, description="value - value of the reference, paired")
+    ratio: Mean | None = Field(
+        default=None,
+        description="value over the reference's, for measures that are positive: geometric mean over seeds",
+    )
+    difference_shares: dict[str, float] = Field(default_factory=dict)
+    note: str = ""
+
+
+class StrategyReport(Record):
+    """A comparison of strategies at equal budgets."""
+
+    schema_version: Literal[1] = 1
+    kind: Literal["strategies"] = "strategies"
+    robustrec: str
+    command: tuple[str, ...]
+    dataset: DatasetRecord
+    features: str | None
+    epochs: int = Field(description="epochs of plain training that the budgets stand for")
+    seeds: tuple[int, ...]
+    draws: int
+    n_users: int
+    level: float
+    rows: tuple[Comparison, ...]
+    sentences: tuple[str, ...]
+    environment: Environment
+    settings: dict[str, object] = Field(
+        default_factory=dict, description="models and strategies with all defaults resolved"
+    )

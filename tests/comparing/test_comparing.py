@@ -1,0 +1,139 @@
+"""Strategies at equal budget: what is held equal, paired tables, and sentences that follow from the intervals."""
+
+import numpy as np
+import pytest
+
+from robustrec.audits.noise import NoiseCondition
+from robustrec.comparing.budget import at_budget, gradient_evaluations
+from robustrec.comparing.measuring import Measures
+from robustrec.comparing.rows import compared, sentences
+from robustrec.comparing.run import plan_comparison, run_comparison
+from robustrec.config import Settings
+from robustrec.errors import RobustrecError
+from robustrec.runs.plan import subject_specs
+
+STRATEGIES = ("vanilla", "sam", "mirror", "sgbd")
+
+
+def _settings(folder, home, **given):
+    training = {"max_epochs": 3, "learning_rate": 0.01, "batch_size": 128}
+    asked = {"model": ("vbpr",), "strategy": STRATEGIES, "set": {"training": training}, "device": "cpu"} | given
+    return Settings(home=home, dataset=str(folder), **asked)
+
+
+def _specs(strategies=STRATEGIES):
+    return {
+        spec.strategy_name: spec
+        for spec in subject_specs(Settings(model=("vbpr",), strategy=strategies, dataset="clothing"), "sample")
+    }
+
+
+def test_equal_epochs_are_equal_and_nothing_stops_early():
+    for spec in _specs().values():
+        training = at_budget(spec, "epochs", 60).training
+        assert (training.max_epochs, training.patience) == (60, 60)
+
+
+def test_equal_gradients_take_no_more_than_plain_training():
+    specs = _specs()
+    plain = gradient_evaluations(at_budget(specs["vanilla"], "gradients", 60), 10_000)
+    steps = -(-10_000 // specs["vanilla"].training.batch_size)
+    assert plain == 60 * steps
+    wanted = {"vanilla": 60, "sam": 30, "mirror": 45, "sgbd": 36}
+    for name, epochs in wanted.items():
+        spec = at_budget(specs[name], "gradients", 60)
+        assert spec.training.max_epochs == epochs
+        taken = gradient_evaluations(spec, 10_000)
+        # sgbd takes three passes on every third step: rounding to whole mirrored steps is all that may differ.
+        assert plain * 0.98 <= taken <= plain * 1.001, name
+
+
+def _tables(rng, gap, flat):
+    users = rng.normal(0.3, 0.2, (1, 50))
+    base = {"ndcg@20": users + rng.normal(0, 0.01, (4, 1)), "input sharpness image": np.exp(rng.normal(0, 0.05, 4))}
+    return base, {
+        "ndcg@20": base["ndcg@20"] + gap + rng.normal(0, 0.002, (4, 50)),
+        "input sharpness image": base["input sharpness image"] * flat * np.exp(rng.normal(0, 0.02, 4)),
+    }
+
+
+def _rows(gap, flat, rng):
+    plain, ours = _tables(rng, gap, flat)
+    return compared("vbpr", "epochs", "sgbd", (5, 5), ours, ("vanilla", plain), level=0.95)
+
+
+def test_pairing_finds_what_the_spread_of_users_would_hide():
+    quality, sharpness = _rows(0.01, 0.5, np.random.default_rng(3))
+    assert quality.difference.low < 0.01 < quality.difference.high
+    assert quality.difference.high - quality.difference.low < 0.1 * (quality.value.high - quality.value.low)
+    assert sharpness.ratio.low < 0.5 < sharpness.ratio.high < 0.6
+    told = sentences([quality, sharpness], 4)
+    assert "sgbd's ndcg@20 is better: +0.01" in told[0]
+    assert "sgbd's input sharpness image is flatter: " in told[1]
+
+
+def test_no_difference_is_said_to_be_none():
+    for line in sentences(_rows(0.0, 1.0, np.random.default_rng(8)), 4):
+        assert "cannot be told from vanilla's" in line
+
+
+def test_a_planted_worsening_is_called_worse_and_sharper():
+    told = sentences(_rows(-0.01, 2.0, np.random.default_rng(3)), 4)
+    assert "is worse" in told[0]
+    assert "is sharper" in told[1]
+
+
+def test_one_training_tells_nothing_of_another():
+    plain = {"input sharpness image": np.array([2.0])}
+    (row,) = compared(
+        "vbpr", "epochs", "sgbd", (5, 5), {"input sharpness image": np.array([1.0])}, ("vanilla", plain), level=0.95
+    )
+    assert (row.ratio.low, row.ratio.high) == (None, None)
+    assert "one seed" in row.note
+    assert "cannot be told" in sentences([row], 1)[0]
+
+
+def test_measures_that_are_not_positive_have_no_ratio():
+    plain = {"trace": np.array([-1.0, 2.0])}
+    (row,) = compared("vbpr", "epochs", "sgbd", (5, 5), {"trace": np.array([1.0, 2.0])}, ("vanilla", plain), level=0.95)
+    assert row.ratio is None
+    assert row.difference.estimate == pytest.approx(1.0)
+
+
+@pytest.fixture(scope="module")
+def report(tiny_folder, tmp_path_factory):
+    plan = plan_comparison(_settings(tiny_folder, tmp_path_factory.mktemp("home"), seeds=2), 4)
+
+    def flatness(subject):
+        return {"norm": float(sum(p.detach().square().sum() for p in subject.model.module().parameters()))}
+
+    measures = Measures("ndcg@20", (NoiseCondition(0.5, relative=True), NoiseCondition(0.0)), 2, flatness)
+    return plan, run_comparison(plan, measures, command=["robustrec", "compare"])
+
+
+def test_a_comparison_from_trainings_to_rows(report):
+    plan, found = report
+    assert plan.trainings == 2 * (1 + 3 * 2)  # plain training is the same at both budgets
+    assert found.seeds == (0, 1)
+    assert len(found.rows) == 2 * 4 * 4
+    assert {row.reference for row in found.rows if row.strategy == "vanilla"} == {None}
+    for row in found.rows:
+        assert row.value.low <= row.value.estimate <= row.value.high
+        if row.measure == "ndcg@20 drift sigma2=0":
+            assert row.value.estimate == row.value.low == row.value.high == 0.0
+        if row.difference is not None and row.measure == "ndcg@20":
+            assert sum(row.difference_shares.values()) == pytest.approx(1.0)
+    noisy = [row for row in found.rows if row.measure == "ndcg@20 drift sigma_rel=0.5"]
+    assert all(row.value.estimate != 0 for row in noisy)
+    assert {"seed", "draw", "user"} <= set(noisy[0].shares)
+
+
+def test_plain_training_is_one_row_in_both_budgets(report):
+    _, found = report
+    at = {row.budget: row.value for row in found.rows if (row.strategy, row.measure) == ("vanilla", "ndcg@20")}
+    assert at["epochs"] == at["gradients"]
+
+
+def test_what_cannot_be_compared_is_refused(tiny_folder, tmp_path):
+    with pytest.raises(RobustrecError, match="not among the strategies"):
+        plan_comparison(_settings(tiny_folder, tmp_path, strategy=("sam", "sgbd")), 4)
