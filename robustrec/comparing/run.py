@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from robustrec import __version__
+from robustrec.audits.noise import NoiseCondition
 from robustrec.audits.outcome import dataset_record
 from robustrec.comparing.budget import BUDGETS, at_budget, gradient_evaluations
+from robustrec.comparing.flatness import flatness_by
 from robustrec.comparing.measuring import Measures, by_strategy, measure_strategy
 from robustrec.comparing.result import Comparison, StrategyReport
 from robustrec.comparing.rows import Tables, compared, sentences
@@ -25,6 +28,25 @@ from robustrec.runs.prepared import prepare
 from robustrec.runs.specs import SubjectSpec, reads_features, spec_json
 
 LEVEL = 0.95
+METRIC = "ndcg@20"
+
+
+class Effort(NamedTuple):
+    """How much is measured on every trained subject.
+
+    Attributes:
+        conditions: noise at inference.
+        draws: of each.
+        triples: of the audited loss.
+        probes: of the traces.
+        steps: Hessian products for λ₁.
+    """
+
+    conditions: tuple[NoiseCondition, ...]
+    draws: int
+    triples: int
+    probes: int
+    steps: int
 
 
 @dataclass(frozen=True)
@@ -90,7 +112,7 @@ def plan_comparison(
 
 
 def run_comparison(
-    plan: ComparisonPlan, measures: Measures, *, command: Sequence[str], progress: Progress = silent
+    plan: ComparisonPlan, effort: Effort, *, command: Sequence[str], progress: Progress = silent
 ) -> StrategyReport:
     """Train what is not in the run store yet, measure, and compare.
 
@@ -107,6 +129,10 @@ def run_comparison(
         else None
     )
     prepared = prepare(plan.dataset, features, pick_device(settings.device))
+    flatness = flatness_by(
+        prepared, seed=settings.seed, triples=effort.triples, probes=effort.probes, steps=effort.steps
+    )
+    measures = Measures(METRIC, effort.conditions, effort.draws, flatness)
     n_train = len(prepared.positives.users)
     rows: list[Comparison] = []
     for model, strategies in by_strategy(plan.specs).items():
@@ -126,9 +152,9 @@ def run_comparison(
             }
             for name, specs in strategies.items():
                 spec = at_budget(specs[0], budget, plan.epochs)
-                effort = spec.training.max_epochs, gradient_evaluations(spec, n_train)
+                spent = spec.training.max_epochs, gradient_evaluations(spec, n_train)
                 other = None if name == plan.reference else (plan.reference, tables[plan.reference])
-                rows += compared(model, budget, name, effort, tables[name], other, level=LEVEL)
+                rows += compared(model, budget, name, spent, tables[name], other, level=LEVEL)
     seeds = tuple(dict.fromkeys(spec.seed for spec in plan.specs))
     return StrategyReport(
         robustrec=__version__,

@@ -5,9 +5,8 @@ import pytest
 
 from robustrec.audits.noise import NoiseCondition
 from robustrec.comparing.budget import at_budget, gradient_evaluations
-from robustrec.comparing.measuring import Measures
 from robustrec.comparing.rows import compared, sentences
-from robustrec.comparing.run import plan_comparison, run_comparison
+from robustrec.comparing.run import Effort, plan_comparison, run_comparison
 from robustrec.config import Settings
 from robustrec.errors import RobustrecError
 from robustrec.runs.plan import subject_specs
@@ -103,19 +102,19 @@ def test_measures_that_are_not_positive_have_no_ratio():
 @pytest.fixture(scope="module")
 def report(tiny_folder, tmp_path_factory):
     plan = plan_comparison(_settings(tiny_folder, tmp_path_factory.mktemp("home"), seeds=2), 4)
-
-    def flatness(subject):
-        return {"norm": float(sum(p.detach().square().sum() for p in subject.model.module().parameters()))}
-
-    measures = Measures("ndcg@20", (NoiseCondition(0.5, relative=True), NoiseCondition(0.0)), 2, flatness)
-    return plan, run_comparison(plan, measures, command=["robustrec", "compare"])
+    conditions = (NoiseCondition(0.5, relative=True), NoiseCondition(0.0))
+    effort = Effort(conditions, draws=2, triples=50, probes=4, steps=6)
+    return plan, run_comparison(plan, effort, command=["robustrec", "compare"])
 
 
 def test_a_comparison_from_trainings_to_rows(report):
     plan, found = report
     assert plan.trainings == 2 * (1 + 3 * 2)  # plain training is the same at both budgets
     assert found.seeds == (0, 1)
-    assert len(found.rows) == 2 * 4 * 4
+    flat = {"audited loss", "input sharpness image", "input sharpness text", "λ₁", "trace", "worst case"}
+    noisy = {"ndcg@20 drift sigma_rel=0.5", "ndcg@20 drift sigma2=0"}
+    assert {row.measure for row in found.rows} == {"ndcg@20", *noisy, *flat}
+    assert len(found.rows) == 2 * 4 * (1 + len(noisy) + len(flat))
     assert {row.reference for row in found.rows if row.strategy == "vanilla"} == {None}
     for row in found.rows:
         assert row.value.low <= row.value.estimate <= row.value.high

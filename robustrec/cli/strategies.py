@@ -1,0 +1,83 @@
+"""`robustrec compare --model …`: strategies at equal budget, over several training seeds."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from robustrec.cli.terminal import data_console, progress_bars, say
+from robustrec.config import Settings
+from robustrec.files import check_writable, write_atomically
+
+
+class Asked(NamedTuple):
+    """What a comparison of strategies can be told beside the settings.
+
+    Attributes:
+        epochs: of plain training; the budgets follow from it.
+        reference: strategy the others are compared with.
+        draws: noise draws.
+        sigma2: variances of the noise.
+        relative: noise as shares of the features' norms.
+        triples: of the audited loss.
+        probes: of the traces.
+        steps: Hessian products for λ₁.
+        output: JSON file, beside the one in the home folder.
+        dry_run: only say what it would take.
+        as_json: print JSON instead of tables.
+        quiet: no progress and no messages.
+    """
+
+    epochs: int
+    reference: str
+    draws: int
+    sigma2: tuple[float, ...]
+    relative: tuple[float, ...]
+    triples: int
+    probes: int
+    steps: int
+    output: Path | None
+    dry_run: bool
+    as_json: bool
+    quiet: bool
+
+
+def compare_strategies(settings: Settings, asked: Asked) -> None:
+    """Plan, announce, run, print and store a comparison.
+
+    Raises:
+        RobustrecError: as planning and running it.
+    """
+    from robustrec.audits.noise import NoiseCondition
+    from robustrec.comparing.console import print_comparison
+    from robustrec.comparing.run import Effort, plan_comparison, run_comparison
+    from robustrec.hardware import set_numerics
+
+    set_numerics(settings.threads)
+    with progress_bars(quiet=asked.quiet) as progress:
+        plan = plan_comparison(settings, asked.epochs, asked.reference, progress=progress)
+    conditions = (
+        *(NoiseCondition(amount) for amount in asked.sigma2),
+        *(NoiseCondition(amount, relative=True) for amount in asked.relative),
+    )
+    told = f"{plan.trainings} trainings of {plan.gradients:,} gradient evaluations in all, stored ones among them"
+    say(f"{plan.dataset.name} ({plan.dataset.edition} edition): {told}", quiet=asked.quiet and not asked.dry_run)
+    if asked.dry_run:
+        return
+    stored = settings.home / "reports" / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{plan.dataset.name}-strategies.json"
+    paths = [stored, *([asked.output] if asked.output else [])]
+    for path in paths:
+        check_writable(path)
+    effort = Effort(conditions, asked.draws, asked.triples, asked.probes, asked.steps)
+    with progress_bars(quiet=asked.quiet) as progress:
+        report = run_comparison(plan, effort, command=["robustrec", *sys.argv[1:]], progress=progress)
+    text = report.model_dump_json(indent=1) + "\n"
+    for path in paths:
+        write_atomically(path, text)
+    if asked.as_json:
+        sys.stdout.write(text)
+    else:
+        print_comparison(report, data_console())
+        say(f"written: {paths[-1]}", quiet=asked.quiet)
