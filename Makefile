@@ -6,7 +6,7 @@ RUN := $(BIN)/python -m
 PIP := $(RUN) pip install --quiet --disable-pip-version-check --constraint constraints.txt
 WORKERS ?= 2
 
-.PHONY: audit test lint format gpu-check bench clean
+.PHONY: audit test lint format docs gpu-check bench clean
 
 $(VENV)/.audit: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "robustrec needs Python 3.11 or newer; try: make PYTHON=python3.11")'
@@ -24,6 +24,10 @@ $(VENV)/.dev: $(VENV)/.test
 	$(PIP) --editable '.[test,dev]'
 	touch $@
 
+$(VENV)/.docs: $(VENV)/.audit
+	$(PIP) --editable '.[docs]'
+	touch $@
+
 audit: $(VENV)/.audit  ## the main job on the embedded default: SLMRec, plain and SGBD, on the sample of clothing
 	$(BIN)/robustrec audit --model slmrec --dataset clothing
 
@@ -38,6 +42,9 @@ lint: $(VENV)/.dev  ## ruff and mypy --strict
 format: $(VENV)/.dev
 	$(RUN) ruff check --fix .
 	$(RUN) ruff format .
+
+docs: $(VENV)/.docs  ## the documentation as a site in build/docs/; a broken link or a page out of place is an error
+	NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --strict --quiet
 
 # On a GPU machine torch is there already and of another build: these use the python given, not the virtual environment.
 gpu-check:  ## tests marked gpu, then the benchmarks (PYTHON=… names a python with torch for CUDA)

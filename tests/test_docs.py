@@ -1,14 +1,44 @@
-"""What the README shows must work."""
+"""What the README and the pages show must work, and what there is must be shown."""
 
+import functools
+import importlib.util
+import itertools
+import os
 import re
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
-from robustrec.audits.suites import parse_suite
+import numpy as np
+import pytest
+
+from robustrec.audits.suites import AUDIT_KINDS, Suite, load_suite, parse_suite, suite_names
 from robustrec.cli.main import run
+from robustrec.edits import EDITS, edit
+from robustrec.edits.content import Content
+from robustrec.edits.contract import apply_edit
+from robustrec.edits.shelf import Shelf
+from robustrec.reporting.waivers import read_waivers
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
+PAGES = {path.name: path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}
+
+sys.path.insert(0, str(ROOT / "docs" / "generate"))
+import site_commands  # noqa: E402
+import site_suites  # noqa: E402
+import site_tables  # noqa: E402
+import site_tutorial  # noqa: E402
+
+sys.path.pop(0)
+
+COMMANDS = {words.removeprefix("robustrec ") for words, _ in site_commands.commands()}
+
+
+@functools.cache
+def filled():
+    return {name: site_tables.filled(text) for name, text in PAGES.items()}
 
 
 def test_the_suite_in_the_readme_is_one():
@@ -19,19 +49,138 @@ def test_the_suite_in_the_readme_is_one():
 
 
 def test_every_command_in_the_readme_and_the_docs_exists(capsys):
-    texts = README + "".join(path.read_text() for path in [ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
-    commands = {
-        tuple(words.split())
-        for words in re.findall(r"robustrec ((?:audit|doctor|data \w+|list \w+|report \w+|config \w+))", texts)
-    }
-    assert len(commands) >= 6
-    for command in commands:
-        assert run([*command, "--help"]) == 0, command
+    texts = "\n".join([README, (ROOT / "CONTRIBUTING.md").read_text(), *filled().values()])
+    groups = {words.split()[0] for words in COMMANDS if " " in words}
+    named = set(re.findall(r"(?:^ {4}|`)robustrec ([a-z]+(?: [a-z]+)?)\b", texts, re.M))
+    commands = {words if words.split()[0] in groups else words.split()[0] for words in named}
+    assert len(commands) >= 15
+    for command in commands - {"COMMAND"}:
+        assert run([*command.split(), "--help"]) == 0, command
+
+
+def test_every_option_in_the_docs_exists():
+    """Of commands written on lines of their own, which people copy."""
+    options = {words: set(_options(command)) for words, command in site_commands.commands()}
+    for name, text in {"README.md": README, **PAGES}.items():
+        joined = text.replace("\\\n", " ")
+        for line in re.findall(r"^ {4}(robustrec [a-z].*)$", joined, re.M):
+            words = next(words for words in sorted(options, key=len, reverse=True) if line.startswith(words))
+            used = set(re.findall(r"(?<=\s)--?[a-z][a-z-]*", line.partition("  ")[0]))
+            assert used <= options[words], f"{name}: {line}"
+
+
+def _options(command):
+    return [name for each in command.params for name in (*each.opts, *each.secondary_opts)]
+
+
+def test_every_command_is_in_the_reference():
+    sections = set(re.findall(r"^## robustrec (.*)$", filled()["commands.md"], re.M))
+    assert sections == COMMANDS
+    assert {"audit", "report show", "encoder pretrain", "data import"} <= sections
+
+
+def test_every_suite_and_every_key_of_suites_is_in_the_reference():
+    text = filled()["suites.md"]
+    for name in suite_names():
+        assert f"\n### {name}\n" in text
+    for kind in AUDIT_KINDS:
+        assert f'kind = "{kind}"' in text
+    for key in Suite.model_fields:
+        assert f"| `{key}` |" in text
+    assert list(site_suites.undescribed()) == [], "each key of a suite has a description in its model"
+
+
+def test_every_edit_is_in_the_reference():
+    for name in EDITS:
+        assert f"| `{name}` |" in filled()["edits.md"]
+
+
+def test_every_table_stands_on_one_page():
+    marks = [mark for text in PAGES.values() for mark in site_tables.MARK.findall(text)]
+    assert sorted(marks) == sorted(site_tables.TABLES)
+
+
+def test_every_page_is_in_the_navigation():
+    listed = re.findall(r"^ +- .*?([\w-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.M)
+    assert sorted(listed) == sorted(PAGES)
+
+
+def test_every_link_between_pages_leads_somewhere():
+    for name, text in {"README.md": README, **filled()}.items():
+        folder = ROOT if name == "README.md" else ROOT / "docs"
+        for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"```.*?```", "", text, flags=re.S)):
+            if not re.match(r"[a-z]+:", target):
+                file, _, anchor = target.partition("#")
+                assert not file or (folder / file).exists(), f"{name}: {target}"
+                if anchor and (not file or file in filled()):
+                    assert anchor in _anchors(filled()[file or name]), f"{name}: {target}"
+
+
+def _anchors(text):
+    given = set(re.findall(r"\{#([\w-]+)\}", text))
+    titles = re.findall(r"^#+ (.*)$", text, re.M)
+    return given | {re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", title).strip().lower()) for title in titles}
+
+
+def test_every_place_in_the_repository_that_the_pages_name_exists():
+    for name, text in PAGES.items():
+        for path in re.findall(r"`((?:benchmarks|tests|docs)/[\w./-]+\.\w+)`", text):
+            assert (ROOT / path).exists(), f"{name}: {path}"
+
+
+def test_nothing_of_a_workplace_is_in_the_pages():
+    for name, text in {"README.md": README, **filled()}.items():
+        assert not re.search(r"/(?:work|tmp|root|home/\w+)/", text), name
+
+
+def test_the_own_edit_works_and_its_suite_is_one(tmp_path, monkeypatch):
+    blocks = re.findall(r"```(\w+)\n(.*?)```", PAGES["own-edits.md"], re.S)
+    code, toml = (next(text for kind, text in blocks if kind == wanted) for wanted in ("python", "toml"))
+    (tmp_path / "shop_edits.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    gift = edit("shop_edits:gift")
+    content = Content("Red mug", "Acme", (), "", None)
+    titles = [apply_edit(gift, content, n, np.random.default_rng(0), Shelf()).title for n in range(6)]
+    assert titles[0] == "Red mug"
+    assert all(worse.endswith("Red mug") and len(worse) > len(less) for less, worse in itertools.pairwise(titles))
+    suite = parse_suite(toml, source="own-edits.md")
+    assert suite.audits[0].edits == ("shop_edits:gift", "shop_edits:gift+promo_badge")
+    assert "shop_edits:gift" in suite.gates[0].select.condition
+
+
+def test_the_waiver_in_the_docs_is_one(tmp_path):
+    block = textwrap.dedent(re.search(r"\n( {4}\[\[waivers\]\]\n.*?)\n\n\S", PAGES["gates.md"], re.S)[1])
+    (tmp_path / "waivers.toml").write_text(block)
+    waiver = read_waivers(tmp_path / "waivers.toml")[0]
+    assert waiver.gate in {gate.name for gate in load_suite("quick").gates}
+
+
+def test_the_tutorial_quotes_what_is_printed():
+    text = PAGES["tutorial.md"]
+    assert text.count("<!-- console: ") >= 4
+    assert site_tutorial.refreshed(text) == text, "put it right: python docs/generate/site_tutorial.py"
+    toml = re.search(r"```toml\n(.*?)```", text, re.S)[1]
+    assert parse_suite(toml, source="tutorial.md").gates[0].min == -0.01
 
 
 def test_every_path_in_the_architecture_page_exists():
-    text = (ROOT / "docs" / "architecture.md").read_text()
+    text = PAGES["architecture.md"]
     for path in re.findall(r"\*\*`((?:robustrec|fixtures|benchmarks|audits)/[\w/.]*)`\*\*", text):
         assert (ROOT / path).exists(), path
     rooms = {path.name for path in (ROOT / "robustrec").iterdir() if (path / "__init__.py").exists()}
     assert rooms == set(re.findall(r"\*\*`robustrec/(\w+)/`\*\*", text)), "each room has its paragraph"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("mkdocs") is None, reason="the site needs the extra docs: make docs")
+def test_the_site_builds_strictly_and_needs_no_network(tmp_path):
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    pages = sorted(path.stem for path in tmp_path.glob("*.html") if path.stem != "404")
+    assert pages == sorted(name.removesuffix(".md") for name in PAGES)
+    for path in tmp_path.glob("*.html"):
+        text = path.read_text()
+        assert not re.search(r"<(?:script|link|img|iframe)[^>]+(?:src|href)=.?(?:https?:)?//", text), path.name
+        assert "generated:" not in text
+    assert not (tmp_path / "generate").exists()

@@ -230,6 +230,7 @@ def _break_point_finding(subject: TrainedSubject, config: BreakPointConfig, foun
         clean=found.broken if both else None,
         ci_low=found.safe,
         ci_high=found.broken,
+        interval="bracket",
         n_users=n_users,
         n_draws=config.draws,
         unit="variance",

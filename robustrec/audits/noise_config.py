@@ -13,13 +13,13 @@ from robustrec.reporting.findings import Record
 class BreakPoint(Record):
     """Search, on a logarithmic scale, for the smallest noise that costs more than is tolerated."""
 
-    metric: QualityMetric = "ndcg@20"
+    metric: QualityMetric = Field(default="ndcg@20", description="whose loss is looked at")
     max_relative_drop: float = Field(
         default=0.05, gt=0, lt=1, description="tolerated loss, as a share of the clean value"
     )
     sigma2_min: float = Field(default=1e-8, gt=0, description="smallest variance tried")
     sigma2_max: float = Field(default=1.0, gt=0, le=1e6, description="largest variance tried")
-    draws: Draws = 4
+    draws: Draws = Field(default=4, description="random draws of the noise at each variance tried")
     steps: int = Field(default=12, ge=1, le=60, description="bisection steps")
 
     @model_validator(mode="after")
@@ -32,7 +32,9 @@ class BreakPoint(Record):
 class TrainingNoise(Record):
     """Noise that was there from the start: train once more on noisy features and serve on the same."""
 
-    sigma2: Annotated[tuple[Variance, ...], Field(min_length=1), AfterValidator(distinct)]
+    sigma2: Annotated[tuple[Variance, ...], Field(min_length=1), AfterValidator(distinct)] = Field(
+        description="variances of the noise"
+    )
     draws: Draws = Field(default=1, description="trainings per variance, each with its own noise")
 
 
@@ -54,9 +56,11 @@ class NoiseAudit(Record):
         default=("rebuilt",),
         description="item graphs rebuilt from the noisy features (the pipeline ran again), or kept as they were",
     )
-    draws: Draws = 10
-    break_point: BreakPoint | None = None
-    training: TrainingNoise | None = None
+    draws: Draws = Field(default=10, description="random draws of the noise under each condition")
+    break_point: BreakPoint | None = Field(
+        default=None, description="search for the smallest noise that costs too much"
+    )
+    training: TrainingNoise | None = Field(default=None, description="train once more on noisy features")
 
     @model_validator(mode="after")
     def _measures_something(self) -> NoiseAudit:

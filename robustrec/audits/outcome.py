@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from robustrec import __version__
+from robustrec.audits.against_baseline import Side, refuse_incomparable
+from robustrec.audits.judged import judgement
 from robustrec.audits.measure import Clean
 from robustrec.audits.plan import Plan
 from robustrec.audits.runner import Measurements
@@ -20,7 +22,6 @@ from robustrec.datasets.interactions import TEST, TRAIN, VALIDATION
 from robustrec.datasets.registry import Dataset
 from robustrec.files import write_atomically
 from robustrec.hardware import describe_environment
-from robustrec.reporting.gates import applicable_gates, judge
 from robustrec.reporting.report import (
     ArraysRecord,
     Costs,
@@ -34,7 +35,6 @@ from robustrec.reporting.report import (
     TrainingRecord,
     write_report,
 )
-from robustrec.reporting.verdict import verdict_with_reason
 from robustrec.runs.prepared import Prepared
 from robustrec.runs.trained import TrainedSubject
 
@@ -51,15 +51,23 @@ def make_report(plan: Plan, run: Measurements, *, command: Sequence[str]) -> tup
     """
     suite, ledger = plan.suite, run.ledger
     records = tuple(_subject_record(subject, run) for subject, _ in run.subjects)
-    gates = applicable_gates(suite.gates, [record.subject for record in records])
-    results = judge(gates.gates, ledger.findings, level=suite.bootstrap.level)
-    word, reason = verdict_with_reason(results, ledger.statuses)
-    arrays = _npz(run)
+    arrays, now = _npz(run), datetime.now(UTC)
+    judged = judgement(
+        suite,
+        ledger.findings,
+        ledger.statuses,
+        _side(plan, records),
+        arrays=ledger.arrays,
+        baseline=plan.baseline,
+        waivers=plan.waivers,
+        now=now,
+    )
+    judged["warnings"] += tuple(_warnings(run.subjects))
     report = Report(
         robustrec=__version__,
-        created=datetime.now(UTC),
+        created=now,
         command=tuple(command),
-        dataset=_dataset_record(plan.dataset),
+        dataset=dataset_record(plan.dataset),
         suite=SuiteRecord(
             name=suite.name,
             digest=suite.digest,
@@ -68,20 +76,36 @@ def make_report(plan: Plan, run: Measurements, *, command: Sequence[str]) -> tup
         ),
         subjects=records,
         statuses=tuple(ledger.statuses),
-        findings=tuple(ledger.findings),
         exhibits=tuple(ledger.exhibits),
         relations=tuple(ledger.relations),
-        gates=results,
-        verdict=word,
-        verdict_reason=reason,
-        warnings=(*gates.left_out, *_warnings(run.subjects)),
         seeds={"audit": run.bench.seed, **{f"training {r.subject.label}": r.subject.seed for r in records}},
         environment=Environment.model_validate(describe_environment(run.prepared.device)),
         durations={stage: round(seconds, 3) for stage, seconds in ledger.durations.items()},
         costs=Costs(**asdict(run.bench.costs)),
         arrays=ArraysRecord(file=ARRAYS, digest=hashlib.sha256(arrays).hexdigest()),
+        **judged,
     )
     return report, arrays
+
+
+def check_baseline(plan: Plan) -> None:
+    """Make sure, before any work, that a plan's report will be comparable with its baseline.
+
+    Raises:
+        RobustrecError: it will not; which digest differs is said.
+    """
+    if plan.baseline is not None:
+        refuse_incomparable(_side(plan, ()), plan.baseline)
+
+
+def _side(plan: Plan, records: Sequence[SubjectRecord]) -> Side:
+    return Side(
+        dataset_record(plan.dataset),
+        plan.suite.model_dump(mode="json"),
+        plan.settings.seed,
+        {record.subject: record.parameters_digest for record in records},
+        {record.subject: record.features_digest for record in records},
+    )
 
 
 def write_outcome(report: Report, arrays: bytes, path: Path) -> Report:
@@ -109,7 +133,8 @@ def _npz(run: Measurements) -> bytes:
     return buffer.getvalue()
 
 
-def _dataset_record(dataset: Dataset) -> DatasetRecord:
+def dataset_record(dataset: Dataset) -> DatasetRecord:
+    """Return what a report says of the data."""
     interactions = dataset.interactions
     train, validation, test = (int((interactions.labels == label).sum()) for label in (TRAIN, VALIDATION, TEST))
     return DatasetRecord(
@@ -140,6 +165,7 @@ def _subject_record(subject: TrainedSubject, run: Measurements) -> SubjectRecord
         training=_training_record(record, reused=subject.key in run.ledger.reused) if trained else None,
         mirror=mirror,
         notes=_notes(subject, run.prepared),
+        encoder=dict(features.identity) if features and subject.tables else None,
     )
 
 

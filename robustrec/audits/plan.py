@@ -7,17 +7,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from robustrec.audits.encoder_audit import encodings_of, treatments
+from robustrec.audits.encoder_config import EncoderAudit
+from robustrec.audits.merchant import cost_of_edits, not_editable
+from robustrec.audits.merchant_config import MerchantAudit
+from robustrec.audits.merchant_edits import treatments_of
 from robustrec.audits.noise import strengths_between
 from robustrec.audits.noise_audit import conditions_of, training_conditions_of
 from robustrec.audits.noise_config import NoiseAudit
+from robustrec.audits.sharpness_config import SharpnessAudit, input_gradients, noisy_lists, parameter_gradients
 from robustrec.audits.suites import Suite, load_suite
 from robustrec.config import Settings
 from robustrec.datasets.registry import Dataset, load_dataset
-from robustrec.encoders.features import encoder_name
+from robustrec.encoders.features import encoder_name, features_label
+from robustrec.encoders.options import options_of
 from robustrec.errors import RobustrecError
 from robustrec.progress import Progress, silent
+from robustrec.reporting.baseline import Baseline
 from robustrec.reporting.findings import Subject
-from robustrec.reporting.gates import applicable_gates
+from robustrec.reporting.gates import NO_BASELINE_FIX, applicable_gates
+from robustrec.reporting.waivers import Waiver
 from robustrec.runs.plan import subject_specs
 from robustrec.runs.specs import SubjectSpec, reads_features
 
@@ -32,6 +41,8 @@ class Plan:
         dataset: loaded and checked.
         specs: the subjects, in the order they were named.
         encoder: whose features they read, or None where none reads any.
+        baseline: what the report will be compared with, if anything.
+        waivers: besides those of the suite.
     """
 
     settings: Settings
@@ -39,6 +50,8 @@ class Plan:
     dataset: Dataset
     specs: tuple[SubjectSpec, ...]
     encoder: str | None
+    baseline: Baseline | None = None
+    waivers: tuple[Waiver, ...] = ()
 
     @property
     def home(self) -> Path:
@@ -62,7 +75,13 @@ class Cost(NamedTuple):
     gradients: int = 0
 
 
-def make_plan(settings: Settings, *, progress: Progress = silent) -> Plan:
+def make_plan(
+    settings: Settings,
+    *,
+    progress: Progress = silent,
+    baseline: Baseline | None = None,
+    waivers: tuple[Waiver, ...] = (),
+) -> Plan:
     """Resolve settings into a plan; nothing is encoded or trained.
 
     Raises:
@@ -78,6 +97,12 @@ def make_plan(settings: Settings, *, progress: Progress = silent) -> Plan:
         )
     # Names are checked on either edition's defaults before anything is built.
     subject_specs(settings, "sample")
+    denoise = options_of(settings).denoise
+    for audit in suite.audits:
+        if isinstance(audit, MerchantAudit):
+            treatments_of(audit, where=f"suite {suite.name!r}, audits.edits")
+        if isinstance(audit, EncoderAudit):
+            treatments(audit, where=f"suite {suite.name!r}, audits.edits")
     wanted = "full" if suite.require_edition == "full" else edition
     dataset = load_dataset(settings.dataset, home=settings.home, edition=wanted, progress=progress)
     if suite.require_edition == "full" and dataset.synthetic:
@@ -88,11 +113,12 @@ def make_plan(settings: Settings, *, progress: Progress = silent) -> Plan:
         )
     specs = subject_specs(settings, dataset.edition, dataset.name)
     encoder = encoder_name(dataset, settings.features) if any(map(reads_features, specs)) else None
-    _check_gates(suite, specs, encoder)
-    return Plan(settings, suite, dataset, specs, encoder)
+    _check_gates(suite, specs, encoder and features_label(encoder, denoise), baseline)
+    _check_editable(suite, dataset, encoder)
+    return Plan(settings, suite, dataset, specs, encoder, baseline, waivers)
 
 
-def _check_gates(suite: Suite, specs: tuple[SubjectSpec, ...], encoder: str | None) -> None:
+def _check_gates(suite: Suite, specs: tuple[SubjectSpec, ...], encoder: str | None, baseline: Baseline | None) -> None:
     subjects = [
         Subject(
             model=spec.model,
@@ -102,12 +128,24 @@ def _check_gates(suite: Suite, specs: tuple[SubjectSpec, ...], encoder: str | No
         )
         for spec in specs
     ]
-    unmet = applicable_gates(suite.gates, subjects).unmet
-    if unmet:
+    applicable = applicable_gates(suite.gates, subjects, baseline.subjects if baseline else None)
+    if applicable.unmet:
+        fix = "name the subject it speaks of with --model or --strategy, or mark the gate optional = true"
         raise RobustrecError(
-            unmet[0],
+            applicable.unmet[0],
             where=f"suite {suite.name!r}, gates",
-            fix="name the subject it speaks of with --model or --strategy, or mark the gate optional = true",
+            fix=NO_BASELINE_FIX if applicable.needs_baseline else fix,
+        )
+
+
+def _check_editable(suite: Suite, dataset: Dataset, encoder: str | None) -> None:
+    """Refuse a suite of which nothing could be measured; beside other audits, edits are only not applicable."""
+    reason = not_editable(dataset, encoder)
+    if reason and all(isinstance(audit, MerchantAudit) for audit in suite.audits):
+        raise RobustrecError(
+            f"suite {suite.name!r} edits texts and pictures of items: {reason}",
+            where=f"--dataset {dataset.name}, --features {encoder}",
+            fix="--features basic on a data set with texts or pictures, or another suite: robustrec list suites",
         )
 
 
@@ -116,6 +154,17 @@ def cost_of(plan: Plan) -> Cost:
     own = Cost(trainings=sum(spec.trains for spec in plan.specs), rankings=len(plan.specs))
     parts = [own, *(COSTS[audit.kind](audit, plan) for audit in plan.suite.audits)]
     return Cost(*(sum(column) for column in zip(*parts, strict=True)))
+
+
+def cost_words(cost: Cost) -> str:
+    """Say what a plan takes, without what it takes none of."""
+    counted = [
+        f"{cost.trainings} trainings",
+        f"{cost.rankings} full rankings",
+        *([f"{cost.encodings} encodings of edited items"] if cost.encodings else []),
+        *([f"{cost.gradients} gradients"] if cost.gradients else []),
+    ]
+    return f"{', '.join(counted[:-1])} and {counted[-1]}"
 
 
 def _noise_cost(audit: NoiseAudit, plan: Plan) -> Cost:
@@ -130,5 +179,32 @@ def _noise_cost(audit: NoiseAudit, plan: Plan) -> Cost:
     return Cost(trainings=retrained * trainings, rankings=retrained * trainings + len(reading) * rankings)
 
 
-COSTS: dict[str, Callable[[Any, Plan], Cost]] = {"noise": _noise_cost}
+def _merchant_cost(audit: MerchantAudit, plan: Plan) -> Cost:
+    reading = sum(reads_features(spec) for spec in plan.specs)
+    if not reading or not_editable(plan.dataset, plan.encoder):
+        return Cost()
+    cost = cost_of_edits(audit, plan.dataset, seed=plan.settings.seed)
+    return Cost(rankings=reading * cost.rankings, encodings=cost.encodings)
+
+
+def _encoder_cost(audit: EncoderAudit, plan: Plan) -> Cost:
+    if plan.encoder is None or not_editable(plan.dataset, plan.encoder):
+        return Cost()
+    known = plan.dataset.clean_catalog is not None
+    return Cost(encodings=encodings_of(audit, plan.dataset.interactions.n_items, clean=known))
+
+
+def _sharpness_cost(audit: SharpnessAudit, plan: Plan) -> Cost:
+    reading = sum(reads_features(spec) for spec in plan.specs)
+    gradients = input_gradients(audit, modalities=2) + parameter_gradients(audit)
+    # Item graphs kept, and once more rebuilt.
+    return Cost(rankings=reading * 2 * noisy_lists(audit), gradients=reading * gradients)
+
+
+COSTS: dict[str, Callable[[Any, Plan], Cost]] = {
+    "noise": _noise_cost,
+    "merchant": _merchant_cost,
+    "encoder": _encoder_cost,
+    "sharpness": _sharpness_cost,
+}
 """Kind of audit -> what one of its configurations costs over a plan's subjects."""

@@ -14,8 +14,8 @@ from robustrec.evaluation.statistics import (
     ONE_DRAW,
     PairedIntervals,
     differences_of_drifts,
-    mean_intervals,
     paired_intervals,
+    value_intervals,
 )
 from robustrec.reporting.findings import Finding, Subject
 from robustrec.seeds import derive_seed
@@ -58,7 +58,7 @@ def unit_of(metric: str) -> str:
 
 def quality_rows(subject: Subject, per_user: PerUser, intervals: Intervals) -> list[Finding]:
     """Return a subject's clean quality on the test split, one row a metric."""
-    found = mean_intervals(per_user, **intervals.options("clean"))
+    found = value_intervals(per_user, **intervals.options("clean"))
     return [
         Finding(
             subject=subject,
@@ -66,9 +66,10 @@ def quality_rows(subject: Subject, per_user: PerUser, intervals: Intervals) -> l
             condition="test",
             metric=metric,
             quantity="value",
-            clean=interval.estimate,
-            ci_low=interval.low,
-            ci_high=interval.high,
+            clean=interval.drift.estimate,
+            ci_low=interval.drift.low,
+            ci_high=interval.drift.high,
+            degrees=interval.degrees,
             n_users=len(per_user[metric]),
             n_draws=0,
             unit=unit_of(metric),
@@ -168,6 +169,7 @@ def _row(
         "drift": found.drift.estimate,
         "ci_low": found.drift.low,
         "ci_high": found.drift.high,
+        "degrees": found.degrees,
         "n_users": found.n_users,
         "n_draws": 0 if between_clean else found.n_draws,
         "unit": unit_of(metric),

@@ -6,13 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from robustrec.audits.encoder_runner import run_encoder
 from robustrec.audits.ledger import Audited, Ledger, Work, array_name, references
 from robustrec.audits.measure import Clean, Yardstick
+from robustrec.audits.merchant_runner import run_merchant
 from robustrec.audits.noise_audit import Bench, clean_of
 from robustrec.audits.noise_runner import run_noise
 from robustrec.audits.plan import Plan
 from robustrec.audits.reach import Reach, check_reach
 from robustrec.audits.rows import Intervals, drift_rows, quality_rows
+from robustrec.audits.sharpness_runner import run_sharpness
 from robustrec.encoders.features import item_features
 from robustrec.encoders.options import options_of
 from robustrec.errors import RobustrecError, one_line
@@ -26,7 +29,12 @@ from robustrec.runs.subjects import obtain_subject
 from robustrec.runs.trained import TrainedSubject
 
 # What an audit takes is of its own kind, hence Any: (configuration, subjects, work).
-RUNNERS: dict[str, Callable[[Any, Audited, Work], None]] = {"noise": run_noise}
+RUNNERS: dict[str, Callable[[Any, Audited, Work], None]] = {
+    "noise": run_noise,
+    "merchant": run_merchant,
+    "encoder": run_encoder,
+    "sharpness": run_sharpness,
+}
 """Kind of audit -> what runs it; each ends with a status for every subject."""
 
 

@@ -5,31 +5,41 @@ from __future__ import annotations
 import json
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from robustrec.audits.encoder_config import EncoderAudit
+from robustrec.audits.merchant_config import MerchantAudit
 from robustrec.audits.noise_config import NoiseAudit
+from robustrec.audits.sharpness_config import SharpnessAudit
 from robustrec.audits.values import QualityMetric, StabilityMetric, distinct
 from robustrec.errors import RobustrecError, unknown_name
 from robustrec.files import digest_json, shipped
-from robustrec.reporting.findings import Record
+from robustrec.reporting.error_rates import Correction
+from robustrec.reporting.findings import BASELINE, CLEAN, Record
 from robustrec.reporting.gates import Gate, matches
 from robustrec.reporting.invalid import invalid
+from robustrec.reporting.waivers import Waiver
 
 _MAX_BYTES = 1 << 20
 
 # Another kind of audit joins here: Annotated[NoiseAudit | OtherAudit, Field(discriminator="kind")]; its runner in
 # `runner.RUNNERS`, what it costs in `plan.COSTS`.
-AuditConfig = NoiseAudit
-AUDIT_KINDS: dict[str, type[Record]] = {"noise": NoiseAudit}
+AuditConfig = Annotated[NoiseAudit | MerchantAudit | EncoderAudit | SharpnessAudit, Field(discriminator="kind")]
+AUDIT_KINDS: dict[str, type[Record]] = {
+    "noise": NoiseAudit,
+    "merchant": MerchantAudit,
+    "encoder": EncoderAudit,
+    "sharpness": SharpnessAudit,
+}
 """Kind of audit, as a suite names it -> its configuration."""
 
 
 class Bootstrap(Record):
     """How intervals are made."""
 
-    replicates: int = Field(default=2000, ge=100, le=100_000)
+    replicates: int = Field(default=2000, ge=100, le=100_000, description="resamples of users and draws")
     level: float = Field(default=0.95, ge=0.5, le=0.999, description="confidence level")
 
 
@@ -37,18 +47,24 @@ class Suite(Record):
     """What a run measures (`audits`), in which metrics, and what it tolerates (`gates`)."""
 
     schema_version: Literal[1]
-    name: str = Field(min_length=1)
-    description: str = ""
-    require_edition: Literal["any", "full"] = "any"
-    metrics: Annotated[tuple[QualityMetric, ...], Field(min_length=1), AfterValidator(distinct)]
-    stability: Annotated[tuple[StabilityMetric, ...], AfterValidator(distinct)] = ()
+    name: str = Field(min_length=1, description="as reports call it")
+    description: str = Field(default="", description="what it measures, in a line")
+    require_edition: Literal["any", "full"] = Field(default="any", description="full: refuse synthetic sample editions")
+    metrics: Annotated[tuple[QualityMetric, ...], Field(min_length=1), AfterValidator(distinct)] = Field(
+        description="quality of lists, e.g. ndcg@20: recall, precision, ndcg or map at a length from 1 to 50"
+    )
+    stability: Annotated[tuple[StabilityMetric, ...], AfterValidator(distinct)] = Field(
+        default=(), description="likeness of lists before and after: rbo, overlap or changed at such a length"
+    )
     compare_with: str | None = Field(
         default="vanilla", min_length=1, description="strategy that the others are compared with"
     )
     mask_validation: bool = Field(default=False, description="hide validation items too at test")
-    bootstrap: Bootstrap = Bootstrap()
-    audits: tuple[AuditConfig, ...] = Field(min_length=1)
-    gates: tuple[Gate, ...] = ()
+    bootstrap: Bootstrap = Field(default=Bootstrap(), description="how intervals are made")
+    audits: tuple[AuditConfig, ...] = Field(min_length=1, description="what is measured, one table for each kind")
+    gates: tuple[Gate, ...] = Field(default=(), description="what is tolerated; without any nothing can pass or fail")
+    correction: Correction = Field(default="holm", description="for many findings under gates, see error_rates.py")
+    waivers: tuple[Waiver, ...] = Field(default=(), description="breaches that somebody answers for, until a date")
 
     @property
     def digest(self) -> str:
@@ -60,7 +76,8 @@ class Suite(Record):
         distinct(tuple(audit.kind for audit in self.audits))
         distinct(tuple(gate.name for gate in self.gates))
         audits = ("clean", *(audit.kind for audit in self.audits))
-        listed = (*self.metrics, *self.stability)
+        own = [audit.own_metrics for audit in self.audits if isinstance(audit, MerchantAudit)]
+        listed = (*self.metrics, *self.stability, *(metric for metrics in own for metric in metrics))
         for gate in self.gates:
             select = gate.select
             if not any(matches(audit, select.audit) for audit in audits):
@@ -69,11 +86,13 @@ class Suite(Record):
             if "@" in select.metric and not any(matches(metric, select.metric) for metric in listed):
                 error = unknown_name("metric", select.metric, listed, where="")
                 raise ValueError(f"gate {gate.name!r} selects {error.what}, which the suite does not list; {error.fix}")
-            if select.reference not in ("clean", self.compare_with):
+            if gate.reference not in (CLEAN, BASELINE, self.compare_with):
                 raise ValueError(
-                    f"gate {gate.name!r} compares with {select.reference!r}, but the suite with {self.compare_with!r}"
+                    f"gate {gate.name!r} compares with {gate.reference!r}, but the suite with {self.compare_with!r}"
                 )
         for audit in self.audits:
+            if isinstance(audit, MerchantAudit) and audit.metric not in self.metrics:
+                raise ValueError(f"the merchant audit's metric {audit.metric!r} is not among the suite's metrics")
             if isinstance(audit, NoiseAudit) and audit.break_point and audit.break_point.metric not in self.metrics:
                 raise ValueError(
                     f"the break point's metric {audit.break_point.metric!r} is not among the suite's metrics"
@@ -121,6 +140,18 @@ def parse_suite(text: str, *, source: str) -> Suite:
         return Suite.model_validate_json(json.dumps(data, default=str), strict=True)
     except ValidationError as error:
         raise invalid(error, Suite, source=source, fix=fix) from error
+
+
+def recorded_suite(content: dict[str, Any], *, source: str) -> Suite:
+    """Return the suite whose resolved content a report holds.
+
+    Raises:
+        RobustrecError: its content is not that of a suite.
+    """
+    try:
+        return Suite.model_validate_json(json.dumps(content), strict=True)
+    except ValidationError as error:
+        raise invalid(error, Suite, source=f"{source}, key suite.content", fix="name a suite with --suite") from error
 
 
 def _read(path: Path) -> str:

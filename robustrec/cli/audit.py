@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,15 +11,13 @@ import typer
 
 from robustrec.cli import options
 from robustrec.cli.terminal import data_console, progress_bars, say
-from robustrec.errors import RobustrecError
 from robustrec.files import check_writable
 
 if TYPE_CHECKING:
     from robustrec.audits.plan import Plan
+    from robustrec.reporting.forms.outputs import Output
     from robustrec.reporting.report import Report
     from robustrec.reporting.verdict import FailOn
-
-FORMATS = ("json",)
 
 
 def audit(
@@ -40,11 +39,14 @@ def audit(
     overrides: options.Overrides = None,
     output_format: Annotated[
         list[str] | None,
-        typer.Option(help="Also write the report as FORMAT:PATH (json:report.json); repeatable."),
+        typer.Option(
+            help="Also write the report as FORMAT:PATH, or to stdout as FORMAT: json, html, junit, markdown, github,"
+            " csv or parquet (json:report.json); repeatable."
+        ),
     ] = None,
-    fail_on: Annotated[
-        str | None, typer.Option(help="What ends with exit code 1: error, warn, inconclusive or never.")
-    ] = None,
+    baseline: options.BaselineFile = None,
+    waivers: options.WaiversFile = None,
+    fail_on: options.FailOnName = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan with its cost and run nothing.")] = False,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
@@ -69,42 +71,48 @@ def audit(
         set=overrides,
         fail_on=fail_on,
     ).settings
-    outputs = [_output(text) for text in output_format or ()]
-    from robustrec.audits.outcome import make_report, write_outcome
+    from robustrec.reporting.forms.outputs import Output, parse_outputs, write_outputs
+
+    outputs = parse_outputs(output_format or (), stdout_taken=as_json and not dry_run)
+    from robustrec.audits.outcome import check_baseline, make_report, write_outcome
     from robustrec.audits.plan import make_plan
     from robustrec.audits.runner import measure
     from robustrec.hardware import set_numerics
+    from robustrec.reporting.baseline import read_baseline
     from robustrec.reporting.verdict import exit_code
+    from robustrec.reporting.waivers import read_waivers
 
     set_numerics(settings.threads)
+    accepted = read_baseline(baseline) if baseline else None
+    answered = read_waivers(waivers) if waivers else ()
     with progress_bars(quiet=quiet) as progress:
-        plan = make_plan(settings, progress=progress)
+        plan = make_plan(settings, progress=progress, baseline=accepted, waivers=answered)
+    check_baseline(plan)
     if dry_run:
         _print_plan(plan, as_json=as_json)
         return
-    for path in [*outputs, plan.home / "reports" / "report.json"]:
-        check_writable(path)
+    check_writable(plan.home / "reports" / "report.json")
     _announce(plan, quiet=quiet)
     with progress_bars(quiet=quiet) as progress:
         run = measure(plan, progress=progress)
     report, arrays = make_report(plan, run, command=["robustrec", *sys.argv[1:]])
     stored = _stored_path(plan, report)
     report = write_outcome(report, arrays, stored)
-    for path in outputs:
-        write_outcome(report, arrays, path)
-    _print_report(report, outputs[0] if outputs else stored, fail_on=settings.fail_on, as_json=as_json)
+    page = stored.with_suffix(".html")
+    for output in outputs:
+        if output.form == "json" and output.path is not None:
+            write_outcome(report, arrays, output.path)
+    others = [each for each in outputs if each.form != "json" or each.path is None]
+    to_stdout = [Output("json", None)] if as_json else []
+    write_outputs(report, [Output("html", page), *others, *to_stdout])
+    if not as_json and all(output.path is not None for output in outputs):
+        _print_report(report, _shown(outputs, "json", stored), _shown(outputs, "html", page), fail_on=settings.fail_on)
     raise typer.Exit(exit_code(report.verdict, report.gates, settings.fail_on))
 
 
-def _output(text: str) -> Path:
-    kind, colon, path = text.partition(":")
-    if kind not in FORMATS or not colon or not path:
-        raise RobustrecError(
-            f"cannot write {text!r}",
-            where="--output-format",
-            fix="formats there are: json:PATH, for example json:report.json",
-        )
-    return Path(path)
+def _shown(outputs: Sequence[Output], form: str, otherwise: Path) -> Path:
+    """Return where the user asked for a form, else where it is kept."""
+    return next((output.path for output in outputs if output.form == form and output.path is not None), otherwise)
 
 
 def _stored_path(plan: Plan, report: Report) -> Path:
@@ -113,18 +121,17 @@ def _stored_path(plan: Plan, report: Report) -> Path:
 
 
 def _announce(plan: Plan, *, quiet: bool) -> None:
-    from robustrec.audits.plan import cost_of
+    from robustrec.audits.plan import cost_of, cost_words
 
     cost = cost_of(plan)
     say(
-        f"{plan.dataset.name} ({plan.dataset.edition} edition), suite {plan.suite.name}: "
-        f"at most {cost.trainings} trainings and {cost.rankings} full rankings",
+        f"{plan.dataset.name} ({plan.dataset.edition} edition), suite {plan.suite.name}: at most {cost_words(cost)}",
         quiet=quiet,
     )
 
 
 def _print_plan(plan: Plan, *, as_json: bool) -> None:
-    from robustrec.audits.plan import cost_of
+    from robustrec.audits.plan import cost_of, cost_words
     from robustrec.runs.specs import spec_json
 
     cost = cost_of(plan)
@@ -138,7 +145,7 @@ def _print_plan(plan: Plan, *, as_json: bool) -> None:
         "suite": plan.suite.model_dump(mode="json"),
         "features": plan.encoder,
         "subjects": [spec_json(spec) for spec in plan.specs],
-        "cost": {"trainings": cost.trainings, "rankings": cost.rankings},
+        "cost": cost._asdict(),
     }
     if as_json:
         console.print_json(data=content)
@@ -157,15 +164,12 @@ def _print_plan(plan: Plan, *, as_json: bool) -> None:
             markup=False,
         )
     console.print(
-        f"cost       at most {cost.trainings} trainings and {cost.rankings} full rankings; nothing was run",
+        f"cost       at most {cost_words(cost)}; nothing was run",
         markup=False,
     )
 
 
-def _print_report(report: Report, path: Path, *, fail_on: FailOn, as_json: bool) -> None:
-    from robustrec.reporting.console import print_report
+def _print_report(report: Report, path: Path, page: Path, *, fail_on: FailOn) -> None:
+    from robustrec.reporting.screen import print_screen
 
-    if as_json:
-        sys.stdout.write(report.model_dump_json(indent=1) + "\n")
-    else:
-        print_report(report, data_console(), location=path, fail_on=fail_on)
+    print_screen(report, data_console(), location=path, pages=[page], fail_on=fail_on)

@@ -13,7 +13,7 @@ import typer
 from typer.exceptions import TyperException
 
 from robustrec import __version__
-from robustrec.cli import audit, config, data, doctor, encoder, listing, report, subjects
+from robustrec.cli import audit, baseline, compare, config, data, doctor, encoder, gate, listing, report, subjects
 from robustrec.cli.terminal import print_error, say
 from robustrec.errors import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_PASS, RobustrecError
 
@@ -28,6 +28,11 @@ app.command("audit", rich_help_panel="Measure")(audit.audit)
 app.command("train", rich_help_panel="Measure")(subjects.train)
 app.command("evaluate", rich_help_panel="Measure")(subjects.evaluate)
 app.command("encode", rich_help_panel="Measure")(subjects.encode)
+app.command("compare", rich_help_panel="Results")(compare.compare)
+app.command("gate", rich_help_panel="Results")(gate.gate)
+app.add_typer(
+    baseline.app, name="baseline", help="Accept a report to compare with, or show it.", rich_help_panel="Results"
+)
 app.add_typer(report.app, name="report", help="Show a report, or its JSON Schema.", rich_help_panel="Results")
 app.add_typer(data.app, name="data", help="Import, list and describe data sets.", rich_help_panel="Material")
 app.add_typer(listing.app, name="list", help="List what there is to choose from.", rich_help_panel="Material")

@@ -90,6 +90,15 @@ Overrides = Annotated[
         "--set", help="Override SECTION.KEY=VALUE: training, strategy, encoder or a model's name; repeatable."
     ),
 ]
+BaselineFile = Annotated[
+    Path | None, typer.Option("--baseline", help="Compare with this accepted baseline, or with another report.")
+]
+WaiversFile = Annotated[
+    Path | None, typer.Option("--waivers", help="TOML file with [[waivers]], besides those of the suite.")
+]
+FailOnName = Annotated[
+    str | None, typer.Option("--fail-on", help="What ends with exit code 1: error, warn, inconclusive or never.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no messages.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout instead of a table.")]
 

@@ -1,4 +1,4 @@
-"""`robustrec report`: show a report again, or print the JSON Schema of reports."""
+"""`robustrec report`: show a report again, write it in other forms, or print the JSON Schema of reports."""
 
 from __future__ import annotations
 
@@ -9,18 +9,53 @@ from typing import Annotated
 
 import typer
 
+from robustrec.cli import options
 from robustrec.cli.terminal import data_console
 
 app = typer.Typer(no_args_is_help=True)
 
 
 @app.command()
-def show(path: Annotated[Path, typer.Argument(help="The report's JSON file.")]) -> None:
-    """Print a report as `audit` printed it."""
+def show(
+    path: Annotated[Path, typer.Argument(metavar="REPORT", help="The report's JSON file.")],
+    full: Annotated[bool, typer.Option("--full", help="Print every table instead of one screen.")] = False,
+    fail_on: options.FailOnName = None,
+) -> None:
+    """Print a report as `audit` printed it; the exit code says only whether it could be read."""
     from robustrec.reporting.console import print_report
     from robustrec.reporting.report import read_report
+    from robustrec.reporting.screen import print_screen
 
-    print_report(read_report(path), data_console(), location=path)
+    settings = options.settings_from(fail_on=fail_on).settings
+    report = read_report(path)
+    if full:
+        print_report(report, data_console(), location=path, fail_on=settings.fail_on)
+        return
+    page = path.with_suffix(".html")
+    pages = [page] if page.is_file() else []
+    print_screen(report, data_console(), location=path, pages=pages, fail_on=settings.fail_on)
+
+
+@app.command()
+def convert(
+    path: Annotated[Path, typer.Argument(metavar="REPORT", help="The report's JSON file.")],
+    output_format: Annotated[
+        list[str],
+        typer.Option(
+            help="FORMAT:PATH, or FORMAT for stdout: json, html, junit, markdown, github, csv or parquet; repeatable."
+        ),
+    ],
+) -> None:
+    """Write a report in other forms, without running anything."""
+    from robustrec.reporting.forms.outputs import parse_outputs, write_outputs
+    from robustrec.reporting.report import moved_arrays, read_report, write_report
+
+    outputs = parse_outputs(output_format)
+    report = read_report(path)
+    for output in outputs:
+        if output.form == "json" and output.path is not None:
+            write_report(moved_arrays(report, path, output.path), output.path)
+    write_outputs(report, [each for each in outputs if each.form != "json" or each.path is None])
 
 
 @app.command()

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Column
 from rich.text import Text
 
 from robustrec.errors import RobustrecError
 from robustrec.progress import Progress as Report
 from robustrec.progress import silent
+
+_ROOM_FOR_BAR = 72  # columns
 
 
 def data_console() -> Console:
@@ -54,16 +65,21 @@ def progress_bars(*, quiet: bool = False) -> Iterator[Report]:
         yield _lines(console)
 
 
+class _Stages(Progress):
+    """The stage that runs, with its ETA, and the item it is at on a line of its own below."""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Return the lines of the live view."""
+        running = [task for task in self.tasks if task.visible]
+        yield self.make_tasks_table(running)
+        for task in running:
+            if note := task.fields["note"]:
+                yield Text(f"  {note}", no_wrap=True, overflow="ellipsis", style="dim")
+
+
 @contextmanager
 def _bars(console: Console) -> Iterator[Report]:
-    columns = (
-        TextColumn("{task.description}", table_column=Column(no_wrap=True, min_width=20)),
-        BarColumn(bar_width=16, table_column=Column(min_width=8)),
-        MofNCompleteColumn(table_column=Column(no_wrap=True, min_width=9)),
-        TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=7)),
-        TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
-    )
-    with Progress(*columns, console=console, transient=True) as progress:
+    with _Stages(*_columns(console.width), console=console, transient=True) as progress:
         tasks: dict[str, TaskID] = {}
 
         def report(stage: str, done: int, total: int, note: str = "", /) -> None:
@@ -71,9 +87,20 @@ def _bars(console: Console) -> Iterator[Report]:
                 for earlier in tasks.values():
                     progress.update(earlier, visible=False)
                 tasks[stage] = progress.add_task(escape(stage), total=total, note="")
-            progress.update(tasks[stage], completed=done, total=total, note=escape(note), visible=True)
+            progress.update(tasks[stage], completed=done, total=total, note=note, visible=True)
 
         yield report
+
+
+def _columns(width: int) -> list[ProgressColumn]:
+    """Return what fits: the stage, how far it is and when it ends; where there is room, a bar and the time so far."""
+    stage = TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1))
+    counts = MofNCompleteColumn(table_column=Column(no_wrap=True, min_width=5))
+    left = TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True, min_width=5))
+    if width < _ROOM_FOR_BAR:
+        return [stage, counts, left]
+    bar = BarColumn(bar_width=16)
+    return [stage, bar, counts, TimeElapsedColumn(), TextColumn("left"), left]
 
 
 def _lines(console: Console) -> Report:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import threading
+import warnings
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -33,6 +34,10 @@ MAX_PICTURE_PIXELS = 40_000_000
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp")
 WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+
+# Pictures above Pillow's own limit are refused below by rule; its warning would only repeat it on stderr.
+# Once for the process, because catch_warnings is not safe in threads.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 _MEND = "mend it, or leave it out: robustrec data import FOLDER --name NAME --replace --skip-unreadable"
 

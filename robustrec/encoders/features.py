@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from robustrec.datasets.shop.vocabulary import SHOPS
 from robustrec.encoders import ENCODERS
 from robustrec.encoders.content import catalog_digest
 from robustrec.encoders.options import EncoderOptions
 from robustrec.encoders.rows import MODALITIES, EncodedRows, Encoder, RowContent, RowEncoder
 from robustrec.encoders.store import tables_digest
+from robustrec.encoders.weights import SHIPPED_BLIP
 from robustrec.errors import RobustrecError, unknown_name
+from robustrec.files import shipped
 from robustrec.progress import Progress
 
 if TYPE_CHECKING:
@@ -30,6 +33,7 @@ __all__ = [
     "edited_tables",
     "encoder_name",
     "encoder_state",
+    "features_label",
     "item_features",
     "row_encoder",
 ]
@@ -54,6 +58,12 @@ class ItemFeatures:
     notes: tuple[str, ...]
     identity: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
+    @property
+    def label(self) -> str:
+        """What the features are called in the table of findings: the encoder, and the denoising if there is one."""
+        networks = self.identity.get("networks", {}).values()
+        return features_label(self.name, "capfilt" if any(each.get("capfilt") for each in networks) else "none")
+
 
 def item_features(
     dataset: Dataset,
@@ -67,7 +77,8 @@ def item_features(
 
     Args:
         dataset: whose items; its catalogue or its feature files are read.
-        name: an encoder, or "auto": `imported` where the dataset has feature files, else `basic`.
+        name: an encoder, or "auto": `imported` where the dataset has feature files, `blip` for a sample edition where
+            the tiny BLIP is shipped, which learned from other goods of the same shops, else `basic`.
         home: the folder that holds the store.
         progress: told how the encoding goes; not called when the store has the features.
         options: weights, device and the rest.
@@ -137,10 +148,16 @@ def encoder_state(dataset: Dataset, name: str, *, home: Path) -> dict[str, torch
 def encoder_name(dataset: Dataset, name: str) -> str:
     """Return the encoder that a name stands for with this dataset: "auto" resolved, unknown names refused."""
     if name == "auto":
-        return "imported" if dataset.feature_files else "basic"
+        sample = dataset.synthetic and dataset.name in SHOPS and shipped("fixtures", SHIPPED_BLIP).is_dir()
+        return "imported" if dataset.feature_files else "blip" if sample else "basic"
     if name not in ENCODERS:
         raise unknown_name("encoder", name, ["auto", *ENCODERS], where="--features")
     return name
+
+
+def features_label(encoder: str, denoise: str) -> str:
+    """Return what the features of an encoder are called in the table of findings."""
+    return encoder if denoise == "none" else f"{encoder}+{denoise}"
 
 
 def _open(dataset: Dataset, name: str, home: Path, options: EncoderOptions | None) -> Encoder:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -57,34 +57,103 @@ def rank(
             scores that are not finite (a NaN is never ranked).
     """
     users = np.asarray(users, dtype=np.int64)
+    lists = np.empty((len(users), k), dtype=np.int32)
+    with torch.inference_mode():
+        for start, scores, n_items in _masked_scores(rep, users, masked, k, chunk):
+            lists[start : start + len(scores)] = _lists(scores, k, n_items)
+    return Ranking(users, lists)
+
+
+def rank_pairs(
+    rep: Representation | Scored,
+    users: NDArray[np.int64],
+    masked: csr_array,
+    pairs: Pairs,
+    *,
+    k: int = 50,
+    chunk: int | None = None,
+) -> tuple[Ranking, NDArray[np.int64]]:
+    """Rank as `rank` does, and return beside the lists the exact place of given items among all.
+
+    The place of an item in a user's full list is 1 plus the items with a higher score, plus those of equal score and
+    lower id; masked items stand behind all others. Scores are held for a few users at a time only.
+
+    Args:
+        rep: as for `rank`, like users, masked, k and chunk.
+        users: the n user ids.
+        masked: pairs never recommended, [U, I].
+        pairs: whose places are wanted.
+        k: length of the lists.
+        chunk: users scored at once.
+
+    Returns:
+        The lists, and int64 [P] places from 1, in the order of the pairs.
+    """
+    users = np.asarray(users, dtype=np.int64)
+    lists = np.empty((len(users), k), dtype=np.int32)
+    places = np.empty(len(pairs.items), dtype=np.int64)
+    order = np.argsort(pairs.rows, kind="stable")
+    sorted_rows = pairs.rows[order]
+    with torch.inference_mode():
+        for start, scores, n_items in _masked_scores(rep, users, masked, k, chunk):
+            lists[start : start + len(scores)] = _lists(scores, k, n_items)
+            first, last = np.searchsorted(sorted_rows, [start, start + len(scores)])
+            # No more pairs at once than users, so that what is compared stays within the budget of the scores.
+            for begin in range(first, last, len(scores)):
+                chosen = order[begin : min(begin + len(scores), last)]
+                places[chosen] = _places(scores, pairs.rows[chosen] - start, pairs.items[chosen])
+    return Ranking(users, lists), places
+
+
+class Pairs(NamedTuple):
+    """Items whose places are wanted: `rows` [P] are positions in the users ranked, `items` [P] item ids."""
+
+    rows: NDArray[np.int64]
+    items: NDArray[np.int64]
+
+
+def _lists(scores: torch.Tensor, k: int, n_items: int) -> NDArray[np.int32]:
+    return np.asarray(top_items(scores, k, _block(n_items)).to(torch.int32).cpu().numpy(), dtype=np.int32)
+
+
+def _places(scores: torch.Tensor, rows: NDArray[np.int64], items: NDArray[np.int64]) -> NDArray[np.int64]:
+    row, item = (torch.from_numpy(each).to(scores.device) for each in (rows, items))
+    everyone = scores[row]
+    own = everyone.gather(1, item[:, None])
+    ids = torch.arange(scores.shape[1], device=scores.device)
+    ahead = (everyone > own) | ((everyone == own) & (ids < item[:, None]))
+    return np.asarray((ahead.sum(dim=1) + 1).cpu().numpy(), dtype=np.int64)
+
+
+def _masked_scores(
+    rep: Representation | Scored, users: NDArray[np.int64], masked: csr_array, k: int, chunk: int | None
+) -> Iterator[tuple[int, torch.Tensor, int]]:
+    """Yield (first position, scores [n, columns] with -inf where nothing may be recommended, number of items I)."""
     masked = _checked_mask(rep, users, masked, k)
     if chunk is not None and chunk < 1:
         raise RobustrecError(f"chunk is {chunk}", where="rank: chunk", fix="use 1 or more, or leave it out")
-    with torch.inference_mode():
-        block = _scored_blocks(rep) if isinstance(rep, Scored) else _product_blocks(rep)
-        n_items, device = block.n_items, block.device
-        budget = CPU_SCORE_BYTES if device.type == "cpu" else DEVICE_SCORE_BYTES
-        step = chunk or max(1, budget // (4 * n_items))
-        lists = np.empty((len(users), k), dtype=np.int32)
-        broken = 0
-        for start in range(0, len(users), step):
-            ids = users[start : start + step]
-            scores = block.scores(ids)
-            if block.check:
-                broken += int((~torch.isfinite(scores[:, :n_items]).all(dim=1)).sum())
-                if broken:
-                    continue
-            scores[:, n_items:] = -torch.inf
-            row, column = _pairs_of_rows(masked, ids)
-            scores[torch.from_numpy(row).to(device), torch.from_numpy(column).to(device)] = -torch.inf
-            lists[start : start + step] = top_items(scores, k, _block(n_items)).to(torch.int32).cpu().numpy()
+    block = _scored_blocks(rep) if isinstance(rep, Scored) else _product_blocks(rep)
+    n_items, device = block.n_items, block.device
+    budget = CPU_SCORE_BYTES if device.type == "cpu" else DEVICE_SCORE_BYTES
+    step = chunk or max(1, budget // (4 * n_items))
+    broken = 0
+    for start in range(0, len(users), step):
+        ids = users[start : start + step]
+        scores = block.scores(ids)
+        if block.check:
+            broken += int((~torch.isfinite(scores[:, :n_items]).all(dim=1)).sum())
+            if broken:
+                continue
+        scores[:, n_items:] = -torch.inf
+        row, column = _pairs_of_rows(masked, ids)
+        scores[torch.from_numpy(row).to(device), torch.from_numpy(column).to(device)] = -torch.inf
+        yield start, scores, n_items
     if broken:
         raise RobustrecError(
             f"the scores of {broken} of {len(users)} users are not finite",
             where=f"ranking: {block.source}",
             fix=block.fix,
         )
-    return Ranking(users, lists)
 
 
 def top_items(scores: torch.Tensor, k: int, block: int = BLOCK) -> torch.Tensor:

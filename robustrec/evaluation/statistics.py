@@ -33,6 +33,7 @@ __all__ = [
     "mean_intervals",
     "paired_interval",
     "paired_intervals",
+    "value_intervals",
 ]
 
 Key = TypeVar("Key")
@@ -53,6 +54,7 @@ class PairedIntervals(NamedTuple):
         n_users: users n.
         n_draws: draws D.
         note: what a reader must know about the interval; empty when nothing.
+        degrees: effective degrees of freedom of the intervals, the fewer of both.
     """
 
     drift: Interval
@@ -60,6 +62,7 @@ class PairedIntervals(NamedTuple):
     n_users: int
     n_draws: int
     note: str
+    degrees: float
 
 
 def mean_interval(
@@ -87,8 +90,20 @@ def mean_intervals(
     replicates: int = REPLICATES,
 ) -> dict[Key, Interval]:
     """Return `mean_interval` of several metrics of the same users, who are resampled once for all of them."""
+    found = value_intervals(values, seed=seed, level=level, replicates=replicates)
+    return {key: each.drift for key, each in found.items()}
+
+
+def value_intervals(
+    values: Mapping[Key, NDArray[np.floating]],
+    *,
+    seed: int,
+    level: float = LEVEL,
+    replicates: int = REPLICATES,
+) -> dict[Key, PairedIntervals]:
+    """Return `mean_intervals` with their degrees of freedom; the mean stands as `drift`, and nothing is relative."""
     tables = {key: taken_apart(_checked(value, key, 1)[None, :], None) for key, value in values.items()}
-    return {key: found.drift for key, found in _intervals(tables, seed, level, replicates).items()}
+    return _intervals(tables, seed, level, replicates)
 
 
 def paired_interval(
@@ -278,7 +293,8 @@ def _intervals(tables: Mapping[Key, Effects], seed: int, level: float, replicate
 def _of_table(table: Effects, drifts: Floats, bases: Floats | None, level: float) -> PairedIntervals:
     """Return both intervals of one table from its replicates [R] of the drift and of the clean mean."""
     draws, n = len(table.by_draw), len(table.by_user)
-    drift = expanded(table.mean, drifts, level, degrees_of_freedom(table, table.by_user), n)
+    degrees = degrees_of_freedom(table, table.by_user)
+    drift = expanded(table.mean, drifts, level, degrees, n)
     relative = None
     notes = [ONE_DRAW] if draws == 1 and table.base is not None else []
     if table.base is not None and bases is not None:
@@ -291,5 +307,7 @@ def _of_table(table: Effects, drifts: Floats, bases: Floats | None, level: float
             ratio = table.mean / base
             # The influence of a user on a ratio of means; the base does not differ between draws.
             influence = table.by_user - ratio * (table.base - base)
-            relative = expanded(ratio, drifts / bases, level, degrees_of_freedom(table, influence), n)
-    return PairedIntervals(drift, relative, n, draws, "; ".join(notes))
+            of_ratio = degrees_of_freedom(table, influence)
+            relative = expanded(ratio, drifts / bases, level, of_ratio, n)
+            degrees = min(degrees, of_ratio)
+    return PairedIntervals(drift, relative, n, draws, "; ".join(notes), degrees)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from robustrec.reporting.findings import CLEAN, Finding
+from robustrec.reporting.merchant_table import ALL_EDITS, MERCHANT
 from robustrec.reporting.numbers import bracketed, percent, plain
 from robustrec.reporting.page import Page, headline
 
@@ -15,7 +16,7 @@ def print_comparisons(page: Page) -> None:
     for reference in dict.fromkeys(finding.reference for finding in rows):
         of_reference = [finding for finding in rows if finding.reference == reference]
         metrics = headline(of_reference)
-        chosen = [finding for finding in of_reference if finding.metric in metrics]
+        chosen = _shown([finding for finding in of_reference if finding.metric in metrics])
         page.heading(f"compared with {reference}: clean quality and drift, {page.level} intervals")
         both = [reference, "subject's"] if page.wide else []
         table = []
@@ -27,6 +28,12 @@ def print_comparisons(page: Page) -> None:
         page.table(["", "metric", "subject", *both, "difference", page.level, "which"], table, numbers_from=3)
         if len(of_reference) > len(table):
             page.line(f"and {len(of_reference) - len(table)} more comparisons in the JSON report", indent=1)
+
+
+def _shown(findings: list[Finding]) -> list[Finding]:
+    """Return the rows for the console: of many merchant edits only their mean."""
+    pooled = any(ALL_EDITS in finding.condition for finding in findings)
+    return [row for row in findings if row.audit != MERCHANT or not pooled or ALL_EDITS in row.condition]
 
 
 def _numbers(page: Page, finding: Finding) -> list[str]:

@@ -1,4 +1,4 @@
-"""The report on the console: banner, verdict, subjects, what moved, comparisons, gates, where the rest is.
+"""The whole report on the console: banner, verdict, subjects, what moved, comparisons, gates, where the rest is.
 
 Never colour alone: every status is a word. Everything printed that comes from data passes `Page.safe`,
 without markup.
@@ -6,6 +6,7 @@ without markup.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from rich import box
@@ -21,8 +22,9 @@ from robustrec.reporting.numbers import bracketed, percent, plain
 from robustrec.reporting.page import Page, headline, in_common, page_of
 from robustrec.reporting.report import MirrorFacts, Report, SubjectRecord, TrainingRecord
 from robustrec.reporting.verdict import FailOn, exit_code
+from robustrec.reporting.wording import baseline_sentence, power_sentence
 
-_STYLES = {
+STYLES = {
     "pass": "bold green",
     "fail": "bold red",
     "inconclusive": "bold yellow",
@@ -47,19 +49,37 @@ def print_report(report: Report, console: Console, *, location: Path | None = No
     if report.dataset.synthetic:
         utf = console.encoding.startswith("utf")
         console.print(Panel(Text(_BANNER, style="bold"), box=box.HEAVY if utf else box.ASCII, border_style="yellow"))
-    _print_verdict(page)
-    _print_subjects(page)
-    print_drifts(page)
-    print_comparisons(page)
-    _print_mirror_facts(page)
+    for section in SECTIONS:
+        section(page)
+    _print_end(page, location, fail_on)
+
+
+def print_judgement(
+    report: Report, console: Console, *, location: Path | None = None, fail_on: FailOn = "error"
+) -> None:
+    """Print how a report's findings were judged, without what they are.
+
+    Args:
+        report: what to print.
+        console: where to.
+        location: the JSON file that holds the report, named at the end.
+        fail_on: what the exit code that is announced at the end depends on.
+    """
+    page = page_of(report, console)
+    page.paragraph(Text.assemble(verdict_word(report), f"  {report.verdict_reason}"))
+    by = f" by suite {report.judgement.suite}" if report.judgement else ""
+    page.line(f"{report.dataset.name} ({report.dataset.edition} edition), judged{by}")
     _print_troubles(page)
     _print_gates(page)
-    _print_end(page, location, fail_on)
+    page.console.print()
+    if location is not None:
+        page.line(f"all numbers: {location}")
+    print_last(page, fail_on)
 
 
 def _print_verdict(page: Page) -> None:
     report = page.report
-    page.paragraph(Text.assemble(_verdict_word(report), f"  {report.verdict_reason}"))
+    page.paragraph(Text.assemble(verdict_word(report), f"  {report.verdict_reason}"))
     data = report.dataset
     page.line(
         f"robustrec {report.robustrec}, suite {report.suite.name} on {data.name} ({data.edition} edition): "
@@ -68,8 +88,9 @@ def _print_verdict(page: Page) -> None:
     )
 
 
-def _verdict_word(report: Report) -> tuple[str, str]:
-    return f"VERDICT: {report.verdict.upper()}", _STYLES[report.verdict]
+def verdict_word(report: Report) -> tuple[str, str]:
+    """Return the verdict in capitals with its style."""
+    return f"VERDICT: {report.verdict.upper()}", STYLES[report.verdict]
 
 
 def _print_subjects(page: Page) -> None:
@@ -165,10 +186,18 @@ def _print_gates(page: Page) -> None:
     page.heading("gates" if results else "gates: none")
     for result in results:
         mild = result.severity == "warn" and result.status in ("fail", "inconclusive")
-        status = f"{result.status.upper()}{' (warn)' if mild else ''}", _STYLES[result.status]
+        words = [*(["warn"] if mild else []), *(["waived"] if result.waived else [])]
+        remark = f" ({', '.join(words)})" if words else ""
+        status = f"{result.status.upper()}{remark}", STYLES["inconclusive" if result.waived else result.status]
         page.paragraph(
             Text.assemble(status, f"  {result.gate}: {_place(page, result)}{result.message}"), indent=1, hanging=3
         )
+        if power := power_sentence(result):
+            page.line(power, indent=3)
+    for waiver in page.report.waivers:
+        page.line(f"{'EXPIRED: ' if waiver.state == 'expired' else ''}{waiver.sentence}", indent=1)
+    if page.report.baseline:
+        page.line(baseline_sentence(page.report.baseline), indent=1)
 
 
 def _place(page: Page, result: GateResult) -> str:
@@ -190,9 +219,27 @@ def _print_end(page: Page, location: Path | None, fail_on: FailOn) -> None:
     )
     if location is not None:
         page.line(f"all numbers: {location}")
+    print_last(page, fail_on)
+
+
+def print_last(page: Page, fail_on: FailOn) -> None:
+    """Print the last line: the verdict once more, and the exit code that follows from it."""
+    report = page.report
     code = exit_code(report.verdict, report.gates, fail_on)
     hint = f"exit code {code} (--fail-on {fail_on})"
     if report.verdict == "inconclusive" and report.gates and code == 0:
         hint += "; more test users, draws or seeds narrow the intervals"
     edition = " on a SAMPLE EDITION" if report.dataset.synthetic else ""
-    page.paragraph(Text.assemble(_verdict_word(report), f"{edition}, {hint}"))
+    page.paragraph(Text.assemble(verdict_word(report), f"{edition}, {hint}"))
+
+
+SECTIONS: tuple[Callable[[Page], None], ...] = (
+    _print_verdict,
+    _print_subjects,
+    print_drifts,
+    print_comparisons,
+    _print_mirror_facts,
+    _print_troubles,
+    _print_gates,
+)
+"""What the whole report consists of, in this order; each prints nothing where it has nothing to say."""

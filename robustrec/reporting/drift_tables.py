@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from robustrec.reporting.encoder_table import ENCODER, print_encoder
 from robustrec.reporting.findings import CLEAN, Finding
+from robustrec.reporting.merchant_table import MERCHANT, print_merchant
 from robustrec.reporting.numbers import NOTHING, as_given, bracketed, percent, plain
 from robustrec.reporting.page import Page, headline, kind_of
+from robustrec.reporting.sharpness_table import SHARPNESS, print_sharpness
 
 STABILITY = ("rbo", "overlap", "changed")
 _MOST_DETAILED = 3  # conditions of an audit with a table each; more become one sweep
@@ -20,6 +23,15 @@ def print_drifts(page: Page) -> None:
     rows = [finding for finding in page.report.findings if finding.audit != CLEAN and finding.reference == CLEAN]
     for audit in dict.fromkeys(finding.audit for finding in rows):
         of_audit = [finding for finding in rows if finding.audit == audit]
+        if audit == MERCHANT:
+            print_merchant(page, of_audit)
+            continue
+        if audit == ENCODER:
+            print_encoder(page, of_audit)
+            continue
+        if audit == SHARPNESS:
+            print_sharpness(page, of_audit)
+            continue
         drifts = [finding for finding in of_audit if finding.quantity == "drift"]
         conditions = list(dict.fromkeys(finding.condition for finding in drifts))
         if len(conditions) <= _MOST_DETAILED:

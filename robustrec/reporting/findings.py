@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 CLEAN = "clean"
 """The reference of a row that compares a subject with itself on unperturbed input."""
 
+BASELINE = "baseline"
+"""The reference of a row that compares a subject with itself in an accepted earlier report."""
+
 EXTERNAL = "external"
 """Strategy of a subject that was not trained here."""
 
@@ -70,6 +73,12 @@ class Finding(Record):
     ci_high: float | None = None
     relative_ci_low: float | None = None
     relative_ci_high: float | None = None
+    degrees: float | None = Field(
+        default=None, ge=1, description="effective degrees of freedom of the intervals; None where they are unknown"
+    )
+    interval: Literal["confidence", "bracket"] = Field(
+        default="confidence", description="bracket: two values of a search that the number lies between for certain"
+    )
     n_users: int = Field(ge=0, description="users averaged over; 0 where no user is involved")
     n_draws: int = Field(ge=0, description="random perturbations averaged over; 0 where nothing is random")
     unit: str = Field(description="unit of clean, perturbed and drift, e.g. share, dB, variance")

@@ -1,58 +1,73 @@
-"""Gates: limits on findings, and how each is judged.
+"""Gates: limits on findings, and how each gate says so.
 
-A gate selects findings, names the number it looks at and says between which limits it must lie. The worst
-selected finding decides. By default the whole interval must lie within the limits: wholly outside on one
-side is a fail, anything between is inconclusive. What cannot be judged (nothing selected, a number missing,
-no users) is an error.
+A gate selects findings, names the number it looks at and says between which limits it must lie. `judging` judges
+them; `error_rates` keeps the chance of a false alarm within what the suite allows.
 """
 
 from __future__ import annotations
 
 import fnmatch
-import math
 import re
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from robustrec.reporting.findings import CLEAN, EXTERNAL, TRAINED, Finding, Record, Subject
-from robustrec.reporting.wording import gate_message, nothing_selected
+from robustrec.reporting.error_rates import POWER, Correction
+from robustrec.reporting.findings import BASELINE, CLEAN, EXTERNAL, TRAINED, Finding, Record, Subject
+from robustrec.reporting.waivers import Waived
 
 GateStatus = Literal["pass", "fail", "inconclusive", "error"]
 Quantity = Literal["value", "drift", "relative_drift"]
 
-_SEVEREST_FIRST: tuple[GateStatus, ...] = ("error", "fail", "inconclusive", "pass")
 _NUMBER = re.compile(r"(?<==)[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?=\s|$)")
 
 
 class Select(Record):
     """Which findings a gate looks at; a key left out selects any, and * and ? are wildcards."""
 
-    audit: str = Field(default="*", min_length=1)
-    condition: str = Field(default="*", min_length=1, description="sigma2=1e-6 and sigma2=1e-06 are the same condition")
-    metric: str = Field(min_length=1)
-    strategy: str = Field(default="*", min_length=1)
-    model: str = Field(default="*", min_length=1)
-    reference: str = Field(default=CLEAN, min_length=1, description='"clean", or the strategy compared with')
+    audit: str = Field(default="*", min_length=1, description="kind of audit; clean for plain quality")
+    condition: str = Field(
+        default="*",
+        min_length=1,
+        description="what was done, as reports name it; sigma2=1e-6 and sigma2=1e-06 are the same condition",
+    )
+    metric: str = Field(min_length=1, description="e.g. ndcg@20")
+    strategy: str = Field(default="*", min_length=1, description="training strategy")
+    model: str = Field(default="*", min_length=1, description="recommender")
+    features: str = Field(default="*", min_length=1, description="encoder behind the item features")
+    reference: str = Field(
+        default=CLEAN, min_length=1, description='"clean", the strategy compared with, or "baseline"; see `against`'
+    )
 
 
 class Gate(Record):
     """A limit on findings.
 
     quantity "value" looks at the value of value rows, "drift" and "relative_drift" at those of drift rows
-    (a drift is signed: a loss is negative). `optional` leaves the gate out, and says so, where the run has
-    no subject that it speaks about; a gate that is not optional makes such a run an error.
+    (a drift is signed: a loss is negative). `against` = "baseline" looks at the change since the accepted baseline
+    (of clean quality under audit "clean", else of the drift), `against` = a strategy at the difference from that
+    strategy; it is `select.reference` in one word. bound "interval" counts the whole interval; "estimate" has no
+    error rate and no part in the suite's correction. `optional` leaves the gate out, and says so, where the run
+    has no subject that it speaks about; a gate that is not optional makes such a run an error.
     """
 
-    name: str = Field(min_length=1)
-    select: Select
-    quantity: Quantity
+    name: str = Field(min_length=1, description="as verdicts and waivers call it")
+    select: Select = Field(description="which findings it looks at")
+    quantity: Quantity = Field(description="which number of a finding it looks at")
     min: float | None = Field(default=None, description="smallest number tolerated")
     max: float | None = Field(default=None, description="largest number tolerated")
-    bound: Literal["interval", "estimate"] = "interval"
-    severity: Literal["error", "warn"] = "error"
-    optional: bool = False
+    bound: Literal["interval", "estimate"] = Field(
+        default="interval", description="interval: the whole interval counts; estimate: the number alone"
+    )
+    severity: Literal["error", "warn"] = Field(default="error", description="warn: a breach is listed and ends nothing")
+    optional: bool = Field(default=False, description="leave it out where no subject of the run is spoken of")
+    against: str | None = Field(default=None, min_length=1, description='"baseline", or a strategy to compare with')
+
+    @property
+    def reference(self) -> str:
+        """What the findings it looks at compare with."""
+        return self.against or self.select.reference
 
     @model_validator(mode="after")
     def _has_limits(self) -> Gate:
@@ -60,6 +75,14 @@ class Gate(Record):
             raise ValueError(f"gate {self.name!r} has neither min nor max and could never fail")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"gate {self.name!r} has min {self.min} above max {self.max} and could never pass")
+        if self.against and self.select.reference not in (CLEAN, self.against):
+            raise ValueError(
+                f"gate {self.name!r} is against {self.against!r}, but selects the reference {self.select.reference!r}"
+            )
+        if self.reference == BASELINE and self.quantity == "value":
+            raise ValueError(
+                f"gate {self.name!r} looks at a value against the baseline, which has only a drift and a relative_drift"
+            )
         return self
 
 
@@ -81,18 +104,35 @@ class GateResult(Record):
     estimate: float | None = None
     low: float | None = None
     high: float | None = None
+    p_value: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="smallest of its findings: the interval of level 1 - p just lies beyond a limit",
+    )
+    p_adjusted: float | None = Field(
+        default=None, ge=0, le=1, description="smallest of its findings, corrected for all of the family"
+    )
+    family: int | None = Field(default=None, ge=1, description="findings of the suite that the correction is for")
+    correction: Correction | None = None
+    detects_below: float | None = Field(
+        default=None,
+        description=f"numbers at or below fail with a probability of {POWER:.0%}, in each finding: a loss of quality "
+        "even where it falls on some users who lose all, any other where all users move alike",
+    )
+    detects_above: float | None = Field(default=None, description="likewise numbers at or above")
+    waived: Waived | None = Field(default=None, description="why the status does not count as it stands")
+    note: str = Field(default="", description="what a reader must know about the judgement")
+
+    @property
+    def effective(self) -> GateStatus:
+        """The status that the verdict counts: what is left where breaches are waived."""
+        return self.waived.otherwise if self.waived else self.status
 
     @property
     def where(self) -> str:
         """The subject and condition of the finding that decided, in one line; empty where there is none."""
         return f"{self.subject.label}, {self.condition}" if self.subject else ""
-
-
-class _Judged(NamedTuple):
-    status: GateStatus
-    margin: float  # distance from the nearest limit, negative outside
-    finding: Finding
-    problem: str
 
 
 class Numbers(NamedTuple):
@@ -103,63 +143,19 @@ class Numbers(NamedTuple):
     high: float | None
 
 
-def judge(gates: Iterable[Gate], findings: Sequence[Finding], *, level: float = 0.95) -> tuple[GateResult, ...]:
-    """Judge every gate on unrounded values; the worst selected finding decides.
-
-    Args:
-        gates: the limits.
-        findings: all findings of the run.
-        level: confidence level of the findings' intervals, for the messages.
-    """
-    return tuple(_judge_one(gate, findings, level) for gate in gates)
-
-
-def _judge_one(gate: Gate, findings: Sequence[Finding], level: float) -> GateResult:
-    chosen = [finding for finding in findings if selects(gate, finding)]
-    result = GateResult(
-        gate=gate.name,
-        severity=gate.severity,
-        status="error",
-        message="",
-        selected=len(chosen),
-        quantity=gate.quantity,
-        min=gate.min,
-        max=gate.max,
-    )
-    if not chosen:
-        return result.model_copy(update={"message": nothing_selected(gate, findings)})
-    worst = min(
-        (_judge_finding(gate, finding) for finding in chosen),
-        key=lambda judged: (_SEVEREST_FIRST.index(judged.status), judged.margin),
-    )
-    finding = worst.finding
-    finite = Numbers(*(each if _is_number(each) else None for each in numbers_of(finding, gate.quantity)))
-    decided = {
-        "status": worst.status,
-        "message": worst.problem or gate_message(gate, finding, finite, level),
-        "subject": finding.subject,
-        "audit": finding.audit,
-        "condition": finding.condition,
-        "metric": finding.metric,
-        "estimate": finite.estimate,
-        "low": finite.low,
-        "high": finite.high,
-    }
-    return result.model_copy(update=decided)
-
-
 def selects(gate: Gate, finding: Finding) -> bool:
     """Whether a gate looks at a finding."""
     wanted_rows = "value" if gate.quantity == "value" else "drift"
     select = gate.select
     return (
         finding.quantity == wanted_rows
-        and finding.reference == select.reference
+        and finding.reference == gate.reference
         and matches(finding.audit, select.audit)
         and matches(plain_condition(finding.condition), plain_condition(select.condition))
         and matches(finding.metric, select.metric)
         and matches(finding.subject.strategy, select.strategy)
         and matches(finding.subject.model, select.model)
+        and matches(finding.subject.features, select.features)
     )
 
 
@@ -181,58 +177,30 @@ def numbers_of(finding: Finding, quantity: Quantity) -> Numbers:
     return Numbers(estimate, finding.ci_low, finding.ci_high)
 
 
-def _judge_finding(gate: Gate, finding: Finding) -> _Judged:
-    problem = _problem(gate, finding)
-    estimate, low, high = numbers_of(finding, gate.quantity)
-    if gate.bound == "estimate" and not finding.censored:
-        low = high = estimate
-    if problem:
-        return _Judged("error", -math.inf, finding, problem)
-    # A bound is None here only where the value lies beyond the searched range, and then it is open on that side.
-    low, high = (-math.inf if low is None else low), (math.inf if high is None else high)
-    floor = -math.inf if gate.min is None else gate.min
-    ceiling = math.inf if gate.max is None else gate.max
-    if floor <= low and high <= ceiling:
-        status: GateStatus = "pass"
-    elif high < floor or low > ceiling:
-        status = "fail"
-    else:
-        status = "inconclusive"
-    return _Judged(status, min(low - floor, ceiling - high), finding, "")
-
-
-def _problem(gate: Gate, finding: Finding) -> str:
-    """Say why a finding cannot be judged; empty where it can."""
-    what, quantity = finding.metric, gate.quantity.replace("_", " ")
-    numbers = numbers_of(finding, gate.quantity)
-    reason = f" ({finding.note})" if finding.note else ""
-    if "@" in finding.metric and finding.n_users == 0:
-        return f"{what} was measured on no users"
-    if any(number is not None and not math.isfinite(number) for number in numbers):
-        return f"{what} is not a finite number{reason}"
-    if finding.censored:
-        return ""
-    if numbers.estimate is None:
-        return f"{what} has no {quantity}{reason}"
-    if gate.bound == "interval" and (numbers.low is None or numbers.high is None):
-        return f'{what} has no interval{reason}; judge it with bound = "estimate"'
-    return ""
-
-
-def _is_number(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
+NO_BASELINE_FIX = "name it with --baseline FILE, or mark the gate optional = true"
 
 
 class Applicable(NamedTuple):
-    """The gates that a run can be judged by, and a line for each that was left out."""
+    """The gates that a run can be judged by, and a line for each that was left out.
+
+    `needs_baseline` tells whether the first unmet one speaks of a baseline that was not given.
+    """
 
     gates: tuple[Gate, ...]
     left_out: tuple[str, ...]
     unmet: tuple[str, ...]
+    needs_baseline: bool = False
 
 
-def applicable_gates(gates: Iterable[Gate], subjects: Sequence[Subject]) -> Applicable:
+def applicable_gates(
+    gates: Iterable[Gate], subjects: Sequence[Subject], baseline: Sequence[Subject] | None = None
+) -> Applicable:
     """Sort gates, before any work, by whether the planned subjects include one that they speak about.
+
+    Args:
+        gates: of the suite.
+        subjects: of the run.
+        baseline: subjects of the baseline; None where there is no baseline.
 
     Returns:
         The gates to judge, the optional ones left out (warnings for the report), and those that are not
@@ -241,26 +209,37 @@ def applicable_gates(gates: Iterable[Gate], subjects: Sequence[Subject]) -> Appl
     kept: list[Gate] = []
     left_out: list[str] = []
     unmet: list[str] = []
+    without: list[bool] = []
     for gate in gates:
-        if any(_speaks_of(gate, subject, subjects) for subject in subjects):
+        if any(_speaks_of(gate, subject, subjects, baseline or ()) for subject in subjects):
             kept.append(gate)
             continue
         select = gate.select
         needs = f"model {select.model}, strategy {select.strategy}"
-        if select.reference != CLEAN:
-            needs += f" to compare with strategy {select.reference}"
+        if select.features != "*":
+            needs += f", features {select.features}"
+        if gate.reference == BASELINE:
+            needs += ", in the baseline too"
+        elif gate.reference != CLEAN:
+            needs += f" to compare with strategy {gate.reference}"
         line = f"gate {gate.name!r} speaks of no subject of this run (needs {needs})"
+        missing = gate.reference == BASELINE and baseline is None
+        if missing:
+            line = f"gate {gate.name!r} compares with the baseline, and none was given"
         (left_out if gate.optional else unmet).append(line)
-    return Applicable(tuple(kept), tuple(left_out), tuple(unmet))
+        without += [] if gate.optional else [missing]
+    return Applicable(tuple(kept), tuple(left_out), tuple(unmet), any(without[:1]))
 
 
-def _speaks_of(gate: Gate, subject: Subject, subjects: Sequence[Subject]) -> bool:
+def _speaks_of(gate: Gate, subject: Subject, subjects: Sequence[Subject], baseline: Sequence[Subject]) -> bool:
     select = gate.select
-    named = matches(subject.strategy, select.strategy)
+    named = matches(subject.strategy, select.strategy) and matches(subject.features, select.features)
     named = named and matches(subject.model, select.model)
     if select.condition.startswith(TRAINED) and subject.strategy == EXTERNAL:
         return False  # what was trained elsewhere is not trained again
-    if not named or select.reference == CLEAN:
+    if not named or gate.reference == CLEAN:
         return named
-    reference = subject.model_copy(update={"strategy": select.reference})
-    return subject.strategy != select.reference and reference in subjects
+    if gate.reference == BASELINE:
+        return subject in baseline
+    reference = subject.model_copy(update={"strategy": gate.reference})
+    return subject.strategy != gate.reference and reference in subjects

@@ -33,6 +33,10 @@ def invalid(error: ValidationError, model: type[BaseModel], *, source: str, fix:
         hint = f"did you mean {near[0]!r}? " if near else ""
         what = f"unknown key {keys[-1]!r}"
         fix = f"{hint}keys there are: {', '.join(known)}"
+    elif first["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        # Of several kinds of thing in one list, which this is: pydantic names the list's entry and not its key.
+        what, fix = _wrong_kind(first["ctx"], fix)
+        path = _dotted([*keys, first["ctx"]["discriminator"].strip("'")])
     elif first["type"] == "missing":
         what = f"key {keys[-1]!r} is missing"
         fix = f"add {keys[-1]!r}"
@@ -42,6 +46,17 @@ def invalid(error: ValidationError, model: type[BaseModel], *, source: str, fix:
             what += f" (given: {_short(first['input'])})"
     where = f"{source}, key {path}" if path else source
     return RobustrecError(what + more, where=where, fix=fix)
+
+
+def _wrong_kind(context: dict[str, Any], fix: str) -> tuple[str, str]:
+    """Return what is wrong with the key that says of what kind an entry is, and what to do."""
+    key = context["discriminator"].strip("'")
+    if "tag" not in context:
+        return f"key {key!r} is missing", f"add {key!r}; {fix}"
+    expected = [each.strip(" '") for each in context["expected_tags"].split(",")]
+    near = difflib.get_close_matches(context["tag"], expected, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"{key} {_short(context['tag'])} is none of {', '.join(expected)}", f"{hint}{fix}"
 
 
 def _walk(model: type[BaseModel], location: Sequence[int | str]) -> tuple[list[int | str], list[type[BaseModel]]]:

@@ -21,24 +21,16 @@ WIDE = 112
 _NO_BREAK = "\xa0"  # never in data: it is not printable
 _NARROWEST = 20
 _HEADLINES = ("ndcg@20", "recall@20")
+# What robustrec itself writes, for terminals that cannot show it; other letters become question marks.
+_PLAIN = str.maketrans({"σ": "sigma", "²": "^2", "τ": "tau", "…": "...", "→": "->", "−": "-", "·": "-", "‖": "|"})
 _ASCII_HEAD = box.Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 
 
 @dataclass(frozen=True)
-class Page:
-    """A console with the report that is printed on it.
+class Sheet:
+    """A console that is printed on; its width and encoding decide the form."""
 
-    Attributes:
-        report: what is printed.
-        console: where to; its width and encoding decide the form.
-        names: subject -> its short name, unique within the report.
-        level: confidence level of the intervals, in words ("95 %").
-    """
-
-    report: Report
     console: Console
-    names: dict[Subject, str]
-    level: str
 
     @property
     def wide(self) -> bool:
@@ -49,6 +41,8 @@ class Page:
         """Return a text that the console can show: nothing unprintable, nothing its encoding lacks."""
         shown = "".join(letter if letter.isprintable() else "?" for letter in text)
         encoding = self.console.encoding
+        if not encoding.startswith("utf"):
+            shown = shown.translate(_PLAIN)
         return shown.encode(encoding, "replace").decode(encoding)
 
     def line(self, text: str, style: str = "", *, indent: int = 0) -> None:
@@ -89,10 +83,25 @@ class Page:
         self.console.print(Padding(table, (0, 0, 0, 1), expand=False))
 
 
+@dataclass(frozen=True)
+class Page(Sheet):
+    """A sheet with the report that is printed on it.
+
+    Attributes:
+        report: what is printed.
+        names: subject -> its short name, unique within the report.
+        level: confidence level of the intervals, in words ("95 %").
+    """
+
+    report: Report
+    names: dict[Subject, str]
+    level: str
+
+
 def page_of(report: Report, console: Console) -> Page:
     """Return the page of a report."""
     subjects = [record.subject for record in report.subjects]
-    return Page(report, console, short_names(subjects), f"{100 * report.suite.level:g} %")
+    return Page(console, report, short_names(subjects), f"{100 * report.suite.level:g} %")
 
 
 def short_names(subjects: Sequence[Subject]) -> dict[Subject, str]:

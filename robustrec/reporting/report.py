@@ -10,13 +10,17 @@ from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
 from robustrec.errors import RobustrecError
 from robustrec.files import write_atomically
+from robustrec.reporting.error_rates import Correction
 from robustrec.reporting.exhibits import Exhibit, Relation
 from robustrec.reporting.findings import AuditStatus, Finding, Record, Subject
 from robustrec.reporting.gates import GateResult
 from robustrec.reporting.invalid import invalid
+from robustrec.reporting.upgrade import upgraded
 from robustrec.reporting.verdict import VerdictWord, verdict_with_reason
+from robustrec.reporting.waivers import WaiverRecord
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Version of the reports written; those of earlier versions are read and brought to it."""
 MAX_BYTES = 256 << 20
 """Largest report read, in bytes; a full audit has a few MiB."""
 
@@ -104,6 +108,11 @@ class SubjectRecord(Record):
     training: TrainingRecord | None = Field(default=None, description="None for what was not trained here")
     mirror: MirrorFacts | None = None
     notes: tuple[str, ...] = Field(default=(), description="e.g. 3 items without a picture: mean vector")
+    encoder: dict[str, Any] | None = Field(
+        default=None,
+        description="what the feature vectors depend on besides the catalogue: networks with their weights by digest, "
+        "settings, versions",
+    )
 
 
 class Environment(Record):
@@ -134,10 +143,36 @@ class ArraysRecord(Record):
     digest: str
 
 
-class Report(Record):
-    """A whole run. The verdict must follow from the gates and statuses: a report cannot claim another."""
+class JudgementRecord(Record):
+    """By what, when and how strictly the findings were judged; `gate` judges a report again."""
 
-    schema_version: Literal[1] = 1
+    suite: str = Field(description="name of the suite whose gates these are")
+    digest: str = Field(description="sha256 of that suite's resolved content")
+    judged: AwareDatetime
+    correction: Correction
+    level: float = Field(gt=0, lt=1, description="1 - the chance of a false alarm that the suite allows")
+    findings_judged: dict[str, int] = Field(
+        default_factory=dict, description="size of the family that the correction is for, by severity"
+    )
+
+
+class BaselineRecord(Record):
+    """The accepted earlier report that this one was compared with."""
+
+    file: str
+    digest: str = Field(description="sha256 of the file")
+    created: AwareDatetime = Field(description="when the run ended that became the baseline")
+    robustrec: str = Field(description="version of the tool that measured it")
+    by_users: int = Field(ge=0, description="rows compared user by user")
+    by_intervals: int = Field(ge=0, description="rows compared by their intervals, as if of independent samples")
+    uncertain: int = Field(default=0, ge=0, description="rows compared without any interval")
+    notes: tuple[str, ...] = Field(default=(), description="what differs and may explain a change, e.g. features")
+
+
+class Report(Record):
+    """A whole run. The verdict must follow from gates, statuses and waivers: a report cannot claim another."""
+
+    schema_version: Literal[2] = 2
     robustrec: str = Field(description="version of the tool")
     created: AwareDatetime = Field(description="when the run ended, UTC")
     command: tuple[str, ...] = Field(description="the command line, word by word")
@@ -149,6 +184,9 @@ class Report(Record):
     exhibits: tuple[Exhibit, ...] = ()
     relations: tuple[Relation, ...] = ()
     gates: tuple[GateResult, ...]
+    waivers: tuple[WaiverRecord, ...] = ()
+    judgement: JudgementRecord | None = Field(default=None, description="None in reports of schema version 1")
+    baseline: BaselineRecord | None = Field(default=None, description="None where nothing was compared with one")
     verdict: VerdictWord
     verdict_reason: str
     warnings: tuple[str, ...] = ()
@@ -160,7 +198,7 @@ class Report(Record):
 
     @model_validator(mode="after")
     def _sound(self) -> Report:
-        word, _ = verdict_with_reason(self.gates, self.statuses)
+        word, _ = verdict_with_reason(self.gates, self.statuses, self.waivers)
         if word != self.verdict:
             raise ValueError(f"verdict {self.verdict!r} does not follow from the gates and audits, which say {word!r}")
         known = {record.subject for record in self.subjects}
@@ -182,11 +220,18 @@ def write_report(report: Report, path: Path) -> None:
     write_atomically(path, report.model_dump_json(indent=1) + "\n")
 
 
+def moved_arrays(report: Report, source: Path, target: Path) -> Report:
+    """Return a report that names its arrays as seen from another folder; without them where they cannot be named."""
+    if report.arrays is None or source.resolve().parent == target.resolve().parent:
+        return report
+    return report.model_copy(update={"arrays": None})
+
+
 def read_report(path: Path) -> Report:
     """Return the report in a JSON file.
 
     Raises:
-        RobustrecError: not readable, too large, not a report, of another schema version, or not consistent.
+        RobustrecError: not readable, too large, not a report, of a later schema version, or not consistent.
     """
     source = str(path)
     try:
@@ -206,12 +251,14 @@ def read_report(path: Path) -> Report:
     version = data.get("schema_version") if isinstance(data, dict) else None
     if version is None:
         raise RobustrecError("not a report: it has no schema_version", where=source, fix=_FIX)
-    if version != SCHEMA_VERSION or isinstance(version, bool):
+    if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:
         raise RobustrecError(
-            f"report of schema version {version!r}; this robustrec reads version {SCHEMA_VERSION}",
+            f"report of schema version {version!r}; this robustrec reads versions 1 to {SCHEMA_VERSION}",
             where=f"{source}, key schema_version",
             fix="read it with the robustrec that wrote it, or " + _FIX,
         )
+    if version < SCHEMA_VERSION:
+        text = json.dumps(upgraded(data))
     try:
         return Report.model_validate_json(text, strict=True)
     except ValidationError as error:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from robustrec.reporting.findings import CLEAN, Finding
+from robustrec.reporting.error_rates import POWER
+from robustrec.reporting.findings import BASELINE, CLEAN, Finding
 from robustrec.reporting.numbers import as_given, percent, plain
 
 if TYPE_CHECKING:
-    from robustrec.reporting.gates import Gate, Numbers
+    from robustrec.reporting.error_rates import Correction
+    from robustrec.reporting.gates import Gate, GateResult, Numbers
+    from robustrec.reporting.report import BaselineRecord
 
 _MOST_LISTED = 6
 
@@ -35,7 +38,7 @@ def _what_happened(gate: Gate, finding: Finding, numbers: Numbers, show: Callabl
         return f"{metric} is {show(estimate)}"
     size = show(abs(estimate))
     if finding.reference != CLEAN:
-        whose = f"{finding.reference}'s"
+        whose = "the baseline's" if finding.reference == BASELINE else f"{finding.reference}'s"
         what = metric if finding.audit == CLEAN else f"the drift of {metric}"
         return (
             f"{what} is {size} {'below' if estimate < 0 else 'above'} {whose}" if estimate else f"{what} equals {whose}"
@@ -46,6 +49,35 @@ def _what_happened(gate: Gate, finding: Finding, numbers: Numbers, show: Callabl
     if gate.quantity == "drift" and finding.clean is not None and finding.perturbed is not None:
         span = f" from {plain(finding.clean)} to {plain(finding.perturbed)}"
     return f"{metric} {'fell' if estimate < 0 else 'rose'} by {size}{span}"
+
+
+def not_beyond_doubt(level: float, family: int, correction: Correction) -> str:
+    """Say that a number lies beyond its limit, but not as surely as many findings call for."""
+    return f"; beyond the limit at {100 * level:g} %, but not after the correction for {family} findings ({correction})"
+
+
+def power_sentence(result: GateResult) -> str:
+    """Say what a gate can detect: "catches -2.61 % and below with a probability of 80 %"; empty where unknown."""
+    show: Callable[..., str] = percent if result.quantity == "relative_drift" else plain
+    signed = result.quantity != "value"
+    low, high = result.detects_below, result.detects_above
+    if result.quantity == "relative_drift" and low is not None and low <= -1 and high is None:
+        return f"too few users: catches not even the loss of everything with a probability of {100 * POWER:g} %"
+    ends = [] if low is None else [f"{show(low, signed=signed)} and below"]
+    ends += [] if high is None else [f"{show(high, signed=signed)} and above"]
+    return f"catches {' or '.join(ends)} with a probability of {100 * POWER:g} %" if ends else ""
+
+
+def baseline_sentence(record: BaselineRecord) -> str:
+    """Say what a report was compared with and how."""
+    ways = [
+        f"{record.by_users} rows user by user" if record.by_users else "",
+        f"{record.by_intervals} by their intervals" if record.by_intervals else "",
+        f"{record.uncertain} without intervals" if record.uncertain else "",
+    ]
+    told = ", ".join(way for way in ways if way) or "nothing in common"
+    notes = f"; {'; '.join(record.notes)}" if record.notes else ""
+    return f"compared with the baseline {record.file} of {record.created:%Y-%m-%d}: {told}{notes}"
 
 
 def _limits(gate: Gate, *, relative: bool) -> str:
@@ -65,7 +97,8 @@ def nothing_selected(gate: Gate, findings: Sequence[Finding]) -> str:
         "metric": select.metric,
         "strategy": select.strategy,
         "model": select.model,
-        "reference": select.reference,
+        "features": select.features,
+        "reference": gate.reference,
     }
     wanted = ", ".join(f"{key} {value!r}" for key, value in asked.items() if value != "*")
     nothing = f"no finding has {wanted} with a {gate.quantity.replace('_', ' ')}"

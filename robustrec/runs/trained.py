@@ -66,7 +66,7 @@ class TrainedSubject:
 def subject_of(spec: SubjectSpec, prepared: Prepared) -> Subject:
     """Return the name of a subject in the table of findings."""
     reads = prepared.features is not None and bool(modalities_read(spec.model, prepared.tables))
-    name = prepared.features.name if prepared.features and reads else "none"
+    name = prepared.features.label if prepared.features and reads else "none"
     return Subject(model=spec.model, strategy=spec.strategy_name, features=name, seed=spec.seed)
 
 

@@ -69,8 +69,22 @@ def test_an_audit_prints_a_report_and_keeps_it_with_its_arrays(tiny_folder, suit
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["r.json", "r.users.npz"]
     kept = list((tmp_path / "home" / "reports").glob("*.json"))
     assert len(kept) == 1
+    assert kept[0].with_suffix(".html").read_text().count("<!doctype html>") == 1
+    assert kept[0].with_suffix(".html").name in told.out
     assert run(["report", "show", str(kept[0])]) == 0
     assert "VERDICT: PASS" in capsys.readouterr().out
+
+
+def test_a_form_for_stdout_is_alone_there(tiny_folder, suite, tmp_path, capsys):
+    page, table = tmp_path / "page.html", tmp_path / "findings.csv"
+    files = ["--output-format", f"html:{page}", "--output-format", f"csv:{table}"]
+    assert _audit(tiny_folder, suite("0.0"), "--output-format", "junit", *files) == 1
+    told = capsys.readouterr().out
+    assert told.startswith("<testsuites")
+    assert 'failures="1"' in told
+    assert "VERDICT" not in told
+    assert "Verdict:" in page.read_text()
+    assert table.read_text().startswith("model,strategy,features,seed,audit")
 
 
 @pytest.mark.parametrize(
@@ -91,7 +105,7 @@ def test_exit_codes_follow_the_gates(minimum, severity, fail_on, code, tiny_fold
 def test_json_goes_to_stdout_alone_and_fits_the_published_schema(tiny_folder, suite, capsys):
     assert _audit(tiny_folder, suite(), "--json") == 0
     report = json.loads(capsys.readouterr().out)
-    assert report["schema_version"] == 1
+    assert report["schema_version"] == 2
     assert run(["report", "schema"]) == 0
     import jsonschema
 
@@ -102,7 +116,7 @@ def test_a_dry_run_shows_the_plan_and_runs_nothing(tiny_folder, suite, tmp_path,
     assert _audit(tiny_folder, suite(), "--dry-run", "--json") == 0
     plan = json.loads(capsys.readouterr().out)
     assert [each["strategy"]["name"] for each in plan["subjects"]] == ["vanilla", "sgbd"]
-    assert plan["cost"] == {"trainings": 2, "rankings": 2 + 2 * 2}
+    assert plan["cost"] == {"trainings": 2, "rankings": 2 + 2 * 2, "encodings": 0, "gradients": 0}
     assert plan["subjects"][0]["training"]["max_epochs"] == 3
     assert not (tmp_path / "home" / "runs").exists()
     assert _audit(tiny_folder, suite(), "--dry-run") == 0
@@ -160,7 +174,8 @@ def test_encode_and_lists_and_doctor(tiny_folder, capsys):
         (["--set", "vbpr.latent_width=two"], "integer"),
         (["--set", "nonsense"], "SECTION.KEY=VALUE"),
         (["--output-format", "pdf:x"], "json:PATH"),
-        (["--output-format", "json"], "json:PATH"),
+        (["--output-format", "parquet"], "parquet:PATH"),
+        (["--output-format", "csv", "--output-format", "junit"], "csv:PATH"),
         (["--edition", "full", "--dataset", "clothing"], "data import"),
         (["--no-such-option"], "--help"),
     ],

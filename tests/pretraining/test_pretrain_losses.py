@@ -1,4 +1,4 @@
-"""The three losses against closed forms, hand computation and transformers' own."""
+"""The losses against closed forms, hand computation and transformers' own."""
 
 import math
 
@@ -15,7 +15,9 @@ from robustrec.encoders.pretraining.losses import (
     matched_pairs,
     matching_loss,
     same_pairs,
+    words_loss,
 )
+from robustrec.encoders.pretraining.steps import MOST_HIDDEN, partly_hidden
 from robustrec.seeds import torch_generator
 
 
@@ -129,3 +131,28 @@ def test_caption_loss_is_the_one_of_transformers():
     theirs = decoder(input_ids=batch.ids, attention_mask=batch.mask, encoder_hidden_states=pictures, labels=labels).loss
     ours = caption_loss(caption_logits(blip.caption, *batch, pictures), *batch, 0.1)
     assert ours.item() == pytest.approx(theirs.item(), rel=1e-6)
+
+
+def test_words_loss_by_hand_whatever_the_order_repetition_and_padding():
+    tokens, mask = torch.tensor([[9, 1, 2, 8, 0, 0], [9, 2, 2, 8, 1, 8]]), torch.ones(2, 6, dtype=torch.long)
+    mask[0, 4:] = 0
+    logits = torch.zeros(2, 10, dtype=torch.float64)
+    # The captions say 1 and 2, and 2 and 1: twenty judgements of log 2 each over four words.
+    assert words_loss(logits, tokens, mask, (0, 8, 9)).item() == pytest.approx(20 * math.log(2) / 4)
+    known = torch.full((2, 10), -40.0, dtype=torch.float64)
+    known[:, 1:3] = 40.0
+    assert words_loss(known, tokens, mask, (0, 8, 9)).item() == pytest.approx(0.0, abs=1e-12)
+    known[0, 1] = -40.0
+    assert words_loss(known, tokens, mask, (0, 8, 9)).item() == pytest.approx(40.0 / 4)
+
+
+def test_words_are_hidden_by_a_share_of_each_text_and_never_the_first():
+    mask = torch.ones(400, 51, dtype=torch.long)
+    mask[:, 40:] = 0
+    hidden = partly_hidden(mask, torch_generator(0, "test"))
+    assert bool((hidden[:, 0] == 1).all())
+    assert int(hidden[:, 40:].sum()) == 0
+    shares = 1 - hidden[:, 1:40].double().mean(dim=1)
+    assert shares.mean().item() == pytest.approx(MOST_HIDDEN / 2, abs=0.05)
+    assert shares.max().item() > 0.6
+    assert shares.min().item() < 0.1

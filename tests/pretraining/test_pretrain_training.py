@@ -103,6 +103,20 @@ def test_half_precision_of_a_gpu_changes_the_losses_little():
     assert [loss.item() for loss in rough] == pytest.approx([loss.item() for loss in exact], rel=0.03)
 
 
+def test_without_words_there_are_blips_three_losses():
+    blip, data = blip_and_data()
+    step = make_step(data, TRAINING, blip.specials, 5)
+    temperature = torch.tensor(0.07)
+    with_words = losses(blip, temperature, step, TRAINING, torch_generator(0, "test"))
+    without = losses(
+        blip, temperature, step, TRAINING.model_copy(update={"word_weight": 0.0}), torch_generator(0, "test")
+    )
+    assert without.words.item() == 0.0
+    assert with_words.words.item() > 0.0
+    assert without.contrastive == with_words.contrastive
+    assert without.captioning == with_words.captioning
+
+
 def test_the_rate_rises_and_falls():
     settings = TRAINING.model_copy(update={"steps": 100, "warmup": 0.1, "learning_rate": 1.0})
     rates = [rate(settings, number) for number in range(100)]

@@ -8,7 +8,8 @@ from typing import Any
 
 from robustrec.audits.suites import Suite, load_suite
 from robustrec.reporting.findings import AuditStatus, Finding, Subject
-from robustrec.reporting.gates import applicable_gates, judge
+from robustrec.reporting.gates import applicable_gates
+from robustrec.reporting.judging import judge
 from robustrec.reporting.report import (
     ArraysRecord,
     Costs,
@@ -143,6 +144,11 @@ def comparisons(condition: str) -> list[Finding]:
     return rows
 
 
+def noise_only(suite: Suite) -> Suite:
+    """A suite without the gates on audits that are not made up here."""
+    return suite.model_copy(update={"gates": tuple(g for g in suite.gates if g.select.audit in ("noise", "clean"))})
+
+
 def made_up_report(
     suite: Suite | None = None,
     *,
@@ -152,7 +158,7 @@ def made_up_report(
     **changes: Any,
 ) -> Report:
     """A whole report, consistent in itself; `changes` replace fields of it."""
-    suite = suite or load_suite("quick")
+    suite = suite or noise_only(load_suite("quick"))
     subjects = (VANILLA, SGBD)
     if findings is None:
         findings = [

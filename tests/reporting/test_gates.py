@@ -9,7 +9,8 @@ from made_up_report import SGBD, VANILLA, drift, value
 from pydantic import ValidationError
 
 from robustrec.reporting.findings import Finding
-from robustrec.reporting.gates import Gate, applicable_gates, judge, plain_condition
+from robustrec.reporting.gates import Gate, applicable_gates, plain_condition
+from robustrec.reporting.judging import judge
 
 SEVERITY = {"pass": 0, "inconclusive": 1, "fail": 2}
 SHARES = st.floats(-1, 1)
@@ -241,3 +242,89 @@ def test_the_order_of_findings_does_not_matter_and_more_never_helps(pairs, rando
     assert SEVERITY[together] == max(SEVERITY[status(gate(), row)] for row in rows)
     random.shuffle(rows)
     assert status(gate(), *rows) == together
+
+
+def comparison(reference, relative, half_width):
+    return drift(SGBD, relative, half_width=half_width, reference=reference, audit="clean", condition="test")
+
+
+KINDS = {
+    "a value": (
+        {"quantity": "value", "min": 0.1, "max": None},
+        lambda at, half: value(number=0.1 + at, half_width=half),
+    ),
+    "a drift": (
+        {"quantity": "drift", "min": 0.0, "max": None},
+        lambda at, half: drift(relative=at, clean=1.0, half_width=half),
+    ),
+    "a relative drift": ({"min": 0.0, "max": None}, lambda at, half: drift(relative=at, half_width=half)),
+    "a ceiling": ({"min": None, "max": 0.0}, lambda at, half: drift(relative=-at, half_width=half)),
+    "against a strategy": (
+        {"against": "vanilla", "min": 0.0, "max": None},
+        lambda at, half: comparison("vanilla", at, half),
+    ),
+    "against the baseline": (
+        {"against": "baseline", "min": 0.0, "max": None},
+        lambda at, half: comparison("baseline", at, half),
+    ),
+    "a search's bracket": (
+        {"quantity": "value", "min": 0.1, "max": None},
+        lambda at, half: value(number=0.1 + at, half_width=half, interval="bracket"),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("correction", ["holm", "benjamini-hochberg", "none"])
+def test_every_kind_of_gate_passes_fails_stays_open_and_errs(kind, correction):
+    limits, row = KINDS[kind]
+    one = gate(**limits)
+
+    def judged(*rows):
+        return judge([one], rows, correction=correction)[0].status
+
+    assert judged(row(0.05, 0.01)) == "pass"
+    assert judged(row(-0.05, 0.01)) == "fail"
+    assert judged(row(0.005, 0.01)) == judged(row(-0.005, 0.01)) == "inconclusive"
+    assert judged(row(0.05, 0.01).model_copy(update={"n_users": 0})) == "error"
+    assert judged() == "error"
+
+
+def test_a_gate_on_the_estimate_passes_fails_and_errs_and_is_never_open():
+    one = gate(bound="estimate", min=0.0, max=None)
+    rows = [drift(relative=at, half_width=0.1) for at in (0.05, -0.05, 0.0)]
+    assert [status(one, row) for row in rows] == ["pass", "fail", "pass"]
+    assert status(one) == status(one, drift(n_users=0)) == "error"
+
+
+def test_against_is_the_reference_in_one_word():
+    row = comparison("vanilla", -0.05, 0.01)
+    long, short = gate(select={"metric": "ndcg@20", "reference": "vanilla"}), gate(against="vanilla")
+    assert judge([long], [row]) == judge([short], [row])
+    assert status(gate(against="vanilla"), drift()) == "error"
+    for wrong in (
+        {"against": "sam", "select": {"metric": "ndcg@20", "reference": "vanilla"}},
+        {"against": "baseline", "quantity": "value"},
+    ):
+        with pytest.raises(ValidationError):
+            gate(**wrong)
+
+
+def test_features_are_selected_too():
+    blip = SGBD.model_copy(update={"features": "blip"})
+    rows = [drift(SGBD, 0.0), drift(blip, -0.9)]
+    assert status(gate(select={"metric": "ndcg@20", "features": "basic"}), *rows) == "pass"
+    assert status(gate(select={"metric": "ndcg@20", "features": "bl*"}), *rows) == "fail"
+    speaking = applicable_gates([gate(select={"metric": "ndcg@20", "features": "blip"})], [SGBD])
+    assert "features blip" in speaking.unmet[0]
+
+
+def test_a_gate_against_the_baseline_needs_one_that_has_the_subject():
+    one = gate(against="baseline")
+    assert "none was given" in applicable_gates([one], [SGBD]).unmet[0]
+    assert applicable_gates([one], [SGBD]).needs_baseline
+    assert "in the baseline too" in applicable_gates([one], [SGBD], [VANILLA]).unmet[0]
+    assert not applicable_gates([one], [SGBD], [VANILLA]).needs_baseline
+    assert applicable_gates([one], [SGBD], [SGBD]).gates == (one,)
+    lenient = gate(against="baseline", optional=True)
+    assert "none was given" in applicable_gates([lenient], [SGBD]).left_out[0]

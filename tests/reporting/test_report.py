@@ -14,8 +14,11 @@ from robustrec.errors import RobustrecError
 from robustrec.reporting import report as report_module
 from robustrec.reporting.findings import AuditStatus, Subject
 from robustrec.reporting.report import Report, read_report, report_schema, write_report
+from robustrec.reporting.waivers import WaiverRecord
 
-SCHEMA_FILE = Path(__file__).parents[2] / "docs" / "report-schema-v1.json"
+DOCS = Path(__file__).parents[2] / "docs"
+DATA = Path(__file__).parent / "data"
+SCHEMA_FILE = DOCS / "report-schema-v2.json"
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 
 
@@ -51,6 +54,32 @@ def test_reports_follow_the_published_schema(report):
     for damage in ({"verdict": "good"}, {"surprise": 1}, {"findings": None}):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate({**data, **damage}, schema)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_reports_of_every_version_are_read(version):
+    path = DATA / f"report-v{version}.json"
+    data = json.loads(path.read_text())
+    assert data["schema_version"] == version
+    jsonschema.validate(data, json.loads((DOCS / f"report-schema-v{version}.json").read_text()))
+    report = read_report(path)
+    assert report.schema_version == 2
+    assert (report.verdict, len(report.findings)) == (data["verdict"], len(data["findings"]))
+    assert json.loads(report.model_dump_json())["findings"][0]["metric"] == data["findings"][0]["metric"]
+
+
+def test_an_older_report_gets_what_can_be_known_of_it_and_nothing_else():
+    report = read_report(DATA / "report-v1.json")
+    assert (report.judgement, report.baseline, report.waivers) == (None, None, ())
+    kinds = {row.note: row.interval for row in report.findings if row.metric == "sigma2" and not row.censored}
+    assert kinds == {"bracket of the search, not a confidence interval": "bracket"}
+    assert all(row.degrees is None for row in report.findings)
+
+
+def test_an_expired_waiver_cannot_be_edited_into_a_pass():
+    waiver = {"gate": "g", "reason": "known", "expires": "2026-01-01", "state": "expired"}
+    with pytest.raises(ValidationError, match="does not follow"):
+        made_up_report(waivers=(WaiverRecord(**waiver),))
 
 
 def test_the_verdict_must_follow(report):
@@ -94,10 +123,14 @@ def test_a_sample_cannot_call_itself_real(report):
         ('{"schema_version": NaN}', "not valid JSON"),
         ("[1]", "no schema_version"),
         ("{}", "no schema_version"),
-        ('{"schema_version": 2}', "schema version 2; this robustrec reads version 1"),
+        ('{"schema_version": 3}', "schema version 3; this robustrec reads versions 1 to 2"),
+        ('{"schema_version": 0}', "schema version 0"),
         ('{"schema_version": "1"}', "schema version '1'"),
         ('{"schema_version": true}', "schema version True"),
+        ('{"schema_version": 1.0}', "schema version 1.0"),
         ('{"schema_version": 1}', "is missing"),
+        ('{"schema_version": 1, "findings": 3}', "is missing"),
+        ('{"schema_version": 2}', "is missing"),
     ],
 )
 def test_what_is_no_report_is_refused(tmp_path, text, what):

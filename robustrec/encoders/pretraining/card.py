@@ -73,7 +73,8 @@ def make_card(
         "training": {
             **training.model_dump(),
             "losses": "contrastive with in-batch negatives (no momentum encoder, no queue), matching with hard "
-            "negatives drawn by contrastive similarity, captioning",
+            "negatives drawn by contrastive similarity, captioning; and, none of BLIP's own, the words of the caption "
+            "told linearly from the fused vector",
             "text_views": TEXT_SHARES,
             "picture_views": PICTURE_SHARES,
             "dropout": 0.0,

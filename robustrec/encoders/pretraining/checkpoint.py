@@ -27,8 +27,8 @@ class Progressed:
         step: steps done.
         seconds: time spent in steps, over all sittings.
         sittings: how many times it was taken up.
-        curve: mean losses of stretches of the training: [steps done, contrastive, matching, captioning].
-        pending: [contrastive, matching, captioning] of each step since the last stretch ended.
+        curve: mean losses of stretches of the training: [steps done, each of `steps.Losses`].
+        pending: the losses of each step since the last stretch ended.
     """
 
     step: int = 0

@@ -1,4 +1,4 @@
-"""BLIP's three losses as pure functions (Li et al. 2022, section 3.2), and the mining of hard negatives.
+"""BLIP's three losses as pure functions (Li et al. 2022, section 3.2), one of our own, and the hard negatives.
 
 B pairs in a batch, T tokens, V vocabulary, P projection width. `same` [B, B] says which pictures and texts of the
 batch belong together: the diagonal, and goods that cannot be told apart or have the same text (`same_pairs`).
@@ -6,6 +6,7 @@ batch belong together: the diagonal, and goods that cannot be told apart or have
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -111,3 +112,18 @@ def caption_loss(logits: Tensor, tokens: Tensor, mask: Tensor, smoothing: float)
     return functional.cross_entropy(
         logits[:, :-1].flatten(0, 1), wanted.flatten(), ignore_index=IGNORED, label_smoothing=smoothing
     )
+
+
+def words_loss(logits: Tensor, tokens: Tensor, mask: Tensor, special: Sequence[int]) -> Tensor:
+    """Return the loss of telling which words a caption has, a scalar: per word it has, the summed binary cross entropy.
+
+    Args:
+        logits: [B, V] of each word of the vocabulary.
+        tokens: [B, T] of the captions.
+        mask: [B, T] 1 for tokens, 0 for padding.
+        special: ids that are no words.
+    """
+    said = torch.zeros_like(logits).scatter_(1, tokens, mask.to(logits.dtype))
+    said[:, list(special)] = 0
+    missed = functional.binary_cross_entropy_with_logits(logits, said, reduction="sum")
+    return missed / said.sum().clamp(min=1)

@@ -33,12 +33,15 @@ class Training(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    steps: int = Field(3000, ge=1, description="optimiser steps")
+    steps: int = Field(2200, ge=1, description="optimiser steps")
     seed: int = Field(0, ge=0, description="of initial weights, batches, negatives and the split")
     batch_size: int = Field(32, ge=2, description="pairs in a step, all from one catalogue")
-    matching_pairs: int = Field(8, ge=1, description="pairs of a step that the matching loss is taken on, thrice")
+    matching_pairs: int = Field(12, ge=1, description="pairs of a step that the matching loss is taken on, thrice")
+    matching_weight: float = Field(4.0, ge=0, description="weight of the matching loss")
+    word_pairs: int = Field(24, ge=0, description="pairs of a step whose fused vector tells the caption's words")
+    word_weight: float = Field(4.0, ge=0, description="weight of that loss; 0 leaves BLIP's three losses alone")
     prelude: float = Field(
-        0.35, ge=0, lt=1, description="share of the steps, at the start, on captions only and without the matching loss"
+        0.25, ge=0, lt=1, description="share of the steps, at the start, on captions only and without the matching loss"
     )
     ripening: float = Field(
         0.3, ge=0, lt=1, description="share of the steps, after the prelude, in which random negatives become hard ones"

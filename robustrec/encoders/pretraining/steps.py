@@ -1,4 +1,9 @@
-"""One step of training: the three losses of a batch, and the rate and gradient that follow from them."""
+"""One step of training: the losses of a batch, and the rate and gradient that follow from them.
+
+To BLIP's three losses a fourth is added: which words the caption has, told linearly from the fused vector (position 0
+of the image-grounded text encoder) while part of the text is hidden. The matching loss alone leaves in that vector
+only what says "match"; yet it is the vector that recommenders read, and they read it linearly.
+"""
 
 from __future__ import annotations
 
@@ -24,20 +29,24 @@ from robustrec.encoders.pretraining.losses import (
     hard_negatives,
     matched_pairs,
     matching_loss,
+    words_loss,
 )
 from robustrec.encoders.pretraining.settings import Training
 from robustrec.encoders.pretraining.tokens import Batch
 
 TEMPERATURES = (0.01, 0.5)
 """Between these the learned temperature is kept."""
+MOST_HIDDEN = 0.8
+"""Largest share of a text's words that is hidden."""
 
 
 class Losses(NamedTuple):
-    """The three losses, scalars."""
+    """BLIP's three losses and the words told by the fused vector, scalars; zero where a step does without."""
 
     contrastive: Tensor
     matching: Tensor
     captioning: Tensor
+    words: Tensor
 
 
 def losses(blip: Blip, temperature: Tensor, step: Step, training: Training, generator: torch.Generator) -> Losses:
@@ -47,8 +56,8 @@ def losses(blip: Blip, temperature: Tensor, step: Step, training: Training, gene
         blip: both heads.
         temperature: learned scalar of the contrastive loss.
         step: the batch, on the model's device.
-        training: label smoothing.
-        generator: draws the hard negatives, on the CPU.
+        training: label smoothing, pairs of the matching loss, pairs and weight of the words.
+        generator: draws the words that are hidden and the hard negatives, on the CPU.
     """
     pictures = read_pictures(blip.itm, step.pixels)
     seen, told = project_pictures(blip.itm, pictures), project_texts(blip.itm, *step.texts)
@@ -58,16 +67,43 @@ def losses(blip: Blip, temperature: Tensor, step: Step, training: Training, gene
         similarities = (seen @ told.T / temperature).detach().cpu()
     logits = caption_logits(blip.caption, *step.captions, pictures)
     captioning = caption_loss(logits, *step.captions, training.label_smoothing)
-    if step.hardness is None:
-        return Losses(contrastive, torch.zeros_like(captioning), captioning)
-    negatives = hard_negatives(step.hardness * similarities, step.same.cpu(), generator)
-    if len(negatives.rows) == 0:  # the whole batch says the same
-        return Losses(contrastive, torch.zeros_like(captioning), captioning)
-    paired = (part.to(step.pixels.device) for part in matched_pairs(negatives, training.matching_pairs))
-    of_picture, of_text, labels = paired
     texts = encoded(step.texts, blip.specials.encode)
-    both = fused(blip.itm, texts.ids[of_text], texts.mask[of_text], pictures[of_picture])
-    return Losses(contrastive, matching_loss(blip.itm.itm_head(both), labels), captioning)
+    words = torch.zeros_like(captioning)
+    if training.word_pairs and training.word_weight:
+        few = slice(training.word_pairs)
+        both = fused(blip.itm, texts.ids[few], partly_hidden(texts.mask[few], generator), pictures[few])
+        captions = Batch(*(part[few] for part in step.captions))
+        words = training.word_weight * words_loss(word_logits(blip, both), *captions, blip.specials)
+    matching = torch.zeros_like(captioning)
+    if step.hardness is not None:
+        negatives = hard_negatives(step.hardness * similarities, step.same.cpu(), generator)
+        if len(negatives.rows):  # else the whole batch says the same
+            paired = (part.to(step.pixels.device) for part in matched_pairs(negatives, training.matching_pairs))
+            of_picture, of_text, labels = paired
+            both = fused(blip.itm, texts.ids[of_text], texts.mask[of_text], pictures[of_picture])
+            matching = training.matching_weight * matching_loss(blip.itm.itm_head(both), labels)
+    return Losses(contrastive, matching, captioning, words)
+
+
+def word_logits(blip: Blip, both: Tensor) -> Tensor:
+    """Return for fused vectors [B, D] the logit [B, V] of each word, by the weights that the captioner ends with.
+
+    Scaled and shifted so that at the start every word has a chance of about 1 / V, whatever the width.
+    """
+    head = blip.caption.text_decoder.cls.predictions.decoder
+    logits: Tensor = both @ head.weight.T * both.shape[1] ** 0.5 + head.bias - math.log(len(head.weight))
+    return logits
+
+
+def partly_hidden(mask: Tensor, generator: torch.Generator) -> Tensor:
+    """Return masks of texts [B, T] with words hidden: of each text a share that is drawn, from none to most.
+
+    So that the fused vector cannot leave to the text what the picture shows. The first token is never hidden.
+    """
+    share = torch.rand(len(mask), 1, generator=generator) * MOST_HIDDEN
+    kept = torch.rand(mask.shape, generator=generator) >= share
+    kept[:, 0] = True
+    return mask * kept.to(mask.device)
 
 
 def encoded(texts: Batch, first: int) -> Batch:

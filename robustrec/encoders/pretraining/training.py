@@ -19,7 +19,7 @@ from robustrec.encoders.pretraining.architecture import Blip
 from robustrec.encoders.pretraining.batches import Step, Tokenised, make_step
 from robustrec.encoders.pretraining.checkpoint import Progressed, read_checkpoint, write_checkpoint
 from robustrec.encoders.pretraining.settings import Training
-from robustrec.encoders.pretraining.steps import TEMPERATURES, losses, make_optimizer, rate
+from robustrec.encoders.pretraining.steps import TEMPERATURES, Losses, losses, make_optimizer, rate
 from robustrec.encoders.pretraining.tokens import Batch
 from robustrec.errors import RobustrecError
 from robustrec.progress import Progress, silent
@@ -161,4 +161,4 @@ def _told(values: list[float], seconds: float) -> str:
     return f"{parts} · {left} left"
 
 
-LOSSES = ("contrastive", "matching", "captioning")
+LOSSES = Losses._fields

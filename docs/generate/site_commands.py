@@ -1,0 +1,82 @@
+"""The commands, their arguments and options, as the command line itself knows them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from site_schemas import table, text
+from typer.main import get_command
+
+from robustrec.cli.main import app
+
+_WORDS = {Path: "path", float: "number", int: "whole number"}
+
+
+def commands() -> Iterator[tuple[str, Any]]:
+    """Yield every command that does something, by its words, in the order of the table of commands."""
+    yield from _below("robustrec", get_command(app))
+
+
+def commands_table() -> str:
+    """Return a section for each command."""
+    return "\n\n".join(_section(words, command) for words, command in commands())
+
+
+def _below(words: str, command: Any) -> Iterator[tuple[str, Any]]:
+    inner = getattr(command, "commands", None)
+    if inner is None:
+        yield words, command
+        return
+    for name, each in inner.items():
+        yield from _below(f"{words} {name}", each)
+
+
+def _section(words: str, command: Any) -> str:
+    shown = [each for each in command.params if not each.hidden and each.name != "help"]
+    arguments = [each for each in shown if each.param_type_name == "argument"]
+    options = [each for each in shown if each.param_type_name == "option"]
+    usage = [words, *(["[OPTIONS]"] if options else []), *(_placed(each) for each in arguments)]
+    parts = [f"## {words}", text(inspect.cleandoc(command.help or "")), f"    {' '.join(usage)}"]
+    if arguments:
+        placed = [(f"`{_placed(each)}`", _meaning(each)) for each in arguments]
+        parts.append(table(("argument", "meaning"), placed))
+    if options:
+        hints = get_type_hints(inspect.unwrap(command.callback))
+        rows = [(_names(each), _value(each, hints), _meaning(each)) for each in options]
+        parts.append(table(("option", "value", "meaning"), rows))
+    return "\n\n".join(parts)
+
+
+def _placed(argument: Any) -> str:
+    name = argument.metavar or str(argument.name).upper()
+    return name if argument.required else f"[{name}]"
+
+
+def _names(option: Any) -> str:
+    return ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
+
+
+def _value(option: Any, hints: Mapping[str, Any]) -> str:
+    if option.is_flag:
+        return ""
+    word = next((words for each, words in _WORDS.items() if each in _flat(hints.get(option.name))), "text")
+    return f"{word}, repeatable" if option.multiple else word
+
+
+def _flat(hint: Any) -> list[Any]:
+    """Return the types that a hint is made of: [Path, NoneType] for Path | None."""
+    inner = get_args(hint)
+    return [hint] if not inner else [each for part in inner for each in _flat(part)]
+
+
+def _meaning(parameter: Any) -> str:
+    said = text(parameter.help or "")
+    given = parameter.default
+    told = given not in (None, False, (), []) and not callable(given)
+    notes = ["Required."] if parameter.required and parameter.param_type_name == "option" else []
+    notes += [f"Default: `{given}`."] if told and not isinstance(given, list | tuple) else []
+    notes += [f"Default: `{' '.join(map(str, given))}`."] if told and isinstance(given, list | tuple) else []
+    return " ".join([said, *notes])

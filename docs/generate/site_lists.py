@@ -1,0 +1,93 @@
+"""What there is to choose from: models, strategies, encoders, edits, metrics, settings; and the report's schema."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from site_schemas import keys, section, table, text
+
+from robustrec.cli.listing import METRICS
+from robustrec.config import Settings
+from robustrec.edits import EDITS, edit
+from robustrec.edits.contract import Edit
+from robustrec.encoders import SUMMARIES
+from robustrec.models import MODELS, model_class
+from robustrec.reporting.report import report_schema
+from robustrec.training.strategy_config import STRATEGY_NAMES, StrategyConfig
+
+
+def models_table() -> str:
+    """Return what each recommender is."""
+    return _named("model", ((name, _first_line(model_class(name).__doc__)) for name in MODELS))
+
+
+def strategies_table() -> str:
+    """Return each strategy with its cost."""
+    rows = []
+    for name in STRATEGY_NAMES:
+        config = StrategyConfig.model_validate({"name": name})
+        rows.append((f"`{name}`", _yes(config.moves.probe), _yes(config.moves.mirror), f"{config.passes_per_step:.2f}"))
+    return table(("strategy", "probes uphill", "mirrored steps", "gradients a step"), rows)
+
+
+def encoders_table() -> str:
+    """Return what each encoder is."""
+    return _named("encoder", SUMMARIES.items())
+
+
+def metrics_table() -> str:
+    """Return what each metric is."""
+    return _named("metric", METRICS.items())
+
+
+def edits_table() -> str:
+    """Return each merchant edit with what its severities do, texts and pictures apart."""
+    every = [edit(name) for name in EDITS]
+    parts = []
+    for modality, title in (("text", "Texts"), ("image", "Pictures")):
+        rows = [_edit(each) for each in every if each.modality == modality]
+        parts += [f"## {title}", table(("edit", "what the merchant does", "severity sets", "from 1 to 5"), rows)]
+    return "\n\n".join(parts)
+
+
+def _edit(each: Edit) -> tuple[str, ...]:
+    declared = each.declaration
+    return f"`{each.name}`", text(each.behaviour), text(declared.scale), text(" · ".join(declared.steps))
+
+
+def settings_table() -> str:
+    """Return every setting outside a command's own options."""
+    schema = Settings.model_json_schema()
+    # The default depends on the machine.
+    schema["properties"]["home"] = {**schema["properties"]["home"], "default": "the platform's user data folder"}
+    return keys(schema)
+
+
+def state_table() -> str:
+    """Return the table of folders that the page on architecture has."""
+    page = (Path(__file__).resolve().parents[1] / "architecture.md").read_text(encoding="utf-8")
+    return "\n".join(
+        line
+        for line in page.partition("## Where state lives")[2].partition("\n## ")[0].splitlines()
+        if line.startswith("|")
+    )
+
+
+def report_tables() -> str:
+    """Return a section for each table of a report."""
+    schema = report_schema()
+    inner = schema.pop("$defs")
+    return "\n\n".join(section(name, each, level=2) for name, each in {"Report": schema, **inner}.items())
+
+
+def _named(kind: str, rows: Iterable[tuple[str, str]]) -> str:
+    return table((kind, "what it is"), [(f"`{name}`", text(what)) for name, what in rows])
+
+
+def _yes(on: bool) -> str:
+    return "yes" if on else ""
+
+
+def _first_line(docstring: str | None) -> str:
+    return (docstring or "").strip().partition("\n")[0]

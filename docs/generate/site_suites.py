@@ -1,0 +1,88 @@
+"""The suites that are shipped, and every key that a suite can have, from the models that read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from site_schemas import section, table, text, without_meaning
+
+from robustrec.audits.suites import AUDIT_KINDS, Suite, load_suite, suite_names
+from robustrec.reporting.gates import Gate
+
+_FIRST = ("Gate", "Select", "Waiver", "Bootstrap")
+
+
+def shipped_table() -> str:
+    """Return a section for each shipped suite: what it measures, and its gates."""
+    return "\n\n".join(_shipped(name) for name in suite_names())
+
+
+def suite_keys() -> str:
+    """Return a section for each table of a suite file."""
+    own = {kind.__name__: name for name, kind in AUDIT_KINDS.items()}
+    return "\n\n".join(section(name, each, title=_title(name, own.get(name))) for name, each in definitions().items())
+
+
+def definitions() -> dict[str, dict[str, Any]]:
+    """Return the schema of every table in a suite file, the whole file first."""
+    schema = Suite.model_json_schema()
+    inner: dict[str, dict[str, Any]] = schema.pop("$defs")
+    kinds = [kind.__name__ for kind in AUDIT_KINDS.values()]
+    order = [*_FIRST, *kinds, *(name for name in inner if name not in (*_FIRST, *kinds))]
+    return {"Suite": schema, **{name: inner[name] for name in order}}
+
+
+def undescribed() -> Iterator[str]:
+    """Yield the keys of suites that have no meaning beside them."""
+    for name, each in definitions().items():
+        yield from without_meaning(name, each)
+
+
+def _title(name: str, audit: str | None) -> str:
+    if audit is not None:
+        return f'`[[audits]]` with `kind = "{audit}"`'
+    return {
+        "Suite": "The file itself",
+        "Gate": "`[[gates]]`",
+        "Select": "`select` of a gate",
+        "Waiver": "`[[waivers]]`",
+        "Bootstrap": "`bootstrap`",
+        "BreakPoint": "`break_point` of the noise audit",
+        "TrainingNoise": "`training` of the noise audit",
+        "ParameterSharpness": "`parameters` of the sharpness audit",
+        "Density": "`parameters.density` of the sharpness audit",
+        "Landscapes": "`parameters.landscapes` of the sharpness audit",
+    }.get(name, f"`{name}`")
+
+
+def _shipped(name: str) -> str:
+    suite = load_suite(name)
+    listed = ", ".join(f"`{metric}`" for metric in (*suite.metrics, *suite.stability))
+    audits = ", ".join(f"`{audit.kind}`" for audit in suite.audits)
+    parts = [f"### {name}", text(suite.description), f"Audits: {audits}. Metrics: {listed}."]
+    if suite.gates:
+        rows = [(text(gate.name), _looks_at(gate), _limit(gate), _severity(gate)) for gate in suite.gates]
+        parts.append(table(("gate", "looks at", "limit", "severity"), rows))
+    else:
+        parts.append("It has no gates: it measures and judges nothing, so its verdict is inconclusive.")
+    return "\n\n".join(parts)
+
+
+def _looks_at(gate: Gate) -> str:
+    select = gate.select
+    narrowed = {"strategy": select.strategy, "model": select.model, "features": select.features}
+    words = [f"`{gate.quantity}` of `{select.metric}`", f"audit `{select.audit}`"]
+    words += [f"`{select.condition}`"] if select.condition != "*" else []
+    words += [f"{key} `{value}`" for key, value in narrowed.items() if value != "*"]
+    words += [f"against {gate.reference}"] if gate.reference != "clean" else []
+    return ", ".join(words)
+
+
+def _limit(gate: Gate) -> str:
+    bounds = [("at least", gate.min), ("at most", gate.max)]
+    return ", ".join(f"{words} {value:g}" for words, value in bounds if value is not None)
+
+
+def _severity(gate: Gate) -> str:
+    return f"{gate.severity}, optional" if gate.optional else gate.severity

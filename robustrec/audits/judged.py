@@ -1,0 +1,161 @@
+"""Judge findings by a suite, within a run or from a report that exists."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from typing import Any
+
+from robustrec.audits.against_baseline import Side, compare_with_baseline, measured_differently
+from robustrec.audits.suites import Suite
+from robustrec.errors import RobustrecError
+from robustrec.reporting.arrays import Arrays
+from robustrec.reporting.baseline import Baseline
+from robustrec.reporting.findings import BASELINE, AuditStatus, Finding, Subject
+from robustrec.reporting.gates import NO_BASELINE_FIX, applicable_gates
+from robustrec.reporting.inapplicable import inapplicable
+from robustrec.reporting.judging import judge_all
+from robustrec.reporting.report import JudgementRecord, Report
+from robustrec.reporting.verdict import verdict_with_reason
+from robustrec.reporting.waivers import Waiver, warnings_of
+
+
+def judgement(
+    suite: Suite,
+    findings: Sequence[Finding],
+    statuses: Sequence[AuditStatus],
+    side: Side,
+    *,
+    arrays: Arrays | None = None,
+    baseline: Baseline | None = None,
+    compared: Sequence[Subject] | None = None,
+    waivers: Sequence[Waiver] = (),
+    now: datetime.datetime,
+) -> dict[str, Any]:
+    """Return the fields of a report that follow from its findings: rows against the baseline, gates, verdict.
+
+    Args:
+        suite: its gates, correction and waivers.
+        findings: of the run; without rows against a baseline if one is given.
+        statuses: how its audits ended.
+        side: how it was measured.
+        arrays: the per-user arrays behind the findings, if they are at hand.
+        baseline: to compare with, if there is one.
+        compared: subjects whose findings hold rows against a baseline already.
+        waivers: besides those of the suite.
+        now: when this is judged; waivers are held against its day.
+
+    Raises:
+        RobustrecError: the baseline is of something else.
+    """
+    findings, record = tuple(findings), None
+    if baseline is not None:
+        rows, record = compare_with_baseline(findings, arrays, side, baseline)
+        findings = (*findings, *rows)
+    gates = applicable_gates(suite.gates, list(side.parameters), baseline.subjects if baseline else compared)
+    reasons = {gate.name: inapplicable(gate, findings, statuses) for gate in gates.gates}
+    found = judge_all(
+        # What speaks of no subject is an error here as well, should nobody have refused it before.
+        [gate for gate in suite.gates if (gate in gates.gates or not gate.optional) and not reasons.get(gate.name)],
+        findings,
+        level=suite.bootstrap.level,
+        correction=suite.correction,
+        waivers=(*suite.waivers, *waivers),
+        today=now.date(),
+    )
+    word, reason = verdict_with_reason(found.gates, statuses, found.waivers)
+    return {
+        "findings": findings,
+        "gates": found.gates,
+        "waivers": found.waivers,
+        "judgement": JudgementRecord(
+            suite=suite.name,
+            digest=suite.digest,
+            judged=now,
+            correction=suite.correction,
+            level=suite.bootstrap.level,
+            findings_judged={each.severity: each.family for each in found.gates if each.family},
+        ),
+        "baseline": record,
+        "verdict": word,
+        "verdict_reason": reason,
+        "warnings": (*gates.left_out, *filter(None, reasons.values()), *warnings_of(found.waivers)),
+    }
+
+
+def side_of_report(report: Report) -> Side:
+    """Return how a report was measured."""
+    return Side(
+        report.dataset,
+        report.suite.content,
+        report.seeds.get("audit"),
+        {each.subject: each.parameters_digest for each in report.subjects},
+        {each.subject: each.features_digest for each in report.subjects},
+    )
+
+
+def judged_again(
+    report: Report,
+    suite: Suite,
+    *,
+    arrays: Arrays | None = None,
+    baseline: Baseline | None = None,
+    waivers: Sequence[Waiver] = (),
+    now: datetime.datetime,
+) -> Report:
+    """Return a report judged by another suite, or by its own another day; nothing is measured.
+
+    Where the report was compared with a baseline and none is given now, those rows are judged as they are.
+
+    Raises:
+        RobustrecError: the suite asks for what the report did not measure.
+    """
+    where = f"suite {suite.name!r}"
+    if suite.require_edition == "full" and report.dataset.synthetic:
+        raise RobustrecError(
+            f"{where} requires the full edition, and the report is of the sample",
+            where=f"{where}, require_edition",
+            fix="audit the full edition, or judge by another suite",
+        )
+    if suite.bootstrap.level != report.suite.level:
+        raise RobustrecError(
+            f"the report has intervals of level {report.suite.level:g}, the suite wants {suite.bootstrap.level:g}",
+            where=f"{where}, bootstrap.level",
+            fix=f"set level = {report.suite.level:g} in the suite, or audit again with --suite",
+        )
+    kept = [row for row in report.findings if baseline is None or row.reference != BASELINE]
+    subjects = [each.subject for each in report.subjects]
+    compared = list({row.subject: None for row in kept if row.reference == BASELINE}) if report.baseline else None
+    known = baseline.subjects if baseline else compared
+    applicable = applicable_gates(suite.gates, subjects, known)
+    if applicable.unmet:
+        fix = "audit the subject it speaks of, or mark the gate optional = true"
+        raise RobustrecError(
+            applicable.unmet[0],
+            where=f"{where}, gates",
+            fix=NO_BASELINE_FIX if applicable.needs_baseline else fix,
+        )
+    fields = judgement(
+        suite,
+        kept,
+        report.statuses,
+        side_of_report(report),
+        arrays=arrays,
+        baseline=baseline,
+        compared=compared,
+        waivers=waivers,
+        now=now,
+    )
+    if baseline is None:
+        fields["baseline"] = report.baseline
+    # A suite may look at fewer conditions or metrics than were measured; what it would have measured otherwise is said.
+    other = measured_differently(suite.model_dump(mode="json"), report.suite.content)
+    warnings = [
+        f"measured otherwise than {where} would: {each}"
+        for each in other
+        if not isinstance(each.ours, list | dict | None) and not isinstance(each.theirs, list | dict | None)
+    ]
+    # What the earlier judgement warned of is judged anew.
+    lasting = [each for each in report.warnings if not each.startswith(("gate ", "waiver of ", "measured otherwise"))]
+    fields["warnings"] = (*lasting, *fields["warnings"], *warnings)
+    return Report(**{**dict(report), **fields})

@@ -1,0 +1,244 @@
+"""The sharpness audit of one subject in the item features: expansion, measured loss and lists, flips, worst items."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from robustrec.audits.ledger import Ledger, array_name
+from robustrec.audits.measure import Clean, PerUser, measure_perturbed, stack
+from robustrec.audits.noise_audit import Bench, with_stability
+from robustrec.audits.rows import drift_rows
+from robustrec.audits.sharpness_config import SharpnessAudit
+from robustrec.audits.sharpness_rows import AUDIT, Whose, eigenvalue_row, ratio, sigma_condition, value_row
+from robustrec.curvature.inputs import (
+    Inputs,
+    InputTraces,
+    input_eigenvalue,
+    input_products,
+    input_traces,
+    inputs_of,
+    noisy_pairs,
+    slopes,
+    worst_items,
+)
+from robustrec.curvature.loss import AuditLoss, audited, checked_value
+from robustrec.curvature.products import Products, check_symmetry
+from robustrec.curvature.traces import WHOLE, Estimate, estimate
+from robustrec.curvature.triples import Pairs
+from robustrec.models.contract import Recommender, Representation
+from robustrec.reporting.exhibits import Curve
+from robustrec.runs.trained import TrainedSubject
+from robustrec.seeds import torch_generator
+
+KEPT = "item graphs kept as they were"
+PER_SPREAD = "nats per squared standard deviation of the features"
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """One subject before the audit.
+
+    Attributes:
+        audit: what was asked for.
+        subject: whose turn it is.
+        clean: its lists on clean features.
+        loss: the audited loss on a copy of its model.
+        value: of that loss.
+        whose: names its rows.
+        bench: data, seed, progress and costs.
+        ledger: findings, arrays and exhibits go here.
+    """
+
+    audit: SharpnessAudit
+    subject: TrainedSubject
+    clean: Clean
+    loss: AuditLoss
+    value: float
+    whose: Whose
+    bench: Bench
+    ledger: Ledger
+
+    def generator(self, *names: str) -> torch.Generator:
+        """Return the generator of a named draw: the same for every subject."""
+        return torch_generator(self.bench.seed, "sharpness", *names)
+
+    @property
+    def memory(self) -> float:
+        """Bytes that vectors may take."""
+        return self.audit.memory_gib * 2**30
+
+
+def sitting_of(
+    audit: SharpnessAudit, pair: tuple[TrainedSubject, Clean], pairs: Pairs, whose: Whose, bench: Bench, ledger: Ledger
+) -> Sitting:
+    """Put a subject's model before the audit.
+
+    Raises:
+        RobustrecError: its loss is not finite, or not the same twice.
+    """
+    subject, clean = pair
+    model: Recommender = subject.model  # type: ignore[assignment]
+    loss = AuditLoss(audited(model, subject.tables, subject.graphs, getattr(torch, audit.precision)), pairs)
+    value = checked_value(loss)
+    bench.costs.representations += 2
+    return Sitting(audit, subject, clean, loss, value, whose, bench, ledger)
+
+
+def measure_inputs(sitting: Sitting) -> str:
+    """Measure one subject in its features; return why its scores have no derivative there, empty where they have.
+
+    Raises:
+        RobustrecError: a derivative cannot be computed or is not finite.
+    """
+    subject, loss, audit, ledger = sitting.subject, sitting.loss, sitting.audit, sitting.ledger
+    modalities = list(subject.scored_tables)
+    inputs = inputs_of({m: loss.tables[m] for m in modalities})
+    ledger.findings.append(value_row(sitting.whose, "clean", "audit_loss", sitting.value))
+    products = _checked_products(sitting, loss, inputs, modalities)
+    derived = products.influential and bool(products.gradient.any())
+    found = None
+    if derived:
+        found = _expansion(sitting, products, inputs)
+        del products
+        _eigenvalues(sitting, inputs)
+        _flips(sitting, inputs)
+    if audit.score_scale_free and derived:
+        free = AuditLoss(loss.subject, loss.pairs, standardised=True)
+        _rows_of_traces(sitting, _traces(sitting, _checked_products(sitting, free, inputs, modalities), inputs), True)
+    _measured(sitting, inputs, found)
+    if derived:
+        return ""
+    return (
+        f"{subject.spec.model}: its scores follow the features only through which items are neighbours, so they have"
+        " no derivative there; loss and lists are measured with rebuilt item graphs"
+    )
+
+
+def _checked_products(sitting: Sitting, loss: AuditLoss, inputs: Inputs, modalities: Sequence[str]) -> Products:
+    products = input_products(loss, inputs, modalities)
+    sitting.bench.costs.gradients += 1
+    if products.influential:
+        check_symmetry(products, sitting.generator("symmetry"))
+        sitting.bench.costs.gradients += products.count
+    return products
+
+
+def _traces(sitting: Sitting, products: Products, inputs: Inputs) -> InputTraces:
+    probes = sitting.audit.input_probes
+    sitting.bench.costs.gradients += probes
+    return input_traces(products, inputs, probes=probes, generator=sitting.generator("input probes"))
+
+
+def _expansion(sitting: Sitting, products: Products, inputs: Inputs) -> InputTraces:
+    """Take the input sharpness of each modality, and of the worst items."""
+    audit = sitting.audit
+    found = _traces(sitting, products, inputs)
+    _rows_of_traces(sitting, found, False)
+    if audit.worst_items:
+        before = products.count
+        probes, generator = audit.worst_probes, sitting.generator("worst items")
+        rated = worst_items(products, inputs, found, audit.worst_items, probes=probes, generator=generator)
+        sitting.bench.costs.gradients += products.count - before
+        sitting.ledger.exhibits += [_worst_curve(sitting, modality, items) for modality, items in rated.items()]
+    return found
+
+
+def _rows_of_traces(sitting: Sitting, found: InputTraces, standardised: bool) -> None:
+    sigma = sitting.audit.sigma[0]
+    for modality, each in found.modalities.items():
+        if modality == WHOLE or len(found.modalities) > 2:
+            condition = sigma_condition(sigma, "" if modality == WHOLE else modality, standardised=standardised)
+            note = f"½σ²·tr ∇²_X L, σ = {sigma:g} standard deviations of the features, {KEPT}"
+            row = value_row(sitting.whose, condition, "input_sharpness", each.scaled(sigma**2), note)
+            sitting.ledger.findings.append(row)
+
+
+def _worst_curve(sitting: Sitting, modality: str, items: list[tuple[int, Estimate]]) -> Curve:
+    sigma = sitting.audit.sigma[0]
+    scaled = [each.scaled(sigma**2) for _, each in items]
+    return Curve(
+        subject=sitting.whose.subject,
+        audit=AUDIT,
+        name=f"sharpest items, {modality}",
+        x_label="place",
+        y_label="input sharpness of the item, nats",
+        x=tuple(float(place + 1) for place in range(len(items))),
+        y=tuple(each.value for each in scaled),
+        low=tuple(each.value - 2 * each.error for each in scaled),
+        high=tuple(each.value + 2 * each.error for each in scaled),
+        note="items " + ", ".join(str(item) for item, _ in items) + "; band of two standard errors",
+    )
+
+
+def _eigenvalues(sitting: Sitting, inputs: Inputs) -> None:
+    audit = sitting.audit
+    for modality in inputs.tables if audit.input_steps else ():
+        products = input_products(sitting.loss, inputs, [modality])
+        generator = sitting.generator("input eigenvalue", modality)
+        ends = input_eigenvalue(products, steps=audit.input_steps, generator=generator, memory=sitting.memory)
+        sitting.bench.costs.gradients += 1 + products.count
+        row = eigenvalue_row(sitting.whose, f"features {modality}", "input_lambda_1", ends.largest[0], unit=PER_SPREAD)
+        sitting.ledger.findings.append(row)
+
+
+def _flips(sitting: Sitting, inputs: Inputs) -> None:
+    audit = sitting.audit
+    if not audit.flip_draws:
+        return
+    found = slopes(sitting.loss, inputs, list(inputs.tables), draws=audit.flip_draws, seed=sitting.bench.seed)
+    sitting.bench.costs.gradients += 1 + audit.flip_draws
+    wrong = float((found.margins < 0).double().mean())
+    note = f"to first order in the features; {wrong:.4g} of the triples rank wrongly without noise"
+    sitting.ledger.findings += [
+        value_row(sitting.whose, sigma_condition(sigma), "flip_rate", found.flips(sigma), note, unit="share of triples")
+        for sigma in audit.sigma
+    ]
+
+
+def _measured(sitting: Sitting, inputs: Inputs, expansion: InputTraces | None) -> None:
+    """Measure loss and lists under noise, and hold the loss against its expansion."""
+    audit = sitting.audit
+    for rebuilt in (False, True) if sitting.subject.graphs is not None else (False,):
+        if not audit.noise_pairs or (expansion is None and not rebuilt):
+            continue
+        for sigma in audit.sigma:
+            loss = _noisy(sitting, inputs, sigma, rebuilt)
+            if expansion is None or rebuilt:
+                continue
+            expected = expansion.modalities[WHOLE].scaled(sigma**2)
+            if expected.value == 0.0 or not math.isfinite(expected.error):
+                continue
+            note = f"measured ΔL over ½σ²·tr ∇²_X L = {expected.value:.3g}: 1 where the second order is all there is"
+            condition = sigma_condition(sigma)
+            row = value_row(sitting.whose, condition, "delta_loss_ratio", ratio(loss, expected), note, unit="ratio")
+            sitting.ledger.findings.append(row)
+
+
+def _noisy(sitting: Sitting, inputs: Inputs, sigma: float, rebuilt: bool) -> Estimate:
+    audit, bench, subject = sitting.audit, sitting.bench, sitting.subject
+    condition = sigma_condition(sigma, rebuilt=rebuilt)
+    drawn = noisy_pairs(
+        sitting.loss, inputs, list(inputs.tables), sigma, pairs=audit.noise_pairs, seed=bench.seed, rebuilt=rebuilt
+    )
+    changes: list[float] = []
+    lists: list[PerUser] = []
+    for number, both in enumerate(drawn, start=1):
+        changes.append(sum(sitting.loss.of(each) for each in both) / 2 - sitting.value)
+        plain = [Representation(each.users.float(), each.items.float()) for each in both]
+        lists += [measure_perturbed(each, bench.prepared.test, bench.yardstick, sitting.clean) for each in plain]
+        bench.costs.count_lists(2)
+        bench.progress(f"sharpness {condition}", number, audit.noise_pairs, subject.subject.label)
+    found = estimate(changes)
+    note = "E[L(X + σz)] - L over pairs of opposite draws" + ("" if rebuilt or subject.graphs is None else f", {KEPT}")
+    sitting.ledger.findings.append(value_row(sitting.whose, condition, "delta_loss", found, note))
+    before, after = with_stability(sitting.clean, bench.yardstick), stack(lists)
+    sitting.ledger.findings += drift_rows(
+        subject.subject, AUDIT, condition, before, after, sitting.whose.intervals, note="pairs of opposite draws"
+    )
+    for metric, values in after.items():
+        sitting.ledger.keep(array_name(subject, AUDIT, condition, metric), values)
+    return found

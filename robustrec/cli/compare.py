@@ -1,0 +1,154 @@
+"""`robustrec compare`: rank what several reports audited, or strategies at equal budget over training seeds."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from robustrec.cli import options
+from robustrec.cli.strategies import Asked, compare_strategies
+from robustrec.cli.terminal import data_console
+from robustrec.errors import RobustrecError
+
+if TYPE_CHECKING:
+    from robustrec.reporting.compare import By
+
+REPORTS, STRATEGIES = "Reports", "Strategies at equal budget"
+
+
+def compare(
+    reports: Annotated[
+        list[Path] | None, typer.Argument(metavar="[REPORT…]", help="JSON files of reports on the same data.")
+    ] = None,
+    metric: Annotated[str | None, typer.Option(help="What decides, e.g. ndcg@20.", rich_help_panel=REPORTS)] = None,
+    by: Annotated[
+        str,
+        typer.Option(
+            help="quality: what is left under each condition. drift: how little is lost.", rich_help_panel=REPORTS
+        ),
+    ] = "quality",
+    model: options.Models = None,
+    strategy: options.Strategies = None,
+    dataset: options.DatasetName = None,
+    features: options.FeatureName = None,
+    edition: options.Edition = None,
+    seed: options.Seed = None,
+    seeds: options.Seeds = None,
+    epochs: Annotated[
+        int, typer.Option(min=1, help="Epochs of plain training; budgets follow.", rich_help_panel=STRATEGIES)
+    ] = 30,
+    reference: Annotated[
+        str, typer.Option(help="Strategy the others are compared with.", rich_help_panel=STRATEGIES)
+    ] = "vanilla",
+    draws: Annotated[int, typer.Option(min=1, help="Draws of each noise.", rich_help_panel=STRATEGIES)] = 5,
+    sigma2: Annotated[
+        list[float] | None,
+        typer.Option(min=0, help="Variance of noise at inference; repeatable. [1e-6]", rich_help_panel=STRATEGIES),
+    ] = None,
+    relative: Annotated[
+        list[float] | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Noise as a share of each feature vector's norm; repeatable. [0.1]",
+            rich_help_panel=STRATEGIES,
+        ),
+    ] = None,
+    triples: Annotated[
+        int, typer.Option(min=1, help="Triples of the audited loss.", rich_help_panel=STRATEGIES)
+    ] = 20_000,
+    probes: Annotated[int, typer.Option(min=2, help="Probes of the traces.", rich_help_panel=STRATEGIES)] = 16,
+    steps: Annotated[int, typer.Option(min=2, help="Hessian products for λ₁.", rich_help_panel=STRATEGIES)] = 20,
+    device: options.Device = None,
+    threads: options.Threads = None,
+    home: options.Home = None,
+    offline: options.Offline = None,
+    overrides: options.Overrides = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Also write the comparison as JSON here.", rich_help_panel=STRATEGIES)
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what it would take.", rich_help_panel=STRATEGIES)
+    ] = False,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Rank models and strategies of reports; or, with --model, train strategies at equal budget and compare them.
+
+    Reports: mean and worst rank over what was done, and what can be told apart. Strategies: the same number of epochs
+    and the same number of gradient evaluations, with intervals over training seeds, noise draws and users.
+    """
+    given = {
+        "model": model,
+        "strategy": strategy,
+        "dataset": dataset,
+        "features": features,
+        "edition": edition,
+        "seed": seed,
+        "seeds": seeds,
+    }
+    if reports:
+        for name, value in given.items():
+            if value is not None:
+                raise RobustrecError(
+                    f"reports to compare, and --{name} to train", where=f"--{name}", fix="give one of the two"
+                )
+        _compare_reports(reports, metric, by, as_json=as_json)
+        return
+    if not model:
+        raise RobustrecError(
+            "nothing to compare",
+            where="robustrec compare",
+            fix="name reports: robustrec compare A.json B.json; or a model: robustrec compare --model slmrec --seeds 3",
+        )
+    every = ["vanilla", "sam", "mirror", "sgbd"]
+    settings = options.settings_from(
+        **{**given, "strategy": strategy or every, "seeds": seeds or 3},
+        device=device,
+        threads=threads,
+        home=home,
+        offline=offline,
+        set=overrides,
+    ).settings
+    compare_strategies(
+        settings,
+        Asked(
+            epochs=epochs,
+            reference=reference,
+            draws=draws,
+            sigma2=tuple(sigma2 if sigma2 is not None else [1e-6]),
+            relative=tuple(relative if relative is not None else [0.1]),
+            triples=triples,
+            probes=probes,
+            steps=steps,
+            output=output,
+            dry_run=dry_run,
+            as_json=as_json,
+            quiet=quiet,
+        ),
+    )
+
+
+def _compare_reports(reports: list[Path], metric: str | None, by: str, *, as_json: bool) -> None:
+    from robustrec.reporting.arrays import arrays_beside
+    from robustrec.reporting.compare import Loaded, compare_reports
+    from robustrec.reporting.compare_page import print_comparison
+    from robustrec.reporting.report import read_report
+
+    read = [(read_report(path), path) for path in reports]
+    loaded = [Loaded(report, arrays_beside(report, path), str(path)) for report, path in read]
+    found = compare_reports(loaded, metric=metric, by=_by(by))
+    if as_json:
+        sys.stdout.write(found.model_dump_json(indent=1) + "\n")
+    else:
+        print_comparison(found, data_console())
+
+
+def _by(name: str) -> By:
+    match name:
+        case "quality" | "drift":
+            return name
+    raise RobustrecError(f"cannot rank by {name!r}", where="--by", fix="use --by quality or --by drift")

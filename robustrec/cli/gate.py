@@ -1,0 +1,63 @@
+"""`robustrec gate`: judge a report that exists, by its own suite or another, without measuring anything."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from robustrec.cli import options
+from robustrec.cli.terminal import data_console
+
+
+def gate(
+    path: Annotated[Path, typer.Argument(metavar="REPORT", help="The report's JSON file.")],
+    suite: options.SuiteName = None,
+    baseline: options.BaselineFile = None,
+    waivers: options.WaiversFile = None,
+    output_format: Annotated[
+        list[str] | None,
+        typer.Option(help="Write the report, as judged now, as FORMAT:PATH (see `audit`); repeatable."),
+    ] = None,
+    fail_on: options.FailOnName = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Judge a report's findings again: by another suite's gates, other limits, waivers, or against a baseline."""
+    settings = options.settings_from(fail_on=fail_on).settings
+    from robustrec.reporting.forms.outputs import parse_outputs, write_outputs
+
+    outputs = parse_outputs(output_format or (), stdout_taken=as_json)
+    from robustrec.audits.judged import judged_again
+    from robustrec.audits.suites import load_suite, recorded_suite
+    from robustrec.reporting.arrays import arrays_beside
+    from robustrec.reporting.baseline import read_baseline
+    from robustrec.reporting.console import print_judgement
+    from robustrec.reporting.report import moved_arrays, read_report, write_report
+    from robustrec.reporting.verdict import exit_code
+    from robustrec.reporting.waivers import read_waivers
+
+    report = read_report(path)
+    by = load_suite(suite) if suite else recorded_suite(report.suite.content, source=str(path))
+    accepted = read_baseline(baseline) if baseline else None
+    judged = judged_again(
+        report,
+        by,
+        arrays=arrays_beside(report, path) if accepted else None,
+        baseline=accepted,
+        waivers=read_waivers(waivers) if waivers else (),
+        now=datetime.datetime.now(datetime.UTC),
+    )
+    kept = [each for each in outputs if each.form == "json" and each.path is not None]
+    for each in kept:
+        write_report(moved_arrays(judged, path, each.path or path), each.path or path)
+    write_outputs(judged, [each for each in outputs if each not in kept])
+    if as_json:
+        content = judged.model_dump(mode="json", include={"verdict", "verdict_reason", "gates", "waivers", "baseline"})
+        sys.stdout.write(json.dumps(content, indent=1) + "\n")
+    elif all(each.path is not None for each in outputs):
+        print_judgement(judged, data_console(), location=path, fail_on=settings.fail_on)
+    raise typer.Exit(exit_code(judged.verdict, judged.gates, settings.fail_on))

@@ -1,0 +1,295 @@
+"""What a report comes down to: what to ship, and the five lines that matter most."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from robustrec.reporting.conditions import BREAK_POINT, condition_words
+from robustrec.reporting.exhibits import FragileItem
+from robustrec.reporting.findings import CLEAN, Finding
+from robustrec.reporting.glance import drift_text, indistinguishable, quality_of, worst_drift
+from robustrec.reporting.numbers import as_given, bracketed, percent, plain
+from robustrec.reporting.summary import Candidate, Summary, gated
+from robustrec.reporting.texts import shortened
+
+MOST_LINES = 5
+_MOST_NAMED = 4
+_SAMPLE = "This is a SAMPLE EDITION: the advice shows how the audit reasons, and says nothing about real shoppers."
+
+
+class Advice(NamedTuple):
+    """What to ship.
+
+    Attributes:
+        chosen: name of the candidate, empty where none can be recommended.
+        headline: the answer in a few words.
+        text: the same with its reasons, a short paragraph.
+    """
+
+    chosen: str
+    headline: str
+    text: str
+
+
+def advice(summary: Summary) -> Advice:
+    """Say what to ship: of the candidates that pass every gate of severity error, the best in clean quality.
+
+    Where others cannot be told apart from it in quality, that is said, and which of them loses least. A run that
+    ended in an error recommends nothing.
+    """
+    found = _advice(summary)
+    if summary.report.verdict == "error":
+        text = f"The run ended in an error ({summary.report.verdict_reason}): mend that first, then decide."
+        found = Advice("", "Nothing can be decided yet", f"{text} What was measured so far: {found.text}")
+    if summary.report.dataset.synthetic:
+        found = found._replace(text=f"{found.text} {_SAMPLE}")
+    return found
+
+
+def _advice(summary: Summary) -> Advice:
+    rated = [each for each in summary.candidates if quality_of(summary, each) is not None]
+    if not rated:
+        return Advice("", "Nothing can be advised", "No clean quality was measured, so nothing can be advised.")
+    passing = [each for each in rated if each.standing == "pass"]
+    if not passing:
+        return _none_passes(summary, rated)
+    best = max(passing, key=lambda each: _mean(summary, each))
+    if len(passing) == len(rated) == 1:
+        first = f"{best.name} passes every gate, with {_quality_text(summary, best)}; nothing else was audited."
+    elif len(passing) == 1:
+        first = f"{best.name} is the only one of {len(rated)} that passes every gate ({_quality_text(summary, best)})."
+    else:
+        first = f"{best.name} has the best clean quality ({_quality_text(summary, best)}) of the {len(passing)}"
+        first += f" that pass every gate{f', of {len(rated)} audited' if len(rated) > len(passing) else ''}."
+    reasons = [first]
+    alike = indistinguishable(summary, best, passing)
+    if alike:
+        reasons.append(f"On these users {_listed(alike)} cannot be told apart from it in clean quality.")
+        reasons += _steadiest(summary, [best, *alike])
+    reasons += _left_behind(summary, rated, best)
+    return Advice(best.name, f"Ship {best.name}", " ".join(reasons))
+
+
+def _none_passes(summary: Summary, rated: list[Candidate]) -> Advice:
+    judged = [each for each in rated if each.standing != "none"]
+    if not judged:
+        best = max(rated, key=lambda each: _mean(summary, each))
+        text = f"No gate of severity error was judged, so nothing was decided. {best.name} has the best clean quality"
+        return Advice("", "Nothing was decided", f"{text} ({_quality_text(summary, best)}).")
+    undecided = [each for each in judged if each.standing == "inconclusive"]
+    told = "; ".join(f"{each.name} {_trouble(each)}" for each in judged[:_MOST_NAMED])
+    told += f"; and {len(judged) - _MOST_NAMED} more" if len(judged) > _MOST_NAMED else ""
+    if undecided:
+        best = max(undecided, key=lambda each: _mean(summary, each))
+        more = f"The best undecided one is {best.name} ({_quality_text(summary, best)}); more test users, draws or"
+        text = f"Nothing passes every gate ({told}). {more} seeds narrow the intervals."
+        return Advice("", "Cannot be told yet", text)
+    return Advice("", "Ship none of these", f"Nothing passes every gate. {told}.")
+
+
+def _trouble(candidate: Candidate) -> str:
+    words = {"fail": "fails", "inconclusive": "is undecided on", "error": "could not be judged"}
+    gates = ", ".join(f"“{name}”" for name in candidate.failed)
+    return f"{words.get(candidate.standing, candidate.standing)} {gates}".strip()
+
+
+def _left_behind(summary: Summary, rated: list[Candidate], best: Candidate) -> Iterator[str]:
+    """Name what ranks higher on clean data and yet is not advised, with what holds it back."""
+    own = _mean(summary, best)
+    better = [each for each in rated if each.standing not in ("pass", "none") and _mean(summary, each) > own]
+    if len(better) == 1:
+        one = better[0]
+        yield f"{one.name} ranks higher on clean data ({_quality_text(summary, one)}) but {_trouble(one)}."
+    elif better:
+        yield f"{_listed(better)} rank higher on clean data but do not pass: {better[0].name} {_trouble(better[0])}."
+
+
+def _steadiest(summary: Summary, alike: list[Candidate]) -> Iterator[str]:
+    """Say for each audit which of the candidates loses least, and whether that can be told."""
+    untold = []
+    for audit in summary.audits:
+        rows = [(each, worst_drift(summary, audit, each)) for each in alike]
+        known = [(each, row) for each, row in rows if row is not None and row.relative_drift is not None]
+        if len(known) < 2:
+            continue
+        known.sort(key=lambda pair: -(pair[1].relative_drift or 0.0))
+        (first, least), (_, most) = known[0], known[-1]
+        low, high = least.relative_ci_low, most.relative_ci_high
+        if low is not None and high is not None and low > high:
+            yield f"Under {audit}, {first.name} loses least ({drift_text(least)} against {drift_text(most)})."
+        else:
+            untold.append(audit)
+    if untold:
+        yield f"Their losses under {_and(untold)} cannot be told apart either."
+
+
+def _mean(summary: Summary, candidate: Candidate) -> float:
+    found = quality_of(summary, candidate)
+    return found.mean if found else float("-inf")
+
+
+def _quality_text(summary: Summary, candidate: Candidate) -> str:
+    found = quality_of(summary, candidate)
+    if found is None:
+        return "not measured"
+    return f"{summary.metric} {plain(found.mean)} {bracketed(found.low, found.high, plain)}".rstrip()
+
+
+def _listed(candidates: list[Candidate]) -> str:
+    names = [each.name for each in candidates]
+    if len(names) > _MOST_NAMED:
+        names = [*names[: _MOST_NAMED - 1], f"{len(names) - _MOST_NAMED + 1} more"]
+    return _and(names)
+
+
+def _and(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def lines_that_matter(summary: Summary) -> list[str]:
+    """Return the five lines that matter most.
+
+    Lines are taken in this order, one of each kind before a second of any, and only where there is something to
+    say: audits that ended in an error; what to ship; the largest loss of quality under each audit; what flatness
+    says about drift; the noise at which quality breaks; how much the lists change; the most fragile item. Gates
+    have their own place and are not repeated.
+    """
+    kinds: tuple[Callable[[Summary], Iterator[str]], ...] = (
+        _errors,
+        _shipping,
+        _losses,
+        _relations,
+        _break_points,
+        _lists,
+        _fragile,
+    )
+    queues = [list(kind(summary)) for kind in kinds]
+    chosen: list[tuple[int, int, str]] = []
+    for depth in range(max(len(queue) for queue in queues) if queues else 0):
+        for kind, queue in enumerate(queues):
+            if depth < len(queue) and len(chosen) < MOST_LINES:
+                chosen.append((kind, depth, queue[depth]))
+    return [line for _, _, line in sorted(chosen)]
+
+
+def _errors(summary: Summary) -> Iterator[str]:
+    broken = [each for each in summary.report.statuses if each.status == "error"]
+    if broken:
+        more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
+        first = broken[0]
+        yield f"{first.audit} of {summary.names[first.subject]} ended in an error{more}: {first.message}"
+
+
+def _shipping(summary: Summary) -> Iterator[str]:
+    found = advice(summary)
+    if not found.chosen:
+        yield found.headline
+        return
+    best = next(each for each in summary.candidates if each.name == found.chosen)
+    alike = indistinguishable(summary, best, [each for each in summary.candidates if each.standing == "pass"])
+    beside = f"; {_listed(alike)} cannot be told apart from it" if alike else ""
+    yield f"{found.headline}: {_quality_text(summary, best)}{beside}"
+
+
+def _losses(summary: Summary) -> Iterator[str]:
+    found = [(audit, worst_drift(summary, audit)) for audit in summary.audits]
+    rows = [(audit, row) for audit, row in found if row is not None]
+    for audit, row in sorted(rows, key=lambda pair: pair[1].relative_drift or 0.0):
+        who, sure = summary.names[row.subject], _clear_of_zero(row)
+        if row.drift is not None and row.drift < 0 and sure:
+            where = condition_words(row.condition)
+            yield f"largest loss under {audit}: {where}, {row.metric} of {who} {drift_text(row)}"
+        else:
+            yield f"{audit}: no loss of {row.metric} that can be told; lowest for {who}, {drift_text(row)}"
+
+
+def _clear_of_zero(row: Finding) -> bool:
+    return row.ci_low is not None and row.ci_high is not None and not row.ci_low <= 0 <= row.ci_high
+
+
+def _relations(summary: Summary) -> Iterator[str]:
+    told = [each for each in summary.report.relations if each.tau is not None]
+    for relation in sorted(told, key=lambda each: (each.p if each.p is not None else 1.0, -abs(each.tau or 0.0))):
+        yield relation.sentence
+
+
+def _break_points(summary: Summary) -> Iterator[str]:
+    points = break_points(summary)
+    found = [point for point in points if point.value is not None]
+    if found:
+        weakest = min(found, key=lambda point: point.value or 0.0)
+        yield f"{weakest.condition}: {weakest.name} breaks first, at σ² = {as_given(_digits(weakest.value))}"
+    elif points:
+        yield f"{points[0].condition}: {points[0].name}, {points[0].text}"
+
+
+def _lists(summary: Summary) -> Iterator[str]:
+    rows = [row for row in _shifts(summary) if row.metric.startswith("changed@") and row.perturbed is not None]
+    if rows:
+        most = max(rows, key=lambda row: row.perturbed or 0.0)
+        k = most.metric.partition("@")[2]
+        where = f"{summary.names[most.subject]} at {condition_words(most.condition)}"
+        yield f"{percent(most.perturbed)} of users see another top {k} with {where}"
+
+
+def _shifts(summary: Summary) -> list[Finding]:
+    return [row for audit in summary.audits for row in gated(summary.report, summary.drifts(audit))]
+
+
+def _fragile(summary: Summary) -> Iterator[str]:
+    items = [each for each in summary.report.exhibits if isinstance(each, FragileItem)]
+    if items:
+        worst = max(items, key=harm)
+        ranks = "" if None in (worst.rank_before, worst.rank_after) else _ranks(worst)
+        where = f"{summary.names.get(worst.subject, worst.subject.label)} at {condition_words(worst.condition)}"
+        yield f"most fragile item: {shortened(worst.item, 40)} moves{ranks} with {where}"
+
+
+def _ranks(item: FragileItem) -> str:
+    return f" from mean rank {item.rank_before:.1f} to {item.rank_after:.1f}"
+
+
+def harm(item: FragileItem) -> float:
+    """Return what an item lost with the users who should get it: n · (1/log2(1 + before) - 1/log2(1 + after))."""
+    before, after = item.rank_before, item.rank_after
+    if before is None or after is None or min(before, after) < 1:
+        return 0.0
+    return item.n_users * (1 / math.log2(1 + before) - 1 / math.log2(1 + after))
+
+
+class BreakPoint(NamedTuple):
+    """Where a subject breaks: the value with its bracket, or only the bound that is known."""
+
+    name: str
+    condition: str
+    value: float | None
+    text: str
+    row: Finding
+
+
+def break_points(summary: Summary) -> list[BreakPoint]:
+    """Return every break point of a report."""
+    rows = [
+        row
+        for row in summary.report.findings
+        if row.quantity == "value" and row.condition.startswith(BREAK_POINT) and row.reference == CLEAN
+    ]
+    return [BreakPoint(summary.names[row.subject], row.condition, row.clean, _point(row), row) for row in rows]
+
+
+def _point(row: Finding) -> str:
+    note = f" ({row.note})" if row.note else ""
+    if row.censored:
+        where = f"above {as_given(row.ci_low)}" if row.ci_high is None else f"below {as_given(row.ci_high)}"
+        return f"{where}{note}"
+    if row.clean is None:
+        return f"not known{note}"
+    return (
+        f"{as_given(_digits(row.clean))} (between {as_given(_digits(row.ci_low))} and {as_given(_digits(row.ci_high))})"
+    )
+
+
+def _digits(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.2g}")

@@ -1,0 +1,29 @@
+"""Thumbnails that may go into the page: whole JPEGs within a budget, and nothing else."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import warnings
+
+_LARGEST_PIXELS = 4096 * 4096
+
+
+def checked_jpeg(text: str | None) -> str | None:
+    """Return a picture in base64 as it may stand in a data URI, or None unless it decodes as a JPEG."""
+    if not text:
+        return None
+    from PIL import Image
+
+    try:
+        data = base64.b64decode(text, validate=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with Image.open(io.BytesIO(data), formats=("JPEG",)) as picture:
+                if picture.width * picture.height > _LARGEST_PIXELS:
+                    return None
+                picture.load()
+    except (binascii.Error, ValueError, OSError, SyntaxError, Warning, Image.DecompressionBombError):
+        return None
+    return base64.b64encode(data).decode("ascii")

@@ -1,0 +1,106 @@
+"""The sharpness audit on the console: features, parameters, and whether flatness tells drift."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from robustrec.reporting.exhibits import Relation
+from robustrec.reporting.findings import Finding, Subject
+from robustrec.reporting.numbers import NOTHING, bracketed, percent, plain
+from robustrec.reporting.page import Page, headline
+
+SHARPNESS = "sharpness"
+WITHIN = ", within models"
+
+_PARAMETERS = (
+    ("λ₁", "parameters", "lambda_1"),
+    ("λ min", "parameters", "lambda_min"),
+    ("trace", "parameters", "trace"),
+    ("users", "parameters: users", "trace"),
+    ("items", "parameters: items", "trace"),
+    ("projections", "parameters: projections", "trace"),
+)
+
+
+def print_sharpness(page: Page, rows: Sequence[Finding]) -> None:
+    """Print what the sharpness audit measured: a row a subject, in the features and in the parameters."""
+    cells = {(row.subject, row.condition, row.metric): row for row in rows}
+    subjects = list(dict.fromkeys(row.subject for row in rows))
+    _print_features(page, cells, subjects)
+    columns = [column for column in _PARAMETERS if any((each, *column[1:]) in cells for each in subjects)]
+    if columns:
+        page.heading("sharpness in the parameters (not scale-invariant: users ×4 and items ÷4 change it and no score)")
+        table = [
+            [page.names[each], *(_number(cells.get((each, *column[1:]))) for column in columns)] for each in subjects
+        ]
+        page.table(["subject", *(title for title, *_ in columns)], table, numbers_from=1)
+    sentence = flatness_sentence(page.report.relations)
+    if sentence:
+        page.line("")
+        page.line(sentence, indent=1)
+
+
+def flatness_sentence(relations: Sequence[Relation]) -> str:
+    """Say whether input sharpness and λ₁ order the largest drift; empty where nothing was held against anything.
+
+    The first outcome counts, which was chosen by its size and not by how well it goes with flatness.
+    """
+    if not relations:
+        return ""
+    first = relations[0]
+    same = {each.measure: each for each in relations if each.outcome == first.outcome}
+    if first.tau is None:
+        return first.sentence
+    parts = [first.sentence]
+    within = same.get(first.measure + WITHIN)
+    if within is not None:
+        parts.append(f"within models it {_verb(within)}")
+    parts += [f"{name} {_verb(same[name])}" for name in ("λ₁", "trace") if name in same]
+    return "; ".join(parts)
+
+
+def _verb(relation: Relation) -> str:
+    if relation.tau is None or relation.p is None:
+        return "cannot be told"
+    numbers = f"(τ = {relation.tau:.2f}, p = {relation.p:.2g})"
+    if relation.p > 0.05:
+        return f"does not {numbers}"
+    return f"does {numbers}" if relation.tau > 0 else f"orders it the wrong way round {numbers}"
+
+
+def _print_features(page: Page, cells: dict[tuple[Subject, str, str], Finding], subjects: Sequence[Subject]) -> None:
+    inputs = dict.fromkeys(condition for _, condition, metric in cells if metric == "input_sharpness")
+    drifts = [row for row in cells.values() if row.quantity == "drift"]
+    measured = dict.fromkeys(row.condition for row in drifts)
+    if not inputs and not measured:
+        return
+    sigma = next(iter(inputs), next(iter(measured), ""))
+    largest = list(measured)[-1] if measured else ""
+    metric = next(iter(headline(drifts)), "")
+    page.heading(f"sharpness in the features at {sigma}: expected and measured increase of the audited loss, in nats")
+    columns = ["subject", "loss", "expected", page.level, "measured", "ratio", "wrong pairs"]
+    columns += [f"{metric} at {largest}"] if largest else []
+    table = []
+    for each in subjects:
+        expected = cells.get((each, sigma, "input_sharpness"))
+        row = [
+            page.names[each],
+            _number(cells.get((each, "clean", "audit_loss"))),
+            _number(expected),
+            bracketed(expected.ci_low, expected.ci_high, plain) if expected else NOTHING,
+            _number(cells.get((each, sigma, "delta_loss"))),
+            _number(cells.get((each, sigma, "delta_loss_ratio"))),
+            _share(cells.get((each, sigma, "flip_rate"))),
+        ]
+        moved = cells.get((each, largest, metric))
+        row += [percent(moved.relative_drift, signed=True) if moved else NOTHING] if largest else []
+        table.append(row)
+    page.table(columns, table, numbers_from=1)
+
+
+def _number(row: Finding | None) -> str:
+    return plain(row.clean) if row else NOTHING
+
+
+def _share(row: Finding | None) -> str:
+    return percent(row.clean) if row else NOTHING

@@ -1,0 +1,168 @@
+"""Which items are edited, and what is measured of them, against closed forms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from scipy.sparse import csr_array
+
+from robustrec.audits.measure import Yardstick
+from robustrec.audits.merchant_config import MerchantAudit
+from robustrec.audits.merchant_items import choose_items, popularity_strata
+from robustrec.audits.merchant_measure import Lists, Scene, Tally, lists_of, scene_of
+from robustrec.audits.suites import parse_suite
+from robustrec.datasets.interactions import TRAIN, Interactions
+from robustrec.encoders.features import ItemFeatures, features_label
+from robustrec.errors import RobustrecError
+from robustrec.evaluation.ranking import Ranking
+from robustrec.models.contract import Scored
+from robustrec.reporting.gates import matches, plain_condition
+from robustrec.runs.prepared import Split
+
+
+@given(st.integers(1, 300), st.integers(2, 5), st.floats(0.01, 1.0), st.integers(0, 5))
+def test_every_stratum_gives_its_share_and_the_choice_is_repeatable(n: int, k: int, share: float, draw: int) -> None:
+    strata = np.arange(n) * k // n
+    chosen = choose_items(strata, share, seed=1, draw=draw)
+    assert len(chosen) == max(1, round(share * n))
+    assert np.array_equal(chosen, np.unique(chosen))
+    counts = np.bincount(strata[chosen], minlength=k)
+    assert np.all(np.abs(counts - share * np.bincount(strata, minlength=k)) <= 1.5)
+    assert np.array_equal(chosen, choose_items(strata, share, seed=1, draw=draw))
+
+
+def test_draws_differ_and_a_smaller_share_lies_within_a_larger() -> None:
+    strata = np.arange(300) * 3 // 300
+    small, large = (choose_items(strata, share, seed=1, draw=0) for share in (0.1, 0.3))
+    assert set(small.tolist()) <= set(large.tolist())
+    assert set(choose_items(strata, 0.1, seed=1, draw=1).tolist()) != set(small.tolist())
+    assert set(choose_items(strata, 0.1, seed=2, draw=0).tolist()) != set(small.tolist())
+
+
+def test_strata_are_quantiles_of_training_interactions() -> None:
+    items = np.repeat([4, 2, 0], [5, 3, 1])
+    interactions = Interactions(np.zeros(9, np.int64), items, np.full(9, TRAIN, np.int8), 1, 6)
+    assert popularity_strata(interactions, 3).tolist() == [1, 0, 2, 0, 2, 1]
+
+
+def _scene() -> Scene:
+    # Four users, six items; users 0 and 1 should get item 0, user 2 items 1 and 0, user 3 item 5.
+    relevant = csr_array(np.array([[1, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0], [0, 0, 0, 0, 0, 1]]))
+    masked = csr_array(np.array([[0, 1, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0], [0, 0, 1, 0, 0, 0], [0, 0, 0, 0, 0, 1]]))
+    split = Split(np.arange(4), relevant, masked)
+    return scene_of(split, Yardstick(("ndcg@2",), ("rbo@2",), 6), np.array([2, 0, 1, 1, 0, 2]), metric="ndcg@2", k=2)
+
+
+def test_wanted_items_are_those_that_can_be_recommended() -> None:
+    scene = _scene()
+    assert list(zip(scene.wanted.rows.tolist(), scene.wanted.items.tolist(), strict=True)) == [
+        (0, 0),
+        (1, 0),
+        (2, 0),
+        (2, 1),
+    ]
+
+
+def _lists(scene: Scene, places: list[int], ndcg: list[float], items: list[list[int]]) -> Lists:
+    ranking = Ranking(np.arange(4), np.array(items, dtype=np.int32))
+    return Lists(ranking, {"ndcg@2": np.array(ndcg)}, np.array(places), np.zeros(6, np.int64))
+
+
+def test_parts_average_over_the_items_and_draws_that_concern_a_user() -> None:
+    scene = _scene()
+    before = _lists(scene, [1, 2, 3, 4], [1.0, 0.5, 0.25, 0.0], [[0, 2], [3, 0], [4, 5], [1, 2]])
+    tally = Tally(scene, before)
+    first = _lists(scene, [4, 2, 5, 4], [0.0, 0.5, 0.25, 0.0], [[2, 3], [3, 0], [4, 5], [1, 2]])
+    second = _lists(scene, [1, 2, 3, 6], [1.0, 0.5, 0.05, 0.0], [[0, 2], [3, 0], [4, 5], [2, 3]])
+    tally.add(first, np.array([0]))
+    tally.add(second, np.array([1]))
+
+    edited = tally.of_part("edited")
+    # Users 0, 1, 2; user 2 by item 0 in the first draw (3 to 5) and item 1 in the second (4 to 6).
+    assert edited.clean["rank_edited"].tolist() == [1.0, 2.0, 3.5]
+    assert edited.perturbed["rank_edited"].tolist() == [4.0, 2.0, 5.5]
+    assert edited.clean["exposure@2_edited"].tolist() == [1.0, 1.0, 0.0]
+    assert edited.perturbed["exposure@2_edited"].tolist() == [0.0, 1.0, 0.0]
+    assert sorted(edited.shifts.tolist()) == [0.0, 2.0, 2.0, 3.0]
+    head, tail = tally.of_part("head"), tally.of_part("tail")
+    assert head.perturbed["rank_head"].tolist() == [4.0, 2.0, 5.0]
+    assert tail.clean["rank_tail"].tolist() == [4.0]
+    assert tail.perturbed["rank_tail"].tolist() == [6.0]
+    untouched = tally.of_part("untouched")
+    # Users 0 and 1 by the second draw, user 2 by item 1 in the first and item 0 in the second.
+    assert untouched.clean["rank_untouched"].tolist() == [1.0, 2.0, 3.5]
+    assert untouched.perturbed["rank_untouched"].tolist() == [1.0, 2.0, 3.5]
+
+    clean, perturbed = tally.of_users("edited")
+    assert clean["ndcg@2_edited"].tolist() == [1.0, 0.5, 0.25]
+    assert perturbed["ndcg@2_edited"].tolist() == pytest.approx([0.0, 0.5, 0.15])
+    clean, perturbed = tally.of_users("untouched")
+    assert clean["ndcg@2_untouched"].tolist() == [1.0, 0.5, 0.0]
+    assert perturbed["ndcg@2_untouched"].tolist() == [1.0, 0.5, 0.0]
+
+    before_all, after_all = tally.of_all({})
+    drift = after_all["exposure@2_all"] - before_all["exposure@2_all"]
+    assert drift.tolist() == [[-0.5, 0, 0, 0], [0, 0, 0, -0.5]]
+
+
+def test_lists_hold_the_exact_places_of_wanted_items() -> None:
+    scene = _scene()
+    scores = np.array([[0, 9, 1, 1, 5, 0], [3, 1, 1, 4, 0, 5], [2, 7, 9, 2, 3, 8], [1, 1, 1, 1, 1, 1]], np.float32)
+    found = lists_of(Scored(lambda users: torch.from_numpy(scores[users]), 4, 6), scene)
+    # User 0: item 1 is masked, then 4, 2, 3 and by id 0 before 5. User 2: item 2 masked, 5, 1, 4, then 0 before 3.
+    assert found.places.tolist() == [4, 3, 4, 2]
+    assert found.shown.sum() == 4 * scene.k
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ('edits = ["promo_badge+"]', "no combination"),
+        ('edits = ["all+typos"]', "no combination"),
+        ('edits = ["typos", "typos"]', "stands there twice"),
+        ("severities = [6]", "severities"),
+        ("shares = [0]", "shares"),
+        ('metric = "ndcg@10"', "not among the suite's metrics"),
+    ],
+)
+def test_a_suite_with_a_bad_merchant_audit_is_refused(change: str, message: str) -> None:
+    head = 'schema_version = 1\nname = "x"\nmetrics = ["ndcg@20"]\n[[audits]]\nkind = "merchant"\n'
+    with pytest.raises((RobustrecError, ValidationError), match=message):
+        parse_suite(head + change + "\n", source="x.toml")
+
+
+def test_gates_name_conditions_by_pattern_and_may_use_the_audits_own_metrics() -> None:
+    text = (
+        'schema_version = 1\nname = "x"\nmetrics = ["ndcg@20"]\n[[audits]]\nkind = "merchant"\n[[gates]]\nname = "g"\n'
+        'quantity = "relative_drift"\nmin = -0.1\n'
+    )
+    gate = 'select = { audit = "merchant", condition = "edit=* severity=3 *", metric = "METRIC" }\n'
+    for metric in ("exposure@20_edited", "ndcg@20_untouched", "rank_tail"):
+        parse_suite(text + gate.replace("METRIC", metric), source="x.toml")
+    with pytest.raises(RobustrecError, match="exposure@50_edited"):
+        parse_suite(text + gate.replace("METRIC", "exposure@50_edited"), source="x.toml")
+    label = plain_condition("edit=typos+crop severity=3 share=0.1")
+    for pattern, fits in {
+        "edit=* severity=3 *": True,
+        "edit=typos+* severity=3 share=0.10": True,
+        "edit=crop *": False,
+    }.items():
+        assert matches(label, plain_condition(pattern)) == fits
+
+
+def test_the_metrics_of_a_configuration_are_named_after_its_lengths() -> None:
+    names = MerchantAudit(kind="merchant", metric="recall@10", exposure=5).own_metrics
+    assert {"exposure@5_edited", "recall@10_untouched", "rank_edited"} <= set(names)
+
+
+def test_denoised_features_have_a_name_of_their_own() -> None:
+    identity = {"networks": {"blip": {"capfilt": None}, "minilm": {}}}
+    plain = ItemFeatures("blip+minilm", {}, "", (), identity)
+    denoised = ItemFeatures("blip", {}, "", (), {"networks": {"blip": {"capfilt": {"threshold": 0.5}}}})
+    assert (plain.label, denoised.label) == ("blip+minilm", "blip+capfilt")
+    assert ItemFeatures("basic", {}, "", ()).label == "basic"
+    assert (features_label("blip", "none"), features_label("blip", "capfilt")) == ("blip", "blip+capfilt")

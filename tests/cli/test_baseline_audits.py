@@ -1,0 +1,73 @@
+"""A baseline in a real audit: missing is refused before any work, the same model passes, a worse one fails."""
+
+import json
+
+import pytest
+
+from robustrec.cli.main import run
+
+SUITE = """
+schema_version = 1
+name = "own"
+metrics = ["ndcg@20", "recall@20"]
+stability = ["rbo@20"]
+bootstrap = { replicates = 200 }
+[[audits]]
+kind = "noise"
+sigma2 = [1e-2]
+draws = 2
+[[gates]]
+name = "as accepted"
+select = { audit = "clean", metric = "ndcg@20" }
+against = "baseline"
+quantity = "relative_drift"
+min = -0.2
+"""
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("ROBUSTREC_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "strict.toml").write_text(SUITE)
+    (tmp_path / "first.toml").write_text(SUITE + "optional = true\n")
+
+
+def _audit(folder, *more, epochs=12, rate=0.05):
+    options = ["--set", f"training.learning_rate={rate}", "--set", "training.batch_size=128", "--quiet"]
+    options += ["--set", f"training.max_epochs={epochs}"]
+    return run(["audit", "-m", "vbpr", "-s", "vanilla", "-d", str(folder), *options, *more])
+
+
+def test_a_baseline_through_the_life_of_a_model(tiny_folder, tmp_path, capsys):
+    assert _audit(tiny_folder, "--suite", "strict.toml") == 2
+    assert "compares with the baseline, and none was given" in capsys.readouterr().err
+    assert not list((tmp_path / "home").glob("runs/*")), "refused before any work"
+
+    assert _audit(tiny_folder, "--suite", "first.toml", "--output-format", "json:first.json") == 0
+    assert run(["baseline", "accept", "first.json", "--quiet"]) == 0
+    again = ["--suite", "strict.toml", "--baseline", "baseline.json", "--output-format", "json:again.json"]
+    assert _audit(tiny_folder, *again) == 0
+    report = json.loads((tmp_path / "again.json").read_text())
+    rows = [row for row in report["findings"] if row["reference"] == "baseline" and row["ci_low"] is not None]
+    assert {row["drift"] for row in rows} == {0.0}
+    assert report["baseline"]["by_users"] == len(rows) == 2 + 3
+
+    # At this learning rate nothing is learned.
+    worse = ["--suite", "strict.toml", "--baseline", "baseline.json", "--output-format", "json:worse.json"]
+    assert _audit(tiny_folder, *worse, epochs=1, rate=1e-9) == 1
+    assert "below the baseline's" in json.loads((tmp_path / "worse.json").read_text())["gates"][0]["message"]
+    assert run(["compare", "first.json", "worse.json", "--json"]) == 0
+
+
+def test_a_baseline_of_a_sample_is_refused_for_other_data_before_any_work(tiny_folder, tmp_path, capsys):
+    assert _audit(tiny_folder, "--suite", "first.toml", "--output-format", "json:first.json", epochs=1) == 0
+    data = json.loads((tmp_path / "first.json").read_text())
+    data["dataset"] |= {"edition": "sample", "synthetic": True}
+    (tmp_path / "sample.json").write_text(json.dumps(data))
+    assert run(["baseline", "accept", "sample.json", "--quiet"]) == 0
+    kept = sorted((tmp_path / "home").glob("reports/*"))
+    capsys.readouterr()
+    assert _audit(tiny_folder, "--suite", "strict.toml", "--baseline", "baseline.json", epochs=1) == 2
+    assert "a report of the full edition cannot be compared with a baseline of the sample" in capsys.readouterr().err
+    assert sorted((tmp_path / "home").glob("reports/*")) == kept

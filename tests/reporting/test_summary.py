@@ -1,0 +1,282 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_up_exhibits import MANY, fragile, full_report
+from made_up_report import SGBD, VANILLA, comparisons, drift, made_up_report, value
+from rich.cells import cell_len
+from rich.console import Console
+
+from robustrec.audits.suites import load_suite
+from robustrec.reporting.advice import MOST_LINES, advice, harm, lines_that_matter
+from robustrec.reporting.conditions import condition_words, parse_condition, without_shared_end
+from robustrec.reporting.edit_table import edit_table
+from robustrec.reporting.findings import AuditStatus
+from robustrec.reporting.glance import at_a_glance
+from robustrec.reporting.screen import print_screen
+from robustrec.reporting.summary import gate_lines, is_quality, summed_up
+from robustrec.reporting.texts import REPLACED, visible
+
+NOISE = "sigma2=1e-06"
+
+
+def two(vanilla=-0.005, sgbd=-0.005, *, quality=(0.10, 0.12), half_width=0.004, paired=None, **changes):
+    """Vanilla and sgbd with these losses under noise and these clean qualities."""
+    rows = []
+    for subject, loss, clean in ((VANILLA, vanilla, quality[0]), (SGBD, sgbd, quality[1])):
+        for metric in ("ndcg@20", "recall@20"):
+            rows.append(value(subject, clean, 0.005, metric=metric))
+            rows.append(drift(subject, loss, clean=clean, metric=metric, half_width=half_width))
+        rows.append(drift(subject, -0.01, clean=1.0, metric="rbo@20"))
+    rows += comparisons(NOISE) if paired is None else paired
+    return made_up_report(findings=rows, **changes)
+
+
+def told(report):
+    return advice(summed_up(report))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "family", "amount"),
+    [
+        ("sigma2=1e-06", "noise", "sigma2", 1e-6),
+        ("sigma2=1e-06 image", "noise", "sigma2 image", 1e-6),
+        ("trained sigma2=1e-06", "noise", "sigma2 trained", 1e-6),
+        ("sigma_rel=0.05 frozen graphs text", "noise", "sigma_rel frozen graphs text", 0.05),
+        ("edit=promo_badge severity=2 share=0.1", "edit", "promo_badge share=0.1", 2.0),
+        ("edit=typos+crop severity=5 share=0.1 frozen graphs", "edit", "typos+crop share=0.1 frozen graphs", 5.0),
+        ("edit=x severity=high", "", "edit=x severity=high", None),
+        ("sigma2=nan", "", "sigma2=nan", None),
+        ("break point: ndcg@20 -5%", "", "break point: ndcg@20 -5%", None),
+        ("no image at all", "", "no image at all", None),
+    ],
+)
+def test_conditions_are_taken_apart(name, kind, family, amount):
+    parsed = parse_condition(name)
+    assert (parsed.kind, parsed.family, parsed.amount) == (kind, family, amount)
+
+
+def test_conditions_in_words():
+    assert condition_words("edit=wrong_picture severity=4 share=0.1") == "wrong picture, severity 4, 10 % of items"
+    assert condition_words("trained sigma2=1e-06") == "trained on σ² = 1e-06"
+    assert condition_words("sigma2=1e-06 image") == "σ² = 1e-06, image"
+    assert condition_words("anything else") == "anything else"
+    assert condition_words("edit=all severity=3 share=0.1") == "all edits, severity 3, 10 % of items"
+    assert without_shared_end(["a, x, y", "b, x, y"]) == (["a", "b"], "x, y")
+    assert without_shared_end(["a, x"]) == (["a, x"], "")
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text())
+def test_any_condition_is_read(name):
+    assert isinstance(condition_words(parse_condition(name).name), str)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text())
+def test_visible_texts_hide_nothing(text):
+    shown = visible(text)
+    assert not set("\x00\x1b\u200b\u200e\u202e\u2066\ufeff\u2028") & set(shown)
+    assert len(shown) == len(text)
+    shown.encode()
+
+
+def test_what_can_be_read_stays():
+    assert visible("שלום 購物 👩‍👧 naïve\n\t") == "שלום 購物 👩‍👧 naïve\n\t"
+    assert visible("a\x00b\u202ec") == f"a{REPLACED}b{REPLACED}c"
+
+
+def test_the_best_that_passes_is_advised_and_what_cannot_be_told_apart_is_said():
+    found = told(two())
+    assert found.chosen == "sgbd"
+    assert "sgbd has the best clean quality (ndcg@20 0.1200 [0.1150, 0.1250]) of the 2" in found.text
+    assert "apart" not in found.text.partition("SAMPLE")[0].partition("losses")[0]
+    alike = comparisons(NOISE)
+    alike = [row.model_copy(update={"ci_low": -0.01, "ci_high": 0.01}) for row in alike]
+    found = told(two(paired=alike))
+    assert "vanilla cannot be told apart from it in clean quality" in found.text
+    assert "Their losses under noise cannot be told apart either" in found.text
+    found = told(two(vanilla=0.015, sgbd=-0.015, half_width=0.001, paired=alike))
+    assert "Under noise, vanilla loses least" in found.text
+
+
+def test_without_a_paired_difference_intervals_that_overlap_cannot_be_told_apart():
+    gates = made_up_report().suite
+    clean = [row for row in comparisons(NOISE) if row.audit != "clean"]
+    report = two(quality=(0.118, 0.12), paired=clean)
+    assert report.suite == gates
+    assert "vanilla cannot be told apart" in told(report).text
+    assert "cannot be told apart from it" not in told(two(quality=(0.05, 0.12), paired=clean)).text
+
+
+def test_what_fails_a_gate_is_not_advised_however_good():
+    found = told(two(sgbd=-0.2))
+    assert found.chosen == "vanilla"
+    assert "only one of 2 that passes every gate" in found.text
+    assert "sgbd ranks higher on clean data" in found.text
+    assert "fails “ndcg@20 stands noise”" in found.text
+
+
+def test_when_nothing_passes_nothing_is_advised():
+    assert told(two(vanilla=-0.2, sgbd=-0.2)).headline == "Ship none of these"
+    found = told(two(vanilla=-0.019, sgbd=-0.019))
+    assert found.headline == "Cannot be told yet"
+    assert "more test users" in found.text
+
+
+def test_a_run_that_ended_in_an_error_advises_nothing():
+    statuses = [AuditStatus(audit="reach", subject=SGBD, status="error", message="image did not reach the scores")]
+    report = two(statuses=statuses)
+    assert told(report).chosen == ""
+    assert told(report).headline == "Nothing can be decided yet"
+    assert {row.name: row.standing for row in summed_up(report).candidates} == {"vanilla": "pass", "sgbd": "error"}
+    assert lines_that_matter(summed_up(report))[0].startswith("reach of sgbd ended in an error")
+
+
+def test_candidates_stand_for_all_their_seeds():
+    record = made_up_report().subjects[1]
+    seeds = [SGBD.model_copy(update={"seed": seed}) for seed in range(3)]
+    rows = [row for subject in seeds for row in (value(subject), drift(subject, -0.3 if subject.seed == 2 else 0.0))]
+    statuses = [AuditStatus(audit="noise", subject=subject, status="ok") for subject in seeds]
+    records = tuple(record.model_copy(update={"subject": subject}) for subject in seeds)
+    suite = load_suite("quick")
+    suite = suite.model_copy(update={"gates": suite.gates[:1]})
+    report = made_up_report(suite, findings=rows, statuses=statuses, subjects=records)
+    (candidate,) = summed_up(report).candidates
+    assert len(candidate.subjects) == 3
+    assert candidate.standing == "fail"
+    assert at_a_glance(summed_up(report)).columns[0].remark == "mean of 3 seeds"
+
+
+def test_candidates_of_a_suite_that_cannot_be_read_stand_as_the_gates_were_decided():
+    report = two(sgbd=-0.2)
+    report = report.model_copy(update={"suite": report.suite.model_copy(update={"content": {"gates": [{"odd": 1}]}})})
+    assert {row.name: row.standing for row in summed_up(report).candidates} == {"vanilla": "none", "sgbd": "fail"}
+    report = two().model_copy(update={"suite": report.suite})
+    assert {row.name: row.standing for row in summed_up(report).candidates} == {"vanilla": "pass", "sgbd": "pass"}
+
+
+def test_the_glance_has_quality_drifts_and_flatness():
+    glance = at_a_glance(summed_up(full_report()))
+    assert [column.title for column in glance.columns] == [
+        "clean ndcg@20",
+        "noise: largest loss",
+        "merchant: largest loss",
+        "missing: largest loss",
+        "input_sharpness_image",
+        "lambda_max",
+        "trace",
+    ]
+    assert glance.columns[1].remark == "σ² = 1e-06", "the condition that the gates look at, not the strongest"
+    assert [row.standing for row in glance.rows] == ["PASS", *["FAIL"] * 5]
+    assert glance.rows[0].cells[2].number == "-4.00 %"
+
+
+def test_the_five_lines_are_one_of_each_kind_in_order():
+    lines = lines_that_matter(summed_up(full_report()))
+    assert len(lines) == MOST_LINES
+    starts = ("Ship slmrec/vanilla", "largest loss under noise", "on these 6", "break point", "most fragile item")
+    assert [line.startswith(start) for line, start in zip(lines, starts, strict=True)] == [True] * 5
+    without = full_report(exhibits=(), relations=())
+    lines = lines_that_matter(summed_up(without))
+    starts = [f"largest loss under {audit}: " for audit in ("noise", "merchant", "missing")]
+    assert [line.startswith(start) for line, start in zip(lines[1:4], starts, strict=True)] == [True] * 3
+
+
+def test_no_loss_that_can_be_told_is_called_a_loss():
+    lines = lines_that_matter(summed_up(two(vanilla=-0.001, sgbd=-0.002)))
+    assert any("no loss of ndcg@20 that can be told; lowest for sgbd" in line for line in lines)
+    assert not any("largest loss" in line for line in lines)
+
+
+def test_items_are_ordered_by_what_they_lost():
+    few = fragile(SGBD, rank_before=250.0, rank_after=450.0)
+    top = fragile(SGBD, rank_before=1.5, rank_after=40.0)
+    assert harm(top) > harm(few) > 0 == harm(fragile(SGBD, rank_before=None))
+
+
+def test_margins_and_words_of_gates():
+    lines = {line.name: line for line in gate_lines(two(sgbd=-0.2))}
+    assert lines["ndcg@20 stands noise"].word == "FAIL"
+    assert lines["ndcg@20 stands noise"].margin == pytest.approx(-0.204 + 0.02)
+    assert lines["ndcg@20 stands noise"].margin_text == "18.4 points beyond the limit"
+    assert lines["lists stay alike"].margin_text == "0.0860 inside the limit"
+
+
+def test_edits_tell_who_is_hurt():
+    common = {"audit": "merchant", "condition": "edit=typos severity=3 share=0.1"}
+    rows = [
+        drift(SGBD, -0.02, **common),
+        drift(SGBD, -0.08, metric="ndcg@20_edited", **common),
+        drift(SGBD, 0.5, clean=40.0, metric="rank_edited", **common),
+        drift(SGBD, -0.01, **{**common, "condition": "edit=typos severity=1 share=0.1"}),
+        value(SGBD, 0.1),
+    ]
+    table = edit_table(summed_up(made_up_report(findings=rows, gates=(), verdict="inconclusive")), SGBD)
+    assert table.columns == ["all users: ndcg@20", "who want an edited item: ndcg@20_edited", "place of edited items"]
+    assert [(row.edit, row.severity) for row in table.rows] == [("typos, 10 % of items", "3")]
+    assert table.rows[0].cells[2] == "40 → 60"
+    assert not is_quality("ndcg@20_edited")
+    assert not is_quality("exposure@20")
+    assert edit_table(summed_up(made_up_report()), SGBD) is None
+
+
+class Stream(io.StringIO):
+    def __init__(self, encoding):
+        super().__init__()
+        self.name = encoding
+
+    @property
+    def encoding(self):
+        return self.name
+
+    def write(self, text):
+        text.encode(self.name)
+        return super().write(text)
+
+
+def screen(report, width=80, encoding="utf-8", **options):
+    stream = Stream(encoding)
+    console = Console(file=stream, width=width, highlight=False, **options)
+    print_screen(report, console, location=Path("report.json"), pages=[Path("report.html")])
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("width", [24, 40, 80, 200])
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "cp1252"])
+def test_the_screen_fits_any_terminal(width, encoding):
+    hostile = "[red]<b>\x1b[31m\u202e購 " + "w" * 300
+    report = full_report(warnings=(hostile,) * 5, verdict_reason=hostile)
+    text = screen(report, width, encoding, force_terminal=True, color_system=None)
+    assert max(cell_len(line) for line in text.splitlines()) <= max(width, 24)
+    assert "\x1b[31m" not in text
+    assert "\u202e" not in text
+
+
+def test_the_report_fits_one_screen_of_80_columns():
+    gate = full_report().gates[0]
+    many = tuple(gate.model_copy(update={"gate": f"gate {number}"}) for number in range(40))
+    for report in (full_report(), made_up_report(), full_report().model_copy(update={"gates": many})):
+        lines = screen(report).splitlines()
+        assert len(lines) <= 40 if len(report.gates) > 6 else len(lines) <= 30
+        assert lines[0].startswith("SAMPLE EDITION")
+        assert any(line.startswith("VERDICT: ") for line in lines[:3])
+        assert "the page: report.html" in lines
+        assert "all numbers: report.json" in lines
+        assert lines[-1].startswith("VERDICT: ")
+        assert "exit code" in lines[-1]
+
+
+def test_the_screen_says_the_worst_gates_first():
+    report = two(sgbd=-0.2)
+    text = screen(report)
+    assert text.index("FAIL  ndcg@20 stands noise") < text.index("PASS  lists stay alike")
+    assert "18.4" not in text, "the message says it already"
+
+
+def test_a_terminal_without_greek_reads_words():
+    assert "sigma^2 = 3e-05" in screen(full_report(MANY[:2]), encoding="ascii")
