@@ -11,6 +11,7 @@ import itertools
 import math
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from robustrec.audits.sharpness_rows import AUDIT
 from robustrec.reporting.exhibits import Relation
 from robustrec.reporting.findings import CLEAN, TRAINED, Finding, Subject
+from robustrec.reporting.sharpness_table import SIGNIFICANT, WITHIN
 from robustrec.seeds import numpy_generator
 
 Floats = NDArray[np.float64]
@@ -33,9 +35,6 @@ ARRANGEMENTS = 40
 EXACT, SAMPLED = 50_000, 20_000
 """Most arrangements that are all tried, and how many are drawn where there are more."""
 
-SIGNIFICANT = 0.05
-WITHIN = ", within models"
-"""Ends the name of a measure whose relation counts pairs of one model only."""
 
 MOST_OUTCOMES = 8
 _METRICS = ("ndcg@20", "recall@20")
@@ -80,7 +79,7 @@ def relations(findings: Sequence[Finding], *, seed: int) -> list[Relation]:
     return found
 
 
-def rank_correlation(x: Floats, y: Floats, groups: Groups, generator: np.random.Generator) -> Rank:
+def rank_correlation(x: Floats, y: Floats, groups: Groups, seed: int) -> Rank:
     """Return Kendall's τ-b over the pairs inside groups, and how often a permutation inside groups is as extreme.
 
     All permutations are tried where there are at most 50,000; else 20,000 are drawn, and the one observed counts too.
@@ -89,24 +88,31 @@ def rank_correlation(x: Floats, y: Floats, groups: Groups, generator: np.random.
         x: [n].
         y: [n].
         groups: [n], one value for all subjects that may be exchanged.
-        generator: of drawn permutations.
+        seed: of drawn permutations.
     """
-    first, second = np.triu_indices(len(x), 1)
-    inside = groups[first] == groups[second]
-    first, second = first[inside], second[inside]
-    signs = np.sign(x[first] - x[second])
-    others = np.sign(y[first] - y[second])
-    untied = float(np.abs(signs).sum()) * float(np.abs(others).sum())
+    first, second, moved = _exchanges(tuple(groups.tolist()), seed)
+    signs = np.sign(x[first] - x[second]).astype(np.int32)
+    others = np.sign(y[:, None] - y[None, :]).astype(np.int32).reshape(-1)
+    observed = int(signs @ others[first * len(y) + second])
+    untied = float(np.abs(signs).sum()) * float(np.abs(others[first * len(y) + second]).sum())
     if untied == 0.0:
         return Rank(None, None)
     # The denominator is the same for every arrangement, so that the numerator decides.
-    observed = float(signs @ others)
-    orders = _arrangements(groups, generator)
-    moved = np.sign(y[orders[:, first]] - y[orders[:, second]]) @ signs
-    extreme = int((np.abs(moved) >= abs(observed) - 1e-9).sum())
+    extreme = int((np.abs(others[moved] @ signs) >= abs(observed)).sum())
     exact = arrangements(groups) <= EXACT
-    p = extreme / len(orders) if exact else (extreme + 1) / (len(orders) + 1)
+    p = extreme / len(moved) if exact else (extreme + 1) / (len(moved) + 1)
     return Rank(observed / math.sqrt(untied), p)
+
+
+@lru_cache(maxsize=8)
+def _exchanges(groups: tuple[int, ...], seed: int) -> tuple[Groups, Groups, Groups]:
+    """Return the pairs inside groups, and where in a table [n, n] each is after each permutation [m, pairs]."""
+    own = np.array(groups)
+    first, second = np.triu_indices(len(own), 1)
+    inside = own[first] == own[second]
+    first, second = first[inside], second[inside]
+    orders = _arrangements(own, numpy_generator(seed, "flatness", len(own)))
+    return first, second, orders[:, first] * len(own) + orders[:, second]
 
 
 def arrangements(groups: Groups) -> int:
@@ -142,7 +148,7 @@ def _relation(
     elif arrangements(groups) < ARRANGEMENTS:
         doubt = "each model has too few subjects"
     else:
-        found = rank_correlation(x, y, groups, numpy_generator(seed, "flatness", measure, outcome))
+        found = rank_correlation(x, y, groups, seed)
         doubt = "" if found.tau is not None else "all its values are equal, or all drifts"
     return Relation(
         audit=AUDIT,
@@ -166,7 +172,7 @@ def _sentence(measure: str, outcome: str, subjects: Sequence[Subject], found: Ra
     elif found.tau > 0:
         verb = "orders"
     else:
-        verb = "orders the wrong way round (the flatter, the larger)"
+        verb = "orders in reverse (the flatter, the larger)"
     numbers = f"(τ = {found.tau:.2f}, p = {found.p:.2g})"
     models = dict.fromkeys(subject.model for subject in subjects)
     who = f"on these {len(subjects)} subjects ({', '.join(models)})"
@@ -210,6 +216,8 @@ def _outcomes(findings: Sequence[Finding]) -> list[tuple[str, dict[Subject, floa
                 many = row.audit not in ("noise", AUDIT)
                 groups.setdefault((row.audit, "all its conditions" if many else row.condition), []).append(row)
         sized = [(audit, f"{wanted} under {audit} {where}", _sizes(rows)) for (audit, where), rows in groups.items()]
+        most = max((len(sizes) for *_, sizes in sized), default=0)
+        sized = [each for each in sized if len(each[2]) == most]
         sized.sort(key=lambda each: (each[0] == AUDIT, -sum(each[2].values()) / len(each[2])))
         found += [(name, sizes) for _, name, sizes in sized[:MOST_OUTCOMES]]
     return found

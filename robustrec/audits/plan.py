@@ -103,6 +103,9 @@ def make_plan(
             treatments_of(audit, where=f"suite {suite.name!r}, audits.edits")
         if isinstance(audit, EncoderAudit):
             treatments(audit, where=f"suite {suite.name!r}, audits.edits")
+        if isinstance(audit, SharpnessAudit) and audit.edits:
+            edits = MerchantAudit(kind="merchant", edits=audit.edits.edits)
+            treatments_of(edits, where=f"suite {suite.name!r}, audits.edits.edits")
     wanted = "full" if suite.require_edition == "full" else edition
     dataset = load_dataset(settings.dataset, home=settings.home, edition=wanted, progress=progress)
     if suite.require_edition == "full" and dataset.synthetic:
@@ -198,7 +201,8 @@ def _sharpness_cost(audit: SharpnessAudit, plan: Plan) -> Cost:
     reading = sum(reads_features(spec) for spec in plan.specs)
     gradients = input_gradients(audit, modalities=2) + parameter_gradients(audit)
     # Item graphs kept, and once more rebuilt.
-    return Cost(rankings=reading * 2 * noisy_lists(audit), gradients=reading * gradients)
+    encodings = audit.edits.items * len(audit.edits.edits) if audit.edits else 0
+    return Cost(rankings=reading * 2 * noisy_lists(audit), encodings=encodings, gradients=reading * gradients)
 
 
 COSTS: dict[str, Callable[[Any, Plan], Cost]] = {

@@ -212,7 +212,10 @@ def _measured(sitting: Sitting, inputs: Inputs, expansion: InputTraces | None) -
             expected = expansion.modalities[WHOLE].scaled(sigma**2)
             if expected.value == 0.0 or not math.isfinite(expected.error):
                 continue
-            note = f"measured ΔL over ½σ²·tr ∇²_X L = {expected.value:.3g}: 1 where the second order is all there is"
+            note = (
+                f"measured ΔL over ½σ²·tr ∇²_X L = {expected.value:.3g}: 1 where the second order is all there is;"
+                " higher orders and kinks (ReLU), which no derivative sees, move it"
+            )
             condition = sigma_condition(sigma)
             row = value_row(sitting.whose, condition, "delta_loss_ratio", ratio(loss, expected), note, unit="ratio")
             sitting.ledger.findings.append(row)

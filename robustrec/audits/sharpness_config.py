@@ -30,6 +30,18 @@ class Landscapes(Record):
     reach: float = Field(default=1.0, gt=0, le=10, description="how far, in lengths of the parameters' own vectors")
 
 
+class EditLandscapes(Record):
+    """The loss along merchant edits, from the clean features to the edited ones."""
+
+    edits: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(distinct)] = Field(
+        description='names of edits, "package.module:function", or combinations of them'
+    )
+    severity: int = Field(default=3, ge=1, le=5, description="of the edits")
+    items: int = Field(default=100, ge=1, le=100_000, description="items edited, chosen at random")
+    points: int = Field(default=11, ge=3, le=201, description="along each edit")
+    reach: float = Field(default=1.0, gt=0, le=10, description="how far to both sides; 1 is the edit itself")
+
+
 class ParameterSharpness(Record):
     """Curvature of the audited loss in the parameters: reported, no basis for gates."""
 
@@ -72,7 +84,10 @@ class SharpnessAudit(Record):
     score_scale_free: bool = Field(default=False, description="the same of margins standardised to variance 1 too")
     precision: Literal["float32", "float64"] = Field(default="float32", description="what everything is computed in")
     memory_gib: float = Field(default=4.0, gt=0, le=10_000, description="what Lanczos vectors may take; then restarts")
-    parameters: ParameterSharpness | None = Field(default=None, description="curvature in the parameters too")
+    parameters: ParameterSharpness | None = Field(
+        default=None, description="curvature in the parameters too, and flatness against drift"
+    )
+    edits: EditLandscapes | None = Field(default=None, description="the loss along merchant edits too")
 
     @model_validator(mode="after")
     def _one_pair_says_nothing(self) -> SharpnessAudit:

@@ -15,6 +15,9 @@ AUDIT = "sharpness"
 PARAMETERS = "sharpness of parameters"
 """The audit under whose name the parameters' part ends: it may end otherwise than the features' part."""
 
+EDITS = "sharpness along edits"
+"""The audit under whose name the landscapes along merchant edits end."""
+
 NATS = "nats"
 RESCALED = "not scale-invariant: users ×4 and items ÷4 change it and no score"
 ROWS = "unchanged where whole tables are rescaled; not by another basis of the latent space"

@@ -7,11 +7,13 @@ from typing import Literal
 from robustrec.audits.flatness import relations
 from robustrec.audits.ledger import Audited, Work
 from robustrec.audits.measure import Clean
+from robustrec.audits.merchant import not_editable
 from robustrec.audits.noise_runner import TRAINING_ONLY
-from robustrec.audits.sharpness_audit import measure_inputs, sitting_of
-from robustrec.audits.sharpness_config import SharpnessAudit
+from robustrec.audits.sharpness_audit import Sitting, measure_inputs, sitting_of
+from robustrec.audits.sharpness_config import EditLandscapes, SharpnessAudit
+from robustrec.audits.sharpness_edits import edit_shifts, measure_edits
 from robustrec.audits.sharpness_parameters import measure_parameters
-from robustrec.audits.sharpness_rows import AUDIT, PARAMETERS, Whose
+from robustrec.audits.sharpness_rows import AUDIT, EDITS, PARAMETERS, Whose
 from robustrec.curvature.products import derivatives
 from robustrec.curvature.triples import Pairs, Triples, draw_triples, pairs_of
 from robustrec.errors import RobustrecError, one_line
@@ -26,7 +28,7 @@ def run_sharpness(audit: SharpnessAudit, subjects: Audited, work: Work) -> None:
     """Run the sharpness audit over its subjects; each ends with a status for its features, and for its parameters.
 
     Costs are counted as work is done; what a subject had measured when it failed stays, with the error beside it. At
-    the end flatness is held against every drift that this audit and the earlier ones of the suite have measured.
+    the end, with parameters, flatness is held against every drift that this audit and the earlier ones have measured.
     """
     if not subjects:
         return
@@ -36,25 +38,31 @@ def run_sharpness(audit: SharpnessAudit, subjects: Audited, work: Work) -> None:
     pairs = pairs_of(triples, problem.n_users, problem.n_items).to(device)
     count = audit.parameters.training_triples if audit.parameters else 0
     batch = Triples(*(ids[:count].to(device) for ids in triples))
+    sittings = []
     for pair in subjects:
-        work.ledger.statuses += _audited(audit, pair, pairs, batch, work)
-    work.ledger.relations += relations(work.ledger.findings, seed=seed)
+        sitting, statuses = _audited(audit, pair, pairs, batch, work)
+        work.ledger.statuses += statuses
+        sittings += [sitting] if audit.edits and sitting and pair[0].scored_tables else []
+    if audit.edits:
+        work.ledger.statuses += _edited(audit.edits, sittings, work)
+    if audit.parameters:
+        work.ledger.relations += relations(work.ledger.findings, seed=seed)
 
 
 def _audited(
     audit: SharpnessAudit, pair: tuple[TrainedSubject, Clean], pairs: Pairs, batch: Triples, work: Work
-) -> list[AuditStatus]:
+) -> tuple[Sitting | None, list[AuditStatus]]:
     subject, own = pair[0], audit.parameters
     names = (AUDIT, PARAMETERS) if own else (AUDIT,)
     if subject.model is None:
         message = f"{subject.spec.model}: {SCORES_ONLY}"
-        return [_status(name, subject, "not_applicable", message) for name in names]
+        return None, [_status(name, subject, "not_applicable", message) for name in names]
     whose = Whose(subject.subject, work.intervals)
     try:
         with blamed(subject.spec.model, "represent"), derivatives("second"):
             sitting = sitting_of(audit, pair, pairs, whose, work.bench, work.ledger)
     except RobustrecError as error:
-        return [_status(name, subject, "error", one_line(error)) for name in names]
+        return None, [_status(name, subject, "error", one_line(error)) for name in names]
     statuses = []
     try:
         message = f"{subject.spec.model}: {TRAINING_ONLY}"
@@ -71,7 +79,21 @@ def _audited(
             statuses.append(_status(PARAMETERS, subject, "ok", ""))
         except RobustrecError as error:
             statuses.append(_status(PARAMETERS, subject, "error", one_line(error)))
-    return statuses
+    return sitting, statuses
+
+
+def _edited(asked: EditLandscapes, sittings: list[Sitting], work: Work) -> list[AuditStatus]:
+    """Take the loss along merchant edits, which are encoded once for all subjects."""
+    reason = not_editable(work.plan.dataset, work.plan.encoder)
+    status: Literal["ok", "error", "not_applicable"] = "not_applicable" if reason else "ok"
+    if not reason and sittings:
+        try:
+            shifts = edit_shifts(asked, work)
+            for sitting in sittings:
+                measure_edits(sitting, asked, shifts)
+        except RobustrecError as error:
+            status, reason = "error", one_line(error)
+    return [_status(EDITS, sitting.subject, status, reason) for sitting in sittings]
 
 
 def _status(

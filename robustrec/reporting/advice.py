@@ -11,6 +11,7 @@ from robustrec.reporting.exhibits import FragileItem
 from robustrec.reporting.findings import CLEAN, Finding
 from robustrec.reporting.glance import drift_text, indistinguishable, quality_of, worst_drift
 from robustrec.reporting.numbers import as_given, bracketed, percent, plain
+from robustrec.reporting.sharpness_table import flatness_sentence
 from robustrec.reporting.summary import Candidate, Summary, gated
 from robustrec.reporting.texts import shortened
 
@@ -210,9 +211,9 @@ def _clear_of_zero(row: Finding) -> bool:
 
 
 def _relations(summary: Summary) -> Iterator[str]:
-    told = [each for each in summary.report.relations if each.tau is not None]
-    for relation in sorted(told, key=lambda each: (each.p if each.p is not None else 1.0, -abs(each.tau or 0.0))):
-        yield relation.sentence
+    sentence = flatness_sentence(summary.report.relations)
+    if sentence:
+        yield sentence
 
 
 def _break_points(summary: Summary) -> Iterator[str]:

@@ -11,6 +11,7 @@ from robustrec.reporting.page import Page, headline
 
 SHARPNESS = "sharpness"
 WITHIN = ", within models"
+SIGNIFICANT = 0.05
 
 _PARAMETERS = (
     ("λ₁", "parameters", "lambda_1"),
@@ -48,37 +49,50 @@ def flatness_sentence(relations: Sequence[Relation]) -> str:
     if not relations:
         return ""
     first = relations[0]
-    same = {each.measure: each for each in relations if each.outcome == first.outcome}
     if first.tau is None:
         return first.sentence
-    parts = [first.sentence]
+    same = {each.measure: each for each in relations if each.outcome == first.outcome}
+    models = ", ".join(dict.fromkeys(label.partition("/")[0] for label in first.labels))
+    told = (
+        f"on these {first.n_subjects} subjects ({models}) {first.measure} {_verb(first)} the drift of {first.outcome}"
+    )
+    parts = [f"{told} ({_numbers(first)})"]
     within = same.get(first.measure + WITHIN)
     if within is not None:
-        parts.append(f"within models it {_verb(within)}")
-    parts += [f"{name} {_verb(same[name])}" for name in ("λ₁", "trace") if name in same]
+        parts.append(f"within models it {_short(within)}")
+    parts += [f"{name} {_short(same[name])}" for name in ("λ₁",) if name in same]
     return "; ".join(parts)
 
 
 def _verb(relation: Relation) -> str:
-    if relation.tau is None or relation.p is None:
+    if relation.p is None or relation.p > SIGNIFICANT:
+        return "does not order"
+    return "orders" if (relation.tau or 0.0) > 0 else "orders in reverse"
+
+
+def _short(relation: Relation) -> str:
+    if relation.tau is None:
         return "cannot be told"
-    numbers = f"(τ = {relation.tau:.2f}, p = {relation.p:.2g})"
-    if relation.p > 0.05:
-        return f"does not {numbers}"
-    return f"does {numbers}" if relation.tau > 0 else f"orders it the wrong way round {numbers}"
+    word = {"does not order": "does not", "orders": "does"}.get(_verb(relation), "does in reverse")
+    return f"{word} (τ = {relation.tau:.2f})"
+
+
+def _numbers(relation: Relation) -> str:
+    return f"τ = {relation.tau:.2f}, p = {relation.p:.2g}"
 
 
 def _print_features(page: Page, cells: dict[tuple[Subject, str, str], Finding], subjects: Sequence[Subject]) -> None:
     inputs = dict.fromkeys(condition for _, condition, metric in cells if metric == "input_sharpness")
     drifts = [row for row in cells.values() if row.quantity == "drift"]
-    measured = dict.fromkeys(row.condition for row in drifts)
+    measured = [row.condition for row in drifts]
     if not inputs and not measured:
         return
     sigma = next(iter(inputs), next(iter(measured), ""))
-    largest = list(measured)[-1] if measured else ""
+    # The strongest noise of those that most subjects were measured under.
+    largest = max(reversed(measured), key=measured.count, default="")
     metric = next(iter(headline(drifts)), "")
     page.heading(f"sharpness in the features at {sigma}: expected and measured increase of the audited loss, in nats")
-    columns = ["subject", "loss", "expected", page.level, "measured", "ratio", "wrong pairs"]
+    columns = ["subject", "loss", "expected", *([page.level] if page.wide else []), "measured", "ratio", "wrong pairs"]
     columns += [f"{metric} at {largest}"] if largest else []
     table = []
     for each in subjects:
@@ -87,7 +101,7 @@ def _print_features(page: Page, cells: dict[tuple[Subject, str, str], Finding], 
             page.names[each],
             _number(cells.get((each, "clean", "audit_loss"))),
             _number(expected),
-            bracketed(expected.ci_low, expected.ci_high, plain) if expected else NOTHING,
+            *([bracketed(expected.ci_low, expected.ci_high, plain) if expected else NOTHING] if page.wide else []),
             _number(cells.get((each, sigma, "delta_loss"))),
             _number(cells.get((each, sigma, "delta_loss_ratio"))),
             _share(cells.get((each, sigma, "flip_rate"))),
