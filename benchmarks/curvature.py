@@ -1,8 +1,9 @@
 """Top five eigenvalues and trace of one Hessian: robustrec beside curvlinops, hessian-eigenthings and PyHessian.
 
-    python -m benchmarks.curvature [--triples 100000] [--tools robustrec curvlinops …] [--growth] [--output FOLDER]
+    python -m benchmarks.curvature [--dataset baby] [--tools robustrec curvlinops …] [--growth] [--output FOLDER]
 
-VBPR at Baby's size on made-up features, trained for a few epochs; the loss is the mean softplus(-margin) over the
+VBPR on an imported data set with features `basic`, or at Baby's size on made-up data, trained for some epochs; the loss
+is the mean softplus(-margin) over the
 triples, the same weights and triples for every tool. Each tool runs in a process of its own, one after the other, as
 its documentation shows it: all triples as one batch, default tolerances unless the row says otherwise. Tools that are
 not installed are left out; they are no dependencies of robustrec.
@@ -15,6 +16,8 @@ closed form, as margins are affine in every single weight: H_jj = mean σ'(m) (�
 from __future__ import annotations
 
 import argparse
+import copy
+import itertools
 import json
 import os
 import resource
@@ -34,12 +37,15 @@ from torch import Tensor, nn
 
 from benchmarks.report import cpu_name
 from benchmarks.workload import BABY, Size, Workload, make_workload
+from robustrec.config import default_home
 from robustrec.curvature.lanczos import extremes
 from robustrec.curvature.loss import Audited, AuditLoss, audited
 from robustrec.curvature.products import Products, parameter_gradient, parameter_products
 from robustrec.curvature.traces import WHOLE, traces
 from robustrec.curvature.triples import Triples, draw_triples, pairs_of
-from robustrec.datasets.interactions import TRAIN
+from robustrec.datasets.interactions import TEST, TRAIN, VALIDATION
+from robustrec.datasets.registry import load_dataset
+from robustrec.encoders.features import MODALITIES, item_features
 from robustrec.files import write_atomically
 from robustrec.hardware import describe_environment, set_numerics
 from robustrec.models.contract import Problem
@@ -51,6 +57,7 @@ from robustrec.training.strategy_config import StrategyConfig
 from robustrec.training.trainer import train
 
 COUNT, STEPS, PROBES = 5, 40, 32
+CONFIG = VBPRConfig(reg_weight=1e-3)
 PACKAGES = {
     "robustrec": "robustrec",
     "curvlinops": "curvlinops-for-pytorch",
@@ -73,18 +80,19 @@ class Case(NamedTuple):
 
 
 class Margins(nn.Module):
-    """The same model as a module from triples [n, 3] to margins [n], as the other tools want one."""
+    """The same model in plain PyTorch, from triples [n, 3] to margins [n], as the other tools want one."""
 
     def __init__(self, case: Case) -> None:
         super().__init__()
-        self.inner = case.subject.model.module()
-        self._tables = case.subject.tables
+        inner: Any = copy.deepcopy(case.subject.model.module())
+        self.inner = inner.requires_grad_(True)
+        self._features = torch.cat([case.subject.tables[name] for name in inner.columns], dim=1)
 
     def forward(self, triples: Tensor) -> Tensor:
         """Return s(u, p) - s(u, n)."""
         inner: Any = self.inner
-        users, items = inner.represent(self._tables)
-        chosen = users[triples[:, 0]]
+        items = torch.cat([inner.items, inner.projection(self._features)], dim=1)
+        chosen = inner.users[triples[:, 0]]
         found: Tensor = (chosen * (items[triples[:, 1]] - items[triples[:, 2]])).sum(1)
         return found
 
@@ -118,7 +126,7 @@ def main(arguments: list[str] | None = None) -> None:
         return
     with tempfile.TemporaryDirectory() as scratch:
         state = Path(scratch) / "state.pt"
-        workload = make_workload(BABY)
+        workload = _workload(given.dataset, given.home)
         _train(workload, given.epochs, state)
         counts = sorted({*GROWTH, given.triples}) if given.growth else [given.triples]
         results = []
@@ -127,7 +135,13 @@ def main(arguments: list[str] | None = None) -> None:
             truth = _run("truth", count, state, given) if count == given.triples else None
             results += [_run(tool, count, state, given) | {"truth": truth} for tool in tools if _installed(tool)]
     machine = {**describe_environment(torch.device("cpu")), "cpu": cpu_name(), "cores": os.cpu_count() or 0}
-    settings = {"size": BABY._asdict(), "epochs": given.epochs, "triples": given.triples, "steps": STEPS}
+    settings = {
+        "data": given.dataset or "made up",
+        "size": workload.size._asdict(),
+        "epochs": given.epochs,
+        "triples": given.triples,
+        "steps": STEPS,
+    }
     text = _page(results, settings, machine)
     print(text)
     if given.output is not None:
@@ -150,6 +164,19 @@ def _installed(tool: str) -> bool:
     return True
 
 
+def _workload(dataset: str | None, home: Path) -> Workload:
+    """Return an imported data set as a workload, or the made-up one."""
+    if dataset is None:
+        return make_workload(BABY)
+    data = load_dataset(dataset, home=home, edition="full")
+    features = item_features(data, "basic", home=home).tables
+    inner = data.interactions
+    train, validation, test = (int((inner.labels == label).sum()) for label in (TRAIN, VALIDATION, TEST))
+    image, text = (features[name].shape[1] if name in features else 0 for name in MODALITIES)
+    size = Size(inner.n_users, inner.n_items, train, validation, test, image, text, BABY.batch)
+    return Workload(size, inner, dict(features))
+
+
 def _problem(workload: Workload) -> tuple[Problem, Tensor]:
     inner = workload.interactions
     chosen = inner.labels == TRAIN
@@ -160,18 +187,18 @@ def _problem(workload: Workload) -> tuple[Problem, Tensor]:
 
 def _train(workload: Workload, epochs: int, path: Path) -> None:
     problem, edges = _problem(workload)
-    model = VBPR(problem, VBPRConfig(), torch_generator(0, "parameters"))
+    model = VBPR(problem, CONFIG, torch_generator(0, "parameters"))
     positives = positives_of(edges, problem.n_items, torch.device("cpu"))
     config = TrainingConfig(max_epochs=epochs, batch_size=workload.size.batch)
     strategy = StrategyConfig(name="vanilla")
-    train(model, workload.features, positives, lambda: 0.0, config=config, strategy_config=strategy, seed=0)
+    later = itertools.count()  # the last epoch's parameters are kept
+    train(model, workload.features, positives, lambda: next(later), config=config, strategy_config=strategy, seed=0)
     torch.save(model.state_dict(), path)
 
 
-def _case(path: Path, count: int, dtype: torch.dtype, size: Size = BABY) -> Case:
-    workload = make_workload(size)
+def _case(path: Path, count: int, dtype: torch.dtype, workload: Workload) -> Case:
     problem, edges = _problem(workload)
-    model = VBPR(problem, VBPRConfig(), torch_generator(0, "parameters"))
+    model = VBPR(problem, CONFIG, torch_generator(0, "parameters"))
     model.load_state_dict(torch.load(path, weights_only=True))
     triples = draw_triples(edges, problem.n_items, count, seed=0)
     return Case(audited(model, workload.features, dtype=dtype), triples, (problem.n_users, problem.n_items))
@@ -180,17 +207,19 @@ def _case(path: Path, count: int, dtype: torch.dtype, size: Size = BABY) -> Case
 def _run(tool: str, count: int, state: Path, given: argparse.Namespace) -> dict[str, Any]:
     print(f"{tool}, {count:,} triples …", file=sys.stderr, flush=True)
     command = [sys.executable, "-m", "benchmarks.curvature", "--tool", tool, "--triples", str(count), "--state"]
-    command += [str(state), "--threads", str(given.threads)]
+    command += [str(state), "--threads", str(given.threads), "--home", str(given.home)]
+    command += ["--dataset", given.dataset] if given.dataset else []
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     found: dict[str, Any] = json.loads(done.stdout)
     return {"tool": tool, "triples": count} | found
 
 
 def _child(given: argparse.Namespace) -> None:
+    workload = _workload(given.dataset, given.home)
     if given.tool == "truth":
-        print(json.dumps(_truth(_case(given.state, given.triples, torch.float64))))
+        print(json.dumps(_truth(_case(given.state, given.triples, torch.float64, workload))))
         return
-    case = _case(given.state, given.triples, torch.float32)
+    case = _case(given.state, given.triples, torch.float32, workload)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     gradient = _gradient_seconds(case)
     found = TOOLS[given.tool](case)
@@ -257,7 +286,7 @@ def _curvlinops(case: Case) -> Measured:
         return curvlinops.HessianLinearOperator(
             model,
             nn.BCEWithLogitsLoss(),
-            [each for each in model.parameters() if each.requires_grad],
+            list(model.parameters()),
             [_batch(case)],
             check_deterministic=False,
         )
@@ -366,7 +395,7 @@ def _page(results: list[dict[str, Any]], settings: dict[str, Any], machine: dict
         "# Curvature beside other tools",
         "",
         ", ".join(f"{key} {value}" for key, value in machine.items()) + ".",
-        f"VBPR at Baby's size after {settings['epochs']} epochs on made-up features: {count}. One run each, one after "
+        f"VBPR after {settings['epochs']} epochs on data {settings['data']}: {count}. One run each, one after "
         "the other, each in a process of its own. Error: the largest of the five relative errors, against float64 "
         f"(scipy, residuals at most {max(truth['residuals']):.0e}); of the trace against its closed form. "
         "Memory: the process's peak, less what it held before.",
@@ -429,7 +458,9 @@ def _version(tool: str) -> str:
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.curvature", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--triples", type=int, default=100_000)
-    parser.add_argument("--epochs", type=int, default=3, help="of the training before")
+    parser.add_argument("--dataset", default=None, help="an imported data set; made-up data otherwise")
+    parser.add_argument("--home", type=Path, default=default_home(), help="folder of data sets and features")
+    parser.add_argument("--epochs", type=int, default=10, help="of the training before")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--tools", nargs="+", default=list(TOOLS), choices=list(TOOLS))
     parser.add_argument("--growth", action="store_true", help="also fewer triples, robustrec only")

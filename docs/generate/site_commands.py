@@ -52,7 +52,7 @@ def _section(words: str, command: Any) -> str:
 
 def _placed(argument: Any) -> str:
     name = argument.metavar or str(argument.name).upper()
-    return name if argument.required else f"[{name}]"
+    return name if argument.required or name.startswith("[") else f"[{name}]"
 
 
 def _names(option: Any) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from site_schemas import section, table, text, without_meaning
+from site_schemas import Schema, section, table, text, without_meaning
 
 from robustrec.audits.suites import AUDIT_KINDS, Suite, load_suite, suite_names
 from robustrec.reporting.gates import Gate
@@ -20,8 +21,9 @@ def shipped_table() -> str:
 
 def suite_keys() -> str:
     """Return a section for each table of a suite file."""
-    own = {kind.__name__: name for name, kind in AUDIT_KINDS.items()}
-    return "\n\n".join(section(name, each, title=_title(name, own.get(name))) for name, each in definitions().items())
+    audits = {kind.__name__: name for name, kind in AUDIT_KINDS.items()}
+    every = definitions()
+    return "\n\n".join(section(name, each, title=_title(name, every, audits)) for name, each in every.items())
 
 
 def definitions() -> dict[str, dict[str, Any]]:
@@ -39,21 +41,18 @@ def undescribed() -> Iterator[str]:
         yield from without_meaning(name, each)
 
 
-def _title(name: str, audit: str | None) -> str:
-    if audit is not None:
-        return f'`[[audits]]` with `kind = "{audit}"`'
-    return {
-        "Suite": "The file itself",
-        "Gate": "`[[gates]]`",
-        "Select": "`select` of a gate",
-        "Waiver": "`[[waivers]]`",
-        "Bootstrap": "`bootstrap`",
-        "BreakPoint": "`break_point` of the noise audit",
-        "TrainingNoise": "`training` of the noise audit",
-        "ParameterSharpness": "`parameters` of the sharpness audit",
-        "Density": "`parameters.density` of the sharpness audit",
-        "Landscapes": "`parameters.landscapes` of the sharpness audit",
-    }.get(name, f"`{name}`")
+def _title(name: str, every: Mapping[str, Schema], audits: Mapping[str, str]) -> str:
+    """Return how a table is written in the file: [[gates]], or KEY of the table that it stands in."""
+    if name in audits:
+        return f'`[[audits]]` with `kind = "{audits[name]}"`'
+    for parent, each in every.items():
+        for key, value in each["properties"].items():
+            if f'#/$defs/{name}"' in json.dumps(value):
+                if parent == "Suite":
+                    return f"`[[{key}]]`" if value.get("type") == "array" else f"`{key}`"
+                where = f"the {audits[parent]} audit" if parent in audits else _title(parent, every, audits)
+                return f"`{key}` of {where}"
+    return "The file itself"
 
 
 def _shipped(name: str) -> str:

@@ -54,7 +54,7 @@ def pretrain(
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Train a BLIP on catalogues' pictures and texts: contrastive, matching and captioning losses.
+    """Train a BLIP on catalogues' pictures and texts: contrastive, matching, captioning and word losses.
 
     From scratch, or with --from going on from a BLIP checkpoint. The folder it writes is what --weights takes. A part
     of the items is held out, and measured on at the end. A killed training goes on where it was.

@@ -48,10 +48,10 @@ class Inputs:
         """Return the tables X₀ + s_m Z for Z [J_m, D_m] of some modalities."""
         tables = dict(self.tables)
         for modality, step in steps.items():
-            clean = tables[modality]
-            tables[modality] = clean + torch.zeros_like(clean).index_copy(
-                0, self.live[modality], self.spread[modality] * step
-            )
+            clean, moved = tables[modality], self.spread[modality] * step
+            if len(moved) < len(clean):
+                moved = torch.zeros_like(clean).index_copy(0, self.live[modality], moved)
+            tables[modality] = clean + moved
         return tables
 
     def normal(self, modalities: Sequence[str], seed: int, *names: str | int) -> dict[str, Tensor]:

@@ -76,18 +76,18 @@ def test_traces_by_modality_and_by_item(name: str) -> None:
     inputs = inputs_of(loss.tables)
     products = input_products(loss, inputs, ALL)
     diagonal = products.space.unpack(dense(products, products.space.size).diagonal() / 2)
-    found = input_traces(products, inputs, probes=40, generator=generator(3))
+    found = input_traces(products, inputs, probes=25, generator=generator(3))
     for modality, expected in diagonal.items():
         value, error, _ = found.modalities[modality]
-        assert abs(value - float(expected.sum())) <= 4.5 * error + 1e-12
+        assert abs(value - float(expected.sum())) <= 6 * error + 1e-12
         assert found.items[modality].sum() == pytest.approx(value, rel=1e-9, abs=1e-15)
     whole = sum(float(each.sum()) for each in diagonal.values())
-    assert abs(found.modalities[WHOLE].value - whole) <= 4.5 * found.modalities[WHOLE].error + 1e-12
-    worst = worst_items(products, inputs, found, 3, probes=20, generator=generator(4))
+    assert abs(found.modalities[WHOLE].value - whole) <= 6 * found.modalities[WHOLE].error + 1e-12
+    worst = worst_items(products, inputs, found, 3, probes=10, generator=generator(4))
     for modality, rated in worst.items():
         assert len(rated) == 3
         for item, (value, error, _) in rated:
-            assert abs(value - float(diagonal[modality][item].sum())) <= 4.5 * error + 1e-12
+            assert abs(value - float(diagonal[modality][item].sum())) <= 6 * error + 1e-12
 
 
 @pytest.mark.parametrize("sigma", [0.01, 0.1])
@@ -99,7 +99,7 @@ def test_the_expansion_predicts_the_measured_loss(name: str, sigma: float) -> No
     inputs = inputs_of(loss.tables)
     expected = sigma**2 * float(dense(input_products(loss, inputs, ALL), 60).trace()) / 2
     base = float(loss.value())
-    pairs = noisy_pairs(loss, inputs, ALL, sigma, pairs=40, seed=0, rebuilt=False)
+    pairs = noisy_pairs(loss, inputs, ALL, sigma, pairs=25, seed=0, rebuilt=False)
     measured = estimate([(loss.of(up) + loss.of(down)) / 2 - base for up, down in pairs])
     slack = 0.05 if name in SMOOTH else 0.3
     assert abs(measured.value - expected) <= 4.5 * measured.error + slack * abs(expected)
@@ -114,7 +114,7 @@ def test_linearised_flips_are_those_of_the_normal_distribution(name: str) -> Non
     found = margins.detach().numpy()
     with np.errstate(divide="ignore"):
         expected = ndtr(-found / (sigma * np.array(lengths))).mean()
-    flips = slopes(loss, inputs, ALL, draws=60, seed=1).flips(sigma)
+    flips = slopes(loss, inputs, ALL, draws=30, seed=1).flips(sigma)
     assert abs(flips.value - expected) <= 4.5 * flips.error + 1e-6
 
 
