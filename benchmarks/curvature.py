@@ -189,7 +189,7 @@ def _train(workload: Workload, epochs: int, path: Path) -> None:
     problem, edges = _problem(workload)
     model = VBPR(problem, CONFIG, torch_generator(0, "parameters"))
     positives = positives_of(edges, problem.n_items, torch.device("cpu"))
-    config = TrainingConfig(max_epochs=epochs, batch_size=workload.size.batch)
+    config = TrainingConfig(max_epochs=epochs, batch_size=workload.size.batch, learning_rate=5e-3)
     strategy = StrategyConfig(name="vanilla")
     later = itertools.count()  # the last epoch's parameters are kept
     train(model, workload.features, positives, lambda: next(later), config=config, strategy_config=strategy, seed=0)

@@ -46,14 +46,14 @@ def compare(
     draws: Annotated[int, typer.Option(min=1, help="Draws of each noise.", rich_help_panel=STRATEGIES)] = 5,
     sigma2: Annotated[
         list[float] | None,
-        typer.Option(min=0, help="Variance of noise at inference; repeatable. [1e-6]", rich_help_panel=STRATEGIES),
+        typer.Option(min=0, help="Variance of noise at inference; repeatable; 1e-6 unless given.", rich_help_panel=STRATEGIES),
     ] = None,
     relative: Annotated[
         list[float] | None,
         typer.Option(
             min=0,
             max=1,
-            help="Noise as a share of each feature vector's norm; repeatable. [0.1]",
+            help="Noise as a share of each feature vector's norm; repeatable; 0.1 unless given.",
             rich_help_panel=STRATEGIES,
         ),
     ] = None,

@@ -81,7 +81,7 @@ Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads.")]
 Home = Annotated[
     Path | None,
-    typer.Option(help="Folder of data sets, features and runs. [env: ROBUSTREC_HOME]", show_default=False),
+    typer.Option(help="Folder of data sets, features and runs; else ROBUSTREC_HOME decides.", show_default=False),
 ]
 Offline = Annotated[bool | None, typer.Option("--offline", help="Never look on a network.", show_default=False)]
 Overrides = Annotated[
@@ -94,7 +94,7 @@ BaselineFile = Annotated[
     Path | None, typer.Option("--baseline", help="Compare with this accepted baseline, or with another report.")
 ]
 WaiversFile = Annotated[
-    Path | None, typer.Option("--waivers", help="TOML file with [[waivers]], besides those of the suite.")
+    Path | None, typer.Option("--waivers", help="TOML file of waivers, besides those of the suite.")
 ]
 FailOnName = Annotated[
     str | None, typer.Option("--fail-on", help="What ends with exit code 1: error, warn, inconclusive or never.")
