@@ -98,19 +98,33 @@ def audit(
     report, arrays = make_report(plan, run, command=["robustrec", *sys.argv[1:]])
     stored = _stored_path(plan, report)
     report = write_outcome(report, arrays, stored)
-    page = stored.with_suffix(".html")
     for output in outputs:
         if output.form == "json" and output.path is not None:
             write_outcome(report, arrays, output.path)
     others = [each for each in outputs if each.form != "json" or each.path is None]
     to_stdout = [Output("json", None)] if as_json else []
-    write_outputs(report, [Output("html", page), *others, *to_stdout])
+    page = _page_beside(report, stored)
+    write_outputs(report, [*others, *to_stdout])
     if not as_json and all(output.path is not None for output in outputs):
-        _print_report(report, _shown(outputs, "json", stored), _shown(outputs, "html", page), fail_on=settings.fail_on)
+        report_file = _shown(outputs, "json", stored) or stored
+        _print_report(report, report_file, _shown(outputs, "html", page), fail_on=settings.fail_on)
     raise typer.Exit(exit_code(report.verdict, report.gates, settings.fail_on))
 
 
-def _shown(outputs: Sequence[Output], form: str, otherwise: Path) -> Path:
+def _page_beside(report: Report, stored: Path) -> Path | None:
+    """Write the page that goes with every stored report; what was measured stands, whether it can be drawn or not."""
+    from robustrec.reporting.forms.outputs import Output, write_outputs
+
+    page = stored.with_suffix(".html")
+    try:
+        write_outputs(report, [Output("html", page)])
+    except Exception as error:
+        say(f"warning: the HTML page could not be made ({type(error).__name__}: {error}); the verdict stands")
+        return None
+    return page
+
+
+def _shown(outputs: Sequence[Output], form: str, otherwise: Path | None) -> Path | None:
     """Return where the user asked for a form, else where it is kept."""
     return next((output.path for output in outputs if output.form == form and output.path is not None), otherwise)
 
@@ -169,7 +183,7 @@ def _print_plan(plan: Plan, *, as_json: bool) -> None:
     )
 
 
-def _print_report(report: Report, path: Path, page: Path, *, fail_on: FailOn) -> None:
+def _print_report(report: Report, path: Path, page: Path | None, *, fail_on: FailOn) -> None:
     from robustrec.reporting.screen import print_screen
 
-    print_screen(report, data_console(), location=path, pages=[page], fail_on=fail_on)
+    print_screen(report, data_console(), location=path, pages=[page] if page else [], fail_on=fail_on)

@@ -14,7 +14,7 @@ from robustrec.cli.terminal import data_console
 from robustrec.errors import RobustrecError
 
 if TYPE_CHECKING:
-    from robustrec.reporting.compare import By
+    from robustrec.reporting.compared import By
 
 REPORTS, STRATEGIES = "Reports", "Strategies at equal budget"
 
@@ -46,7 +46,9 @@ def compare(
     draws: Annotated[int, typer.Option(min=1, help="Draws of each noise.", rich_help_panel=STRATEGIES)] = 5,
     sigma2: Annotated[
         list[float] | None,
-        typer.Option(min=0, help="Variance of noise at inference; repeatable; 1e-6 unless given.", rich_help_panel=STRATEGIES),
+        typer.Option(
+            min=0, help="Variance of noise at inference; repeatable; 1e-6 unless given.", rich_help_panel=STRATEGIES
+        ),
     ] = None,
     relative: Annotated[
         list[float] | None,
@@ -134,8 +136,9 @@ def compare(
 
 def _compare_reports(reports: list[Path], metric: str | None, by: str, *, as_json: bool) -> None:
     from robustrec.reporting.arrays import arrays_beside
-    from robustrec.reporting.compare import Loaded, compare_reports
+    from robustrec.reporting.compare import compare_reports
     from robustrec.reporting.compare_page import print_comparison
+    from robustrec.reporting.compared import Loaded
     from robustrec.reporting.report import read_report
 
     read = [(read_report(path), path) for path in reports]

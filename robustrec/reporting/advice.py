@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from robustrec.reporting.conditions import BREAK_POINT, condition_words
+from robustrec.reporting.encoder_table import ENCODER
 from robustrec.reporting.exhibits import FragileItem
 from robustrec.reporting.findings import CLEAN, Finding
 from robustrec.reporting.glance import drift_text, indistinguishable, quality_of, worst_drift
@@ -16,6 +17,7 @@ from robustrec.reporting.summary import Candidate, Summary, gated
 from robustrec.reporting.texts import shortened
 
 MOST_LINES = 5
+_CHOOSE = "To choose one: robustrec audit --suite quick."
 _MOST_NAMED = 4
 _SAMPLE = "This is a SAMPLE EDITION: the advice shows how the audit reasons, and says nothing about real shoppers."
 
@@ -50,6 +52,9 @@ def advice(summary: Summary) -> Advice:
 
 
 def _advice(summary: Summary) -> Advice:
+    if summary.audits == [ENCODER]:
+        text = "Only the encoder was audited, which every model that reads its features shares; no model was tried."
+        return Advice("", "This says nothing about which model to ship", f"{text} {_CHOOSE}")
     rated = [each for each in summary.candidates if quality_of(summary, each) is not None]
     if not rated:
         return Advice("", "Nothing can be advised", "No clean quality was measured, so nothing can be advised.")

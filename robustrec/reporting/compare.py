@@ -18,89 +18,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
 
-from pydantic import Field
 from scipy import stats
 
 from robustrec.errors import RobustrecError, unknown_name
-from robustrec.reporting.arrays import Arrays
-from robustrec.reporting.findings import CLEAN, Finding, Record, Subject
+from robustrec.reporting.compare_users import compared_by_intervals, compared_by_users
+from robustrec.reporting.compared import By, Comparison, Entry, Found, Loaded, Place, Standing
+from robustrec.reporting.findings import CLEAN, Finding, Subject
 from robustrec.reporting.page import headline, short_names
-from robustrec.reporting.report import Report
 
-By = Literal["quality", "drift"]
 _FIX = "compare reports of audits on the same data set and edition"
-
-
-class Place(Record):
-    """A subject under one condition."""
-
-    condition: str
-    value: float
-    rank: float = Field(description="1 is best; ties share")
-    best: int = Field(description="smallest rank that the users leave possible")
-    worst: int = Field(description="largest rank that they leave possible")
-
-
-class Standing(Record):
-    """A subject over all conditions."""
-
-    name: str
-    subject: Subject
-    report: str
-    mean_rank: float
-    mean_best: float = Field(description="bounds that hold for all subjects together, at the level")
-    mean_worst: float
-    worst_rank: float
-    worst_best: int
-    worst_worst: int
-    places: tuple[Place, ...]
-
-
-class Pair(Record):
-    """How two subjects differ, on average over the conditions."""
-
-    first: str
-    second: str
-    difference: float = Field(description="first - second; more is better")
-    low: float
-    high: float
-    apart: bool = Field(description="whether the interval, simultaneous for all pairs, excludes 0")
-
-
-class Comparison(Record):
-    """Subjects of several reports in order, best mean rank first."""
-
-    metric: str
-    by: By
-    level: float
-    n_users: int
-    method: Literal["users", "intervals"]
-    critical: float = Field(description="critical value of |t|: what a difference must exceed, in standard errors")
-    reports: tuple[str, ...]
-    conditions: tuple[str, ...]
-    standings: tuple[Standing, ...]
-    pairs: tuple[Pair, ...]
-    notes: tuple[str, ...] = ()
-
-
-class Loaded(NamedTuple):
-    """A report to compare, with the arrays beside it."""
-
-    report: Report
-    arrays: Arrays | None
-    file: str
-
-
-class Entry(NamedTuple):
-    """A subject that is ranked, with its findings by condition; None where nothing could move it."""
-
-    name: str
-    subject: Subject
-    loaded: Loaded
-    clean: Finding
-    rows: dict[str, Finding | None]
 
 
 def compare_reports(loaded: Sequence[Loaded], *, metric: str | None = None, by: By = "quality") -> Comparison:
@@ -115,8 +42,6 @@ def compare_reports(loaded: Sequence[Loaded], *, metric: str | None = None, by: 
     Raises:
         RobustrecError: fewer than two subjects, other data, or nothing measured in common.
     """
-    from robustrec.reporting.compare_users import compared_by_intervals, compared_by_users
-
     _refuse_incomparable(loaded)
     chosen = _metric(loaded, metric)
     entries = _entries(loaded, chosen)
@@ -154,26 +79,6 @@ def compare_reports(loaded: Sequence[Loaded], *, metric: str | None = None, by: 
         pairs=found.pairs,
         notes=tuple(notes),
     )
-
-
-class Found(NamedTuple):
-    """What a method of comparing says.
-
-    Attributes:
-        method: which one.
-        critical: value of |t|.
-        values: condition -> value of each entry; more is better.
-        better: condition -> for each entry, the entries surely better.
-        worse: likewise, surely worse.
-        pairs: over all conditions.
-    """
-
-    method: Literal["users", "intervals"]
-    critical: float
-    values: dict[str, list[float]]
-    better: dict[str, list[int]]
-    worse: dict[str, list[int]]
-    pairs: tuple[Pair, ...]
 
 
 def _standings(entries: Sequence[Entry], conditions: Sequence[str], found: Found) -> tuple[Standing, ...]:

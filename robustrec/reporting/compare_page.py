@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from robustrec.reporting.compare import Comparison
+from robustrec.reporting.compared import Comparison
 from robustrec.reporting.numbers import bracketed, plain
 from robustrec.reporting.page import Sheet
 

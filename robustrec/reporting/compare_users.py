@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from robustrec.evaluation.bootstrap import degrees_of_freedom, taken_apart
 from robustrec.reporting.arrays import USERS, both_states
-from robustrec.reporting.compare import By, Entry, Found, Pair
+from robustrec.reporting.compared import By, Entry, Found, Pair
 from robustrec.reporting.error_rates import quantile, tail
 from robustrec.reporting.findings import CLEAN
 

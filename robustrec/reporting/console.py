@@ -30,6 +30,7 @@ STYLES = {
     "inconclusive": "bold yellow",
     "error": "bold red reverse",
 }
+_ALWAYS_COUNTED = ("trainings", "representations", "rankings")
 _BANNER = (
     "SAMPLE EDITION: a synthetic shop, not the real Amazon data.\n"
     "Its numbers show that the audit works; they say nothing about real shoppers."
@@ -212,11 +213,8 @@ def _print_end(page: Page, location: Path | None, fail_on: FailOn) -> None:
     report = page.report
     page.console.print()
     total = sum(report.durations.values())
-    costs = report.costs
-    page.line(
-        f"{total:.1f} s: {costs.trainings} trainings, {costs.representations} representations, "
-        f"{costs.rankings} rankings"
-    )
+    counts = {name: count for name, count in report.costs.model_dump().items() if count or name in _ALWAYS_COUNTED}
+    page.line(f"{total:.1f} s: {', '.join(f'{count:,} {name}' for name, count in counts.items())}")
     if location is not None:
         page.line(f"all numbers: {location}")
     print_last(page, fail_on)

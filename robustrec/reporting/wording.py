@@ -57,15 +57,22 @@ def not_beyond_doubt(level: float, family: int, correction: Correction) -> str:
 
 
 def power_sentence(result: GateResult) -> str:
-    """Say what a gate can detect: "catches -2.61 % and below with a probability of 80 %"; empty where unknown."""
-    show: Callable[..., str] = percent if result.quantity == "relative_drift" else plain
-    signed = result.quantity != "value"
+    """Say what a gate can detect: "a true fall of 2.61 % or more fails here in 80 % of runs"; empty where unknown."""
     low, high = result.detects_below, result.detects_above
+    often = f"in {100 * POWER:g} % of runs"
     if result.quantity == "relative_drift" and low is not None and low <= -1 and high is None:
-        return f"too few users: catches not even the loss of everything with a probability of {100 * POWER:g} %"
-    ends = [] if low is None else [f"{show(low, signed=signed)} and below"]
-    ends += [] if high is None else [f"{show(high, signed=signed)} and above"]
-    return f"catches {' or '.join(ends)} with a probability of {100 * POWER:g} %" if ends else ""
+        return f"too few users: not even the loss of everything fails here {often}"
+    ends = [_beyond(result, end, below=below) for end, below in ((low, True), (high, False)) if end is not None]
+    return f"a true {' or a true '.join(ends)} fails here {often}" if ends else ""
+
+
+def _beyond(result: GateResult, end: float, *, below: bool) -> str:
+    show: Callable[..., str] = percent if result.quantity == "relative_drift" else plain
+    if result.quantity == "value":
+        return f"{result.metric or 'value'} of {show(end)} or {'less' if below else 'more'}"
+    if end and (end < 0) == below:
+        return f"{'fall' if below else 'rise'} of {show(abs(end))} or more"
+    return f"change of {show(end, signed=True)} or {'lower' if below else 'higher'}"
 
 
 def baseline_sentence(record: BaselineRecord) -> str:

@@ -11,8 +11,9 @@ from measured_report import SUITE, measured, suite_of
 from rich.console import Console
 
 from robustrec.errors import RobustrecError
-from robustrec.reporting.compare import Loaded, compare_reports
+from robustrec.reporting.compare import compare_reports
 from robustrec.reporting.compare_page import print_comparison
+from robustrec.reporting.compared import Loaded
 from robustrec.reporting.findings import AuditStatus
 from robustrec.reporting.report import Report
 
