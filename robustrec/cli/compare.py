@@ -12,6 +12,7 @@ from robustrec.cli import options
 from robustrec.cli.strategies import Asked, compare_strategies
 from robustrec.cli.terminal import data_console
 from robustrec.errors import RobustrecError
+from robustrec.files import check_writable, write_atomically
 
 if TYPE_CHECKING:
     from robustrec.reporting.compared import By
@@ -30,6 +31,7 @@ def compare(
             help="quality: what is left under each condition. drift: how little is lost.", rich_help_panel=REPORTS
         ),
     ] = "quality",
+    html: Annotated[Path | None, typer.Option(help="Also write an HTML page here.", rich_help_panel=REPORTS)] = None,
     model: options.Models = None,
     strategy: options.Strategies = None,
     dataset: options.DatasetName = None,
@@ -98,7 +100,7 @@ def compare(
                 raise RobustrecError(
                     f"reports to compare, and --{name} to train", where=f"--{name}", fix="give one of the two"
                 )
-        _compare_reports(reports, metric, by, as_json=as_json)
+        _compare_reports(reports, metric, by, html, as_json=as_json)
         return
     if not model:
         raise RobustrecError(
@@ -134,7 +136,7 @@ def compare(
     )
 
 
-def _compare_reports(reports: list[Path], metric: str | None, by: str, *, as_json: bool) -> None:
+def _compare_reports(reports: list[Path], metric: str | None, by: str, html: Path | None, *, as_json: bool) -> None:
     from robustrec.reporting.arrays import arrays_beside
     from robustrec.reporting.compare import compare_reports
     from robustrec.reporting.compare_page import print_comparison
@@ -144,6 +146,11 @@ def _compare_reports(reports: list[Path], metric: str | None, by: str, *, as_jso
     read = [(read_report(path), path) for path in reports]
     loaded = [Loaded(report, arrays_beside(report, path), str(path)) for report, path in read]
     found = compare_reports(loaded, metric=metric, by=_by(by))
+    if html is not None:
+        from robustrec.reporting.html.comparison import comparison_page
+
+        check_writable(html)
+        write_atomically(html, comparison_page(found, loaded[0].report.dataset))
     if as_json:
         sys.stdout.write(found.model_dump_json(indent=1) + "\n")
     else:

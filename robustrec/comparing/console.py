@@ -6,8 +6,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from robustrec.comparing.result import Comparison, Mean, StrategyReport
-from robustrec.reporting.numbers import bracketed, percent, plain
+from robustrec.comparing.result import Comparison, StrategyReport
+from robustrec.comparing.rows import against, verdict_of
+from robustrec.reporting.numbers import plain
+
+WIDE = 120
+"""Columns of a terminal from which on the sources of variance are shown too."""
 
 MAIN_FACTORS = 2
 """Sources of variance that are named in a row."""
@@ -26,45 +30,30 @@ def print_comparison(report: StrategyReport, console: Console) -> None:
     for model, budget in dict.fromkeys((row.model, row.budget) for row in report.rows):
         rows = [row for row in report.rows if (row.model, row.budget) == (model, budget)]
         console.print()
-        console.print(_table(f"{model}, equal {budget}", rows))
+        console.print(_table(f"{model}, equal {budget}", rows, wide=console.width >= WIDE))
     console.print()
     for sentence in report.sentences:
         console.print(Text(f"- {sentence}"))
+    console.print(
+        Text(
+            "Each interval stands for itself: of twenty that are compared one may miss. More seeds make them narrower."
+        )
+    )
 
 
-def _table(title: str, rows: list[Comparison]) -> Table:
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 1))
-    for name in ("measure", "strategy", "epochs", "value", "against", "whose variance"):
-        table.add_column(name, justify="left", overflow="fold")
+def _table(title: str, rows: list[Comparison], *, wide: bool) -> Table:
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
+    names = ["measure", "strategy", "epochs", "value", "against the reference", ""]
+    for name in [*names, "whose variance"] if wide else names:
+        table.add_column(name, overflow="fold")
+    order = list(dict.fromkeys(row.measure for row in rows))
     last = ""
-    for row in sorted(rows, key=lambda row: list(dict.fromkeys(each.measure for each in rows)).index(row.measure)):
+    for row in sorted(rows, key=lambda row: order.index(row.measure)):
         measure = "" if row.measure == last else row.measure
         last = row.measure
-        table.add_row(
-            Text(measure),
-            row.strategy,
-            str(row.epochs),
-            Text(_shown(row.value)),
-            Text(_against(row)),
-            Text(_whose(row)),
-        )
+        cells = [measure, row.strategy, str(row.epochs), plain(row.value.estimate), against(row), verdict_of(row)]
+        table.add_row(*(Text(cell) for cell in ([*cells, _whose(row)] if wide else cells)))
     return table
-
-
-def _shown(mean: Mean) -> str:
-    return " ".join(part for part in (plain(mean.estimate), bracketed(mean.low, mean.high, plain)) if part)
-
-
-def _against(row: Comparison) -> str:
-    if row.reference is None:
-        return ""
-    if row.ratio is not None:
-        ratio = row.ratio
-        return f"× {percent(ratio.estimate)} {bracketed(ratio.low, ratio.high, percent)}".rstrip()
-    gap = row.difference
-    if gap is None:
-        return ""
-    return f"{plain(gap.estimate, signed=True)} {bracketed(gap.low, gap.high, plain, signed=True)}".rstrip()
 
 
 def _whose(row: Comparison) -> str:

@@ -17,6 +17,7 @@ from robustrec.runs.prepared import Prepared
 from robustrec.runs.trained import TrainedSubject
 from robustrec.seeds import torch_generator
 
+AUDITED_LOSS = "audited loss"
 RADIUS = 0.05
 """ρ of the worst case, that of the strategies (Foret et al., arXiv 2010.01412)."""
 
@@ -48,7 +49,7 @@ def flatness_by(
                 f"{subject.spec.model} only scores: it has no curvature", where="robustrec compare", fix="leave it out"
             )
         loss = AuditLoss(audited(subject.model, subject.tables, subject.graphs), pairs)
-        found = {"audited loss": checked_value(loss)}
+        found = {AUDITED_LOSS: checked_value(loss)}
         inputs = inputs_of(subject.scored_tables)
         if inputs.tables:
             products = input_products(loss, inputs, list(inputs.tables))

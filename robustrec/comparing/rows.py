@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustrec.comparing.budget import Budget
+from robustrec.comparing.flatness import AUDITED_LOSS
 from robustrec.comparing.measuring import FACTORS
 from robustrec.comparing.result import Comparison, Mean
 from robustrec.evaluation.bootstrap import Interval
 from robustrec.evaluation.components import Decomposition, decompose
-from robustrec.reporting.numbers import percent, plain
+from robustrec.reporting.numbers import bracketed, percent, plain
 
 Floats = NDArray[np.float64]
 Tables = Mapping[str, Floats]
@@ -99,32 +100,49 @@ def _note(found: Decomposition) -> str:
 
 
 def sentences(rows: Iterable[Comparison], n_seeds: int) -> tuple[str, ...]:
-    """Return what can be said of every strategy's flatness and quality against the reference, one line each."""
-    told = []
+    """Return what can be said of each strategy against the reference, one sentence a model and budget."""
+    groups: dict[tuple[str, str, str], list[Comparison]] = {}
     for row in rows:
-        if row.reference is None or " drift " in row.measure:
-            continue
-        found = row.ratio or row.difference
-        if found is None:
-            continue
-        where = f"{row.model}, equal {row.budget}: {row.strategy}'s {row.measure}"
-        one, unit = (1.0, "of") if row.ratio else (0.0, "above")
-        told.append(f"{where} {_compared(found, one, unit, row, n_seeds)}")
-    return tuple(told)
+        if row.reference is not None:
+            groups.setdefault((row.model, row.budget, row.strategy), []).append(row)
+    return tuple(_sentence(name, group, n_seeds) for name, group in groups.items())
 
 
-def _compared(found: Mean, even: float, unit: str, row: Comparison, n_seeds: int) -> str:
-    def number(value: float) -> str:
-        return percent(value) if unit == "of" else plain(value, signed=True)
+def _sentence(name: tuple[str, str, str], rows: list[Comparison], n_seeds: int) -> str:
+    model, budget, strategy = name
+    said: dict[str, list[str]] = {}
+    for row in rows:
+        word = verdict_of(row)
+        if word:
+            said.setdefault(word, []).append(row.measure if word == UNTOLD else f"{row.measure} {against(row)}")
+    parts = "; ".join(f"{word}: {', '.join(names)}" for word, names in said.items())
+    return f"{model}, equal {budget}, {strategy} against {rows[0].reference}, {n_seeds} seeds: {parts}"
 
-    relation = f"{unit} {row.reference}'s"
-    if found.low is None or found.high is None:
-        return (
-            f"is {number(found.estimate)} {relation} in one training: whether that is more than chance cannot be told"
-        )
-    span = f"{number(found.estimate)} {relation} [{number(found.low)}, {number(found.high)}], {n_seeds} seeds"
-    if found.low <= even <= found.high:
-        return f"cannot be told from {row.reference}'s: {span}"
+
+UNTOLD = "not told apart"
+
+
+def verdict_of(row: Comparison) -> str:
+    """Return what a row says against the reference in a word; empty for the loss, which is no measure of flatness."""
+    found, even = (row.ratio, 1.0) if row.ratio else (row.difference, 0.0)
+    if found is None or row.measure == AUDITED_LOSS:
+        return ""
+    if found.low is None or found.high is None or found.low <= even <= found.high:
+        return UNTOLD
     lower = found.estimate < even
-    word = ("flatter" if lower else "sharper") if row.better == "lower" else ("worse" if lower else "better")
-    return f"is {word}: {span}"
+    if row.better == "nearer to 0":
+        own, other = abs(row.value.estimate), abs(row.value.estimate - (row.difference or found).estimate)
+        return "drifts less" if own < other else "drifts more"
+    if row.better == "lower":
+        return "flatter" if lower else "sharper"
+    return "worse" if lower else "better"
+
+
+def against(row: Comparison) -> str:
+    """Return the difference from the reference with its interval: as a share of the reference's, or as it is."""
+    if row.ratio is not None:
+        return f"{percent(row.ratio.estimate)} {bracketed(row.ratio.low, row.ratio.high, percent)}".rstrip()
+    gap = row.difference
+    if gap is None:
+        return ""
+    return f"{plain(gap.estimate, signed=True)} {bracketed(gap.low, gap.high, plain, signed=True)}".rstrip()

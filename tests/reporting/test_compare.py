@@ -7,6 +7,7 @@ import io
 import numpy as np
 import pytest
 from made_up_report import SGBD, VANILLA
+from markupsafe import escape
 from measured_report import SUITE, measured, suite_of
 from rich.console import Console
 
@@ -15,6 +16,7 @@ from robustrec.reporting.compare import compare_reports
 from robustrec.reporting.compare_page import print_comparison
 from robustrec.reporting.compared import Loaded
 from robustrec.reporting.findings import AuditStatus
+from robustrec.reporting.html.comparison import comparison_page
 from robustrec.reporting.report import Report
 
 
@@ -168,3 +170,18 @@ def test_the_page_fits_and_shows_names_as_they_are(width, names):
     assert "mean" in text
     assert "\x1b[31m" not in text
     assert "ranked by ndcg@20" in " ".join(text.split())
+
+
+def test_the_html_page_has_every_subject_escaped_and_says_what_can_be_told():
+    found = compare_reports([loaded(level={VANILLA: 0.7}), loaded("<b>.json", seed=1, level={VANILLA: 0.5, SGBD: 0.3})])
+    dataset = loaded().report.dataset
+    page = comparison_page(found, dataset)
+    assert page == comparison_page(found, dataset)
+    assert "sgbd (a) ranks first, and can be told apart from all others" in page
+    assert "<b>.json" not in page
+    assert "<script" not in page
+    for each in found.standings:
+        assert page.count(str(escape(each.name))) >= 3
+    assert page.count("<tr>") == 3 + len(found.standings) + len(found.pairs) + len(found.conditions)
+    told = comparison_page(compare_reports([loaded(), loaded("b.json")]), dataset)
+    assert "cannot be told apart from all others" in told
