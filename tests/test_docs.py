@@ -41,6 +41,13 @@ def filled():
     return {name: site_tables.filled(text) for name, text in PAGES.items()}
 
 
+def test_the_readme_quotes_the_tutorials_screen():
+    tutorial = (ROOT / "docs" / "tutorial.md").read_text()
+    quoted = tutorial.split("<!-- console: robustrec report show report.json -->")[1].split("\n## ")[0].strip("\n")
+    assert quoted.startswith("    SAMPLE EDITION")
+    assert quoted in README
+
+
 def test_the_suite_in_the_readme_is_one():
     block = re.search(r"\n( {4}schema_version = 1\n.*?)\n\n\S", README, re.S)
     suite = parse_suite(textwrap.dedent(block[1]), source="README.md")

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-import torch
-from PIL import Image
-from torch import Tensor
-
-from robustrec.audits.merchant_edits import Row, Shown
+from robustrec.audits.merchant_edits import picture_bytes
 from robustrec.datasets.catalog import Catalog
 from robustrec.edits.content import Content, content_of
 from robustrec.errors import RobustrecError
 
 BUDGET = 256 * 2**20
-"""Bytes of decoded pictures that are kept, and as many again of edited ones that wait to be encoded."""
+"""Bytes of decoded pictures that are kept."""
 
 
 class Contents:
@@ -50,24 +46,3 @@ class Contents:
             self._kept[item] = content
             self._bytes += size
         return content
-
-
-def picture_bytes(picture: Image.Image | None) -> int:
-    """Return what a decoded RGB picture takes in memory."""
-    return 0 if picture is None else 3 * picture.width * picture.height
-
-
-def encoded(rows: Iterable[Row], encode: Callable[[Sequence[Row]], dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Return the vectors of rows, modality -> [n, D], none of none; edited pictures wait within the budget."""
-    parts: list[dict[str, Tensor]] = []
-    held: list[Row] = []
-    waiting = 0
-    for row in rows:
-        held.append(row)
-        waiting += picture_bytes(row.content.picture.image) if isinstance(row.content.picture, Shown) else 0
-        if waiting > BUDGET:
-            parts.append(encode(held))
-            held, waiting = [], 0
-    if held:
-        parts.append(encode(held))
-    return {name: torch.cat([part[name] for part in parts]) for name in (parts[0] if parts else ())}

@@ -25,12 +25,12 @@ from robustrec.audits.encoder_audit import (
     treatments,
 )
 from robustrec.audits.encoder_config import EncoderAudit
-from robustrec.audits.encoder_items import Contents, encoded
+from robustrec.audits.encoder_items import Contents
 from robustrec.audits.encoder_rows import AUDIT, FEWEST, SHARE, edit_rows, pooled, value_rows
 from robustrec.audits.ledger import Audited, Work
 from robustrec.audits.merchant import not_editable
 from robustrec.audits.merchant_edits import Row, Shown, Treatment, row_of
-from robustrec.audits.merchant_encoding import EditedRows
+from robustrec.audits.merchant_encoding import EditedRows, encode_all
 from robustrec.edits.content import Content, text_of
 from robustrec.edits.shelf import Shelf, shelf_of
 from robustrec.encoders.features import row_encoder
@@ -170,7 +170,7 @@ def _moves(run: _Run, treatment: Treatment, severity: int) -> Moves:
             sizes.append(float(np.mean([size_of(before, after, each) for each in _modalities(treatment)])))
             yield row
 
-    tables = encoded(rows(), run.encoder.encode)
+    tables = encode_all(rows(), run.encoder.encode)
     held = same_vectors(run.encoder.features.tables)
     moved: dict[str, Floats] = {
         name: lengths(run.vectors[name][touched], tables[modalities[0]]) if touched else np.zeros(0)

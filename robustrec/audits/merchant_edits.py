@@ -85,11 +85,22 @@ class Shown:
         return digest_bytes([f"{self.image.mode} {self.image.size}".encode(), self.image.tobytes()])
 
 
+def picture_bytes(picture: Image.Image | None) -> int:
+    """Return what a decoded RGB picture takes in memory."""
+    return 0 if picture is None else 3 * picture.width * picture.height
+
+
 class Row(NamedTuple):
     """An edited row to encode, and the digest of all that can be read of it."""
 
     content: RowContent
     key: str
+
+    @property
+    def held_bytes(self) -> int:
+        """What its edited picture takes in memory; one that is only named by its place in a store takes nothing."""
+        picture = self.content.picture
+        return picture_bytes(picture.image) if isinstance(picture, Shown) else 0
 
 
 def row_of(text: str, picture: StoredPicture | Shown) -> Row:

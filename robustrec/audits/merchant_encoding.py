@@ -18,7 +18,10 @@ from robustrec.errors import RobustrecError
 from robustrec.progress import Progress, silent
 
 AT_ONCE = 1024
-"""Rows whose edited pictures are in memory at a time."""
+"""Rows that wait to be encoded at a time."""
+
+BUDGET = 256 * 2**20
+"""Bytes of edited pictures that wait with them."""
 
 PROBED = 8
 """Items that the check puts another's text and another's picture into."""
@@ -117,11 +120,13 @@ def encode_all(rows: Iterable[Row], encode: Callable[[Sequence[Row]], dict[str, 
     """
     parts: list[dict[str, Tensor]] = []
     held: list[Row] = []
+    waiting = 0
     for row in rows:
         held.append(row)
-        if len(held) == AT_ONCE:
+        waiting += row.held_bytes
+        if len(held) == AT_ONCE or waiting > BUDGET:
             parts.append(encode(held))
-            held = []
+            held, waiting = [], 0
     if held:
         parts.append(encode(held))
     return {name: torch.cat([part[name] for part in parts]) for name in (parts[0] if parts else ())}

@@ -114,11 +114,19 @@ def make_plan(
             where="suite, require_edition",
             fix=f"import the real data: robustrec data import FOLDER --name {dataset.name}",
         )
-    specs = subject_specs(settings, dataset.edition, dataset.name)
+    specs = _needed(suite, subject_specs(settings, dataset.edition, dataset.name))
     encoder = encoder_name(dataset, settings.features) if any(map(reads_features, specs)) else None
     _check_gates(suite, specs, encoder and features_label(encoder, denoise), baseline)
     _check_editable(suite, dataset, encoder)
     return Plan(settings, suite, dataset, specs, encoder, baseline, waivers)
+
+
+def _needed(suite: Suite, specs: tuple[SubjectSpec, ...]) -> tuple[SubjectSpec, ...]:
+    """Return one subject where only the encoder is looked at, which is the same under all of them; else all."""
+    encoder_only = all(isinstance(audit, EncoderAudit) for audit in suite.audits)
+    if not (encoder_only and all(gate.select.audit == "encoder" for gate in suite.gates)):
+        return specs
+    return next(((spec,) for spec in specs if reads_features(spec)), specs)
 
 
 def _check_gates(suite: Suite, specs: tuple[SubjectSpec, ...], encoder: str | None, baseline: Baseline | None) -> None:

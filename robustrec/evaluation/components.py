@@ -117,7 +117,9 @@ def _mean_squares(table: Floats) -> tuple[dict[Axes, float], dict[Axes, int]]:
 
 
 def _component(chosen: Axes, squares: dict[Axes, float], shape: tuple[int, ...]) -> float:
-    total: float = sum((-1) ** (len(wider) - len(chosen)) * ms for wider, ms in squares.items() if set(wider) >= set(chosen))
+    total: float = sum(
+        (-1) ** (len(wider) - len(chosen)) * ms for wider, ms in squares.items() if set(wider) >= set(chosen)
+    )
     return total * _levels(chosen, shape) / math.prod(shape)
 
 

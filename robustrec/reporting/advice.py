@@ -6,11 +6,19 @@ import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from robustrec.reporting.conditions import BREAK_POINT, condition_words
-from robustrec.reporting.encoder_table import ENCODER
+from robustrec.reporting.break_points import break_points, two_digits
+from robustrec.reporting.conditions import condition_words
+from robustrec.reporting.encoder_table import ENCODER, MOVEMENT
 from robustrec.reporting.exhibits import FragileItem
-from robustrec.reporting.findings import CLEAN, Finding
-from robustrec.reporting.glance import drift_text, indistinguishable, quality_of, worst_drift
+from robustrec.reporting.findings import Finding
+from robustrec.reporting.glance import (
+    drift_text,
+    indistinguishable,
+    quality_of,
+    sure_loss,
+    surest_loss,
+    worst_drift,
+)
 from robustrec.reporting.numbers import as_given, bracketed, percent, plain
 from robustrec.reporting.sharpness_table import flatness_sentence
 from robustrec.reporting.summary import Candidate, Summary, gated
@@ -19,6 +27,7 @@ from robustrec.reporting.texts import shortened
 MOST_LINES = 5
 _CHOOSE = "To choose one: robustrec audit --suite quick."
 _MOST_NAMED = 4
+_ONE_SEED = "Each was trained once: another training may order them otherwise (--seeds 3 shows it)."
 _SAMPLE = "This is a SAMPLE EDITION: the advice shows how the audit reasons, and says nothing about real shoppers."
 
 
@@ -74,7 +83,11 @@ def _advice(summary: Summary) -> Advice:
     if alike:
         reasons.append(f"On these users {_listed(alike)} cannot be told apart from it in clean quality.")
         reasons += _steadiest(summary, [best, *alike])
+    reasons += _weakness(summary, best)
     reasons += _left_behind(summary, rated, best)
+    reasons += _verdict_of_others(summary, best)
+    if len(best.subjects) == 1 and len(rated) > 1 and any(each.training for each in summary.report.subjects):
+        reasons.append(_ONE_SEED)
     return Advice(best.name, f"Ship {best.name}", " ".join(reasons))
 
 
@@ -131,6 +144,22 @@ def _steadiest(summary: Summary, alike: list[Candidate]) -> Iterator[str]:
         yield f"Their losses under {_and(untold)} cannot be told apart either."
 
 
+def _weakness(summary: Summary, best: Candidate) -> Iterator[str]:
+    """Name what hurts most of what was tried on a candidate."""
+    for audit, row in _worst_first(summary, best)[:1]:
+        if sure_loss(row):
+            where = condition_words(row.condition)
+            yield f"What hurts it most is {audit}: {where}, {row.metric} {drift_text(row)}{_hurt(summary, row)}."
+
+
+def _verdict_of_others(summary: Summary, best: Candidate) -> Iterator[str]:
+    """Say whose the verdict is where what is advised passes and the run as a whole does not."""
+    word = summary.report.verdict
+    others = [each for each in summary.candidates if each is not best and each.standing == word]
+    if word != "pass" and others:
+        yield f"The verdict is {word.upper()} because it covers all that was audited: {_listed(others)} did not pass."
+
+
 def _mean(summary: Summary, candidate: Candidate) -> float:
     found = quality_of(summary, candidate)
     return found.mean if found else float("-inf")
@@ -159,8 +188,8 @@ def lines_that_matter(summary: Summary) -> list[str]:
 
     Lines are taken in this order, one of each kind before a second of any, and only where there is something to
     say: audits that ended in an error; what to ship; the largest loss of quality under each audit; what flatness
-    says about drift; the noise at which quality breaks; how much the lists change; the most fragile item. Gates
-    have their own place and are not repeated.
+    says about drift; the noise at which quality breaks; how much the lists change; the most fragile item; what moves
+    the encoder's vectors farthest. Gates have their own place and are not repeated.
     """
     kinds: tuple[Callable[[Summary], Iterator[str]], ...] = (
         _errors,
@@ -170,6 +199,7 @@ def lines_that_matter(summary: Summary) -> list[str]:
         _break_points,
         _lists,
         _fragile,
+        _encoder,
     )
     queues = [list(kind(summary)) for kind in kinds]
     chosen: list[tuple[int, int, str]] = []
@@ -200,25 +230,40 @@ def _shipping(summary: Summary) -> Iterator[str]:
 
 
 def _losses(summary: Summary) -> Iterator[str]:
-    found = [(audit, worst_drift(summary, audit)) for audit in summary.audits]
-    rows = [(audit, row) for audit, row in found if row is not None]
-    for audit, row in sorted(rows, key=lambda pair: pair[1].relative_drift or 0.0):
-        who, sure = summary.names[row.subject], _clear_of_zero(row)
-        if row.drift is not None and row.drift < 0 and sure:
+    for audit, row in _worst_first(summary):
+        who = summary.names[row.subject]
+        if sure_loss(row):
             where = condition_words(row.condition)
-            yield f"largest loss under {audit}: {where}, {row.metric} of {who} {drift_text(row)}"
+            yield f"largest loss under {audit}: {where}, {row.metric} of {who} {drift_text(row)}{_hurt(summary, row)}"
         else:
             yield f"{audit}: no loss of {row.metric} that can be told; lowest for {who}, {drift_text(row)}"
 
 
-def _clear_of_zero(row: Finding) -> bool:
-    return row.ci_low is not None and row.ci_high is not None and not row.ci_low <= 0 <= row.ci_high
+def _worst_first(summary: Summary, candidate: Candidate | None = None) -> list[tuple[str, Finding]]:
+    """Return the largest loss under each audit: those that can be told and that a gate looks at come first."""
+    found = [(audit, surest_loss(summary, audit, candidate)) for audit in summary.audits]
+    rows = [(audit, row) for audit, row in found if row is not None]
+
+    def rank(pair: tuple[str, Finding]) -> tuple[bool, float]:
+        audit, row = pair
+        looked_at = row in gated(summary.report, summary.drifts(audit))
+        return not (looked_at and sure_loss(row)), row.relative_drift or 0.0
+
+    return sorted(rows, key=rank)
+
+
+def _hurt(summary: Summary, row: Finding) -> str:
+    """Say what users lose who want an edited item, where that was measured."""
+    of_those = f"{row.metric}_edited"
+    for each in summary.drifts(row.audit, of_those):
+        if (each.subject, each.condition) == (row.subject, row.condition) and each.relative_drift is not None:
+            return f"; of users who want an edited item {percent(each.relative_drift, signed=True)}"
+    return ""
 
 
 def _relations(summary: Summary) -> Iterator[str]:
-    sentence = flatness_sentence(summary.report.relations)
-    if sentence:
-        yield sentence
+    if any(each.tau is not None for each in summary.report.relations[:1]):
+        yield flatness_sentence(summary.report.relations)
 
 
 def _break_points(summary: Summary) -> Iterator[str]:
@@ -226,9 +271,10 @@ def _break_points(summary: Summary) -> Iterator[str]:
     found = [point for point in points if point.value is not None]
     if found:
         weakest = min(found, key=lambda point: point.value or 0.0)
-        yield f"{weakest.condition}: {weakest.name} breaks first, at σ² = {as_given(_digits(weakest.value))}"
+        first = f"{weakest.name} breaks first" if len(points) > 1 else f"{weakest.name} breaks"
+        yield f"noise until {weakest.condition}: {first}, at σ² = {as_given(two_digits(weakest.value))}"
     elif points:
-        yield f"{points[0].condition}: {points[0].name}, {points[0].text}"
+        yield f"noise until {points[0].condition}: {points[0].name}, {points[0].text}"
 
 
 def _lists(summary: Summary) -> Iterator[str]:
@@ -265,37 +311,14 @@ def harm(item: FragileItem) -> float:
     return item.n_users * (1 / math.log2(1 + before) - 1 / math.log2(1 + after))
 
 
-class BreakPoint(NamedTuple):
-    """Where a subject breaks: the value with its bracket, or only the bound that is known."""
-
-    name: str
-    condition: str
-    value: float | None
-    text: str
-    row: Finding
-
-
-def break_points(summary: Summary) -> list[BreakPoint]:
-    """Return every break point of a report."""
+def _encoder(summary: Summary) -> Iterator[str]:
     rows = [
         row
-        for row in summary.report.findings
-        if row.quantity == "value" and row.condition.startswith(BREAK_POINT) and row.reference == CLEAN
+        for row in summary.values(ENCODER)
+        if row.metric.startswith(MOVEMENT) and row.condition.startswith("edit=") and row.clean is not None
     ]
-    return [BreakPoint(summary.names[row.subject], row.condition, row.clean, _point(row), row) for row in rows]
-
-
-def _point(row: Finding) -> str:
-    note = f" ({row.note})" if row.note else ""
-    if row.censored:
-        where = f"above {as_given(row.ci_low)}" if row.ci_high is None else f"below {as_given(row.ci_high)}"
-        return f"{where}{note}"
-    if row.clean is None:
-        return f"not known{note}"
-    return (
-        f"{as_given(_digits(row.clean))} (between {as_given(_digits(row.ci_low))} and {as_given(_digits(row.ci_high))})"
-    )
-
-
-def _digits(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.2g}")
+    if rows:
+        most = max(rows, key=lambda row: row.clean or 0.0)
+        vector = f"vector {most.metric.removeprefix(MOVEMENT)} of {most.subject.features}"
+        edit = condition_words(most.condition)
+        yield f"{vector}: {edit} moves an item farthest, by {plain(most.clean)} of the median distance of two items"

@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 NOISE_KINDS = ("sigma2", "sigma_rel")
 BREAK_POINT = "break point"
+SPREAD = "sigma_std"
+_BREAK = re.compile(rf"{BREAK_POINT}: (?P<metric>\S+) -(?P<drop>[\d.]+)%(?P<rest>.*)")
 _PAIR = re.compile(r"(?:^|(?<=\s))([a-z_][a-z0-9_]*)=(\S+)")
 
 
@@ -64,7 +66,18 @@ def condition_words(name: str) -> str:
         return ", ".join(
             [*words, *(f"{key}={value}" for key, value in condition.keys.items() if key not in NOISE_KINDS)]
         )
+    if condition.name.startswith(BREAK_POINT):
+        return _break_words(name)
+    if _number(condition.keys.get(SPREAD)) is not None:
+        size = f"σ = {condition.keys[SPREAD]} of the features' spread"
+        return f"{size}, {condition.rest}" if condition.rest else size
     return name
+
+
+def _break_words(name: str) -> str:
+    """Return "ndcg@20 falls by 5 %" for "break point: ndcg@20 -5%"."""
+    found = _BREAK.fullmatch(name)
+    return name if found is None else f"{found['metric']} falls by {found['drop']} %{found['rest']}"
 
 
 def edit_words(condition: Condition) -> str:

@@ -21,6 +21,7 @@ from robustrec.reporting.gates import GateResult
 from robustrec.reporting.numbers import bracketed, percent, plain
 from robustrec.reporting.page import Page, headline, in_common, page_of
 from robustrec.reporting.report import MirrorFacts, Report, SubjectRecord, TrainingRecord
+from robustrec.reporting.summary import troubles
 from robustrec.reporting.verdict import FailOn, exit_code
 from robustrec.reporting.wording import baseline_sentence, power_sentence
 
@@ -166,8 +167,7 @@ def _print_troubles(page: Page) -> None:
     report = page.report
     lines = [
         f"{status.status.upper().replace('_', ' ')}: {status.audit} of {page.names[status.subject]}: {status.message}"
-        for status in report.statuses
-        if status.status != "ok"
+        for status in troubles(report)
     ]
     lines += [f"warning: {warning}" for warning in report.warnings]
     noted: dict[str, list[str]] = {}

@@ -1,8 +1,9 @@
-"""The console's table of the encoder audit: a row an edit, how far it moves each vector, and what the encoder damps."""
+"""The table of the encoder audit: a row an edit, how far it moves each vector, and what the encoder damps."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from robustrec.reporting.conditions import Condition, edit_words, parse_condition
 from robustrec.reporting.findings import Finding
@@ -10,6 +11,7 @@ from robustrec.reporting.numbers import NOTHING
 from robustrec.reporting.page import Page
 
 ENCODER = "encoder"
+MOVEMENT = "movement_"
 _POOLED = "edits of "
 _ROWS = 36
 _KINDS = {"words edited": "text", "RMS of pixel": "picture", "mean of words": "both"}
@@ -20,27 +22,65 @@ Rows = Mapping[tuple[str, str], Finding]
 """(condition, metric) -> row."""
 
 
-def print_encoder(page: Page, findings: Sequence[Finding]) -> None:
-    """Print the encoder audit's rows: edits by vector, then the clean signal where it is known."""
-    subject = findings[0].subject
+class EncoderTable(NamedTuple):
+    """How far edits move one vector, the farthest first; no rows where no edit moves it."""
+
+    encoder: str
+    vector: str
+    columns: list[str]
+    rows: list[list[str]]
+    left_out: int
+
+
+class EncoderTold(NamedTuple):
+    """What the encoder audit says: a table a vector, what its columns mean, and whether encoding denoises."""
+
+    tables: list[EncoderTable]
+    meaning: str
+    signal: list[str]
+
+
+def encoder_told(findings: Sequence[Finding], level: str) -> EncoderTold:
+    """Return what an encoder audit's rows, which stand under one subject, come down to.
+
+    Args:
+        findings: its rows.
+        level: the intervals' confidence level in words.
+    """
     rows = {(row.condition, row.metric): row for row in findings}
     vectors = dict.fromkeys(
         row.metric.removeprefix("movement_") for row in findings if row.metric.startswith("movement_")
     )
-    for vector in vectors:
-        _print_edits(page, subject.features, vector, rows)
-    if vectors:
-        page.line(
-            "Moved: length by which the edit moves an item's vector, as a share of the median distance of two items. "
-            f"Size: words edited or RMS of pixel differences, both from 0 to 1. Contraction, with the {page.level} "
-            "interval: moved over the edit's size, the latter as a share of the median between two items too; below 1 "
-            "the encoder damps what is edited, above 1 it magnifies it.",
-            indent=1,
-        )
-    _print_signal(page, rows)
+    tables = [_table(findings[0].subject.features, vector, rows) for vector in vectors]
+    meaning = (
+        "Moved: length by which the edit moves an item's vector, as a share of the median distance of two items. "
+        f"Size: words edited or RMS of pixel differences, both from 0 to 1. Contraction, with the {level} "
+        "interval: moved over the edit's size, the latter as a share of the median between two items too; below 1 "
+        "the encoder damps what is edited, above 1 it magnifies it."
+    )
+    return EncoderTold(tables, meaning if vectors else "", _signal(rows))
 
 
-def _print_edits(page: Page, encoder: str, vector: str, rows: Rows) -> None:
+def print_encoder(page: Page, findings: Sequence[Finding]) -> None:
+    """Print the encoder audit's rows: edits by vector, then the clean signal where it is known."""
+    told = encoder_told(findings, page.level)
+    for table in told.tables:
+        if not table.rows:
+            page.heading(f"encoder {table.encoder}, vector {table.vector}: no edit moves it")
+            continue
+        page.heading(f"encoder {table.encoder}, vector {table.vector}: what edits move")
+        page.table(table.columns, table.rows, numbers_from=2)
+        if table.left_out:
+            page.line(f"and {table.left_out} milder edits in the JSON report", indent=1)
+    if told.meaning:
+        page.line(told.meaning, indent=1)
+    if told.signal:
+        page.heading("an item as its merchant shows it, and as it is")
+    for line in told.signal:
+        page.line(line, indent=1)
+
+
+def _table(encoder: str, vector: str, rows: Rows) -> EncoderTable:
     conditions = {name: parse_condition(name) for name, metric in rows if metric == f"movement_{vector}"}
     edits: dict[str, dict[float, str]] = {}
     for name, condition in conditions.items():
@@ -49,20 +89,11 @@ def _print_edits(page: Page, encoder: str, vector: str, rows: Rows) -> None:
         elif name.startswith(_POOLED):
             edits.setdefault(name.partition(" severity")[0], {})[_severity(condition)] = name
     severities = sorted({severity for names in edits.values() for severity in names})
-    table = [(_moved(names, vector, rows), family, names) for family, names in edits.items()]
-    table = [entry for entry in table if entry[0] > 0]
-    if not table:
-        page.heading(f"encoder {encoder}, vector {vector}: no edit moves it")
-        return
-    page.heading(f"encoder {encoder}, vector {vector}: what edits move")
+    moving = [(_moved(names, vector, rows), names) for names in edits.values()]
+    moving = sorted((entry for entry in moving if entry[0] > 0), key=lambda entry: -entry[0])
     columns = ["edit", "of", *(f"sev {severity:g}" for severity in severities), "size", "contraction"]
-    shown = [
-        _cells(conditions, names, severities, vector, rows)
-        for _, _, names in sorted(table, key=lambda entry: -entry[0])
-    ]
-    page.table(columns, shown[:_ROWS], numbers_from=2)
-    if len(shown) > _ROWS:
-        page.line(f"and {len(shown) - _ROWS} milder edits in the JSON report", indent=1)
+    shown = [_cells(conditions, names, severities, vector, rows) for _, names in moving[:_ROWS]]
+    return EncoderTable(encoder, vector, columns, shown, max(0, len(moving) - _ROWS))
 
 
 def _severity(condition: Condition) -> float:
@@ -102,8 +133,8 @@ def _with_interval(row: Finding | None) -> str:
     return f"{row.clean:.2f} [{row.ci_low:.2f}, {row.ci_high:.2f}]"
 
 
-def _print_signal(page: Page, rows: Rows) -> None:
-    """Print the distance to the clean content, before and after the encoder, and with capfilt."""
+def _signal(rows: Rows) -> list[str]:
+    """Say the distance to the clean content, before and after the encoder, and with capfilt."""
     lines = []
     for (condition, metric), row in rows.items():
         vector = metric.removeprefix("nearer_by_encoding_")
@@ -120,10 +151,7 @@ def _print_signal(page: Page, rows: Rows) -> None:
                 f"{vector} with capfilt: {_with_interval(after)}, without {_value_of(row, after)}: "
                 f"{_said(row, 'the caption filter')}"
             )
-    if lines:
-        page.heading("an item as its merchant shows it, and as it is")
-    for line in lines:
-        page.line(line, indent=1)
+    return lines
 
 
 def _value_of(nearer: Finding, after: Finding) -> str:

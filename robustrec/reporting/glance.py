@@ -12,7 +12,12 @@ from robustrec.reporting.summary import Candidate, Summary, gated, is_quality
 
 SHARPNESS = "sharpness"
 _TELLING = ("input_sharpness", "lambda", "trace")
-_MOST_FLATNESS, _MOST_MODALITIES = 4, 2
+_MOST_FLATNESS = 3
+_FLATNESS_WORDS = {
+    "input_sharpness": "input sharpness, nats",
+    "lambda_1": "λ₁ of the parameters",
+    "trace": "trace of the parameters",
+}
 
 
 class Quality(NamedTuple):
@@ -52,6 +57,24 @@ def worst_drift(summary: Summary, audit: str, candidate: Candidate | None = None
     return min(gated(summary.report, rows), key=_loss, default=None)
 
 
+def surest_loss(summary: Summary, audit: str, candidate: Candidate | None = None) -> Finding | None:
+    """Return the largest loss of quality under an audit that can be told from none; where there is none, the largest.
+
+    A wide interval about a low estimate says less of what breaks than a narrow one about a higher.
+    """
+    rows = [row for row in summary.drifts(audit) if candidate is None or row.subject in candidate.subjects]
+    rows = [row for row in rows if is_quality(row.metric) and row.drift is not None]
+    rows = [row for row in rows if row.metric == summary.metric] or rows
+    looked_at = gated(summary.report, rows)
+    told = [row for row in looked_at if sure_loss(row)] or [row for row in rows if sure_loss(row)]
+    return min(told or looked_at, key=_loss, default=None)
+
+
+def sure_loss(row: Finding) -> bool:
+    """Whether a drift lies below zero with its whole interval."""
+    return row.drift is not None and row.ci_high is not None and row.ci_high < 0
+
+
 def _loss(row: Finding) -> float:
     if row.relative_drift is not None:
         return row.relative_drift
@@ -75,8 +98,7 @@ def flatness_metrics(summary: Summary) -> list[tuple[str, str]]:
     chosen: list[tuple[str, str]] = []
     for kind in _TELLING:
         own = [(condition, metric) for condition, metric in there if metric.startswith(kind) and ": " not in condition]
-        most = _MOST_MODALITIES if kind == _TELLING[0] else 1
-        chosen += own[:most]
+        chosen += own[:1]
     return chosen[:_MOST_FLATNESS]
 
 
@@ -124,8 +146,7 @@ def at_a_glance(summary: Summary) -> Glance:
     audits = [audit for audit in summary.audits if any(is_quality(row.metric) for row in summary.drifts(audit))]
     flat = flatness_metrics(summary)
     titles = [f"clean {summary.metric}".strip(), *(f"{audit}: largest loss" for audit in audits)]
-    several = len({condition for condition, _ in flat}) > 1
-    titles += [f"{metric}, {condition}" if several else metric for condition, metric in flat]
+    titles += [_flatness_title(metric) for _, metric in flat]
     table = []
     for candidate in summary.candidates:
         cells = [_quality_cell(summary, candidate), *(_drift_cell(summary, audit, candidate) for audit in audits)]
@@ -142,6 +163,12 @@ def at_a_glance(summary: Summary) -> Glance:
         for candidate, cells in zip(summary.candidates, table, strict=True)
     ]
     return Glance(columns, rows)
+
+
+def _flatness_title(metric: str) -> str:
+    start, mark, modality = metric.partition("input_sharpness_")
+    words = _FLATNESS_WORDS.get("input_sharpness" if mark and not start else metric, metric)
+    return f"{words}, {modality}" if modality else words
 
 
 _UNMEASURED = "not measured"
@@ -182,7 +209,8 @@ def _flatness_cell(summary: Summary, pair: tuple[str, str], candidate: Candidate
     if not rows:
         return Cell(_UNMEASURED)
     mean = sum(row.clean or 0.0 for row in rows) / len(rows)
-    return Cell(plain(mean), bracketed(rows[0].ci_low, rows[0].ci_high, plain) if len(rows) == 1 else "")
+    interval = bracketed(rows[0].ci_low, rows[0].ci_high, plain) if len(rows) == 1 else ""
+    return Cell(plain(mean), interval, condition_words(pair[0]) if pair[1].startswith("input") else "")
 
 
 def indistinguishable(summary: Summary, best: Candidate, others: Sequence[Candidate]) -> list[Candidate]:

@@ -13,10 +13,11 @@ from rich.console import Console
 from rich.text import Text
 
 from robustrec.reporting.advice import lines_that_matter
+from robustrec.reporting.conditions import condition_words
 from robustrec.reporting.console import STYLES, print_last, verdict_word
 from robustrec.reporting.page import Page, page_of
 from robustrec.reporting.report import Report
-from robustrec.reporting.summary import GateLine, summed_up
+from robustrec.reporting.summary import GateLine, summed_up, troubles
 from robustrec.reporting.texts import shortened
 from robustrec.reporting.verdict import FailOn
 
@@ -75,7 +76,7 @@ def _print_gates(page: Page, gates: Sequence[GateLine]) -> None:
         if gate.status == "pass":
             text = f"{gate.name}: {gate.margin_text}"
         else:
-            where = ", ".join(part for part in (gate.subject, gate.condition) if part)
+            where = ", ".join(part for part in (gate.subject, condition_words(gate.condition)) if part)
             waiver = f"; waived: {gate.waiver}" if gate.waiver else ""
             text = f"{gate.name}: {where + ': ' if where else ''}{gate.message}{waiver}"
         style = STYLES[gate.counts_as]
@@ -90,8 +91,7 @@ def _print_troubles(page: Page) -> None:
     report = page.report
     told = [
         f"{each.status.upper().replace('_', ' ')}: {each.audit} of {page.names[each.subject]}: {each.message}"
-        for each in report.statuses
-        if each.status != "ok"
+        for each in troubles(report)
     ]
     told += [each.sentence for each in report.waivers if each.state != "used"]
     told += [f"warning: {warning}" for warning in report.warnings]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from robustrec.reporting.exhibits import Relation
 from robustrec.reporting.findings import Finding, Subject
@@ -12,6 +13,7 @@ from robustrec.reporting.page import Page, headline
 SHARPNESS = "sharpness"
 WITHIN = ", within models"
 SIGNIFICANT = 0.05
+MOST_OUTCOMES = 4
 
 _PARAMETERS = (
     ("λ₁", "parameters", "lambda_1"),
@@ -62,6 +64,34 @@ def flatness_sentence(relations: Sequence[Relation]) -> str:
         parts.append(f"within models it {_short(within)}")
     parts += [f"{name} {_short(same[name])}" for name in ("λ₁",) if name in same]
     return "; ".join(parts)
+
+
+class FlatnessTold(NamedTuple):
+    """What flatness says of drift: in sentences, and as a table of τ by measure and outcome."""
+
+    sentences: list[str]
+    outcomes: list[str]
+    rows: list[tuple[str, list[str]]]
+
+
+def flatness_told(relations: Sequence[Relation]) -> FlatnessTold:
+    """Return what a report's relations come down to; one sentence where none of them can be told."""
+    told = [each for each in relations if each.tau is not None]
+    if not told:
+        few = [each.n_subjects for each in relations]
+        more = f"; {len(relations)} pairs of a measure and a drift could not be told" if len(relations) > 1 else ""
+        return FlatnessTold([f"{relations[0].sentence}{more}"] if few else [], [], [])
+    outcomes = list(dict.fromkeys(each.outcome for each in told))[:MOST_OUTCOMES]
+    cells = {(each.measure, each.outcome): each for each in told}
+    measures = list(dict.fromkeys(each.measure for each in told if each.outcome in outcomes))
+    rows = [(measure, [_cell(cells.get((measure, outcome))) for outcome in outcomes]) for measure in measures]
+    return FlatnessTold([flatness_sentence(relations)], outcomes, rows)
+
+
+def _cell(relation: Relation | None) -> str:
+    if relation is None or relation.tau is None:
+        return NOTHING
+    return f"{relation.tau:+.2f}" + ("" if relation.p is None else f" (p = {relation.p:.2g})")
 
 
 def _verb(relation: Relation) -> str:

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from robustrec.reporting.findings import CLEAN, Finding, Subject
+from robustrec.reporting.encoder_table import ENCODER
+from robustrec.reporting.findings import CLEAN, AuditStatus, Finding, Subject
 from robustrec.reporting.gates import Gate, GateResult, matches, plain_condition, selects
 from robustrec.reporting.judging import judge_all
 from robustrec.reporting.numbers import percent, plain
@@ -94,7 +95,7 @@ def _margin(result: GateResult) -> float | None:
 def _margin_text(margin: float | None, *, relative: bool) -> str:
     if margin is None:
         return "no margin"
-    size = f"{percent(abs(margin)).removesuffix(' %')} points" if relative else plain(abs(margin))
+    size = f"{percent(abs(margin)).removesuffix(' %')} percentage points" if relative else plain(abs(margin))
     return f"{size} {'inside' if margin >= 0 else 'beyond'} the limit"
 
 
@@ -176,6 +177,17 @@ def summed_up(report: Report) -> Summary:
         gates=tuple(gate_lines(report)),
         quality=quality,
     )
+
+
+def troubles(report: Report) -> list[AuditStatus]:
+    """Return how audits ended that did not end well, without what another subject of the same features stands for."""
+    fine = {each.subject.features for each in report.statuses if each.audit == ENCODER and each.status == "ok"}
+    return [
+        each
+        for each in report.statuses
+        if each.status == "error"
+        or (each.status == "not_applicable" and (each.audit != ENCODER or each.subject.features not in fine))
+    ]
 
 
 def is_quality(metric: str) -> bool:

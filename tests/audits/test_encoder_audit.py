@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 from rich.console import Console
 
-from robustrec.audits import encoder_items, runner
+from robustrec.audits import encoder_items, merchant_encoding, runner
 from robustrec.audits.encoder_audit import (
     Moves,
     chosen_items,
@@ -26,9 +26,10 @@ from robustrec.audits.encoder_audit import (
     same_vectors,
     text_distance,
 )
-from robustrec.audits.encoder_items import Contents, encoded
+from robustrec.audits.encoder_items import Contents
 from robustrec.audits.encoder_rows import edit_rows, pooled
 from robustrec.audits.merchant_edits import Shown, row_of
+from robustrec.audits.merchant_encoding import encode_all
 from robustrec.audits.outcome import make_report
 from robustrec.audits.plan import Plan, cost_of, make_plan
 from robustrec.audits.rows import Intervals
@@ -224,7 +225,8 @@ def test_pictures_beyond_the_budget_are_decoded_again_and_encoded_in_parts(
 ) -> None:
     catalog = load_dataset(str(shop), home=tmp_path).catalog
     assert catalog is not None
-    monkeypatch.setattr(encoder_items, "BUDGET", 3 * 3 * 48 * 48)
+    for module in (encoder_items, merchant_encoding):
+        monkeypatch.setattr(module, "BUDGET", 3 * 3 * 48 * 48)
     contents = Contents(catalog, range(8))
     first, again = list(contents), list(contents)
     assert [one is other for one, other in zip(first, again, strict=True)] == [True] * 3 + [False] * 5
@@ -236,9 +238,19 @@ def test_pictures_beyond_the_budget_are_decoded_again_and_encoded_in_parts(
         return {"image": torch.tensor([[float(len(row.content.text))] for row in rows])}
 
     rows = [row_of("x" * place, Shown(content.picture)) for place, content in enumerate(first)]
-    assert encoded(iter(rows), encode)["image"].flatten().tolist() == list(range(8))
+    assert encode_all(iter(rows), encode)["image"].flatten().tolist() == list(range(8))
     assert parts == [4, 4]
-    assert encoded(iter([]), encode) == {}
+    assert encode_all(iter([]), encode) == {}
+    parts.clear()
+    monkeypatch.setattr(merchant_encoding, "AT_ONCE", 3)
+    encode_all(iter(rows), encode)
+    assert parts == [3, 3, 2]
+
+
+def test_one_subject_is_planned_where_only_the_encoder_is_looked_at(shop: Path, tmp_path: Path) -> None:
+    assert [spec.model for spec in planned(shop, tmp_path, "basic", "bpr", "vbpr", "slmrec").specs] == ["vbpr"]
+    more = SUITE + '[[audits]]\nkind = "noise"\n'
+    assert len(planned(shop, tmp_path, "basic", "bpr", "vbpr", "slmrec", suite=more).specs) == 3
 
 
 def test_a_fused_vector_is_measured_once() -> None:
@@ -276,7 +288,8 @@ def test_several_edits_of_an_item_count_as_their_mean() -> None:
 
 
 def test_an_encoder_that_sees_both_is_measured_by_modality(with_encoders: None, shop: Path, tmp_path: Path) -> None:
-    run = measured(shop, tmp_path, "plain", "vbpr", "slmrec")
+    beside = SUITE + '[[audits]]\nkind = "noise"\ndraws = 1\n'
+    run = measured(shop, tmp_path, "plain", "vbpr", "slmrec", suite=beside)
     assert status_of(run).status == "ok"
     assert status_of(run).message == ""
     others = [status for status in run.ledger.statuses if status.audit == "encoder"][1:]

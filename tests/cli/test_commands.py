@@ -7,7 +7,7 @@ import signal
 import numpy as np
 import pytest
 
-from robustrec.cli.main import run
+from robustrec.cli.main import app, run
 
 QUICK = ["--set", "training.max_epochs=3", "--set", "training.learning_rate=0.01", "--set", "training.batch_size=128"]
 
@@ -73,6 +73,41 @@ def test_an_audit_prints_a_report_and_keeps_it_with_its_arrays(tiny_folder, suit
     assert kept[0].with_suffix(".html").name in told.out
     assert run(["report", "show", str(kept[0])]) == 0
     assert "VERDICT: PASS" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("minimum", "code"), [("-0.9", 0), ("0.0", 1)])
+def test_a_page_that_cannot_be_drawn_leaves_the_verdict(
+    minimum, code, tiny_folder, suite, tmp_path, capsys, monkeypatch
+):
+    from robustrec.reporting.forms import FORMATS
+
+    def broken(report):
+        raise ValueError("no ink")
+
+    monkeypatch.setitem(FORMATS, "html", broken)
+    assert _audit(tiny_folder, suite(minimum)) == code
+    told = capsys.readouterr()
+    assert "the HTML page could not be made (ValueError: no ink); the verdict stands" in told.err
+    assert "VERDICT" in told.out
+    assert "the page:" not in told.out
+    assert _audit(tiny_folder, suite(minimum), "--output-format", f"html:{tmp_path / 'page.html'}") == 2
+
+
+def _commands(command, words=()):
+    yield words, command
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from _commands(inner, (*words, name))
+
+
+def test_no_bracket_of_a_help_text_is_taken_for_markup(capsys):
+    from rich.text import Text
+    from typer.main import get_command
+
+    for words, command in _commands(get_command(app)):
+        for text in [command.help or "", *(getattr(each, "help", None) or "" for each in command.params)]:
+            assert Text.from_markup(text).plain == text, (words, text)
+    assert run(["audit", "--help"]) == 0
+    assert "TOML file of waivers" in capsys.readouterr().out
 
 
 def test_a_form_for_stdout_is_alone_there(tiny_folder, suite, tmp_path, capsys):

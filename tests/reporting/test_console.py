@@ -217,6 +217,13 @@ def test_many_subjects_get_as_many_tables_as_fit():
     assert "sgbd s6" in text
 
 
+def test_the_last_line_counts_what_was_spent():
+    costs = {"trainings": 2, "representations": 60, "rankings": 60}
+    assert "2 trainings, 60 representations, 60 rankings\n" in shown(made_up_report())
+    report = made_up_report(costs={**costs, "encodings": 6863, "gradients": 660})
+    assert "60 rankings, 6,863 encodings, 660 gradients" in " ".join(shown(report).split())
+
+
 def test_a_report_without_results_can_be_printed():
     nothing = "no audit measured anything"
     text = shown(

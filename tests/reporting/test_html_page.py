@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from made_up_exhibits import MANY, fragile, full_report, jpeg
 from made_up_report import SGBD, VANILLA, drift, made_up_report, value
 
-from robustrec.reporting.exhibits import Curve, Look, Surface
+from robustrec.reporting.exhibits import Curve, Look, Relation, Surface
 from robustrec.reporting.findings import AuditStatus
 from robustrec.reporting.html import html_page
 from robustrec.reporting.html.pictures import checked_jpeg
+from robustrec.reporting.sharpness_table import flatness_told
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>'\"&{{7*7}}$x^2$\x1b[31m\u202eevil\u2066\x00]]>"
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -95,10 +96,10 @@ def test_a_page_has_everything_in_order_and_needs_nothing_else():
         "SAMPLE EDITION",
         "2 gates failed",
         "the only one of 6 that passes every gate",
-        "input sharpness orders the noise drift",
+        "On these 6 subjects",
         "wrong picture",
         "mean rank 4.3",
-        "8.00 points beyond the limit",
+        "8.00 percentage points beyond the limit",
         "robustrec audit --model slmrec --dataset clothing",
         "Kendall's rank correlation",
         "no image at all",
@@ -223,3 +224,35 @@ def test_any_text_makes_a_sound_page(text):
     rows = [value(SGBD, audit="noise", metric=text, condition=text, note=text)]
     report = made_up_report(findings=rows, warnings=(text,), command=(text,), exhibits=(fragile(SGBD, item=text),))
     is_harmless(html_page(report))
+
+
+def test_the_encoder_and_flatness_are_tables_and_sentences_on_the_page():
+    moved = {"audit": "encoder", "condition": "edit=crop severity=3"}
+    rows = [
+        value(VANILLA, 0.59, 0.1, metric="movement_image", **moved),
+        value(VANILLA, 0.31, 0.1, metric="edit_size", **moved),
+        value(VANILLA, 0.61, 0.1, metric="contraction_image", **moved),
+    ]
+    report = made_up_report()
+    page = html_page(report.model_copy(update={"findings": (*report.findings, *rows)}))
+    assert "What the encoder lets through" in page
+    assert "<td>0.59</td><td>0.31</td><td>0.61 [0.51, 0.71]</td>" in page
+    assert "What the encoder lets through" not in html_page(report)
+
+
+def test_what_cannot_be_told_of_flatness_is_said_once():
+    few = Relation(
+        audit="sharpness",
+        measure="λ₁",
+        outcome="ndcg@20",
+        n_subjects=4,
+        tau=None,
+        p=None,
+        sentence="cannot be told whether λ₁ orders the drift: there are 4 subjects",
+    )
+    told = flatness_told([few, few, few])
+    assert told.sentences == [f"{few.sentence}; 3 pairs of a measure and a drift could not be told"]
+    assert told.rows == []
+    sure = few.model_copy(update={"tau": 0.8, "p": 0.01, "labels": ("slmrec/vanilla",)})
+    told = flatness_told([sure, few.model_copy(update={"measure": "trace"})])
+    assert told.rows == [("λ₁", ["+0.80 (p = 0.01)"])]

@@ -18,10 +18,12 @@ from robustrec.reporting.edit_table import edit_table
 from robustrec.reporting.findings import AuditStatus
 from robustrec.reporting.glance import at_a_glance
 from robustrec.reporting.screen import print_screen
-from robustrec.reporting.summary import gate_lines, is_quality, summed_up
+from robustrec.reporting.summary import gate_lines, is_quality, summed_up, troubles
 from robustrec.reporting.texts import REPLACED, visible
+from robustrec.reporting.wording import power_sentence
 
 NOISE = "sigma2=1e-06"
+OPEN = {"verdict": "inconclusive", "verdict_reason": "no gate"}
 
 
 def two(vanilla=-0.005, sgbd=-0.005, *, quality=(0.10, 0.12), half_width=0.004, paired=None, **changes):
@@ -128,6 +130,52 @@ def test_when_nothing_passes_nothing_is_advised():
     assert "more test users" in found.text
 
 
+def test_what_is_advised_is_told_with_its_weakness_and_what_the_numbers_do_not_cover():
+    text = told(two(sgbd=-0.2)).text
+    assert "What hurts it most is noise: σ² = 1e-06, ndcg@20 -0.50 % [-0.90, -0.10]." in text
+    assert "The verdict is FAIL because it covers all that was audited: sgbd did not pass." in text
+    assert "Each was trained once" in text
+    assert "The verdict is" not in told(two()).text
+
+
+def test_a_loss_that_can_be_told_is_named_before_a_larger_estimate_that_cannot():
+    wide, sure = "edit=crop severity=3 share=0.1", "edit=typos severity=3 share=0.1"
+    rows = [
+        drift(VANILLA, -0.06, condition=wide, audit="merchant", half_width=0.3),
+        drift(VANILLA, -0.03, condition=sure, audit="merchant", half_width=0.01),
+        drift(VANILLA, -0.4, condition=sure, audit="merchant", metric="ndcg@20_edited", half_width=0.1),
+    ]
+    report = two()
+    lines = lines_that_matter(summed_up(made_up_report(findings=[*report.findings, *rows])))
+    line = next(line for line in lines if "under merchant" in line)
+    assert "typos, severity 3, 10 % of items, ndcg@20 of vanilla -3.00 %" in line
+    assert line.endswith("of users who want an edited item -40.0 %")
+
+
+def test_an_audit_of_the_encoder_alone_advises_nothing():
+    rows = [row for row in two().findings if row.audit == "clean"]
+    rows.append(value(VANILLA, 0.3, 0.1, audit="encoder", condition="edit=crop severity=3", metric="movement_image"))
+    found = told(made_up_report(findings=rows, gates=(), **OPEN))
+    assert found.chosen == ""
+    assert found.headline == "This says nothing about which model to ship"
+    lines = lines_that_matter(summed_up(made_up_report(findings=rows, gates=(), **OPEN)))
+    assert lines[0] == found.headline
+    assert "crop, severity 3 moves an item farthest, by 0.3000 of the median distance" in lines[1]
+
+
+def test_the_same_encoder_under_another_subject_is_no_trouble():
+    ok = AuditStatus(audit="encoder", subject=VANILLA, status="ok")
+    same = AuditStatus(audit="encoder", subject=SGBD, status="not_applicable", message="the same encoder")
+    assert troubles(two(statuses=[ok, same])) == []
+    assert troubles(two(statuses=[same])) == [same]
+
+
+def test_conditions_of_break_points_and_of_spread_in_words():
+    assert condition_words("break point: ndcg@20 -5%") == "ndcg@20 falls by 5 %"
+    assert condition_words("sigma_std=0.1 text") == "σ = 0.1 of the features' spread, text"
+    assert condition_words("break point: ? ") == "break point: ? "
+
+
 def test_a_run_that_ended_in_an_error_advises_nothing():
     statuses = [AuditStatus(audit="reach", subject=SGBD, status="error", message="image did not reach the scores")]
     report = two(statuses=statuses)
@@ -167,9 +215,9 @@ def test_the_glance_has_quality_drifts_and_flatness():
         "noise: largest loss",
         "merchant: largest loss",
         "missing: largest loss",
-        "input_sharpness_image",
+        "input sharpness, nats, image",
         "lambda_max",
-        "trace",
+        "trace of the parameters",
     ]
     assert glance.columns[1].remark == "σ² = 1e-06", "the condition that the gates look at, not the strongest"
     assert [row.standing for row in glance.rows] == ["PASS", *["FAIL"] * 5]
@@ -179,7 +227,13 @@ def test_the_glance_has_quality_drifts_and_flatness():
 def test_the_five_lines_are_one_of_each_kind_in_order():
     lines = lines_that_matter(summed_up(full_report()))
     assert len(lines) == MOST_LINES
-    starts = ("Ship slmrec/vanilla", "largest loss under noise", "on these 6", "break point", "most fragile item")
+    starts = (
+        "Ship slmrec/vanilla",
+        "largest loss under noise",
+        "on these 6",
+        "noise until ndcg@20",
+        "most fragile item",
+    )
     assert [line.startswith(start) for line, start in zip(lines, starts, strict=True)] == [True] * 5
     without = full_report(exhibits=(), relations=())
     lines = lines_that_matter(summed_up(without))
@@ -199,11 +253,34 @@ def test_items_are_ordered_by_what_they_lost():
     assert harm(top) > harm(few) > 0 == harm(fragile(SGBD, rank_before=None))
 
 
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"detects_below": -0.0261}, "a true fall of 2.61 % or more fails here in 80 % of runs"),
+        (
+            {"detects_below": -0.02, "detects_above": 0.03},
+            "a true fall of 2.00 % or more or a true rise of 3.00 % or more fails here in 80 % of runs",
+        ),
+        ({"detects_below": -1.0}, "too few users: not even the loss of everything fails here in 80 % of runs"),
+        ({"detects_below": 0.01}, "a true change of +1.00 % or lower fails here in 80 % of runs"),
+        (
+            {"quantity": "value", "metric": "loss", "detects_above": 0.0100},
+            "a true loss of 0.0100 or more fails here in 80 % of runs",
+        ),
+        ({}, ""),
+    ],
+)
+def test_what_a_gate_detects_in_words(changes, says):
+    gate = made_up_report().gates[0]
+    unknown = {"quantity": "relative_drift", "detects_below": None, "detects_above": None}
+    assert power_sentence(gate.model_copy(update={**unknown, **changes})) == says
+
+
 def test_margins_and_words_of_gates():
     lines = {line.name: line for line in gate_lines(two(sgbd=-0.2))}
     assert lines["ndcg@20 stands noise"].word == "FAIL"
     assert lines["ndcg@20 stands noise"].margin == pytest.approx(-0.204 + 0.02)
-    assert lines["ndcg@20 stands noise"].margin_text == "18.4 points beyond the limit"
+    assert lines["ndcg@20 stands noise"].margin_text == "18.4 percentage points beyond the limit"
     assert lines["lists stay alike"].margin_text == "0.0860 inside the limit"
 
 

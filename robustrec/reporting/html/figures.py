@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from robustrec.reporting.advice import break_points
+from robustrec.reporting.break_points import break_points
 from robustrec.reporting.conditions import (
     Condition,
     condition_words,
@@ -21,6 +21,7 @@ from robustrec.reporting.glance import quality_of
 from robustrec.reporting.html import drawing
 from robustrec.reporting.html.drawing import Interval, Plot, Series
 from robustrec.reporting.page import headline
+from robustrec.reporting.sharpness_table import WITHIN
 from robustrec.reporting.summary import Candidate, Summary, gated, is_quality, relative_limits
 
 MOST_SUBJECTS = 6
@@ -135,9 +136,16 @@ def noise_figures(summary: Summary) -> Figures:
     return _bounded(_curve_plots(summary, "noise"))
 
 
-def severity_figures(summary: Summary) -> Figures:
-    """Return quality's drift over the severity, a plot for each edit."""
-    return _bounded(_curve_plots(summary, "edit"), MOST_EDITS)
+def severity_figures(summary: Summary, most: int = MOST_EDITS, *, after: int = 0) -> Figures:
+    """Return quality's drift over the severity, a plot for each edit, those that cost most first.
+
+    Args:
+        summary: of the report.
+        most: how many at most; those beyond are not counted as left out.
+        after: how many of the costliest are shown elsewhere.
+    """
+    plots = list(_curve_plots(summary, "edit"))
+    return _bounded(plots[after : after + most] if most < MOST_EDITS else plots[after:], MOST_EDITS)
 
 
 def without_curves(summary: Summary) -> int:
@@ -164,7 +172,10 @@ def _curve_plots(summary: Summary, kind: str) -> Iterator[Drawn]:
             condition = parse_condition(row.condition)
             if condition.kind == kind and row.metric == metric and row.subject in shown:
                 families.setdefault((audit, condition.family), []).append((condition, row))
-    for number, pairs in enumerate(families.values()):
+    ordered = list(families.values())
+    if kind == "edit":
+        ordered.sort(key=lambda pairs: min(row.relative_drift or 0.0 for _, row in pairs))
+    for number, pairs in enumerate(ordered):
         if len({condition.amount for condition, _ in pairs}) < (_FEWEST_POINTS if kind == "noise" else 2):
             continue
         groups = _groups(list(dict.fromkeys(row.subject for _, row in pairs)))
@@ -220,12 +231,20 @@ def _curve_plot(
 
 
 def relation_figures(summary: Summary) -> Figures:
-    """Return flatness against drift, a mark a subject, for every relation that has points."""
-    return _bounded(_relation_plots(summary), 12)
+    """Return flatness against drift, a mark a subject, for the relations with the most telling rank correlations.
+
+    Where none can be told, only the first measures are drawn; those within models have the same marks.
+    """
+    told = any(each.tau is not None for each in summary.report.relations)
+    return _bounded(_relation_plots(summary), 6 if told else 3)
 
 
 def _relation_plots(summary: Summary) -> Iterator[Drawn]:
-    told = [each for each in summary.report.relations if each.x and len(each.x) == len(each.y)]
+    told = [
+        each
+        for each in summary.report.relations
+        if each.x and len(each.x) == len(each.y) and not each.measure.endswith(WITHIN)
+    ]
     told.sort(key=lambda each: (each.tau is None, each.p if each.p is not None else 1.0))
     short = {subject.label: name for subject, name in summary.names.items()}
     for number, relation in enumerate(told):
@@ -236,13 +255,13 @@ def _relation_plot(name: str, relation: Relation, short: dict[str, str]) -> Plot
     labels = [*relation.labels, *(f"subject {n + 1}" for n in range(len(relation.labels), len(relation.x)))]
     points = [(short.get(label, label), x, y) for label, x, y in zip(labels, relation.x, relation.y, strict=False)]
     title = f"{relation.measure} against {relation.outcome}{_rank_text(relation.tau, relation.p)}"
-    axes = {"x_label": relation.measure, "y_label": relation.outcome}
+    axes = {"x_label": relation.measure, "y_label": "size of the drift"}
     return drawing.scatter(name, title, points, note=relation.sentence, **axes)
 
 
 def _rank_text(tau: float | None, p: float | None) -> str:
     if tau is None:
-        return ": rank correlation cannot be told"
+        return ""
     return f": τ = {tau:.2f}" + ("" if p is None else f", p = {p:.2g}")
 
 

@@ -19,13 +19,14 @@ _LONGEST_TEXT = 600
 
 
 class Side(NamedTuple):
-    """An item before or after: its text, its picture in base64, and what stands where there is none."""
+    """An item before or after: text, picture in base64, what stands where there is none; `same`: text as before."""
 
     text: str
     picture: str | None
     instead: str
     rank: str
     exposure: int
+    same: bool = False
 
 
 class Card(NamedTuple):
@@ -57,6 +58,8 @@ def fragile_cards(summary: Summary) -> tuple[list[Card], int]:
         room -= size if size <= room else 0
         before = _side(each.before, kept[0], each.rank_before, each.exposure_before)
         after = _side(each.after, kept[1], each.rank_after, each.exposure_after)
+        if each.after.text == each.before.text:
+            after = after._replace(text="", same=True)
         cards.append(
             Card(
                 each.item,

@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from robustrec.reporting.advice import advice, break_points, lines_that_matter
+from robustrec.reporting.advice import advice, lines_that_matter
+from robustrec.reporting.break_points import break_points
 from robustrec.reporting.comparison_table import meaning
 from robustrec.reporting.conditions import condition_words
 from robustrec.reporting.edit_table import edit_table
+from robustrec.reporting.encoder_table import ENCODER, EncoderTold, encoder_told
 from robustrec.reporting.findings import CLEAN, Finding, Subject
 from robustrec.reporting.glance import at_a_glance, drift_text
 from robustrec.reporting.glossary import glossary
@@ -29,7 +31,8 @@ from robustrec.reporting.html.fragile import fragile_cards
 from robustrec.reporting.numbers import bracketed, percent, plain
 from robustrec.reporting.page import headline
 from robustrec.reporting.report import Report
-from robustrec.reporting.summary import Summary, summed_up
+from robustrec.reporting.sharpness_table import flatness_told
+from robustrec.reporting.summary import Summary, summed_up, troubles
 from robustrec.reporting.texts import shortened, visible
 from robustrec.reporting.value_tables import value_tables
 
@@ -55,11 +58,15 @@ def html_page(report: Report) -> str:
         "noise": noise_figures(summary),
         "break_points": break_points(summary),
         "without_curves": without_curves(summary),
-        "severity": severity_figures(summary),
+        "severity": severity_figures(summary, MOST_CURVES_OPEN),
+        "milder": severity_figures(summary, after=MOST_CURVES_OPEN),
         "edits": [table for subject in _shown(summary) if (table := edit_table(summary, subject))],
         "values": value_tables(summary),
         "comparisons": _comparisons(summary),
         "relations": relation_figures(summary),
+        "flatness": flatness_told(report.relations),
+        "troubles": troubles(report),
+        "encoder": _encoder(summary),
         "exhibits": exhibit_figures(summary),
         "cards": cards,
         "more_cards": more_cards,
@@ -68,11 +75,12 @@ def html_page(report: Report) -> str:
         "run": _run_tables(summary),
         "glossary": glossary(report),
     }
-    return _environment().get_template("page.html.j2").render(context)
+    return page_environment().get_template("page.html.j2").render(context)
 
 
 @functools.cache
-def _environment() -> Environment:
+def page_environment() -> Environment:
+    """Return what fills templates: everything escaped, unknown names errors."""
     environment = Environment(
         loader=PackageLoader("robustrec.reporting.html"),
         autoescape=True,
@@ -83,6 +91,7 @@ def _environment() -> Environment:
         finalize=_finalized,
     )
     environment.filters["figures"] = _has_figures
+    environment.filters["words"] = condition_words
     return environment
 
 
@@ -94,7 +103,8 @@ def _has_figures(figures: Figures) -> bool:
     return bool(figures.plots)
 
 
-MOST_TABLES, MOST_COMPARISONS = 8, 40
+MOST_TABLES, MOST_COMPARISONS, MOST_CURVES_OPEN = 8, 40, 6
+_SAYS_NOTHING = ("is unclear", "is the same")
 
 
 def _shown(summary: Summary) -> list[Subject]:
@@ -102,6 +112,11 @@ def _shown(summary: Summary) -> list[Subject]:
     chosen = advice(summary).chosen
     ordered = sorted(summary.candidates, key=lambda candidate: candidate.name != chosen)
     return [candidate.subjects[0] for candidate in ordered][:MOST_TABLES]
+
+
+def _encoder(summary: Summary) -> EncoderTold | None:
+    rows = [row for row in summary.report.findings if row.audit == ENCODER]
+    return encoder_told([row for row in rows if row.subject == rows[0].subject], summary.level) if rows else None
 
 
 class Comparison(NamedTuple):
@@ -115,11 +130,22 @@ class Comparison(NamedTuple):
     meaning: str
 
 
-def _comparisons(summary: Summary) -> tuple[list[Comparison], int]:
-    """Return the comparisons in the headline metrics, clean quality first, and how many more there are."""
+class Comparisons(NamedTuple):
+    """Those that are shown, how many clear ones are not, and how many unclear ones in which metrics."""
+
+    shown: list[Comparison]
+    left_out: int
+    unclear: int
+    metrics: list[str]
+
+
+def _comparisons(summary: Summary) -> Comparisons:
+    """Return the comparisons in the headline metrics: of clean quality all, of drift those that can be told."""
     rows = [row for row in summary.report.findings if row.reference != CLEAN]
     metrics = headline(rows)
-    chosen = sorted((row for row in rows if row.metric in metrics), key=lambda row: row.audit != CLEAN)
+    rows = sorted((row for row in rows if row.metric in metrics), key=lambda row: row.audit != CLEAN)
+    telling = [row for row in rows if row.audit == CLEAN or meaning(row) not in _SAYS_NOTHING]
+    chosen = telling or rows
     told = [
         Comparison(
             summary.names.get(row.subject, row.subject.label),
@@ -131,7 +157,7 @@ def _comparisons(summary: Summary) -> tuple[list[Comparison], int]:
         )
         for row in chosen[:MOST_COMPARISONS]
     ]
-    return told, len(rows) - len(told)
+    return Comparisons(told, len(chosen) - len(told), len(rows) - len(chosen), list(metrics))
 
 
 class FindingRow(NamedTuple):
@@ -210,7 +236,7 @@ def _run_tables(summary: Summary) -> list[tuple[str, Sequence[Fact]]]:
         Fact("robustrec", report.robustrec),
         Fact("python, torch, numpy", f"{environment.python}, {environment.torch}, {environment.numpy}"),
         Fact("platform", environment.platform),
-        Fact("device", f"{environment.device}, {environment.threads} threads"),
+        Fact("device", f"{environment.device}, {environment.threads} thread{'' if environment.threads == 1 else 's'}"),
     ]
     spent = [Fact(stage, f"{seconds:.1f} s") for stage, seconds in report.durations.items()]
     spent += [Fact(name, f"{count:,}") for name, count in costs.model_dump().items() if isinstance(count, int)]
