@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from robustrec.curvature.loss import Loss
-from robustrec.curvature.spaces import Space
+from robustrec.curvature.spaces import Space, length_of
 
 
 class Direction(NamedTuple):
@@ -36,7 +36,7 @@ def random_direction(space: Space, scales: Mapping[str, Tensor], generator: torc
 def eigenvector_direction(space: Space, vector: Tensor, parameters: Mapping[str, Tensor]) -> Direction:
     """Return an eigenvector [N] scaled to the length of all parameters together."""
     length = torch.stack([each.double().square().sum() for each in parameters.values()]).sum().sqrt()
-    return Direction(space.unpack(vector / vector.norm() * float(length)))
+    return Direction(space.unpack(vector / length_of(vector) * float(length)))
 
 
 def line(loss: Loss, direction: Direction, steps: Sequence[float]) -> tuple[float, ...]:

@@ -57,6 +57,14 @@ def space_of(tensors: Mapping[str, Tensor]) -> Space:
     return Space({name: each.shape for name, each in tensors.items()}, first.dtype, first.device)
 
 
+def length_of(vector: Tensor) -> float:
+    """Return the length of a vector, summed in float64.
+
+    In float32 the squares of millions of entries add up to a length off by 1e-4 or more, and an eigenvalue by twice that.
+    """
+    return float(torch.linalg.vector_norm(vector, dtype=torch.float64))
+
+
 def block_of(name: str, shape: torch.Size, n_users: int, n_items: int) -> str:
     """Return the block a parameter belongs to: users, items, both in one table, fine-tuned features, projections.
 
