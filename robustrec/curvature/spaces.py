@@ -60,7 +60,7 @@ def space_of(tensors: Mapping[str, Tensor]) -> Space:
 def length_of(vector: Tensor) -> float:
     """Return the length of a vector, summed in float64.
 
-    In float32 the squares of millions of entries add up to a length off by 1e-4 or more, and an eigenvalue by twice that.
+    In float32 the squares of millions of entries add up to a length off by 1e-4 or more, an eigenvalue to twice that.
     """
     return float(torch.linalg.vector_norm(vector, dtype=torch.float64))
 
