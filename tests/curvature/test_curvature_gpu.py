@@ -13,7 +13,10 @@ from robustrec.curvature.products import check_symmetry, parameter_products
 from robustrec.curvature.triples import pairs_of
 from robustrec.models.contract import item_graphs
 
-pytestmark = pytest.mark.gpu
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
+]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
