@@ -70,7 +70,13 @@ def population(home: Path) -> Population:
     write_atomically(path, SUITE)
     plan = make_plan(
         Settings(
-            home=home, model=("vbpr",), dataset="clothing", edition="sample", strategy=("vanilla",), suite=str(path)
+            home=home,
+            model=("vbpr",),
+            dataset="clothing",
+            edition="sample",
+            strategy=("vanilla",),
+            features="blip",
+            suite=str(path),
         )
     )
     arrays = measure(plan).ledger.arrays

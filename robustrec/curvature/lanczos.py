@@ -20,7 +20,7 @@ from robustrec.curvature.spaces import Space, length_of
 FEWEST = 12
 """Vectors that are kept however little memory there is."""
 
-BLOCK = 2**12
+BLOCK = 2**15
 """Entries that are summed in float32 before their sum goes into one in float64."""
 
 COLUMNS = 2**18
@@ -192,10 +192,10 @@ def _coordinates(span: Tensor, image: Tensor) -> Tensor:
     """
     if span.dtype == torch.float64:
         return span @ image
-    whole = image.numel() // BLOCK * BLOCK
-    blocks = span[:, :whole].view(len(span), -1, BLOCK).transpose(0, 1)
-    found = torch.bmm(blocks, image[:whole].view(-1, BLOCK, 1)).sum(dim=0, dtype=torch.float64).squeeze(1)
-    return found + (span[:, whole:] @ image[whole:]).double()
+    found = torch.zeros(len(span), dtype=torch.float64, device=span.device)
+    for rows, part in zip(span.split(BLOCK, dim=1), image.split(BLOCK), strict=True):  # type: ignore[no-untyped-call]
+        found += rows @ part
+    return found
 
 
 def _cut(basis: Tensor, matrix: NDArray[np.float64], keep: int) -> int:

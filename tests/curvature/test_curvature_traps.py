@@ -195,7 +195,7 @@ def test_a_torch_sparse_product_with_learned_weights_is_refused_with_the_way_out
             )
             return Representation(self.users + torch.sparse.mm(adjacency, items), items)
 
-    loss = tiny_loss("", model=Weighing(weights=nn.Parameter(torch.randn(EDGES.shape[1]))))
+    loss = tiny_loss("", model=Weighing(weights=nn.Parameter(torch.randn(EDGES.shape[1], generator=generator()))))
     products = parameter_products(loss)
     with pytest.raises(RobustrecError, match=r"uᵀHv and vᵀHu differ(?s:.)*robustrec.models.graphs.product"):
         check_symmetry(products, generator())
