@@ -148,7 +148,9 @@ def test_noise_leaves_missing_modalities_alone_and_rebuilds_graphs_on_demand() -
 
 
 def test_spread_is_that_of_the_columns_of_items_that_have_the_modality() -> None:
-    table = torch.cat([torch.zeros(3, 2), torch.randn(500, 2) * torch.tensor([3.0, 4.0]) + 100.0])
+    table = torch.cat(
+        [torch.zeros(3, 2), torch.randn(500, 2, generator=generator()) * torch.tensor([3.0, 4.0]) + 100.0]
+    )
     inputs = inputs_of({"image": table})
     assert inputs.spread["image"] == pytest.approx((12.5) ** 0.5, rel=0.1)
     assert inputs.live["image"].tolist() == list(range(3, 503))
