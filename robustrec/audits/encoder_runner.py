@@ -104,11 +104,7 @@ def _prepared(audit: EncoderAudit, subject: Subject, work: Work) -> _Run:
     assert dataset.catalog is not None  # see `not_editable`
     assert features is not None
 
-    def count(rows: int) -> None:
-        bench.costs.encodings += rows
-
-    encoder = row_encoder(dataset, features.name, home=plan.home, options=options_of(plan.settings))
-    edited = EditedRows(encoder, features, plan.home, count, bench.progress)
+    edited = work.edited_rows()
     rows = catalog_rows(dataset.catalog, plan.home / "digests")
     items = chosen_items(len(rows), audit.items, seed=bench.seed)
     contents = Contents(dataset.catalog, items)

@@ -6,14 +6,19 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robustrec.audits.measure import Clean
+from robustrec.audits.merchant_encoding import EditedRows
 from robustrec.audits.noise_audit import Bench
 from robustrec.audits.plan import Plan
 from robustrec.audits.rows import Intervals
+from robustrec.encoders.features import ItemFeatures, row_encoder
+from robustrec.encoders.options import options_of
+from robustrec.encoders.rows import RowEncoder
 from robustrec.reporting.exhibits import Exhibit, Relation
 from robustrec.reporting.findings import AuditStatus, Finding
 from robustrec.runs.trained import TrainedSubject
@@ -74,6 +79,29 @@ class Work:
     bench: Bench
     intervals: Intervals
     ledger: Ledger
+
+    @cached_property
+    def _row_encoder(self) -> RowEncoder:
+        """The encoder of the features, whose weights are loaded once for all audits of a run."""
+        plan, features = self.plan, self._features
+        return row_encoder(plan.dataset, features.name, home=plan.home, options=options_of(plan.settings))
+
+    @property
+    def _features(self) -> ItemFeatures:
+        assert self.bench.prepared.features is not None  # see `merchant.not_editable`
+        return self.bench.prepared.features
+
+    def edited_rows(self) -> EditedRows:
+        """Return what encodes edited rows, and counts them among the costs.
+
+        Raises:
+            RobustrecError: there is no such encoder, or it is not the one that made the features.
+        """
+
+        def count(rows: int) -> None:
+            self.bench.costs.encodings += rows
+
+        return EditedRows(self._row_encoder, self._features, self.plan.home, count, self.bench.progress)
 
 
 Audited = Sequence[tuple[TrainedSubject, Clean]]

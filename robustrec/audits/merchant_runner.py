@@ -27,8 +27,7 @@ from robustrec.audits.merchant_pool import Pool
 from robustrec.audits.merchant_rows import AUDIT, part_rows, share_rows
 from robustrec.audits.rows import Draws, difference_rows, drift_rows
 from robustrec.edits.shelf import shelf_of
-from robustrec.encoders.features import MODALITIES, row_encoder
-from robustrec.encoders.options import options_of
+from robustrec.encoders.features import MODALITIES
 from robustrec.encoders.rows import catalog_rows
 from robustrec.errors import RobustrecError, one_line
 from robustrec.reporting.findings import AuditStatus
@@ -96,11 +95,7 @@ def _prepared(audit: MerchantAudit, subjects: Audited, work: Work) -> _Run:
     strata = popularity_strata(dataset.interactions, audit.strata)
     scene = scene_of(bench.prepared.test, bench.yardstick, strata, metric=audit.metric, k=audit.exposure)
 
-    def count(rows: int) -> None:
-        bench.costs.encodings += rows
-
-    encoder = row_encoder(dataset, features.name, home=plan.home, options=options_of(plan.settings))
-    rows = EditedRows(encoder, features, plan.home, count, bench.progress)
+    rows = work.edited_rows()
     workshop = Workshop(
         dataset.catalog, catalog_rows(dataset.catalog, plan.home / "digests"), shelf_of(dataset), bench.seed
     )

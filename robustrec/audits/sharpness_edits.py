@@ -12,14 +12,11 @@ from robustrec.audits.encoder_audit import chosen_items
 from robustrec.audits.ledger import Work
 from robustrec.audits.merchant_config import MerchantAudit
 from robustrec.audits.merchant_edits import Workshop, treatments_of
-from robustrec.audits.merchant_encoding import EditedRows
 from robustrec.audits.sharpness_audit import Sitting
 from robustrec.audits.sharpness_config import EditLandscapes
 from robustrec.audits.sharpness_rows import AUDIT
 from robustrec.curvature.landscapes import Direction, line
 from robustrec.edits.shelf import shelf_of
-from robustrec.encoders.features import row_encoder
-from robustrec.encoders.options import options_of
 from robustrec.encoders.rows import catalog_rows
 from robustrec.reporting.exhibits import Curve
 
@@ -38,11 +35,7 @@ def edit_shifts(asked: EditLandscapes, work: Work) -> Shifts:
     assert dataset.catalog is not None  # see `not_editable`
     assert features is not None
 
-    def count(rows: int) -> None:
-        bench.costs.encodings += rows
-
-    encoder = row_encoder(dataset, features.name, home=plan.home, options=options_of(plan.settings))
-    edited = EditedRows(encoder, features, plan.home, count, bench.progress)
+    edited = work.edited_rows()
     rows = catalog_rows(dataset.catalog, plan.home / "digests")
     workshop = Workshop(dataset.catalog, rows, shelf_of(dataset), bench.seed)
     items = chosen_items(len(rows), asked.items, seed=bench.seed)

@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from robustrec.audits.measure import Yardstick, measure_clean
-from robustrec.audits.noise import NoiseCondition, add_noise, standard_noise
+from robustrec.audits.measure import Yardstick
+from robustrec.audits.noise import NoiseCondition
+from robustrec.audits.noise_audit import Bench, clean_of, measure_condition
 from robustrec.comparing.budget import Budget, at_budget
-from robustrec.evaluation.metrics import parse_metric, per_user_metrics
-from robustrec.evaluation.ranking import rank
 from robustrec.progress import Progress, silent
 from robustrec.runs.prepared import Prepared
 from robustrec.runs.specs import SubjectSpec
@@ -84,19 +83,13 @@ def measure_strategy(
 
 def measure_subject(subject: TrainedSubject, prepared: Prepared, measures: Measures, seed: int) -> dict[str, Floats]:
     """Return a subject's quality [U], its drifts [D, U] and its flatness, each a scalar."""
-    metric, split = measures.metric, prepared.test
-    clean = measure_clean(subject.represent(), split, Yardstick((metric,), (), prepared.problem.n_items))
-    before = clean.per_user[metric]
-    tables: dict[str, Floats] = {metric: before}
+    metric = measures.metric
+    bench = Bench(prepared, Yardstick((metric,), (), prepared.problem.n_items), seed)
+    clean = clean_of(subject, bench)
+    tables: dict[str, Floats] = {metric: clean.per_user[metric]}
     for condition in measures.conditions if subject.scored_tables else ():
-        after: list[Floats] = []
-        for draw in range(measures.draws):
-            noise = standard_noise(prepared.tables, seed=seed, draw=draw)
-            noisy = add_noise(prepared.tables, noise, condition)
-            features = {modality: noisy[modality] for modality in subject.tables}
-            ranking = rank(subject.represent(features), split.users, split.masked, k=parse_metric(metric).k)
-            after.append(per_user_metrics(ranking, split.relevant, [metric])[metric])
-        tables[drift_name(metric, condition)] = np.stack(after) - before
+        (found,) = measure_condition([(subject, clean)], condition, measures.draws, bench)
+        tables[drift_name(metric, condition)] = found.perturbed[metric] - clean.per_user[metric]
     return tables | {name: np.asarray(value, np.float64) for name, value in measures.flatness(subject).items()}
 
 

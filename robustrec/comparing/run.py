@@ -135,21 +135,24 @@ def run_comparison(
     measures = Measures(METRIC, effort.conditions, effort.draws, flatness)
     n_train = len(prepared.positives.users)
     rows: list[Comparison] = []
+    measured: dict[str, Tables] = {}
     for model, strategies in by_strategy(plan.specs).items():
         for budget in BUDGETS:
-            tables: dict[str, Tables] = {
-                name: measure_strategy(
-                    specs,
-                    budget,
-                    plan.epochs,
-                    prepared,
-                    measures,
-                    home=settings.home,
-                    seed=settings.seed,
-                    progress=progress,
-                )
-                for name, specs in strategies.items()
-            }
+            tables: dict[str, Tables] = {}
+            for name, specs in strategies.items():
+                alike = str(spec_json(at_budget(specs[0], budget, plan.epochs)))
+                if alike not in measured:  # plain training is the same at both budgets
+                    measured[alike] = measure_strategy(
+                        specs,
+                        budget,
+                        plan.epochs,
+                        prepared,
+                        measures,
+                        home=settings.home,
+                        seed=settings.seed,
+                        progress=progress,
+                    )
+                tables[name] = measured[alike]
             for name, specs in strategies.items():
                 spec = at_budget(specs[0], budget, plan.epochs)
                 spent = spec.training.max_epochs, gradient_evaluations(spec, n_train)
