@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustrec.errors import RobustrecError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# The names that `tempfile` makes of the prefixes used here.
+_TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}")
 
 
 def write_atomically(path: Path, data: bytes | str) -> None:
@@ -26,21 +32,18 @@ def write_atomically(path: Path, data: bytes | str) -> None:
         RobustrecError: the folder cannot be made or written.
     """
     content = data.encode() if isinstance(data, str) else data
-    temporary: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        with _temporary(path, _new_file) as temporary:
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        _flush_folder(path.parent)
     except OSError as error:
         raise unwritable(path, error) from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
 
 
 def check_writable(path: Path) -> None:
@@ -64,29 +67,123 @@ def staged_folder(target: Path) -> Iterator[Path]:
     """Yield an empty folder beside `target` that becomes `target` when the block ends, and vanishes when it raises.
 
     If another process put a whole `target` there meanwhile, that one is kept: content-addressed folders are equal.
+    What the folder holds is on the disk before it gets its name.
 
     Raises:
-        RobustrecError: the parent folder cannot be made or written.
+        RobustrecError: the parent folder cannot be made or written, or the disk is full.
     """
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        stage = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    except OSError as error:
-        raise unwritable(target, error) from error
-    try:
-        yield stage
+    with ExitStack() as stack:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            stage = stack.enter_context(_temporary(target, tempfile.mkdtemp))
+        except OSError as error:
+            raise unwritable(target, error) from error
+        try:
+            yield stage
+            _flush_tree(stage)
+        except OSError as error:
+            if is_disk_full(error):
+                raise unwritable(target, error) from error
+            raise
         stage.chmod(0o755)
         try:
             stage.replace(target)
+            _flush_folder(target.parent)
         except OSError as error:
             if not target.is_dir():
                 raise unwritable(target, error) from error
+
+
+@contextmanager
+def _temporary(target: Path, make: Callable[..., str]) -> Iterator[Path]:
+    """Yield a new file or folder beside `target`, locked while the block lasts, and remove what is left of it then."""
+    while True:
+        place = Path(make(prefix=f".{target.name}.", dir=target.parent))
+        handle = os.open(place, os.O_RDONLY)
+        with suppress(OSError):  # some file systems have no locks
+            fcntl.flock(handle, fcntl.LOCK_SH)
+        if place.exists():  # else it was taken for a leftover before it was locked
+            break
+        os.close(handle)
+    try:
+        yield place
     finally:
-        shutil.rmtree(stage, ignore_errors=True)
+        if place.is_dir():
+            shutil.rmtree(place, ignore_errors=True)
+        else:
+            place.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _new_file(*, prefix: str, dir: Path) -> str:
+    handle, name = tempfile.mkstemp(prefix=prefix, dir=dir)
+    os.close(handle)
+    return name
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files and staged folders that killed processes left in a folder.
+
+    Writers hold a lock on what they write, which ends with their process: what another process is writing stays.
+    Where locks or files cannot be had, everything stays.
+    """
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if _TEMPORARY.fullmatch(path.name) and not path.is_symlink():
+                with suppress(OSError):
+                    _remove_unused(path)
+
+
+def _remove_unused(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.is_file():
+            path.unlink()
+    finally:
+        os.close(handle)
+
+
+def _flush_tree(folder: Path) -> None:
+    for path in [folder, *folder.rglob("*")]:
+        if path.is_dir():
+            _flush_folder(path)
+        elif path.is_file():
+            _flush(path)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Write a folder's entries to disk; some file systems refuse that for folders, and have nothing to flush."""
+    try:
+        _flush(folder)
+    except OSError as error:
+        if is_disk_full(error):
+            raise
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Tell whether a write failed for want of space: the disk, the quota or the limit on file size is reached."""
+    return error.errno in _FULL
 
 
 def unwritable(path: Path, error: OSError) -> RobustrecError:
     """Return the error for a path that could not be written."""
+    if is_disk_full(error):
+        return RobustrecError(
+            f"cannot write {path}: {error.strerror or error}",
+            where=str(path.parent),
+            fix="free space there, or use another disk: export ROBUSTREC_HOME=/path/with/space/robustrec",
+        )
     return RobustrecError(
         f"cannot write {path}: {error.strerror or error}",
         where=str(path.parent),

@@ -1,5 +1,10 @@
 """Files are whole or absent, digests see every difference, and paths stay inside."""
 
+import errno
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -10,6 +15,7 @@ from robustrec.files import (
     digest_json,
     digest_sources,
     path_inside,
+    remove_leftovers,
     staged_folder,
     write_atomically,
 )
@@ -27,6 +33,91 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
         write_atomically(path, "new and longer")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.fixture
+def flushed(monkeypatch):
+    """What was flushed to disk or renamed, in order, by the names the files had."""
+    steps: list[tuple[str, str]] = []
+    fsync, rename = os.fsync, os.replace
+
+    def see(handle):
+        steps.append(("flush", os.path.realpath(f"/proc/self/fd/{handle}").rsplit("/", 1)[-1]))
+        fsync(handle)
+
+    def replaced(self, target):
+        steps.append(("rename", target.name))
+        rename(self, target)
+
+    monkeypatch.setattr("os.fsync", see)
+    monkeypatch.setattr("pathlib.Path.replace", replaced)
+    return steps
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_files_and_folders_are_flushed_before_they_are_renamed_and_their_entry_afterwards(tmp_path, flushed):
+    write_atomically(tmp_path / "a.txt", "x")
+    assert [step for step, _ in flushed] == ["flush", "rename", "flush"]
+    assert flushed[0][1].startswith(".a.txt.")
+    assert flushed[2] == ("flush", tmp_path.name)
+    flushed.clear()
+    with staged_folder(tmp_path / "run") as stage:
+        (stage / "inner").mkdir()
+        (stage / "one").write_text("1")
+        (stage / "inner" / "two").write_text("2")
+    assert [step for step, _ in flushed] == ["flush"] * 4 + ["rename", "flush"]
+    assert {name for _, name in flushed} >= {"one", "two", "inner", tmp_path.name}
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_is_an_error_that_says_so_and_leaves_nothing(number, tmp_path, monkeypatch):
+    def half_way():
+        with staged_folder(tmp_path / "target") as stage:
+            (stage / "half").write_text("x")
+            raise OSError(number, os.strerror(number))
+
+    with pytest.raises(RobustrecError, match=os.strerror(number)) as error:
+        half_way()
+    assert "free space" in error.value.fix
+    assert not list(tmp_path.iterdir())
+
+    def other():
+        with staged_folder(tmp_path / "target"):
+            raise FileNotFoundError(errno.ENOENT, "a file the block wanted to read")
+
+    with pytest.raises(FileNotFoundError):
+        other()
+
+
+WRITES = """
+import sys, time
+from pathlib import Path
+from robustrec import files
+def stop(_):
+    print("writing", flush=True)
+    time.sleep(600)
+files.os.fsync = stop
+with files.staged_folder(Path(sys.argv[1]) / "folder") as stage:
+    (stage / "half").write_text("x")
+    files.write_atomically(Path(sys.argv[1]) / "file.safetensors", "half")
+"""
+
+
+def test_what_a_killed_process_left_is_removed_and_what_another_writes_stays(tmp_path):
+    (tmp_path / ".partial-key.checkpoint").write_text("a file of the store")
+    (tmp_path / ".key.lock").write_text("")
+    kept = set(tmp_path.iterdir())
+    with subprocess.Popen([sys.executable, "-c", WRITES, str(tmp_path)], stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"writing\n"
+        being_written = set(tmp_path.iterdir()) - kept
+        remove_leftovers(tmp_path)
+        assert set(tmp_path.iterdir()) == kept | being_written
+        assert len(being_written) == 2
+        writer.kill()
+    remove_leftovers(tmp_path)
+    assert set(tmp_path.iterdir()) == kept
+    remove_leftovers(tmp_path / "nowhere")
 
 
 def test_a_staged_folder_is_there_whole_or_not_at_all(tmp_path):
