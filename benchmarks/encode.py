@@ -160,9 +160,9 @@ class Plain:
         folder = options.weights[0]
         kind: Any = BlipForImageTextRetrieval
         with quiet():
-            self.model = kind.from_pretrained(folder)  # in evaluation mode
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-            self.processor: Any = BlipImageProcessorPil.from_pretrained(folder)
+            self.model = kind.from_pretrained(folder, trust_remote_code=False)  # in evaluation mode
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            self.processor: Any = BlipImageProcessorPil.from_pretrained(folder, trust_remote_code=False)
         self.model.to(self.place.device, self.place.dtype)
 
     @torch.inference_mode()

@@ -142,7 +142,10 @@ def _timm_model(folder: Path) -> tuple[nn.Module, PictureShape]:
     timm: Any = import_module("timm")
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        model = timm.create_model(config["architecture"], pretrained=False, num_classes=0)
+        name = str(config["architecture"])
+        if name not in timm.list_models():  # a name such as hf-hub:OWNER/NAME would load another folder's
+            raise ValueError(f"timm has no architecture {name!r}")
+        model = timm.create_model(name, pretrained=False, num_classes=0)
         state = load_file(folder / "model.safetensors")
         model.load_state_dict({name: state[name] for name in model.state_dict()})
         given = config.get("pretrained_cfg", {})

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from robustrec.datasets import pictures as decoding
 from robustrec.encoders.cleaning import clean_words
+from robustrec.encoders.model_folders import check_model_folder
 from robustrec.encoders.options import EncoderOptions
 from robustrec.errors import RobustrecError
 from robustrec.files import digest_sources
@@ -168,8 +169,9 @@ def picture_shape(folder: Path, side: int | None = None) -> PictureShape:
     """
     from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 
+    check_model_folder(folder)
     try:
-        processor = BlipImageProcessorPil.from_pretrained(folder, local_files_only=True)
+        processor = BlipImageProcessorPil.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise _no_processor(folder, str(error).splitlines()[0]) from error
     size = dict(processor.size)

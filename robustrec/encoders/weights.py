@@ -18,6 +18,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from robustrec.encoders.digests import remembered_file_digests
+from robustrec.encoders.model_folders import (
+    check_model_folder,
+    has_tokenizer,
+    tokenizer_files,
+    weight_files,
+)
 from robustrec.encoders.options import EncoderOptions
 from robustrec.errors import RobustrecError, unknown_name
 from robustrec.files import digest_json, shipped
@@ -57,14 +63,14 @@ def locate(network: str, options: EncoderOptions, *, first: str, part: str | Non
     place = _given(options, first).get(network) or _default(network)
     folder = Path(place).expanduser()
     if folder.is_dir():
-        return Weights(_inside(folder, part), place)
+        return _checked(Weights(_inside(folder, part), place))
     if _looks_like_path(place):
         raise RobustrecError(
             f"{place!r} is no folder",
             where=f"--weights, weights of {network}",
             fix="give a folder in the layout of save_pretrained (config.json, *.safetensors, tokenizer), or a hub name",
         )
-    return Weights(_inside(_snapshot(place, network, options), part), place)
+    return _checked(Weights(_inside(_snapshot(place, network, options), part), place))
 
 
 def locate_captioner(options: EncoderOptions, *, first: str) -> Weights:
@@ -84,7 +90,7 @@ def locate_captioner(options: EncoderOptions, *, first: str) -> Weights:
             where="--denoise capfilt: subfolder caption/ of the weights",
             fix="name one: --weights captioner=FOLDER (a folder of BlipForConditionalGeneration)",
         )
-    return Weights(folder, beside)
+    return _checked(Weights(folder, beside))
 
 
 def given_networks(options: EncoderOptions, first: str, known: tuple[str, ...]) -> None:
@@ -109,7 +115,8 @@ def digest_weights(folder: Path, cache: Path) -> str:
     A file that kept its size and times is not read again (see `robustrec.encoders.digests`).
     """
     files = sorted(file for pattern in _SMALL_FILES for file in folder.glob(pattern))
-    files += next((found for pattern in _WEIGHTS if (found := sorted(folder.glob(pattern)))), [])
+    files += tokenizer_files(folder)
+    files += weight_files(folder) or next((found for kind in _WEIGHTS if (found := sorted(folder.glob(kind)))), [])
     digests = remembered_file_digests(files, cache)
     return digest_json([[file.name, digests[file]] for file in files])
 
@@ -124,12 +131,14 @@ def load_model(kind: Any, weights: Weights) -> Any:
     Raises:
         RobustrecError: no weights, damaged ones, or ones of another model.
     """
+    check_model_folder(weights.folder)
     safe = any(weights.folder.glob("*.safetensors"))
     try:
         with quiet():
             model, info = kind.from_pretrained(
                 weights.folder,
                 local_files_only=True,
+                trust_remote_code=False,
                 use_safetensors=safe,
                 weights_only=True,
                 output_loading_info=True,
@@ -156,12 +165,13 @@ def load_tokenizer(weights: Weights, vocab_size: int) -> Any:
     """
     from transformers import AutoTokenizer
 
-    if not any((weights.folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
+    check_model_folder(weights.folder)
+    if not has_tokenizer(weights.folder):
         # transformers would make a tokenizer without a single word, and say nothing.
         raise _not_loaded("tokenizer", weights, "there is neither tokenizer.json nor vocab.txt")
     try:
         with quiet():
-            tokenizer = AutoTokenizer.from_pretrained(weights.folder, local_files_only=True)
+            tokenizer = AutoTokenizer.from_pretrained(weights.folder, local_files_only=True, trust_remote_code=False)
             largest = max(tokenizer.get_vocab().values())
     except Exception as error:
         raise _not_loaded("tokenizer", weights, f"{type(error).__name__}: {error}") from error
@@ -212,6 +222,11 @@ def _default(network: str) -> str:
         if folder.is_dir():
             return str(folder)
     return HUB_NAMES[network]
+
+
+def _checked(weights: Weights) -> Weights:
+    check_model_folder(weights.folder, loading=False)
+    return weights
 
 
 def _inside(folder: Path, part: str | None) -> Path:

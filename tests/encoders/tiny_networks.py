@@ -98,3 +98,17 @@ def save_blip2(folder: Path, *, side: int = 32, positions: int = 64) -> Path:
         image_text_hidden_size=16,
     )  # fmt: skip
     return _save(Blip2ForImageTextRetrieval(config), tokenizer, folder, side)
+
+
+def save_sentence(folder: Path, *, positions: int = 64) -> Path:
+    """Save a BERT with random weights and its tokenizer, without any file of sentence-transformers."""
+    from transformers import BertConfig, BertModel
+
+    tokenizer = tiny_tokenizer(positions)
+    text = _text(tokenizer, positions, pad_token_id=0)
+    del text["encoder_hidden_size"]
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        BertModel(BertConfig(**text)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

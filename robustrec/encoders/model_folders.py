@@ -1,0 +1,240 @@
+"""What a model folder asks for and lacks, read before transformers loads anything from it.
+
+A folder is data: none of its Python runs, no other repository or library is followed from it, and links stay inside.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from robustrec.errors import RobustrecError
+
+INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+"""Files that name the shards of weights, in the order of preference."""
+CONFIG, TOKENIZER_CONFIG, PROCESSOR_CONFIG = "config.json", "tokenizer_config.json", "preprocessor_config.json"
+PARTS = ("itm", "caption")
+"""Subfolders of an encoder's folder that hold a model each."""
+_WHOLE = ("model.safetensors", "pytorch_model.bin")
+_TOKENIZERS = (("tokenizer.json",), ("vocab.txt",), ("vocab.json", "merges.txt"), ("sentencepiece.bpe.model",))
+_NEEDS: dict[str, tuple[str, ...]] = {
+    "blip": (CONFIG, PROCESSOR_CONFIG),
+    "captioner": (CONFIG, PROCESSOR_CONFIG),
+    "blip2": (CONFIG, PROCESSOR_CONFIG),
+    "minilm": (CONFIG,),
+    "cnn": (CONFIG,),
+}
+# Keys by which a configuration makes transformers load something else than the folder's own plain weights.
+_FOREIGN = {
+    "custom_pipelines": "pipelines in the folder's own Python",
+    "custom_generate": "generation in the folder's own Python",
+    "quantization_config": "weights that a quantisation library has to unpack",
+    "fusion_config": "layers replaced by others",
+    "transformers_weights": "a file of weights by name",
+    "fast_tokenizer_files": "tokenizer files by name",
+}
+_KERNELS = ("attn_implementation", "_attn_implementation", "experts_implementation", "_experts_implementation")
+_POINTER = b"version https://git-lfs"
+_FIX = "use a folder as save_pretrained of the library's own class leaves it; robustrec runs no code from a folder"
+
+
+def check_model_folder(folder: Path, *, loading: bool = True) -> None:
+    """Refuse a folder that asks for code that is not the library's, leads outside, or has damaged files.
+
+    Args:
+        folder: a model folder; one without configuration files passes, since nothing in it asks for anything.
+        loading: whether it is about to be loaded; else transformers is not imported to look up its model_type.
+
+    Raises:
+        RobustrecError: names the file, the key and its value.
+    """
+    for file in _files(folder):
+        _check_link(folder, file)
+    if (folder / "adapter_config.json").exists():
+        base = _read(folder / "adapter_config.json").get("base_model_name_or_path")
+        raise RobustrecError(
+            f"the folder holds an adapter to another model ({str(base)!r}), not a whole model",
+            where=str(folder / "adapter_config.json"),
+            fix="merge the adapter (peft: model.merge_and_unload()), save the model with save_pretrained, and give "
+            "that folder to --weights",
+        )
+    for file in sorted({*folder.glob("*config*.json"), *folder.glob("modules.json")}):
+        _check_config(file, _read(file))
+    if loading and (model_type := _read(folder / CONFIG).get("model_type")) is not None:
+        _check_model_type(folder / CONFIG, model_type)
+    if damaged := damaged_files(folder):
+        raise RobustrecError(
+            f"the model folder is not whole: {damaged[0]}",
+            where=str(folder),
+            fix=f"fetch the files again, for example: hf download OWNER/NAME --local-dir {folder}",
+        )
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the files of weights that transformers loads: one whole file or the shards of an index, [] for none.
+
+    Raises:
+        RobustrecError: an index names a file outside the folder.
+    """
+    for whole, index in zip(_WHOLE, INDEXES, strict=True):
+        if _there(folder / whole):
+            return [folder / whole]
+        if _there(folder / index):
+            shards = _read(folder / index).get("weight_map")
+            names = sorted({str(name) for name in shards.values()}) if isinstance(shards, dict) else []
+            for name in names:
+                if Path(name).name != name or "\\" in name:
+                    raise RobustrecError(
+                        f"the index of weights names a file outside the folder: {name!r}",
+                        where=str(folder / index),
+                        fix=_FIX,
+                    )
+            return [folder / name for name in names]
+    return []
+
+
+def damaged_files(folder: Path) -> list[str]:
+    """Return what is wrong with files of a model that are named or present: links to nothing, pointers, lost shards."""
+    problems: list[str] = []
+    tokenizer = [name for names in _TOKENIZERS for name in names]
+    small = [
+        folder / name for name in (CONFIG, TOKENIZER_CONFIG, PROCESSOR_CONFIG, *tokenizer) if _there(folder / name)
+    ]
+    shards = weight_files(folder)
+    for file in [*small, *shards]:
+        if file.is_symlink() and not file.exists():
+            problems.append(f"{file.name} is a link to a file that is not there")
+        elif not file.is_file():
+            problems.append(f"{file.name} is missing ({len(shards)} files of weights are named by the index)")
+        elif not file.stat().st_size:
+            problems.append(f"{file.name} is empty")
+        elif file.stat().st_size < 1024 and file.read_bytes().startswith(_POINTER):
+            problems.append(f"{file.name} is a Git LFS pointer and not the file itself")
+    return problems
+
+
+def lacking_files(folder: Path, network: str) -> list[str]:
+    """Return what a hub snapshot lacks of what a network reads; [] where it is whole.
+
+    Args:
+        folder: the snapshot.
+        network: a name in `robustrec.encoders.weights.HUB_NAMES`, or "cnn".
+    """
+    lacking = [f"{name} is missing" for name in _NEEDS[network] if not _there(folder / name)]
+    if not weight_files(folder):
+        lacking.append("no file of weights (model.safetensors)")
+    if network != "cnn" and not any(all(_there(folder / name) for name in names) for names in _TOKENIZERS):
+        lacking.append("no tokenizer (tokenizer.json or vocab.txt)")
+    return [*lacking, *damaged_files(folder)]
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Tell whether a folder has the vocabulary of any kind of tokenizer."""
+    return any(all((folder / name).is_file() for name in names) for names in _TOKENIZERS)
+
+
+def tokenizer_files(folder: Path) -> list[Path]:
+    """Return the vocabulary files of a folder that are neither JSON nor text, such as a SentencePiece model."""
+    return sorted(folder.glob("*.model"))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for pattern in ("*.json", "*.txt", "*.model", "*.safetensors", "*.bin", "*/config.json"):
+        yield from sorted(folder.glob(pattern))
+
+
+def _there(file: Path) -> bool:
+    return file.is_symlink() or file.is_file()
+
+
+def _check_link(folder: Path, file: Path) -> None:
+    """Refuse a link out of the folder; a snapshot of the hub's cache links to the blobs beside it."""
+    place, target = folder.resolve(), file.resolve()
+    roots = [place]
+    if place.name in PARTS:
+        roots.append(place.parent)
+    snapshot = next((parent for parent in place.parents if parent.name == "snapshots"), None)
+    if snapshot is not None:
+        roots.append(snapshot.parent / "blobs")
+    if not any(target.is_relative_to(root) for root in roots):
+        raise RobustrecError(
+            f"{file.name} is a link out of the model folder, to {target}",
+            where=str(file),
+            fix=f"copy the files themselves: cp -rL {folder} NEW_FOLDER",
+        )
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """Return a JSON object; {} for what is none, which the loaders refuse where they need it."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _check_config(file: Path, config: dict[str, Any]) -> None:
+    for key, value in _entries(config):
+        if key == "auto_map":
+            _check_auto_map(file, value)
+        elif key in _FOREIGN and value:
+            raise RobustrecError(f"the folder asks for {_FOREIGN[key]}: {key}", where=f"{file}: {key}", fix=_FIX)
+        elif key in _KERNELS and "/" in json.dumps(value):
+            raise RobustrecError(
+                f"the folder asks for a kernel from a hub: {value!r}", where=f"{file}: {key}", fix=f"delete {key}"
+            )
+        elif key.endswith("_file") and isinstance(value, str) and _leads_outside(file.parent, value):
+            raise RobustrecError(
+                f"{key} names a file outside the folder: {value!r}",
+                where=f"{file}: {key}",
+                fix=f"copy it into the folder and delete {key}",
+            )
+
+
+def _entries(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield every key of nested objects with its value."""
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            yield from value.items()
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+
+
+def _leads_outside(folder: Path, name: str) -> bool:
+    target = folder / name  # an absolute name stands alone
+    return target.exists() and not target.resolve().is_relative_to(folder.resolve())
+
+
+def _check_auto_map(file: Path, value: Any) -> None:
+    """Refuse classes that transformers does not have; those it has are loaded from transformers."""
+    names = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
+    flat = [name for each in names for name in (each if isinstance(each, list) else [each]) if name is not None]
+    library: Any = import_module("transformers")
+    for name in flat:
+        if not isinstance(name, str) or "--" in name or not _has(library, name.rpartition(".")[2]):
+            raise RobustrecError(
+                f"the folder asks for code that is not the library's: {str(name)!r}",
+                where=f"{file}: auto_map",
+                fix=_FIX,
+            )
+
+
+def _has(library: Any, name: str) -> bool:
+    """Tell whether transformers exports a name; its lazy names are listed without loading them."""
+    return name.isidentifier() and not {name, name.removesuffix("Fast")}.isdisjoint(dir(library))
+
+
+def _check_model_type(file: Path, value: Any) -> None:
+    auto: Any = import_module("transformers.models.auto.configuration_auto")
+    if value not in auto.CONFIG_MAPPING_NAMES:
+        raise RobustrecError(
+            f"transformers has no model_type {value!r}",
+            where=f"{file}: model_type",
+            fix=_FIX,
+        )
