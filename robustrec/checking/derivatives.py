@@ -8,9 +8,11 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.nn.attention import sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
 from robustrec.checking.toy import Toy, demand, not_applicable, told
+from robustrec.curvature.loss import TWICE_DIFFERENTIABLE
 from robustrec.seeds import torch_generator
 
 STEPS = 40
@@ -162,14 +164,10 @@ class _Point:
         self.held = _Held()
 
     def value(self) -> Tensor:
-        """Return the number with its graph."""
+        """Return the number with its graph, computed as the sharpness audit computes it."""
         try:
-            if self.what == "loss":
-                with self.held.start():
-                    number = self.model.loss(self.features, self.toy.batch()).total
-            else:
-                # Curved, so that second derivatives say something.
-                number = _curved(*self.model.represent(self.features))
+            with sdpa_kernel(TWICE_DIFFERENTIABLE):
+                number = self._number()
         except (RuntimeError, TypeError) as error:
             raise not_applicable(
                 f"cannot be told: {self.what} does not run in float64 ({told(self.toy.name, error)}); audits that need "
@@ -178,6 +176,13 @@ class _Point:
         if number.dtype != torch.float64:
             raise not_applicable(f"cannot be told: in float64, {self.what} still returns {number.dtype}")
         return number
+
+    def _number(self) -> Tensor:
+        if self.what == "loss":
+            with self.held.start():
+                return self.model.loss(self.features, self.toy.batch()).total
+        # Curved, so that second derivatives say something.
+        return _curved(*self.model.represent(self.features))
 
     def number(self) -> float:
         """Return the number."""

@@ -19,6 +19,8 @@ from robustrec.errors import RobustrecError
 from robustrec.models.contract import Batch, Features, Graphs, Recommender, Representation, batch_loss, represent
 from robustrec.models.graphs import Sparse
 
+# The fused attention of a CPU has no second derivative; the plain form has. `robustrec doctor` switches alike.
+TWICE_DIFFERENTIABLE = SDPBackend.MATH
 # What two runs of one computation may differ by where sums come in another order, as on a GPU.
 SAME = 1e-5
 
@@ -82,8 +84,7 @@ class Audited:
         return self._call(lambda: batch_loss(self.model, tables, batch, self.graphs).total, parameters)  # type: ignore[no-any-return]
 
     def _call(self, function: Any, parameters: Mapping[str, Tensor] | None) -> Any:
-        # The fused attention of a CPU has no second derivative; the plain form has.
-        with sdpa_kernel(SDPBackend.MATH):
+        with sdpa_kernel(TWICE_DIFFERENTIABLE):
             if parameters is None:
                 return function()
             named = {f"model.{name}": each for name, each in parameters.items()}

@@ -12,6 +12,7 @@ from robustrec.config import Settings
 from robustrec.errors import RobustrecError, unknown_name
 from robustrec.models import MODELS, known, model_class, section_of, training_defaults
 from robustrec.models.own import is_own, is_scorer
+from robustrec.runs.distinct import check_strategies
 from robustrec.runs.specs import SubjectSpec
 from robustrec.runs.store import read_record, stored_run
 from robustrec.training.config import TrainingConfig
@@ -32,8 +33,8 @@ def subject_specs(settings: Settings, edition: str, dataset: str | None = None) 
         dataset: name of the data set once it is loaded, as some have defaults of their own; else as it is asked for.
 
     Raises:
-        RobustrecError: an unknown model, strategy, section or key, a value out of range, or a checkpoint that is not
-            there or does not go with the models named.
+        RobustrecError: an unknown model, strategy, section or key, a value out of range, strategies that these settings
+            make the same, or a checkpoint that is not there or does not go with the models named.
     """
     if dataset is not None:
         settings = settings.model_copy(update={"dataset": dataset})
@@ -58,6 +59,7 @@ def subject_specs(settings: Settings, edition: str, dataset: str | None = None) 
             for strategy in dict.fromkeys(settings.strategy)
             for offset in range(settings.seeds)
         ]
+    check_strategies(specs)
     return tuple(specs)
 
 

@@ -78,3 +78,17 @@ class StrategyConfig(BaseModel):
         """Forward and backward passes per step, mean over `beta` steps: the cost relative to `vanilla`."""
         special = 1 + self.moves.probe + self.moves.mirror
         return 1 + (special - 1) / (self.beta if STRATEGIES[self.name].mirror else 1)
+
+    @property
+    def effective(self) -> tuple[object, ...]:
+        """What decides over the updates; two configurations with equal values train equal parameters.
+
+        Settings that a zero `rho` or `alpha2` makes irrelevant are left out, and so is the strategy's name.
+        """
+        moves = self.moves
+        factor = self.alpha1 if STRATEGIES[self.name].mirror else 1.0
+        ascent = (self.rho, self.delta, self.probe_features) if moves.probe else None
+        mirrored = (self.alpha2, self.reading) if moves.mirror else None
+        special = moves.probe or moves.mirror or factor != 1.0
+        period = self.beta if STRATEGIES[self.name].mirror and special else 1
+        return (ascent, mirrored, factor, period, self.counter if period > 1 else None, self.reading == "sgd")

@@ -133,3 +133,35 @@ def test_planted_faults_are_found(check, kind, told, status):
     assert row.status == status, row.detail
     assert told in row.detail
     assert "\n" not in row.detail
+
+
+class Attention(Sound):
+    """Items look at each other, as with attention in their projection."""
+
+    def vectors(self, features):
+        users, items = super().vectors(features)
+        rows = items[None, None]
+        return users, torch.nn.functional.scaled_dot_product_attention(rows, rows, rows)[0, 0]
+
+
+class ModuleAttention(Sound):
+    """The same by torch's own module."""
+
+    def __init__(self, problem, config, generator):
+        super().__init__(problem, config, generator)
+        self.attention = nn.MultiheadAttention(config.width, 1, batch_first=True, bias=False)
+        with torch.no_grad():
+            for parameter in self.attention.parameters():
+                parameter.copy_(torch.randn(parameter.shape, generator=generator))
+
+    def vectors(self, features):
+        users, items = super().vectors(features)
+        rows = items[None]
+        return users, self.attention(rows, rows, rows, need_weights=False)[0][0]
+
+
+@pytest.mark.parametrize("kind", [Attention, ModuleAttention])
+@pytest.mark.parametrize("what", ["represent", "loss"])
+def test_attention_has_second_derivatives_as_in_the_sharpness_audit(kind, what):
+    _, status, detail = verdict(kind, f"second derivatives of {what}")
+    assert (status, "agree" in detail) == ("ok", True), detail
