@@ -8,7 +8,9 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -19,31 +21,53 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustrec.errors import RobustrecError
+from robustrec.places import is_inside, opened_in_place, own_descriptor, same_file, without_links
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# The names that `tempfile` makes of the prefixes used here.
+# The names of temporary files and folders.
 _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}")
 
 
 def write_atomically(path: Path, data: bytes | str) -> None:
     """Write a file under a temporary name beside it and rename it, so that no reader ever meets half of it.
 
+    A link stays, and what it leads to is replaced. An existing file keeps its mode; a new one gets that of the umask.
+    What is not a regular file (a named pipe, a character device, /dev/stdout) is written to directly.
+
     Raises:
         RobustrecError: the folder cannot be made or written.
     """
     content = data.encode() if isinstance(data, str) else data
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _temporary(path, _new_file) as temporary:
-            with temporary.open("wb") as file:
+        if (descriptor := opened_in_place(path)) is not None:
+            with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.chmod(0o644)
-            temporary.replace(path)
-        _flush_folder(path.parent)
-    except OSError as error:
+        else:
+            _replace(without_links(path), content)
+    except (OSError, ValueError) as error:
         raise unwritable(path, error) from error
+
+
+def _replace(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _temporary(path, _new_file) as temporary:
+        with temporary.open("wb") as file:
+            if path.exists():
+                _take_over(path, file.fileno())
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    _flush_folder(path.parent)
+
+
+def _take_over(path: Path, descriptor: int) -> None:
+    """Give a new file the mode of the one that it replaces, and its owner where that is allowed."""
+    status = path.stat()
+    if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
+        with suppress(OSError):
+            os.fchown(descriptor, status.st_uid, status.st_gid)
+    os.fchmod(descriptor, stat.S_IMODE(status.st_mode))
 
 
 def check_writable(path: Path) -> None:
@@ -53,13 +77,50 @@ def check_writable(path: Path) -> None:
         RobustrecError: the folder cannot be made or written, or the path is a folder.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-        if path.is_dir():
+        own = own_descriptor(path)
+        if own is not None:
+            os.fstat(own)
+        elif path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    except OSError as error:
+        elif path.exists() and not path.is_file():
+            if path.is_block_device() or path.is_socket() or not os.access(path, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        else:
+            target = without_links(path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=target.parent):
+                pass
+    except (OSError, ValueError) as error:
         raise unwritable(path, error) from error
+
+
+def check_outputs(outputs: Iterable[tuple[str, Path]], inputs: Iterable[tuple[str, Path | None]] = ()) -> None:
+    """Make sure, before long work, that outputs can be written and overwrite neither each other nor an input.
+
+    Args:
+        outputs: the option that asks for each, and its path.
+        inputs: the option that names each, and its path; of a folder, no file in it is overwritten.
+
+    Raises:
+        RobustrecError: as `check_writable`, or such a pair.
+    """
+    read = [(option, path) for option, path in inputs if path is not None]
+    written: list[tuple[str, Path]] = []
+    for option, path in outputs:
+        check_writable(path)
+        for other, place in written:
+            if same_file(path, place):
+                raise RobustrecError(
+                    f"{other} and {option} would both be written to {path}", where=option, fix="give each its own path"
+                )
+        for other, place in read:
+            if same_file(path, place) or (place.is_dir() and path.is_file() and is_inside(path, place)):
+                raise RobustrecError(
+                    f"{path} would be overwritten, and it is an input ({other})",
+                    where=option,
+                    fix="write to another path",
+                )
+        written.append((option, path))
 
 
 @contextmanager
@@ -75,8 +136,8 @@ def staged_folder(target: Path) -> Iterator[Path]:
     with ExitStack() as stack:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            stage = stack.enter_context(_temporary(target, tempfile.mkdtemp))
-        except OSError as error:
+            stage = stack.enter_context(_temporary(target, _new_folder))
+        except (OSError, ValueError) as error:
             raise unwritable(target, error) from error
         try:
             yield stage
@@ -85,7 +146,6 @@ def staged_folder(target: Path) -> Iterator[Path]:
             if is_disk_full(error):
                 raise unwritable(target, error) from error
             raise
-        stage.chmod(0o755)
         try:
             stage.replace(target)
             _flush_folder(target.parent)
@@ -95,10 +155,13 @@ def staged_folder(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _temporary(target: Path, make: Callable[..., str]) -> Iterator[Path]:
+def _temporary(target: Path, make: Callable[[Path], None]) -> Iterator[Path]:
     """Yield a new file or folder beside `target`, locked while the block lasts, and remove what is left of it then."""
     while True:
-        place = Path(make(prefix=f".{target.name}.", dir=target.parent))
+        # Not tempfile: what it makes nobody else may read, whatever the umask. Names have at most 255 bytes.
+        name = os.fsdecode(os.fsencode(target.name)[:200])
+        place = target.with_name(f".{name}.{secrets.token_hex(4)}")
+        make(place)
         handle = os.open(place, os.O_RDONLY)
         with suppress(OSError):  # some file systems have no locks
             fcntl.flock(handle, fcntl.LOCK_SH)
@@ -115,10 +178,12 @@ def _temporary(target: Path, make: Callable[..., str]) -> Iterator[Path]:
         os.close(handle)
 
 
-def _new_file(*, prefix: str, dir: Path) -> str:
-    handle, name = tempfile.mkstemp(prefix=prefix, dir=dir)
-    os.close(handle)
-    return name
+def _new_file(place: Path) -> None:
+    os.close(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+
+
+def _new_folder(place: Path) -> None:
+    place.mkdir()
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -176,19 +241,19 @@ def is_disk_full(error: OSError) -> bool:
     return error.errno in _FULL
 
 
-def unwritable(path: Path, error: OSError) -> RobustrecError:
+def unwritable(path: Path, error: Exception) -> RobustrecError:
     """Return the error for a path that could not be written."""
-    if is_disk_full(error):
-        return RobustrecError(
-            f"cannot write {path}: {error.strerror or error}",
-            where=str(path.parent),
-            fix="free space there, or use another disk: export ROBUSTREC_HOME=/path/with/space/robustrec",
-        )
-    return RobustrecError(
-        f"cannot write {path}: {error.strerror or error}",
-        where=str(path.parent),
-        fix="choose a folder you may write to; for robustrec's own: export ROBUSTREC_HOME=$HOME/robustrec",
-    )
+    fix = "choose a folder you may write to; for robustrec's own: export ROBUSTREC_HOME=$HOME/robustrec"
+    if isinstance(error, OSError) and is_disk_full(error):
+        fix = "free space there, or use another disk: export ROBUSTREC_HOME=/path/with/space/robustrec"
+    why = getattr(error, "strerror", None) or error
+    return RobustrecError(f"cannot write {shown_path(path)}: {why}", where=shown_path(path.parent), fix=fix)
+
+
+def shown_path(path: Path) -> str:
+    """Return a path as a text that can be printed: escaped where it holds control characters or undecodable bytes."""
+    text = str(path)
+    return text if text.isprintable() else repr(text)
 
 
 def path_inside(folder: Path, relative: str) -> Path:

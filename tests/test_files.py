@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 import subprocess
 import sys
 
@@ -10,6 +11,8 @@ import pytest
 
 from robustrec.errors import RobustrecError, unknown_name
 from robustrec.files import (
+    check_outputs,
+    check_writable,
     digest_array,
     digest_bytes,
     digest_json,
@@ -180,3 +183,107 @@ def test_an_unknown_name_suggests_the_nearest_and_lists_all():
     assert "bpr, slmrec" in error.fix
     assert "did you mean" not in unknown_name("model", "qqq", ["bpr"], where="x").fix
     assert "none" in unknown_name("model", "qqq", [], where="x").fix
+
+
+def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path):
+    target, link = tmp_path / "kept" / "report.json", tmp_path / "link.json"
+    target.parent.mkdir()
+    target.write_text("old")
+    link.symlink_to(target)
+    write_atomically(link, "new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+    assert list(target.parent.iterdir()) == [target]
+    dangling = tmp_path / "dangling.json"
+    dangling.symlink_to("not-yet.json")
+    write_atomically(dangling, "new")
+    assert dangling.is_symlink()
+    assert (tmp_path / "not-yet.json").read_text() == "new"
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    with pytest.raises(RobustrecError, match="cannot write"):
+        write_atomically(loop, "new")
+    with pytest.raises(RobustrecError, match="cannot write"):
+        write_atomically(tmp_path / "a\0b", "new")
+
+
+def test_modes_are_those_of_the_file_or_of_the_umask(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write_atomically(tmp_path / "new", "x")
+        with staged_folder(tmp_path / "folder") as stage:
+            (stage / "a").write_text("x")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o640
+    assert stat.S_IMODE((tmp_path / "folder").stat().st_mode) == 0o750
+    (tmp_path / "new").chmod(0o604)
+    tmp_path.chmod(0o710)
+    write_atomically(tmp_path / "new", "y")
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o604
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o710
+
+
+def test_a_named_pipe_is_written_to_and_stays(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    check_writable(pipe)
+    with pytest.raises(RobustrecError, match="cannot write"):
+        write_atomically(pipe, "nobody reads")
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_atomically(pipe, "read")
+        assert os.read(reader, 100) == b"read"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+
+
+def test_a_character_device_is_written_to_and_stays(tmp_path):
+    device = tmp_path / "null"
+    try:
+        os.mknod(device, 0o666 | stat.S_IFCHR, os.makedev(1, 3))  # what /dev/null is
+        device.write_text("")
+    except OSError:
+        pytest.skip("devices cannot be made here")
+    check_writable(device)
+    write_atomically(device, "x" * 1000)
+    assert device.is_char_device()
+
+
+def test_the_file_of_stdout_is_written_to_and_not_replaced(tmp_path):
+    code = """
+from pathlib import Path
+from robustrec.files import check_writable, write_atomically
+print("before")
+for name in ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "out.txt"):
+    check_writable(Path(name))
+    write_atomically(Path(name), name + "\\n")
+print("after")
+"""
+    with (tmp_path / "out.txt").open("w") as out:
+        subprocess.run([sys.executable, "-c", code], stdout=out, check=True, cwd=tmp_path)
+    lines = (tmp_path / "out.txt").read_text().splitlines()
+    assert lines == ["before", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "out.txt", "after"]
+    assert [each.name for each in tmp_path.iterdir()] == ["out.txt"]
+
+
+def test_outputs_overwrite_neither_each_other_nor_an_input(tmp_path):
+    one, other, folder = tmp_path / "a.json", tmp_path / "b.json", tmp_path / "shop"
+    folder.mkdir()
+    (folder / "items.jsonl").write_text("{}")
+    one.write_text("{}")
+    (tmp_path / "link").symlink_to(one)
+    (tmp_path / "hard").hardlink_to(one)
+    check_outputs(
+        [("json", one), ("html", other), ("csv", folder / "new.csv")], [("REPORT", tmp_path / "c"), ("x", None)]
+    )
+    for twice in (one, tmp_path / "link", tmp_path / "hard", tmp_path / "shop" / ".." / "a.json"):
+        with pytest.raises(RobustrecError, match="both be written"):
+            check_outputs([("json", one), ("html", twice)])
+        with pytest.raises(RobustrecError, match=r"is an input \(--baseline\)"):
+            check_outputs([("json", twice)], [("--baseline", one)])
+    with pytest.raises(RobustrecError, match=r"is an input \(--dataset\)"):
+        check_outputs([("json", folder / "items.jsonl")], [("--dataset", folder)])
+    with pytest.raises(RobustrecError, match="directory"):
+        check_outputs([("json", folder)])
