@@ -78,7 +78,7 @@ def measure(spec: SubjectSpec, prepared: Prepared, item_graph: Path | None) -> d
     )
     with torch.no_grad():
         representation = represent(model, tables, graphs)
-    clean = measure_clean(representation, prepared.test, Yardstick(METRICS, (), prepared.problem.n_items))
+    clean = measure_clean(representation, prepared.test, Yardstick(METRICS, ()))
     rows = quality_rows(subject_of(spec, prepared), clean.per_user, Intervals(Bootstrap(), spec.seed))
     counters = outcome.counters
     return {

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from robustrec.errors import RobustrecError
 from robustrec.evaluation.metrics import parse_metric, per_user_metrics
 from robustrec.evaluation.ranking import Ranking, rank
 from robustrec.evaluation.stability import per_user_stability
@@ -26,29 +25,16 @@ class Yardstick:
     Attributes:
         metrics: quality metrics, "ndcg@20".
         stability: measures of two lists of one user, "rbo@20".
-        n_items: I; no list can be longer.
     """
 
     metrics: tuple[str, ...]
     stability: tuple[str, ...]
-    n_items: int
 
     @property
     def length(self) -> int:
-        """The longest list any measure needs.
-
-        Raises:
-            RobustrecError: the data set has fewer items than that.
-        """
+        """The longest list any measure needs."""
         length = max(parse_metric(name).k for name in self.metrics)
-        length = max([length, *(int(name.partition("@")[2]) for name in self.stability)])
-        if length > self.n_items:
-            raise RobustrecError(
-                f"lists of {length} items asked for, and the data set has {self.n_items}",
-                where="suite, metrics and stability",
-                fix=f"use a suite whose metrics end at @{self.n_items} or below",
-            )
-        return length
+        return max([length, *(int(name.partition("@")[2]) for name in self.stability)])
 
 
 @dataclass(frozen=True)
@@ -72,6 +58,18 @@ def measure_perturbed(
     ranking = rank(representation, split.users, split.masked, k=yardstick.length)
     values = per_user_metrics(ranking, split.relevant, yardstick.metrics)
     return values | per_user_stability(clean.ranking, ranking, yardstick.stability)
+
+
+def short_lists(clean: Clean) -> str | None:
+    """Return a sentence on users with fewer items left than a list has places, None where there are none."""
+    lengths, wanted = clean.ranking.lengths, clean.ranking.items.shape[1]
+    short = int((lengths < wanted).sum())
+    if not short:
+        return None
+    return (
+        f"{short:,} of {len(lengths):,} users have fewer than {wanted} items left to recommend (at least"
+        f" {lengths.min()}); their lists are shorter"
+    )
 
 
 def undisturbed(names: Sequence[str], n_users: int) -> PerUser:

@@ -98,7 +98,7 @@ def lists_of(representation: Representation | Scored, scene: Scene, clean: Clean
     if clean is not None:
         short = Ranking(ranking.users, ranking.items[:, : clean.ranking.items.shape[1]])
         per_user |= per_user_stability(clean.ranking, short, yardstick.stability)
-    shown = np.bincount(ranking.items[:, : scene.k].ravel(), minlength=len(scene.strata))
+    shown = ranking.counts(scene.k, len(scene.strata))
     return Lists(ranking, per_user, places, shown)
 
 
@@ -212,4 +212,4 @@ class Tally:
 
 def _held(ranking: Ranking, on: Bools, k: int) -> Floats:
     """Return the share of each list's first k places that the marked items hold, [n]."""
-    return np.asarray(on[ranking.items[:, :k]].mean(axis=1), dtype=np.float64)
+    return ranking.share(on, k)

@@ -15,7 +15,7 @@ import numpy as np
 from robustrec import __version__
 from robustrec.audits.against_baseline import Side, refuse_incomparable
 from robustrec.audits.judged import judgement
-from robustrec.audits.measure import Clean
+from robustrec.audits.measure import Clean, short_lists
 from robustrec.audits.plan import Plan
 from robustrec.audits.runner import Measurements
 from robustrec.datasets.interactions import TEST, TRAIN, VALIDATION
@@ -187,7 +187,8 @@ def _notes(subject: TrainedSubject, prepared: Prepared) -> tuple[str, ...]:
 
 
 def _warnings(subjects: Sequence[tuple[TrainedSubject, Clean]]) -> list[str]:
-    return [
+    short = short_lists(subjects[0][1]) if subjects else None
+    return ([short] if short else []) + [
         f"{subject.subject.label}: training was cut off at {subject.record['epochs']} epochs before it stopped"
         " improving; raise it with --set training.max_epochs=…"
         for subject, _ in subjects

@@ -72,8 +72,7 @@ def measure(plan: Plan, *, progress: Progress = silent) -> Measurements:
             else None
         )
     prepared = prepare(plan.dataset, features, device, mask_validation=plan.suite.mask_validation)
-    yardstick = Yardstick(plan.suite.metrics, plan.suite.stability, prepared.problem.n_items)
-    _ = yardstick.length  # refused before training, not after
+    yardstick = Yardstick(plan.suite.metrics, plan.suite.stability)
     bench = Bench(prepared, yardstick, plan.settings.seed, progress)
     with ledger.timed("training"):
         trained = [_obtain(spec, plan, bench, ledger, progress) for spec in plan.specs]

@@ -114,7 +114,7 @@ def evaluate(
     chosen = load_suite(settings.suite)
     with progress_bars(quiet=quiet) as progress:
         prepared, subjects = _train(settings, progress, mask_validation=chosen.mask_validation)
-    yardstick = Yardstick(chosen.metrics, (), prepared.problem.n_items)
+    yardstick = Yardstick(chosen.metrics, ())
     intervals = Intervals(chosen.bootstrap, settings.seed)
     rows = []
     for subject in subjects:

@@ -84,7 +84,7 @@ def measure_strategy(
 def measure_subject(subject: TrainedSubject, prepared: Prepared, measures: Measures, seed: int) -> dict[str, Floats]:
     """Return a subject's quality [U], its drifts [D, U] and its flatness, each a scalar."""
     metric = measures.metric
-    bench = Bench(prepared, Yardstick((metric,), (), prepared.problem.n_items), seed)
+    bench = Bench(prepared, Yardstick((metric,), ()), seed)
     clean = clean_of(subject, bench)
     tables: dict[str, Floats] = {metric: clean.per_user[metric]}
     for condition in measures.conditions if subject.scored_tables else ():

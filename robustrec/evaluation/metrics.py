@@ -41,7 +41,7 @@ def recall(hits: NDArray[np.bool_], n_relevant: NDArray[np.int64], k: int) -> Fl
 
 
 def precision(hits: NDArray[np.bool_], n_relevant: NDArray[np.int64], k: int) -> Floats:  # noqa: ARG001
-    """Return the share of the list that is relevant: Σ_{i<=k} hit_i / k, [n]."""
+    """Return the share of k places that are relevant: Σ_{i<=k} hit_i / k, [n]; k also where a list is shorter."""
     found: NDArray[np.int64] = hits[:, :k].sum(axis=1)
     return found / np.float64(k)
 
@@ -131,7 +131,7 @@ def hits_of(ranking: Ranking, relevant: csr_array) -> tuple[NDArray[np.bool_], N
     keys = np.repeat(np.arange(n), n_relevant) * n_items + rows.indices
     asked = np.arange(n)[:, None] * n_items + ranking.items
     place = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
-    return keys[place] == asked, n_relevant
+    return (keys[place] == asked) & (ranking.items >= 0), n_relevant
 
 
 def check_depth(name: str, k: int, available: int) -> None:

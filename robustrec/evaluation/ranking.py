@@ -20,14 +20,42 @@ DEVICE_SCORE_BYTES = 256 * 2**20
 # Items are searched in blocks of this many neighbours: what is compared is I/BLOCK maxima and then k·BLOCK scores, so
 # that fewer items want smaller blocks; measured at 7,050 and at 23,033 items.
 SMALL_BLOCK, BLOCK, FEW_ITEMS = 16, 32, 12_000
+EMPTY = -1  # a place of a list for which its user has no item left
 _LOW_HALF = 0xFFFFFFFF
 
 
 class Ranking(NamedTuple):
-    """Top lists: `users` [n] are user ids, `items` [n, K] their items, best first, ties by lower item id."""
+    """Top lists, best first, ties by lower item id.
+
+    Attributes:
+        users: [n] user ids.
+        items: [n, K] their items. A user with fewer than K items left has a shorter list; `EMPTY` fills the rest.
+    """
 
     users: NDArray[np.int64]
     items: NDArray[np.int32]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Number of items in each list, [n]."""
+        return np.asarray((self.items != EMPTY).sum(axis=1), dtype=np.int64)
+
+    def counts(self, k: int, n_items: int) -> NDArray[np.int64]:
+        """Return how many of the lists hold each item in their first k places, [I]."""
+        shown = self.items[:, :k]
+        return np.bincount(shown[shown != EMPTY], minlength=n_items)
+
+    def share(self, marked: NDArray[np.bool_], k: int) -> NDArray[np.float64]:
+        """Return the share of each list's first k places that marked items hold, [n]; 0 for an empty list.
+
+        Args:
+            marked: [I].
+            k: places looked at; a shorter list has as many as it holds.
+        """
+        shown = self.items[:, :k]
+        there = shown != EMPTY
+        held = (marked[shown] & there).sum(axis=1)
+        return np.asarray(held / np.maximum(there.sum(axis=1), 1), dtype=np.float64)
 
 
 def rank(
@@ -40,10 +68,12 @@ def rank(
 ) -> Ranking:
     """Rank all items for each user by score and keep the best k, masked pairs left out (spec 2.1).
 
-    Equal scores are ordered by lower item id, at the end of the list too, so a list does not depend on how
-    the device orders equals, nor on the chunk. Scores are float32 products on `rep`'s device; how they are
-    rounded is that device's affair, so compare rankings made on one device with one chunk. On CUDA keep TF32
-    off (`torch.backends.cuda.matmul.allow_tf32 = False`), or scores carry 10 bits of mantissa only.
+    A user with fewer than k items left gets all of them, and `EMPTY` in the other places. Equal scores are
+    ordered by lower item id, at the end of the list too, so a list does not depend on how the device orders
+    equals, nor on the chunk. Scores are float32 products on `rep`'s device, or what a function returns, in float64
+    where float32 would round it. How products are rounded is that device's affair, so compare rankings made on one
+    device with one chunk. On CUDA keep TF32 off (`torch.backends.cuda.matmul.allow_tf32 = False`), or scores carry
+    10 bits of mantissa only.
 
     Args:
         rep: users [U, d] and items [I, d], or scores by a function.
@@ -53,15 +83,16 @@ def rank(
         chunk: users scored at once; by default as many as a fixed memory budget holds.
 
     Raises:
-        RobustrecError: no users, ids or shapes that do not fit, a user with fewer than k items left, or
-            scores that are not finite (a NaN is never ranked).
+        RobustrecError: no users, k below 1, ids or shapes that do not fit, or scores that are not finite (a NaN
+            is never ranked).
     """
     users = np.asarray(users, dtype=np.int64)
-    lists = np.empty((len(users), k), dtype=np.int32)
+    masked = _checked_mask(rep, users, masked, k)
+    lists = np.full((len(users), k), EMPTY, dtype=np.int32)
     with torch.inference_mode():
-        for start, scores, n_items in _masked_scores(rep, users, masked, k, chunk):
-            lists[start : start + len(scores)] = _lists(scores, k, n_items)
-    return Ranking(users, lists)
+        for start, scores, n_items in _masked_scores(rep, users, masked, chunk):
+            _fill(lists[start : start + len(scores)], scores, n_items)
+    return _cut(users, lists, masked)
 
 
 def rank_pairs(
@@ -90,19 +121,20 @@ def rank_pairs(
         The lists, and int64 [P] places from 1, in the order of the pairs.
     """
     users = np.asarray(users, dtype=np.int64)
-    lists = np.empty((len(users), k), dtype=np.int32)
+    masked = _checked_mask(rep, users, masked, k)
+    lists = np.full((len(users), k), EMPTY, dtype=np.int32)
     places = np.empty(len(pairs.items), dtype=np.int64)
     order = np.argsort(pairs.rows, kind="stable")
     sorted_rows = pairs.rows[order]
     with torch.inference_mode():
-        for start, scores, n_items in _masked_scores(rep, users, masked, k, chunk):
-            lists[start : start + len(scores)] = _lists(scores, k, n_items)
+        for start, scores, n_items in _masked_scores(rep, users, masked, chunk):
+            _fill(lists[start : start + len(scores)], scores, n_items)
             first, last = np.searchsorted(sorted_rows, [start, start + len(scores)])
             # No more pairs at once than users, so that what is compared stays within the budget of the scores.
             for begin in range(first, last, len(scores)):
                 chosen = order[begin : min(begin + len(scores), last)]
                 places[chosen] = _places(scores, pairs.rows[chosen] - start, pairs.items[chosen])
-    return Ranking(users, lists), places
+    return _cut(users, lists, masked), places
 
 
 class Pairs(NamedTuple):
@@ -112,8 +144,18 @@ class Pairs(NamedTuple):
     items: NDArray[np.int64]
 
 
-def _lists(scores: torch.Tensor, k: int, n_items: int) -> NDArray[np.int32]:
-    return np.asarray(top_items(scores, k, _block(n_items)).to(torch.int32).cpu().numpy(), dtype=np.int32)
+def _fill(lists: NDArray[np.int32], scores: torch.Tensor, n_items: int) -> None:
+    """Write the best items of each row of scores into `lists` [n, K], as many as there are columns."""
+    k = min(lists.shape[1], scores.shape[1])
+    lists[:, :k] = top_items(scores, k, _block(n_items)).to(torch.int32).cpu().numpy()
+
+
+def _cut(users: NDArray[np.int64], lists: NDArray[np.int32], masked: csr_array) -> Ranking:
+    """Return the lists, without what stands behind the last item that a user has left."""
+    left = masked.shape[1] - np.diff(masked.indptr)[users]
+    if len(left) and left.min() < lists.shape[1]:
+        lists[np.arange(lists.shape[1]) >= left[:, None]] = EMPTY
+    return Ranking(users, lists)
 
 
 def _places(scores: torch.Tensor, rows: NDArray[np.int64], items: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -126,10 +168,9 @@ def _places(scores: torch.Tensor, rows: NDArray[np.int64], items: NDArray[np.int
 
 
 def _masked_scores(
-    rep: Representation | Scored, users: NDArray[np.int64], masked: csr_array, k: int, chunk: int | None
+    rep: Representation | Scored, users: NDArray[np.int64], masked: csr_array, chunk: int | None
 ) -> Iterator[tuple[int, torch.Tensor, int]]:
     """Yield (first position, scores [n, columns] with -inf where nothing may be recommended, number of items I)."""
-    masked = _checked_mask(rep, users, masked, k)
     if chunk is not None and chunk < 1:
         raise RobustrecError(f"chunk is {chunk}", where="rank: chunk", fix="use 1 or more, or leave it out")
     block = _scored_blocks(rep) if isinstance(rep, Scored) else _product_blocks(rep)
@@ -164,10 +205,12 @@ def top_items(scores: torch.Tensor, k: int, block: int = BLOCK) -> torch.Tensor:
     be sorted is k blocks instead of all columns. Both steps compare 64-bit keys in which the id breaks ties.
 
     Args:
-        scores: float32 [n, columns], no NaN; columns a multiple of `block`.
+        scores: float32 or float64 [n, columns], no NaN; columns a multiple of `block`.
         k: at most the number of columns.
         block: columns in a block.
     """
+    if scores.dtype == torch.float64:  # its bits leave no room for the id; a stable sort keeps equals in order of id
+        return torch.sort(scores, dim=1, descending=True, stable=True).indices[:, :k]
     rows, columns = scores.shape
     blocks = columns // block
     ids = torch.arange(columns, device=scores.device).expand(rows, columns)
@@ -194,7 +237,7 @@ class _Blocks(NamedTuple):
     """Where blocks of scores come from.
 
     Attributes:
-        scores: user ids [n] -> float32 [n, columns], whole blocks of items; the columns added hold anything.
+        scores: user ids [n] -> float32 or float64 [n, columns], whole blocks of items; the columns added hold anything.
         n_items: I.
         device: where the scores are.
         check: whether a score may not be finite.
@@ -233,8 +276,9 @@ def _product_blocks(rep: Representation) -> _Blocks:
 
 def _scored_blocks(rep: Scored) -> _Blocks:
     def scores(ids: NDArray[np.int64]) -> torch.Tensor:
-        padded = torch.zeros(len(ids), _whole_blocks(rep.n_items))
-        padded[:, : rep.n_items] = rep.score(ids)
+        found = rep.score(ids)
+        padded = torch.zeros(len(ids), _whole_blocks(rep.n_items), dtype=found.dtype)
+        padded[:, : rep.n_items] = found
         return padded
 
     fix = "mend what the function returns; check it: robustrec doctor --model PLACE:NAME"
@@ -281,12 +325,9 @@ def _checked_mask(rep: Representation | Scored, users: NDArray[np.int64], masked
         canonical = masked.copy()
         canonical.sum_duplicates()
         canonical.eliminate_zeros()
-    left = n_items - np.diff(canonical.indptr)[users]
-    if k < 1 or left.min() < k:
+    if k < 1:
         raise RobustrecError(
-            f"cannot make lists of {k} items: user {users[left.argmin()]} has {left.min()} of {n_items} left",
-            where=f"ranking: k={k}",
-            fix=f"use metrics of at most {left.min()} places" if left.min() else "leave that user out",
+            f"cannot make lists of {k} items", where=f"ranking: k={k}", fix="use metrics of at least 1 place"
         )
     return canonical
 

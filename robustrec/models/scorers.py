@@ -51,7 +51,9 @@ def scored(name: str, scorer: Scorer, features: Features, problem: Problem) -> S
 
 
 def checked_scores(name: str, scores: Any, shape: tuple[int, int]) -> Tensor:
-    """Return the scores of a score function as a float32 table of its own on the CPU.
+    """Return the scores of a score function as a table of its own on the CPU.
+
+    It is float32 where that holds every score exactly, else float64, so that no two different scores become equal.
 
     Args:
         name: of the model, for errors.
@@ -72,19 +74,26 @@ def checked_scores(name: str, scores: Any, shape: tuple[int, int]) -> Tensor:
 
 
 def _table(scores: Any) -> tuple[Tensor, Any]:
-    """Return the scores as float32 with their shape, or nothing with what they are instead."""
+    """Return the scores as float32 or float64 with their shape, or nothing with what they are instead."""
     if isinstance(scores, Tensor):
         scores = scores.detach().cpu()
         if not scores.is_complex() and scores.layout is torch.strided:
-            return scores.to(torch.float32, copy=True), tuple(scores.shape)
+            return _narrowed(scores.to(torch.float64)), tuple(scores.shape)
     try:
         values = np.asarray(scores)
     except (TypeError, ValueError, RuntimeError):
         values = np.asarray("")
     if values.dtype.kind not in "fiub":
         return torch.empty(0), f"{type(scores).__name__} {getattr(scores, 'dtype', '')}".strip()
-    with np.errstate(over="ignore"):  # what float32 cannot hold is refused as infinite when it is ranked
-        return torch.from_numpy(values.astype(np.float32)), values.shape
+    with np.errstate(over="ignore"):  # a long double beyond float64 is refused as infinite when it is ranked
+        return _narrowed(torch.from_numpy(values.astype(np.float64))), values.shape
+
+
+def _narrowed(scores: Tensor) -> Tensor:
+    """Return a copy in float32 where that holds every number exactly, else in float64."""
+    narrow = scores.to(torch.float32)
+    exact = (narrow == scores) | torch.isnan(scores)
+    return narrow if bool(exact.all()) else scores.to(torch.float64, copy=True)
 
 
 def _locked(array: NDArray[Any]) -> NDArray[Any]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from robustrec.datasets.interactions import TEST, TRAIN, VALIDATION
+from robustrec.datasets.interactions import LABEL_NAMES, TEST, TRAIN, VALIDATION
 from robustrec.datasets.registry import Dataset
 from robustrec.datasets.user_graph import read_user_graph
 from robustrec.encoders.features import ItemFeatures
@@ -46,7 +46,8 @@ class Prepared:
         tables: modality -> float32 [I, D_m] on the device.
         problem: what a model is built from.
         positives: training interactions for sampling, on the device.
-        validation: the split that selects parameters.
+        validation: the split that selects parameters; without users where the data have none, which only a
+            training minds.
         test: the split that is reported.
         device: where all of it runs.
     """
@@ -83,7 +84,7 @@ def prepare(
         mask_validation: leave validation positives out of the test lists too (spec section 0, item 10).
 
     Raises:
-        RobustrecError: no user can be validated or tested.
+        RobustrecError: no user can be tested.
     """
     interactions = dataset.interactions
     users, items = interactions.pairs(TRAIN)
@@ -105,7 +106,7 @@ def prepare(
         problem=problem,
         positives=positives_of(edges, interactions.n_items, device),
         validation=_split(dataset, VALIDATION, train),
-        test=_split(dataset, TEST, csr_array(test_mask)),
+        test=with_users(dataset, _split(dataset, TEST, csr_array(test_mask)), TEST),
         device=device,
     )
 
@@ -117,12 +118,19 @@ def _user_neighbours(dataset: Dataset) -> CoOccurrence | None:
 
 
 def _split(dataset: Dataset, label: int, masked: csr_array) -> Split:
-    users = evaluated_users(dataset.interactions, label)
-    if len(users) == 0:
-        name = "validation" if label == VALIDATION else "test"
+    return Split(evaluated_users(dataset.interactions, label), dataset.interactions.csr(label), masked)
+
+
+def with_users(dataset: Dataset, split: Split, label: int) -> Split:
+    """Return a split that has users.
+
+    Raises:
+        RobustrecError: it has none.
+    """
+    if len(split.users) == 0:
         raise RobustrecError(
-            f"no user has {name} interactions",
+            f"no user has {LABEL_NAMES[label]} interactions",
             where=f"{dataset.folder}, x_label {label}",
             fix=f"label some rows of users with training rows as {label}, or import ratings to have them split",
         )
-    return Split(users, dataset.interactions.csr(label), masked)
+    return split

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from robustrec.datasets.interactions import VALIDATION
 from robustrec.evaluation.metrics import parse_metric, per_user_metrics
 from robustrec.evaluation.ranking import rank
 from robustrec.models.contract import Features, Graphs, Recommender, item_graphs, represent
@@ -15,7 +16,7 @@ from robustrec.models.graphs import cosine_neighbours
 from robustrec.models.own import blamed
 from robustrec.progress import Progress, silent
 from robustrec.runs.external import loaded_subject, scorer_subject
-from robustrec.runs.prepared import Prepared
+from robustrec.runs.prepared import Prepared, with_users
 from robustrec.runs.specs import SubjectSpec, modalities_read
 from robustrec.runs.store import load_run, locked, run_key, run_record, store_run, stored_run
 from robustrec.runs.trained import TrainedSubject, build_model, subject_of
@@ -62,8 +63,12 @@ def obtain_subject(
 def validation_metric(
     model: Recommender, features: Features, prepared: Prepared, metric: str, graphs: Graphs | None = None
 ) -> Callable[[], float]:
-    """Return the function that ranks the validation users with the model as it is and averages the metric over them."""
-    split, k = prepared.validation, parse_metric(metric).k
+    """Return the function that ranks the validation users with the model as it is and averages the metric over them.
+
+    Raises:
+        RobustrecError: no user has validation interactions.
+    """
+    split, k = with_users(prepared.dataset, prepared.validation, VALIDATION), parse_metric(metric).k
 
     def validate() -> float:
         with torch.no_grad():

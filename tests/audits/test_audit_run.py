@@ -1,7 +1,7 @@
 """A whole audit through the library: A/A finds exactly nothing, planted caches end in ERROR, rows agree with arrays."""
 
 import io
-from dataclasses import replace
+import shutil
 
 import numpy as np
 import pytest
@@ -179,13 +179,23 @@ def test_a_model_without_features_has_nothing_to_perturb_and_never_passes(tiny_f
     assert {status.status for status in report.statuses} == {"not_applicable"}
 
 
-def test_a_suite_with_longer_lists_than_items_is_refused_before_training(tiny_folder, tmp_path):
-    plan = _plan(tiny_folder, tmp_path)
-    items = replace(plan.dataset.interactions, n_items=plan.dataset.interactions.n_items)
-    assert items.n_items == 60
-    yardstick = runner.Yardstick(("ndcg@50",), (), n_items=40)
-    with pytest.raises(RobustrecError, match="lists of 50 items"):
-        _ = yardstick.length
+def test_lists_that_cannot_be_filled_are_counted_in_a_warning(tiny_folder, tmp_path):
+    """One user has trained on 45 of the 60 items."""
+    folder = tmp_path / "heavy"
+    shutil.copytree(tiny_folder, folder)
+    path = next(folder.glob("*.inter"))
+    header, *rows = path.read_text().splitlines()
+    rest = [row for row in rows if row.split("\t")[0] != "0"]
+    heavy = [f"0\t{item}\t5.0\t0\t{0 if item < 45 else item - 44}" for item in range(47)]
+    path.write_text("\n".join([header, *heavy, *rest]) + "\n")
+    suite = SUITE.replace("rbo@20", "rbo@50")
+    plan = _plan(folder, tmp_path, suite=suite, strategy=("vanilla",))
+    report, _ = make_report(plan, runner.measure(plan), command=["robustrec"])
+    short = [warning for warning in report.warnings if "fewer than 50 items left" in warning]
+    assert len(short) == 1
+    rows = [row for row in report.findings if row.audit == "noise" and row.condition == "sigma2=0"]
+    assert all((row.drift, row.ci_low, row.ci_high) == (0.0, 0.0, 0.0) for row in rows)
+    assert "rbo@50" in {row.metric for row in rows}
 
 
 def test_full_only_suites_refuse_the_sample(tmp_path):

@@ -54,7 +54,7 @@ def _scene() -> Scene:
     relevant = csr_array(np.array([[1, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0], [0, 0, 0, 0, 0, 1]]))
     masked = csr_array(np.array([[0, 1, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0], [0, 0, 1, 0, 0, 0], [0, 0, 0, 0, 0, 1]]))
     split = Split(np.arange(4), relevant, masked)
-    return scene_of(split, Yardstick(("ndcg@2",), ("rbo@2",), 6), np.array([2, 0, 1, 1, 0, 2]), metric="ndcg@2", k=2)
+    return scene_of(split, Yardstick(("ndcg@2",), ("rbo@2",)), np.array([2, 0, 1, 1, 0, 2]), metric="ndcg@2", k=2)
 
 
 def test_wanted_items_are_those_that_can_be_recommended() -> None:

@@ -189,3 +189,14 @@ def test_evaluated_users_have_training_rows_and_rows_of_the_split() -> None:
     )
     assert evaluated_users(interactions, TEST).tolist() == [2, 4]
     assert evaluated_users(interactions, VALIDATION).tolist() == [2]
+
+
+def test_a_short_list_scores_like_its_items_and_misses() -> None:
+    """User 0 has two items left, both found; user 1 has item 4, which an empty place before row 1 must not hit."""
+    relevant = csr_array(np.array([[0, 0, 0, 1, 1], [0, 0, 0, 0, 1]], dtype=np.float64))
+    lists = Ranking(np.array([0, 1]), np.array([[3, 4, -1, -1], [-1, -1, -1, -1]], dtype=np.int32))
+    found = per_user_metrics(lists, relevant, ["recall@4", "precision@4", "ndcg@4", "map@4"])
+    assert found["recall@4"].tolist() == [1, 0]
+    assert found["precision@4"].tolist() == [0.5, 0]
+    assert found["ndcg@4"].tolist() == [1, 0]
+    assert found["map@4"].tolist() == [1, 0]

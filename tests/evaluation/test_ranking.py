@@ -14,7 +14,10 @@ from scipy.sparse import csr_array
 
 from robustrec.errors import RobustrecError
 from robustrec.evaluation import ranking
-from robustrec.evaluation.ranking import BLOCK, rank, top_items
+from robustrec.evaluation.ranking import BLOCK, EMPTY, Pairs, rank, rank_pairs, top_items
+from robustrec.models.contract import Scored
+
+NO_PAIRS = Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
 class Representation(NamedTuple):
@@ -136,7 +139,6 @@ def test_large_but_finite_scores_are_ranked() -> None:
         ([2], (2, 3), 1, "user ids reach from 2 to 2"),
         ([-1, 0], (2, 3), 1, "user ids reach from -1"),
         ([0], (2, 4), 1, "does not fit"),
-        ([0], (2, 3), 4, "cannot make lists of 4 items: user 0 has 3 of 3 left"),
         ([0], (2, 3), 0, "cannot make lists of 0 items"),
     ],
 )
@@ -145,12 +147,39 @@ def test_what_cannot_be_ranked_is_refused(users: list[int], shape: tuple[int, in
         rank(of_scores(np.eye(2, 3)), np.array(users, dtype=np.int64), nothing(shape), k=k)
 
 
-def test_too_few_items_left_names_the_user() -> None:
-    masked = csr_array(np.array([[0, 0, 0], [0, 1, 1]], dtype=np.float64))
-    with pytest.raises(RobustrecError, match="user 1 has 1 of 3 left"):
-        rank(of_scores(np.eye(2, 3)), np.array([0, 1]), masked, k=2)
+@pytest.mark.parametrize("k", [1, 2, 3, 5, 40])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_user_with_fewer_items_left_gets_them_all(k: int, dtype: type) -> None:
+    """Three items; the second user has one left, the third none. 40 is beyond the padded columns too."""
+    masked = csr_array(np.array([[0, 0, 0], [0, 1, 1], [1, 1, 1]], dtype=np.float64))
+    table = np.array([[1, 3, 2], [-9, 5, 6], [1, 2, 3]], dtype=dtype)
+    rep = Scored(lambda users: torch.from_numpy(table[users]), 3, 3)
+    wanted = [[1, 2, 0], [0], []]
+    users = np.array([2, 0, 1])
+    for found in (rank(rep, users, masked, k=k), rank_pairs(rep, users, masked, NO_PAIRS, k=k)[0]):
+        assert found.items.shape == (3, k)
+        for row, user in enumerate(users):
+            best = wanted[user][:k]
+            assert found.items[row].tolist() == best + [EMPTY] * (k - len(best))
+            assert found.lengths[row] == len(best)
+    counts = np.bincount([item for best in wanted for item in best[:k]], minlength=3)
+    assert found.counts(k, 3).tolist() == counts.tolist()
+    assert found.share(np.array([True, False, False]), k).tolist() == [0, 1 / 3 if k > 2 else 0, 1]
+
+
+def test_scores_in_float64_are_not_merged() -> None:
+    """A service that adds a base score of ten million: float32 would make all of these equal."""
+    small = np.random.default_rng(0).normal(size=(6, 50))
+    small[0, 7] = small[0, 3]  # a tie goes to the lower id
+    plain, raised = (Scored(lambda users, t=t: torch.from_numpy(t[users]), 6, 50) for t in (small, small + 1e7))
+    one, other = (rank(rep, np.arange(6), nothing((6, 50)), k=50).items for rep in (plain, raised))
+    assert (one == other).all()
+    assert (one == np.argsort(-small, axis=1, kind="stable")).all()
+
+
+def test_a_chunk_is_at_least_one_user() -> None:
     with pytest.raises(RobustrecError, match="chunk is 0"):
-        rank(of_scores(np.eye(2, 3)), np.array([0]), masked, k=2, chunk=0)
+        rank(of_scores(np.eye(2, 3)), np.array([0]), nothing((2, 3)), k=2, chunk=0)
 
 
 def test_gradients_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,6 +81,19 @@ def test_longer_lists_are_cut_to_the_shorter_ones() -> None:
         overlap_at(a, b, 3)
 
 
+def test_lists_that_are_short_are_compared_to_their_end() -> None:
+    """Two users with three items left, ranked for five places, and one with none."""
+    a = ranking([4, 5, 6, -1, -1], [4, 5, 6, -1, -1], [-1] * 5, [0, 1, 2, 3, 4])
+    b = ranking([4, 5, 6, -1, -1], [5, 4, 6, -1, -1], [-1] * 5, [0, 1, 2, 3, 9])
+    whole = per_user_stability(a, b, ["overlap@5", "rbo@5", "changed@5", "overlap@2"])
+    cut = [ranking(*[row.tolist()[:3] for row in each.items[:2]]) for each in (a, b)]
+    assert whole["overlap@5"].tolist() == [1, 1, 1, 0.8]
+    assert whole["overlap@2"].tolist() == [1, 1, 1, 1]
+    assert whole["changed@5"].tolist() == [0, 0, 0, 1]
+    assert whole["rbo@5"][:2].tolist() == rbo_at(*cut, 3).tolist()
+    assert whole["rbo@5"][2] == 1
+
+
 def test_what_cannot_be_compared_is_refused() -> None:
     a = ranking([0, 1], [2, 3])
     with pytest.raises(RobustrecError, match="different users"):

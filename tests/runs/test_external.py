@@ -293,3 +293,23 @@ def score(features, users):
         users, items = trained.represent(tables)
         torch.testing.assert_close(scorer.represent(tables).score(ids), users[ids] @ items.T, rtol=1e-5, atol=1e-6)
     assert load_file(tmp_path / "parameters.safetensors").keys() == state.keys()
+
+
+def test_without_validation_rows_only_a_training_is_refused(state, tiny_folder, tmp_path, monkeypatch):
+    """Many published splits have train and test rows only; a scorer and a checkpoint select nothing."""
+    folder = tmp_path / "no validation"
+    shutil.copytree(tiny_folder, folder)
+    path = next(folder.glob("*.inter"))
+    path.write_text("".join(line for line in path.read_text().splitlines(keepends=True) if line[-3:] != "\t1\n"))
+    dataset = load_dataset(str(folder), home=tmp_path)
+    assert not (dataset.interactions.labels == 1).any()
+    here = prepare(dataset, item_features(dataset, "imported", home=tmp_path), torch.device("cpu"))
+    (tmp_path / "constant_scorer.py").write_text("def score(features, users): return features['text'][users, :1]\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (spec,) = subject_specs(settings(tmp_path, model=("constant_scorer:score",)), "full")
+    assert obtain_subject(spec, here, home=tmp_path).model is None
+    save_file(state, tmp_path / "parameters.safetensors")
+    assert loaded(tmp_path, here, tmp_path / "parameters.safetensors").model is not None
+    (spec,) = subject_specs(settings(tmp_path), "full")
+    with pytest.raises(RobustrecError, match="no user has validation interactions"):
+        obtain_subject(spec, here, home=tmp_path)

@@ -22,7 +22,7 @@ def test_a_multimodal_recommender_clearly_beats_one_without_content(shop, tmp_pa
     recall = []
     for spec in subject_specs(settings, "sample"):
         subject = obtain_subject(spec, prepared, home=tmp_path)
-        yardstick = Yardstick(("recall@20",), (), prepared.problem.n_items)
+        yardstick = Yardstick(("recall@20",), ())
         recall.append(measure_clean(subject.represent(), prepared.test, yardstick).per_user["recall@20"])
     without, with_content = recall
     found = paired_interval(without, with_content[None, :], seed=0)

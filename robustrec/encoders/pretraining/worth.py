@@ -112,7 +112,7 @@ def _per_user(
     options = EncoderOptions(weights=(str(folder),), device=settings.device) if encoder == "blip" else None
     features = item_features(dataset, encoder, home=settings.home, options=options, progress=progress)
     prepared = prepare(dataset, features, pick_device(settings.device))
-    yardstick = Yardstick(METRICS, (), prepared.problem.n_items)
+    yardstick = Yardstick(METRICS, ())
     found: dict[str, list[NDArray[np.float64]]] = {metric: [] for metric in METRICS}
     for spec in subject_specs(settings, dataset.edition):
         subject = obtain_subject(spec, prepared, home=settings.home, progress=progress)
