@@ -9,13 +9,14 @@ from typing import Any
 from robustrec.audits.against_baseline import Side, compare_with_baseline, measured_differently
 from robustrec.audits.suites import Suite
 from robustrec.errors import RobustrecError
+from robustrec.files import digest_json
 from robustrec.reporting.arrays import Arrays
 from robustrec.reporting.baseline import Baseline
 from robustrec.reporting.findings import BASELINE, AuditStatus, Finding, Subject
 from robustrec.reporting.gates import NO_BASELINE_FIX, applicable_gates
 from robustrec.reporting.inapplicable import inapplicable
 from robustrec.reporting.judging import judge_all
-from robustrec.reporting.report import JudgementRecord, Report
+from robustrec.reporting.report import JUDGEMENT_RULES, JudgementRecord, Report
 from robustrec.reporting.verdict import verdict_with_reason
 from robustrec.reporting.waivers import Waiver, warnings_of
 
@@ -75,6 +76,8 @@ def judgement(
             correction=suite.correction,
             level=suite.bootstrap.level,
             findings_judged={each.severity: each.family for each in found.gates if each.family},
+            rules=JUDGEMENT_RULES,
+            content=None if suite.digest == digest_json(side.suite) else suite.model_dump(mode="json"),
         ),
         "baseline": record,
         "verdict": word,

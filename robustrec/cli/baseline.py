@@ -21,11 +21,11 @@ def accept(
     quiet: options.Quiet = False,
 ) -> None:
     """Keep of a report what later ones are compared with; it replaces what was accepted before."""
+    from robustrec.audits.checked import checked_report
     from robustrec.reporting.arrays import arrays_beside
     from robustrec.reporting.baseline import baseline_of, write_baseline
-    from robustrec.reporting.report import read_report
 
-    report = read_report(path)
+    report = checked_report(path)
     record = baseline_of(report, arrays_beside(report, path))
     write_baseline(record, output)
     if report.verdict != "pass":

@@ -137,13 +137,13 @@ def compare(
 
 
 def _compare_reports(reports: list[Path], metric: str | None, by: str, html: Path | None, *, as_json: bool) -> None:
+    from robustrec.audits.checked import checked_report
     from robustrec.reporting.arrays import arrays_beside
     from robustrec.reporting.compare import compare_reports
     from robustrec.reporting.compare_page import print_comparison
     from robustrec.reporting.compared import Loaded
-    from robustrec.reporting.report import read_report
 
-    read = [(read_report(path), path) for path in reports]
+    read = [(checked_report(path), path) for path in reports]
     loaded = [Loaded(report, arrays_beside(report, path), str(path)) for report, path in read]
     found = compare_reports(loaded, metric=metric, by=_by(by))
     if html is not None:

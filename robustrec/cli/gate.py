@@ -31,6 +31,7 @@ def gate(
     from robustrec.reporting.forms.outputs import parse_outputs, write_outputs
 
     outputs = parse_outputs(output_format or (), stdout_taken=as_json)
+    from robustrec.audits.checked import check_means, checked_report
     from robustrec.audits.judged import judged_again
     from robustrec.audits.suites import load_suite, recorded_suite
     from robustrec.reporting.arrays import arrays_beside
@@ -40,13 +41,16 @@ def gate(
     from robustrec.reporting.verdict import exit_code
     from robustrec.reporting.waivers import read_waivers
 
-    report = read_report(path)
+    # Judged by another suite, nothing that the report records of its judgement is relied on.
+    report = read_report(path) if suite else checked_report(path)
     by = load_suite(suite) if suite else recorded_suite(report.suite.content, source=str(path))
+    beside = arrays_beside(report, path)
+    check_means(report, beside, source=str(path))
     accepted = read_baseline(baseline) if baseline else None
     judged = judged_again(
         report,
         by,
-        arrays=arrays_beside(report, path) if accepted else None,
+        arrays=beside if accepted else None,
         baseline=accepted,
         waivers=read_waivers(waivers) if waivers else (),
         now=datetime.datetime.now(datetime.UTC),

@@ -22,12 +22,12 @@ def show(
     fail_on: options.FailOnName = None,
 ) -> None:
     """Print a report as `audit` printed it; the exit code says only whether it could be read."""
+    from robustrec.audits.checked import checked_report
     from robustrec.reporting.console import print_report
-    from robustrec.reporting.report import read_report
     from robustrec.reporting.screen import print_screen
 
     settings = options.settings_from(fail_on=fail_on).settings
-    report = read_report(path)
+    report = checked_report(path)
     if full:
         print_report(report, data_console(), location=path, fail_on=settings.fail_on)
         return
@@ -47,11 +47,12 @@ def convert(
     ],
 ) -> None:
     """Write a report in other forms, without running anything."""
+    from robustrec.audits.checked import checked_report
     from robustrec.reporting.forms.outputs import parse_outputs, write_outputs
-    from robustrec.reporting.report import moved_arrays, read_report, write_report
+    from robustrec.reporting.report import moved_arrays, write_report
 
     outputs = parse_outputs(output_format)
-    report = read_report(path)
+    report = checked_report(path)
     for output in outputs:
         if output.form == "json" and output.path is not None:
             write_report(moved_arrays(report, path, output.path), output.path)

@@ -16,12 +16,13 @@ from robustrec.reporting.arrays import Arrays, Packed, arrays_beside, packed, un
 from robustrec.reporting.findings import CLEAN, Finding, Record, Subject
 from robustrec.reporting.invalid import invalid
 from robustrec.reporting.report import MAX_BYTES, DatasetRecord, Report, SuiteRecord, read_report
+from robustrec.reporting.section_digests import DIGESTS, refuse_edited, section_digests
 
 MOST_ARRAY_BYTES = 1 << 20
 """Per-user arrays go into a baseline where they are no larger, compressed."""
 
 _KIND: Literal["robustrec baseline"] = "robustrec baseline"
-_FIX = "make it anew: robustrec baseline accept REPORT --output FILE"
+_FIX = "make it again: robustrec baseline accept REPORT --output FILE"
 
 
 class BaselineSubject(Record):
@@ -46,6 +47,7 @@ class BaselineFile(Record):
     subjects: tuple[BaselineSubject, ...]
     findings: tuple[Finding, ...] = Field(description="those that compare a subject with itself")
     arrays: Packed | None = None
+    digests: dict[str, str] = Field(default_factory=dict, description="key -> sha256 of its content")
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def baseline_of(report: Report, arrays: Arrays | None, *, most_bytes: int = MOST
         raise RobustrecError(
             f"a report with verdict error cannot become a baseline: {report.verdict_reason}",
             where="baseline accept",
-            fix="mend the run first, then accept its report",
+            fix="fix the run first, then accept its report",
         )
     return _from_report(report, packed(arrays, most_bytes=most_bytes) if arrays else None)
 
@@ -115,7 +117,8 @@ def write_baseline(record: BaselineFile, path: Path) -> None:
     Raises:
         RobustrecError: the folder cannot be written.
     """
-    content = json.loads(record.model_dump_json(exclude_none=True))
+    sealed = record.model_copy(update={DIGESTS: section_digests(record)})
+    content = json.loads(sealed.model_dump_json(exclude_none=True))
     content.setdefault("audit_seed", None)
     for subject in content["subjects"]:
         subject.setdefault("features_digest", None)
@@ -133,7 +136,7 @@ def read_baseline(path: Path) -> Baseline:
     """Return the baseline in a file: one that `baseline accept` wrote, or a whole report.
 
     Raises:
-        RobustrecError: not readable, too large, neither of the two, or damaged.
+        RobustrecError: not readable, too large, neither of the two, damaged, edited, or of verdict error.
     """
     source = str(path)
     try:
@@ -146,11 +149,14 @@ def read_baseline(path: Path) -> Baseline:
     if not isinstance(content, dict) or content.get("kind") != _KIND:
         report = read_report(path)
         if report.verdict == "error":
-            raise RobustrecError("a report with verdict error is no baseline", where=source, fix=_FIX)
+            raise RobustrecError("a report with verdict error is not a baseline", where=source, fix=_FIX)
         return Baseline(_from_report(report, None), arrays_beside(report, path), source, digest)
     try:
         record = BaselineFile.model_validate_json(data, strict=True)
     except ValidationError as error:
         raise invalid(error, BaselineFile, source=source, fix=_FIX) from error
+    if record.verdict == "error":
+        raise RobustrecError("a report with verdict error is not a baseline", where=f"{source}, key verdict", fix=_FIX)
     arrays = unpacked(record.arrays, source=source) if record.arrays else None
-    return Baseline(record, arrays, source, digest)
+    refuse_edited(record, record.digests, source=source, fix=_FIX)
+    return Baseline(record.model_copy(update={DIGESTS: {}}), arrays, source, digest)

@@ -9,22 +9,26 @@ from typing import Any, Literal, NoReturn
 from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
 from robustrec.errors import RobustrecError
-from robustrec.files import write_atomically
+from robustrec.files import digest_json, write_atomically
 from robustrec.reporting.error_rates import Correction
 from robustrec.reporting.exhibits import Exhibit, Relation
 from robustrec.reporting.findings import AuditStatus, Finding, Record, Subject
 from robustrec.reporting.gates import GateResult
 from robustrec.reporting.invalid import invalid
+from robustrec.reporting.section_digests import DIGESTS, refuse_edited, section_digests
 from robustrec.reporting.upgrade import upgraded
 from robustrec.reporting.verdict import VerdictWord, verdict_with_reason
 from robustrec.reporting.waivers import WaiverRecord
 
+JUDGEMENT_RULES = 2
+"""Version of the rules that findings are judged by; raise it when the same findings can be judged otherwise."""
 SCHEMA_VERSION = 2
 """Version of the reports written; those of earlier versions are read and brought to it."""
+_RULES_WITH_DIGESTS = 2
 MAX_BYTES = 256 << 20
 """Largest report read, in bytes; a full audit has a few MiB."""
 
-_FIX = "make it anew: robustrec audit --model MODEL --dataset DATASET"
+_FIX = "run the audit again: robustrec audit --model MODEL --dataset DATASET"
 
 
 class Filter(Record):
@@ -62,6 +66,22 @@ class SuiteRecord(Record):
     digest: str
     level: float = Field(default=0.95, gt=0, lt=1, description="confidence level of the intervals")
     content: dict[str, Any] = Field(description="the suite with all defaults resolved")
+
+    @model_validator(mode="after")
+    def _is_of_its_digest(self) -> SuiteRecord:
+        check_suite_digest(self.content, self.digest)
+        return self
+
+
+def check_suite_digest(content: dict[str, Any], digest: str) -> None:
+    """Make sure that a suite's resolved content is what its digest says.
+
+    Raises:
+        ValueError: a limit, a waiver or anything else in it was changed.
+    """
+    found = digest_json(content)
+    if found != digest:
+        raise ValueError(f"the suite was edited: its content has the digest {found[:16]}…, recorded is {digest[:16]}…")
 
 
 class TrainingRecord(Record):
@@ -154,6 +174,16 @@ class JudgementRecord(Record):
     findings_judged: dict[str, int] = Field(
         default_factory=dict, description="size of the family that the correction is for, by severity"
     )
+    rules: int = Field(default=1, ge=1, description="version of the rules of judging")
+    content: dict[str, Any] | None = Field(
+        default=None, description="that suite with all defaults resolved, where it is not the report's own"
+    )
+
+    @model_validator(mode="after")
+    def _is_of_its_digest(self) -> JudgementRecord:
+        if self.content is not None:
+            check_suite_digest(self.content, self.digest)
+        return self
 
 
 class BaselineRecord(Record):
@@ -195,6 +225,9 @@ class Report(Record):
     durations: dict[str, float] = Field(description="seconds by stage")
     costs: Costs
     arrays: ArraysRecord | None = None
+    digests: dict[str, str] = Field(
+        default_factory=dict, description="section -> sha256 of its content, in a report that was written to a file"
+    )
 
     @model_validator(mode="after")
     def _sound(self) -> Report:
@@ -217,7 +250,13 @@ def write_report(report: Report, path: Path) -> None:
     Raises:
         RobustrecError: the folder cannot be written.
     """
-    write_atomically(path, report.model_dump_json(indent=1) + "\n")
+    write_atomically(path, report_json(report))
+
+
+def report_json(report: Report) -> str:
+    """Return a report as the JSON that `read_report` reads, with the digests of its sections."""
+    sealed = report.model_copy(update={DIGESTS: section_digests(report)})
+    return f"{sealed.model_dump_json(indent=1)}\n"
 
 
 def moved_arrays(report: Report, source: Path, target: Path) -> Report:
@@ -231,7 +270,8 @@ def read_report(path: Path) -> Report:
     """Return the report in a JSON file.
 
     Raises:
-        RobustrecError: not readable, too large, not a report, of a later schema version, or not consistent.
+        RobustrecError: not readable, too large, not a report, of a later schema version, not consistent, or edited
+            after it was written.
     """
     source = str(path)
     try:
@@ -260,9 +300,12 @@ def read_report(path: Path) -> Report:
     if version < SCHEMA_VERSION:
         text = json.dumps(upgraded(data))
     try:
-        return Report.model_validate_json(text, strict=True)
+        report = Report.model_validate_json(text, strict=True)
     except ValidationError as error:
         raise invalid(error, Report, source=source, fix=_FIX) from error
+    if report.digests or (report.judgement and report.judgement.rules >= _RULES_WITH_DIGESTS):
+        refuse_edited(report, report.digests, source=source, fix=_FIX)
+    return report.model_copy(update={DIGESTS: {}})
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -12,6 +12,8 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from robustrec.audits.judged import judged_again
+from robustrec.audits.suites import parse_suite
 from robustrec.cli.main import run
 from robustrec.cli.terminal import _bars
 from robustrec.reporting.findings import AuditStatus, Finding, Subject
@@ -27,6 +29,9 @@ from robustrec.reporting.report import (
 )
 from robustrec.reporting.verdict import verdict_with_reason
 
+SUITE = parse_suite(
+    'schema_version = 1\nname = "small"\nmetrics = ["ndcg@20"]\n[[audits]]\nkind = "noise"', source="small.toml"
+)
 SUBJECT = Subject(model="bpr", strategy="vanilla", features="none", seed=0)
 TEXT = "σ² = 1e-06 · 購物 \u202e"
 
@@ -52,7 +57,7 @@ def stored(tmp_path):
             n_validation=9,
             n_test=9,
         ),
-        suite=SuiteRecord(name="small", digest="s", content={}),
+        suite=SuiteRecord(name=SUITE.name, digest=SUITE.digest, content=SUITE.model_dump(mode="json")),
         subjects=(SubjectRecord(subject=SUBJECT, parameters_digest="p", run="r", config={}),),
         statuses=statuses,
         findings=(Finding(**row, clean=0.1, ci_low=0.09, ci_high=0.11, n_users=9, n_draws=0, unit="share", note=TEXT),),
@@ -66,7 +71,7 @@ def stored(tmp_path):
         costs=Costs(),
     )
     path = tmp_path / "report.json"
-    write_report(report, path)
+    write_report(judged_again(report, SUITE, now=report.created), path)
     return path
 
 

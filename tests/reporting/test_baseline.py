@@ -225,7 +225,7 @@ def test_an_error_never_becomes_a_baseline(tmp_path):
         baseline_of(made_up_report(statuses=broken), None)
     path = tmp_path / "r.json"
     path.write_text(made_up_report(statuses=broken).model_dump_json())
-    with pytest.raises(RobustrecError, match="is no baseline"):
+    with pytest.raises(RobustrecError, match="is not a baseline"):
         read_baseline(path)
 
 

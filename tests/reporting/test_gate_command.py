@@ -12,6 +12,7 @@ import pytest
 from measured_report import AGAINST, SUITE, written
 
 from robustrec.cli.main import run
+from robustrec.reporting.report import read_report
 
 DATA = Path(__file__).parent / "data"
 FAILING = SUITE.replace("min = -0.9", "min = 0.5")
@@ -133,9 +134,8 @@ def test_accept_then_compare_user_by_user(report, tmp_path, capsys):
 
 
 def test_a_baseline_of_other_data_ends_with_2(report, tmp_path, capsys):
-    data = json.loads(Path(report).read_text())
-    data["dataset"]["digest"] = "0" * 64
-    (tmp_path / "other.json").write_text(json.dumps(data))
+    dataset = read_report(Path(report)).dataset.model_copy(update={"digest": "0" * 64})
+    written(tmp_path, "other", changes={"dataset": dataset})
     assert run(["baseline", "accept", "other.json"]) == 0
     assert run(["gate", report, "--baseline", "baseline.json"]) == 2
     told = capsys.readouterr().err

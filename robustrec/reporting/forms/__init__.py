@@ -9,12 +9,12 @@ from robustrec.reporting.forms.github import github_bytes
 from robustrec.reporting.forms.junit import junit_bytes
 from robustrec.reporting.forms.markdown import markdown_bytes
 from robustrec.reporting.html import html_page
-from robustrec.reporting.report import Report
+from robustrec.reporting.report import Report, report_json
 
 
 def json_bytes(report: Report) -> bytes:
     """Return a report as the JSON that `read_report` reads."""
-    return f"{report.model_dump_json(indent=1)}\n".encode()
+    return report_json(report).encode()
 
 
 def html_bytes(report: Report) -> bytes:

@@ -1,0 +1,113 @@
+"""Read a report whose verdict is shown or relied on: its findings are judged again and held against what it records.
+
+A report is a file that anyone can edit. Reading it already refuses sections that do not have their digest
+(`reporting.section_digests`); here gates and verdict are derived again from findings and suite, so that a verdict
+is never printed because a file says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from robustrec.audits.judged import judged_again
+from robustrec.audits.suites import recorded_suite
+from robustrec.errors import RobustrecError
+from robustrec.reporting.arrays import USERS, Arrays, array_key, arrays_beside
+from robustrec.reporting.findings import CLEAN
+from robustrec.reporting.gates import GateResult
+from robustrec.reporting.report import JUDGEMENT_RULES, Report, read_report
+from robustrec.reporting.waivers import Waiver
+
+_FIX = "run the audit again, or take the file that the audit wrote"
+_BY_USERS = (CLEAN, "noise")
+_DECIDED = ("gate", "severity", "status", "selected", "quantity", "min", "max", "subject", "condition", "metric")
+_NUMBERS = ("estimate", "low", "high")
+
+
+def checked_report(path: Path) -> Report:
+    """Return the report in a file as its findings and its suite say that it must be.
+
+    Gates, waivers and verdict are judged again as of the day on which the report was judged. A report of earlier rules
+    is returned as the rules of today judge it, with a warning where those differ.
+
+    Raises:
+        RobustrecError: not a report, edited, or of a verdict that does not follow from its findings.
+    """
+    report = read_report(path)
+    check_means(report, arrays_beside(report, path), source=str(path))
+    record = report.judgement
+    content = record.content if record and record.content is not None else report.suite.content
+    if record and record.content is None and record.digest != report.suite.digest:
+        raise RobustrecError(
+            f"the verdict cannot be checked: the report does not hold the suite {record.suite!r} that judged it",
+            where=f"{path}, key judgement",
+            fix=f"robustrec gate {path} --suite SUITE",
+        )
+    suite = recorded_suite(content, source=str(path))
+    named = [Waiver(**each.model_dump(exclude={"state"})) for each in report.waivers]
+    again = judged_again(
+        report,
+        suite,
+        waivers=[each for each in named if each not in suite.waivers],
+        now=record.judged if record else report.created,
+    )
+    differing = list(_differences(report, again))
+    if not differing:
+        return again
+    if record is None or record.rules < JUDGEMENT_RULES:
+        warning = f"judged again by the rules of this version; the report records the verdict {report.verdict}"
+        return again.model_copy(update={"warnings": (*again.warnings, warning)})
+    more = f" (and {len(differing) - 3} more)" if len(differing) > 3 else ""
+    raise RobustrecError(
+        f"the report does not follow from its findings: {'; '.join(differing[:3])}{more}", where=str(path), fix=_FIX
+    )
+
+
+def check_means(report: Report, arrays: Arrays | None, *, source: str) -> None:
+    """Make sure that findings are the means of the per-user arrays beside them, where both are of all users.
+
+    Raises:
+        RobustrecError: a finding and its array have different means.
+    """
+    users = None if arrays is None else arrays.get(USERS)
+    if arrays is None or users is None:
+        return
+    for row in report.findings:
+        values = arrays.get(array_key(row.subject, row.audit, row.condition, row.metric))
+        if row.reference != CLEAN or row.audit not in _BY_USERS or row.n_users != len(users) or values is None:
+            continue
+        recorded = row.clean if row.quantity == "value" else row.perturbed
+        if recorded is not None and not np.isclose(float(values.mean()), recorded, rtol=1e-9, atol=1e-12):
+            raise RobustrecError(
+                f"{row.metric} of {row.subject.label} at {row.condition} is {recorded:g} in the report, and"
+                f" {float(values.mean()):g} in the per-user arrays beside it",
+                where=f"{source}, key findings",
+                fix=_FIX,
+            )
+
+
+def _differences(report: Report, again: Report) -> Iterator[str]:
+    """Yield what of a recorded judgement differs from one made anew."""
+    if report.verdict != again.verdict:
+        yield f"verdict {report.verdict} is recorded, the findings give {again.verdict}"
+    ours, theirs = ({each.gate: each for each in side.gates} for side in (again, report))
+    for name in dict.fromkeys((*ours, *theirs)):
+        if name not in ours or name not in theirs:
+            yield f"gate {name!r} is {'recorded but not in the suite' if name in theirs else 'in the suite but not recorded'}"
+        elif not _same(ours[name], theirs[name]):
+            yield f"gate {name!r}: {theirs[name].status} is recorded, the findings give {ours[name].status}"
+    states = [
+        {(each.gate, each.subject, each.expires): each.state for each in side.waivers} for side in (again, report)
+    ]
+    if states[0] != states[1]:
+        yield "the waivers recorded are not those that apply"
+
+
+def _same(one: GateResult, two: GateResult) -> bool:
+    if any(getattr(one, field) != getattr(two, field) for field in _DECIDED) or one.effective != two.effective:
+        return False
+    pairs = [(getattr(one, field), getattr(two, field)) for field in _NUMBERS]
+    return all(a == b or (a is not None and b is not None and np.isclose(a, b, rtol=1e-9)) for a, b in pairs)

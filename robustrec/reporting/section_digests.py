@@ -1,0 +1,46 @@
+"""Digests of a report's sections, so that a report that was edited after it was written is noticed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from robustrec.errors import RobustrecError
+from robustrec.files import digest_json
+
+DIGESTS = "digests"
+"""Name of the field that holds the digests, the only one without a digest."""
+
+
+def section_digests(record: BaseModel) -> dict[str, str]:
+    """Return field -> sha256 of its content as JSON, for each field that differs from its default.
+
+    Defaults are left out at every depth, so that a field that a later version adds does not change the digests of
+    the reports before it.
+    """
+    content: dict[str, Any] = record.model_dump(mode="json", exclude_defaults=True, exclude={DIGESTS})
+    return {name: digest_json(value) for name, value in content.items()}
+
+
+def refuse_edited(record: BaseModel, recorded: dict[str, str], *, source: str, fix: str) -> None:
+    """Make sure that a file has the content that it was written with.
+
+    Args:
+        record: as read.
+        recorded: its digests, as read.
+        source: the file, for the error.
+        fix: what to do, for the error.
+
+    Raises:
+        RobustrecError: a section was changed, added or removed; which one is said.
+    """
+    found = section_digests(record)
+    changed = [name for name in (*found, *recorded) if found.get(name) != recorded.get(name)]
+    if changed:
+        sections = ", ".join(dict.fromkeys(changed))
+        raise RobustrecError(
+            f"the file was edited after robustrec wrote it: the digest of {sections} does not match the content",
+            where=f"{source}, key {changed[0]}",
+            fix=fix,
+        )
