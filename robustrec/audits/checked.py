@@ -96,7 +96,8 @@ def _differences(report: Report, again: Report) -> Iterator[str]:
     ours, theirs = ({each.gate: each for each in side.gates} for side in (again, report))
     for name in dict.fromkeys((*ours, *theirs)):
         if name not in ours or name not in theirs:
-            yield f"gate {name!r} is {'recorded but not in the suite' if name in theirs else 'in the suite but not recorded'}"
+            where = "recorded but not in the suite" if name in theirs else "in the suite but not recorded"
+            yield f"gate {name!r} is {where}"
         elif not _same(ours[name], theirs[name]):
             yield f"gate {name!r}: {theirs[name].status} is recorded, the findings give {ours[name].status}"
     states = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,7 +12,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from robustrec.audits.encoder_config import EncoderAudit
 from robustrec.audits.merchant_config import MerchantAudit
-from robustrec.audits.noise_config import NoiseAudit
+from robustrec.audits.noise_config import BreakPoint, NoiseAudit
 from robustrec.audits.sharpness_config import SharpnessAudit
 from robustrec.audits.values import QualityMetric, StabilityMetric, distinct
 from robustrec.errors import RobustrecError, unknown_name
@@ -20,8 +21,11 @@ from robustrec.reporting.error_rates import Correction
 from robustrec.reporting.findings import BASELINE, CLEAN, Record
 from robustrec.reporting.gates import Gate, matches
 from robustrec.reporting.invalid import invalid
+from robustrec.reporting.possible_limits import Range, wrong_limits
 from robustrec.reporting.waivers import Waiver
 
+BREAK_POINT = "sigma2"
+"""Metric of the noise audit's break point."""
 _MAX_BYTES = 1 << 20
 
 # Another kind of audit joins here: Annotated[NoiseAudit | OtherAudit, Field(discriminator="kind")]; its runner in
@@ -97,7 +101,19 @@ class Suite(Record):
                 raise ValueError(
                     f"the break point's metric {audit.break_point.metric!r} is not among the suite's metrics"
                 )
+            if isinstance(audit, NoiseAudit) and audit.break_point:
+                _check_break_point_gates(self.gates, audit.break_point)
         return self
+
+
+def _check_break_point_gates(gates: Sequence[Gate], search: BreakPoint) -> None:
+    """Refuse limits on the break point that lie where the search does not look."""
+    searched = Range(search.sigma2_min, search.sigma2_max)
+    for gate in gates:
+        if gate.select.metric == BREAK_POINT and gate.quantity == "value":
+            wrong = wrong_limits(gate.min, gate.max, searched, what="what the break point's search can find")
+            if wrong:
+                raise ValueError(f"gate {gate.name!r}: {wrong}")
 
 
 def suite_names() -> list[str]:

@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 
 from robustrec.reporting.error_rates import POWER, Correction
 from robustrec.reporting.findings import BASELINE, CLEAN, EXTERNAL, TRAINED, Finding, Record, Subject
+from robustrec.reporting.possible_limits import possible_range, wrong_limits
 from robustrec.reporting.waivers import Waived
 
 GateStatus = Literal["pass", "fail", "inconclusive", "error"]
@@ -83,6 +84,13 @@ class Gate(Record):
             raise ValueError(
                 f"gate {self.name!r} looks at a value against the baseline, which has only a drift and a relative_drift"
             )
+        select = self.select
+        if select.audit == CLEAN and self.quantity != "value" and self.reference == CLEAN:
+            raise ValueError(f"gate {self.name!r} looks at the drift of clean quality from itself, which nothing has")
+        possible = possible_range(self.quantity, select.metric, reference=self.reference, audit=select.audit)
+        what = f"the {self.quantity.replace('_', ' ')} of {select.metric}"
+        if wrong := wrong_limits(self.min, self.max, possible, what=what):
+            raise ValueError(f"gate {self.name!r}: {wrong}")
         return self
 
 
