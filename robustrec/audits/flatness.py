@@ -2,7 +2,8 @@
 
 Kendall's τ-b, two-sided p-values by permutation of the subjects. Subjects of several models differ by more than their
 flatness, so the pooled correlation is confounded by the model; "within models" counts only pairs of subjects of one
-model, and permutes only inside models.
+model, and permutes only inside models. Measures that change when scores or factors are only rescaled come last, and
+their names say so.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from robustrec.audits.sharpness_rows import AUDIT
 from robustrec.reporting.exhibits import Relation
 from robustrec.reporting.findings import CLEAN, TRAINED, Finding, Subject
+from robustrec.reporting.scale import SCALE_DEPENDENT, SCALE_FREE
 from robustrec.reporting.sharpness_table import SIGNIFICANT, WITHIN
 from robustrec.seeds import numpy_generator
 
@@ -41,14 +43,15 @@ _METRICS = ("ndcg@20", "recall@20")
 _STABILITY = ("rbo", "overlap")
 
 MEASURES: tuple[tuple[str, str, str], ...] = (
-    ("input sharpness", "sigma_std=*", "input_sharpness"),
-    ("λ₁", "parameters", "lambda_1"),
-    ("trace", "parameters", "trace"),
-    ("worst case (SAM)", "parameters rho=* steps=1", "sam_sharpness"),
-    ("worst case (ASAM)", "parameters rho=* steps=1", "asam_sharpness"),
-    ("row-adaptive sharpness", "parameters rho=*", "average_case"),
-    ("row-adaptive curvature", "parameters rho=*", "row_adaptive_curvature"),
+    ("input sharpness", f"sigma_std=* {SCALE_FREE}", "input_sharpness"),
+    ("worst case (ASAM)", f"parameters rho=* steps=1 {SCALE_FREE}", "asam_sharpness"),
+    ("row-adaptive sharpness", f"parameters rho=* {SCALE_FREE}", "average_case"),
+    ("row-adaptive curvature", f"parameters rho=* {SCALE_FREE}", "row_adaptive_curvature"),
     ("flip rate", "sigma_std=*", "flip_rate"),
+    ("input sharpness of raw margins" + SCALE_DEPENDENT, "sigma_std=*", "input_sharpness"),
+    ("λ₁" + SCALE_DEPENDENT, "parameters", "lambda_1"),
+    ("trace" + SCALE_DEPENDENT, "parameters", "trace"),
+    ("worst case (SAM)" + SCALE_DEPENDENT, "parameters rho=* steps=1", "sam_sharpness"),
 )
 """(name, condition, metric) of the measures of flatness; * is one word, and of several conditions the first counts."""
 
@@ -171,6 +174,8 @@ def _sentence(measure: str, outcome: str, subjects: Sequence[Subject], found: Ra
         verb = "does not order"
     elif found.tau > 0:
         verb = "orders"
+    elif measure.partition(WITHIN)[0].endswith(SCALE_DEPENDENT):
+        verb = "orders in reverse (the smaller, the larger)"
     else:
         verb = "orders in reverse (the flatter, the larger)"
     numbers = f"(τ = {found.tau:.2f}, p = {found.p:.2g})"

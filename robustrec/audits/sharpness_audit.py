@@ -13,7 +13,16 @@ from robustrec.audits.measure import Clean, PerUser, measure_perturbed, stack
 from robustrec.audits.noise_audit import Bench, with_stability
 from robustrec.audits.rows import drift_rows
 from robustrec.audits.sharpness_config import SharpnessAudit
-from robustrec.audits.sharpness_rows import AUDIT, Whose, eigenvalue_row, ratio, sigma_condition, value_row
+from robustrec.audits.sharpness_rows import (
+    AUDIT,
+    RAW,
+    Whose,
+    eigenvalue_row,
+    loss_condition,
+    ratio,
+    sigma_condition,
+    value_row,
+)
 from robustrec.curvature.inputs import (
     Inputs,
     InputTraces,
@@ -35,6 +44,7 @@ from robustrec.runs.trained import TrainedSubject
 from robustrec.seeds import torch_generator
 
 KEPT = "item graphs kept as they were"
+LOSS_LABEL = "audited loss of standardised margins, nats"
 PER_SPREAD = "nats per squared standard deviation of the features"
 
 
@@ -46,8 +56,9 @@ class Sitting:
         audit: what was asked for.
         subject: whose turn it is.
         clean: its lists on clean features.
-        loss: the audited loss on a copy of its model.
-        value: of that loss.
+        loss: the audited loss of standardised margins on a copy of its model: what everything is measured on.
+        raw: the same of the margins as they are, which depends on the scale of the scores: secondary rows.
+        values: of the two losses on clean features.
         whose: names its rows.
         bench: data, seed, progress and costs.
         ledger: findings, arrays and exhibits go here.
@@ -57,7 +68,8 @@ class Sitting:
     subject: TrainedSubject
     clean: Clean
     loss: AuditLoss
-    value: float
+    raw: AuditLoss
+    values: tuple[float, float]
     whose: Whose
     bench: Bench
     ledger: Ledger
@@ -65,6 +77,11 @@ class Sitting:
     def generator(self, *names: str) -> torch.Generator:
         """Return the generator of a named draw: the same for every subject."""
         return torch_generator(self.bench.seed, "sharpness", *names)
+
+    @property
+    def losses(self) -> tuple[AuditLoss, ...]:
+        """The audited losses asked for, the scale-free one first."""
+        return (self.loss, self.raw) if self.audit.raw_margins else (self.loss,)
 
     @property
     def memory(self) -> float:
@@ -82,10 +99,11 @@ def sitting_of(
     """
     subject, clean = pair
     model: Recommender = subject.model  # type: ignore[assignment]
-    loss = AuditLoss(audited(model, subject.tables, subject.graphs, getattr(torch, audit.precision)), pairs)
-    value = checked_value(loss)
-    bench.costs.representations += 2
-    return Sitting(audit, subject, clean, loss, value, whose, bench, ledger)
+    raw = AuditLoss(audited(model, subject.tables, subject.graphs, getattr(torch, audit.precision)), pairs)
+    loss = AuditLoss(raw.subject, pairs, standardised=True)
+    values = checked_value(loss), checked_value(raw)
+    bench.costs.representations += 4
+    return Sitting(audit, subject, clean, loss, raw, values, whose, bench, ledger)
 
 
 def measure_inputs(sitting: Sitting) -> str:
@@ -94,28 +112,36 @@ def measure_inputs(sitting: Sitting) -> str:
     Raises:
         RobustrecError: a derivative cannot be computed or is not finite.
     """
-    subject, loss, audit, ledger = sitting.subject, sitting.loss, sitting.audit, sitting.ledger
+    subject, loss, ledger = sitting.subject, sitting.loss, sitting.ledger
     modalities = list(subject.scored_tables)
     inputs = inputs_of({m: loss.tables[m] for m in modalities})
-    ledger.findings.append(value_row(sitting.whose, "clean", "audit_loss", sitting.value))
+    for each, value in zip(sitting.losses, sitting.values, strict=False):
+        condition = loss_condition("clean", standardised=each.standardised)
+        ledger.findings.append(value_row(sitting.whose, condition, "audit_loss", value, remark_of(each)))
     products = _checked_products(sitting, loss, inputs, modalities)
     derived = products.influential and bool(products.gradient.any())
-    found = None
+    expansions: list[InputTraces] = []
     if derived:
-        found = _expansion(sitting, products, inputs)
+        expansions.append(_expansion(sitting, products, inputs))
         del products
         _eigenvalues(sitting, inputs)
         _flips(sitting, inputs)
-    if audit.score_scale_free and derived:
-        free = AuditLoss(loss.subject, loss.pairs, standardised=True)
-        _rows_of_traces(sitting, _traces(sitting, _checked_products(sitting, free, inputs, modalities), inputs), True)
-    _measured(sitting, inputs, found)
+        for other in sitting.losses[1:]:
+            traces = _traces(sitting, _checked_products(sitting, other, inputs, modalities), inputs)
+            _rows_of_traces(sitting, traces, other)
+            expansions.append(traces)
+    _measured(sitting, inputs, expansions)
     if derived:
         return ""
     return (
         f"{subject.spec.model}: its scores follow the features only through which items are neighbours, so they have"
         " no derivative there; loss and lists are measured with rebuilt item graphs"
     )
+
+
+def remark_of(loss: AuditLoss) -> str:
+    """Return what a row must say of the loss it was measured on."""
+    return "margins of variance 1" if loss.standardised else RAW
 
 
 def _checked_products(sitting: Sitting, loss: AuditLoss, inputs: Inputs, modalities: Sequence[str]) -> Products:
@@ -137,7 +163,7 @@ def _expansion(sitting: Sitting, products: Products, inputs: Inputs) -> InputTra
     """Take the input sharpness of each modality, and of the worst items."""
     audit = sitting.audit
     found = _traces(sitting, products, inputs)
-    _rows_of_traces(sitting, found, False)
+    _rows_of_traces(sitting, found, sitting.loss)
     if audit.worst_items:
         before = products.count
         probes, generator = audit.worst_probes, sitting.generator("worst items")
@@ -147,12 +173,13 @@ def _expansion(sitting: Sitting, products: Products, inputs: Inputs) -> InputTra
     return found
 
 
-def _rows_of_traces(sitting: Sitting, found: InputTraces, standardised: bool) -> None:
+def _rows_of_traces(sitting: Sitting, found: InputTraces, loss: AuditLoss) -> None:
     sigma = sitting.audit.sigma[0]
     for modality, each in found.modalities.items():
         if modality == WHOLE or len(found.modalities) > 2:
-            condition = sigma_condition(sigma, "" if modality == WHOLE else modality, standardised=standardised)
-            note = f"½σ²·tr ∇²_X L, σ = {sigma:g} standard deviations of the features, {KEPT}"
+            where = "" if modality == WHOLE else modality
+            condition = sigma_condition(sigma, where, standardised=loss.standardised)
+            note = f"½σ²·tr ∇²_X L, σ = {sigma:g} standard deviations of the features, {KEPT}; {remark_of(loss)}"
             row = value_row(sitting.whose, condition, "input_sharpness", each.scaled(sigma**2), note)
             sitting.ledger.findings.append(row)
 
@@ -170,7 +197,9 @@ def _worst_curve(sitting: Sitting, modality: str, items: list[tuple[int, Estimat
         y=tuple(each.value for each in scaled),
         low=tuple(each.value - 2 * each.error for each in scaled),
         high=tuple(each.value + 2 * each.error for each in scaled),
-        note="items " + ", ".join(str(item) for item, _ in items) + "; band of two standard errors",
+        note="items "
+        + ", ".join(str(item) for item, _ in items)
+        + f"; band of two standard errors; {remark_of(sitting.loss)}",
     )
 
 
@@ -181,7 +210,9 @@ def _eigenvalues(sitting: Sitting, inputs: Inputs) -> None:
         generator = sitting.generator("input eigenvalue", modality)
         ends = input_eigenvalue(products, steps=audit.input_steps, generator=generator, memory=sitting.memory)
         sitting.bench.costs.gradients += 1 + products.count
-        row = eigenvalue_row(sitting.whose, f"features {modality}", "input_lambda_1", ends.largest[0], unit=PER_SPREAD)
+        where = loss_condition(f"features {modality}", standardised=True)
+        top, remark = ends.largest[0], remark_of(sitting.loss)
+        row = eigenvalue_row(sitting.whose, where, "input_lambda_1", top, remark, unit=PER_SPREAD)
         sitting.ledger.findings.append(row)
 
 
@@ -199,48 +230,58 @@ def _flips(sitting: Sitting, inputs: Inputs) -> None:
     ]
 
 
-def _measured(sitting: Sitting, inputs: Inputs, expansion: InputTraces | None) -> None:
-    """Measure loss and lists under noise, and hold the loss against its expansion."""
+def _measured(sitting: Sitting, inputs: Inputs, expansions: Sequence[InputTraces]) -> None:
+    """Measure loss and lists under noise, and hold each loss against its expansion."""
     audit = sitting.audit
     for rebuilt in (False, True) if sitting.subject.graphs is not None else (False,):
-        if not audit.noise_pairs or (expansion is None and not rebuilt):
+        if not audit.noise_pairs or not (expansions or rebuilt):
             continue
         for sigma in audit.sigma:
-            loss = _noisy(sitting, inputs, sigma, rebuilt)
-            if expansion is None or rebuilt:
+            measured = _noisy(sitting, inputs, sigma, rebuilt)
+            if rebuilt:
                 continue
-            expected = expansion.modalities[WHOLE].scaled(sigma**2)
-            if expected.value == 0.0 or not math.isfinite(expected.error):
-                continue
-            note = (
-                f"measured ΔL over ½σ²·tr ∇²_X L = {expected.value:.3g}: 1 where the second order is all there is;"
-                " higher orders and kinks (ReLU), which no derivative sees, move it"
-            )
-            condition = sigma_condition(sigma)
-            row = value_row(sitting.whose, condition, "delta_loss_ratio", ratio(loss, expected), note, unit="ratio")
-            sitting.ledger.findings.append(row)
+            for loss, found, expansion in zip(sitting.losses, measured, expansions, strict=True):
+                _held_against(sitting, loss, found, expansion.modalities[WHOLE].scaled(sigma**2), sigma)
 
 
-def _noisy(sitting: Sitting, inputs: Inputs, sigma: float, rebuilt: bool) -> Estimate:
+def _held_against(sitting: Sitting, loss: AuditLoss, measured: Estimate, expected: Estimate, sigma: float) -> None:
+    """Put the ratio of a measured increase of the loss over the expected one into the findings."""
+    if expected.value == 0.0 or not math.isfinite(expected.error):
+        return
+    note = (
+        f"measured ΔL over ½σ²·tr ∇²_X L = {expected.value:.3g}: 1 where the second order is all there is;"
+        f" higher orders and kinks (ReLU), which no derivative sees, move it; {remark_of(loss)}"
+    )
+    condition = sigma_condition(sigma, standardised=loss.standardised)
+    row = value_row(sitting.whose, condition, "delta_loss_ratio", ratio(measured, expected), note, unit="ratio")
+    sitting.ledger.findings.append(row)
+
+
+def _noisy(sitting: Sitting, inputs: Inputs, sigma: float, rebuilt: bool) -> list[Estimate]:
+    """Measure one condition of noise; return the increase of each audited loss."""
     audit, bench, subject = sitting.audit, sitting.bench, sitting.subject
     condition = sigma_condition(sigma, rebuilt=rebuilt)
     drawn = noisy_pairs(
         sitting.loss, inputs, list(inputs.tables), sigma, pairs=audit.noise_pairs, seed=bench.seed, rebuilt=rebuilt
     )
-    changes: list[float] = []
+    changes: list[list[float]] = [[] for _ in sitting.losses]
     lists: list[PerUser] = []
     for number, both in enumerate(drawn, start=1):
-        changes.append(sum(sitting.loss.of(each) for each in both) / 2 - sitting.value)
+        for loss, before, own in zip(sitting.losses, sitting.values, changes, strict=False):
+            own.append(sum(loss.of(each) for each in both) / 2 - before)
         plain = [Representation(each.users.float(), each.items.float()) for each in both]
         lists += [measure_perturbed(each, bench.prepared.test, bench.yardstick, sitting.clean) for each in plain]
         bench.costs.count_lists(2)
         bench.progress(f"sharpness {condition}", number, audit.noise_pairs, subject.subject.label)
-    found = estimate(changes)
-    note = "E[L(X + σz)] - L over pairs of opposite draws" + ("" if rebuilt or subject.graphs is None else f", {KEPT}")
-    sitting.ledger.findings.append(value_row(sitting.whose, condition, "delta_loss", found, note))
-    before, after = with_stability(sitting.clean, bench.yardstick), stack(lists)
+    found = [estimate(own) for own in changes]
+    kept = "" if rebuilt or subject.graphs is None else f", {KEPT}"
+    for loss, increase in zip(sitting.losses, found, strict=True):
+        where = sigma_condition(sigma, rebuilt=rebuilt, standardised=loss.standardised)
+        note = f"E[L(X + σz)] - L over pairs of opposite draws{kept}; {remark_of(loss)}"
+        sitting.ledger.findings.append(value_row(sitting.whose, where, "delta_loss", increase, note))
+    clean, after = with_stability(sitting.clean, bench.yardstick), stack(lists)
     sitting.ledger.findings += drift_rows(
-        subject.subject, AUDIT, condition, before, after, sitting.whose.intervals, note="pairs of opposite draws"
+        subject.subject, AUDIT, condition, clean, after, sitting.whose.intervals, note="pairs of opposite draws"
     )
     for metric, values in after.items():
         sitting.ledger.keep(array_name(subject, AUDIT, condition, metric), values)

@@ -81,7 +81,14 @@ class SharpnessAudit(Record):
     noise_pairs: int = Field(
         default=3, ge=0, le=1000, description="pairs of opposite draws under which loss and lists are measured"
     )
-    score_scale_free: bool = Field(default=False, description="the same of margins standardised to variance 1 too")
+    raw_margins: bool = Field(
+        default=True,
+        description="also measure the loss of the margins as they are, which depends on the scale of the scores",
+    )
+    # Kept out of dumps, so that suites of former reports are still read and compared.
+    score_scale_free: bool = Field(
+        default=True, exclude=True, description="not used any more: standardised margins are always measured"
+    )
     precision: Literal["float32", "float64"] = Field(default="float32", description="what everything is computed in")
     memory_gib: float = Field(default=4.0, gt=0, le=10_000, description="what Lanczos vectors may take; then restarts")
     parameters: ParameterSharpness | None = Field(
@@ -98,8 +105,7 @@ class SharpnessAudit(Record):
 
 def input_gradients(audit: SharpnessAudit, modalities: int) -> int:
     """Return the gradients and products that the features of one subject take at most."""
-    scale = 2 if audit.score_scale_free else 1
-    total = scale * (1 + 2 + audit.input_probes)
+    total = _losses(audit) * (1 + 2 + audit.input_probes)
     total += modalities * audit.worst_probes if audit.worst_items else 0
     total += modalities * (1 + audit.input_steps) if audit.input_steps else 0
     return total + (1 + audit.flip_draws if audit.flip_draws else 0)
@@ -110,9 +116,14 @@ def parameter_gradients(audit: SharpnessAudit) -> int:
     own = audit.parameters
     if own is None:
         return 0
-    scales = (2 if audit.score_scale_free else 1) + (1 if own.training_loss else 0)
-    total = scales * (1 + 2 + own.steps + own.probes) + own.curvature_probes + 2 * own.ascent_steps
+    total = (_losses(audit) + (1 if own.training_loss else 0)) * (1 + 2 + own.steps + own.probes)
+    total += _losses(audit) * (own.curvature_probes + 2 * own.ascent_steps)
     return total + (own.density.probes * own.density.steps if own.density else 0)
+
+
+def _losses(audit: SharpnessAudit) -> int:
+    """Return how many audited losses are measured: of standardised margins, and of the margins as they are."""
+    return 2 if audit.raw_margins else 1
 
 
 def noisy_lists(audit: SharpnessAudit) -> int:

@@ -12,7 +12,7 @@ from robustrec.audits.encoder_audit import chosen_items
 from robustrec.audits.ledger import Work
 from robustrec.audits.merchant_config import MerchantAudit
 from robustrec.audits.merchant_edits import Workshop, treatments_of
-from robustrec.audits.sharpness_audit import Sitting
+from robustrec.audits.sharpness_audit import LOSS_LABEL, Sitting
 from robustrec.audits.sharpness_config import EditLandscapes
 from robustrec.audits.sharpness_rows import AUDIT
 from robustrec.curvature.landscapes import Direction, line
@@ -67,7 +67,7 @@ def measure_edits(sitting: Sitting, asked: EditLandscapes, shifts: Shifts) -> No
                 audit=AUDIT,
                 name=f"loss along the edit {name}, severity {asked.severity}",
                 x_label="share of the edit: 0 is clean, 1 edited",
-                y_label="audited loss, nats",
+                y_label=LOSS_LABEL,
                 x=tuple(steps),
                 y=line(sitting.loss, Direction(tables=read), steps),
                 note=f"{asked.items} items edited and encoded again; item graphs kept as they were",

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 import numpy as np
 from torch import Tensor
 
-from robustrec.audits.sharpness_audit import Sitting
+from robustrec.audits.sharpness_audit import LOSS_LABEL, Sitting, remark_of
 from robustrec.audits.sharpness_config import Density, Landscapes, ParameterSharpness
 from robustrec.audits.sharpness_rows import (
     AUDIT,
     ENTRIES,
     RESCALED,
     ROWS,
-    SCALE_FREE,
     eigenvalue_row,
+    loss_condition,
     value_row,
 )
 from robustrec.curvature.lanczos import Extremes, extremes
@@ -30,7 +30,10 @@ from robustrec.reporting.exhibits import Curve, Surface
 
 WHERE = "parameters"
 TRAINING = "training loss"
-_TRAINING_NOTE = "the model's own training loss on one batch, another scale than the audited loss"
+_TRAINING_NOTE = (
+    "the model's own training loss on one batch, another scale than the audited loss;"
+    " depends on the scale of the scores"
+)
 
 
 def measure_parameters(sitting: Sitting, own: ParameterSharpness, batch: Triples) -> None:
@@ -45,14 +48,15 @@ def measure_parameters(sitting: Sitting, own: ParameterSharpness, batch: Triples
         RobustrecError: a derivative cannot be computed or is not finite.
     """
     sizes = sitting.loss.pairs.pattern.shape
-    products, ends = _curvature(sitting, own, sitting.loss, WHERE, RESCALED)
     scales = latent_scales(sitting.loss.parameters, *sizes)
-    _adaptive(sitting, own, products, scales)
+    where = loss_condition(WHERE, standardised=True)
+    products, ends = _curvature(sitting, own, sitting.loss, where, f"{remark_of(sitting.loss)}; {RESCALED}")
+    _adaptive(sitting, own, sitting.loss, products, scales)
     if own.density:
         _spectrum(sitting, own.density, products)
     space = products.space
     del products
-    _worst(sitting, own)
+    _worst(sitting, own, sitting.loss)
     if own.landscapes:
         top = eigenvector_direction(space, ends.largest[0].vector, sitting.loss.parameters)
         drawn = [
@@ -60,9 +64,10 @@ def measure_parameters(sitting: Sitting, own: ParameterSharpness, batch: Triples
         ]
         _landscapes(sitting, own.landscapes, top, drawn)
     del ends
-    if sitting.audit.score_scale_free:
-        free = AuditLoss(sitting.loss.subject, sitting.loss.pairs, standardised=True)
-        _curvature(sitting, own, free, f"{WHERE} {SCALE_FREE}", "margins of variance 1")
+    for other in sitting.losses[1:]:
+        remark = f"{remark_of(other)}; {RESCALED}"
+        _adaptive(sitting, own, other, _curvature(sitting, own, other, WHERE, remark)[0], scales)
+        _worst(sitting, own, other)
     if own.training_loss:
         loss = TrainingLoss(sitting.loss.subject, batch)
         value = checked_value(loss)
@@ -104,10 +109,13 @@ def _curvature(
     return products, ends
 
 
-def _adaptive(sitting: Sitting, own: ParameterSharpness, products: Products, scales: Mapping[str, Tensor]) -> None:
+def _adaptive(
+    sitting: Sitting, own: ParameterSharpness, loss: AuditLoss, products: Products, scales: Mapping[str, Tensor]
+) -> None:
     rows, whose, before = sitting.ledger.findings, sitting.whose, products.count
     options = {"radius": own.average_radius}
-    condition = f"{WHERE} rho={own.average_radius:g}"
+    condition = loss_condition(f"{WHERE} rho={own.average_radius:g}", standardised=loss.standardised)
+    remark = f"{ROWS}; {remark_of(loss)}"
     bent = average_curvature(
         products,
         scales,
@@ -116,31 +124,31 @@ def _adaptive(sitting: Sitting, own: ParameterSharpness, products: Products, sca
         generator=sitting.generator("average"),
         **options,
     )
-    rows.append(value_row(whose, condition, "row_adaptive_curvature", bent, ROWS))
+    rows.append(value_row(whose, condition, "row_adaptive_curvature", bent, remark))
     sitting.bench.costs.gradients += products.count - before
     found = average_case(
-        sitting.loss,
+        loss,
         scales,
         products.space,
         pairs=own.average_pairs,
         generator=sitting.generator("average"),
         **options,
     )
-    rows.append(value_row(whose, condition, "average_case", found, ROWS))
+    rows.append(value_row(whose, condition, "average_case", found, remark))
     sitting.bench.costs.representations += 2 * own.average_pairs + 1
 
 
-def _worst(sitting: Sitting, own: ParameterSharpness) -> None:
+def _worst(sitting: Sitting, own: ParameterSharpness, loss: AuditLoss) -> None:
     for metric, radius, adaptive, remark in (
         ("sam_sharpness", own.sam_radius, False, RESCALED),
         ("asam_sharpness", own.asam_radius, True, ENTRIES),
     ):
-        found = worst_case(sitting.loss, radius=radius, steps=own.ascent_steps, adaptive=adaptive)
+        found = worst_case(loss, radius=radius, steps=own.ascent_steps, adaptive=adaptive)
         sitting.bench.costs.gradients += own.ascent_steps
         sitting.bench.costs.representations += 1
         for steps in sorted({1, own.ascent_steps}):
-            condition = f"{WHERE} rho={radius:g} steps={steps}"
-            note = f"largest increase found, a lower bound of the worst; {remark}"
+            condition = loss_condition(f"{WHERE} rho={radius:g} steps={steps}", standardised=loss.standardised)
+            note = f"largest increase found, a lower bound of the worst; {remark}; {remark_of(loss)}"
             sitting.ledger.findings.append(value_row(sitting.whose, condition, metric, found[steps - 1], note))
 
 
@@ -179,7 +187,7 @@ def _landscapes(sitting: Sitting, asked: Landscapes, top: Direction, drawn: list
                 audit=AUDIT,
                 name=f"loss along a {name}",
                 x_label="step, in lengths of the parameters",
-                y_label="audited loss, nats",
+                y_label=LOSS_LABEL,
                 x=tuple(steps),
                 y=line(sitting.loss, direction, steps),
             )

@@ -10,6 +10,7 @@ from robustrec.curvature.lanczos import Eigenvalue
 from robustrec.curvature.traces import Estimate
 from robustrec.reporting.error_rates import quantile
 from robustrec.reporting.findings import Finding, Subject
+from robustrec.reporting.scale import SCALE_FREE
 
 AUDIT = "sharpness"
 PARAMETERS = "sharpness of parameters"
@@ -20,10 +21,11 @@ EDITS = "sharpness along edits"
 
 NATS = "nats"
 RESCALED = "not scale-invariant: users ×4 and items ÷4 change it and no score"
+RAW = "depends on the scale of the scores: wider margins alone change it"
+"""Remark on everything measured on margins as they are."""
+
 ROWS = "unchanged where whole tables are rescaled; not by another basis of the latent space"
 ENTRIES = "unchanged where entries are rescaled"
-SCALE_FREE = "standardised"
-"""Ends the condition of what was measured on margins standardised to variance 1."""
 
 
 class Whose(NamedTuple):
@@ -40,8 +42,13 @@ class Whose(NamedTuple):
 
 def sigma_condition(sigma: float, modality: str = "", *, rebuilt: bool = False, standardised: bool = False) -> str:
     """Return the name of a condition of noise of σ standard deviations: "sigma_std=0.1 image"."""
-    words = [f"sigma_std={sigma:g}", modality, "rebuilt graphs" if rebuilt else "", SCALE_FREE if standardised else ""]
-    return " ".join(word for word in words if word)
+    words = [f"sigma_std={sigma:g}", modality, "rebuilt graphs" if rebuilt else ""]
+    return loss_condition(" ".join(word for word in words if word), standardised=standardised)
+
+
+def loss_condition(condition: str, *, standardised: bool) -> str:
+    """Return the name of a condition for the loss of standardised margins, or of margins as they are."""
+    return f"{condition} {SCALE_FREE}" if standardised else condition
 
 
 def value_row(

@@ -10,6 +10,8 @@ from robustrec.comparing.budget import Budget
 from robustrec.reporting.findings import Record
 from robustrec.reporting.report import DatasetRecord, Environment
 
+Better = Literal["higher", "lower", "nearer to 0", "neither"]
+
 
 class Mean(Record):
     """A mean with its interval; the bounds are None where one level of each factor tells nothing of others."""
@@ -29,7 +31,9 @@ class Comparison(Record):
     budget: Budget
     strategy: str
     measure: str = Field(description="e.g. ndcg@20, ndcg@20 drift sigma_rel=0.1, input sharpness image")
-    better: Literal["higher", "lower", "nearer to 0"] = Field(description="which way is better")
+    better: Better = Field(
+        description="which way is better; neither for what depends on the scale of the scores or of the parameters"
+    )
     epochs: int = Field(ge=1)
     gradients: int = Field(ge=1, description="gradient evaluations of its training")
     value: Mean

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robustrec.comparing.budget import Budget
-from robustrec.comparing.flatness import AUDITED_LOSS
 from robustrec.comparing.measuring import FACTORS
-from robustrec.comparing.result import Comparison, Mean
+from robustrec.comparing.result import Better, Comparison, Mean
 from robustrec.evaluation.bootstrap import Interval
 from robustrec.evaluation.components import Decomposition, decompose
 from robustrec.reporting.numbers import bracketed, percent, plain
+from robustrec.reporting.scale import SCALE_DEPENDENT
 
 Floats = NDArray[np.float64]
 Tables = Mapping[str, Floats]
@@ -56,7 +55,7 @@ def compared(
             gradients=effort[1],
             value=_mean(own.mean),
             shares=own.shares,
-            note=_note(own),
+            note=_note(own, measure),
         )
         if reference is not None:
             name, theirs = reference
@@ -73,8 +72,13 @@ def compared(
     return rows
 
 
-def better_way(measure: str) -> Literal["higher", "lower", "nearer to 0"]:
-    """Tell which way is better: quality up, drift towards nothing, sharpness down."""
+def better_way(measure: str) -> Better:
+    """Tell which way is better: quality up, drift towards nothing, sharpness down.
+
+    Neither way where a measure depends on the scale of the scores or of the parameters: wider margins alone change it.
+    """
+    if measure.endswith(SCALE_DEPENDENT):
+        return "neither"
     if " drift " in measure:
         return "nearer to 0"
     return "higher" if "@" in measure else "lower"
@@ -95,8 +99,12 @@ def _mean(interval: Interval) -> Mean:
     return Mean(estimate=interval.estimate, low=low, high=high)
 
 
-def _note(found: Decomposition) -> str:
-    return f"one {' and one '.join(found.single)}: the interval leaves others out" if found.single else ""
+SCALES = "depends on the scale of the scores or of the parameters, so no conclusion follows from it"
+
+
+def _note(found: Decomposition, measure: str) -> str:
+    single = f"one {' and one '.join(found.single)}: the interval leaves others out" if found.single else ""
+    return "; ".join(part for part in (SCALES if measure.endswith(SCALE_DEPENDENT) else "", single) if part)
 
 
 def sentences(rows: Iterable[Comparison], n_seeds: int) -> tuple[str, ...]:
@@ -123,9 +131,9 @@ UNTOLD = "not told apart"
 
 
 def verdict_of(row: Comparison) -> str:
-    """Return what a row says against the reference in a word; empty for the loss, which is no measure of flatness."""
+    """Return what a row says against the reference in a word; empty where neither way is better."""
     found, even = (row.ratio, 1.0) if row.ratio else (row.difference, 0.0)
-    if found is None or row.measure == AUDITED_LOSS:
+    if found is None or row.better == "neither":
         return ""
     if found.low is None or found.high is None or found.low <= even <= found.high:
         return UNTOLD

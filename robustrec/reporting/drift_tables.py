@@ -9,7 +9,8 @@ from robustrec.reporting.findings import CLEAN, Finding
 from robustrec.reporting.merchant_table import MERCHANT, print_merchant
 from robustrec.reporting.numbers import NOTHING, as_given, bracketed, percent, plain
 from robustrec.reporting.page import Page, headline, kind_of
-from robustrec.reporting.sharpness_table import SHARPNESS, print_sharpness
+from robustrec.reporting.scale import SHARPNESS
+from robustrec.reporting.sharpness_table import print_sharpness
 
 STABILITY = ("rbo", "overlap", "changed")
 _MOST_DETAILED = 3  # conditions of an audit with a table each; more become one sweep

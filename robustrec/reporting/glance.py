@@ -8,15 +8,15 @@ from typing import NamedTuple
 from robustrec.reporting.conditions import condition_words
 from robustrec.reporting.findings import CLEAN, Finding
 from robustrec.reporting.numbers import bracketed, percent, plain
+from robustrec.reporting.scale import SHARPNESS, depends_on_scale
 from robustrec.reporting.summary import Candidate, Summary, gated, is_quality
 
-SHARPNESS = "sharpness"
-_TELLING = ("input_sharpness", "lambda", "trace")
+_TELLING = ("input_sharpness", "average_case", "asam_sharpness")
 _MOST_FLATNESS = 3
 _FLATNESS_WORDS = {
     "input_sharpness": "input sharpness, nats",
-    "lambda_1": "λ₁ of the parameters",
-    "trace": "trace of the parameters",
+    "average_case": "average case of the parameters, nats",
+    "asam_sharpness": "worst case of the parameters (ASAM), nats",
 }
 
 
@@ -92,9 +92,11 @@ def drift_text(row: Finding) -> str:
 def flatness_metrics(summary: Summary) -> list[tuple[str, str]]:
     """Return the (condition, metric) pairs that tell a subject's flatness best, the most telling first.
 
-    Input sharpness, which is where the noise comes in; then the largest eigenvalue and the trace of the whole.
+    Input sharpness, which is where the noise comes in; then the average and the worst case of the parameters. All of
+    standardised margins: what changes when scores or factors are only rescaled orders no subjects.
     """
-    there = dict.fromkeys((row.condition, row.metric) for row in summary.values(SHARPNESS))
+    rows = summary.values(SHARPNESS)
+    there = dict.fromkeys((row.condition, row.metric) for row in rows if not depends_on_scale(row))
     chosen: list[tuple[str, str]] = []
     for kind in _TELLING:
         own = [(condition, metric) for condition, metric in there if metric.startswith(kind) and ": " not in condition]

@@ -9,20 +9,29 @@ from robustrec.reporting.exhibits import Relation
 from robustrec.reporting.findings import Finding, Subject
 from robustrec.reporting.numbers import NOTHING, bracketed, percent, plain
 from robustrec.reporting.page import Page, headline
+from robustrec.reporting.scale import SCALE_FREE
 
-SHARPNESS = "sharpness"
 WITHIN = ", within models"
 SIGNIFICANT = 0.05
 MOST_OUTCOMES = 4
 
+_ADAPTIVE = (("worst case (ASAM)", "asam_sharpness"), ("average case", "average_case"))
+"""Measures of the parameters that no rescaling of scores or of whole factors changes: (column, metric)."""
+
 _PARAMETERS = (
-    ("λ₁", "parameters", "lambda_1"),
-    ("λ min", "parameters", "lambda_min"),
-    ("trace", "parameters", "trace"),
-    ("users", "parameters: users", "trace"),
-    ("items", "parameters: items", "trace"),
-    ("projections", "parameters: projections", "trace"),
+    ("λ₁", "", "lambda_1"),
+    ("λ min", "", "lambda_min"),
+    ("trace", "", "trace"),
+    ("users", ": users", "trace"),
+    ("items", ": items", "trace"),
+    ("projections", ": projections", "trace"),
 )
+_WHERE = (f"parameters {SCALE_FREE}", "parameters")
+"""Conditions of the parameters' rows; reports of former versions have the second only."""
+
+_RAW = (("expected", "input_sharpness"), ("measured", "delta_loss"), ("ratio", "delta_loss_ratio"))
+_DEPENDS = "depends on the scale of the scores: wider margins alone change it"
+Cells = dict[tuple[Subject, str, str], Finding]
 
 
 def print_sharpness(page: Page, rows: Sequence[Finding]) -> None:
@@ -30,21 +39,41 @@ def print_sharpness(page: Page, rows: Sequence[Finding]) -> None:
     cells = {(row.subject, row.condition, row.metric): row for row in rows}
     subjects = list(dict.fromkeys(row.subject for row in rows))
     _print_features(page, cells, subjects)
-    columns = [column for column in _PARAMETERS if any((each, *column[1:]) in cells for each in subjects)]
-    if columns:
-        page.heading("sharpness in the parameters (not scale-invariant: users ×4 and items ÷4 change it and no score)")
-        table = [
-            [page.names[each], *(_number(cells.get((each, *column[1:]))) for column in columns)] for each in subjects
-        ]
-        page.table(["subject", *(title for title, *_ in columns)], table, numbers_from=1)
+    _print_parameters(page, cells, subjects)
     sentence = flatness_sentence(page.report.relations)
     if sentence:
         page.line("")
         page.line(sentence, indent=1)
 
 
+def _print_parameters(page: Page, cells: Cells, subjects: Sequence[Subject]) -> None:
+    last = {metric: condition for _, condition, metric in cells if condition.endswith(SCALE_FREE)}
+    adaptive = [(title, last[metric], metric) for title, metric in _ADAPTIVE if metric in last]
+    if adaptive:
+        page.heading("sharpness in the parameters, margins of variance 1: increase of the audited loss, in nats")
+        _subject_table(page, cells, subjects, adaptive)
+    where = next((each for each in _WHERE if any(condition == each for _, condition, _ in cells)), _WHERE[0])
+    own = [(title, where + block, metric) for title, block, metric in _PARAMETERS]
+    columns = [column for column in own if any((each, *column[1:]) in cells for each in subjects)]
+    if columns:
+        margins = "margins of variance 1, " if where.endswith(SCALE_FREE) else "raw margins, "
+        page.heading(
+            f"curvature in the parameters ({margins}not scale-invariant: users ×4 and items ÷4 change it and no score)"
+        )
+        _subject_table(page, cells, subjects, columns)
+
+
+def _subject_table(
+    page: Page, cells: Cells, subjects: Sequence[Subject], columns: Sequence[tuple[str, str, str]]
+) -> None:
+    table = [[page.names[each], *(_number(cells.get((each, *column[1:]))) for column in columns)] for each in subjects]
+    page.table(["subject", *(title for title, *_ in columns)], table, numbers_from=1)
+
+
 def flatness_sentence(relations: Sequence[Relation]) -> str:
-    """Say whether input sharpness and λ₁ order the largest drift; empty where nothing was held against anything.
+    """Say whether flatness orders the largest drift; empty where nothing was held against anything.
+
+    Input sharpness and the average case of the parameters count, which do not change when scores are only rescaled.
 
     The first outcome counts, which was chosen by its size and not by how well it goes with flatness.
     """
@@ -62,7 +91,7 @@ def flatness_sentence(relations: Sequence[Relation]) -> str:
     within = same.get(first.measure + WITHIN)
     if within is not None:
         parts.append(f"within models it {_short(within)}")
-    parts += [f"{name} {_short(same[name])}" for name in ("λ₁",) if name in same]
+    parts += [f"{name} {_short(same[name])}" for name in ("row-adaptive sharpness",) if name in same]
     return "; ".join(parts)
 
 
@@ -111,8 +140,9 @@ def _numbers(relation: Relation) -> str:
     return f"τ = {relation.tau:.2f}, p = {relation.p:.2g}"
 
 
-def _print_features(page: Page, cells: dict[tuple[Subject, str, str], Finding], subjects: Sequence[Subject]) -> None:
+def _print_features(page: Page, cells: Cells, subjects: Sequence[Subject]) -> None:
     inputs = dict.fromkeys(condition for _, condition, metric in cells if metric == "input_sharpness")
+    inputs = dict.fromkeys(condition.removesuffix(f" {SCALE_FREE}") for condition in inputs)
     drifts = [row for row in cells.values() if row.quantity == "drift"]
     measured = [row.condition for row in drifts]
     if not inputs and not measured:
@@ -121,25 +151,33 @@ def _print_features(page: Page, cells: dict[tuple[Subject, str, str], Finding], 
     # The strongest noise of those that most subjects were measured under.
     largest = max(reversed(measured), key=measured.count, default="")
     metric = next(iter(headline(drifts)), "")
-    page.heading(f"sharpness in the features at {sigma}: expected and measured increase of the audited loss, in nats")
+    free = f"{sigma} {SCALE_FREE}"
+    scaled = any((each, free, "input_sharpness") in cells for each in subjects)
+    margins = ", margins of variance 1" if scaled else f" ({_DEPENDS})"
+    page.heading(f"sharpness in the features at {sigma}{margins}: expected and measured increase of the loss, in nats")
     columns = ["subject", "loss", "expected", *([page.level] if page.wide else []), "measured", "ratio", "wrong pairs"]
     columns += [f"{metric} at {largest}"] if largest else []
     table = []
     for each in subjects:
-        expected = cells.get((each, sigma, "input_sharpness"))
+        where = free if scaled else sigma
+        expected = cells.get((each, where, "input_sharpness"))
         row = [
             page.names[each],
-            _number(cells.get((each, "clean", "audit_loss"))),
+            _number(cells.get((each, f"clean {SCALE_FREE}" if scaled else "clean", "audit_loss"))),
             _number(expected),
             *([bracketed(expected.ci_low, expected.ci_high, plain) if expected else NOTHING] if page.wide else []),
-            _number(cells.get((each, sigma, "delta_loss"))),
-            _number(cells.get((each, sigma, "delta_loss_ratio"))),
+            _number(cells.get((each, where, "delta_loss"))),
+            _number(cells.get((each, where, "delta_loss_ratio"))),
             _share(cells.get((each, sigma, "flip_rate"))),
         ]
         moved = cells.get((each, largest, metric))
         row += [percent(moved.relative_drift, signed=True) if moved else NOTHING] if largest else []
         table.append(row)
     page.table(columns, table, numbers_from=1)
+    raw = [("loss", "clean", "audit_loss"), *((title, sigma, metric) for title, metric in _RAW)]
+    if scaled and any((each, sigma, "input_sharpness") in cells for each in subjects):
+        page.heading(f"the same of raw margins; {_DEPENDS}")
+        _subject_table(page, cells, subjects, raw)
 
 
 def _number(row: Finding | None) -> str:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from robustrec.reporting.conditions import BREAK_POINT, condition_words
 from robustrec.reporting.findings import CLEAN, Finding
 from robustrec.reporting.numbers import NOTHING, as_given, bracketed, plain
+from robustrec.reporting.scale import SCALE_DEPENDENT, depends_on_scale
 from robustrec.reporting.summary import Summary
 from robustrec.reporting.texts import shortened
 
@@ -44,15 +45,15 @@ def _value_table(summary: Summary, audit: str) -> ValueTable | None:
         return None
     subjects = list(dict.fromkeys(row.subject for row in values))[:MOST_SUBJECTS]
     by_place = {(row.condition, row.metric, row.subject): row for row in values}
-    measures = list(dict.fromkeys((row.condition, row.metric, row.unit) for row in values))
+    measures = {(row.condition, row.metric, row.unit): row for row in values}
     rows = [
         ValueRow(
-            shortened(metric, 80),
+            shortened(metric, 60) + (SCALE_DEPENDENT if depends_on_scale(row) else ""),
             shortened(condition_words(condition), 80),
             unit,
             [_cell(by_place.get((condition, metric, subject))) for subject in subjects],
         )
-        for condition, metric, unit in measures[:MOST_ROWS]
+        for (condition, metric, unit), row in list(measures.items())[:MOST_ROWS]
     ]
     return ValueTable(audit, [summary.names[each] for each in subjects], rows, max(0, len(measures) - MOST_ROWS))
 

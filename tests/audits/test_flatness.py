@@ -104,12 +104,15 @@ def _findings(
 
 
 def _where(metric: str) -> str:
-    return "sigma_std=0.1" if metric == "input_sharpness" else "parameters"
+    return {
+        "input_sharpness": "sigma_std=0.1 standardised",
+        "average_case": "parameters rho=0.1 standardised",
+    }.get(metric, "parameters")
 
 
 def test_six_subjects_are_told_apart() -> None:
     drift = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
-    flat = {"input_sharpness": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], "lambda_1": [3.0, 1.0, 2.0, 2.5, 0.5, 2.0]}
+    flat = {"input_sharpness": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], "average_case": [3.0, 1.0, 2.0, 2.5, 0.5, 2.0]}
     found = relations(_findings(["slmrec"], list("abcdef"), flat, drift), seed=0)
     first = found[0]
     assert first.outcome == "ndcg@20 under noise sigma_rel=0.5", "the larger drift first, whatever goes with it"
@@ -119,7 +122,7 @@ def test_six_subjects_are_told_apart() -> None:
     sentence = flatness_sentence(found)
     assert sentence.startswith("on these 6 subjects (slmrec) input sharpness orders the drift of ndcg@20")
     assert "τ = 1.00, p = 0.0028" in sentence
-    assert "λ₁ does not" in sentence
+    assert "row-adaptive sharpness does not" in sentence
 
 
 def test_fewer_than_five_subjects_tell_nothing() -> None:
@@ -131,16 +134,16 @@ def test_fewer_than_five_subjects_tell_nothing() -> None:
 
 def test_two_models_are_told_within_models_too_and_equal_values_are_not() -> None:
     values = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]
-    flat = {"input_sharpness": values, "lambda_1": [1.0] * 8}
+    flat = {"input_sharpness": values, "average_case": [1.0] * 8}
     found = relations(_findings(["slmrec", "dragon"], list("abcd"), flat, values), seed=0)
     named = {each.measure: each for each in found if each.outcome == found[0].outcome}
     assert named["input sharpness" + WITHIN].p == pytest.approx(2 / 576)
-    assert named["λ₁"].tau is None
-    assert "equal" in named["λ₁"].sentence
+    assert named["row-adaptive sharpness"].tau is None
+    assert "equal" in named["row-adaptive sharpness"].sentence
     sentence = flatness_sentence(found)
     assert "(slmrec, dragon)" in sentence
     assert "within models it does (τ = 1.00" in sentence
-    assert "λ₁ cannot be told" in sentence
+    assert "row-adaptive sharpness cannot be told" in sentence
 
 
 def test_the_reverse_order_is_said() -> None:

@@ -96,13 +96,14 @@ def test_the_expansion_is_held_against_the_measured_loss(audited: Any) -> None:
     _, run, _ = audited
     for model in ("vbpr", "dragon"):
         (expected,), (measured,) = (
-            _values(run, model, metric, "sigma_std=0.05") for metric in ("input_sharpness", "delta_loss")
+            _values(run, model, metric, "sigma_std=0.05 standardised") for metric in ("input_sharpness", "delta_loss")
         )
-        (ratio,) = _values(run, model, "delta_loss_ratio", "sigma_std=0.05")
+        (ratio,) = _values(run, model, "delta_loss_ratio", "sigma_std=0.05 standardised")
         assert ratio == pytest.approx(measured / expected)
         parts = _values(run, model, "input_sharpness")
-        assert len(parts) == 3
+        assert len(parts) == 6, "of standardised margins first, then of raw ones"
         assert parts[0] == pytest.approx(parts[1] + parts[2])
+        assert parts[3] == pytest.approx(parts[4] + parts[5])
     (smooth,) = _values(run, "vbpr", "delta_loss_ratio", "sigma_std=0.05")
     assert smooth == pytest.approx(1.0, abs=0.4), "two pairs and four probes"
 
@@ -163,7 +164,7 @@ def test_curves_and_surfaces_are_kept(audited: Any) -> None:
         "loss along a top eigenvector",
     }
     (plane,) = [each for each in exhibits if isinstance(each, Surface)]
-    (loss,) = _values(audited[1], "vbpr", "audit_loss")
+    (loss,) = _values(audited[1], "vbpr", "audit_loss", "clean standardised")
     assert plane.z[1][1] == pytest.approx(loss, rel=1e-5)
     (items,) = [each for each in exhibits if each.name == "sharpest items, image"]
     assert len(items.x) == 3
@@ -186,14 +187,18 @@ def test_the_report_reads_back_and_the_same_plan_finds_the_same(audited: Any) ->
     assert again.ledger.exhibits == run.ledger.exhibits
 
 
-def test_float64_agrees_with_float32_and_another_scale_of_scores_is_told(audited: Any, tiny_folder: Path) -> None:
+def test_float64_agrees_with_float32_and_raw_margins_can_be_left_out(audited: Any, tiny_folder: Path) -> None:
     _, run, home = audited
-    suite = SUITE + 'precision = "float64"\nscore_scale_free = true\n'
+    suite = SUITE + 'precision = "float64"\nraw_margins = false\n'
     fine = runner.measure(_plan(tiny_folder, home, "vbpr", suite=suite))
     for metric in ("audit_loss", "input_sharpness", "delta_loss", "flip_rate"):
-        rough = _values(run, "vbpr", metric)
-        assert _values(fine, "vbpr", metric)[: len(rough)] == pytest.approx(rough, rel=1e-3, abs=1e-7)
-    assert _values(fine, "vbpr", "input_sharpness", "sigma_std=0.05 standardised")
+        found, rough = (
+            {row.condition: row.clean for row in each.ledger.findings if (row.subject.model, row.metric) == own}
+            for each, own in ((fine, ("vbpr", metric)), (run, ("vbpr", metric)))
+        )
+        assert found
+        assert {condition: rough[condition] for condition in found} == pytest.approx(found, rel=1e-3, abs=1e-7)
+    assert not _values(fine, "vbpr", "input_sharpness", "sigma_std=0.05")
     assert _statuses(fine, "vbpr") == {"reach": "ok", "sharpness": "ok"}
 
 
@@ -244,6 +249,11 @@ def test_want_of_memory_ends_in_error_and_the_rest_goes_on(audited: Any, monkeyp
     assert found["sharpness"].status == "error"
     assert "fewer triples" in found["sharpness"].message
     assert found["sharpness of parameters"].status == "ok"
+
+
+def test_a_suite_of_former_versions_is_read_and_is_the_same_suite() -> None:
+    before, now = (parse_suite(SUITE + more, source="suite") for more in ("score_scale_free = false\n", ""))
+    assert before.digest == now.digest
 
 
 def test_a_suite_is_refused_that_asks_for_nothing_to_average() -> None:

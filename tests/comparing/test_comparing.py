@@ -122,7 +122,9 @@ def test_a_comparison_from_trainings_to_rows(report):
     plan, found = report
     assert plan.trainings == 2 * (1 + 3 * 2)  # plain training is the same at both budgets
     assert found.seeds == (0, 1)
-    flat = {"audited loss", "input sharpness image", "input sharpness text", "λ₁", "trace", "worst case"}
+    flat = {"input sharpness image", "input sharpness text", "worst case (ASAM)", "row-adaptive curvature"}
+    raw = ("input sharpness image, raw margins", "input sharpness text, raw margins", "audited loss", "λ₁", "trace")
+    flat |= {f"{name} (scale-dependent)" for name in (*raw, "worst case (SAM)")}
     noisy = {"ndcg@20 drift sigma_rel=0.5", "ndcg@20 drift sigma2=0"}
     assert {row.measure for row in found.rows} == {"ndcg@20", *noisy, *flat}
     assert len(found.rows) == 2 * 4 * (1 + len(noisy) + len(flat))

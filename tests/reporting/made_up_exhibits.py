@@ -67,7 +67,8 @@ def findings_of(subject: Subject, place: int) -> list[Finding]:
     point: dict[str, Any] = {"audit": "noise", "condition": "break point: ndcg@20 -5%", "metric": "sigma2"}
     rows.append(value(subject, 3e-5 * (place + 1), None, unit="variance", ci_low=2e-5, ci_high=1e-3, **point))
     for measure, size in (("input_sharpness_image", 0.01), ("lambda_max", 0.4), ("trace", 20.0)):
-        rows.append(value(subject, size * (place + 1), size / 10, audit="sharpness", metric=measure, unit="loss"))
+        named = {"audit": "sharpness", "condition": "sigma_std=0.1 standardised", "metric": measure}
+        rows.append(value(subject, size * (place + 1), size / 10, unit="loss", **named))
     return rows
 
 

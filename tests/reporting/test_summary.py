@@ -216,8 +216,6 @@ def test_the_glance_has_quality_drifts_and_flatness():
         "merchant: largest loss",
         "missing: largest loss",
         "input sharpness, nats, image",
-        "lambda_max",
-        "trace of the parameters",
     ]
     assert glance.columns[1].remark == "σ² = 1e-06", "the condition that the gates look at, not the strongest"
     assert [row.standing for row in glance.rows] == ["PASS", *["FAIL"] * 5]

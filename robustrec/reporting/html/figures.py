@@ -21,6 +21,7 @@ from robustrec.reporting.glance import quality_of
 from robustrec.reporting.html import drawing
 from robustrec.reporting.html.drawing import Interval, Plot, Series
 from robustrec.reporting.page import headline
+from robustrec.reporting.scale import SCALE_DEPENDENT
 from robustrec.reporting.sharpness_table import WITHIN
 from robustrec.reporting.summary import Candidate, Summary, gated, is_quality, relative_limits
 
@@ -245,7 +246,13 @@ def _relation_plots(summary: Summary) -> Iterator[Drawn]:
         for each in summary.report.relations
         if each.x and len(each.x) == len(each.y) and not each.measure.endswith(WITHIN)
     ]
-    told.sort(key=lambda each: (each.tau is None, each.p if each.p is not None else 1.0))
+    told.sort(
+        key=lambda each: (
+            each.tau is None,
+            each.measure.endswith(SCALE_DEPENDENT),
+            each.p if each.p is not None else 1.0,
+        )
+    )
     short = {subject.label: name for subject, name in summary.names.items()}
     for number, relation in enumerate(told):
         yield partial(_relation_plot, f"r{number}", relation, short)
