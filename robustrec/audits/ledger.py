@@ -37,6 +37,7 @@ class Ledger:
         arrays: name -> per-user arrays behind the rows: [n], or [n_draws, n] while they are few enough to keep.
         exhibits: what cannot be a row: items before and after, curves, surfaces.
         relations: what holds over several subjects, e.g. flatness against drift.
+        warnings: what a reader must know of how the numbers were made.
         durations: seconds by stage.
         reused: keys of the runs that were in the store already.
     """
@@ -46,6 +47,7 @@ class Ledger:
     arrays: dict[str, NDArray[np.float64] | NDArray[np.int64]] = field(default_factory=dict)
     exhibits: list[Exhibit] = field(default_factory=list)
     relations: list[Relation] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     durations: dict[str, float] = field(default_factory=dict)
     reused: set[str] = field(default_factory=set)
 

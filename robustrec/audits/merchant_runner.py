@@ -33,6 +33,9 @@ from robustrec.errors import RobustrecError, one_line
 from robustrec.reporting.findings import AuditStatus
 from robustrec.runs.trained import TrainedSubject
 
+# Share of edited items with any changed vector below which a reader is told that the edit hardly arrives.
+FEW = 0.1
+
 
 @dataclass(eq=False)
 class _Subject:
@@ -181,6 +184,11 @@ def _measure_condition(run: _Run, condition: MerchantCondition, encoded: Mapping
             each.untouched[f"{condition.treatment.name} {why}"] = None
             continue
         measured[place] = _measure_subject(run, condition, each, draws)
+        if condition.severity > 0 and seen is not None and seen < FEW:
+            run.work.ledger.warnings.append(
+                f"{subject.subject.label}: {condition.label} changed the vectors of only {seen:.1%} of the edited"
+                " items; the encoder does not see this edit, and its rows say little of the model"
+            )
         key = (condition.severity, condition.share, condition.frozen)
         each.pools.setdefault(key, Pool(condition)).add(*measured[place])
     _record_differences(run, condition.label, measured)

@@ -7,15 +7,20 @@ representation is computed again from the noisy features.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from robustrec.errors import RobustrecError
 from robustrec.reporting.findings import TRAINED
 from robustrec.seeds import torch_generator
+
+# Share of unchanged entries from which on noise counts as rounded away. Until about there rounding takes steps that are
+# as much too long as they are too rare, so that the noise keeps its variance.
+NEARLY_ALL = 0.9
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,46 @@ def add_noise(tables: dict[str, Tensor], noise: dict[str, Tensor], condition: No
         if condition.touches(modality):
             noisy[modality] = table + _sigma(table, condition) * noise[modality]
     return noisy
+
+
+def share_lost(
+    tables: dict[str, Tensor], noisy: dict[str, Tensor], condition: NoiseCondition, modalities: Collection[str]
+) -> dict[str, float]:
+    """Return, of each modality that gets noise, the share of entries that float32 addition leaves as they were.
+
+    Noise far below the spacing of the numbers that it is added to is rounded away, and nothing was perturbed.
+
+    Args:
+        tables: modality -> float32 [I, D_m].
+        noisy: what `add_noise` made of them.
+        condition: entries whose noise has length 0 do not count.
+        modalities: which to look at.
+    """
+    shares = {}
+    for modality in modalities:
+        table = tables[modality]
+        meant = (_sigma(table, condition) > 0).expand(len(table), 1)[:, 0]
+        if condition.touches(modality) and bool(meant.any()):
+            shares[modality] = float((noisy[modality] == table)[meant].double().mean())
+    return shares
+
+
+def refuse_lost_noise(shares: Mapping[str, float], condition: NoiseCondition) -> float:
+    """Return the largest share of entries that `share_lost` found unchanged.
+
+    Raises:
+        RobustrecError: nearly all entries of a modality are unchanged.
+    """
+    for modality, share in shares.items():
+        if share >= NEARLY_ALL:
+            raise RobustrecError(
+                f"noise {condition.label} leaves {share:.1%} of the {modality} feature entries unchanged: it is smaller"
+                " than what float32 can add to numbers of their size",
+                where="the noise audit",
+                fix="use noise relative to the features (relative = [0.01] in the suite), a larger sigma2, or features"
+                " divided by their standard deviation",
+            )
+    return max(shares.values(), default=0.0)
 
 
 def _sigma(table: Tensor, condition: NoiseCondition) -> Tensor:

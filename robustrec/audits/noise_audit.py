@@ -20,6 +20,8 @@ from robustrec.audits.noise import (
     NoiseCondition,
     add_noise,
     find_break_point,
+    refuse_lost_noise,
+    share_lost,
     snr_db,
     standard_noise,
 )
@@ -77,10 +79,17 @@ class Measured:
     Attributes:
         clean: metric -> [n]; stability measures hold what an undisturbed list has.
         perturbed: metric -> [n_draws, n].
+        lost: largest share of a modality's entries that float32 rounding leaves unchanged.
     """
 
     clean: PerUser
     perturbed: Draws
+    lost: float = 0.0
+
+    @property
+    def moved(self) -> bool:
+        """Whether any value of any user changed in any draw."""
+        return any(bool((values != self.clean[name]).any()) for name, values in self.perturbed.items())
 
 
 def conditions_of(config: NoiseAudit) -> tuple[NoiseCondition, ...]:
@@ -122,12 +131,19 @@ def measure_condition(
         condition: what is added.
         draws: how many independent draws.
         bench: data, yardstick, seed.
+
+    Raises:
+        RobustrecError: float32 rounds the noise away.
     """
     collected: list[list[PerUser]] = [[] for _ in subjects]
+    lost = 0.0
+    read = {name for subject, _ in subjects for name in subject.scored_tables}
     total = draws * len(subjects)
     for draw in range(draws):
         noise = standard_noise(bench.prepared.tables, seed=bench.seed, draw=draw)
         noisy = add_noise(bench.prepared.tables, noise, condition)
+        if draw == 0:
+            lost = refuse_lost_noise(share_lost(bench.prepared.tables, noisy, condition, sorted(read)), condition)
         for place, (subject, clean) in enumerate(subjects):
             features = {modality: noisy[modality] for modality in subject.tables}
             representation = subject.represent(features, frozen=condition.frozen)
@@ -135,7 +151,7 @@ def measure_condition(
             bench.costs.count_lists()
             bench.progress(f"noise {condition.label}", draw * len(subjects) + place + 1, total, subject.subject.label)
     return [
-        Measured(with_stability(clean, bench.yardstick), stack(each))
+        Measured(with_stability(clean, bench.yardstick), stack(each), lost)
         for (_, clean), each in zip(subjects, collected, strict=True)
     ]
 
@@ -200,6 +216,9 @@ def break_point_row(subject: TrainedSubject, clean: Clean, config: BreakPointCon
         for draw in range(config.draws):
             noise = standard_noise(subject.tables, seed=seed, draw=draw)
             noisy = add_noise(subject.tables, noise, NoiseCondition(sigma2))
+            if sigma2 == config.sigma2_max:
+                largest = NoiseCondition(sigma2)
+                refuse_lost_noise(share_lost(subject.tables, noisy, largest, subject.scored_tables), largest)
             ranking = rank(subject.represent(noisy), split.users, split.masked, k=parse_metric(metric).k)
             after += float(per_user_metrics(ranking, split.relevant, [metric])[metric].mean()) / config.draws
             bench.costs.count_lists()

@@ -62,7 +62,7 @@ def make_report(plan: Plan, run: Measurements, *, command: Sequence[str]) -> tup
         waivers=plan.waivers,
         now=now,
     )
-    judged["warnings"] += tuple(_warnings(run.subjects))
+    judged["warnings"] += (*_warnings(run.subjects), *ledger.warnings)
     report = Report(
         robustrec=__version__,
         created=now,

@@ -1,25 +1,59 @@
-"""The reach check: a large perturbation of each modality must arrive at the scores before any audit counts.
+"""The reach check: a large perturbation of each modality must arrive at the lists before and after any audit counts.
 
 Research code often scores from tensors cached by the last training step (spec section 0, item 2); an audit of such a
 model would report a drift of zero whatever is done to its features. Here that is an error, never a result.
+
+What is looked at is what audits measure: scores relative to the other items of the same user, and the users' lists. A
+shift of all items of a user changes no list and does not count. Two perturbations are tried. Noise as long as a
+typical row changes what a cache keyed by the features' content or shape holds; an exchange of rows among the items
+in the middle of the catalogue keeps the first rows, mean, norm and every other summary of the features, and so finds
+caches keyed by one of those. After the audits clean features are scored again, and new noise is added to that very
+table in place: a cache that fills up over many calls, or one keyed by a table's address, shows then.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from torch import Tensor
 
 from robustrec.errors import RobustrecError
+from robustrec.evaluation.ranking import rank
 from robustrec.models.contract import Features, Representation, Scored
 from robustrec.seeds import torch_generator
 
 # A score counts as moved when it changes by more than this share of the scores' own spread; rounding stays far below.
 MOVED = 1e-3
+# Where rows are exchanged no length is chosen, so a score counts as moved once it is beyond rounding.
+ROUNDING = 1e-5
+# How many times as long as a typical row the noise is, until some list changes.
+LOUDER = (1.0, 10.0, 100.0)
 SAMPLED_USERS = 256
+LIST_LENGTH = 20
+# Share of the users whose first places all hold equal scores from which on lists say nothing.
+ALL_TIED = 0.5
+# Rows that differ by less than this share of their norm are not worth exchanging.
+DISTINCT = 0.05
+
+
+class Ranked(NamedTuple):
+    """Whose lists are looked at, as the audits rank them.
+
+    Attributes:
+        users: int64 [n].
+        masked: [U, I] pairs that are never recommended.
+        k: length of the lists.
+    """
+
+    users: NDArray[np.int64]
+    masked: csr_array
+    k: int
 
 
 class Reach(NamedTuple):
@@ -27,15 +61,190 @@ class Reach(NamedTuple):
 
     Attributes:
         modality: "image" or "text".
-        reached: whether any sampled score moved.
+        reached: whether any score moved relative to the user's other items, and any list changed.
         claimed: whether the subject says that its scores follow the modality.
-        change: largest change of a score, in standard deviations of the clean scores.
+        change: largest such change of a score, in standard deviations of the clean scores.
+        users: share of the users whose list changed.
+        fault: what keeps the modality from counting as reached, for messages; empty where it is reached.
     """
 
     modality: str
     reached: bool
     claimed: bool
     change: float
+    users: float
+    fault: str = ""
+
+
+class Ties(NamedTuple):
+    """Equal scores in the clean lists; they are ordered by item id, which no score decides.
+
+    Attributes:
+        boundary: share of the users whose last place ties with the first item left out.
+        whole: share of the users whose places all tie, and with the first item left out too.
+    """
+
+    boundary: float
+    whole: float
+
+
+class _Look(NamedTuple):
+    """What is compared: scores less each user's mean, float64 [n, I], and ordered lists [m, k]."""
+
+    scores: Tensor
+    lists: NDArray[np.int64]
+
+
+class ReachCheck:
+    """The reach check of one subject, before its audits and after them.
+
+    Args:
+        represent: the subject's representation of given features, as the audits call it.
+        tables: the modalities it reads, float32 [I, D_m].
+        seed: seed of the perturbations.
+        claimed: the modalities that the subject says its scores follow; None for all it reads.
+        ranked: whose lists; None for a sample of all users, nothing masked.
+
+    Raises:
+        RobustrecError: a table holds nothing but zeros, scores are not finite, all items tie, or the same features
+            scored twice give different scores.
+    """
+
+    def __init__(
+        self,
+        represent: Callable[[Features], Representation | Scored],
+        tables: dict[str, Tensor],
+        *,
+        seed: int,
+        claimed: Collection[str] | None = None,
+        ranked: Ranked | None = None,
+    ) -> None:
+        self.represent, self.tables, self.seed = represent, tables, seed
+        self.claimed = tuple(tables) if claimed is None else tuple(claimed)
+        refuse_zero_tables(tables)
+        first = represent(tables)
+        self.ranked = ranked or _everybody(first)
+        raw = self._raw(first)
+        self.clean = self._look(first, raw, "clean")
+        self.spread = float(self.clean.scores.std())
+        if self.spread <= 1e-12 * max(1.0, float(raw.abs().max())):
+            raise _useless("all scores are equal: each user has one score for all items")
+        self.ties = self._ties(raw)
+        if self.ties.whole > ALL_TIED:
+            raise _useless(
+                f"all scores in the list are equal for {self.ties.whole:.0%} of the users: item ids decide their lists"
+            )
+        if not self._same(represent(tables)):
+            raise RobustrecError(
+                "the same features scored twice give different scores",
+                where="model.represent",
+                fix="make represent a pure function: no dropout and no fresh noise outside training",
+            )
+
+    def before(self) -> tuple[Reach, ...]:
+        """Perturb one modality at a time, by noise and by an exchange of rows, and say what moved."""
+        return tuple(self._reach(modality) for modality in self.tables)
+
+    def after(self) -> str:
+        """Score clean and noisy features again; return what is wrong, nothing where all is as before.
+
+        The noise is another than that of `before`, added in place.
+        """
+        held = {modality: table.clone() for modality, table in self.tables.items()}
+        if not self._same(self.represent(held)):
+            return "after the audits, clean features give other scores than before them: it keeps something of a call"
+        for modality in self.claimed:
+            for factor in LOUDER:
+                held[modality].add_(self._noise(modality, "after", factor))
+                change, users = self._compared(held, f"noise on the {modality} features")
+                held[modality].copy_(self.tables[modality])
+                if change <= MOVED or users:
+                    break
+            if change <= MOVED or not users:
+                return (
+                    f"after the audits, new noise as large as the {modality} features moved"
+                    f" {'no score' if change <= MOVED else 'no list'}, which it did before them: scores come from"
+                    " an earlier call"
+                )
+        return ""
+
+    def _reach(self, modality: str) -> Reach:
+        change, users = 0.0, 0.0
+        for factor in LOUDER:
+            noisy = {**self.tables, modality: self.tables[modality] + self._noise(modality, "reach", factor)}
+            moved, users = self._compared(noisy, f"noise on the {modality} features")
+            change = max(change, moved) if factor == LOUDER[0] else change
+            if users or change <= MOVED:
+                break
+        fault = ""
+        claimed = modality in self.claimed
+        noise = f"noise as large as the {modality} features, added to them,"
+        if change <= MOVED:
+            fault = f"{noise} moved no score by more than {change:.1e} of the scores' spread"
+        elif not claimed:
+            pass  # a score that moves is enough to contradict the subject
+        elif not users:
+            fault = f"noise up to {LOUDER[-1]:g} times as large as the {modality} features moved scores and no list"
+        elif not self._follows_exchange(modality):
+            fault = (
+                f"{noise} moved scores, but exchanging {modality} features between items did not: scores follow"
+                " a summary of the features, or are cached by one"
+            )
+        return Reach(modality, not fault, claimed, change, users, fault)
+
+    def _follows_exchange(self, modality: str) -> bool:
+        """Tell whether scores move when items in the middle of the catalogue exchange their rows."""
+        table = self.tables[modality]
+        quarter = len(table) // 4
+        rows = torch.arange(quarter, len(table) - quarter)
+        order = rows[torch.randperm(len(rows), generator=torch_generator(self.seed, "exchange", modality))]
+        exchanged = table.clone()
+        exchanged[order.to(table.device)] = table[order.roll(1).to(table.device)]
+        if float((exchanged - table).norm()) <= DISTINCT * float(table[quarter : len(table) - quarter].norm()):
+            return True
+        change, _ = self._compared({**self.tables, modality: exchanged}, f"exchanged {modality} features")
+        return change > ROUNDING
+
+    def _noise(self, modality: str, name: str, factor: float) -> Tensor:
+        table = self.tables[modality]
+        drawn = torch.randn(table.shape, generator=torch_generator(self.seed, name, modality, int(factor)))
+        return drawn.to(table.device) * (factor * typical_entry(table))
+
+    def _compared(self, features: dict[str, Tensor], what: str) -> tuple[float, float]:
+        """Return the largest change of a score in clean standard deviations, and the share of changed lists."""
+        representation = self.represent(features)
+        seen = self._look(representation, self._raw(representation), what)
+        change = float((seen.scores - self.clean.scores).abs().max()) / self.spread
+        return change, float((seen.lists != self.clean.lists).any(axis=1).mean())
+
+    def _same(self, representation: Representation | Scored) -> bool:
+        # Sums on a GPU may come in another order; that is rounding, not a model that draws fresh noise.
+        scores = _centred(self._raw(representation))
+        scale = float(self.clean.scores.abs().max())
+        return bool(torch.allclose(self.clean.scores, scores, rtol=1e-5, atol=1e-5 * scale))
+
+    def _look(self, representation: Representation | Scored, raw: Tensor, what: str) -> _Look:
+        if not bool(torch.isfinite(raw).all()):
+            on = "" if what == "clean" else f" under {what}"
+            raise _useless(f"scores are not finite{on}")
+        ranked = self.ranked
+        # A function is called as audits call it, since it may keep scores by the users asked for.
+        users = ranked.users if isinstance(representation, Scored) else _sampled(ranked.users)
+        return _Look(_centred(raw), rank(representation, users, ranked.masked, k=ranked.k).items.astype(np.int64))
+
+    def _raw(self, representation: Representation | Scored) -> Tensor:
+        return sampled_scores(representation, self.ranked.users)
+
+    def _ties(self, raw: Tensor) -> Ties:
+        # Of the raw scores: centring could make two of them equal or different that are not.
+        masked = torch.from_numpy(self.ranked.masked[_sampled(self.ranked.users)].toarray() != 0)
+        places = min(self.ranked.k + 1, raw.shape[1])
+        best = raw.cpu().masked_fill(masked, -torch.inf).topk(places, dim=1).values
+        best = best[torch.isfinite(best[:, -1])]
+        if not len(best):
+            return Ties(0.0, 0.0)
+        boundary = float((best[:, -2] == best[:, -1]).double().mean()) if places > self.ranked.k else 0.0
+        return Ties(boundary, float((best[:, 0] == best[:, -1]).double().mean()))
 
 
 def check_reach(
@@ -45,51 +254,58 @@ def check_reach(
     seed: int,
     claimed: Collection[str] | None = None,
 ) -> tuple[Reach, ...]:
-    """Perturb one modality at a time, by noise as long as its typical row, and see whether the scores move.
+    """Run the first half of a `ReachCheck`, whose arguments and errors it shares."""
+    return ReachCheck(represent, tables, seed=seed, claimed=claimed).before()
 
-    Args:
-        represent: the subject's representation of given features, as the audits call it.
-        tables: the modalities it reads, float32 [I, D_m].
-        seed: seed of the perturbation.
-        claimed: the modalities that the subject says its scores follow; None for all it reads.
+
+def sampled_scores(representation: Representation | Scored, users: NDArray[np.int64]) -> Tensor:
+    """Return the scores [n, I] of at most twice SAMPLED_USERS of the users, float32 or what the model computes in."""
+    sampled = _sampled(users)
+    if isinstance(representation, Scored):
+        return representation.score(sampled)
+    vectors = representation.users.detach()
+    return vectors[torch.from_numpy(sampled).to(vectors.device)] @ representation.items.detach().T
+
+
+def refuse_zero_tables(tables: dict[str, Tensor]) -> None:
+    """Refuse features of which nothing is there.
 
     Raises:
-        RobustrecError: the same features scored twice give different scores, or scores are not finite.
+        RobustrecError: all rows of a modality are zero.
     """
-    clean = _scores(represent(tables))
-    finite = bool(torch.isfinite(clean).all())
-    spread = float(clean.std()) if finite else 0.0
-    if spread == 0.0:
-        raise RobustrecError(
-            "all scores are equal" if finite else "scores are not finite",
-            where="model.represent",
-            fix="train the model again; look at its validation metric with: robustrec train",
-        )
-    if not _close(clean, _scores(represent(tables))):
-        raise RobustrecError(
-            "the same features scored twice give different scores",
-            where="model.represent",
-            fix="make represent a pure function: no dropout and no fresh noise outside training",
-        )
-    results = []
     for modality, table in tables.items():
-        generator = torch_generator(seed, "reach", modality)
-        noise = torch.randn(table.shape, generator=generator).to(table.device)
-        length = table.norm(dim=1).mean() / table.shape[1] ** 0.5
-        moved = _scores(represent({**tables, modality: table + length * noise}))
-        change = float((moved - clean).abs().max()) / spread
-        results.append(Reach(modality, change > MOVED, claimed is None or modality in claimed, change))
-    return tuple(results)
+        if not bool(table.any()):
+            raise RobustrecError(
+                f"all {len(table)} rows of the {modality} features are zero: there is nothing to perturb",
+                where=f"item features, modality {modality!r}",
+                fix=f"remove the {modality} feature file and import the data again, or choose another encoder with"
+                " --features",
+            )
 
 
-def _scores(representation: Representation | Scored) -> Tensor:
-    if isinstance(representation, Scored):
-        stride = max(1, representation.n_users // SAMPLED_USERS)
-        return representation.score(np.arange(0, representation.n_users, stride))
-    stride = max(1, len(representation.users) // SAMPLED_USERS)
-    return representation.users[::stride].detach() @ representation.items.detach().T
+def typical_entry(table: Tensor) -> float:
+    """Return the mean norm of the rows that are not zero over the square root of their width."""
+    norms = table.double().norm(dim=1)
+    return float(norms[norms > 0].mean()) / math.sqrt(table.shape[1])
 
 
-def _close(a: Tensor, b: Tensor) -> bool:
-    # Sums on a GPU may come in another order; that is rounding, not a model that draws fresh noise.
-    return bool(torch.allclose(a, b, rtol=1e-5, atol=1e-6 * float(a.abs().max())))
+def _sampled(users: NDArray[np.int64]) -> NDArray[np.int64]:
+    return users[:: max(1, len(users) // SAMPLED_USERS)]
+
+
+def _everybody(representation: Representation | Scored) -> Ranked:
+    scored = isinstance(representation, Scored)
+    n_users = representation.n_users if scored else len(representation.users)  # type: ignore[union-attr]
+    n_items = representation.n_items if scored else len(representation.items)  # type: ignore[union-attr]
+    return Ranked(np.arange(n_users), csr_array((n_users, n_items)), min(LIST_LENGTH, max(1, n_items // 2)))
+
+
+def _centred(scores: Tensor) -> Tensor:
+    exact = scores.double()
+    return exact - exact.mean(dim=1, keepdim=True)
+
+
+def _useless(what: str) -> RobustrecError:
+    return RobustrecError(
+        what, where="model.represent", fix="train the model again; look at its validation metric with: robustrec train"
+    )

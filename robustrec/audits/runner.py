@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor
+
 from robustrec.audits.encoder_runner import run_encoder
 from robustrec.audits.ledger import Audited, Ledger, Work, array_name, references
 from robustrec.audits.measure import Clean, Yardstick
@@ -13,17 +15,17 @@ from robustrec.audits.merchant_runner import run_merchant
 from robustrec.audits.noise_audit import Bench, clean_of
 from robustrec.audits.noise_runner import run_noise
 from robustrec.audits.plan import Plan
-from robustrec.audits.reach import Reach, check_reach
+from robustrec.audits.reach import refuse_zero_tables, sampled_scores
+from robustrec.audits.reach_runner import reach_again, reach_first
 from robustrec.audits.rows import Intervals, drift_rows, quality_rows
 from robustrec.audits.sharpness_runner import run_sharpness
 from robustrec.encoders.features import item_features
 from robustrec.encoders.options import options_of
-from robustrec.errors import RobustrecError, one_line
 from robustrec.hardware import pick_device
 from robustrec.progress import Progress, silent
-from robustrec.reporting.findings import AuditStatus
+from robustrec.runs.distinct import identity_of, indistinct
 from robustrec.runs.prepared import Prepared, prepare
-from robustrec.runs.specs import SubjectSpec
+from robustrec.runs.specs import SubjectSpec, modalities_read
 from robustrec.runs.store import run_key, stored_run
 from robustrec.runs.subjects import obtain_subject
 from robustrec.runs.trained import TrainedSubject
@@ -72,6 +74,8 @@ def measure(plan: Plan, *, progress: Progress = silent) -> Measurements:
             else None
         )
     prepared = prepare(plan.dataset, features, device, mask_validation=plan.suite.mask_validation)
+    for spec in plan.specs:
+        refuse_zero_tables(modalities_read(spec.model, prepared.tables))
     yardstick = Yardstick(plan.suite.metrics, plan.suite.stability)
     bench = Bench(prepared, yardstick, plan.settings.seed, progress)
     with ledger.timed("training"):
@@ -89,10 +93,18 @@ def measure(plan: Plan, *, progress: Progress = silent) -> Measurements:
     ledger.arrays["users"] = prepared.test.users
     _compare_clean(plan, subjects, intervals, ledger)
     with ledger.timed("reach"):
-        sound = [pair for pair in subjects if _reach(pair[0], plan, ledger)]
+        equal = indistinct([identity_of(subject, _scores(subject, prepared)) for subject, _ in subjects])
+        checks = {
+            place: reach_first(subject, work, equal.get(place, "")) for place, (subject, _) in enumerate(subjects)
+        }
+        sound = [subjects[place] for place, check in checks.items() if check]
     for audit in plan.suite.audits:
         with ledger.timed(audit.kind):
             RUNNERS[audit.kind](audit, sound, work)
+    with ledger.timed("reach"):
+        for place, check in checks.items():
+            if check:
+                reach_again(subjects[place][0], check, work)
     return Measurements(prepared, subjects, ledger, bench)
 
 
@@ -112,41 +124,9 @@ def _obtain(spec: SubjectSpec, plan: Plan, bench: Bench, ledger: Ledger, progres
     return obtain_subject(spec, bench.prepared, home=plan.home, progress=report)
 
 
-def _reach(subject: TrainedSubject, plan: Plan, ledger: Ledger) -> bool:
-    """Run the reach check of a subject, record its end, and tell whether its audits may count."""
-    everything = ("reach", *(each.kind for each in plan.suite.audits))
-    if not subject.tables:
-        message = f"{subject.spec.model} reads no item features: there is nothing to perturb"
-        ledger.statuses += [
-            AuditStatus(audit=audit, subject=subject.subject, status="not_applicable", message=message)
-            for audit in everything
-        ]
-        return False
-    claimed = subject.scored_tables
-    try:
-        reaches = check_reach(subject.represent, subject.tables, seed=plan.settings.seed, claimed=claimed)
-        wrong = "; ".join(_reach_fault(reach) for reach in reaches if reach.reached != reach.claimed)
-    except RobustrecError as error:
-        wrong = one_line(error)
-    if wrong:
-        ledger.statuses += [
-            AuditStatus(audit=audit, subject=subject.subject, status="error", message=wrong) for audit in everything
-        ]
-        return False
-    deaf = [modality for modality in subject.tables if modality not in claimed]
-    message = f"checked: scores do not follow the {' and '.join(deaf)} features" if deaf else ""
-    ledger.statuses.append(AuditStatus(audit="reach", subject=subject.subject, status="ok", message=message))
-    return True
-
-
-def _reach_fault(reach: Reach) -> str:
-    noise = f"noise as large as the {reach.modality} features, added to them,"
-    if reach.claimed:
-        return (
-            f"perturbation did not reach the scores: {noise} moved no score by more than {reach.change:.1e} of the"
-            " scores' spread"
-        )
-    return f"the model declares that its scores do not follow the {reach.modality} features, yet {noise} moved them"
+def _scores(subject: TrainedSubject, prepared: Prepared) -> Tensor:
+    """Return some of a subject's clean scores, by which two that are the same can be told."""
+    return sampled_scores(subject.represent(), prepared.test.users)
 
 
 def _compare_clean(
