@@ -15,6 +15,7 @@ from robustrec.audits.merchant_edits import treatments_of
 from robustrec.audits.noise import strengths_between
 from robustrec.audits.noise_audit import conditions_of, training_conditions_of
 from robustrec.audits.noise_config import NoiseAudit
+from robustrec.audits.plan_checks import check_gates_select, unmeasured
 from robustrec.audits.sharpness_config import SharpnessAudit, input_gradients, noisy_lists, parameter_gradients
 from robustrec.audits.suites import Suite, load_suite
 from robustrec.config import Settings
@@ -43,6 +44,7 @@ class Plan:
         encoder: whose features they read, or None where none reads any.
         baseline: what the report will be compared with, if anything.
         waivers: besides those of the suite.
+        notes: which audits measure nothing for which model, and why.
     """
 
     settings: Settings
@@ -52,6 +54,7 @@ class Plan:
     encoder: str | None
     baseline: Baseline | None = None
     waivers: tuple[Waiver, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def home(self) -> Path:
@@ -85,7 +88,8 @@ def make_plan(
     """Resolve settings into a plan; nothing is encoded or trained.
 
     Raises:
-        RobustrecError: an unknown name or key, a missing data set, or an edition that the suite refuses.
+        RobustrecError: an unknown name or key, a missing data set, an edition that the suite refuses, or a suite
+            that can measure nothing for the models.
     """
     suite = load_suite(settings.suite)
     edition = settings.edition
@@ -106,6 +110,7 @@ def make_plan(
         if isinstance(audit, SharpnessAudit) and audit.edits:
             edits = MerchantAudit(kind="merchant", edits=audit.edits.edits)
             treatments_of(edits, where=f"suite {suite.name!r}, audits.edits.edits")
+    check_gates_select(suite)
     wanted = "full" if suite.require_edition == "full" else edition
     dataset = load_dataset(settings.dataset, home=settings.home, edition=wanted, progress=progress)
     if suite.require_edition == "full" and dataset.synthetic:
@@ -118,7 +123,8 @@ def make_plan(
     encoder = encoder_name(dataset, settings.features) if any(map(reads_features, specs)) else None
     _check_gates(suite, specs, encoder and features_label(encoder, denoise), baseline)
     _check_editable(suite, dataset, encoder)
-    return Plan(settings, suite, dataset, specs, encoder, baseline, waivers)
+    notes = tuple(unmeasured(suite, specs, dataset, encoder))
+    return Plan(settings, suite, dataset, specs, encoder, baseline, waivers, notes)
 
 
 def _needed(suite: Suite, specs: tuple[SubjectSpec, ...]) -> tuple[SubjectSpec, ...]:

@@ -142,6 +142,8 @@ def _announce(plan: Plan, *, quiet: bool) -> None:
         f"{plan.dataset.name} ({plan.dataset.edition} edition), suite {plan.suite.name}: at most {cost_words(cost)}",
         quiet=quiet,
     )
+    for note in plan.notes:
+        say(f"note: {note}", quiet=quiet)
 
 
 def _print_plan(plan: Plan, *, as_json: bool) -> None:
@@ -160,6 +162,7 @@ def _print_plan(plan: Plan, *, as_json: bool) -> None:
         "features": plan.encoder,
         "subjects": [spec_json(spec) for spec in plan.specs],
         "cost": cost._asdict(),
+        "unmeasured": list(plan.notes),
     }
     if as_json:
         console.print_json(data=content)
@@ -177,6 +180,8 @@ def _print_plan(plan: Plan, *, as_json: bool) -> None:
             f"subject    {spec.model}/{spec.strategy_name} seed {spec.seed} ({effort})",
             markup=False,
         )
+    for note in plan.notes:
+        console.print(f"note       {note}", markup=False)
     console.print(
         f"cost       at most {cost_words(cost)}; nothing was run",
         markup=False,

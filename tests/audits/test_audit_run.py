@@ -172,11 +172,49 @@ def test_a_planted_model_that_scores_from_a_cache_ends_in_error(cached, tiny_fol
     assert not _rows(report, audit="noise"), "no drift is reported that could not be measured"
 
 
-def test_a_model_without_features_has_nothing_to_perturb_and_never_passes(tiny_folder, tmp_path):
-    plan = _plan(tiny_folder, tmp_path, model=("bpr",), strategy=("vanilla",))
-    report, _ = make_report(plan, runner.measure(plan), command=["robustrec"])
-    assert report.verdict == "error"
-    assert {status.status for status in report.statuses} == {"not_applicable"}
+@pytest.mark.parametrize("model", ["bpr", "lightgcn"])
+def test_a_suite_that_can_measure_nothing_for_the_models_is_refused_before_training(model, tiny_folder, tmp_path):
+    with pytest.raises(RobustrecError, match="can measure nothing here") as caught:
+        _plan(tiny_folder, tmp_path, model=(model,), strategy=("vanilla",))
+    assert model in caught.value.what
+    assert f"--model {model}" in caught.value.where
+    assert "--model vbpr" in caught.value.fix
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_plan_says_which_audits_measure_nothing_for_which_model(tiny_folder, tmp_path):
+    plan = _plan(tiny_folder, tmp_path, model=("bpr", "vbpr"), strategy=("vanilla",))
+    (note,) = plan.notes
+    assert note.startswith("bpr: the model reads no item features")
+    assert "noise measures nothing" in note
+    without = SUITE.replace("training = { sigma2 = [1e-2], draws = 2 }", "")
+    with pytest.raises(RobustrecError, match="scores do not depend on the item features"):
+        _plan(tiny_folder, tmp_path, model=("bm3",), strategy=("vanilla",), suite=without)
+    assert _plan(tiny_folder, tmp_path, model=("bm3",), strategy=("vanilla",)).notes == ()  # noise in training
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ('condition = "sigma2=1e-6"', 'condition = "sigma2=1e-7"', "condition"),
+        ('condition = "sigma2=1e-6"', 'condition = "sigma2=1e-6 image"', "condition"),
+        ('condition = "sigma2=1e-6"', 'condition = "edit=*"', "condition"),
+        ('metric = "ndcg@20" }\nquantity', 'metric = "snr_db_image" }\nquantity', "metric"),
+        ('quantity = "drift"\nmin = -0.5', 'quantity = "value"\nmin = 0.5', "metric"),
+        (
+            "min = -0.5",
+            'min = -0.5\noptional = true\n[[gates]]\nname = "b"\nselect = { audit = "noise", '
+            'condition = "typo", metric = "ndcg@20" }\nquantity = "drift"\nmin = -0.5\noptional = true',
+            "condition",
+        ),
+    ],
+)
+def test_a_gate_that_can_select_nothing_is_refused_before_training(old, new, what, tiny_folder, tmp_path):
+    assert old in SUITE
+    with pytest.raises(RobustrecError, match="can select nothing") as caught:
+        _plan(tiny_folder, tmp_path, suite=SUITE.replace(old, new))
+    assert f"select.{what}" in caught.value.where
+    assert caught.value.fix
 
 
 def test_lists_that_cannot_be_filled_are_counted_in_a_warning(tiny_folder, tmp_path):
