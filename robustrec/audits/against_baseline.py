@@ -162,7 +162,8 @@ def compare_with_baseline(
         )
     known = {_identity(row): row for row in baseline.record.findings}
     pairs = [(row, known[_identity(row)]) for row in findings if row.reference == CLEAN and _identity(row) in known]
-    paired = _by_users(pairs, arrays, theirs, ours) if arrays is not None and theirs is not None else {}
+    same = _same_models(ours, side_of(baseline))
+    paired = _by_users(pairs, arrays, theirs, ours, same) if arrays is not None and theirs is not None else {}
     rows = []
     counts = {"by_users": len(paired), "by_intervals": 0, "uncertain": 0}
     for mine, other in pairs:
@@ -201,8 +202,18 @@ def _notes(ours: Side, theirs: Side) -> Iterator[str]:
             yield f"{subject.label}: in the baseline only"
 
 
+def _same_models(ours: Side, theirs: Side) -> set[Subject]:
+    """Return the subjects with the baseline's own parameters and features: of them no other user could differ."""
+    return {
+        subject
+        for subject, digest in ours.parameters.items()
+        if theirs.parameters.get(subject) == digest
+        and ours.features.get(subject) == theirs.features.get(subject) is not None
+    }
+
+
 def _by_users(
-    pairs: Sequence[tuple[Finding, Finding]], arrays: Arrays, theirs: Arrays, ours: Side
+    pairs: Sequence[tuple[Finding, Finding]], arrays: Arrays, theirs: Arrays, ours: Side, same: set[Subject]
 ) -> dict[tuple[Subject, str, str, str, str], Finding]:
     """Return the rows that can be compared user by user, resampled once for each subject and condition."""
     tables: dict[tuple[Subject, str, str], list[tuple[Finding, Finding, Any, Any]]] = {}
@@ -218,11 +229,13 @@ def _by_users(
     for (subject, audit, condition), table in tables.items():
         seed = int(digest_json([ours.audit_seed, subject.label, audit, condition])[:15], 16)
         options = {"seed": seed, "level": bootstrap["level"], "replicates": bootstrap["replicates"]}
+        largest = None if subject in same else 1.0
         if audit == CLEAN:
             found = paired_intervals(
                 {mine.metric: their[0] for mine, _, _, their in table},
                 {mine.metric: own[1] for mine, _, own, _ in table},
                 **options,
+                largest=largest,
             )
         else:
             found = differences_of_drifts(
@@ -231,6 +244,7 @@ def _by_users(
                 {mine.metric: their[0] for mine, _, _, their in table},
                 {mine.metric: their[1] for mine, _, _, their in table},
                 **options,
+                largest=largest,
             )
         for mine, other, _, _ in table:
             rows[_identity(mine)] = _paired_row(mine, other, found[mine.metric])
@@ -250,6 +264,7 @@ def _paired_row(mine: Finding, other: Finding, found: PairedIntervals) -> Findin
         relative_ci_low=relative.low if relative else None,
         relative_ci_high=relative.high if relative else None,
         degrees=found.degrees,
+        n_changed=found.n_changed,
         note="; ".join(text for text in ("user by user", caveat.strip("; "), ONE_TRAINING) if text),
     )
 

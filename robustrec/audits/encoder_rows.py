@@ -48,14 +48,16 @@ def edit_rows(
     if n < FEWEST:
         return []
     options = intervals.options(AUDIT, condition)
-    size = value_intervals({"edit_size": moves.sizes}, **options)["edit_size"]
+    # Distances have no largest value, see `evaluation.sparse`.
+    size = value_intervals({"edit_size": moves.sizes}, **options, largest=None)["edit_size"]
     rows = [_row(subject, condition, "edit_size", size, SIZES[modality], n)]
     for name, moved in moves.moved.items():
         if spreads[name] > 0:
-            movement = value_intervals({name: moved / spreads[name]}, **options)[name]
+            movement = value_intervals({name: moved / spreads[name]}, **options, largest=None)[name]
             rows.append(_row(subject, condition, f"movement_{name}", movement, SHARE, n))
         # The relative drift from sizes to sizes + moved is the ratio of the two means, moved over sizes.
-        ratio = paired_intervals({name: moves.sizes}, {name: (moves.sizes + moved)[None]}, **options)[name]
+        changed = {name: (moves.sizes + moved)[None]}
+        ratio = paired_intervals({name: moves.sizes}, changed, **options, largest=None)[name]
         if ratio.relative is not None:
             unit = f"length of the vector per 1 of {SIZES[modality]}"
             rows.append(_ratio_row(subject, condition, f"factor_{name}", ratio, 1.0, unit, n))
@@ -69,7 +71,7 @@ def value_rows(
     subject: Subject, condition: str, values: Mapping[str, Floats], unit: str, intervals: Intervals
 ) -> list[Finding]:
     """Return rows of plain means over items, one a metric; all of the same items."""
-    found = value_intervals(values, **intervals.options(AUDIT, condition))
+    found = value_intervals(values, **intervals.options(AUDIT, condition), largest=None)
     return [_row(subject, condition, metric, interval, unit, len(values[metric])) for metric, interval in found.items()]
 
 

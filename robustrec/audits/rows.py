@@ -171,6 +171,7 @@ def _row(
         "ci_high": found.drift.high,
         "degrees": found.degrees,
         "n_users": found.n_users,
+        "n_changed": found.n_changed,
         "n_draws": 0 if between_clean else found.n_draws,
         "unit": unit_of(metric),
         "note": "; ".join(text for text in (note, caveat) if text),

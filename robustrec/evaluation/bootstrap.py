@@ -31,6 +31,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy import stats
 
+from robustrec.evaluation.sparse import Bounds, count_changed
+
 Floats = NDArray[np.float64]
 # Resamples multiplied at once: [64, n] weights.
 CHUNK = 64
@@ -45,7 +47,10 @@ class Interval(NamedTuple):
 
 
 class Effects(NamedTuple):
-    """One table of effects, taken apart: mean, users' deviations [n], draws' [D], base [n], MS_d and MS_e."""
+    """One table of effects, taken apart: mean, users' deviations [n], draws' [D], base [n], MS_d and MS_e.
+
+    `n_changed` counts the users with an effect in any draw; `bounds` are those of the mean where these are few.
+    """
 
     mean: float
     by_user: Floats
@@ -53,15 +58,17 @@ class Effects(NamedTuple):
     base: Floats | None
     draw_square: float
     residual_square: float
+    n_changed: int
+    bounds: Bounds | None = None
 
 
-def taken_apart(effects: Floats, base: Floats | None) -> Effects:
+def taken_apart(effects: Floats, base: Floats | None, bounds: Bounds | None = None) -> Effects:
     """Return mean, margins and mean squares of effects [D, n], the draws' deviations shrunk to σ̂_β²."""
     draws, n = effects.shape
     mean = float(effects.mean())
     by_user = effects.mean(axis=0) - mean
     if draws == 1:
-        return Effects(mean, by_user, np.zeros(1), base, 0.0, 0.0)
+        return Effects(mean, by_user, np.zeros(1), base, 0.0, 0.0, count_changed(effects), bounds)
     by_draw = effects.mean(axis=1) - mean
     residual = effects - mean - by_user - by_draw[:, None]
     residual_square = float((residual**2).sum()) / ((n - 1) * (draws - 1))
@@ -69,7 +76,7 @@ def taken_apart(effects: Floats, base: Floats | None) -> Effects:
     kept = max(0.0, 1.0 - residual_square / draw_square) if draw_square > 0 else 0.0
     # D/(D-1) because the variance of a resampled mean has the divisor D.
     shrunk = by_draw * np.sqrt(kept * draws / (draws - 1))
-    return Effects(mean, by_user, shrunk, base, draw_square, residual_square)
+    return Effects(mean, by_user, shrunk, base, draw_square, residual_square, count_changed(effects), bounds)
 
 
 def resampled_means(values: Floats, replicates: int, generator: Generator) -> Floats:

@@ -1,8 +1,10 @@
 """Intervals for means, drifts and relative drifts: a paired bootstrap over users and draws.
 
 The method and its sources stand in `bootstrap`. With a single draw nothing is known about other draws: only
-users are resampled, and the note says so. The resampling depends on the seed, n and D alone, so a metric's
-interval does not depend on what else is asked.
+users are resampled, and the note says so. With fewer than `sparse.FEWEST_DRAWS` the interval covers less often than it
+says, and the note says that. Where fewer than `sparse.FEWEST_CHANGED` users differ at all, the interval is widened to
+the bounds of `sparse`. The resampling depends on the seed, n and D alone, so a metric's interval does not depend on
+what else is asked.
 """
 
 from __future__ import annotations
@@ -23,6 +25,16 @@ from robustrec.evaluation.bootstrap import (
     expanded,
     resampled_means,
     taken_apart,
+)
+from robustrec.evaluation.sparse import (
+    DEGREES,
+    FEWEST_CHANGED,
+    FEWEST_DRAWS,
+    ROUNDING,
+    Bounds,
+    bounds_of_change,
+    count_changed,
+    stringer_bound,
 )
 
 __all__ = [
@@ -55,6 +67,7 @@ class PairedIntervals(NamedTuple):
         n_draws: draws D.
         note: what a reader must know about the interval; empty when nothing.
         degrees: effective degrees of freedom of the intervals, the fewer of both.
+        n_changed: users whose value differs in any draw.
     """
 
     drift: Interval
@@ -63,6 +76,7 @@ class PairedIntervals(NamedTuple):
     n_draws: int
     note: str
     degrees: float
+    n_changed: int
 
 
 def mean_interval(
@@ -88,9 +102,10 @@ def mean_intervals(
     seed: int,
     level: float = LEVEL,
     replicates: int = REPLICATES,
+    largest: float | None = 1.0,
 ) -> dict[Key, Interval]:
     """Return `mean_interval` of several metrics of the same users, who are resampled once for all of them."""
-    found = value_intervals(values, seed=seed, level=level, replicates=replicates)
+    found = value_intervals(values, seed=seed, level=level, replicates=replicates, largest=largest)
     return {key: each.drift for key, each in found.items()}
 
 
@@ -100,9 +115,13 @@ def value_intervals(
     seed: int,
     level: float = LEVEL,
     replicates: int = REPLICATES,
+    largest: float | None = 1.0,
 ) -> dict[Key, PairedIntervals]:
     """Return `mean_intervals` with their degrees of freedom; the mean stands as `drift`, and nothing is relative."""
-    tables = {key: taken_apart(_checked(value, key, 1)[None, :], None) for key, value in values.items()}
+    tables = {}
+    for key, value in values.items():
+        table = _checked(value, key, 1)[None, :]
+        tables[key] = taken_apart(table, None, _bounds_of_values(table, largest, level))
     return _intervals(tables, seed, level, replicates)
 
 
@@ -113,6 +132,7 @@ def paired_interval(
     seed: int,
     level: float = LEVEL,
     replicates: int = REPLICATES,
+    largest: float | None = 1.0,
 ) -> PairedIntervals:
     """Return the drift and the relative drift of one metric with their intervals over users and draws.
 
@@ -122,11 +142,13 @@ def paired_interval(
         seed: of the resampling.
         level: of the intervals, e.g. 0.95.
         replicates: number of resamples.
+        largest: largest possible change of a user, 1 for metrics between 0 and 1; None where there is none.
 
     Raises:
         RobustrecError: shapes that do not fit, fewer than two users, no draws, values that are not finite.
     """
-    return paired_intervals({"": clean}, {"": perturbed}, seed=seed, level=level, replicates=replicates)[""]
+    options = {"seed": seed, "replicates": replicates}
+    return paired_intervals({"": clean}, {"": perturbed}, **options, level=level, largest=largest)[""]
 
 
 def paired_intervals(
@@ -136,6 +158,7 @@ def paired_intervals(
     seed: int,
     level: float = LEVEL,
     replicates: int = REPLICATES,
+    largest: float | None = 1.0,
 ) -> dict[Key, PairedIntervals]:
     """Return `paired_interval` for several metrics (or conditions) of the same users, resampled once for all.
 
@@ -145,6 +168,7 @@ def paired_intervals(
         seed: of the resampling.
         level: of the intervals.
         replicates: number of resamples.
+        largest: as in `paired_interval`.
 
     Raises:
         RobustrecError: as `paired_interval`, or keys that differ.
@@ -158,7 +182,8 @@ def paired_intervals(
     tables = {}
     for key, values in clean.items():
         base = _checked(values, key, 1)
-        tables[key] = taken_apart(_checked(perturbed[key], key, 2, len(base)) - base, base)
+        effects = _checked(perturbed[key], key, 2, len(base)) - base
+        tables[key] = taken_apart(effects, base, _bounds(effects, largest, level))
     return _intervals(tables, seed, level, replicates)
 
 
@@ -171,6 +196,7 @@ def difference_of_drifts(
     seed: int,
     level: float = LEVEL,
     replicates: int = REPLICATES,
+    largest: float | None = 1.0,
 ) -> PairedIntervals:
     """Return drift of a − drift of b, two subjects on the same users under the same draws, with intervals.
 
@@ -185,12 +211,13 @@ def difference_of_drifts(
         seed: of the resampling.
         level: of the intervals.
         replicates: number of resamples.
+        largest: largest possible value of a metric that is at least 0: a drift of either subject is no larger.
 
     Raises:
         RobustrecError: as `paired_interval`, or different numbers of users or draws.
     """
     tables = ({"": clean_a}, {"": perturbed_a}, {"": clean_b}, {"": perturbed_b})
-    return differences_of_drifts(*tables, seed=seed, level=level, replicates=replicates)[""]
+    return differences_of_drifts(*tables, seed=seed, level=level, replicates=replicates, largest=largest)[""]
 
 
 def differences_of_drifts(
@@ -202,6 +229,7 @@ def differences_of_drifts(
     seed: int,
     level: float = LEVEL,
     replicates: int = REPLICATES,
+    largest: float | None = 1.0,
 ) -> dict[Key, PairedIntervals]:
     """Return `difference_of_drifts` of several metrics of the same users, who are resampled once for all of them.
 
@@ -217,16 +245,35 @@ def differences_of_drifts(
     tables = {}
     for key, clean in clean_a.items():
         base = _checked(clean, key, 1)
+        other = _checked(clean_b[key], key, 1, len(base))
         changes_a = _checked(perturbed_a[key], key, 2, len(base)) - base
-        changes_b = _checked(perturbed_b[key], key, 2, len(base)) - _checked(clean_b[key], key, 1, len(base))
+        changes_b = _checked(perturbed_b[key], key, 2, len(base)) - other
         if changes_a.shape != changes_b.shape:
             raise RobustrecError(
                 f"subject a has {len(changes_a)} draws and subject b {len(changes_b)}",
                 where="difference of drifts",
                 fix="run both subjects with the same draws",
             )
-        tables[key] = taken_apart(changes_a - changes_b, base)
+        # Two drifts differ by twice the largest value at most; from the same clean values by that value itself.
+        most = largest if largest is None or not count_changed((other - base)[None, :]) else 2 * largest
+        effects = changes_a - changes_b
+        tables[key] = taken_apart(effects, base, _bounds(effects, most, level))
     return _intervals(tables, seed, level, replicates)
+
+
+def _bounds(effects: Floats, largest: float | None, level: float) -> Bounds | None:
+    """Return bounds of the mean effect where few users differ and their change is bounded, else None."""
+    if largest is None or count_changed(effects) >= FEWEST_CHANGED:
+        return None
+    return bounds_of_change(effects, largest=largest, level=level)
+
+
+def _bounds_of_values(values: Floats, largest: float | None, level: float) -> Bounds | None:
+    """Return bounds of a mean of values between 0 and `largest` of which few are not 0, else None."""
+    if largest is None or count_changed(values) >= FEWEST_CHANGED or (values < 0).any():
+        return None
+    seen = values[values > ROUNDING] / largest
+    return Bounds(0.0, largest * stringer_bound(seen, values.shape[1], (1 - level) / 2))
 
 
 def _checked(values: NDArray[np.floating], key: object, dimensions: int, n: int | None = None) -> Floats:
@@ -294,9 +341,9 @@ def _of_table(table: Effects, drifts: Floats, bases: Floats | None, level: float
     """Return both intervals of one table from its replicates [R] of the drift and of the clean mean."""
     draws, n = len(table.by_draw), len(table.by_user)
     degrees = degrees_of_freedom(table, table.by_user)
-    drift = expanded(table.mean, drifts, level, degrees, n)
+    drift = _within(expanded(table.mean, drifts, level, degrees, n), table.bounds)
     relative = None
-    notes = [ONE_DRAW] if draws == 1 and table.base is not None else []
+    notes = draw_notes(draws) if table.base is not None else []
     if table.base is not None and bases is not None:
         base = float(table.base.mean())
         if base == 0:
@@ -308,6 +355,28 @@ def _of_table(table: Effects, drifts: Floats, bases: Floats | None, level: float
             # The influence of a user on a ratio of means; the base does not differ between draws.
             influence = table.by_user - ratio * (table.base - base)
             of_ratio = degrees_of_freedom(table, influence)
-            relative = expanded(ratio, drifts / bases, level, of_ratio, n)
+            relative = _within(expanded(ratio, drifts / bases, level, of_ratio, n), table.bounds, abs(base))
             degrees = min(degrees, of_ratio)
-    return PairedIntervals(drift, relative, n, draws, "; ".join(notes), degrees)
+    if table.bounds is not None:
+        degrees = min(degrees, DEGREES)
+        notes += [few_differ(table.n_changed, n)] if table.base is not None else []
+    return PairedIntervals(drift, relative, n, draws, "; ".join(notes), degrees, table.n_changed)
+
+
+def draw_notes(draws: int) -> list[str]:
+    """Return what a reader must know about an interval over so few draws; nothing where they are enough."""
+    if draws == 1:
+        return [ONE_DRAW]
+    return [f"{draws} draws: the interval may be too narrow"] if draws < FEWEST_DRAWS else []
+
+
+def few_differ(changed: int, n: int) -> str:
+    """Return the note of an interval that few users decide."""
+    return f"{changed} of {n} users differ: the interval is an upper bound for rare changes"
+
+
+def _within(found: Interval, bounds: Bounds | None, scale: float = 1.0) -> Interval:
+    """Return an interval widened to bounds over `scale`, where there are any."""
+    if bounds is None:
+        return found
+    return found._replace(low=min(found.low, bounds.low / scale), high=max(found.high, bounds.high / scale))

@@ -80,6 +80,9 @@ class Finding(Record):
         default="confidence", description="bracket: two values of a search that the number lies between for certain"
     )
     n_users: int = Field(ge=0, description="users averaged over; 0 where no user is involved")
+    n_changed: int | None = Field(
+        default=None, ge=0, description="users whose value differs in any draw; None where they were not counted"
+    )
     n_draws: int = Field(ge=0, description="random perturbations averaged over; 0 where nothing is random")
     unit: str = Field(description="unit of clean, perturbed and drift, e.g. share, dB, variance")
     note: str = ""

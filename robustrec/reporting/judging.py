@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from robustrec.evaluation.sparse import FEWEST_CHANGED, FEWEST_DRAWS
 from robustrec.reporting.error_rates import (
     ROUNDING,
     Correction,
@@ -27,8 +28,9 @@ from robustrec.reporting.error_rates import (
 from robustrec.reporting.findings import CLEAN, Finding, Subject
 from robustrec.reporting.gates import Gate, GateResult, GateStatus, Numbers, matches, numbers_of, selects
 from robustrec.reporting.waivers import Waived, Waiver, WaiverRecord, WaiverState
-from robustrec.reporting.wording import gate_message, not_beyond_doubt, nothing_selected
+from robustrec.reporting.wording import gate_message, not_beyond_doubt, nothing_selected, too_few_differ
 
+POWER_UNKNOWN = f"power unknown: it takes {FEWEST_DRAWS} draws or more"
 NORMAL = "normal approximation: the findings do not say how many degrees of freedom their intervals have"
 
 _SEVEREST_FIRST: tuple[GateStatus, ...] = ("error", "fail", "inconclusive", "pass")
@@ -212,6 +214,8 @@ def _result(
     finding = worst.finding
     finite = Numbers(*(each if _is_number(each) else None for each in numbers_of(finding, gate.quantity)))
     message = worst.problem or gate_message(gate, finding, finite, terms.level)
+    if worst.status == "inconclusive" and finding.n_changed is not None and finding.n_changed < FEWEST_CHANGED:
+        message += too_few_differ(finding.n_changed, finding.n_users)
     if worst.doubtful:
         message += not_beyond_doubt(terms.level, terms.family, terms.correction)
     if waived:
@@ -241,12 +245,25 @@ def _error_rates(gate: Gate, rows: Sequence[_Judged], terms: _Terms) -> dict[str
         "p_adjusted": min(row.adjusted for row in tested if row.adjusted is not None),
         "family": terms.family,
         "correction": terms.correction,
-        "note": NORMAL if any(row.finding.degrees is None for row in tested) else "",
+        "note": "; ".join(_notes(tested)),
         **_power(gate, tested, terms),
     }
 
 
+def _notes(tested: Sequence[_Judged]) -> Iterator[str]:
+    if any(row.finding.degrees is None for row in tested):
+        yield NORMAL
+    if any(map(_few_draws, tested)):
+        yield POWER_UNKNOWN
+
+
+def _few_draws(row: _Judged) -> bool:
+    return 0 < row.finding.n_draws < FEWEST_DRAWS
+
+
 def _power(gate: Gate, tested: Sequence[_Judged], terms: _Terms) -> dict[str, float]:
+    if any(map(_few_draws, tested)):
+        return {}  # from so few draws their spread is not known well enough
     family = 1 if terms.correction == "none" else terms.family
     reach = []
     for row in tested:

@@ -56,6 +56,11 @@ def not_beyond_doubt(level: float, family: int, correction: Correction) -> str:
     return f"; beyond the limit at {100 * level:g} %, but not after the correction for {family} findings ({correction})"
 
 
+def too_few_differ(changed: int, n_users: int) -> str:
+    """Say that a gate is not decided because few users differ."""
+    return f"; only {changed} of {n_users} users differ, too few to decide: test more users"
+
+
 def power_sentence(result: GateResult) -> str:
     """Say what a gate can detect: "a true fall of 2.61 % or more fails here in 80 % of runs"; empty where unknown."""
     low, high = result.detects_below, result.detects_above

@@ -17,6 +17,7 @@ from robustrec.evaluation.statistics import (
     ONE_DRAW,
     Interval,
     difference_of_drifts,
+    few_differ,
     mean_interval,
     mean_intervals,
     paired_interval,
@@ -34,12 +35,59 @@ def data(n: int = 300, draws: int = 6, seed: int = 0) -> tuple[Floats, Floats]:
 
 
 @pytest.mark.parametrize("draws", [1, 5])
-def test_nothing_changed_is_found_to_be_exactly_nothing(draws: int) -> None:
+def test_nothing_changed_is_found_to_be_no_more_than_the_rule_of_three(draws: int) -> None:
     clean = np.random.default_rng(0).random(50)
     found = paired_interval(clean, np.stack([clean] * draws), **FAST)
-    assert found.drift == found.relative == Interval(0.0, 0.0, 0.0)
-    assert not any(np.signbit(found.drift))
-    assert difference_of_drifts(clean, clean, clean, clean, **FAST).drift == Interval(0.0, 0.0, 0.0)
+    most = 1 - 0.025 ** (1 / 50)  # share of users that may change though none of 50 did
+    assert found.drift == pytest.approx((0.0, -most, most), rel=1e-9)
+    assert found.relative == pytest.approx((0.0, -most / clean.mean(), most / clean.mean()), rel=1e-9)
+    assert found.n_changed == 0
+    assert few_differ(0, 50) in found.note
+    assert not np.signbit(found.drift.estimate)
+    same = difference_of_drifts(clean, clean, clean, clean, **FAST).drift
+    assert same == pytest.approx((0.0, -most, most), rel=1e-9)
+    # Without a largest possible change nothing can be said of users who were not seen.
+    unbounded = paired_interval(clean, np.stack([clean] * draws), **FAST, largest=None)
+    assert unbounded.drift == unbounded.relative == Interval(0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(("changed", "few"), [(9, True), (10, False)])
+def test_users_who_differ_in_any_draw_are_counted(changed: int, few: bool) -> None:
+    clean = np.full(400, 0.5)
+    perturbed = np.stack([clean] * 4)
+    perturbed[np.arange(changed) % 4, np.arange(changed)] = 0.25  # each in one draw only
+    found = paired_interval(clean, perturbed, **FAST)
+    assert found.n_changed == changed
+    assert (few_differ(changed, 400) == found.note) is few
+    assert (found.drift.high > 0) is few
+
+
+def test_rounding_is_no_change() -> None:
+    clean = np.full(50, 0.1 + 0.2)
+    assert paired_interval(clean, np.full((3, 50), 0.3), **FAST).n_changed == 0
+
+
+def test_drifts_from_other_clean_values_may_differ_by_twice_the_largest() -> None:
+    clean = np.full(50, 0.5)
+    other = np.where(np.arange(50) < 1, 0.0, clean)
+    narrow, wide = (difference_of_drifts(clean, clean, each, each, **FAST).drift.high for each in (clean, other))
+    assert wide == pytest.approx(2 * narrow)
+
+
+def test_fewer_than_four_draws_are_said_to_be_few() -> None:
+    notes = {draws: paired_interval(*data(draws=draws), **FAST).note for draws in (2, 3, 4)}
+    assert notes == {
+        2: "2 draws: the interval may be too narrow",
+        3: "3 draws: the interval may be too narrow",
+        4: "",
+    }
+
+
+@pytest.mark.parametrize("draws", [2, 3, 5])
+def test_the_draws_part_has_the_divisor_of_draws_less_one(draws: int) -> None:
+    shifts = np.array([0.1, -0.05, 0.2, 0.0, 0.12])[:draws]
+    table = taken_apart(np.broadcast_to(shifts[:, None], (draws, 500)).copy(), None)
+    assert np.mean(table.by_draw**2) == pytest.approx(shifts.var(ddof=1))
 
 
 @settings(deadline=None, max_examples=30)
@@ -70,7 +118,7 @@ def test_dominating_draws_give_the_t_interval_of_the_draws() -> None:
     clean = np.random.default_rng(0).random(500)
     found = paired_interval(clean, clean + shifts[:, None], seed=0, replicates=20_000).drift
     half = stats.t.ppf(0.975, 9) * shifts.std(ddof=1) / np.sqrt(10)
-    assert found.high - found.low == pytest.approx(2 * half, rel=0.06)
+    assert found.high - found.low == pytest.approx(2 * half, rel=0.03)
 
 
 def test_pairing_makes_a_small_constant_drift_visible() -> None:
@@ -137,7 +185,7 @@ def test_no_relative_drift_without_a_clean_mean() -> None:
 def test_the_difference_of_drifts_is_paired_in_users_and_draws() -> None:
     clean_a, perturbed_a = data(seed=1)
     clean_b = clean_a / 2
-    same = difference_of_drifts(clean_a, perturbed_a, clean_b, clean_b + (perturbed_a - clean_a), **FAST)
+    same = difference_of_drifts(clean_a, perturbed_a, clean_b, clean_b + (perturbed_a - clean_a), **FAST, largest=None)
     assert same.drift == pytest.approx((0, 0, 0), abs=1e-12)
     clean_b, perturbed_b = data(seed=2)
     found = difference_of_drifts(clean_a, perturbed_a, clean_b, perturbed_b, **FAST)

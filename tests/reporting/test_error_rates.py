@@ -13,7 +13,16 @@ from scipy import stats
 
 from robustrec.audits.rows import Intervals, drift_rows, quality_rows
 from robustrec.audits.suites import Bootstrap
-from robustrec.reporting.error_rates import POWER, Spread, adjusted, detected, p_value, quantile, widened
+from robustrec.reporting.error_rates import (
+    POWER,
+    Spread,
+    adjusted,
+    detected,
+    distance_detected,
+    p_value,
+    quantile,
+    widened,
+)
 from robustrec.reporting.gates import Gate
 from robustrec.reporting.judging import judge
 
@@ -153,7 +162,7 @@ def test_a_loss_that_some_users_bear_is_harder_to_see():
     def needed(loss, added):
         kept = (1 - loss) * error**2
         degrees = (kept + added) ** 2 / (kept**2 / 1e9 + added**2 / (2 * loss * users * mean**2 / square))
-        return stats.t.ppf(0.975, degrees) + stats.t.ppf(0.8, degrees)
+        return distance_detected(0.025, degrees)
 
     loss = -borne  # from a drift of 0; what all users together lose, as a share
     added = loss * (1 - loss) * square / mean**2 / users
@@ -169,13 +178,59 @@ def test_a_loss_that_some_users_bear_is_harder_to_see():
 
 
 @given(WIDTHS, st.integers(1, 50), st.sampled_from([math.inf, 30.0, 5.0]))
-def test_a_number_at_what_is_detected_fails_four_times_in_five(half, family, degrees):
+def test_what_is_detected_lies_that_many_standard_errors_beyond_the_limit(half, family, degrees):
     below, above = detected(spread(0.0, half, degrees=degrees), -0.02, 0.02, family=family)
     assert above == pytest.approx(-below)
     error = half / quantile(0.975, degrees)
-    # The estimate that just fails, seen from the detected number, in standard errors.
-    reach = quantile(1 - 0.025 / family, degrees) * error
-    assert (-0.02 - reach - below) / error == pytest.approx(quantile(POWER, degrees), rel=1e-6)
+    assert (-0.02 - below) / error == pytest.approx(distance_detected(0.025 / family, degrees))
+
+
+@pytest.mark.parametrize("alpha", [0.025, 0.025 / 40])
+@pytest.mark.parametrize("degrees", [1.0, 3.0, 5.0, 30.0])
+def test_power_is_that_of_the_noncentral_t_over_what_the_standard_error_may_be(degrees, alpha):
+    k = distance_detected(alpha, degrees)
+    errors = np.sqrt(stats.chi2.ppf((np.arange(400) + 0.5) / 400, degrees) / degrees)
+    powers = stats.nct.sf(stats.t.ppf(1 - alpha, degrees), degrees, k * errors)
+    assert powers.mean() == pytest.approx(POWER, abs=0.002)
+    assert k > stats.t.ppf(1 - alpha, degrees) + stats.norm.ppf(POWER)
+
+
+def test_a_standard_error_that_is_known_needs_two_normal_quantiles():
+    expected = stats.norm.ppf(0.975) + stats.norm.ppf(0.8)
+    assert distance_detected(0.025, math.inf) == pytest.approx(expected)
+    assert distance_detected(0.025, 1e5) == pytest.approx(expected, rel=1e-3)
+    assert distance_detected(0.025, 1e7) == pytest.approx(expected, rel=1e-3)
+
+
+def row_of_draws(rng, draws, truth):
+    """A row in which nothing but the draws varies, by one standard deviation of 0.01, with Student's interval."""
+    shifts = truth + 0.01 * rng.standard_normal(draws)
+    half = stats.t.ppf(0.975, draws - 1) * shifts.std(ddof=1) / math.sqrt(draws)
+    return drift(relative=float(shifts.mean()), half_width=float(half), degrees=float(draws - 1), n_draws=draws)
+
+
+@pytest.mark.parametrize("draws", [4, 6, 12])
+def test_what_a_run_says_it_detects_fails_in_four_of_five_others(draws):
+    rng = np.random.default_rng(draws)
+    one, runs = gate(min=-0.1), 800
+    caught = 0
+    for _ in range(runs):
+        stated = judge([one], [row_of_draws(rng, draws, -0.1)])[0].detects_below
+        caught += judge([one], [row_of_draws(rng, draws, stated)])[0].status == "fail"
+    # Three standard errors. The sum of two t quantiles has a power of 0.65 with four draws, of 0.70 with six.
+    assert abs(caught / runs - POWER) < 3 * math.sqrt(0.8 * 0.2 / runs)
+
+
+@pytest.mark.parametrize("draws", [1, 2, 3])
+def test_below_four_draws_the_power_is_unknown(draws):
+    (result,) = judge([gate()], [drift(half_width=0.01, degrees=2.0, n_draws=draws)])
+    assert (result.detects_below, result.detects_above) == (None, None)
+    assert "power unknown" in result.note
+    (enough,) = judge([gate()], [drift(half_width=0.01, degrees=3.0, n_draws=4)])
+    assert enough.detects_below < -0.02
+    assert "power unknown" not in enough.note
+    mixed = [drift(half_width=0.01, degrees=3.0, n_draws=each) for each in (8, draws)]
+    assert judge([gate()], mixed)[0].detects_below is None
 
 
 def test_rows_say_how_many_degrees_of_freedom_their_intervals_have():

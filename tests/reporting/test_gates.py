@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from made_up_report import SGBD, VANILLA, drift, value
 from pydantic import ValidationError
 
+from robustrec.audits.rows import Intervals, difference_rows, drift_rows
+from robustrec.audits.suites import Bootstrap
 from robustrec.reporting.findings import Finding
 from robustrec.reporting.gates import Gate, applicable_gates, plain_condition
 from robustrec.reporting.judging import judge
@@ -328,3 +331,49 @@ def test_a_gate_against_the_baseline_needs_one_that_has_the_subject():
     assert applicable_gates([one], [SGBD], [SGBD]).gates == (one,)
     lenient = gate(against="baseline", optional=True)
     assert "none was given" in applicable_gates([lenient], [SGBD]).left_out[0]
+
+
+def test_few_users_who_differ_are_named_where_they_leave_a_gate_undecided():
+    row = drift(relative=0.0, half_width=0.05, n_users=100, n_changed=3)
+    (result,) = judge([gate()], [row])
+    assert result.status == "inconclusive"
+    assert result.message.endswith("; only 3 of 100 users differ, too few to decide: test more users")
+    (decided,) = judge([gate()], [drift(relative=0.0, half_width=0.005, n_users=100, n_changed=3)])
+    assert (decided.status, "differ" in decided.message) == ("pass", False)
+    (many,) = judge([gate()], [drift(relative=0.0, half_width=0.05, n_users=100, n_changed=10)])
+    assert "differ" not in many.message
+
+
+@pytest.mark.parametrize(
+    ("users", "changed", "expected"),
+    [
+        (100, 0, "inconclusive"),  # 3.6 % of users may change, up to 36 % of this clean mean
+        (100, 3, "inconclusive"),
+        (100, 9, "inconclusive"),
+        (20_000, 0, "pass"),  # at most 0.02 % of users
+        (20_000, 9, "pass"),
+    ],
+)
+def test_rows_of_few_users_who_differ_are_judged_by_how_many_more_there_may_be(users, changed, expected):
+    clean = np.where(np.arange(users) % 5 == 0, 0.5, 0.0)
+    moved = np.stack([clean] * 6)
+    moved[:, np.flatnonzero(clean)[:changed]] = 0.25
+    intervals = Intervals(Bootstrap(replicates=200), 0)
+    (row,) = drift_rows(SGBD, "noise", "c", {"ndcg@20": clean}, {"ndcg@20": moved}, intervals)
+    assert row.n_changed == changed
+    (result,) = judge([gate()], [row])
+    assert result.status == expected
+    assert (f"only {changed} of {users} users differ" in result.message) == (expected == "inconclusive")
+
+
+def test_a_difference_between_strategies_that_few_users_make_is_not_decided():
+    clean = np.where(np.arange(100) % 2 == 0, 0.5, 0.0)
+    theirs = {"ndcg@20": np.stack([clean] * 6)}
+    ours = {"ndcg@20": theirs["ndcg@20"].copy()}
+    ours["ndcg@20"][:, :4] -= 0.1 * clean[:4]
+    own = {"ndcg@20": clean}
+    intervals = Intervals(Bootstrap(replicates=200), 0)
+    (row,) = difference_rows(SGBD, "vanilla", "noise", "c", (own, ours), (own, theirs), intervals)
+    assert row.n_changed == 2
+    limit = gate(quantity="drift", min=-0.02, max=None, against="vanilla")
+    assert judge([limit], [row])[0].status == "inconclusive"
