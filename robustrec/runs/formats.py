@@ -1,7 +1,7 @@
 """Numbers that decide, with data and settings, whether a stored training still holds.
 
-A number is raised by hand when a change makes trainings end in other parameters; a changed comment or name raises none,
-so that stored trainings stay. `tests/runs/test_trained_numbers.py` fails when parameters change without a raised number.
+A number is raised by hand when a change makes trainings end in other parameters; a changed comment raises none, so
+that stored trainings stay. `tests/runs/test_trained_numbers.py` fails when parameters change and no number is raised.
 """
 
 from __future__ import annotations
