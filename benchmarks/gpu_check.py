@@ -8,8 +8,8 @@ process of their own with a time limit, the most valuable first. A part that fai
 it had found, and the others still run. The results go as one JSON to stdout, and with a Markdown page into the folder
 that $OUT names, else into build/gpu-check. Exit code 0: all parts ended and no test failed; 1: not so.
 
-`--device cpu --rehearse --hide pydantic platformdirs …` is the same with tiny sizes on the CPU, as if those packages
-were missing. This file needs the standard library only.
+`--device cpu --rehearse --hide pydantic pydantic_core scipy …` is the same with tiny sizes on the CPU, as if those
+distributions and modules were missing. This file needs the standard library only.
 """
 
 from __future__ import annotations
@@ -44,17 +44,15 @@ LARGEST_WHEELS = 64 * 2**20
 # Seconds kept for the report when a part is cut off.
 RESERVE = 10.0
 
+# Put in place of the finder that looks through the path: what is hidden is found in the private folder or not at all.
 HIDE = """
 import importlib.machinery, sys
-class Hidden:
-    def find_spec(self, name, path=None, target=None):
-        if name not in {names!r}:
-            return None
-        found = importlib.machinery.PathFinder.find_spec(name, [{folder!r}])
-        if found is None:
-            raise ModuleNotFoundError(f"No module named {{name!r}} (hidden)", name=name)
-        return found
-sys.meta_path.insert(0, Hidden())
+class Finder(importlib.machinery.PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        places = [{folder!r}] if name in {names!r} else path
+        return importlib.machinery.PathFinder.find_spec(name, places, target)
+sys.meta_path[sys.meta_path.index(importlib.machinery.PathFinder)] = Finder
 """
 
 
@@ -286,7 +284,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rehearse", action="store_true", help="tiny sizes")
     parser.add_argument("--seconds", type=float, default=480.0, help="most seconds for all parts together")
     parser.add_argument("--wheels", type=Path, default=ROOT / "build" / "gpu-wheels", help="folder of wheels")
-    parser.add_argument("--hide", nargs="*", default=[], help="packages to treat as missing, for a rehearsal")
+    parser.add_argument(
+        "--hide", nargs="*", default=[], help="distributions and modules to treat as missing, for a rehearsal"
+    )
     parser.add_argument("--weigh", action="store_true", help="print the size of the wheels and do nothing else")
     parser.add_argument("--parts", nargs="*", default=[], help="parts to run; all by default")
     return parser.parse_args(arguments)
