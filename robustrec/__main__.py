@@ -1,5 +1,5 @@
 """`python -m robustrec`."""
 
-from robustrec.cli.main import main
+from robustrec.start import start
 
-main()
+start()

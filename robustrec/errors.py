@@ -49,3 +49,14 @@ def unknown_name(kind: str, value: str, choices: Iterable[str], *, where: str) -
 def one_line(error: RobustrecError) -> str:
     """Return an error's three parts on one line, for a table cell or a status."""
     return f"{error.what} ({error.where}); {error.fix}"
+
+
+def described(error: BaseException) -> str:
+    """Return the kind and message of what somebody's code raised, on one line, even where its own text fails."""
+    try:
+        text = " ".join(str(error).split())
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        text = ""
+    return f"{type(error).__name__}: {text}".rstrip(": ")

@@ -210,7 +210,9 @@ def single_modality(toy: Toy) -> str:
             results.append(f"{modality} alone works")
         except RobustrecError as error:
             results.append(f"{modality} alone is refused ({error.what})")
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             results.append(f"{modality} alone ends in an error ({told(toy.name, error)})")
     return "; ".join(results)
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from robustrec.errors import described
 from robustrec.models.contract import Batch, Problem, Recommender
 from robustrec.models.own import place_of
 from robustrec.seeds import torch_generator
@@ -78,13 +79,15 @@ def _run(model: str, name: str, check: Callable[[], str]) -> Check:
         return Check(name, "ok", check())
     except Ending as end:
         return Check(name, end.status, str(end))
-    except (Exception, SystemExit) as error:  # whatever somebody's code raises
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever somebody's code raises
         return Check(name, "PROBLEM", f"it raises {told(model, error)}")
 
 
 def told(model: str, error: BaseException) -> str:
     """Return what was raised on one line, with the line of the model's own sources that was under way."""
-    text = " ".join(f"{type(error).__name__}: {error}".split())
+    text = described(error)
     short = text if len(text) <= LONGEST else text[:LONGEST] + " …"
     return short.rstrip(": ") + place_of(model, error)
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from robustrec.cli import options
-from robustrec.cli.terminal import data_console, progress_bars, say
+from robustrec.cli.terminal import data_console, finishing, progress_bars, say
 from robustrec.files import check_writable
+from robustrec.streams import write_json
 
 if TYPE_CHECKING:
     from robustrec.audits.plan import Plan
@@ -73,7 +74,14 @@ def audit(
     ).settings
     from robustrec.reporting.forms.outputs import Output, parse_outputs, write_outputs
 
-    outputs = parse_outputs(output_format or (), stdout_taken=as_json and not dry_run)
+    inputs = [
+        ("--suite", Path(settings.suite)),
+        ("--baseline", baseline),
+        ("--waivers", waivers),
+        ("--dataset", Path(settings.dataset)),
+        ("--checkpoint", Path(settings.checkpoint) if settings.checkpoint else None),
+    ]
+    outputs = parse_outputs(output_format or (), inputs=inputs, stdout_taken=as_json and not dry_run)
     from robustrec.audits.outcome import check_baseline, make_report, write_outcome
     from robustrec.audits.plan import make_plan
     from robustrec.audits.runner import measure
@@ -104,11 +112,11 @@ def audit(
     others = [each for each in outputs if each.form != "json" or each.path is None]
     to_stdout = [Output("json", None)] if as_json else []
     page = _page_beside(report, stored)
-    write_outputs(report, [*others, *to_stdout])
-    if not as_json and all(output.path is not None for output in outputs):
-        report_file = _shown(outputs, "json", stored) or stored
-        _print_report(report, report_file, _shown(outputs, "html", page), fail_on=settings.fail_on)
-    raise typer.Exit(exit_code(report.verdict, report.gates, settings.fail_on))
+    with finishing(exit_code(report.verdict, report.gates, settings.fail_on)):
+        write_outputs(report, [*others, *to_stdout])
+        if not as_json and all(output.path is not None for output in outputs):
+            report_file = _shown(outputs, "json", stored) or stored
+            _print_report(report, report_file, _shown(outputs, "html", page), fail_on=settings.fail_on)
 
 
 def _page_beside(report: Report, stored: Path) -> Path | None:
@@ -165,7 +173,7 @@ def _print_plan(plan: Plan, *, as_json: bool) -> None:
         "unmeasured": list(plan.notes),
     }
     if as_json:
-        console.print_json(data=content)
+        write_json(content)
         return
     console.print(f"data set   {plan.dataset.name}, {plan.dataset.edition} edition", markup=False)
     console.print(f"suite      {plan.suite.name}: {plan.suite.description}", markup=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,8 @@ import typer
 
 from robustrec.cli import options
 from robustrec.cli.terminal import data_console, say
+from robustrec.files import check_outputs
+from robustrec.streams import write_json_text
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -25,6 +26,7 @@ def accept(
     from robustrec.reporting.arrays import arrays_beside
     from robustrec.reporting.baseline import baseline_of, write_baseline
 
+    check_outputs([("--output", output)], [("REPORT", path)])
     report = checked_report(path)
     record = baseline_of(report, arrays_beside(report, path))
     write_baseline(record, output)
@@ -50,6 +52,6 @@ def show(
 
     baseline = read_baseline(path)
     if as_json:
-        sys.stdout.write(baseline.record.model_dump_json(indent=1, exclude={"arrays"}) + "\n")
+        write_json_text(baseline.record.model_dump_json(indent=1, exclude={"arrays"}))
     else:
         print_baseline(baseline, data_console())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +11,8 @@ from robustrec.cli import options
 from robustrec.cli.strategies import Asked, compare_strategies
 from robustrec.cli.terminal import data_console
 from robustrec.errors import RobustrecError
-from robustrec.files import check_writable, write_atomically
+from robustrec.files import check_outputs, write_atomically
+from robustrec.streams import write_json_text
 
 if TYPE_CHECKING:
     from robustrec.reporting.compared import By
@@ -143,16 +143,17 @@ def _compare_reports(reports: list[Path], metric: str | None, by: str, html: Pat
     from robustrec.reporting.compare_page import print_comparison
     from robustrec.reporting.compared import Loaded
 
+    if html is not None:
+        check_outputs([("--html", html)], [("REPORT", path) for path in reports])
     read = [(checked_report(path), path) for path in reports]
     loaded = [Loaded(report, arrays_beside(report, path), str(path)) for report, path in read]
     found = compare_reports(loaded, metric=metric, by=_by(by))
     if html is not None:
         from robustrec.reporting.html.comparison import comparison_page
 
-        check_writable(html)
         write_atomically(html, comparison_page(found, loaded[0].report.dataset))
     if as_json:
-        sys.stdout.write(found.model_dump_json(indent=1) + "\n")
+        write_json_text(found.model_dump_json(indent=1))
     else:
         print_comparison(found, data_console())
 

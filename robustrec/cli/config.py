@@ -9,6 +9,7 @@ from rich.table import Table
 
 from robustrec.cli import options
 from robustrec.cli.terminal import data_console
+from robustrec.streams import write_json
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -48,7 +49,7 @@ def show(
         content["suite"] = load_suite(settings.suite).model_dump(mode="json")
     console = data_console()
     if as_json:
-        console.print_json(data=content)
+        write_json(content)
         return
     table = Table("setting", "value", "from", box=None)
     for name, entry in content["settings"].items():
@@ -57,4 +58,4 @@ def show(
     for name in ("subjects", "suite"):
         if name in content:
             console.print(f"\n{name}", markup=False)
-            console.print_json(data=content[name])
+            write_json(content[name])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from robustrec.cli.terminal import data_console, progress_bars, say
+from robustrec.streams import write_json, write_json_text
 
 if TYPE_CHECKING:
     from robustrec.datasets.describe import Description, Spread
@@ -84,7 +84,7 @@ def list_(home: Home = None, json_output: Json = False) -> None:
 
     rows = listed(_home(home))
     if json_output:
-        typer.echo(json.dumps([row._asdict() for row in rows], indent=2))
+        write_json([row._asdict() for row in rows])
         return
     table = Table(box=None, pad_edge=False)
     for title in ("name", "edition", "what", "where"):
@@ -118,7 +118,7 @@ def _home(given: Path | None) -> Path:
 
 def _show(description: Description, json_output: bool) -> None:
     if json_output:
-        typer.echo(description.model_dump_json(indent=2))
+        write_json_text(description.model_dump_json(indent=2))
         return
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)

@@ -7,15 +7,15 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import typer
 from rich.table import Table
 from rich.text import Text
 
 from robustrec.cli import options
-from robustrec.cli.terminal import data_console
+from robustrec.cli.terminal import Finished, data_console
 from robustrec.config import Settings
 from robustrec.errors import EXIT_ERROR, EXIT_PASS, RobustrecError, one_line
 from robustrec.files import unwritable
+from robustrec.streams import write_json
 
 LEAST_FREE_GIB = 1.0
 
@@ -32,13 +32,13 @@ def doctor(
     rows = _of_models(settings) if model else _of_machine(settings)
     console = data_console()
     if as_json:
-        console.print_json(data=rows)
+        write_json(rows)
     else:
         table = Table(*rows[0], box=None)
         for row in rows:
             table.add_row(*(Text(text) for text in row.values()))
         console.print(table)
-    raise typer.Exit(EXIT_ERROR if any(row["status"] == "PROBLEM" for row in rows) else EXIT_PASS)
+    raise Finished(EXIT_ERROR if any(row["status"] == "PROBLEM" for row in rows) else EXIT_PASS)
 
 
 def _of_machine(settings: Settings) -> list[dict[str, str]]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from robustrec.cli import options
-from robustrec.cli.terminal import data_console, progress_bars, say
+from robustrec.cli.terminal import progress_bars, say
 from robustrec.errors import RobustrecError
+from robustrec.streams import write_json, write_text
 
 if TYPE_CHECKING:
     from robustrec.encoders.pretraining.reading import Catalogue
@@ -145,18 +145,18 @@ def worth(
     if write:
         write_card(place, card)
     if as_json:
-        data_console().print_json(json.dumps(card["recommenders"]))
+        write_json(card["recommenders"])
     else:
-        typer.echo(recommenders_text(card))
+        write_text(recommenders_text(card) + "\n")
 
 
 def _print(card: dict[str, Any], *, as_json: bool) -> None:
     from robustrec.encoders.pretraining.page import page_text
 
     if as_json:
-        data_console().print_json(json.dumps(card))
+        write_json(card)
     else:
-        typer.echo(page_text(card), nl=False)
+        write_text(page_text(card))
 
 
 def _catalogues(

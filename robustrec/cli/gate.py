@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import datetime
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from robustrec.cli import options
-from robustrec.cli.terminal import data_console
+from robustrec.cli.terminal import data_console, finishing
+from robustrec.streams import write_json
 
 
 def gate(
@@ -30,7 +29,13 @@ def gate(
     settings = options.settings_from(fail_on=fail_on).settings
     from robustrec.reporting.forms.outputs import parse_outputs, write_outputs
 
-    outputs = parse_outputs(output_format or (), stdout_taken=as_json)
+    inputs = [
+        ("REPORT", path),
+        ("--suite", Path(suite) if suite else None),
+        ("--baseline", baseline),
+        ("--waivers", waivers),
+    ]
+    outputs = parse_outputs(output_format or (), inputs=inputs, stdout_taken=as_json)
     from robustrec.audits.checked import check_means, checked_report
     from robustrec.audits.judged import judged_again
     from robustrec.audits.suites import load_suite, recorded_suite
@@ -58,10 +63,10 @@ def gate(
     kept = [each for each in outputs if each.form == "json" and each.path is not None]
     for each in kept:
         write_report(moved_arrays(judged, path, each.path or path), each.path or path)
-    write_outputs(judged, [each for each in outputs if each not in kept])
-    if as_json:
-        content = judged.model_dump(mode="json", include={"verdict", "verdict_reason", "gates", "waivers", "baseline"})
-        sys.stdout.write(json.dumps(content, indent=1) + "\n")
-    elif all(each.path is not None for each in outputs):
-        print_judgement(judged, data_console(), location=path, fail_on=settings.fail_on)
-    raise typer.Exit(exit_code(judged.verdict, judged.gates, settings.fail_on))
+    with finishing(exit_code(judged.verdict, judged.gates, settings.fail_on)):
+        write_outputs(judged, [each for each in outputs if each not in kept])
+        if as_json:
+            keys = {"verdict", "verdict_reason", "gates", "waivers", "baseline"}
+            write_json(judged.model_dump(mode="json", include=keys), indent=1)
+        elif all(each.path is not None for each in outputs):
+            print_judgement(judged, data_console(), location=path, fail_on=settings.fail_on)

@@ -13,6 +13,7 @@ from rich.text import Text
 from robustrec.cli import options
 from robustrec.cli.terminal import data_console, progress_bars, say
 from robustrec.errors import RobustrecError
+from robustrec.streams import write_json
 
 if TYPE_CHECKING:
     from robustrec.datasets.catalog import Catalog
@@ -36,7 +37,7 @@ METRICS = {
 def _show(kind: str, rows: list[tuple[str, str]], *, as_json: bool) -> None:
     console = data_console()
     if as_json:
-        console.print_json(data=[{"name": name, "what": what} for name, what in rows])
+        write_json([{"name": name, "what": what} for name, what in rows])
         return
     table = Table(kind, "what it is", box=None)
     for name, what in rows:
@@ -164,7 +165,7 @@ def _show_edits(chosen: Sequence[Edit], *, as_json: bool) -> None:
             }
             for edit in chosen
         ]
-        console.print_json(data=rows)
+        write_json(rows)
         return
     table = Table("edit", "changes", "what the merchant does", "severity 1 to 5", box=None, padding=(0, 1, 1, 1))
     table.columns[0].no_wrap = True
@@ -186,11 +187,11 @@ def _draw_edits(
     progress: Progress,
 ) -> None:
     from robustrec.edits.sheet import contact_sheet, png_bytes
-    from robustrec.files import check_writable, write_atomically
+    from robustrec.files import check_outputs, write_atomically
 
     if sheet.suffix.lower() != ".png":
         raise RobustrecError(f"{sheet.name} is no PNG", where="option --sheet", fix="--sheet sheet.png")
-    check_writable(sheet)
+    check_outputs([("--sheet", sheet)], [("--pictures", pictures), ("--dataset", Path(dataset) if dataset else None)])
     name, catalog, shelf = _goods(dataset, pictures, edition, home, progress)
     drawn = contact_sheet(catalog, shelf, chosen, seed=seed, heading=f"{name}, seed {seed}", progress=progress)
     write_atomically(sheet, png_bytes(drawn))

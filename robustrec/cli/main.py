@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import errno
 import os
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from types import FrameType
 from typing import Annotated
 
@@ -14,8 +17,12 @@ from typer.exceptions import TyperException
 
 from robustrec import __version__
 from robustrec.cli import audit, baseline, compare, config, data, doctor, encoder, gate, listing, report, subjects
-from robustrec.cli.terminal import print_error, say
-from robustrec.errors import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_PASS, RobustrecError
+from robustrec.cli.terminal import Finished, print_error, say, stdout_error
+from robustrec.errors import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_PASS, RobustrecError, described
+from robustrec.start import leave_on_interrupt
+from robustrec.streams import StdoutError, abandon_stdout, flush_stdout, prepare_streams, write_text
+
+_OF_STDOUT = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF)
 
 app = typer.Typer(
     name="robustrec",
@@ -43,7 +50,7 @@ app.command("doctor", rich_help_panel="Material")(doctor.doctor)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"robustrec {__version__}")
+        write_text(f"robustrec {__version__}\n")
         raise typer.Exit
 
 
@@ -58,37 +65,81 @@ def _root(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; exit 0 pass, 1 a gate was breached, 2 any error, 130 interrupted, and nothing else."""
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    """Run the command line and end the process: 0 pass, 1 a gate was breached, 2 any error, 130 interrupted."""
+    try:
+        code = run(sys.argv[1:] if arguments is None else arguments)
+        leave_on_interrupt()
+    except KeyboardInterrupt:
+        code = EXIT_INTERRUPTED
+    with suppress(Exception):
+        atexit._run_exitfuncs()
+    abandon_stdout()
+    # Python's own end takes long after torch was loaded, and a signal or a fault in it would change the exit code.
+    os._exit(code)
 
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code; 1 only ever comes from a breached gate."""
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    prepare_streams()
+    interrupts: list[int] = []
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        interrupts.append(number)
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, interrupt)
+    code = _run(arguments)
+    if interrupts:  # even where somebody's code caught it
+        code = EXIT_INTERRUPTED
+    if code == EXIT_INTERRUPTED:
+        say("interrupted; the same command takes the work up again where it was")
+    return code
+
+
+def _run(arguments: list[str]) -> int:
     code = EXIT_ERROR
     try:
-        # Typer turns an interrupt into this code too, wherever in the command it came.
+        # Typer turns an interrupt into 130, wherever in the command it came. No code but that and 0 is believed: code
+        # of somebody else's can raise typer's Exit too.
         result = app(args=arguments, prog_name="robustrec", standalone_mode=False)
-        code = result if isinstance(result, int) else EXIT_PASS
+        flush_stdout()
+        code = {None: EXIT_PASS, EXIT_PASS: EXIT_PASS, EXIT_INTERRUPTED: EXIT_INTERRUPTED}.get(result, EXIT_ERROR)
+    except Finished as end:
+        code = end.code
     except RobustrecError as error:
         print_error(error)
     except TyperException as error:
         _print_wrong_use(error, arguments)
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # The reader of a pipe went away; python must not complain again when it flushes stdout at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except StdoutError as error:
+        # A reader that has what it wants is no error. Nobody is told where there is nobody to tell.
+        code = EXIT_PASS if error.reader_left else EXIT_ERROR
+        if not error.reader_left:
+            print_error(stdout_error(error))
+        abandon_stdout()
     except SystemExit as error:
         # Shell completion ends so. Code of somebody else's that ends the process must never look like a pass.
         completing = any(name.endswith("_COMPLETE") for name in os.environ)
         code = EXIT_PASS if completing and error.code in (0, None) else EXIT_ERROR
-    except Exception as error:  # an internal error must never look like a breached gate
-        traceback.print_exc()
-        say(f"internal error: {type(error).__name__}: {error}. Please report it with the lines above.")
-    if code == EXIT_INTERRUPTED:
-        say("interrupted; the same command takes the work up again where it was")
+    except OSError as error:
+        if error.filename is None and error.errno in _OF_STDOUT:  # help, which typer prints
+            print_error(stdout_error(StdoutError(error.strerror or str(error))))
+            abandon_stdout()
+        else:
+            _report_fault(error)
+    except MemoryError:
+        fix = "close other programs, or use a smaller data set, model or batch: see robustrec config show"
+        print_error(RobustrecError("there is not enough memory", where=" ".join(["robustrec", *arguments]), fix=fix))
+    except BaseException as error:  # an internal error must never look like a breached gate
+        _report_fault(error)
     return code
+
+
+def _report_fault(error: BaseException) -> None:
+    say(f"{traceback.format_exc()}internal error: {described(error)}. Please report it with the lines above.")
 
 
 def _print_wrong_use(error: TyperException, arguments: list[str]) -> None:
@@ -99,7 +150,3 @@ def _print_wrong_use(error: TyperException, arguments: list[str]) -> None:
     command = context.command_path if context is not None else "robustrec"
     where = " ".join(["robustrec", *arguments])
     print_error(RobustrecError(message, where=where, fix=f"see the options: {command} --help"))
-
-
-def _as_interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

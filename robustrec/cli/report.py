@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +9,7 @@ import typer
 
 from robustrec.cli import options
 from robustrec.cli.terminal import data_console
+from robustrec.streams import write_json
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -51,7 +50,7 @@ def convert(
     from robustrec.reporting.forms.outputs import parse_outputs, write_outputs
     from robustrec.reporting.report import moved_arrays, write_report
 
-    outputs = parse_outputs(output_format)
+    outputs = parse_outputs(output_format, inputs=[("REPORT", path)])
     report = checked_report(path)
     for output in outputs:
         if output.form == "json" and output.path is not None:
@@ -64,4 +63,4 @@ def schema() -> None:
     """Print the JSON Schema of reports."""
     from robustrec.reporting.report import report_schema
 
-    sys.stdout.write(json.dumps(report_schema(), indent=2) + "\n")
+    write_json(report_schema())

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from robustrec.cli.terminal import data_console, progress_bars, say
 from robustrec.config import Settings
-from robustrec.files import check_writable, write_atomically
+from robustrec.files import check_outputs, write_atomically
+from robustrec.streams import write_json_text
 
 
 class Asked(NamedTuple):
@@ -68,8 +69,7 @@ def compare_strategies(settings: Settings, asked: Asked) -> None:
         return
     stored = settings.home / "reports" / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{plan.dataset.name}-strategies.json"
     paths = [stored, *([asked.output] if asked.output else [])]
-    for path in paths:
-        check_writable(path)
+    check_outputs([("the home folder", stored), *([("--output", asked.output)] if asked.output else [])])
     effort = Effort(conditions, asked.draws, asked.triples, asked.probes, asked.steps)
     with progress_bars(quiet=asked.quiet) as progress:
         report = run_comparison(plan, effort, command=["robustrec", *sys.argv[1:]], progress=progress)
@@ -77,7 +77,7 @@ def compare_strategies(settings: Settings, asked: Asked) -> None:
     for path in paths:
         write_atomically(path, text)
     if asked.as_json:
-        sys.stdout.write(text)
+        write_json_text(text)
     else:
         print_comparison(report, data_console())
         say(f"written: {paths[-1]}", quiet=asked.quiet)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -11,6 +10,7 @@ from robustrec.cli import options
 from robustrec.cli.terminal import data_console, progress_bars, say
 from robustrec.config import Settings
 from robustrec.errors import RobustrecError
+from robustrec.streams import write_json
 
 if TYPE_CHECKING:
     from robustrec.progress import Progress
@@ -219,12 +219,11 @@ def _training_row(subject: TrainedSubject) -> dict[str, Any]:
 
 
 def _show(rows: list[dict[str, Any]], *, as_json: bool) -> None:
-    console = data_console()
     if as_json:
-        console.print_json(json.dumps(rows))
+        write_json(rows)
         return
     names = list(dict.fromkeys(name for row in rows for name in row))
     table = Table(*names, box=None)
     for row in rows:
         table.add_row(*(str(row.get(name, "")) for name in names))
-    console.print(table)
+    data_console().print(table)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import IO, cast
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
@@ -21,21 +22,77 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
-from robustrec.errors import RobustrecError
+from robustrec.errors import EXIT_PASS, RobustrecError
 from robustrec.progress import Progress as Report
 from robustrec.progress import silent
+from robustrec.streams import (
+    NARROWEST,
+    USUAL_WIDTH,
+    WIDEST,
+    Stderr,
+    Stdout,
+    StdoutError,
+    abandon_stdout,
+    flush_stdout,
+)
 
 _ROOM_FOR_BAR = 72  # columns
 
 
+class Finished(Exception):  # noqa: N818 - not an error
+    """The end of a command with an exit code of its own, which only commands raise."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+@contextmanager
+def finishing(code: int) -> Iterator[None]:
+    """Print results inside and end the command with their exit code.
+
+    Where stdout cannot be written, a breached gate stays one; so does a pass whose reader has seen enough.
+
+    Raises:
+        Finished: always, unless what is printed raises something else.
+        StdoutError: stdout is full or closed, and no gate was breached.
+    """
+    try:
+        yield
+        flush_stdout()
+    except StdoutError as error:
+        if not error.reader_left:
+            if code == EXIT_PASS:
+                raise
+            print_error(stdout_error(error))
+        abandon_stdout()
+    raise Finished(code)
+
+
+def stdout_error(error: StdoutError) -> RobustrecError:
+    """Return the error for results that cannot be printed."""
+    return RobustrecError(
+        f"cannot write the results: {error}",
+        where="stdout",
+        fix="free space there, or send the results elsewhere: robustrec COMMAND … > FILE",
+    )
+
+
 def data_console() -> Console:
     """Return the console for results, on stdout."""
-    return Console(highlight=False)
+    return _sized(Console(file=cast(IO[str], Stdout()), highlight=False))
 
 
 def message_console() -> Console:
     """Return the console for messages, on stderr."""
-    return Console(stderr=True, highlight=False)
+    return _sized(Console(file=cast(IO[str], Stderr()), highlight=False))
+
+
+def _sized(console: Console) -> Console:
+    width = console.width
+    if not NARROWEST <= width <= WIDEST:
+        console.width = min(max(width, NARROWEST), WIDEST) if width > 0 else USUAL_WIDTH
+    return console
 
 
 def say(message: str, *, quiet: bool = False) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import numpy as np
 
 from robustrec.edits.content import Content, Modality, changed
-from robustrec.errors import RobustrecError
+from robustrec.errors import RobustrecError, described
 
 if TYPE_CHECKING:
     from robustrec.edits.shelf import Shelf
@@ -141,10 +141,12 @@ def watched(edit: Edit) -> Change:
         state = _state(content)
         try:
             after = edit.change(content, severity, generator, shelf)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise _fault(
                 edit,
-                f"failed at severity {severity}: {type(error).__name__}: {error}",
+                f"failed at severity {severity}: {described(error)}",
                 "mend the function; it meets items without a picture and with empty texts too",
             ) from error
         if _state(content) != state:

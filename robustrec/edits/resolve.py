@@ -16,7 +16,7 @@ from robustrec.edits import EDITS
 from robustrec.edits.content import Content, changed
 from robustrec.edits.contract import MODALITIES, SEVERITIES, Declaration, Edit, declaration_of, watched
 from robustrec.edits.shelf import Shelf
-from robustrec.errors import RobustrecError, unknown_name
+from robustrec.errors import RobustrecError, described, unknown_name
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -67,9 +67,11 @@ def _points() -> dict[str, EntryPoint]:
 def _loaded(point: EntryPoint) -> object:
     try:
         return point.load()
-    except (Exception, SystemExit) as error:  # a broken plugin must be seen, whatever it raises
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a broken plugin must be seen, whatever it raises
         raise RobustrecError(
-            f"the edit {point.name!r} cannot be imported: {type(error).__name__}: {error}",
+            f"the edit {point.name!r} cannot be imported: {described(error)}",
             where=f"entry point {point.name} = {point.value}",
             fix=f"mend or uninstall the package {point.dist.name if point.dist else point.module}",
         ) from error
@@ -81,9 +83,11 @@ def _imported(name: str, where: str) -> object:
         found: object = _module_of(module)
         for part in attribute.split("."):
             found = getattr(found, part)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise RobustrecError(
-            f"the edit {name!r} cannot be imported: {type(error).__name__}: {error}",
+            f"the edit {name!r} cannot be imported: {described(error)}",
             where=where,
             fix=f"name it package.module:function; try: python -c 'from {module or 'package.module'} import "
             f"{attribute or 'function'}'",

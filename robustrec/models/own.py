@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from robustrec.errors import RobustrecError
+from robustrec.errors import RobustrecError, described
 from robustrec.files import digest_bytes
 
 # What a recommender's class must have; `Config` and `modalities` are looked at more closely.
@@ -95,12 +95,13 @@ def blamed(name: str, what: str) -> Iterator[None]:
         yield
     except RobustrecError:
         raise
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever ends the process, or only a task, must not look like a breached gate
         if not is_own(name):
             raise
-        message = f"{type(error).__name__}: {error}".rstrip(": ")
         raise RobustrecError(
-            f"{message}{place_of(name, error)}", where=f"--model {name}, {what}", fix=_advice(name)
+            f"{described(error)}{place_of(name, error)}", where=f"--model {name}, {what}", fix=_advice(name)
         ) from error
 
 

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from robustrec.reporting.findings import Finding, Subject
 from robustrec.reporting.report import Report
+from robustrec.streams import PLAIN
 
 WIDE = 112
 """Columns from which on tables show more than the essentials."""
@@ -21,8 +22,7 @@ WIDE = 112
 _NO_BREAK = "\xa0"  # never in data: it is not printable
 _NARROWEST = 20
 _HEADLINES = ("ndcg@20", "recall@20")
-# What robustrec itself writes, for terminals that cannot show it; other letters become question marks.
-_PLAIN = str.maketrans({"σ": "sigma", "²": "^2", "τ": "tau", "…": "...", "→": "->", "−": "-", "·": "-", "‖": "|"})
+_PLAIN = str.maketrans(PLAIN)
 _ASCII_HEAD = box.Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 
 

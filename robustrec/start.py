@@ -1,0 +1,52 @@
+"""Where the command starts: an interrupt ends with exit code 130 from the first line on, before anything is imported.
+
+Reading the libraries takes seconds, in which Python's own handling would end with a traceback, or with 143.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+
+
+def start() -> None:
+    """Run the command line of this process; never returns."""
+    leave_on_interrupt()
+    _open_closed_streams()
+    from robustrec.streams import prepare_streams
+
+    prepare_streams()  # typer reads widths when it is imported
+    from robustrec.cli.main import main
+
+    main()
+
+
+def leave_on_interrupt() -> None:
+    """End the process with exit code 130 at once on SIGINT and SIGTERM, where they are not ignored."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _leave)
+
+
+def _leave(_signal: int, _frame: FrameType | None) -> None:
+    os._exit(130)
+
+
+def _open_closed_streams() -> None:
+    """Open what the caller closed of stdin, stdout and stderr.
+
+    A file that is opened later would get the free number, and what is printed would land in it. Writing to this stdout
+    fails, so that results that nobody can get are an error; messages to stderr are lost.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest free number is this one. Read-only: a write fails.
+            os.open(os.devnull, os.O_WRONLY if number == 2 else os.O_RDONLY)
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
