@@ -94,7 +94,7 @@ def check_gates_select(suite: Suite) -> None:
     Raises:
         RobustrecError: a gate selects a condition, a metric or a quantity that its audit does not report.
     """
-    audits = {audit.kind: audit for audit in suite.audits}
+    audits: dict[str, Any] = {audit.kind: audit for audit in suite.audits}
     for gate in suite.gates:
         kind = gate.select.audit
         if kind != CLEAN and kind not in _VALUES:

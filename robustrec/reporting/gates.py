@@ -21,6 +21,9 @@ from robustrec.reporting.waivers import Waived
 GateStatus = Literal["pass", "fail", "inconclusive", "error"]
 Quantity = Literal["value", "drift", "relative_drift"]
 
+MOST_DETECTED = 2.0
+"""A gate that does not detect this many times its limit with probability POWER is underpowered."""
+
 _NUMBER = re.compile(r"(?<==)[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?=\s|$)")
 
 
@@ -136,6 +139,20 @@ class GateResult(Record):
     def effective(self) -> GateStatus:
         """The status that the verdict counts: what is left where breaches are waived."""
         return self.waived.otherwise if self.waived else self.status
+
+    @property
+    def underpowered(self) -> bool | None:
+        """Whether a number twice as far out as the limit would pass unnoticed too often; None where that is unknown.
+
+        What the gate detects with a probability of POWER lies farther from zero than twice its limit. A limit of zero
+        has no such scale.
+        """
+        reach = [
+            (limit, detects)
+            for limit, detects in ((self.min, self.detects_below), (self.max, self.detects_above))
+            if limit and detects is not None
+        ]
+        return any(abs(detects) > MOST_DETECTED * abs(limit) for limit, detects in reach) if reach else None
 
     @property
     def where(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from robustrec.errors import EXIT_BREACH, EXIT_ERROR, EXIT_PASS
@@ -25,9 +25,10 @@ def verdict_with_reason(
     """Return the verdict and why, in one line.
 
     error: an audit ended in an error, none measured anything, or a gate of any severity could not be
-    judged. fail: a gate of severity error failed, or a waiver has expired. inconclusive: one of severity error
-    was inconclusive, or there is none, since a suite that cannot fail cannot pass either. Breached gates of
-    severity warn are listed and change nothing; so are waived breaches.
+    judged. fail: a blocking gate (severity error) failed, or a waiver has expired. inconclusive: a blocking gate
+    was inconclusive, or there is none, since a suite that cannot fail cannot pass either. Warning gates are counted,
+    those that did not pass are listed, and they change nothing; so are waived breaches. Blocking gates that are
+    underpowered are counted.
     """
     broken = [status for status in statuses if status.status == "error"]
     if broken:
@@ -43,27 +44,56 @@ def verdict_with_reason(
     waived = [result for result in decisive if result.waived]
     expired = [waiver.sentence for waiver in waivers if waiver.state == "expired"]
     if failed or expired:
-        reasons = [_named("failed", failed)] if failed else []
+        reasons = [_named("failed", failed, of=decisive)] if failed else []
         outcome: tuple[VerdictWord, str] = "fail", "; ".join([*reasons, *expired])
     elif undecided:
-        outcome = "inconclusive", _named("undecided, the interval straddles the limit", undecided)
+        outcome = "inconclusive", _named("inconclusive", undecided, of=decisive)
     elif not decisive:
-        outcome = "inconclusive", "the suite has no gate of severity error, so nothing could have failed"
+        outcome = "inconclusive", "the suite has no blocking gate, so nothing could have failed"
     else:
         held = [result for result in decisive if not result.waived]
-        outcome = "pass", f"{_counted(held)} of severity error hold{'s' if len(held) == 1 else ''}"
+        outcome = "pass", f"{_counted(held, 'blocking')} passed"
     word, reason = outcome
     reason += "".join(f"; waived until {result.waived.expires}: {result.gate}" for result in waived if result.waived)
-    mild = [result for result in results if result.severity == "warn" and result.effective != "pass"]
-    return word, f"{reason}; only warned of: {'; '.join(result.gate for result in mild)}" if mild else reason
+    return word, "; ".join([reason, *_warning_gates(results), *_power(decisive)])
 
 
-def _counted(results: Sequence[GateResult]) -> str:
-    return "1 gate" if len(results) == 1 else f"{len(results)} gates"
+def _warning_gates(results: Sequence[GateResult]) -> Iterator[str]:
+    """Say how many gates only warn and how they ended, with the names of those that did not pass."""
+    mild = [result for result in results if result.severity == "warn"]
+    if not mild:
+        return
+    if all(result.effective == "pass" for result in mild):
+        yield f"{_counted(mild, 'warning')} passed"
+        return
+    ended = []
+    for status, word in (("fail", "failed"), ("inconclusive", "inconclusive"), ("pass", "passed")):
+        of_status = [result for result in mild if result.effective == status]
+        names = "" if status == "pass" else f" ({'; '.join(result.gate for result in of_status)})"
+        ended += [f"{len(of_status)} {word}{names}"] if of_status else []
+    yield f"{_counted(mild, 'warning')}: {', '.join(ended)}"
 
 
-def _named(what: str, results: Sequence[GateResult]) -> str:
-    return f"{_counted(results)} {what}: {'; '.join(result.gate for result in results)}"
+def _power(decisive: Sequence[GateResult]) -> Iterator[str]:
+    """Say how many blocking gates are underpowered, and of how many it is not known."""
+    weak = sum(result.underpowered is True for result in decisive)
+    unknown = sum(result.underpowered is None for result in decisive)
+    if weak:
+        yield f"{weak} of {len(decisive)} blocking gates {'is' if weak == 1 else 'are'} underpowered"
+    if unknown:
+        yield f"power of {unknown} of {len(decisive)} blocking gates is unknown"
+
+
+def _counted(results: Sequence[GateResult], kind: str = "") -> str:
+    noun = f"{kind} gate".strip()
+    return f"1 {noun}" if len(results) == 1 else f"{len(results)} {noun}s"
+
+
+def _named(what: str, results: Sequence[GateResult], *, of: Sequence[GateResult] = ()) -> str:
+    names = "; ".join(result.gate for result in results)
+    if of:
+        return f"{len(results)} of {len(of)} blocking gates {what}: {names}"
+    return f"{_counted(results)} {what}: {names}"
 
 
 def exit_code(word: VerdictWord, results: Sequence[GateResult], fail_on: FailOn) -> int:

@@ -75,7 +75,8 @@ def test_the_key_lines_at_80_columns():
     lines = shown(made_up_report(), location=Path("report.json")).splitlines()
     for line in (
         "┃ SAMPLE EDITION: a synthetic shop, not the real Amazon data.                  ┃",
-        "VERDICT: PASS  2 gates of severity error hold",
+        "VERDICT: PASS  2 blocking gates passed; 2 warning gates passed; 2 of 2 blocking",
+        "gates are underpowered",
         "subjects: slmrec, features basic, seed 0; 95 % intervals",
         " sgbd     0.1834 [0.1733, 0.1935]  0.0851 [0.0750, 0.0952]       35/55     12.3",
         "noise, sigma2=1e-06: drift on 1203 users, 8 draws (95 % intervals)",
@@ -140,7 +141,7 @@ def test_every_status_is_a_word_without_any_colour():
         *comparisons("sigma2=1e-06"),
     ]
     text = shown(made_up_report(findings=findings), console={"no_color": True})
-    assert "VERDICT: FAIL  2 gates failed" in text
+    assert "VERDICT: FAIL  2 of 2 blocking gates failed" in text
     assert " FAIL  ndcg@20 stands noise" in text
     assert " FAIL (warn)  lists stay alike" in text
     assert text.rstrip().endswith("exit code 1 (--fail-on error)")

@@ -58,9 +58,27 @@ def test_verdicts(results, statuses, expected):
 
 def test_reasons_name_what_decided():
     assert verdict_with_reason([PASS], [OK, BROKEN])[1].endswith("image did not reach the scores")
-    assert "fail error" in verdict_with_reason([PASS, FAIL], [OK])[1]
-    assert "only warned of: fail warn" in verdict_with_reason([PASS, MILD_FAIL], [OK])[1]
-    assert "no gate of severity error" in verdict_with_reason([], [OK])[1]
+    assert verdict_with_reason([PASS, FAIL], [OK])[1].startswith("1 of 2 blocking gates failed: fail error")
+    assert verdict_with_reason([PASS, OPEN], [OK])[1].startswith(
+        "1 of 2 blocking gates inconclusive: "
+    )
+    assert "no blocking gate" in verdict_with_reason([], [OK])[1]
+
+
+def test_the_reason_counts_blocking_and_warning_gates_and_those_without_power():
+    told = verdict_with_reason([PASS, MILD_FAIL, MILD_OPEN, MILD_PASS, MILD_PASS], [OK])[1]
+    assert told.startswith("1 blocking gate passed; 4 warning gates: 1 failed (fail warn), 1 inconclusive")
+    assert "(inconclusive warn), 2 passed" in told
+    assert told.endswith("power of 1 of 1 blocking gates is unknown")
+    weak = PASS.model_copy(update={"min": -0.02, "detects_below": -0.05, "gate": "weak"})
+    strong = PASS.model_copy(update={"min": -0.02, "detects_below": -0.039, "gate": "strong"})
+    assert verdict_with_reason([weak, strong], [OK])[1] == (
+        "2 blocking gates passed; 1 of 2 blocking gates is underpowered"
+    )
+    assert verdict_with_reason([strong], [OK])[1] == "1 blocking gate passed"
+    assert (weak.underpowered, strong.underpowered, PASS.underpowered) == (True, False, None)
+    upward = PASS.model_copy(update={"min": None, "max": 0.01, "detects_above": 0.03})
+    assert upward.underpowered is True
 
 
 @pytest.mark.parametrize(
