@@ -59,9 +59,7 @@ def test_verdicts(results, statuses, expected):
 def test_reasons_name_what_decided():
     assert verdict_with_reason([PASS], [OK, BROKEN])[1].endswith("image did not reach the scores")
     assert verdict_with_reason([PASS, FAIL], [OK])[1].startswith("1 of 2 blocking gates failed: fail error")
-    assert verdict_with_reason([PASS, OPEN], [OK])[1].startswith(
-        "1 of 2 blocking gates inconclusive: "
-    )
+    assert verdict_with_reason([PASS, OPEN], [OK])[1].startswith("1 of 2 blocking gates inconclusive: ")
     assert "no blocking gate" in verdict_with_reason([], [OK])[1]
 
 
