@@ -191,9 +191,9 @@ def reach(toy: Toy, modality: str) -> str:
         return f"{noise} moves no score, as modalities_in_scores says: it shapes training alone"
     demand(
         reached,
-        f"it claims {modality} and ignores it: {noise} moved no score by more than {change:.1e} of their spread. Read "
-        "it from the features in every call, or leave it out of modalities (of modalities_in_scores, where it shapes "
-        "training alone)",
+        f"it claims {modality}, but its lists do not follow it: {found[modality].fault}. Read it from the features of "
+        "each item in every call, or leave it out of modalities (of modalities_in_scores, where it shapes training "
+        "alone)",
     )
     return f"{noise} moves scores by up to {change:.1f} of their spread"
 

@@ -117,8 +117,8 @@ def reach(toy: Toy, modality: str) -> str:
     listed = "".join(f"{name!r}, " for name in read).strip()
     demand(
         found[modality].reached,
-        f"it is given {modality} and ignores it: heavy noise on it moved no score by more than "
-        f"{found[modality].change:.1e} of their spread. Say what it reads: modalities = ({listed})",
+        f"it is given {modality}, but its lists do not follow it: {found[modality].fault}. Say what it reads: "
+        f"modalities = ({listed})",
     )
     return f"heavy noise on the {modality} features moves scores by up to {found[modality].change:.1f} of their spread"
 

@@ -269,13 +269,13 @@ class UnseededNoise(Sound):
         return {"bpr": super().terms(features, batch)["bpr"] * (1 + noise)}
 
 
-@fault("reach of image", "claims image and ignores it")
+@fault("reach of image", "claims image, but its lists do not follow it")
 class IgnoresImages(Sound):
     def vectors(self, features):
         return super().vectors({**features, "image": torch.zeros_like(features["image"])})
 
 
-@fault("reach of image", "claims image and ignores it")
+@fault("reach of image", "claims image, but its lists do not follow it")
 class KeepsFeatures(Sound):
     """Takes the features of its first call for good."""
 

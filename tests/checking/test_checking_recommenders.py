@@ -165,3 +165,17 @@ class ModuleAttention(Sound):
 def test_attention_has_second_derivatives_as_in_the_sharpness_audit(kind, what):
     _, status, detail = verdict(kind, f"second derivatives of {what}")
     assert (status, "agree" in detail) == ("ok", True), detail
+
+
+def test_content_pooled_over_all_items_is_found():
+    """Scores move with the features, and no list can."""
+
+    class Pooled(Sound):
+        def vectors(self, features):
+            return super().vectors(
+                {name: each.mean(0, keepdim=True).expand_as(each) for name, each in features.items()}
+            )
+
+    for modality in Pooled.modalities:
+        _, status, detail = verdict(Pooled, f"reach of {modality}")
+        assert (status, "its lists do not follow it" in detail) == ("PROBLEM", True), detail
