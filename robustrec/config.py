@@ -37,7 +37,7 @@ class Settings(BaseModel):
     dataset: str = Field("clothing", description="name of a data set, or path of a folder")
     edition: Literal["auto", "full", "sample"] = Field("auto", description="edition of a named data set")
     features: str = Field(
-        "auto", description="encoder of the item features; auto: imported where there, blip on samples, else basic"
+        "auto", description="encoder of the item features; auto: imported where there, tiny-blip on samples, else basic"
     )
     weights: tuple[str, ...] = Field(
         (), description="weights of the encoder: a folder or a hub name; NETWORK=FOLDER where it has several networks"

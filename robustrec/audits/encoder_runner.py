@@ -34,6 +34,7 @@ from robustrec.audits.merchant_encoding import EditedRows, encode_all
 from robustrec.edits.content import Content, text_of
 from robustrec.edits.shelf import Shelf, shelf_of
 from robustrec.encoders.features import row_encoder
+from robustrec.encoders.frozen import has_captions
 from robustrec.encoders.options import options_of
 from robustrec.encoders.rows import RowContent, StoredPicture, catalog_rows
 from robustrec.errors import RobustrecError, one_line
@@ -228,7 +229,7 @@ def _denoised(run: _Run, target: dict[str, Tensor], held: dict[str, tuple[str, .
     options = options_of(plan.settings)
     if options.denoise != "none":
         return ["denoising is part of this encoder: measure what it does with --denoise none"]
-    if not name.startswith("blip") or name.startswith("blip2"):
+    if not has_captions(name):
         return []
     try:
         encoder = row_encoder(

@@ -69,7 +69,7 @@ def not_editable(dataset: Dataset, encoder: str | None) -> str:
     if encoder == "imported":
         return (
             "imported feature files cannot be made again from an edited text or picture; name an encoder that reads"
-            " them: --features basic, or --features blip"
+            " them: --features basic, or --features blip --weights FOLDER"
         )
     catalog = dataset.catalog
     if catalog is None or not (catalog.n_texts or catalog.n_pictures):

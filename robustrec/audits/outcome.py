@@ -33,6 +33,7 @@ from robustrec.reporting.report import (
     SubjectRecord,
     SuiteRecord,
     TrainingRecord,
+    WeightsRecord,
     write_report,
 )
 from robustrec.runs.prepared import Prepared
@@ -62,7 +63,12 @@ def make_report(plan: Plan, run: Measurements, *, command: Sequence[str]) -> tup
         waivers=plan.waivers,
         now=now,
     )
-    judged["warnings"] += (*_warnings(run.subjects), *ledger.warnings)
+    judged["warnings"] = (
+        *_features_warnings(run),
+        *judged["warnings"],
+        *_warnings(run.subjects),
+        *ledger.warnings,
+    )
     report = Report(
         robustrec=__version__,
         created=now,
@@ -166,6 +172,10 @@ def _subject_record(subject: TrainedSubject, run: Measurements) -> SubjectRecord
         mirror=mirror,
         notes=_notes(subject, run.prepared),
         encoder=dict(features.identity) if features and subject.tables else None,
+        weights=tuple(
+            WeightsRecord(network=each.network, name=each.name, digest=each.digest)
+            for each in (features.weights if features and subject.tables else ())
+        ),
     )
 
 
@@ -184,6 +194,11 @@ def _training_record(record: dict[str, Any], *, reused: bool) -> TrainingRecord:
 
 def _notes(subject: TrainedSubject, prepared: Prepared) -> tuple[str, ...]:
     return prepared.features.notes if prepared.features and subject.tables else ()
+
+
+def _features_warnings(run: Measurements) -> tuple[str, ...]:
+    features = run.prepared.features
+    return features.warnings if features and any(subject.tables for subject, _ in run.subjects) else ()
 
 
 def _warnings(subjects: Sequence[tuple[TrainedSubject, Clean]]) -> list[str]:

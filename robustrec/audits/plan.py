@@ -20,8 +20,9 @@ from robustrec.audits.sharpness_config import SharpnessAudit, input_gradients, n
 from robustrec.audits.suites import Suite, load_suite
 from robustrec.config import Settings
 from robustrec.datasets.registry import Dataset, load_dataset
-from robustrec.encoders.features import encoder_name, features_label
+from robustrec.encoders.features import encoder_name, features_label, opened_weights
 from robustrec.encoders.options import options_of
+from robustrec.encoders.weights import UsedWeights
 from robustrec.errors import RobustrecError
 from robustrec.progress import Progress, silent
 from robustrec.reporting.baseline import Baseline
@@ -42,6 +43,8 @@ class Plan:
         dataset: loaded and checked.
         specs: the subjects, in the order they were named.
         encoder: whose features they read, or None where none reads any.
+        weights: the encoder's weights, by name and digest.
+        warnings: what to know before anything is run.
         baseline: what the report will be compared with, if anything.
         waivers: besides those of the suite.
         notes: which audits measure nothing for which model, and why.
@@ -52,6 +55,8 @@ class Plan:
     dataset: Dataset
     specs: tuple[SubjectSpec, ...]
     encoder: str | None
+    weights: tuple[UsedWeights, ...] = ()
+    warnings: tuple[str, ...] = ()
     baseline: Baseline | None = None
     waivers: tuple[Waiver, ...] = ()
     notes: tuple[str, ...] = ()
@@ -101,7 +106,7 @@ def make_plan(
         )
     # Names are checked on either edition's defaults before anything is built.
     subject_specs(settings, "sample")
-    denoise = options_of(settings).denoise
+    given = options_of(settings)
     for audit in suite.audits:
         if isinstance(audit, MerchantAudit):
             treatments_of(audit, where=f"suite {suite.name!r}, audits.edits")
@@ -121,10 +126,11 @@ def make_plan(
         )
     specs = _needed(suite, subject_specs(settings, dataset.edition, dataset.name))
     encoder = encoder_name(dataset, settings.features) if any(map(reads_features, specs)) else None
-    _check_gates(suite, specs, encoder and features_label(encoder, denoise), baseline)
+    _check_gates(suite, specs, encoder and features_label(encoder, given.denoise), baseline)
     _check_editable(suite, dataset, encoder)
+    used, warnings = opened_weights(dataset, encoder, home=settings.home, options=given) if encoder else ((), ())
     notes = tuple(unmeasured(suite, specs, dataset, encoder))
-    return Plan(settings, suite, dataset, specs, encoder, baseline, waivers, notes)
+    return Plan(settings, suite, dataset, specs, encoder, used, warnings, baseline, waivers, notes)
 
 
 def _needed(suite: Suite, specs: tuple[SubjectSpec, ...]) -> tuple[SubjectSpec, ...]:

@@ -150,6 +150,8 @@ def _announce(plan: Plan, *, quiet: bool) -> None:
         f"{plan.dataset.name} ({plan.dataset.edition} edition), suite {plan.suite.name}: at most {cost_words(cost)}",
         quiet=quiet,
     )
+    for warning in plan.warnings:
+        say(f"warning: {warning}", quiet=quiet)
     for note in plan.notes:
         say(f"note: {note}", quiet=quiet)
 
@@ -168,6 +170,8 @@ def _print_plan(plan: Plan, *, as_json: bool) -> None:
         },
         "suite": plan.suite.model_dump(mode="json"),
         "features": plan.encoder,
+        "weights": [{"network": each.network, "name": each.name, "digest": each.digest} for each in plan.weights],
+        "warnings": list(plan.warnings),
         "subjects": [spec_json(spec) for spec in plan.specs],
         "cost": cost._asdict(),
         "unmeasured": list(plan.notes),
@@ -178,6 +182,10 @@ def _print_plan(plan: Plan, *, as_json: bool) -> None:
     console.print(f"data set   {plan.dataset.name}, {plan.dataset.edition} edition", markup=False)
     console.print(f"suite      {plan.suite.name}: {plan.suite.description}", markup=False)
     console.print(f"features   {plan.encoder or 'none read'}", markup=False)
+    for each in plan.weights:
+        console.print(f"weights    {each.network}: {each.name}, digest {each.digest[:16]}", markup=False)
+    for warning in plan.warnings:
+        console.print(f"warning    {warning}", markup=False)
     for spec in plan.specs:
         effort = (
             f"at most {spec.training.max_epochs} epochs, {spec.strategy.passes_per_step:.2f} passes a step"

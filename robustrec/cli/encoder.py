@@ -90,21 +90,21 @@ def pretrain(
 @app.command()
 def card(
     folder: Annotated[
-        Path | None, typer.Argument(help="Folder of an encoder; default: the tiny BLIP that is shipped.")
+        Path | None, typer.Argument(help="Folder of an encoder; default: tiny-blip, which is shipped.")
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Show the model card of an encoder: what it learned from, and what it can do on items it has not seen."""
     from robustrec.encoders.pretraining.page import read_card
-    from robustrec.files import shipped
+    from robustrec.encoders.weights import shipped_blip
 
-    _print(read_card(shipped("fixtures", "tiny-blip") if folder is None else folder), as_json=as_json)
+    _print(read_card(shipped_blip() if folder is None else folder), as_json=as_json)
 
 
 @app.command()
 def worth(
     folder: Annotated[
-        Path | None, typer.Argument(help="Folder of an encoder; default: the tiny BLIP that is shipped.")
+        Path | None, typer.Argument(help="Folder of an encoder; default: tiny-blip, which is shipped.")
     ] = None,
     dataset: Datasets = None,
     model: options.Models = None,
@@ -124,11 +124,11 @@ def worth(
     settings = options.settings_from(device=device, threads=threads, home=home, edition=edition, seeds=seeds).settings
     from robustrec.encoders.pretraining.page import read_card, recommenders_text, write_card
     from robustrec.encoders.pretraining.worth import gains, judged
-    from robustrec.files import shipped
+    from robustrec.encoders.weights import shipped_blip
     from robustrec.hardware import set_numerics
 
     set_numerics(settings.threads)
-    place = shipped("fixtures", "tiny-blip") if folder is None else folder
+    place = shipped_blip() if folder is None else folder
     card = read_card(place)
     with progress_bars(quiet=quiet) as progress:
         rows = gains(

@@ -164,7 +164,7 @@ def encode(
     with progress_bars(quiet=quiet) as progress:
         data = load_dataset(settings.dataset, home=settings.home, edition=settings.edition, progress=progress)
         encoded = item_features(data, settings.features, home=settings.home, progress=progress, options=chosen)
-    for note in encoded.notes:
+    for note in (*(f"warning: {warning}" for warning in encoded.warnings), *encoded.notes):
         say(note, quiet=quiet)
     rows = [
         {
@@ -174,6 +174,7 @@ def encode(
             "width": table.shape[1],
             "mean norm": round(float(table.norm(dim=1).mean()), 6),
             "digest": encoded.digest[:16],
+            "weights": "; ".join(f"{each.name} {each.digest[:16]}" for each in encoded.weights) or "none",
         }
         for modality, table in encoded.tables.items()
     ]
@@ -201,6 +202,8 @@ def _train(
     encoded = (
         item_features(data, settings.features, home=settings.home, progress=progress, options=chosen) if reads else None
     )
+    for warning in encoded.warnings if encoded else ():
+        say(f"warning: {warning}")
     prepared = prepare(data, encoded, pick_device(settings.device), mask_validation=mask_validation)
     return prepared, [obtain_subject(spec, prepared, home=settings.home, progress=progress) for spec in specs]
 

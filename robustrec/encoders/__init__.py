@@ -10,6 +10,7 @@ from __future__ import annotations
 ENCODERS: dict[str, str] = {
     "basic": "robustrec.encoders.fitted:BasicEncoder",
     "imported": "robustrec.encoders.imported:ImportedEncoder",
+    "tiny-blip": "robustrec.encoders.frozen:FrozenEncoder",
     "blip": "robustrec.encoders.frozen:FrozenEncoder",
     "blip-split": "robustrec.encoders.frozen:FrozenEncoder",
     "blip+minilm": "robustrec.encoders.frozen:FrozenEncoder",
@@ -24,8 +25,9 @@ ENCODERS: dict[str, str] = {
 SUMMARIES: dict[str, str] = {
     "basic": "no weights needed: word and colour statistics, reduced on the catalogue",
     "imported": "the feature files of a folder in the MMRec layout, as they are",
-    "blip": "BLIP: text and picture fused into one vector, which is both modalities",
-    "blip-split": "BLIP: the picture's own vector as image, the fused one as text",
+    "tiny-blip": "the small BLIP that is shipped: knows the synthetic sample editions only, and is their default",
+    "blip": "a BLIP checkpoint of yours (--weights FOLDER or hub name): text and picture fused into one vector",
+    "blip-split": "as blip: the picture's own vector as image, the fused one as text",
     "blip+minilm": "BLIP's fused vector as image, MiniLM's sentence vector as text",
     "blip2": "BLIP-2: the mean query vector of text and picture, which is both modalities",
     "blip2+minilm": "BLIP-2's fused vector as image, MiniLM's sentence vector as text",

@@ -29,7 +29,20 @@ from robustrec.encoders.networks import (
     tokenise_cleaned,
 )
 from robustrec.encoders.options import EncoderOptions
-from robustrec.encoders.weights import digest_weights, load_model, load_tokenizer, locate, require_transformers
+from robustrec.encoders.weights import (
+    SHIPPED_BLIP,
+    UsedWeights,
+    digest_weights,
+    given_place,
+    given_weights,
+    load_model,
+    load_tokenizer,
+    locate,
+    require_transformers,
+    shipped_blip,
+    used_weights,
+)
+from robustrec.errors import RobustrecError
 
 ENC = "[ENC]"
 
@@ -63,7 +76,7 @@ class Blip:
         first: the encoder's first network.
     """
 
-    name = "blip"
+    name: str = "blip"
     reads = ("text", "picture")
 
     def __init__(self, options: EncoderOptions, cache: Path, *, first: str = "blip") -> None:
@@ -75,9 +88,13 @@ class Blip:
         self.batch_size = self.place.batch_size
         self.filter = CaptionFilter(options, self.place, cache, first=first) if options.denoise == "capfilt" else None
         self.facts: tuple[str, ...] = () if self.filter is None else self.filter.facts
+        digest = digest_weights(self.weights.folder, cache)
+        self.used: tuple[UsedWeights, ...] = (used_weights(self.name, self.weights, digest),)
+        if self.filter is not None:
+            self.used += (used_weights("captioner", self.filter.weights, str(self.filter.identity["weights"])),)
         self.identity: Mapping[str, Any] = {
             **base_identity(__file__, self.place),
-            "weights": digest_weights(self.weights.folder, cache),
+            "weights": digest,
             "enc_token": options.enc_token,
             "max_words": options.max_words,
             "side": options.side,
@@ -152,6 +169,42 @@ class Blip:
         """Return the matching head's probability that each text goes with its picture, float32 [n]."""
         logits = self.loaded.model.itm_head(self.read(ids, image)[:, 0])
         return torch.softmax(logits.float(), dim=1)[:, 1]
+
+
+class TinyBlip(Blip):
+    """The tiny BLIP that is shipped; it learned from the synthetic shops and knows nothing else.
+
+    Args:
+        options: denoising, device and the rest; of weights only a captioner's.
+        cache: folder of remembered digests.
+        first: the encoder's first network.
+
+    Raises:
+        RobustrecError: weights were given for it, or it is not in this installation.
+    """
+
+    name = SHIPPED_BLIP
+
+    def __init__(self, options: EncoderOptions, cache: Path, *, first: str = SHIPPED_BLIP) -> None:
+        if (place := given_place(SHIPPED_BLIP, options, first)) is not None:
+            raise RobustrecError(
+                f"encoder {SHIPPED_BLIP!r} has its own weights, and {place!r} was given",
+                where=f"--weights {place}",
+                fix=f"use --features blip --weights {place}, or leave --weights out",
+            )
+        if not shipped_blip().is_dir():
+            raise RobustrecError(
+                f"the weights of {SHIPPED_BLIP!r} are not part of this installation",
+                where=str(shipped_blip()),
+                fix="use --features basic, or give a checkpoint: --features blip --weights FOLDER",
+            )
+        captioner = given_weights(options, first).get("captioner")
+        places = (f"blip={shipped_blip()}", *([f"captioner={captioner}"] if captioner else []))
+        super().__init__(options.model_copy(update={"weights": places}), cache, first="blip")
+        self.source = SHIPPED_BLIP
+        self.used = tuple(
+            each._replace(name=SHIPPED_BLIP) if each.name == str(shipped_blip()) else each for each in self.used
+        )
 
 
 def enc_token_id(tokenizer: Any, config: Any) -> int:

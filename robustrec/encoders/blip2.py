@@ -26,7 +26,15 @@ from robustrec.encoders.networks import (
     tokenise_cleaned,
 )
 from robustrec.encoders.options import EncoderOptions
-from robustrec.encoders.weights import digest_weights, load_model, load_tokenizer, locate, require_transformers
+from robustrec.encoders.weights import (
+    UsedWeights,
+    digest_weights,
+    load_model,
+    load_tokenizer,
+    locate,
+    require_transformers,
+    used_weights,
+)
 from robustrec.errors import RobustrecError
 
 
@@ -59,9 +67,11 @@ class Blip2:
         self.source = self.weights.name
         self.place = place_of(options)
         self.batch_size = self.place.batch_size
+        digest = digest_weights(self.weights.folder, cache)
+        self.used: tuple[UsedWeights, ...] = (used_weights(self.name, self.weights, digest),)
         self.identity: Mapping[str, Any] = {
             **base_identity(__file__, self.place),
-            "weights": digest_weights(self.weights.folder, cache),
+            "weights": digest,
             "max_words": options.max_words,
         }
 

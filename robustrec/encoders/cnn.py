@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from robustrec.encoders.digests import remembered_file_digests
 from robustrec.encoders.networks import Part, PictureShape, Texts, base_identity, place_of
 from robustrec.encoders.options import EncoderOptions
-from robustrec.encoders.weights import digest_weights, given_place, locate
+from robustrec.encoders.weights import UsedWeights, digest_weights, given_place, locate
 from robustrec.errors import RobustrecError
 
 BACKBONE = "resnet50"
@@ -51,7 +51,8 @@ class Cnn:
     facts: tuple[str, ...] = ()
 
     def __init__(self, options: EncoderOptions, cache: Path, *, first: str = "cnn") -> None:
-        chosen = given_place("cnn", options, first) or BACKBONE
+        named = given_place("cnn", options, first)
+        chosen = named or BACKBONE
         self.of_timm = "/" in chosen or Path(chosen).expanduser().is_dir()
         _require("timm" if self.of_timm else "torchvision")
         self.source = chosen
@@ -61,8 +62,9 @@ class Cnn:
             self.file = locate("cnn", options, first=first).folder
             weights = digest_weights(self.file, cache)
         else:
-            self.file = _torchvision_file(chosen, options)
+            self.file = _torchvision_file(chosen, ask=named is not None, offline=options.offline)
             weights = remembered_file_digests([self.file], cache)[self.file]
+        self.used: tuple[UsedWeights, ...] = (UsedWeights(self.name, chosen, weights),)
         self.identity: Mapping[str, Any] = {
             **base_identity(__file__, self.place),
             "backbone": Path(chosen).name,
@@ -110,8 +112,8 @@ class _BeforeLast(nn.Module):
         return vectors
 
 
-def _torchvision_file(name: str, options: EncoderOptions) -> Path:
-    """Return torch's cached file of a backbone's weights, fetched if that is allowed."""
+def _torchvision_file(name: str, *, ask: bool, offline: bool) -> Path:
+    """Return torch's cached file of a backbone's weights, fetched where the user named it and is not offline."""
     torchvision: Any = import_module("torchvision")
     if name not in torchvision.models.list_models(torchvision.models):
         raise RobustrecError(
@@ -122,8 +124,8 @@ def _torchvision_file(name: str, options: EncoderOptions) -> Path:
     weights = torchvision.models.get_model_weights(name).DEFAULT
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(str(weights.url)).name
     if not file.is_file():
-        if options.offline:
-            raise _no_file(name, file, "they are not here, and this run is offline")
+        if offline or not ask:
+            raise _no_file(name, file, f"they are not in torch's cache{', and this run is offline' if offline else ''}")
         try:
             weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
         except Exception as error:  # the network or the disk, each with exceptions of its own

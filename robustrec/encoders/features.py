@@ -16,9 +16,8 @@ from robustrec.encoders.content import catalog_digest
 from robustrec.encoders.options import EncoderOptions
 from robustrec.encoders.rows import MODALITIES, EncodedRows, Encoder, RowContent, RowEncoder
 from robustrec.encoders.store import tables_digest
-from robustrec.encoders.weights import SHIPPED_BLIP
+from robustrec.encoders.weights import SHIPPED_BLIP, UsedWeights
 from robustrec.errors import RobustrecError, unknown_name
-from robustrec.files import shipped
 from robustrec.progress import Progress
 
 if TYPE_CHECKING:
@@ -35,6 +34,7 @@ __all__ = [
     "encoder_state",
     "features_label",
     "item_features",
+    "opened_weights",
     "row_encoder",
 ]
 
@@ -50,6 +50,8 @@ class ItemFeatures:
         digest: content hash of the tables.
         notes: what the user should know, such as "3 items without a picture: mean vector".
         identity: what the vectors depend on besides the catalogue: weights by digest, settings, versions.
+        weights: the weights behind them by name and digest; () for encoders without.
+        warnings: why they may be no measure of this catalogue.
     """
 
     name: str
@@ -57,6 +59,8 @@ class ItemFeatures:
     digest: str
     notes: tuple[str, ...]
     identity: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    weights: tuple[UsedWeights, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -77,8 +81,8 @@ def item_features(
 
     Args:
         dataset: whose items; its catalogue or its feature files are read.
-        name: an encoder, or "auto": `imported` where the dataset has feature files, `blip` for a sample edition where
-            the tiny BLIP is shipped, which learned from other goods of the same shops, else `basic`.
+        name: an encoder, or "auto": `imported` where the dataset has feature files, `tiny-blip` for a sample edition,
+            which learned from other products of the same shops, else `basic`.
         home: the folder that holds the store.
         progress: told how the encoding goes; not called when the store has the features.
         options: weights, device and the rest.
@@ -89,7 +93,22 @@ def item_features(
     encoder = _open(dataset, name, home, options)
     encoded = encoder.catalogue(progress)
     tables = {modality: encoded.tables[modality] for modality in MODALITIES if modality in encoded.tables}
-    return ItemFeatures(encoder.name, tables, tables_digest(tables), encoded.notes, encoder.identity)
+    warnings = _warnings(dataset, encoder)
+    return ItemFeatures(
+        encoder.name, tables, tables_digest(tables), encoded.notes, encoder.identity, encoder.weights, warnings
+    )
+
+
+def opened_weights(
+    dataset: Dataset, name: str, *, home: Path, options: EncoderOptions
+) -> tuple[tuple[UsedWeights, ...], tuple[str, ...]]:
+    """Return the weights that an encoder would use, and warnings about them; nothing is loaded or encoded.
+
+    Raises:
+        RobustrecError: unknown name, or a dataset or weights without what the encoder needs.
+    """
+    encoder = _open(dataset, name, home, options)
+    return encoder.weights, _warnings(dataset, encoder)
 
 
 def row_encoder(dataset: Dataset, name: str, *, home: Path, options: EncoderOptions | None = None) -> RowEncoder:
@@ -148,8 +167,8 @@ def encoder_state(dataset: Dataset, name: str, *, home: Path) -> dict[str, torch
 def encoder_name(dataset: Dataset, name: str) -> str:
     """Return the encoder that a name stands for with this dataset: "auto" resolved, unknown names refused."""
     if name == "auto":
-        sample = dataset.synthetic and dataset.name in SHOPS and shipped("fixtures", SHIPPED_BLIP).is_dir()
-        return "imported" if dataset.feature_files else "blip" if sample else "basic"
+        sample = dataset.synthetic and dataset.name in SHOPS
+        return "imported" if dataset.feature_files else SHIPPED_BLIP if sample else "basic"
     if name not in ENCODERS:
         raise unknown_name("encoder", name, ["auto", *ENCODERS], where="--features")
     return name
@@ -158,6 +177,16 @@ def encoder_name(dataset: Dataset, name: str) -> str:
 def features_label(encoder: str, denoise: str) -> str:
     """Return what the features of an encoder are called in the table of findings."""
     return encoder if denoise == "none" else f"{encoder}+{denoise}"
+
+
+def _warnings(dataset: Dataset, encoder: Encoder) -> tuple[str, ...]:
+    synthetic = [] if dataset.synthetic else [each for each in encoder.weights if each.synthetic]
+    return tuple(
+        f"encoder {encoder.name} ({each.name}) knows only the synthetic sample shops, not the products of "
+        f"{dataset.name}: what is measured on its features says little about another encoder. Use --features basic, "
+        "--features minilm, or your own checkpoint: --features blip --weights FOLDER"
+        for each in synthetic
+    )
 
 
 def _open(dataset: Dataset, name: str, home: Path, options: EncoderOptions | None) -> Encoder:

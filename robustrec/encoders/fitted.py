@@ -18,6 +18,7 @@ from robustrec.encoders.notes import items, picture_notes
 from robustrec.encoders.options import EncoderOptions
 from robustrec.encoders.rows import EncodedRows, RowContent
 from robustrec.encoders.store import Encoded, stored
+from robustrec.encoders.weights import UsedWeights
 from robustrec.errors import RobustrecError
 from robustrec.progress import Progress
 
@@ -36,6 +37,8 @@ class BasicEncoder:
         home: the folder that holds the store.
         options: where it runs does not matter to it, and it has no weights: they are refused.
     """
+
+    weights: tuple[UsedWeights, ...] = ()
 
     def __init__(self, name: str, dataset: Dataset, home: Path, options: EncoderOptions) -> None:
         self.name = name
@@ -108,5 +111,5 @@ def refuse_weights(name: str, options: EncoderOptions) -> None:
             raise RobustrecError(
                 f"encoder {name!r} has no use for {option} {given}",
                 where=f"--features {name}",
-                fix="use --features blip with it, or leave it out",
+                fix="use it with --features blip --weights FOLDER, or leave it out",
             )

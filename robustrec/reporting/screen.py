@@ -20,6 +20,7 @@ from robustrec.reporting.report import Report
 from robustrec.reporting.summary import GateLine, summed_up, troubles
 from robustrec.reporting.texts import shortened
 from robustrec.reporting.verdict import FailOn
+from robustrec.reporting.wording import weights_lines
 
 MOST_GATES = 6
 _MOST_TROUBLES = 2
@@ -55,6 +56,8 @@ def print_screen(
         f"suite {report.suite.name} on {shortened(data.name, 80)} ({data.edition} edition), "
         f"{data.n_users:,} users, {data.n_items:,} items; {sum(report.durations.values()):.0f} s"
     )
+    for line in weights_lines(report):
+        page.line(f"features {shortened(line, 2 * _LONGEST)}")
     page.heading("what matters most")
     for line in lines_that_matter(summary):
         page.paragraph(Text(f"- {shortened(line, _LONGEST)}"), indent=1, hanging=2)

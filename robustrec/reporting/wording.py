@@ -12,7 +12,7 @@ from robustrec.reporting.numbers import as_given, percent, plain
 if TYPE_CHECKING:
     from robustrec.reporting.error_rates import Correction
     from robustrec.reporting.gates import Gate, GateResult, Numbers
-    from robustrec.reporting.report import BaselineRecord
+    from robustrec.reporting.report import BaselineRecord, Report
 
 _MOST_LISTED = 6
 
@@ -90,6 +90,16 @@ def baseline_sentence(record: BaselineRecord) -> str:
     told = ", ".join(way for way in ways if way) or "nothing in common"
     notes = f"; {'; '.join(record.notes)}" if record.notes else ""
     return f"compared with the baseline {record.file} of {record.created:%Y-%m-%d}: {told}{notes}"
+
+
+def weights_lines(report: Report) -> list[str]:
+    """Return a line for each network behind the item features: which weights, by name and digest."""
+    used = dict.fromkeys(
+        f"{record.subject.features}, weights of {each.network}: {each.name}, digest {each.digest[:16]}"
+        for record in report.subjects
+        for each in record.weights
+    )
+    return list(used)
 
 
 def _limits(gate: Gate, *, relative: bool) -> str:

@@ -381,7 +381,7 @@ def test_the_shipped_suite_asks_for_every_edit() -> None:
 @pytest.mark.skipif(not shipped("fixtures", "tiny-blip").is_dir(), reason="the tiny BLIP is not here")
 def test_capfilt_is_measured_against_the_clean_encoding(shop: Path, tmp_path: Path) -> None:
     suite = SUITE.replace('"promo_badge", "wrong_picture", "typos", "promo_phrase+promo_badge"', '"wrong_picture"')
-    run = measured(shop, tmp_path, "blip", suite=suite.replace("items = 24", "items = 12"))
+    run = measured(shop, tmp_path, "tiny-blip", suite=suite.replace("items = 24", "items = 12"))
     assert status_of(run).message == ""
     assert value(run, "edit=wrong_picture severity=0", "movement_fused") == 0.0
     assert value(run, "edit=wrong_picture severity=5", "movement_fused") > 0.0

@@ -85,6 +85,15 @@ def test_offline_nothing_is_fetched(make_dataset: MakeDataset, tmp_path: Path) -
     assert "get_model('little'" in caught.value.fix
 
 
+def test_no_backbone_is_fetched_that_nobody_named(
+    make_dataset: MakeDataset, tmp_path: Path, torchvision: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cnn, "BACKBONE", "little")
+    torchvision.weights.get_state_dict = lambda **_: pytest.fail("asked a network")
+    with pytest.raises(RobustrecError, match="not in torch's cache"):
+        item_features(make_dataset(2), "cnn", home=tmp_path, options=options(weights=()))
+
+
 def test_a_fetch_that_fails_names_the_command(
     make_dataset: MakeDataset, tmp_path: Path, torchvision: SimpleNamespace
 ) -> None:

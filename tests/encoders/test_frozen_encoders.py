@@ -44,7 +44,8 @@ def test_split_gives_the_picture_its_own_vector(bench: Bench) -> None:
 
 
 def test_every_recipe_names_outputs_that_exist() -> None:
-    outputs = {"blip": {"fused", "image"}, "blip2": {"fused"}, "minilm": {"sentence"}, "cnn": {"pooled"}}
+    blip = {"fused", "image"}
+    outputs = {"tiny-blip": blip, "blip": blip, "blip2": {"fused"}, "minilm": {"sentence"}, "cnn": {"pooled"}}
     for recipe in RECIPES.values():
         assert set(recipe) <= {"image", "text"}
         assert all(output in outputs[network] for network, output in recipe.values())

@@ -43,7 +43,6 @@ def no_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(weights, "shipped", lambda kind, name: tmp_path / "nothing shipped")
 
 
 @pytest.mark.usefixtures("no_cache")
@@ -65,11 +64,13 @@ def test_weights_that_are_nowhere_name_the_command(
         with pytest.raises(RobustrecError, match="offline") as caught:
             item_features(make_dataset(3), network, home=tmp_path, options=EncoderOptions(offline=offline))
         assert f"hf download {weights.HUB_NAMES[network]}" in caught.value.fix
+        assert "--features minilm or basic" in caught.value.fix or network != "blip"
     assert asked == [True, True]
 
 
-@pytest.mark.usefixtures("no_cache")
-def test_online_the_hub_is_asked_for_safetensors_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.fixture
+def online(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_blip: Path) -> list[Any]:
+    """What a hub is asked for; it has the tiny BLIP with random weights as .bin files only."""
     import huggingface_hub
     from huggingface_hub import constants
     from huggingface_hub.errors import LocalEntryNotFoundError
@@ -80,23 +81,47 @@ def test_online_the_hub_is_asked_for_safetensors_first(monkeypatch: pytest.Monke
         if local_files_only:
             raise LocalEntryNotFoundError("not here")
         asked.append(allow_patterns)
-        return str(tmp_path)
+        if "pytorch_model*.bin" in allow_patterns:
+            shutil.copytree(tiny_blip / "itm", tmp_path / "hub" / name)
+            (tmp_path / "hub" / name / "model.safetensors").rename(tmp_path / "hub" / name / "pytorch_model.bin")
+        return str(tmp_path / "hub" / name)
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", hub)
-    assert locate("blip", EncoderOptions(), first="blip") == (tmp_path, weights.HUB_NAMES["blip"])
-    assert asked == [["*.json", "*.txt", "*.safetensors"], ["*.json", "*.txt", "pytorch_model*.bin"]]
-    monkeypatch.setattr(Path, "glob", lambda *_: 1 / 0)
+    return asked
+
+
+@pytest.mark.usefixtures("no_cache")
+def test_online_the_hub_is_asked_for_safetensors_first(online: list[Any], tmp_path: Path) -> None:
+    named = EncoderOptions(weights=("owner/model",))
+    assert locate("blip", named, first="blip") == (tmp_path / "hub" / "owner/model", "owner/model")
+    assert [patterns[-1] for patterns in online] == ["*.safetensors", "pytorch_model*.bin"]
+    assert {"*.json", "*.txt", "*.model"} < set(online[0])
+
+
+@pytest.mark.usefixtures("no_cache")
+def test_a_hub_that_fails_names_the_command(online: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "rglob", lambda *_: 1 / 0)
     with pytest.raises(RobustrecError, match="ZeroDivisionError") as caught:
         locate("blip", EncoderOptions(weights=("some/where",)), first="blip")
     assert "hf download some/where" in caught.value.fix
+    assert len(online) == 1
+
+
+@pytest.mark.usefixtures("no_cache")
+@pytest.mark.parametrize("network", ["blip", "blip2", "captioner"])
+def test_no_weights_are_fetched_that_nobody_named(online: list[Any], network: str) -> None:
+    with pytest.raises(RobustrecError, match="not in the local cache") as caught:
+        locate(network, EncoderOptions(), first=network)
+    assert f"hf download {weights.HUB_NAMES[network]}" in caught.value.fix
+    assert online == []
 
 
 @pytest.mark.parametrize("place", ["./nothing", "/nothing/at/all", "a/b/c", "plain"])
 def test_a_path_that_is_no_folder_is_refused_before_any_hub(
     make_dataset: MakeDataset, tmp_path: Path, place: str
 ) -> None:
-    with pytest.raises(RobustrecError, match="is no folder"):
+    with pytest.raises(RobustrecError, match="is not a directory"):
         encode(make_dataset, tmp_path, place)
 
 

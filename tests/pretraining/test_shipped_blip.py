@@ -127,7 +127,7 @@ def test_samples_are_encoded_with_it_unless_told_otherwise():
         dataset = {"name": "clothing", "synthetic": True, "feature_files": {}, **given}
         return encoder_name(SimpleNamespace(**dataset), "auto")
 
-    assert chosen() == "blip"
+    assert chosen() == "tiny-blip"
     assert chosen(synthetic=False) == "basic", "it knows the sample shops and no others"
     assert chosen(name="mine") == "basic"
     assert chosen(feature_files={"text": FOLDER}) == "imported"

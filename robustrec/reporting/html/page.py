@@ -35,6 +35,7 @@ from robustrec.reporting.sharpness_table import flatness_told
 from robustrec.reporting.summary import Summary, summed_up, troubles
 from robustrec.reporting.texts import shortened, visible
 from robustrec.reporting.value_tables import value_tables
+from robustrec.reporting.wording import weights_lines
 
 MOST_FINDINGS = 3000
 """Rows in the page's table; the JSON, CSV and Parquet forms have all of them."""
@@ -231,6 +232,7 @@ def _run_tables(summary: Summary) -> list[tuple[str, Sequence[Fact]]]:
         Fact("interactions", f"{data.n_train:,} train, {data.n_validation:,} validation, {data.n_test:,} test"),
         *(Fact("left out", f"{each.rows:,} rows: {each.reason}") for each in data.filters if each.rows),
         Fact("digest", data.digest, code=True),
+        *(Fact("features", line) for line in weights_lines(report)),
     ]
     where = [
         Fact("robustrec", report.robustrec),
