@@ -16,6 +16,7 @@ from robustrec import __version__
 from robustrec.audits.against_baseline import Side, refuse_incomparable
 from robustrec.audits.judged import judgement
 from robustrec.audits.measure import Clean, short_lists
+from robustrec.audits.over_seeds import rows_over_seeds
 from robustrec.audits.plan import Plan
 from robustrec.audits.runner import Measurements
 from robustrec.datasets.interactions import TEST, TRAIN, VALIDATION
@@ -82,6 +83,7 @@ def make_report(plan: Plan, run: Measurements, *, command: Sequence[str]) -> tup
         ),
         subjects=records,
         statuses=tuple(ledger.statuses),
+        over_seeds=rows_over_seeds(ledger.findings, ledger.arrays, level=suite.bootstrap.level),
         exhibits=tuple(ledger.exhibits),
         relations=tuple(ledger.relations),
         seeds={"audit": run.bench.seed, **{f"training {r.subject.label}": r.subject.seed for r in records}},
@@ -187,6 +189,9 @@ def _training_record(record: dict[str, Any], *, reused: bool) -> TrainingRecord:
         metric=record["validation_metric"],
         seconds=record["seconds"],
         n_parameters=record["n_parameters"],
+        max_epochs=record["training"]["max_epochs"] if record.get("training") else None,
+        cut_off=None if record.get("stopped_early") is None else not record["stopped_early"],
+        gradient_evaluations=record.get("gradient_evaluations"),
         resumed=record["resumed"],
         reused=reused,
     )

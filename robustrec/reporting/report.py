@@ -93,6 +93,13 @@ class TrainingRecord(Record):
     metric: str = Field(description="validation metric that stopped the training, e.g. ndcg@20")
     seconds: float = Field(ge=0, description="wall time of the training itself")
     n_parameters: int = Field(ge=0)
+    max_epochs: int | None = Field(default=None, ge=0, description="limit of the epochs; None where not recorded")
+    cut_off: bool | None = Field(
+        default=None, description="ended by that limit before early stopping ended it; None where not recorded"
+    )
+    gradient_evaluations: int | None = Field(
+        default=None, ge=0, description="gradients of a batch's loss, those of probes and second half-steps included"
+    )
     resumed: bool = Field(default=False, description="taken up again after an interruption")
     reused: bool = Field(default=False, description="taken from the run store instead of trained now")
 
@@ -222,6 +229,11 @@ class Report(Record):
     subjects: tuple[SubjectRecord, ...]
     statuses: tuple[AuditStatus, ...]
     findings: tuple[Finding, ...]
+    over_seeds: tuple[Finding, ...] = Field(
+        default=(),
+        description="means over the training seeds of a model, strategy and features, under the subject of the first "
+        "seed, with intervals over seeds, draws and users",
+    )
     exhibits: tuple[Exhibit, ...] = ()
     relations: tuple[Relation, ...] = ()
     gates: tuple[GateResult, ...]

@@ -1,0 +1,118 @@
+"""What several training seeds of one model say together: means with intervals over seeds, draws and users.
+
+Seeds, draws and users are crossed random factors (`robustrec.evaluation.components`). The extremes of the intervals of
+each seed are not an interval of their mean: they do not measure how much trainings differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustrec.evaluation.components import Decomposition, decompose
+from robustrec.reporting.arrays import Arrays, array_key, both_states
+from robustrec.reporting.findings import BASELINE, CLEAN, Finding, Subject
+
+_Floats = NDArray[np.float64]
+_Row = tuple[str, str, str, str, str]
+
+
+def rows_over_seeds(findings: Sequence[Finding], arrays: Arrays, *, level: float) -> tuple[Finding, ...]:
+    """Return a row for each finding that all training seeds of a model, strategy and features have, by users.
+
+    Its subject is that of the first seed, and its note says of how many seeds it is the mean.
+
+    Args:
+        findings: of the run.
+        arrays: the per-user arrays behind them.
+        level: confidence level of the intervals.
+    """
+    groups: dict[tuple[str, str, str], dict[_Row, dict[int, Finding]]] = {}
+    for row in findings:
+        if row.reference != BASELINE:
+            key = (row.subject.model, row.subject.strategy, row.subject.features)
+            name = (row.audit, row.condition, row.metric, row.quantity, row.reference)
+            groups.setdefault(key, {}).setdefault(name, {})[row.subject.seed] = row
+    found = []
+    for rows in groups.values():
+        seeds = {seed for by_seed in rows.values() for seed in by_seed}
+        for by_seed in rows.values():
+            if len(seeds) > 1 and set(by_seed) == seeds:
+                found += _over_seeds([by_seed[seed] for seed in sorted(seeds)], arrays, level)
+    return tuple(found)
+
+
+def _over_seeds(rows: Sequence[Finding], arrays: Arrays, level: float) -> Iterator[Finding]:
+    first = rows[0]
+    tables = _clean_differences(rows, arrays) if first.reference != CLEAN else _states(rows, arrays)
+    if tables is None:
+        return
+    base, effects = tables
+    factors = ("seed", "draw", "user")
+    absolute = decompose(effects, factors, level=level)
+    columns: dict[str, Any] = {"ci_low": absolute.mean.low, "ci_high": absolute.mean.high}
+    columns["degrees"] = max(1.0, absolute.degrees_of_freedom)
+    mean, clean = absolute.mean.estimate, float(base.mean())
+    if first.quantity == "value":
+        columns["clean"] = mean
+    else:
+        columns |= {"clean": clean, "perturbed": clean + mean, "drift": mean}
+        if clean > 0 and all(row.relative_drift is not None for row in rows):
+            columns |= _relative(effects, base, mean / clean, level)
+    kept = {
+        name: getattr(first, name)
+        for name in ("subject", "audit", "condition", "metric", "reference", "quantity", "n_users", "n_draws", "unit")
+    }
+    yield Finding(**kept, **columns, note=f"mean of {len(rows)} training seeds; {_whose(absolute)}")
+
+
+def _relative(effects: _Floats, base: _Floats, ratio: float, level: float) -> dict[str, float]:
+    """Return a ratio of means with the interval of its linearisation (delta method)."""
+    linear = (effects - ratio * base) / base.mean()
+    reach = decompose(np.broadcast_to(linear, effects.shape), ("seed", "draw", "user"), level=level).mean
+    return {
+        "relative_drift": ratio,
+        "relative_ci_low": ratio + reach.low - reach.estimate,
+        "relative_ci_high": ratio + reach.high - reach.estimate,
+    }
+
+
+def _whose(found: Decomposition) -> str:
+    seed = sum(share for name, share in found.shares.items() if "seed" in name)
+    return f"{100 * seed:.0f} % of the variance is between trainings" if found.shares else "no variance"
+
+
+def _states(rows: Sequence[Finding], arrays: Arrays) -> tuple[_Floats, _Floats] | None:
+    """Return (clean, effects) [seeds, draws, users] of a value of clean quality, or of a drift."""
+    states = [both_states(row, arrays) for row in rows]
+    if any(each is None for each in states) or (rows[0].quantity == "value" and rows[0].audit != CLEAN):
+        return None
+    clean = np.stack([each[0] for each in states if each is not None])[:, None, :]
+    if rows[0].quantity == "value":
+        return clean, clean
+    moved = [each[1] for each in states if each is not None]
+    return None if len({each.shape for each in moved}) > 1 else (clean, np.stack(moved) - clean)
+
+
+def _clean_differences(rows: Sequence[Finding], arrays: Arrays) -> tuple[_Floats, _Floats] | None:
+    """Return (reference, difference) [seeds, 1, users] of clean quality from another strategy of the same seed."""
+    if rows[0].audit != CLEAN:
+        return None
+    ours, theirs = [], []
+    for row in rows:
+        other = row.subject.model_copy(update={"strategy": row.reference})
+        pair = [_clean(subject, row.metric, arrays) for subject in (row.subject, other)]
+        if pair[0] is None or pair[1] is None or pair[0].shape != pair[1].shape:
+            return None
+        ours.append(pair[0])
+        theirs.append(pair[1])
+    base = np.stack(theirs)[:, None, :]
+    return base, np.stack(ours)[:, None, :] - base
+
+
+def _clean(subject: Subject, metric: str, arrays: Arrays) -> _Floats | None:
+    found: _Floats | None = arrays.get(array_key(subject, CLEAN, "test", metric))
+    return found
