@@ -10,7 +10,7 @@ from typing import Protocol
 from PIL import Image
 
 from robustrec.datasets.items import Item
-from robustrec.datasets.picture_index import index_pictures
+from robustrec.datasets.picture_index import PictureIndex, index_pictures
 from robustrec.datasets.pictures import PictureSource
 
 
@@ -83,8 +83,10 @@ def sentence(item: Worded) -> str:
     return " ".join(" ".join((item.title, item.brand, *item.categories, item.description)).split())
 
 
-def build_catalog(items: Sequence[Item | None], pictures: Path | None, *, guess: bool = False) -> tuple[Catalog, int]:
-    """Return the catalog of items, and how many items name a picture that is not there.
+def build_catalog(
+    items: Sequence[Item | None], pictures: Path | None, *, guess: bool = False
+) -> tuple[Catalog, PictureIndex]:
+    """Return the catalog of items, and how the pictures were found.
 
     Args:
         items: [I] row i is item i, None where the catalog lacks it.
@@ -94,6 +96,6 @@ def build_catalog(items: Sequence[Item | None], pictures: Path | None, *, guess:
     texts = tuple(sentence(item) if item else "" for item in items)
     titles = tuple(item.title if item and item.title else f"item {row}" for row, item in enumerate(items))
     if pictures is None:
-        return Catalog(texts, titles, None, tuple(items)), 0
-    entries, lost = index_pictures(items, pictures, guess=guess)
-    return Catalog(texts, titles, PictureSource(pictures, entries), tuple(items)), lost
+        return Catalog(texts, titles, None, tuple(items)), PictureIndex([None] * len(items), 0, 0, 0)
+    index = index_pictures(items, pictures, guess=guess)
+    return Catalog(texts, titles, PictureSource(pictures, index.entries), tuple(items)), index

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ FEATURE_FILES = {
     "image": "image_feat.npy",
     "text": "text_feat.npy",
 }  # in the order of the modalities everywhere
+NOT_READ = "feature file that is not read, since only image and text features are: {}"
 CHUNK_VALUES = 2**22
+PROBE_WIDTH = 16
 
 
 def open_features(path: Path, n_items: int) -> NDArray[Any]:
@@ -24,15 +27,7 @@ def open_features(path: Path, n_items: int) -> NDArray[Any]:
         RobustrecError: it is missing, no .npy file, truncated, pickled, of another shape or dtype, or its
             rows do not match the items.
     """
-    try:
-        # Takes nothing but .npy and refuses objects; np.load would also try zip and pickle.
-        table: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError, EOFError, SyntaxError, TypeError, MemoryError, OverflowError) as error:
-        raise RobustrecError(
-            f"cannot read the features: {error}",
-            where=str(path),
-            fix="write it again with numpy.save(path, array) from a float32 array",
-        ) from error
+    table = map_features(path)
     if table.ndim != 2 or table.dtype.kind != "f" or 0 in table.shape:
         raise RobustrecError(
             f"features must be floating-point numbers [items, width], not {table.dtype} {table.shape}",
@@ -46,6 +41,36 @@ def open_features(path: Path, n_items: int) -> NDArray[Any]:
             fix="use features of the same catalog: row i must be item i",
         )
     return table
+
+
+def map_features(path: Path) -> NDArray[Any]:
+    """Return an .npy file as a read-only map, whatever its shape and type.
+
+    Raises:
+        RobustrecError: it is missing, no .npy file, truncated or pickled.
+    """
+    try:
+        # Takes nothing but .npy and refuses objects; np.load would also try zip and pickle.
+        table: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError, EOFError, SyntaxError, TypeError, MemoryError, OverflowError) as error:
+        raise RobustrecError(
+            f"cannot read the features: {error}",
+            where=str(path),
+            fix="write it again with numpy.save(path, array) from a float32 array",
+        ) from error
+    return table
+
+
+def other_features(folder: Path, read: Iterable[Path]) -> list[Path]:
+    """Return the feature files in a folder (audio_feat.npy, ...) that are not among those read, sorted."""
+    known = {path.resolve() for path in read}
+    return sorted(path for path in folder.glob("*feat*.npy") if path.is_file() and path.resolve() not in known)
+
+
+def zero_rows(table: NDArray[Any]) -> int:
+    """Return how many rows of a table [I, D] are zero throughout, as fillers for missing features are."""
+    suspects = np.flatnonzero(~np.asarray(table[:, :PROBE_WIDTH]).any(axis=1))
+    return sum(1 for row in suspects.tolist() if not np.asarray(table[row]).any())
 
 
 def check_finite(path: Path, table: NDArray[Any]) -> None:

@@ -6,17 +6,30 @@ import csv
 import io
 import re
 import shutil
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
+from robustrec import __version__
 from robustrec.datasets.claims import claimed_folder
-from robustrec.datasets.feature_files import FEATURE_FILES, check_finite, open_features
-from robustrec.datasets.interactions import KEPT, FilterCount, Interactions, read_inter, write_inter
-from robustrec.datasets.items import Item, items_text, read_items
-from robustrec.datasets.layout import MAPPINGS, Found, find_files
+from robustrec.datasets.feature_files import (
+    FEATURE_FILES,
+    NOT_READ,
+    check_finite,
+    open_features,
+    other_features,
+)
+from robustrec.datasets.interactions import (
+    KEPT,
+    LABEL_NAMES,
+    FilterCount,
+    Interactions,
+    read_inter,
+    write_inter,
+)
+from robustrec.datasets.items import Item, ItemTable, items_text, read_items
+from robustrec.datasets.layout import MAPPINGS, Found, find_files, import_command, is_mmrec
 from robustrec.datasets.manifest import (
     MANIFEST,
     NAME_PATTERN,
@@ -28,16 +41,14 @@ from robustrec.datasets.manifest import (
     manifest_text,
     read_manifest,
 )
-from robustrec.datasets.picture_index import index_pictures
-from robustrec.datasets.pictures import PictureSource, decode
-from robustrec.datasets.ratings import read_ratings
-from robustrec.datasets.registry import data_folder, read_interactions
+from robustrec.datasets.picture_copies import copy_pictures
+from robustrec.datasets.ratings import read_published_split, read_ratings
+from robustrec.datasets.registry import count_items, data_folder, read_interactions
 from robustrec.datasets.user_graph import MMREC_USER_GRAPH, USER_GRAPH, read_user_graph, write_user_graph
+from robustrec.digests import file_stamp
 from robustrec.errors import RobustrecError
-from robustrec.files import path_inside, unwritable, write_atomically
+from robustrec.files import digest_json, path_inside, unwritable, write_atomically
 from robustrec.progress import Progress, silent
-
-EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can say, so that equal pictures give equal files
 
 
 @dataclass(frozen=True)
@@ -68,13 +79,18 @@ class ImportOptions:
 
 
 class _Sources(NamedTuple):
-    """The files to import, and what the folder says about itself if it says anything."""
+    """The files to import, and what the folder says about itself if it says anything.
+
+    `interactions` are several files where the folder holds a published split, whose label each file has in `split`.
+    """
 
     folder: Path
-    interactions: Path
+    interactions: tuple[Path, ...]
+    split: Mapping[int, Path]
     items: Path | None
     pictures: Path | None
     features: dict[str, Path]
+    not_read: tuple[Path, ...]
     user_graph: Path | None
     manifest: Manifest | None
 
@@ -110,21 +126,44 @@ def import_folder(
             where="option --name",
             fix="use lower-case letters, digits, dashes and underscores, beginning with a letter or digit",
         )
-    sources = _sources(source, options)
+    sources = _sources(source, name, options)
     target = data_folder(home, name)
+    key = _import_key(sources, options)
+    if not options.replace and _import_key_of(target) == key:
+        return target  # by a process that was killed before it could say so
     with claimed_folder(target, overwrite=options.replace, option="--replace") as stage:
         try:
-            _write(stage, name, sources, options, progress)
+            _write(stage, name, sources, options, key, progress)
         except OSError as error:
             raise unwritable(target, error) from error
     return target
 
 
-def _sources(source: Path, options: ImportOptions) -> _Sources:
+def _import_key(sources: _Sources, options: ImportOptions) -> str:
+    """Return a digest of what is imported and how: options, and path, size and times of every file."""
+    files = [*sources.interactions, *sources.features.values(), *sources.not_read]
+    files += [path for path in (sources.items, sources.user_graph) if path is not None]
+    files += [path for name in (MANIFEST, *MAPPINGS) if (path := sources.folder / name).is_file()]
+    if sources.pictures is not None:
+        inside = sorted(sources.pictures.rglob("*")) if sources.pictures.is_dir() else [sources.pictures]
+        files += [path for path in inside if path.is_file()]
+    how = [options.columns, options.k, options.min_rating, options.seed, options.skip_unreadable]
+    return digest_json([__version__, how, [file_stamp(path.resolve()) for path in files]])
+
+
+def _import_key_of(target: Path) -> str | None:
+    try:
+        return read_manifest(target).imported
+    except RobustrecError:
+        return None
+
+
+def _sources(source: Path, name: str, options: ImportOptions) -> _Sources:
     if not source.is_dir():
         raise RobustrecError(
             f"{source} is no folder", where="argument FOLDER", fix="give the folder that holds the data"
         )
+    options = _resolved(source, options)
     manifest = read_manifest(source) if (source / MANIFEST).is_file() else None
     if manifest is not None and manifest.synthetic:
         raise RobustrecError(
@@ -140,27 +179,54 @@ def _sources(source: Path, options: ImportOptions) -> _Sources:
             items=options.items or (path_inside(source, files.items) if files.items else None),
             pictures=options.pictures or (path_inside(source, files.pictures) if files.pictures else None),
         )
-    for option in ("interactions", "items", "pictures"):
-        path = getattr(options, option)
-        if path is not None and not path.exists():
-            raise RobustrecError(
-                f"{path} is not there", where=f"option --{option}", fix="give the path of an existing file"
-            )
-    found = find_files(source, given=Found(options.interactions, options.items, options.pictures))
-    if found.interactions is None:
+    given = Found(options.interactions, options.items, options.pictures, {})
+    found = find_files(source, given=given, name=name)
+    if found.interactions is None and not found.split:
         raise RobustrecError(
             "no interactions in the folder: neither a .inter file nor a ratings CSV",
             where=str(source),
-            fix=f"name the file: robustrec data import {source} --name NAME --interactions FILE",
+            fix="put the file there, or name it with --interactions FILE",
         )
     names = dict(FEATURE_FILES)
     if manifest is not None:
         files = files_of(manifest, source)
-        names = {modality: name for modality, name in (("image", files.image_feat), ("text", files.text_feat)) if name}
-    features = {modality: path for modality, name in names.items() if (path := path_inside(source, name)).is_file()}
+        names = {kind: file for kind, file in (("image", files.image_feat), ("text", files.text_feat)) if file}
+    features = {modality: path for modality, file in names.items() if (path := path_inside(source, file)).is_file()}
     return _Sources(
-        source, found.interactions, found.items, found.pictures, features, _user_graph(source, manifest), manifest
+        source,
+        tuple(found.split.values()) if found.interactions is None else (found.interactions,),
+        found.split,
+        found.items,
+        found.pictures,
+        features,
+        tuple(other_features(source, features.values())),
+        _user_graph(source, manifest),
+        manifest,
     )
+
+
+def _resolved(source: Path, options: ImportOptions) -> ImportOptions:
+    """Return the options with paths of existing files; a relative path may be meant from the folder.
+
+    Raises:
+        RobustrecError: a file is not there, or is neither a file nor, for pictures, a folder.
+    """
+    found: dict[str, Path] = {}
+    for option in ("interactions", "items", "pictures"):
+        given = getattr(options, option)
+        if given is None:
+            continue
+        path = next((place for place in (given, source / given) if place.exists()), None)
+        if path is None:
+            raise RobustrecError(
+                f"{given} is not there", where=f"option --{option}", fix="give the path of an existing file"
+            )
+        if not (path.is_file() or (option == "pictures" and path.is_dir())):
+            raise RobustrecError(
+                f"{given} is not a regular file", where=f"option --{option}", fix="give the path of an existing file"
+            )
+        found[option] = path
+    return replace(options, **found)  # type: ignore[arg-type]
 
 
 def _user_graph(source: Path, manifest: Manifest | None) -> Path | None:
@@ -168,7 +234,7 @@ def _user_graph(source: Path, manifest: Manifest | None) -> Path | None:
     return path_inside(source, named) if named and path_inside(source, named).is_file() else None
 
 
-def _write(stage: Path, name: str, sources: _Sources, options: ImportOptions, progress: Progress) -> None:
+def _write(stage: Path, name: str, sources: _Sources, options: ImportOptions, key: str, progress: Progress) -> None:
     known = sources.manifest
     material = _interactions(sources, options)
     interactions, filters = material.interactions, list(material.filters)
@@ -177,11 +243,14 @@ def _write(stage: Path, name: str, sources: _Sources, options: ImportOptions, pr
     write_inter(stage / f"{name}.inter", interactions)
     files = {"interactions": f"{name}.inter"}
 
-    rows, unknown = _items(sources.items, material)
-    if unknown:
-        filters.append(FilterCount("lines of the catalog about items without interactions", unknown))
+    rows, left_out = _items(sources.items, material)
+    filters += left_out
     if sources.pictures is not None:
-        rows, left_out = _copy_pictures(stage, rows, sources.pictures, options.skip_unreadable, progress)
+        command = import_command(sources.folder, name, "--replace", "--skip-unreadable")
+        numbered = material.item_ids is None
+        rows, left_out = copy_pictures(
+            stage, rows, sources.pictures, None if options.skip_unreadable else command, numbered, progress
+        )
         filters += left_out
         if any(row is not None and row.image for row in rows):
             files["pictures"] = "pictures.zip"
@@ -198,6 +267,7 @@ def _write(stage: Path, name: str, sources: _Sources, options: ImportOptions, pr
             check_finite(path, open_features(path, interactions.n_items))
             shutil.copyfile(path, stage / file)
             files[f"{modality}_feat"] = file
+    filters += [FilterCount(NOT_READ.format(path.name), 1) for path in sources.not_read]
     if sources.user_graph is not None:
         if material.item_ids is not None:
             reason = f"{sources.user_graph.name}: a ratings file does not say which user of it is which"
@@ -210,7 +280,8 @@ def _write(stage: Path, name: str, sources: _Sources, options: ImportOptions, pr
         name=name,
         edition="full",
         counts=Counts(users=interactions.n_users, items=interactions.n_items, interactions=len(interactions.users)),
-        source=_origin(sources.interactions, material, options),
+        source=_origin(sources, material, options),
+        imported=key,
         files=Files(**files),
         filters=tuple(Filtered(reason=row.reason, rows=row.rows) for row in filters if not row.reason.endswith(KEPT)),
     )
@@ -218,23 +289,32 @@ def _write(stage: Path, name: str, sources: _Sources, options: ImportOptions, pr
 
 
 def _interactions(sources: _Sources, options: ImportOptions) -> _Material:
-    path = sources.interactions
-    if path.suffix == ".inter":
+    if sources.split:
+        return _Material(*read_published_split(sources.split, min_rating=options.min_rating, columns=options.columns))
+    (path,) = sources.interactions
+    if options.columns is None and is_mmrec(path):
         described = sources.manifest if options.interactions is None else None
-        read = read_interactions(sources.folder, described) if described else read_inter(path)
-        return _Material(*read, None, None)
+        if described is not None and described.counts is not None:
+            return _Material(*read_interactions(sources.folder, described), None, None)
+        n_items = count_items(path, sources.items, sources.features.values())
+        return _Material(*read_inter(path, n_items=n_items), None, None)
     ratings = read_ratings(path, k=options.k, min_rating=options.min_rating, seed=options.seed, columns=options.columns)
     return _Material(*ratings)
 
 
-def _items(path: Path | None, material: _Material) -> tuple[list[Item | None], int]:
+def _items(path: Path | None, material: _Material) -> tuple[list[Item | None], list[FilterCount]]:
     n_items = material.interactions.n_items
     originals = material.item_ids
-    rows: list[Item | None] = [None] * n_items
-    unknown = 0
+    table = ItemTable([None] * n_items, 0, 0)
+    counts = {}
     if path is not None:
         ids = None if originals is None else {name: row for row, name in enumerate(originals)}
-        rows, unknown = read_items(path, n_items, ids=ids)
+        table = read_items(path, n_items, ids=ids)
+        counts["lines of the catalog about items without interactions"] = table.unknown
+        counts["items whose id the catalog writes otherwise, with zeros before it, .0 or in another case"] = table.loose
+        if originals is not None:
+            counts["items without a line in the catalog"] = sum(row is None for row in table.rows)
+    rows = table.rows
     if originals is not None:  # the original id finds a picture, and tells a person what item 17 is
         rows = [
             replace(row, external=tuple(dict.fromkeys((name, *row.external))))
@@ -242,45 +322,7 @@ def _items(path: Path | None, material: _Material) -> tuple[list[Item | None], i
             else Item("", "", (), "", "", (name,))
             for row, name in zip(rows, originals, strict=True)
         ]
-    return rows, unknown
-
-
-def _copy_pictures(
-    stage: Path, rows: Sequence[Item | None], pictures: Path, skip_unreadable: bool, progress: Progress
-) -> tuple[list[Item | None], list[FilterCount]]:
-    """Copy every item's picture into one zip under its item id, each proven to be readable."""
-    entries, lost = index_pictures(rows, pictures, guess=True)
-    if lost and not any(entries):
-        raise RobustrecError(
-            f"none of the {lost} pictures the catalog names is there",
-            where=str(pictures),
-            fix="give the folder or zip the key image refers to: --pictures PATH",
-        )
-    source = PictureSource(pictures, entries)
-    result: list[Item | None] = list(rows)
-    unreadable = 0
-    with zipfile.ZipFile(stage / "pictures.zip", "w", zipfile.ZIP_STORED) as archive:
-        for row, entry in enumerate(entries):
-            name = "" if entry is None else f"{row}{PurePosixPath(entry).suffix.lower()}"
-            try:
-                content = source.read(row)
-                if content is not None:
-                    decode(content, f"item {row}: {pictures}: {entry}", quick=True)
-                    archive.writestr(zipfile.ZipInfo(name, EPOCH), content)
-            except RobustrecError:
-                if not skip_unreadable:
-                    raise
-                unreadable, name = unreadable + 1, ""
-            item = rows[row]
-            if item is not None or name:
-                result[row] = replace(item or Item("", "", (), "", "", ()), image=name)
-            if row % 100 == 99 or row == len(entries) - 1:
-                progress("pictures", row + 1, len(entries))
-    counts = {
-        "pictures the catalog names that are not there": lost,
-        "pictures that cannot be read": unreadable,
-    }
-    return result, [FilterCount(reason, count) for reason, count in counts.items() if count]
+    return rows, [FilterCount(reason, count) for reason, count in counts.items() if count]
 
 
 def _write_mappings(stage: Path, source: Path, material: _Material) -> None:
@@ -300,9 +342,12 @@ def _write_mappings(stage: Path, source: Path, material: _Material) -> None:
             shutil.copyfile(source / file, stage / file)
 
 
-def _origin(path: Path, material: _Material, options: ImportOptions) -> str:
-    text = f"imported from {path.name}"
-    if material.user_ids is not None:
-        low = "" if options.min_rating is None else f", ratings of {options.min_rating:g} and more"
+def _origin(sources: _Sources, material: _Material, options: ImportOptions) -> str:
+    text = f"imported from {', '.join(path.name for path in sources.interactions)}"
+    low = "" if options.min_rating is None else f", ratings of {options.min_rating:g} and more"
+    if sources.split:
+        names = " and ".join(LABEL_NAMES[label] for label in sorted(sources.split))
+        text += f"{low}, split into {names} as these files are"
+    elif material.user_ids is not None:
         text += f", {options.k}-core{low}, split with seed {options.seed}"
     return text

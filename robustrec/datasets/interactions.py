@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from robustrec.datasets.columns import Table, integers, read_table
+from robustrec.datasets.naming import places_of, plain
 from robustrec.errors import RobustrecError
 from robustrec.files import write_atomically
 
@@ -18,6 +19,7 @@ TRAIN, VALIDATION, TEST = 0, 1, 2
 LABEL_NAMES = ("train", "validation", "test")
 KEPT = " (kept)"  # ends the reason of what is only counted, not left out
 COLUMNS = ("userID", "itemID", "x_label")
+KINDS = ("user", "item", "label")
 
 MAX_ID = 2**30 - 1  # user * items + item and a label then fit into 63 bits
 MAX_IDS_PER_SEEN = 100
@@ -42,7 +44,7 @@ class Interactions:
     n_items: int
 
     def pairs(self, label: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return users and items of one split, in file order."""
+        """Return users and items of one split, in the order of the rows."""
         chosen = self.labels == label
         return self.users[chosen], self.items[chosen]
 
@@ -72,38 +74,28 @@ class Kept(NamedTuple):
 
 
 def read_inter(
-    path: Path, *, n_items: int | None = None, n_users: int | None = None
+    path: Path, *, n_items: int | None = None, n_users: int | None = None, canonical: bool = True
 ) -> tuple[Interactions, list[FilterCount]]:
     """Read a `.inter` file: tab-separated with a header; only userID, itemID and x_label are read.
+
+    Rows are sorted by user and item, so that the same rows in another order are the same data.
 
     Args:
         path: the file.
         n_items: the number of items where it is known from a catalog; else the largest item id plus one.
         n_users: the same for users.
+        canonical: False keeps the order of the file.
 
     Raises:
         RobustrecError: the file is missing, empty, truncated or malformed, an id is missing, negative, no
             integer or out of range, a label is unknown, ids are far from dense, or no training row is left.
     """
     table = read_table(path, delimiter="\t")
-    missing = [name for name in COLUMNS if name not in table.header]
-    if missing:
-        raise RobustrecError(
-            f"the header {list(table.header)} lacks {', '.join(missing)}",
-            where=f"{path}: line 1",
-            fix="the header must name userID, itemID and x_label, separated by tabs",
-        )
-    twice = [name for name in COLUMNS if table.header.count(name) > 1]
-    if twice:
-        raise RobustrecError(
-            f"the header {list(table.header)} repeats {', '.join(twice)}",
-            where=f"{path}: line 1",
-            fix="name each column once",
-        )
-    users, items, labels = (integers(table, name) for name in COLUMNS)
+    names = _columns(table)
+    users, items, labels = (integers(table, name) for name in names)
     _check_labels(table, labels)
-    _check_ids(table, users, "userID", n_users)
-    _check_ids(table, items, "itemID", n_items)
+    _check_ids(table, users, names[0], n_users)
+    _check_ids(table, items, names[1], n_items)
     kept = clean_rows(
         users,
         items,
@@ -111,8 +103,34 @@ def read_inter(
         n_users or int(users.max()) + 1,
         n_items or int(items.max()) + 1,
         where=str(path),
+        canonical=canonical,
     )
     return kept.interactions, kept.filters
+
+
+def _columns(table: Table) -> list[str]:
+    """Return the names that a table gives its columns of users, items and labels."""
+    shown = [name[:60] for name in table.header[:8]]
+    found = {name: [each for each in table.header if plain(each) == plain(name)] for name in COLUMNS}
+    places = places_of(table.header, KINDS)
+    for kind, name in zip(KINDS, COLUMNS, strict=True):
+        if not found[name] and kind in places:
+            found[name] = [table.header[places[kind]]]
+    missing = [name for name in COLUMNS if not found[name]]
+    if missing:
+        raise RobustrecError(
+            f"the header {shown} lacks {', '.join(missing)}",
+            where=f"{table.path}: line 1",
+            fix="the header must name userID, itemID and x_label, separated by tabs",
+        )
+    twice = [name for name in COLUMNS if len(found[name]) > 1]
+    if twice:
+        raise RobustrecError(
+            f"the header {shown} repeats {', '.join(twice)}",
+            where=f"{table.path}: line 1",
+            fix="name each column once",
+        )
+    return [found[name][0] for name in COLUMNS]
 
 
 def write_inter(path: Path, interactions: Interactions) -> None:
@@ -134,10 +152,20 @@ def clean_rows(
     n_items: int,
     *,
     where: str,
+    canonical: bool = True,
 ) -> Kept:
     """Drop repeated pairs and held-out rows of users without training rows; count ids that never occur.
 
-    A pair that occurs in several splits keeps the earliest one. File order is kept.
+    A pair that occurs in several splits keeps the earliest one. Rows are sorted by user and item.
+
+    Args:
+        users: [E] user of each row.
+        items: [E] item of each row.
+        labels: [E] split of each row.
+        n_users: number of users.
+        n_items: number of items.
+        where: the file, for messages.
+        canonical: False keeps the order of the rows.
 
     Raises:
         RobustrecError: no training row is left.
@@ -169,7 +197,8 @@ def clean_rows(
             where=where,
             fix="x_label must be 0 for training rows (1 validation, 2 test)",
         )
-    interactions = Interactions(users[keep], items[keep], labels[keep], n_users, n_items)
+    chosen = order[keep[order]] if canonical else np.flatnonzero(keep)
+    interactions = Interactions(users[chosen], items[chosen], labels[chosen], n_users, n_items)
     for kind, ids, count in (("user", interactions.users, n_users), ("item", interactions.items, n_items)):
         unseen = count - _distinct(ids, count)
         if unseen:

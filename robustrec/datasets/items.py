@@ -1,20 +1,28 @@
-"""`items.jsonl`: one JSON object a line, read with tolerance for what catalogs in the wild look like."""
+"""Catalogs: JSON Lines, or a table with a header, read with tolerance for what catalogs in the wild look like."""
 
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from robustrec.datasets.naming import ALIASES, CATALOG_ID, is_missing, loose_id, named
+from robustrec.datasets.tables import SUFFIXES, read_rows
 from robustrec.errors import RobustrecError
 
 MAX_LINE_BYTES = 2**20
 MAX_TEXT = 100_000
 MAX_LABELS = 1_000
-EXTERNAL_KEYS = ("asin", "parent_asin", "movieId", "item_id", "item", "id")
-TEXT_KEYS = {"title": ("title", "name"), "brand": ("brand",), "description": ("description", "overview")}
+MAX_ID = 1_000
+MAX_ITEMS = 2**30
+TABLE_SUFFIXES = (*SUFFIXES, ".item")
+ID_KEYS = (*ALIASES["item"], CATALOG_ID)
+TEXTS = ("title", "brand", "description")
+LABELS = ("category", "genres", "tags")  # where there are no categories
 
 
 @dataclass(frozen=True)
@@ -39,38 +47,96 @@ class Item:
 
 
 class ItemTable(NamedTuple):
-    """Items by id, None where the catalog lacks one, and how many rows named an item nobody knows."""
+    """What a catalog says about the items.
+
+    Attributes:
+        rows: [I] items by id, None where the catalog lacks one.
+        unknown: lines about items that nobody knows.
+        loose: items whose id the catalog writes otherwise: with or without leading zeros, ".0", in another case.
+    """
 
     rows: list[Item | None]
     unknown: int
+    loose: int
 
 
-def read_items(path: Path, n_items: int, *, ids: Mapping[str, int] | None = None) -> ItemTable:
+def read_items(path: Path, n_items: int | None, *, ids: Mapping[str, int] | None = None) -> ItemTable:
     """Read a catalog.
 
     Args:
-        path: the JSON Lines file.
-        n_items: number of items I.
+        path: the file: JSON Lines, or a table by its suffix (.csv, .tsv, RecBole's .item).
+        n_items: number of items I; None: as many as the catalog numbers.
         ids: item ids by external id, for catalogs that go with a ratings CSV; rows without such an id are
             counted. Without it, each row needs an integer itemID from 0 to I - 1.
 
     Raises:
         RobustrecError: the file cannot be read, a line is no JSON object or too long, an itemID is missing,
-            no integer, out of range or repeated, or a text is no text. The message names file and line.
+            no integer, out of range or repeated, a text is no text, or none of the external ids is an item's. The
+            message names file and line.
+    """
+    records = _table_records(path) if path.suffix in TABLE_SUFFIXES else _records(path)
+    if ids is not None:
+        return _by_external(path, records, n_items or len(ids), ids)
+    found: dict[int, Item] = {}
+    for number, record in records:
+        where = f"{path}: line {number}"
+        row, key = _row_by_id(record, n_items, where)
+        if row in found:
+            raise _twice(row, where)
+        found[row] = _item(record, where, number=key)
+    size = n_items if n_items is not None else max(found, default=-1) + 1
+    return ItemTable([found.get(row) for row in range(size)], 0, 0)
+
+
+def _by_external(
+    path: Path, records: Iterator[tuple[int, dict[str, Any]]], n_items: int, ids: Mapping[str, int]
+) -> ItemTable:
+    """Return the items of a catalog that has the ids of a ratings file.
+
+    An id that is written otherwise finds its item where exactly one id of the ratings, and one line of the catalog,
+    could be meant.
     """
     rows: list[Item | None] = [None] * n_items
+    loose_ids: dict[str, int | None] = {}
+    for name, row in ids.items():
+        loose_ids[loose_id(name)] = None if loose_id(name) in loose_ids else row
+    candidates: dict[int, list[Item]] = {}
     unknown = 0
-    for number, record in _records(path):
+    example = ""
+    for number, record in records:
         where = f"{path}: line {number}"
         item = _item(record, where)
-        row = _row_by_id(record, n_items, where) if ids is None else _row_by_external(item, record, ids)
-        if row is None:
+        named_row = next((ids[name] for name in item.external if name in ids), None)
+        if named_row is None:
             unknown += 1
-        elif rows[row] is not None:
-            raise RobustrecError(f"item {row} is there twice", where=where, fix="leave one line for each item")
+            example = example or next(iter(item.external), "")
+            near = next((loose_ids[loose_id(name)] for name in item.external if loose_id(name) in loose_ids), None)
+            if near is not None:
+                candidates.setdefault(near, []).append(item)
+        elif rows[named_row] is not None:
+            raise _twice(next(name for name in item.external if name in ids), where)
         else:
-            rows[row] = item
-    return ItemTable(rows, unknown)
+            rows[named_row] = item
+    loose = 0
+    for row, meant in candidates.items():
+        if len(meant) == 1 and rows[row] is None:
+            rows[row] = meant[0]
+            loose, unknown = loose + 1, unknown - 1
+    if unknown and not any(rows):
+        wanted = next(iter(ids), "")
+        shown = f"for example {example[:60]!r}" if example else "it has no column of ids"
+        raise RobustrecError(
+            f"none of the {unknown} lines of the catalog is about an item of the interactions: {shown}, and the"
+            f" interactions have for example {wanted[:60]!r}",
+            where=str(path),
+            fix="give the catalog the item ids of the interactions, by the key item_id, or import without it: "
+            f"mv {shlex.quote(str(path))} {shlex.quote(str(path) + '.unused')}",
+        )
+    return ItemTable(rows, unknown, loose)
+
+
+def _twice(item: int | str, where: str) -> RobustrecError:
+    return RobustrecError(f"item {item} is there twice", where=where, fix="leave one line for each item")
 
 
 def items_text(items: Sequence[Item | None]) -> str:
@@ -92,6 +158,19 @@ def items_text(items: Sequence[Item | None]) -> str:
     return "".join(lines)
 
 
+def _table_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    rows = read_rows(path, "catalog")
+    _, header = next(rows, (1, []))
+    for number, row in rows:
+        if len(row) != len(header):
+            raise RobustrecError(
+                f"{len(row)} field{'s' if len(row) != 1 else ''} where the header has {len(header)}",
+                where=f"{path}: line {number}",
+                fix="write the file again, it may be truncated; or cut that line",
+            )
+        yield number, dict(zip(header, row, strict=True))
+
+
 def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         with path.open("rb") as file:
@@ -110,7 +189,7 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise RobustrecError(
             f"cannot read {path.name}: {error.strerror or error}",
             where=str(path),
-            fix="name the catalog: robustrec data import FOLDER --name NAME --items FILE.jsonl",
+            fix="name the catalog with --items FILE",
         ) from error
 
 
@@ -132,28 +211,44 @@ def _parse(line: bytes, where: str) -> dict[str, Any]:
     return record
 
 
-def _item(record: dict[str, Any], where: str) -> Item:
-    texts = {
-        field: next((text for key in keys if (text := _text(record.get(key), f"{where}, key {key}"))), "")
-        for field, keys in TEXT_KEYS.items()
-    }
-    labels = _labels(record.get("categories"), f"{where}, key categories")
-    if not labels:
-        labels = tuple(
-            label for key in ("category", "genres", "tags") for label in _labels(record.get(key), f"{where}, key {key}")
-        )
-    image = record.get("image")
-    external = tuple(_text(record.get(key), f"{where}, key {key}") for key in EXTERNAL_KEYS)
+def _item(record: dict[str, Any], where: str, *, number: str = "") -> Item:
+    """Return what a record says; `number` is the key that holds the item's number, which is no external id."""
+    by_name = named(record)
+
+    def text(kind: str) -> str:
+        found = (_text(by_name.get(key), f"{where}, key {key}") for key in ALIASES[kind])
+        return next((each for each in found if each), "")
+
+    def labels(kind: str) -> tuple[str, ...]:
+        found = (_labels(by_name.get(key), f"{where}, key {key}") for key in ALIASES[kind])
+        return next((each for each in found if each), ())
+
+    external = (_id(by_name.get(key)) for key in ID_KEYS if key != number)
     return Item(
-        **texts,
-        categories=labels,
-        image=image.strip() if isinstance(image, str) else "",
+        **{kind: text(kind) for kind in TEXTS},
+        categories=labels("categories") or tuple(label for kind in LABELS for label in labels(kind)),
+        image=next((name for key in ALIASES["image"] if (name := _image(by_name.get(key)))), ""),
         external=tuple(dict.fromkeys(name for name in external if name)),
     )
 
 
+def _id(value: Any) -> str:
+    """Return an id as text, "" for what is none."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return ""
+    name = str(value).encode("utf-8", "replace").decode().strip()
+    return "" if is_missing(name) or len(name) > MAX_ID else name
+
+
+def _image(value: Any) -> str:
+    """Return the entry of a picture; of a list of entries, the first."""
+    if isinstance(value, list) and value:
+        value = value[0]
+    return value.strip() if isinstance(value, str) and not is_missing(value) and len(value) <= MAX_TEXT else ""
+
+
 def _text(value: Any, where: str) -> str:
-    """Return text with white space collapsed; None is none, lists of texts are joined."""
+    """Return text with white space collapsed; None and what stands for it is none, lists of texts are joined."""
     if value is None or isinstance(value, bool):
         return ""
     if isinstance(value, list) and all(isinstance(part, str | int | float) for part in value):
@@ -167,7 +262,8 @@ def _text(value: Any, where: str) -> str:
     if len(value) > MAX_TEXT:
         raise RobustrecError(f"a text of {len(value)} characters, more than {MAX_TEXT}", where=where, fix="shorten it")
     # JSON can spell half a surrogate pair, which no encoder of UTF-8 takes.
-    return " ".join(value.encode("utf-8", "replace").decode().split())
+    text = " ".join(value.encode("utf-8", "replace").decode().split())
+    return "" if is_missing(text) else text
 
 
 def _labels(value: Any, where: str) -> tuple[str, ...]:
@@ -189,18 +285,28 @@ def _labels(value: Any, where: str) -> tuple[str, ...]:
     return tuple(label for part in value if (label := _text(part, where)))
 
 
-def _row_by_id(record: dict[str, Any], n_items: int, where: str) -> int:
-    fix = f"give each line an integer itemID from 0 to {n_items - 1}, the ids of the interactions"
-    if "itemID" not in record:
+def _row_by_id(record: dict[str, Any], n_items: int | None, where: str) -> tuple[int, str]:
+    """Return the number of an item and the key that holds it: itemID, else the first id that is an integer."""
+    last = MAX_ITEMS - 1 if n_items is None else n_items - 1
+    fix = f"give each line an integer itemID from 0 to {last}, the ids of the interactions"
+    by_name = named(record)
+    keys = [key for key in ID_KEYS if key in by_name]
+    if not keys:
         raise RobustrecError("itemID is missing", where=where, fix=fix)
-    row = record["itemID"]
-    if not isinstance(row, int) or isinstance(row, bool):
-        raise RobustrecError(f"itemID {row!r} is not an integer", where=where, fix=fix)
-    if not 0 <= row < n_items:
-        raise RobustrecError(f"itemID {row} is not among the {n_items} items", where=where, fix=fix)
-    return row
+    key = next((each for each in keys if _whole(by_name[each]) is not None), keys[0])
+    key = keys[0] if keys[0] == "itemid" else key
+    row = _whole(by_name[key])
+    if row is None:
+        raise RobustrecError(f"itemID {repr(by_name[key])[:60]} is not an integer", where=where, fix=fix)
+    if not 0 <= row <= last:
+        raise RobustrecError(f"itemID {row} is not among the {last + 1} items", where=where, fix=fix)
+    return row, key
 
 
-def _row_by_external(item: Item, record: dict[str, Any], ids: Mapping[str, int]) -> int | None:
-    names = (*item.external, str(record.get("itemID", "")))
-    return next((ids[name] for name in names if name in ids), None)
+def _whole(value: Any) -> int | None:
+    """Return the integer that a JSON value or a field of a table is, None where it is none."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and re.fullmatch(r"\s*-?(0|[1-9][0-9]{0,17})(\.0+)?\s*", value):
+        return int(float(value)) if "." in value else int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 import re
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from robustrec.datasets.feature_files import FEATURE_FILES
+from robustrec.datasets.interactions import TEST, TRAIN, VALIDATION
 from robustrec.datasets.manifest import MANIFEST, Files, Manifest, read_manifest
+from robustrec.datasets.naming import places_of
 from robustrec.datasets.pictures import SUFFIXES
+from robustrec.datasets.tables import peek_header
 from robustrec.datasets.user_graph import MMREC_USER_GRAPH
 from robustrec.errors import RobustrecError
 
 PICTURE_NAMES = ("pictures", "images", "posters", "image", "photos")
-ITEM_NAMES = ("items.jsonl", "meta.jsonl", "products.jsonl")
+ITEM_NAMES = ("items.jsonl", "meta.jsonl", "products.jsonl", "items.csv", "products.csv", "movies.csv")
 MAPPINGS = ("u_id_mapping.csv", "i_id_mapping.csv")
 RATING_NAMES = ("ratings.csv", "interactions.csv", "ratings.tsv")
 
 
+TABLE_SUFFIXES = (".csv", ".tsv")
+SPLIT_SUFFIXES = (*TABLE_SUFFIXES, ".inter", ".txt")
+_ROLES = {TRAIN: "train(ing)?", VALIDATION: "valid(ation)?|val|dev", TEST: "test(ing)?"}
+
+
 class Found(NamedTuple):
-    """Paths of a .inter or ratings file, a catalog, a folder or zip of pictures; None where there is none."""
+    """Paths of a .inter or ratings file, a catalog, a folder or zip of pictures; None where there is none.
+
+    `split` has the files of a published split by label, empty where there are none.
+    """
 
     interactions: Path | None
     items: Path | None
     pictures: Path | None
+    split: Mapping[int, Path]
 
 
 def describe_folder(folder: Path) -> tuple[Manifest, bool]:
@@ -34,16 +48,17 @@ def describe_folder(folder: Path) -> tuple[Manifest, bool]:
     """
     if (folder / MANIFEST).is_file():
         return read_manifest(folder), False
-    found = find_files(folder)
-    if found.interactions is None or found.interactions.suffix != ".inter":
+    name_of_folder = plain_name(folder.resolve().name)
+    found = find_files(folder, name=name_of_folder)
+    if found.interactions is None or not is_mmrec(found.interactions):
         raise RobustrecError(
-            "no dataset.toml and no .inter file in the folder",
+            "no dataset.toml and no .inter file with userID, itemID and x_label in the folder",
             where=str(folder),
-            fix=f"for a ratings CSV: robustrec data import {folder} --name NAME",
+            fix=f"import ratings first: {import_command(folder, name_of_folder)}",
         )
 
     def name(path: Path | None) -> str:
-        return "" if path is None else path.name
+        return "" if path is None else str(path.relative_to(folder))
 
     features = {f"{modality}_feat": file for modality, file in FEATURE_FILES.items() if (folder / file).is_file()}
     files = Files(
@@ -53,15 +68,16 @@ def describe_folder(folder: Path) -> tuple[Manifest, bool]:
         user_graph=MMREC_USER_GRAPH if (folder / MMREC_USER_GRAPH).is_file() else "",
         **features,
     )
-    return Manifest(name=plain_name(folder.resolve().name), files=files), True
+    return Manifest(name=name_of_folder, files=files), True
 
 
-def find_files(folder: Path, given: Found | None = None) -> Found:
-    """Find interactions (a .inter file, else ratings), catalog and pictures directly in a folder.
+def find_files(folder: Path, given: Found | None = None, *, name: str) -> Found:
+    """Find interactions (a .inter file, else a published split, else ratings), catalog and pictures in a folder.
 
     Args:
         folder: the folder.
         given: paths that need not be found.
+        name: name of the data set, for messages.
 
     Raises:
         RobustrecError: the folder cannot be listed, or several files of one kind leave the choice open.
@@ -75,14 +91,51 @@ def find_files(folder: Path, given: Found | None = None) -> Found:
             fix="give an existing folder",
         ) from error
     files = [entry for entry in entries if entry.is_file() and not entry.name.startswith(".")]
-    interactions, items, pictures = given or Found(None, None, None)
+    interactions, items, pictures, split = given or Found(None, None, None, {})
+    tables = [file for file in files if file.suffix in TABLE_SUFFIXES and file.name not in MAPPINGS]
+    catalogs = [file for file in tables if file not in (interactions, items) and _is_catalog(file)]
     if interactions is None:
-        inter = [file for file in files if file.suffix == ".inter"]
-        tables = [file for file in files if file.suffix in (".csv", ".tsv") and file.name not in MAPPINGS]
-        interactions = _one(folder, inter or tables, (f"{folder.name}.inter", *RATING_NAMES), "--interactions")
+        split = _split(files)
+        inter = [file for file in files if file.suffix == ".inter" and file not in split.values()]
+        ratings = [file for file in tables if file not in catalogs and file not in split.values()]
+        if not split or inter:
+            split = {}
+            preferred = (f"{folder.name}.inter", f"{name}.inter", *RATING_NAMES)
+            interactions = _one(folder, inter or ratings, preferred, name, "--interactions")
     if items is None:
-        items = _one(folder, [file for file in files if file.suffix == ".jsonl"], ITEM_NAMES, "--items")
-    return Found(interactions, items, pictures or _pictures(folder, entries))
+        lists = [file for file in files if file.suffix == ".jsonl"] or catalogs
+        lists = lists or [file for file in files if file.suffix == ".item"]
+        items = _one(folder, lists, ITEM_NAMES, name, "--items")
+    return Found(interactions, items, pictures or _pictures(folder, entries, name), split)
+
+
+def is_mmrec(path: Path) -> bool:
+    """Tell whether a .inter file is in the MMRec layout, with a column of splits, or RecBole's, which is ratings."""
+    return path.suffix == ".inter" and "label" in places_of(peek_header(path), ("label",))
+
+
+def import_command(folder: Path, name: str, *options: str | Path) -> str:
+    """Return the command that imports a folder, as it can be pasted."""
+    words = ["robustrec", "data", "import", str(folder), "--name", name, *map(str, options)]
+    return " ".join(shlex.quote(word) for word in words)
+
+
+def _is_catalog(path: Path) -> bool:
+    """Tell whether a table is about items: it has a title, and no users."""
+    places = places_of(peek_header(path), ("user", "title"))
+    return "title" in places and "user" not in places
+
+
+def _split(files: list[Path]) -> dict[int, Path]:
+    """Return train, validation and test files of one name, where there is exactly one such set."""
+    found: dict[tuple[str, str], dict[int, Path]] = {}
+    for file in files:
+        if file.suffix in SPLIT_SUFFIXES:
+            for label, role in _ROLES.items():
+                if match := re.fullmatch(rf"(.*[._-])?({role})", file.stem, re.IGNORECASE):
+                    found.setdefault((match[1] or "", file.suffix), {})[label] = file
+    whole = [split for split in found.values() if TRAIN in split and TEST in split]
+    return whole[0] if len(whole) == 1 else {}
 
 
 def plain_name(text: str) -> str:
@@ -90,22 +143,22 @@ def plain_name(text: str) -> str:
     return re.sub(r"[^a-z0-9_-]+", "-", text.lower()).strip("-_") or "dataset"
 
 
-def _one(folder: Path, files: list[Path], preferred: tuple[str, ...], option: str) -> Path | None:
+def _one(folder: Path, files: list[Path], preferred: tuple[str, ...], name: str, option: str) -> Path | None:
     by_name = {file.name: file for file in files}
-    for name in preferred:
-        if name in by_name:
-            return by_name[name]
+    for usual in preferred:
+        if usual in by_name:
+            return by_name[usual]
     if len(files) > 1:
         shown = ", ".join(list(by_name)[:5])
         raise RobustrecError(
             f"several files could be meant: {shown}",
             where=str(folder),
-            fix=f"robustrec data import {folder} --name NAME {option} {files[0].name}",
+            fix=import_command(folder, name, option, files[0]),
         )
     return files[0] if files else None
 
 
-def _pictures(folder: Path, entries: list[Path]) -> Path | None:
+def _pictures(folder: Path, entries: list[Path], data_name: str) -> Path | None:
     places = {entry.name: entry for entry in entries}
     for name in PICTURE_NAMES:
         for place in (f"{name}.zip", name):
@@ -113,10 +166,9 @@ def _pictures(folder: Path, entries: list[Path]) -> Path | None:
                 return places[place]
     zips = [entry for entry in entries if entry.suffix == ".zip" and entry.is_file()]
     if zips:
-        return _one(folder, zips, (), "--pictures")
-    holding = [entry for entry in entries if entry.is_dir() and _holds_pictures(entry)]
-    return holding[0] if len(holding) == 1 else None
-
-
-def _holds_pictures(folder: Path) -> bool:
-    return any(file.suffix.lower() in SUFFIXES for file in folder.iterdir())
+        return _one(folder, zips, (), data_name, "--pictures")
+    if any(entry.suffix.lower() in SUFFIXES and entry.is_file() for entry in entries):
+        return folder
+    holding = [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+    holding = [entry for entry in holding if any(file.suffix.lower() in SUFFIXES for file in entry.rglob("*"))]
+    return folder if len(holding) > 1 else next(iter(holding), None)

@@ -75,6 +75,7 @@ class Manifest(BaseModel):
     synthetic: bool = False
     source: str = Field(default="", description="where the data came from, in words")
     seed: str = Field(default="", description="sample editions: name that every stream of draws begins with")
+    imported: str = Field(default="", description="digest of the import's options and of its files' sizes and times")
     counts: Counts | None = None
     files: Files | None = Field(default=None, description="absent: the usual names, NAME.inter and those below")
     noise_rates: dict[str, dict[str, float]] = Field(

@@ -2,48 +2,198 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
 
 from robustrec.datasets.items import Item
-from robustrec.datasets.pictures import picture_names
+from robustrec.datasets.naming import loose_id
+from robustrec.datasets.pictures import SUFFIXES, entry_names
+from robustrec.errors import RobustrecError
+
+_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
+_NUMBERED = re.compile(r"(.+?)[ _.\-]+\(?[0-9]{1,3}\)?")  # "B000_2", "B000-1", "B000 (3)"
 
 
-def index_pictures(items: Sequence[Item | None], pictures: Path, *, guess: bool) -> tuple[list[str | None], int]:
-    """Return the entry of each item's picture, and how many items name one that is not there.
+class PictureIndex(NamedTuple):
+    """What was found.
 
-    An item's `image` is looked up as it is written, then by its last part (a catalog may say posters/1.jpg
-    where the zip holds 1.jpg).
+    Attributes:
+        entries: [I] entry of each item's picture, None where there is none.
+        lost: items that name a picture that is not there.
+        further: pictures by the id of an item that has one already.
+        unused: pictures that belong to no item.
+    """
+
+    entries: list[str | None]
+    lost: int
+    further: int
+    unused: int
+
+
+def index_pictures(items: Sequence[Item | None], pictures: Path, *, guess: bool, numbered: bool = True) -> PictureIndex:
+    """Find the picture of each item.
+
+    An entry is found however its path is written: relative to another folder, with Windows separators, URL-encoded,
+    in another case. It may be another item's picture, and is counted as lost, where the folders that the catalog
+    names are others than those the file lies in, and where several files or several items could be meant. With
+    `guess`, an item that names none has the first picture whose name, or whose folder's name, is one of its ids.
 
     Args:
         items: [I] row i is item i.
         pictures: zip or folder.
-        guess: give an item without `image` the picture whose stem is one of its external ids, or its itemID
-            where it has none. For folders nobody has imported; an imported catalog says what it has.
+        guess: False leaves items without a picture that name none: an imported catalog says what it has.
+        numbered: whether the number of an item is an id that its picture may have.
+
+    Raises:
+        RobustrecError: `guess`, and there are pictures, and none of them belongs to an item.
     """
-    names = picture_names(pictures)
-    exact = set(names)
-    by_base = _unique({name: PurePosixPath(name).name for name in names})
-    by_stem = _unique({name: PurePosixPath(name).stem for name in names})
-    entries: list[str | None] = []
-    lost = 0
-    for row, item in enumerate(items):
-        if item is not None and item.image:
-            entry = item.image if item.image in exact else by_base.get(PurePosixPath(item.image).name)
-            lost += entry is None
-        else:
-            stems = (item.external if item is not None else ()) or (str(row),)
-            entry = None if not guess else next((by_stem[stem] for stem in stems if stem in by_stem), None)
-        entries.append(entry)
-    return entries, lost
+    names = entry_names(pictures)
+    shown = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
+    wanted = [item.image if item is not None else "" for item in items]
+    found = _Places(names, pictures).of({image for image in wanted if image})
+    entries = [found.get(image) for image in wanted]
+    if not guess:
+        lost = sum(bool(image) and entry is None for image, entry in zip(wanted, entries, strict=True))
+        return PictureIndex(entries, lost, 0, 0)
+    # An address on the web says nothing of a file here; such items may have pictures by their ids.
+    unnamed = [row for row, image in enumerate(wanted) if not image or (_URL.match(image) and entries[row] is None)]
+    taken = {entry for entry in entries if entry is not None}
+    by_id, further = _by_id(items, unnamed, [name for name in shown if name not in taken], numbered=numbered)
+    for row, entry in by_id.items():
+        entries[row] = entry
+    lost = sum(bool(image) and entry is None for image, entry in zip(wanted, entries, strict=True))
+    used = len({entry for entry in entries if entry is not None})
+    if not used and (shown or lost):
+        raise _nothing_found(pictures, shown, wanted, items)
+    return PictureIndex(entries, lost, further, max(0, len(shown) - used - further))
 
 
-def _unique(keys: dict[str, str]) -> dict[str, str]:
-    """Return name by key, without keys that several names share."""
-    found: dict[str, str] = {}
-    shared: set[str] = set()
-    for name, key in keys.items():
-        if key in found:
-            shared.add(key)
-        found[key] = name
-    return {key: name for key, name in found.items() if key not in shared}
+class _Places:
+    """The files there are, to be found by paths that are written otherwise."""
+
+    def __init__(self, names: Sequence[str], pictures: Path) -> None:
+        self.exact = set(names)
+        self.flat = all("/" not in name for name in names)
+        root = pictures.stem if pictures.suffix.lower() == ".zip" else pictures.name
+        self.root = _fold(root)
+        self.files = {name: _parts(name) for name in names}
+        self.by_base: dict[str, list[str]] = defaultdict(list)
+        for name, parts in self.files.items():
+            if parts:
+                self.by_base[_fold(parts[-1])].append(name)
+
+    def of(self, images: Iterable[str]) -> dict[str, str]:
+        """Return the file of each path, without those that could be several files and files that are several paths'."""
+        found = {image: image for image in images if image in self.exact}
+        claims: dict[str, list[str]] = defaultdict(list)
+        for image in images:
+            if image not in found and (name := self._other(image)) is not None:
+                claims[name].append(image)
+        named_exactly = set(found.values())
+        for name, claimants in claims.items():
+            if len({tuple(map(_fold, _parts(image))) for image in claimants}) == 1 and name not in named_exactly:
+                found |= dict.fromkeys(claimants, name)
+        return found
+
+    def _other(self, image: str) -> str | None:
+        wanted = _parts(image)
+        if not wanted:
+            return None
+        near = [name for name in self.by_base.get(_fold(wanted[-1]), ()) if self._same(wanted, self.files[name])]
+        # The same letters before the same in another case; the whole path before a part of it.
+        for same in (
+            lambda parts: parts == wanted,
+            lambda parts: list(map(_fold, parts)) == list(map(_fold, wanted)),
+            lambda parts: parts[-1] == wanted[-1],
+            lambda _: True,
+        ):
+            chosen = [name for name in near if same(self.files[name])]
+            if chosen:
+                return chosen[0] if len(chosen) == 1 else None
+        return None
+
+    def _same(self, wanted: list[str], parts: list[str]) -> bool:
+        """Tell whether a file lies in the folders that a path names, as far as both say so."""
+        ours, theirs = list(map(_fold, parts)), list(map(_fold, wanted))
+        short = min(len(ours), len(theirs))
+        if ours[-short:] != theirs[-short:]:
+            return False
+        if len(ours) >= len(theirs):  # the catalog names the last folders, or none
+            return True
+        before = theirs[: len(theirs) - short]
+        return before[-1] == self.root or short > 1 or self.flat
+
+
+def _parts(path: str) -> list[str]:
+    if _URL.match(path):
+        with suppress(ValueError):
+            path = urlsplit(path).path
+    text = unicodedata.normalize("NFC", unquote(path)).replace("\\", "/")
+    return [part.strip() for part in text.split("/") if part.strip() not in ("", ".")]
+
+
+def _fold(text: str) -> str:
+    return text.casefold()
+
+
+def _by_id(
+    items: Sequence[Item | None], rows: Sequence[int], names: Sequence[str], *, numbered: bool
+) -> tuple[dict[int, str], int]:
+    """Return the picture of rows by their ids, and how many more pictures these ids have."""
+    by_external = {row: item.external for row in rows if (item := items[row]) is not None}
+    found = _owned(names, by_external)
+    if numbered:  # by whichever kind of id more pictures are named
+        found = max(found, _owned(names, {row: (str(row),) for row in rows}), key=len)
+    first = {row: min(files, key=_natural) for row, files in found.items()}
+    return first, sum(len(files) - 1 for files in found.values())
+
+
+def _owned(names: Sequence[str], ids: Mapping[int, Sequence[str]]) -> dict[int, list[str]]:
+    """Return the pictures of each row; an id that several rows have is nobody's."""
+    owners: dict[tuple[bool, str], int | None] = {}
+    for row, own in ids.items():
+        for key in {(loose, loose_id(name) if loose else name) for name in own for loose in (False, True)}:
+            owners[key] = row if owners.get(key, row) == row else None
+    found: dict[int, list[str]] = defaultdict(list)
+    for name in names:
+        keys = ((loose, loose_id(key) if loose else key) for key in _keys(name) for loose in (False, True))
+        owner = next((claimed for key in keys if (claimed := owners.get(key)) is not None), None)
+        if owner is not None:
+            found[owner].append(name)
+    return found
+
+
+def _keys(name: str) -> list[str]:
+    """Return the ids a picture's name can stand for: its stem, the stem without a number, its folder."""
+    path = PurePosixPath(unquote(name))
+    number = _NUMBERED.fullmatch(path.stem)
+    return [path.stem, *([number[1]] if number else []), *path.parts[-2:-1]]
+
+
+def _natural(name: str) -> tuple[list[tuple[int, int, str]], str]:
+    parts = re.split(r"([0-9]{1,18})", name.casefold())
+    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts], name
+
+
+def _nothing_found(
+    pictures: Path, shown: Sequence[str], wanted: Sequence[str], items: Sequence[Item | None]
+) -> RobustrecError:
+    named = sorted({image for image in wanted if image})
+    there = f"there is for example {shown[0][:80]!r}" if shown else "there are none"
+    if named:
+        what = f"none of the {len(named)} pictures the catalog names is there: it names for example {named[0][:80]!r},"
+    else:
+        ids = next((item.external[0] for item in items if item is not None and item.external), "0")
+        what = f"none of the {len(shown)} pictures belongs to an item: an item has for example the id {ids[:80]!r},"
+    return RobustrecError(
+        f"{what} and {there}",
+        where=str(pictures),
+        fix="name each item's picture by the key image of the catalog, relative to that folder or zip, or name the "
+        "files by item id; to leave the pictures out, move them away",
+    )

@@ -33,6 +33,7 @@ MAX_PICTURE_BYTES = 20 * 2**20
 MAX_PICTURE_PIXELS = 40_000_000
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp")
+SUFFIX_OF_FORMAT = {"JPEG": ".jpg", "PNG": ".png", "GIF": ".gif", "WEBP": ".webp", "BMP": ".bmp"}
 WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 
 # Pictures above Pillow's own limit are refused below by rule; its warning would only repeat it on stderr.
@@ -117,12 +118,30 @@ def picture_names(path: Path) -> list[str]:
     Raises:
         RobustrecError: the path is missing or no zip.
     """
+    return [name for name in entry_names(path) if PurePosixPath(name).suffix.lower() in SUFFIXES]
+
+
+def suffix_of(content: bytes, name: str) -> str:
+    """Return the suffix of a picture file that can be read: its own, else that of its format."""
+    suffix = PurePosixPath(name).suffix.lower()
+    if suffix in SUFFIXES:
+        return suffix
+    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        return SUFFIX_OF_FORMAT[image.format or ""]
+
+
+def entry_names(path: Path) -> list[str]:
+    """Return the names of all files in a folder or zip, sorted.
+
+    Raises:
+        RobustrecError: the path is missing or no zip.
+    """
     if path.is_dir():
         names = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
     else:
         with open_zip(path) as archive:
             names = [info.filename for info in archive.infolist() if not info.is_dir()]
-    return sorted(name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES)
+    return sorted(names)
 
 
 def decode(content: bytes, where: str, *, quick: bool = False) -> Image.Image:

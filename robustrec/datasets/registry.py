@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +12,14 @@ from filelock import FileLock, Timeout
 
 from robustrec.datasets.catalog import Catalog, build_catalog
 from robustrec.datasets.content import content_digest
-from robustrec.datasets.feature_files import FEATURE_FILES, open_features
+from robustrec.datasets.feature_files import (
+    FEATURE_FILES,
+    NOT_READ,
+    map_features,
+    open_features,
+    other_features,
+    zero_rows,
+)
 from robustrec.datasets.interactions import KEPT, FilterCount, Interactions, read_inter
 from robustrec.datasets.items import Item, read_items
 from robustrec.datasets.layout import describe_folder
@@ -20,6 +29,7 @@ from robustrec.files import path_inside, staged_folder, unwritable
 from robustrec.progress import Progress, silent
 
 EDITIONS = ("auto", "full", "sample")
+MAX_ITEMS_PER_CHOSEN = 10  # beyond it, a catalog or features are of another data set
 BUILD_SECONDS = 600  # how long to wait for another process that builds the same sample
 
 
@@ -167,16 +177,21 @@ def load_folder(folder: Path, *, home: Path) -> Dataset:
     """
     manifest, bare = describe_folder(folder)
     files = files_of(manifest, folder)
-    interactions, found = read_interactions(folder, manifest)
-    catalog, gaps = _catalog(folder, files.items, files.pictures, interactions.n_items, bare=bare)
-    clean, _ = _catalog(folder, files.clean_items, files.clean_pictures, interactions.n_items, bare=False)
     features = {
         modality: path_inside(folder, name)
         for modality, name in zip(FEATURE_FILES, (files.image_feat, files.text_feat), strict=True)
         if name
     }
+    items = path_inside(folder, files.items) if files.items else None
+    interactions, found = read_interactions(folder, manifest, items=items, features=features.values())
+    catalog, gaps = _catalog(folder, files.items, files.pictures, interactions.n_items, bare=bare)
+    clean, _ = _catalog(folder, files.clean_items, files.clean_pictures, interactions.n_items, bare=False)
     for path in features.values():
-        open_features(path, interactions.n_items)
+        zeros = zero_rows(open_features(path, interactions.n_items))
+        if zeros:
+            gaps.append(FilterCount(f"items with nothing but zeros in {path.name}{KEPT}", zeros))
+    if bare:
+        gaps += [FilterCount(NOT_READ.format(path.name), 1) for path in other_features(folder, features.values())]
     user_graph = path_inside(folder, files.user_graph) if files.user_graph else None
     digest = content_digest(
         interactions, catalog, features, user_graph=user_graph, cache=home / "digests", folder=folder
@@ -196,17 +211,50 @@ def load_folder(folder: Path, *, home: Path) -> Dataset:
     )
 
 
-def read_interactions(folder: Path, manifest: Manifest) -> tuple[Interactions, list[FilterCount]]:
+def count_items(interactions: Path, items: Path | None, features: Iterable[Path]) -> int | None:
+    """Return the number of items where a catalog or feature files know more items than any user chose; else None.
+
+    Raises:
+        RobustrecError: the interactions or the catalog are malformed, or most of the items were never chosen, so that
+            the files are not of one data set.
+    """
+    chosen = read_inter(interactions)[0].n_items
+    known = len(read_items(items, None).rows) if items is not None else 0
+    for path in features:
+        with suppress(RobustrecError):  # reported where the features are read
+            known = max(known, *map_features(path).shape[:1])
+    if known <= chosen:
+        return None
+    if known > MAX_ITEMS_PER_CHOSEN * chosen:
+        raise RobustrecError(
+            f"{known} items in the catalog or the feature files, {chosen} in the interactions",
+            where=str(interactions),
+            fix="use the interactions, catalog and features of one data set: row i must be item i",
+        )
+    return known
+
+
+def read_interactions(
+    folder: Path, manifest: Manifest, *, items: Path | None = None, features: Iterable[Path] = ()
+) -> tuple[Interactions, list[FilterCount]]:
     """Read a folder's interactions and hold them against the counts of its manifest.
+
+    Args:
+        folder: the folder.
+        manifest: what it says.
+        items: catalog, and
+        features: feature files, which may know more items where the manifest counts none.
 
     Raises:
         RobustrecError: they are malformed, or there are more or fewer rows than the manifest says.
     """
     path = path_inside(folder, files_of(manifest, folder).interactions)
     counts = manifest.counts
+    # A sample edition is in the order of time, the same bytes everywhere, and trainings have followed that order.
+    canonical = not manifest.synthetic
     if counts is None:
-        return read_inter(path)
-    interactions, filters = read_inter(path, n_items=counts.items, n_users=counts.users)
+        return read_inter(path, n_items=count_items(path, items, features), canonical=canonical)
+    interactions, filters = read_inter(path, n_items=counts.items, n_users=counts.users, canonical=canonical)
     rows = len(interactions.users) + sum(row.rows for row in filters if not row.reason.endswith(KEPT))
     if rows != counts.interactions:
         raise RobustrecError(
@@ -226,10 +274,14 @@ def _catalog(
         return None, []
     table = read_items(path_inside(folder, items), n_items) if items else None
     rows: list[Item | None] = table.rows if table else [None] * n_items
-    catalog, lost = build_catalog(rows, path_inside(folder, pictures) if pictures else None, guess=bare)
+    catalog, index = build_catalog(rows, path_inside(folder, pictures) if pictures else None, guess=bare)
+    untitled = sum(row is not None and not row.title for row in rows) if catalog.n_texts else 0
     gaps = {
         f"items without a line in the catalog{KEPT}": sum(row is None for row in rows) if table else 0,
-        f"items whose picture is named but not there{KEPT}": lost,
+        f"items without a title in the catalog{KEPT}": untitled,
+        f"items whose picture is named but not there{KEPT}": index.lost,
+        "further pictures of items that have one": index.further,
+        "pictures that belong to no item": index.unused,
     }
     return catalog, [FilterCount(reason, count) for reason, count in gaps.items() if count]
 

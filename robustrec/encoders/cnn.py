@@ -19,7 +19,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from robustrec.encoders.digests import remembered_file_digests
+from robustrec.digests import remembered_file_digests
 from robustrec.encoders.networks import Part, PictureShape, Texts, base_identity, place_of
 from robustrec.encoders.options import EncoderOptions
 from robustrec.encoders.weights import UsedWeights, digest_weights, given_place, locate

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from robustrec.encoders.digests import remembered_file_digests
+from robustrec.digests import remembered_file_digests
 from robustrec.encoders.rows import picture_digests
 from robustrec.files import digest_bytes
 

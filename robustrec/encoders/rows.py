@@ -12,7 +12,7 @@ from torch import Tensor
 
 from robustrec.datasets.catalog import Catalog
 from robustrec.datasets.pictures import PictureSource, decode
-from robustrec.encoders.digests import file_stamp, is_settled, remembered
+from robustrec.digests import file_stamp, is_settled, remembered
 from robustrec.encoders.store import Encoded
 from robustrec.encoders.weights import UsedWeights
 from robustrec.errors import RobustrecError

@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from robustrec.encoders.digests import remembered_file_digests
+from robustrec.digests import remembered_file_digests
 from robustrec.encoders.model_folders import (
     check_model_folder,
     has_tokenizer,
@@ -138,7 +138,7 @@ def given_place(network: str, options: EncoderOptions, first: str) -> str | None
 def digest_weights(folder: Path, cache: Path) -> str:
     """Return the digest of a model folder: configuration, tokenizer, picture processor and weights.
 
-    A file that kept its size and times is not read again (see `robustrec.encoders.digests`).
+    A file that kept its size and times is not read again (see `robustrec.digests`).
     """
     files = sorted(file for pattern in _SMALL_FILES for file in folder.glob(pattern))
     files += tokenizer_files(folder)

@@ -251,8 +251,8 @@ def test_which_picture_is_whose(tmp_path: Path) -> None:
         item("lost.jpg"),
         item("", "4"),
     ]
-    entries, lost = index_pictures(rows, path, guess=True)
-    # z/2.jpg could be either of two; lost.jpg is none; the item without a line takes the picture of its number.
-    assert entries == ["x/1.jpg", "2.jpg", None, "B7.png", "4.jpg", None, "4.jpg"]
-    assert lost == 2
-    assert index_pictures(rows, path, guess=False)[0] == ["x/1.jpg", "2.jpg", None, None, None, None, None]
+    found = index_pictures(rows, path, guess=True)
+    # posters/1.jpg and z/2.jpg name other folders; lost.jpg is none; 4 is the id of an item, not only a number.
+    assert found.entries == [None, "2.jpg", None, "B7.png", None, None, "4.jpg"]
+    assert (found.lost, found.further, found.unused) == (3, 0, 2)
+    assert index_pictures(rows, path, guess=False)[0] == [None, "2.jpg", None, None, None, None, None]

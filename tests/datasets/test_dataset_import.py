@@ -254,7 +254,9 @@ def test_filters_are_counted_in_the_order_of_the_spec(tmp_path: Path) -> None:
     ]
     found = read_ratings(ratings(tmp_path, rows, "user,item,rating,timestamp"), k=5, min_rating=2)
     assert {row.reason: row.rows for row in found.filters} == {
-        "rows without user, item, rating or time": 4,
+        "rows without a user or item": 2,
+        "rows without a time": 1,
+        "rows without a rating": 1,
         "rows rated below 2": 1,
         "repeated rows (same user, item and time)": 1,
         "later rows of the same user and item": 1,
@@ -264,11 +266,11 @@ def test_filters_are_counted_in_the_order_of_the_spec(tmp_path: Path) -> None:
     assert sum(row.rows for row in found.filters) + 36 == len(rows)
 
 
-def test_ids_are_numbered_by_first_appearance_after_the_filters(tmp_path: Path) -> None:
+def test_ids_are_numbered_in_their_own_order_after_the_filters(tmp_path: Path) -> None:
     rows = [("gone", "B000000003", 5, 1), *reversed(block())]
     found = read_ratings(ratings(tmp_path, rows), k=5)
-    assert found.user_ids == ["U5", "U4", "U3", "U2", "U1", "U0"]
-    assert found.item_ids[0] == "B000000005"
+    assert found.user_ids == ["U0", "U1", "U2", "U3", "U4", "U5"]
+    assert found.item_ids[0] == "B000000000"
     assert found.interactions.users[0] == found.interactions.items[0] == 0
 
 
@@ -282,7 +284,7 @@ def test_seeds_decide_over_the_split(tmp_path: Path) -> None:
     ("content", "options", "what"),
     [
         (b"", {}, "the file is empty"),
-        (b"a,b\n1,2\n", {}, "no header"),
+        (b"a,b\n1,2\n", {}, "no column for user, item"),
         (b"foo,bar,baz\nx,y,z\n", {}, "no header"),
         (b"user,rating\nx,1\n", {}, "no column for item"),
         (b"user,item\nx,y\n", {"min_rating": 3}, "no column for rating"),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from tiny_folders import N_ITEMS, Maker, inter_text, picture
 
+from robustrec import digests
 from robustrec.datasets import content, registry, shop
 from robustrec.datasets.importing import import_folder
 from robustrec.datasets.manifest import Manifest, manifest_text, read_manifest
@@ -96,6 +97,7 @@ def test_the_digest_is_of_the_content_wherever_it_lies(tiny: Maker, home: Path, 
 
 def test_a_second_load_reads_no_pictures(tiny: Maker, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tiny(items=True, pictures="folder", features=("text",))
+    monkeypatch.setattr(digests, "_SETTLED_NS", -(10**18))  # files a moment old are trusted
     digest = load_dataset(str(folder), home=home).digest
     calls: list[Path] = []
     monkeypatch.setattr(content, "check_finite", lambda path, table: calls.append(path))
@@ -108,6 +110,27 @@ def test_a_second_load_reads_no_pictures(tiny: Maker, home: Path, monkeypatch: p
     cached.write_text("{")
     assert load_dataset(str(folder), home=home).digest == digest
     assert len(calls) == 2
+
+
+def test_a_picture_changed_in_place_changes_the_digest(
+    tiny: Maker, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Size, time and inode stay as they were; only the time of the change of status tells."""
+    folder = tiny(items=True, pictures="folder")
+    place = folder / "pictures" / "0.png"
+    monkeypatch.setattr(digests, "_SETTLED_NS", -(10**18))
+    before, status = load_dataset(str(folder), home=home).digest, place.stat()
+    content = place.read_bytes()
+    with place.open("r+b") as file:
+        file.write(content[:-20] + bytes(byte ^ 1 for byte in content[-20:]))
+    os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert load_dataset(str(folder), home=home).digest != before
+
+
+def test_a_file_of_this_moment_is_not_trusted_later(tiny: Maker, home: Path) -> None:
+    """It may change again within the same tick of the clock."""
+    load_dataset(str(tiny(items=True, pictures="folder")), home=home)
+    assert not (home / "digests").exists()
 
 
 def test_a_home_that_cannot_be_written_costs_only_time(tiny: Maker, tmp_path: Path) -> None:

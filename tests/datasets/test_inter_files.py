@@ -23,8 +23,8 @@ def write(folder: Path, content: str | bytes) -> Path:
 def test_reads_the_columns_it_needs_in_any_order(tmp_path: Path) -> None:
     text = "x_label\trating\titemID\tnote\tuserID\n0\t4.5\t2\tä\t1\n2\t\t0\t\t1\n0\t1\t1\tb\t0\n"
     data, filters = read_inter(write(tmp_path, text))
-    assert data.users.tolist() == [1, 1, 0]
-    assert data.items.tolist() == [2, 0, 1]
+    assert data.users.tolist() == [0, 1, 1]
+    assert data.items.tolist() == [1, 0, 2]
     assert data.labels.tolist() == [0, 2, 0]
     assert (data.n_users, data.n_items) == (2, 3)
     assert data.users.dtype == np.int64
@@ -36,7 +36,7 @@ def test_reads_the_columns_it_needs_in_any_order(tmp_path: Path) -> None:
 def test_line_ends_byte_order_mark_and_last_newline_do_not_matter(tmp_path: Path, text: str) -> None:
     data, _ = read_inter(write(tmp_path, text))
     assert data.users.tolist() == [0, 0, 1, 1]
-    assert data.labels.tolist() == [0, 1, 0, 2]
+    assert data.labels.tolist() == [0, 1, 2, 0]
 
 
 def test_matrices_and_pairs(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_repeats_are_counted_and_the_earliest_split_wins(tmp_path: Path) -> None
     text = HEADER + "0\t0\t2\n0\t1\t0\n0\t0\t0\n0\t1\t0\n0\t2\t1\n0\t2\t2\n"
     data, filters = read_inter(write(tmp_path, text))
     kept = list(zip(data.items.tolist(), data.labels.tolist(), strict=True))
-    assert kept == [(1, 0), (0, 0), (2, 1)]
+    assert kept == [(0, 0), (1, 0), (2, 1)]
     assert {row.reason: row.rows for row in filters} == {
         "repeated rows (same user, item and split)": 1,
         "rows of a pair that an earlier split holds already": 2,

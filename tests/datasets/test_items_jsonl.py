@@ -69,10 +69,10 @@ def test_half_a_surrogate_pair_cannot_break_an_encoder(tmp_path: Path) -> None:
 def test_missing_items_are_none_and_have_a_name(tmp_path: Path) -> None:
     table = read_items(write(tmp_path, {"itemID": 2, "title": "Two"}, "", {"itemID": 0}), 4)
     assert [row is None for row in table.rows] == [False, True, False, True]
-    catalog, lost = build_catalog(table.rows, None)
+    catalog, index = build_catalog(table.rows, None)
     assert catalog.titles == ("item 0", "item 1", "Two", "item 3")
     assert catalog.texts == ("", "", "Two", "")
-    assert (catalog.n_texts, catalog.n_pictures, lost) == (1, 0, 0)
+    assert (catalog.n_texts, catalog.n_pictures, index.lost) == (1, 0, 0)
     assert catalog.picture(2) is None
     assert catalog.picture_bytes(2) is None
 
@@ -83,7 +83,7 @@ WRONG = {
     "not an object": ("[1, 2]", "a list where an object"),
     "no itemID": ('{"title": "x"}', "itemID is missing"),
     "null itemID": ('{"itemID": null}', "itemID None is not an integer"),
-    "text itemID": ('{"itemID": "0"}', "itemID '0' is not an integer"),
+    "text itemID": ('{"itemID": "zero"}', "itemID 'zero' is not an integer"),
     "true": ('{"itemID": true}', "is not an integer"),
     "negative": ('{"itemID": -1}', "itemID -1 is not among the 5 items"),
     "out of range": ('{"itemID": 5}', "itemID 5 is not among the 5 items"),

@@ -33,8 +33,8 @@ def test_an_unedited_item_of_a_sample_edition_has_its_catalogue_text(shop, tmp_p
 def test_an_unedited_item_of_movielens_has_its_catalogue_text_and_picture(shared_folder):
     folder = shared_folder / "data" / "movielens"
     items = read_items(folder / "items.jsonl", 3379).rows
-    catalog, lost = build_catalog(items, folder / "posters.zip")
-    assert lost == 0
+    catalog, index = build_catalog(items, folder / "posters.zip")
+    assert index.lost == 0
     for row, text in enumerate(catalog.texts):
         assert text_of(content_of(catalog, row, picture=False)) == text
     film = content_of(catalog, 0)

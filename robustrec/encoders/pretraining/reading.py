@@ -85,10 +85,10 @@ def _listed(catalogue: Catalogue, path: Path, training: Training, side: int, wor
             "a list of items without its pictures", where=f"--items {path}", fix="--pictures FOLDER_OR_ZIP"
         )
     items: list[Item | None] = [_item(record, f"{path}: line {number}") for number, record in _records(path)]
-    catalog, lost = build_catalog(items, catalogue.pictures, guess=True)
+    catalog, index = build_catalog(items, catalogue.pictures, guess=True)
     places = catalog.pictures.entries if catalog.pictures is not None else ()
     digest = digest_json([digest_file(path), list(places), _content_digest(catalogue.pictures)])
-    record = {"synthetic": False, "edition": "full", "digest": digest, "named_pictures_not_there": lost}
+    record = {"synthetic": False, "edition": "full", "digest": digest, "named_pictures_not_there": index.lost}
     return catalogue_source(
         catalogue.name, catalog, record, training, side, table=_tables(catalogue.name, side, work), progress=progress
     )

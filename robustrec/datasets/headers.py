@@ -1,0 +1,152 @@
+"""Where the columns of a ratings file are, and whether its first row is a header or an interaction."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+from robustrec.datasets.naming import ALIASES, is_missing, number_of, places_of, plain
+from robustrec.datasets.tables import read_lists, read_rows
+from robustrec.errors import RobustrecError
+
+KINDS = ("user", "item", "rating", "timestamp")
+HEADERLESS = KINDS  # as in Amazon's "ratings only" files of 2014
+PROBE_ROWS = 200
+COLUMNS_FIX = "name the columns in their order: --columns user,item,rating,timestamp"
+# "usr_id", "product code", "itemNo": what columns of ids are called.
+_ID_NAME = re.compile(r"([a-z]{2,}[ _.-]?)(id|ids|code|key|no|nr|number)", re.IGNORECASE)
+
+
+class Located(NamedTuple):
+    """The rows of a ratings file, and where their columns are.
+
+    Attributes:
+        places: place of each known column.
+        width: number of columns.
+        rows: line number and fields of every row, without the header.
+        header: the header; None where there is none.
+        skipped_header: whether the first row was taken for a header although it names no column that is known.
+    """
+
+    places: dict[str, int]
+    width: int
+    rows: Iterator[tuple[int, list[str]]]
+    header: list[str] | None
+    skipped_header: bool
+
+
+def locate_columns(path: Path, columns: Sequence[str] | None, *, need_rating: bool) -> Located:
+    """Find the columns of a ratings file.
+
+    Args:
+        path: the file.
+        columns: their names as the user gives them; None: from the header, or by position without one.
+        need_rating: whether a column of ratings must be there.
+
+    Raises:
+        RobustrecError: the file is empty, or a column that is needed is not there or not named.
+    """
+    lists = read_lists(path) if path.suffix == ".txt" and columns is None and not need_rating else None
+    if lists is not None:
+        return Located({"user": 0, "item": 1}, 2, lists, None, skipped_header=False)
+    rows = read_rows(path, "ratings")
+    probe = [row for _, row in zip(range(PROBE_ROWS), rows, strict=False)]
+    if not probe:
+        raise RobustrecError(
+            "the file is empty", where=str(path), fix="give a ratings file: user,item,rating,timestamp"
+        )
+    line, first = probe[0]
+    others = [row for _, row in probe[1:]]
+    in_header = places_of(first, KINDS)
+    known = "user" in in_header or "item" in in_header
+    if columns is not None:
+        places = places_of(columns, KINDS)
+        is_header = known or _is_header(first, others, places)
+    elif known:
+        places, is_header = in_header, True
+    else:
+        is_header = _is_header(first, others, dict(zip(HEADERLESS, range(len(first)), strict=False)))
+        places = {} if is_header else _headerless(path, [first, *others])
+    lacking = [kind for kind in ("user", "item") if kind not in places]
+    if need_rating and "rating" not in places:
+        lacking.append("rating")
+    if lacking or max(places.values()) >= len(first):
+        raise RobustrecError(
+            f"no column for {', '.join(lacking)} in {_shown(columns or first)}"
+            if lacking
+            else f"fewer columns than named: {_shown(first)}",
+            where=f"{path}: line {line}" if columns is None or not lacking else "option --columns",
+            fix=COLUMNS_FIX,
+        )
+    kept = probe[1:] if is_header else probe
+    header = first if is_header else None
+    return Located(places, len(first), chain(kept, rows), header, skipped_header=is_header and not known)
+
+
+def _is_header(first: list[str], others: list[list[str]], places: dict[str, int]) -> bool:
+    """Tell whether a first row that names no known column is a header all the same.
+
+    It is one where its rating or time is no number while all others are, where it is a name of a column, or where
+    both its ids are unlike all others: they occur nowhere else, and either have no digit where all others have one or
+    are called as columns of ids are.
+    """
+    others = [row for row in others if len(row) == len(first)]
+    if any(plain(first[at]) in ALIASES[kind] for kind, at in places.items() if at < len(first)):
+        return True
+    numeric = [places[kind] for kind in ("rating", "timestamp") if places.get(kind, len(first)) < len(first)]
+    if any(others and _is_odd_number(first[at], [row[at] for row in others]) for at in numeric):
+        return True
+    if any(_is_number(first[at]) for at in numeric):
+        return False
+    ids = [places[kind] for kind in ("user", "item") if places.get(kind, len(first)) < len(first)]
+    return len(ids) == 2 and bool(others) and all(_is_odd_id(first[at], [row[at] for row in others]) for at in ids)
+
+
+def _is_odd_number(name: str, values: list[str]) -> bool:
+    values = [value for value in values if not is_missing(value)]
+    if is_missing(name) or _is_number(name) or not values:
+        return False
+    return all(map(_is_number, values)) or (not _has_digit(name) and all(map(_has_digit, values)))
+
+
+def _is_odd_id(name: str, values: list[str]) -> bool:
+    name = name.strip()
+    values = [value.strip() for value in values if not is_missing(value)]
+    if is_missing(name) or not values or name in values:
+        return False
+    return (not _has_digit(name) and all(map(_has_digit, values))) or _ID_NAME.fullmatch(name) is not None
+
+
+def _has_digit(text: str) -> bool:
+    return any(character.isdigit() for character in text)
+
+
+def _is_number(text: str) -> bool:
+    return number_of(text) is not None
+
+
+def _headerless(path: Path, rows: list[list[str]]) -> dict[str, int]:
+    """Return the columns of a file without a header: user, item, rating, timestamp, unless plainly not."""
+    looks_swapped = all(
+        len(row) > 1 and _is_asin(row[0].strip()) and not _is_asin(row[1].strip()) and row[1].startswith("A")
+        for row in rows
+    )
+    third = rows[0][2].strip() if len(rows[0]) > 2 else "0"
+    if looks_swapped or len(rows[0]) < 3 or not (_is_number(third) or is_missing(third)):
+        raise RobustrecError(
+            f"no header, and the columns are not plainly user,item,rating,timestamp: {_shown(rows[0])}",
+            where=f"{path}: line 1",
+            fix="name the columns in their order, for example: --columns item,user,rating,timestamp",
+        )
+    return {kind: place for place, kind in enumerate(HEADERLESS) if place < len(rows[0])}
+
+
+def _is_asin(text: str) -> bool:
+    return len(text) == 10 and (text.startswith("B") or text[:9].isdigit())
+
+
+def _shown(names: Sequence[str]) -> list[str]:
+    return [name[:60] for name in names[:8]]

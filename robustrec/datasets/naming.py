@@ -1,0 +1,99 @@
+"""How columns, ids and missing values are spelled: one table for ratings, catalogs and the MMRec layout."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+# By kind, the most specific name first: where a table has several of them, that one is taken, whatever their order.
+ALIASES: dict[str, tuple[str, ...]] = {
+    "user": (
+        "userid", "user", "uid", "reviewerid", "customerid", "memberid", "accountid", "buyerid", "visitorid",
+        "profileid", "clientid", "personid", "usrid", "usr", "customer", "reviewer", "username",
+    ),
+    "item": (
+        "itemid", "item", "iid", "parentasin", "asin", "productid", "product", "articleid", "sku", "movieid", "bookid",
+        "isbn", "goodsid", "trackid", "songid", "gameid", "appid", "newsid", "videoid", "businessid", "gmapid",
+        "recipeid", "listingid", "itemcode", "productcode", "code",
+    ),
+    "rating": ("rating", "overall", "stars", "score", "ratingvalue", "reviewscore", "bookrating", "preference"),
+    "timestamp": ("timestamp", "time", "unixreviewtime", "ts", "date", "datetime", "unixtime", "createdat"),
+    "label": ("xlabel",),
+    "title": (
+        "title", "name", "itemname", "productname", "itemtitle", "producttitle", "movietitle", "booktitle",
+        "displayname", "prodname",
+    ),
+    "brand": ("brand", "brandname", "manufacturer", "maker"),
+    "categories": ("categories",),
+    "category": ("category",),
+    "genres": ("genres", "genre"),
+    "tags": ("tags", "tag"),
+    "description": ("description", "overview", "desc", "productdescription", "itemdescription", "detaildesc"),
+    "image": ("image", "imagepath", "imagefile", "imagename", "picture", "photo", "poster", "img"),
+}  # fmt: skip
+CATALOG_ID = "id"  # an item in a catalog; in ratings it may be the id of a row
+
+MISSING = frozenset(
+    {"", "na", "n/a", "n-a", "n.a.", "#n/a", "#na", "<na>", "nan", "-nan", "+nan", "nat", "null", "(null)", "none",
+     "nil", "\\n", "undefined", "1.#qnan", "-1.#ind", "1.#ind", "-1.#qnan"}
+)  # fmt: skip
+
+_WHOLE = re.compile(r"[0-9]{1,100}")
+_FLOATED = re.compile(r"([0-9]{1,100})(\.0+)?")
+
+
+def plain(name: str) -> str:
+    """Return a column's name without case, separators and RecBole's type ("item_id:token" is "itemid")."""
+    return re.sub(r"[\s_.\-]+", "", name.partition(":")[0].strip().strip("'\"").lower())
+
+
+def is_missing(text: str) -> bool:
+    """Tell whether a text stands for no value: empty, NaN, NULL, None, N/A and the like, in any case."""
+    return text.strip().lower() in MISSING
+
+
+def places_of(header: Sequence[str], kinds: Iterable[str]) -> dict[str, int]:
+    """Return the place of each kind of column that a header names."""
+    names = [plain(name) for name in header]
+    found = {}
+    for kind in kinds:
+        known = next((alias for alias in ALIASES[kind] if alias in names), None)
+        if known is not None:
+            found[kind] = names.index(known)
+    return found
+
+
+def named(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a catalog's record by plain names; of several that are the same, the first."""
+    found: dict[str, Any] = {}
+    for name, value in record.items():
+        found.setdefault(plain(name), value)
+    return found
+
+
+def number_of(text: str) -> float | None:
+    """Return the number that a text is, possibly infinite or NaN; None where it is none."""
+    try:
+        return None if "_" in text else float(text)  # Python reads 1_0 as 10
+    except ValueError:
+        return None
+
+
+def id_order(name: str) -> tuple[int, int, str]:
+    """Return the key that orders ids: whole numbers by value, then all others as text."""
+    return (0, int(name), name) if _WHOLE.fullmatch(name) else (1, 0, name)
+
+
+def loose_id(name: str) -> str:
+    """Return an id as it may be written elsewhere: "007" and "7.0" are "7"; letters without case."""
+    number = _FLOATED.fullmatch(name.strip())
+    return str(int(number[1])) if number else name.strip().casefold()
+
+
+def without_decimals(names: Sequence[str]) -> list[str]:
+    """Return ids without ".0", which a table with gaps gets when it is written as numbers, where all are numbers."""
+    numbers = [_FLOATED.fullmatch(name) for name in names]
+    if all(numbers) and any(number and number[2] for number in numbers):
+        return [number[1] if number else "" for number in numbers]
+    return list(names)
