@@ -1,12 +1,14 @@
 """Noise: its strength, its pairing, its signal-to-noise ratio, and the search for the break point."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from robustrec.audits.measure import Yardstick, measure_clean
 from robustrec.audits.noise import (
     NoiseCondition,
     add_noise,
@@ -15,6 +17,8 @@ from robustrec.audits.noise import (
     standard_noise,
     strengths_between,
 )
+from robustrec.audits.noise_audit import Bench, measure_condition
+from robustrec.models.contract import Representation
 
 
 def _tables(rows=4000):
@@ -65,6 +69,40 @@ def test_draws_differ_and_a_draw_is_the_same_for_every_set_of_modalities():
     alone = standard_noise({"text": tables["text"]}, seed=1, draw=0)
     assert torch.equal(alone["text"], one["text"])
     assert not torch.equal(standard_noise(tables, seed=2, draw=0)["text"], one["text"])
+
+
+def test_modalities_have_noise_of_their_own_even_at_one_width():
+    tables = {"image": torch.zeros(200, 8), "text": torch.zeros(200, 8)}
+    for draw in range(3):
+        noise = standard_noise(tables, seed=1, draw=draw)
+        correlation = torch.corrcoef(torch.stack([noise["image"].ravel(), noise["text"].ravel()]))[0, 1]
+        assert abs(float(correlation)) < 4 / math.sqrt(1600)
+
+
+def test_a_condition_is_measured_under_as_many_different_draws_as_it_has(tiny):
+    """Every draw perturbs by another noise, each as strong as asked for, the modalities each by their own."""
+    bench = Bench(tiny, Yardstick(("ndcg@20",), ("rbo@20",)), seed=3)
+    seen = []
+
+    class Watched:
+        tables = scored_tables = tiny.tables
+        graphs = None
+        subject = SimpleNamespace(label="watched")
+
+        def represent(self, features=None, *, frozen=False):
+            seen.append({name: table - tiny.tables[name] for name, table in (features or tiny.tables).items()})
+            items = torch.cat(list((features or tiny.tables).values()), dim=1)
+            return Representation(torch.ones(80, items.shape[1]), items)
+
+    subject = Watched()
+    clean = measure_clean(subject.represent(), tiny.test, bench.yardstick)
+    (measured,) = measure_condition([(subject, clean)], NoiseCondition(0.04), 4, bench)
+    assert len(seen) == 1 + 4
+    for name in tiny.tables:
+        noises = torch.stack([each[name].ravel() for each in seen[1:]])
+        assert torch.corrcoef(noises).fill_diagonal_(0).abs().max() < 0.25
+        assert float(noises.std()) == pytest.approx(0.2, rel=0.05)
+    assert {len(set(map(tuple, values.tolist()))) for values in measured.perturbed.values()} == {4}
 
 
 def test_signal_to_noise_in_closed_form():

@@ -19,6 +19,7 @@ from robustrec.reporting.error_rates import (
     adjusted,
     detected,
     distance_detected,
+    loss_of,
     p_value,
     quantile,
     widened,
@@ -114,6 +115,32 @@ def test_one_finding_needs_no_correction_and_many_do():
     assert judge([gate()], rows, correction="none")[0].status == "fail"
     clear = [drift(relative=-0.04, half_width=0.005), *rows[1:]]
     assert judge([gate()], clear, correction="holm")[0].status == "fail"
+
+
+@pytest.mark.parametrize(("p", "status"), [(0.0049, "fail"), (0.0051, "inconclusive"), (0.0099, "inconclusive")])
+def test_a_breach_among_ten_fails_at_a_tenth_of_the_level_and_no_later(p, status):
+    half = 0.005
+    distance = half * stats.norm.ppf(1 - p / 2) / stats.norm.ppf(0.975)
+    rows = [drift(relative=-0.02 - distance, half_width=half)]
+    rows += [drift(relative=0.0, condition=f"c{i}") for i in range(9)]
+    (result,) = judge([gate()], rows, correction="holm")
+    assert result.p_value == pytest.approx(p, rel=1e-6)
+    assert result.status == status
+
+
+def test_a_loss_is_that_of_what_the_perturbation_leaves():
+    """Users who kept half of their quality lose half of what the clean ones would, with a quarter of its variance."""
+    mean, half, users = 0.2, 0.01, 400
+    clean = value(number=mean, half_width=half, n_users=users, degrees=1e9)
+    row = drift(relative=-0.5, clean=mean, half_width=0.02, n_users=users, degrees=1e9)
+    result = judge([gate(min=-0.6)], [row, clean])[0]
+    square = users * (half / stats.norm.ppf(0.975)) ** 2 + mean**2
+    spread_of_row = Spread(-0.5, -0.52, -0.48, 0.95, 1e9)
+    left = loss_of(mean / 2, square / 4, users, mean)
+    wanted = detected(spread_of_row, -0.6, math.inf, family=1, loss=left)[0]
+    assert result.detects_below == pytest.approx(wanted, rel=1e-6)
+    unscaled = detected(spread_of_row, -0.6, math.inf, family=1, loss=loss_of(mean, square, users, mean))[0]
+    assert result.detects_below != pytest.approx(unscaled, rel=1e-3)
 
 
 def test_gates_of_other_severity_and_on_estimates_are_no_part_of_the_family():

@@ -1,0 +1,134 @@
+"""What is found and what is hidden at test: exactly the pairs of its label, and exactly the pairs trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import robustrec.runs.prepared
+from robustrec.audits import runner
+from robustrec.audits.plan import make_plan
+from robustrec.cli.main import run
+from robustrec.config import Settings
+from robustrec.errors import RobustrecError
+from robustrec.evaluation.ranking import rank
+from robustrec.models.contract import Representation
+from robustrec.runs.prepared import Prepared, prepare
+
+Pair = tuple[int, int]
+SUITE = """
+schema_version = 1
+name = "s"
+metrics = ["ndcg@20"]
+mask_validation = HIDDEN
+[[audits]]
+kind = "noise"
+sigma2 = [1e-2]
+draws = 2
+"""
+
+
+def _rows(folder: Path) -> dict[int, set[Pair]]:
+    """Return label -> pairs, read from the file anew."""
+    found: dict[int, set[Pair]] = {0: set(), 1: set(), 2: set()}
+    for line in next(folder.glob("*.inter")).read_text().splitlines()[1:]:
+        user, item, _, _, label = line.split("\t")
+        found[int(label)].add((int(user), int(item)))
+    return found
+
+
+def _pairs(matrix: Any) -> set[Pair]:
+    table = matrix.tocoo()
+    return {(int(u), int(i)) for u, i, value in zip(table.row, table.col, table.data, strict=True) if value}
+
+
+def test_test_is_the_pairs_of_label_2_and_hides_those_of_training(tiny: Prepared, tiny_folder: Path) -> None:
+    rows = _rows(tiny_folder)
+    assert all(rows.values())
+    assert _pairs(tiny.test.relevant) == rows[2]
+    assert _pairs(tiny.test.masked) == rows[0]
+    assert set(tiny.test.users.tolist()) == {user for user, _ in rows[2]}
+
+
+def test_validation_is_the_pairs_of_label_1_and_hides_those_of_training(tiny: Prepared, tiny_folder: Path) -> None:
+    rows = _rows(tiny_folder)
+    assert _pairs(tiny.validation.relevant) == rows[1]
+    assert _pairs(tiny.validation.masked) == rows[0]
+
+
+def test_a_model_is_built_and_trained_on_the_pairs_of_label_0(tiny: Prepared, tiny_folder: Path) -> None:
+    rows = _rows(tiny_folder)
+    assert {(int(u), int(i)) for u, i in tiny.problem.edges.T.tolist()} == rows[0]
+    assert tiny.problem.edges.shape[1] == len(rows[0])
+    assert len(tiny.positives.users) == len(rows[0])
+
+
+@pytest.mark.parametrize("hidden", [True, False])
+def test_validation_pairs_are_hidden_at_test_where_that_is_asked_for(
+    hidden: bool, tiny: Prepared, tiny_folder: Path
+) -> None:
+    rows = _rows(tiny_folder)
+    prepared = prepare(tiny.dataset, tiny.features, torch.device("cpu"), mask_validation=hidden)
+    assert _pairs(prepared.test.masked) == (rows[0] | rows[1] if hidden else rows[0])
+    assert _pairs(prepared.validation.masked) == rows[0]
+    assert _pairs(prepared.test.relevant) == rows[2]
+
+
+def test_lists_hold_no_pair_of_training(tiny: Prepared, tiny_folder: Path) -> None:
+    """A model that scores what was trained highest gets none of it into its lists."""
+    rows = _rows(tiny_folder)
+    items = torch.eye(60)
+    users = torch.zeros(80, 60)
+    for user, item in rows[0] | rows[2]:
+        users[user, item] = 5.0
+    lists = rank(Representation(users, items), tiny.test.users, tiny.test.masked, k=20)
+    listed = {(int(u), int(i)) for u, each in zip(lists.users, lists.items, strict=True) for i in each}
+    assert not listed & rows[0]
+    assert rows[2] <= listed
+
+
+@pytest.mark.parametrize("hidden", [True, False])
+def test_an_audit_hides_validation_pairs_where_its_suite_says_so(
+    hidden: bool, tiny_folder: Path, tmp_path: Path
+) -> None:
+    rows = _rows(tiny_folder)
+    suite = tmp_path / "suite.toml"
+    suite.write_text(SUITE.replace("HIDDEN", str(hidden).lower()))
+    settings = Settings(
+        home=tmp_path,
+        model=("vbpr",),
+        strategy=("vanilla",),
+        dataset=str(tiny_folder),
+        suite=str(suite),
+        device="cpu",
+        set={"training": {"max_epochs": 1}},
+    )
+    measured = runner.measure(make_plan(settings))
+    assert _pairs(measured.prepared.test.masked) == (rows[0] | rows[1] if hidden else rows[0])
+    (subject, clean), *_ = measured.subjects
+    listed = {(int(u), int(i)) for u, each in zip(clean.ranking.users, clean.ranking.items, strict=True) for i in each}
+    assert bool(listed & rows[1]) is not hidden
+    assert np.array_equal(clean.ranking.users, measured.prepared.test.users)
+    assert subject.model is not None
+
+
+@pytest.mark.parametrize("hidden", [True, False])
+def test_evaluate_hides_validation_pairs_where_its_suite_says_so(
+    hidden: bool, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite, asked = tmp_path / "suite.toml", []
+    suite.write_text(SUITE.replace("HIDDEN", str(hidden).lower()))
+
+    def stop(*_args: Any, mask_validation: bool = False) -> Prepared:
+        asked.append(mask_validation)
+        raise RobustrecError("stopped here", where="test", fix="nothing")
+
+    monkeypatch.setattr(robustrec.runs.prepared, "prepare", stop)
+    options = ["-d", str(tiny_folder), "--suite", str(suite), "--home", str(tmp_path), "-q"]
+    assert run(["evaluate", "-m", "bpr", "-s", "vanilla", *options]) == 2
+    assert "stopped here" in capsys.readouterr().err
+    assert asked == [hidden]
