@@ -10,11 +10,12 @@ import typer
 from robustrec.cli import options
 from robustrec.cli.strategies import Asked, compare_strategies
 from robustrec.cli.terminal import data_console
-from robustrec.errors import RobustrecError
+from robustrec.errors import RobustrecError, unknown_name
 from robustrec.files import check_outputs, write_atomically
 from robustrec.streams import write_json_text
 
 if TYPE_CHECKING:
+    from robustrec.comparing.budget import Budget
     from robustrec.reporting.compared import By
 
 REPORTS, STRATEGIES = "Reports", "Strategies at equal budget"
@@ -45,7 +46,24 @@ def compare(
     reference: Annotated[
         str, typer.Option(help="Strategy the others are compared with.", rich_help_panel=STRATEGIES)
     ] = "vanilla",
-    draws: Annotated[int, typer.Option(min=1, help="Draws of each noise.", rich_help_panel=STRATEGIES)] = 5,
+    budget: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="epochs, gradients (equal for all), or early-stop (each until its own); repeatable; all unless given.",
+            rich_help_panel=STRATEGIES,
+        ),
+    ] = None,
+    draws: Annotated[int, typer.Option(min=1, help="Draws of each noise.", rich_help_panel=STRATEGIES)] = 6,
+    edit: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Merchant edit of a tenth of the items; repeatable; truncation and wrong_picture unless given; none.",
+            rich_help_panel=STRATEGIES,
+        ),
+    ] = None,
+    edit_draws: Annotated[
+        int, typer.Option(min=1, help="Draws of edited items, for each edit.", rich_help_panel=STRATEGIES)
+    ] = 6,
     sigma2: Annotated[
         list[float] | None,
         typer.Option(
@@ -82,8 +100,9 @@ def compare(
 ) -> None:
     """Rank models and strategies of reports; or, with --model, train strategies at equal budget and compare them.
 
-    Reports: mean and worst rank over what was done, and what can be told apart. Strategies: the same number of epochs
-    and the same number of gradient evaluations, with intervals over training seeds, noise draws and users.
+    Reports: mean and worst rank over what was done, and what can be told apart. Strategies: the same number of epochs,
+    the same number of gradient evaluations, and each until its own early stop, with intervals over training seeds,
+    draws and users.
     """
     given = {
         "model": model,
@@ -122,7 +141,10 @@ def compare(
         Asked(
             epochs=epochs,
             reference=reference,
+            budgets=_budgets(budget),
             draws=draws,
+            edits=None if edit is None else tuple(dict.fromkeys(name for name in edit if name != "none")),
+            edit_draws=edit_draws,
             sigma2=tuple(sigma2 if sigma2 is not None else [1e-6]),
             relative=tuple(relative if relative is not None else [0.1]),
             triples=triples,
@@ -156,6 +178,15 @@ def _compare_reports(reports: list[Path], metric: str | None, by: str, html: Pat
         write_json_text(found.model_dump_json(indent=1))
     else:
         print_comparison(found, data_console())
+
+
+def _budgets(names: list[str] | None) -> tuple[Budget, ...]:
+    from robustrec.comparing.budget import BUDGETS
+
+    for name in names or ():
+        if name not in BUDGETS:
+            raise unknown_name("budget", name, BUDGETS, where="--budget")
+    return tuple(each for each in BUDGETS if not names or each in names)
 
 
 def _by(name: str) -> By:

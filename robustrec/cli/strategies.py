@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from robustrec.cli.terminal import data_console, progress_bars, say
 from robustrec.config import Settings
 from robustrec.files import check_outputs, write_atomically
 from robustrec.streams import write_json_text
+
+if TYPE_CHECKING:
+    from robustrec.comparing.budget import Budget
 
 
 class Asked(NamedTuple):
@@ -19,7 +22,10 @@ class Asked(NamedTuple):
     Attributes:
         epochs: of plain training; the budgets follow from it.
         reference: strategy the others are compared with.
+        budgets: at which each strategy is trained.
         draws: noise draws.
+        edits: names of merchant edits; None for those measured by default.
+        edit_draws: choices of the items edited.
         sigma2: variances of the noise.
         relative: noise as shares of the features' norms.
         triples: of the audited loss.
@@ -33,7 +39,10 @@ class Asked(NamedTuple):
 
     epochs: int
     reference: str
+    budgets: tuple[Budget, ...]
     draws: int
+    edits: tuple[str, ...] | None
+    edit_draws: int
     sigma2: tuple[float, ...]
     relative: tuple[float, ...]
     triples: int
@@ -53,24 +62,28 @@ def compare_strategies(settings: Settings, asked: Asked) -> None:
     """
     from robustrec.audits.noise import NoiseCondition
     from robustrec.comparing.console import print_comparison
+    from robustrec.comparing.edits import EDITS
     from robustrec.comparing.run import Effort, plan_comparison, run_comparison
     from robustrec.hardware import set_numerics
 
     set_numerics(settings.threads)
     with progress_bars(quiet=asked.quiet) as progress:
-        plan = plan_comparison(settings, asked.epochs, asked.reference, progress=progress)
+        plan = plan_comparison(settings, asked.epochs, asked.reference, budgets=asked.budgets, progress=progress)
     conditions = (
         *(NoiseCondition(amount) for amount in asked.sigma2),
         *(NoiseCondition(amount, relative=True) for amount in asked.relative),
     )
-    told = f"{plan.trainings} trainings of {plan.gradients:,} gradient evaluations in all, stored ones among them"
+    told = (
+        f"{plan.trainings} trainings, stored ones among them; {plan.gradients:,} gradient evaluations at equal budgets"
+    )
     say(f"{plan.dataset.name} ({plan.dataset.edition} edition): {told}", quiet=asked.quiet and not asked.dry_run)
     if asked.dry_run:
         return
     stored = settings.home / "reports" / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{plan.dataset.name}-strategies.json"
     paths = [stored, *([asked.output] if asked.output else [])]
     check_outputs([("the home folder", stored), *([("--output", asked.output)] if asked.output else [])])
-    effort = Effort(conditions, asked.draws, asked.triples, asked.probes, asked.steps)
+    edits = EDITS if asked.edits is None else asked.edits
+    effort = Effort(conditions, asked.draws, asked.triples, asked.probes, asked.steps, edits, asked.edit_draws)
     with progress_bars(quiet=asked.quiet) as progress:
         report = run_comparison(plan, effort, command=["robustrec", *sys.argv[1:]], progress=progress)
     text = report.model_dump_json(indent=1) + "\n"

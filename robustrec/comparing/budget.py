@@ -1,4 +1,4 @@
-"""Equal budgets: the same number of epochs for every strategy, or the same number of gradient evaluations."""
+"""Budgets: the same number of epochs for every strategy, of gradient evaluations, or each until its own early stop."""
 
 from __future__ import annotations
 
@@ -8,26 +8,42 @@ from typing import Literal, get_args
 
 from robustrec.runs.specs import SubjectSpec
 
-Budget = Literal["epochs", "gradients"]
+Budget = Literal["epochs", "gradients", "early-stop"]
 BUDGETS: tuple[Budget, ...] = get_args(Budget)
+
+BUDGET_WORDS: dict[Budget, str] = {
+    "epochs": "equal epochs",
+    "gradients": "equal gradients",
+    "early-stop": "each until its own early stop",
+}
 
 
 def at_budget(spec: SubjectSpec, budget: Budget, epochs: int) -> SubjectSpec:
-    """Return a subject that trains for a budget and is not stopped before; its best validation is kept as ever.
+    """Return a subject that trains for a budget; its best validation is kept as ever.
 
     Args:
         spec: the subject as its settings have it.
         budget: "epochs": that many epochs. "gradients": as many whole epochs as take no more gradient evaluations than
-            plain training takes in that many epochs; a strategy with 1.67 passes a step gets 3/5 of them.
-        epochs: of plain training.
+            plain training takes in that many epochs; a strategy with 1.67 passes a step gets 3/5 of them. Neither stops
+            before. "early-stop": as its own settings say, until validation has not improved for `patience` evaluations.
+        epochs: of plain training; "early-stop" does not use it.
     """
+    if budget == "early-stop":
+        return spec
     own = epochs if budget == "epochs" else max(1, math.floor(epochs / spec.strategy.passes_per_step))
     return replace(spec, training=spec.training.model_copy(update={"max_epochs": own, "patience": own}))
 
 
-def gradient_evaluations(spec: SubjectSpec, n_interactions: int) -> int:
-    """Return how many gradients of a batch a training takes, those of probes and second half-steps included."""
-    steps = spec.training.max_epochs * math.ceil(n_interactions / spec.training.batch_size)
+def gradient_evaluations(spec: SubjectSpec, n_interactions: int, epochs: int | None = None) -> int:
+    """Return how many gradients of a batch a training takes, those of ascent steps and second half-steps included.
+
+    Args:
+        spec: the subject at its budget.
+        n_interactions: training interactions.
+        epochs: that the training took; by default the most it may take.
+    """
+    taken = spec.training.max_epochs if epochs is None else epochs
+    steps = taken * math.ceil(n_interactions / spec.training.batch_size)
     if not (spec.strategy.moves.probe or spec.strategy.moves.mirror):
         return steps
     return round(steps * spec.strategy.passes_per_step)

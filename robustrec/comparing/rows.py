@@ -1,15 +1,17 @@
-"""From tables over seeds, draws and users to rows with intervals, and the sentences that follow from them."""
+"""From tables over seeds, draws and users to rows with intervals and conclusions."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robustrec.comparing.budget import Budget
-from robustrec.comparing.measuring import FACTORS
+from robustrec.comparing.differences import Difference, holm, of_magnitudes, ratio, signed
+from robustrec.comparing.measuring import DRAW, FACTORS, PER_DRAW
 from robustrec.comparing.result import Better, Comparison, Mean
 from robustrec.evaluation.bootstrap import Interval
 from robustrec.evaluation.components import Decomposition, decompose
@@ -18,6 +20,20 @@ from robustrec.reporting.scale import SCALE_DEPENDENT
 
 Floats = NDArray[np.float64]
 Tables = Mapping[str, Floats]
+
+NO_DIFFERENCE = "no significant difference"
+SCALES = "depends on the scale of the scores or of the parameters, so no conclusion follows from it"
+UNMOVED = "neither drift differs significantly from 0"
+FEW_DRAWS = 4
+"""Draws below which an interval over draws is too narrow to be relied on."""
+
+
+class Words(NamedTuple):
+    """A kind of measure, whose conclusions are corrected together, and what it is called to be below or above."""
+
+    kind: str
+    below: str
+    above: str
 
 
 def compared(
@@ -29,6 +45,7 @@ def compared(
     reference: tuple[str, Tables] | None,
     *,
     level: float,
+    cut_off: int = 0,
 ) -> list[Comparison]:
     """Return a row a measure.
 
@@ -37,13 +54,14 @@ def compared(
         budget: what was held equal.
         strategy: whose.
         effort: epochs and gradient evaluations of a training.
-        tables: measure -> [S], [S, U] or [S, D, U].
+        tables: measure -> [S], [S, U] or [S, D, U]; [S, D] for what is a mean over a draw's edited items.
         reference: the strategy compared with and its tables, over the same seeds, draws and users.
-        level: of the intervals.
+        level: of the intervals, and of the conclusions of one kind of measure taken together.
+        cut_off: how many of its trainings were cut off.
     """
     rows = []
     for measure, table in tables.items():
-        factors = FACTORS[table.ndim]
+        factors = factors_of(measure, table)
         own = decompose(table, factors, level=level)
         row = Comparison(
             model=model,
@@ -53,23 +71,18 @@ def compared(
             better=better_way(measure),
             epochs=effort[0],
             gradients=effort[1],
+            cut_off=cut_off,
             value=_mean(own.mean),
             shares=own.shares,
-            note=_note(own, measure),
+            note=_note(own, measure, table, factors),
         )
-        if reference is not None:
-            name, theirs = reference
-            gap = decompose(table - theirs[measure], factors, level=level)
-            row = row.model_copy(
-                update={
-                    "reference": name,
-                    "difference": _mean(gap.mean),
-                    "difference_shares": gap.shares,
-                    "ratio": _ratio(table, theirs[measure], level) if table.ndim == 1 else None,
-                }
-            )
-        rows.append(row)
-    return rows
+        rows.append(row if reference is None else _against(row, own, table, reference, level))
+    return rows if reference is None else _concluded(rows, level)
+
+
+def factors_of(measure: str, table: Floats) -> tuple[str, ...]:
+    """Return the random factors that the axes of a measure's table stand for."""
+    return PER_DRAW if measure.startswith("exposure@") else FACTORS[table.ndim]
 
 
 def better_way(measure: str) -> Better:
@@ -84,66 +97,20 @@ def better_way(measure: str) -> Better:
     return "higher" if "@" in measure else "lower"
 
 
-def _ratio(ours: Floats, theirs: Floats, level: float) -> Mean | None:
-    """Return the geometric mean over seeds of ours / theirs, whose logarithms are compared."""
-    if (ours <= 0).any() or (theirs <= 0).any():
-        return None
-    found = decompose(np.log(ours) - np.log(theirs), FACTORS[1], level=level).mean
-    if not math.isfinite(found.low):
-        return Mean(estimate=math.exp(found.estimate), low=None, high=None)
-    return _mean(Interval(*(math.exp(min(value, 700.0)) for value in found)))
-
-
-def _mean(interval: Interval) -> Mean:
-    low, high = (value if math.isfinite(value) else None for value in (interval.low, interval.high))
-    return Mean(estimate=interval.estimate, low=low, high=high)
-
-
-SCALES = "depends on the scale of the scores or of the parameters, so no conclusion follows from it"
-
-
-def _note(found: Decomposition, measure: str) -> str:
-    single = f"one {' and one '.join(found.single)}: the interval leaves others out" if found.single else ""
-    return "; ".join(part for part in (SCALES if measure.endswith(SCALE_DEPENDENT) else "", single) if part)
-
-
-def sentences(rows: Iterable[Comparison], n_seeds: int) -> tuple[str, ...]:
-    """Return what can be said of each strategy against the reference, one sentence a model and budget."""
-    groups: dict[tuple[str, str, str], list[Comparison]] = {}
-    for row in rows:
-        if row.reference is not None:
-            groups.setdefault((row.model, row.budget, row.strategy), []).append(row)
-    return tuple(_sentence(name, group, n_seeds) for name, group in groups.items())
-
-
-def _sentence(name: tuple[str, str, str], rows: list[Comparison], n_seeds: int) -> str:
-    model, budget, strategy = name
-    said: dict[str, list[str]] = {}
-    for row in rows:
-        word = verdict_of(row)
-        if word:
-            said.setdefault(word, []).append(row.measure if word == UNTOLD else f"{row.measure} {against(row)}")
-    parts = "; ".join(f"{word}: {', '.join(names)}" for word, names in said.items())
-    return f"{model}, equal {budget}, {strategy} against {rows[0].reference}, {n_seeds} seeds: {parts}"
-
-
-UNTOLD = "not told apart"
+def words_of(row: Comparison) -> Words:
+    """Return the kind of a row's measure and the words of its conclusions."""
+    if row.better == "nearer to 0":
+        return Words("drift", "drifts less", "drifts more")
+    if row.better == "lower":
+        return Words("flatness", "flatter", "sharper")
+    if " under " in row.measure:
+        return Words("stability", "lists change more", "lists change less")
+    return Words("quality", "worse", "better")
 
 
 def verdict_of(row: Comparison) -> str:
     """Return what a row says against the reference in a word; empty where neither way is better."""
-    found, even = (row.ratio, 1.0) if row.ratio else (row.difference, 0.0)
-    if found is None or row.better == "neither":
-        return ""
-    if found.low is None or found.high is None or found.low <= even <= found.high:
-        return UNTOLD
-    lower = found.estimate < even
-    if row.better == "nearer to 0":
-        own, other = abs(row.value.estimate), abs(row.value.estimate - (row.difference or found).estimate)
-        return "drifts less" if own < other else "drifts more"
-    if row.better == "lower":
-        return "flatter" if lower else "sharper"
-    return "worse" if lower else "better"
+    return row.conclusion
 
 
 def against(row: Comparison) -> str:
@@ -154,3 +121,72 @@ def against(row: Comparison) -> str:
     if gap is None:
         return ""
     return f"{plain(gap.estimate, signed=True)} {bracketed(gap.low, gap.high, plain, signed=True)}".rstrip()
+
+
+def _against(
+    row: Comparison, own: Decomposition, table: Floats, reference: tuple[str, Tables], level: float
+) -> Comparison:
+    """Return a row with its difference from the reference."""
+    name, tables = reference
+    theirs, factors = tables[row.measure], factors_of(row.measure, table)
+    drifts = row.better == "nearer to 0"
+    gap = (of_magnitudes if drifts else signed)(table, theirs, factors, level=level)
+    share = ratio(table, theirs, factors, level=level) if table.ndim == 1 else None
+    still = drifts and _covers_zero(own.mean) and _covers_zero(decompose(theirs, factors, level=level).mean)
+    return row.model_copy(
+        update={
+            "reference": name,
+            "difference": _mean(gap.interval),
+            "difference_shares": gap.shares,
+            "ratio": None if share is None else _mean(share.interval),
+            "p": 1.0 if still else _p(gap, share),
+            "note": "; ".join(part for part in (row.note, UNMOVED if still else "") if part),
+        }
+    )
+
+
+def _p(gap: Difference, share: Difference | None) -> float:
+    return gap.p if share is None else share.p
+
+
+def _concluded(rows: Sequence[Comparison], level: float) -> list[Comparison]:
+    """Return rows with their conclusions, corrected over the measures of one kind."""
+    kinds: dict[str, list[int]] = {}
+    for place, row in enumerate(rows):
+        if row.better != "neither":
+            kinds.setdefault(words_of(row).kind, []).append(place)
+    concluded = list(rows)
+    for places in kinds.values():
+        for place, p in zip(places, holm([_told(rows[each]) for each in places]), strict=True):
+            concluded[place] = rows[place].model_copy(update={"conclusion": _word(rows[place], p <= 1 - level)})
+    return concluded
+
+
+def _told(row: Comparison) -> float:
+    return 1.0 if row.p is None else row.p
+
+
+def _word(row: Comparison, significant: bool) -> str:
+    found, even = (row.ratio, 1.0) if row.ratio else (row.difference, 0.0)
+    if not significant or found is None:
+        return NO_DIFFERENCE
+    return words_of(row).below if found.estimate < even else words_of(row).above
+
+
+def _covers_zero(interval: Interval) -> bool:
+    return interval.low <= 0.0 <= interval.high
+
+
+def _mean(interval: Interval) -> Mean:
+    known = math.isfinite(interval.low) and math.isfinite(interval.high)
+    return Mean(estimate=interval.estimate, low=interval.low if known else None, high=interval.high if known else None)
+
+
+def _note(found: Decomposition, measure: str, table: Floats, factors: Sequence[str]) -> str:
+    draws = table.shape[factors.index(DRAW)] if DRAW in factors else FEW_DRAWS
+    parts = [SCALES] if measure.endswith(SCALE_DEPENDENT) else []
+    if found.single:
+        parts.append(f"one {' and one '.join(found.single)}: the interval leaves others out")
+    if 1 < draws < FEW_DRAWS:
+        parts.append(f"{draws} draws: the interval is too narrow")
+    return "; ".join(parts)

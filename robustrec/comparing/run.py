@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from robustrec import __version__
 from robustrec.audits.noise import NoiseCondition
 from robustrec.audits.outcome import dataset_record
-from robustrec.comparing.budget import BUDGETS, at_budget, gradient_evaluations
+from robustrec.comparing.budget import BUDGETS, Budget, at_budget, gradient_evaluations
+from robustrec.comparing.edits import DRAWS, EDITS, edited_catalog
 from robustrec.comparing.flatness import flatness_by
-from robustrec.comparing.measuring import Measures, by_strategy, measure_strategy
-from robustrec.comparing.result import Comparison, StrategyReport
-from robustrec.comparing.rows import Tables, compared, sentences
+from robustrec.comparing.measuring import Measures, StrategyMeasured, by_strategy, measure_strategy
+from robustrec.comparing.result import Comparison, StrategyReport, Training
+from robustrec.comparing.rows import compared
+from robustrec.comparing.sentences import sentences
 from robustrec.config import Settings
 from robustrec.datasets.interactions import TRAIN
 from robustrec.datasets.registry import Dataset, load_dataset
@@ -23,8 +25,9 @@ from robustrec.errors import RobustrecError
 from robustrec.hardware import describe_environment, pick_device
 from robustrec.progress import Progress, silent
 from robustrec.reporting.report import Environment
+from robustrec.runs.distinct import check_distinct
 from robustrec.runs.plan import subject_specs
-from robustrec.runs.prepared import prepare
+from robustrec.runs.prepared import Prepared, prepare
 from robustrec.runs.specs import SubjectSpec, reads_features, spec_json
 
 LEVEL = 0.95
@@ -40,6 +43,8 @@ class Effort(NamedTuple):
         triples: of the audited loss.
         probes: of the traces.
         steps: Hessian products for λ₁.
+        edits: names of merchant edits.
+        edit_draws: choices of the items edited.
     """
 
     conditions: tuple[NoiseCondition, ...]
@@ -47,6 +52,8 @@ class Effort(NamedTuple):
     triples: int
     probes: int
     steps: int
+    edits: tuple[str, ...] = EDITS
+    edit_draws: int = DRAWS
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,7 @@ class ComparisonPlan:
         specs: subjects as their settings have them: models × strategies × seeds.
         epochs: of plain training.
         reference: strategy the others are compared with.
+        budgets: at which each strategy is trained.
     """
 
     settings: Settings
@@ -66,26 +74,32 @@ class ComparisonPlan:
     specs: tuple[SubjectSpec, ...]
     epochs: int
     reference: str
+    budgets: tuple[Budget, ...] = BUDGETS
 
     @property
     def trainings(self) -> int:
-        """How many different trainings there are; what takes one pass a step is the same at both budgets."""
-        return len(self._distinct)
+        """How many different trainings there are; plain training is the same for equal epochs and equal gradients."""
+        return len(self._distinct(self.budgets))
 
     @property
     def gradients(self) -> int:
-        """How many gradient evaluations they take."""
+        """How many gradient evaluations the equal budgets take; how many an early stop takes is not known before."""
         n_train = int((self.dataset.interactions.labels == TRAIN).sum())
-        return sum(gradient_evaluations(spec, n_train) for spec in self._distinct)
+        equal = self._distinct(tuple(budget for budget in self.budgets if budget != "early-stop"))
+        return sum(gradient_evaluations(spec, n_train) for spec in equal)
 
-    @property
-    def _distinct(self) -> list[SubjectSpec]:
-        every = [at_budget(spec, budget, self.epochs) for spec in self.specs for budget in BUDGETS]
+    def _distinct(self, budgets: Sequence[Budget]) -> list[SubjectSpec]:
+        every = [at_budget(spec, budget, self.epochs) for spec in self.specs for budget in budgets]
         return list({str(spec_json(spec)): spec for spec in every}.values())
 
 
 def plan_comparison(
-    settings: Settings, epochs: int, reference: str = "vanilla", *, progress: Progress = silent
+    settings: Settings,
+    epochs: int,
+    reference: str = "vanilla",
+    *,
+    budgets: Sequence[Budget] = BUDGETS,
+    progress: Progress = silent,
 ) -> ComparisonPlan:
     """Resolve settings; nothing is encoded or trained.
 
@@ -108,7 +122,7 @@ def plan_comparison(
             where="--reference",
             fix=f"add it: --strategy {reference}",
         )
-    return ComparisonPlan(settings, dataset, specs, epochs, reference)
+    return ComparisonPlan(settings, dataset, specs, epochs, reference, tuple(budgets))
 
 
 def run_comparison(
@@ -117,7 +131,7 @@ def run_comparison(
     """Train what is not in the run store yet, measure, and compare.
 
     Raises:
-        RobustrecError: encoding or training failed.
+        RobustrecError: encoding or training failed, or two strategies trained equal parameters.
     """
     settings = plan.settings
     reads = any(map(reads_features, plan.specs))
@@ -132,33 +146,24 @@ def run_comparison(
     flatness = flatness_by(
         prepared, seed=settings.seed, triples=effort.triples, probes=effort.probes, steps=effort.steps
     )
-    measures = Measures(METRIC, effort.conditions, effort.draws, flatness)
-    n_train = len(prepared.positives.users)
+    edited = edited_catalog(
+        plan.dataset, features, settings, edits=effort.edits, draws=effort.edit_draws, progress=progress
+    )
+    measures = Measures(METRIC, effort.conditions, effort.draws, flatness, edits=edited)
     rows: list[Comparison] = []
-    measured: dict[str, Tables] = {}
+    trainings: list[Training] = []
+    kept: dict[str, StrategyMeasured] = {}
     for model, strategies in by_strategy(plan.specs).items():
-        for budget in BUDGETS:
-            tables: dict[str, Tables] = {}
-            for name, specs in strategies.items():
-                alike = str(spec_json(at_budget(specs[0], budget, plan.epochs)))
-                if alike not in measured:  # plain training is the same at both budgets
-                    measured[alike] = measure_strategy(
-                        specs,
-                        budget,
-                        plan.epochs,
-                        prepared,
-                        measures,
-                        home=settings.home,
-                        seed=settings.seed,
-                        progress=progress,
-                    )
-                tables[name] = measured[alike]
-            for name, specs in strategies.items():
-                spec = at_budget(specs[0], budget, plan.epochs)
-                spent = spec.training.max_epochs, gradient_evaluations(spec, n_train)
-                other = None if name == plan.reference else (plan.reference, tables[plan.reference])
-                rows += compared(model, budget, name, spent, tables[name], other, level=LEVEL)
+        for budget in plan.budgets:
+            measured = _at_budget(plan, strategies, budget, prepared, measures, kept, progress)
+            rows += _rows_of(model, budget, measured, plan.reference)
+            trainings += [
+                each.model_copy(update={"budget": budget}) for own in measured.values() for each in own.trainings
+            ]
     seeds = tuple(dict.fromkeys(spec.seed for spec in plan.specs))
+    told = sentences(rows, len(seeds))
+    if edited.why_not:
+        told = (*told, f"merchant edits were not measured: {edited.why_not}")
     return StrategyReport(
         robustrec=__version__,
         command=tuple(command),
@@ -167,10 +172,58 @@ def run_comparison(
         epochs=plan.epochs,
         seeds=seeds,
         draws=measures.draws,
+        edit_draws=edited.n_draws,
         n_users=len(prepared.test.users),
         level=LEVEL,
         rows=tuple(rows),
-        sentences=sentences(rows, len(seeds)),
+        trainings=tuple(trainings),
+        sentences=told,
         environment=Environment.model_validate(describe_environment(prepared.device)),
         settings={f"{spec.model}/{spec.strategy_name}": spec_json(spec) for spec in plan.specs},
     )
+
+
+def _at_budget(
+    plan: ComparisonPlan,
+    strategies: Mapping[str, list[SubjectSpec]],
+    budget: Budget,
+    prepared: Prepared,
+    measures: Measures,
+    kept: dict[str, StrategyMeasured],
+    progress: Progress,
+) -> dict[str, StrategyMeasured]:
+    """Return what each strategy of a model has at a budget.
+
+    Raises:
+        RobustrecError: as training, or two strategies have equal parameters.
+    """
+    measured: dict[str, StrategyMeasured] = {}
+    for name, specs in strategies.items():
+        alike = str(spec_json(at_budget(specs[0], budget, plan.epochs)))
+        if alike not in kept:  # plain training is the same for equal epochs and equal gradients
+            kept[alike] = measure_strategy(
+                specs,
+                budget,
+                plan.epochs,
+                prepared,
+                measures,
+                home=plan.settings.home,
+                seed=plan.settings.seed,
+                progress=progress,
+            )
+        measured[name] = kept[alike]
+        check_distinct([identity for each in measured.values() for identity in each.identities])
+    return measured
+
+
+def _rows_of(
+    model: str, budget: Budget, measured: Mapping[str, StrategyMeasured], reference: str
+) -> Iterator[Comparison]:
+    for name, own in measured.items():
+        other = None if name == reference else (reference, measured[reference].tables)
+        epochs, gradients = (
+            round(sum(getattr(each, what) for each in own.trainings) / len(own.trainings))
+            for what in ("epochs", "gradients")
+        )
+        cut_off = sum(bool(each.cut_off) for each in own.trainings)
+        yield from compared(model, budget, name, (epochs, gradients), own.tables, other, level=LEVEL, cut_off=cut_off)

@@ -7,7 +7,9 @@ import pytest
 from robustrec.cli.main import run
 from robustrec.comparing.result import StrategyReport
 
-TRAINING = [f"training.{key}={value}" for key, value in (("learning_rate", 0.01), ("batch_size", 128))]
+TRAINING = [
+    f"training.{key}={value}" for key, value in (("learning_rate", 0.01), ("batch_size", 128), ("max_epochs", 3))
+]
 SET = [word for setting in TRAINING for word in ("--set", setting)]
 
 
@@ -27,9 +29,24 @@ def test_strategies_are_compared_and_written(tiny_folder, tmp_path, capsys):
         str(tmp_path / "home"),
         *SET,
     ]
-    small = ["--seeds", "2", "--epochs", "3", "--draws", "2", "--triples", "40", "--probes", "2", "--steps", "4"]
+    small = [
+        "--seeds",
+        "2",
+        "--epochs",
+        "3",
+        "--draws",
+        "2",
+        "--edit",
+        "none",
+        "--triples",
+        "40",
+        "--probes",
+        "2",
+        "--steps",
+        "4",
+    ]
     assert run([*words, *small, "--dry-run"]) == 0
-    assert "6 trainings" in capsys.readouterr().err
+    assert "10 trainings" in capsys.readouterr().err
     assert not (tmp_path / "home" / "runs").exists()
     assert run([*words, *small, "--output", str(out), "--quiet"]) == 0
     told = capsys.readouterr().out

@@ -5,8 +5,9 @@ import pytest
 
 from robustrec.audits.noise import NoiseCondition
 from robustrec.comparing.budget import at_budget, gradient_evaluations
-from robustrec.comparing.rows import compared, sentences, verdict_of
+from robustrec.comparing.rows import NO_DIFFERENCE, compared, verdict_of
 from robustrec.comparing.run import Effort, plan_comparison, run_comparison
+from robustrec.comparing.sentences import sentences
 from robustrec.config import Settings
 from robustrec.errors import RobustrecError
 from robustrec.runs.plan import subject_specs
@@ -73,7 +74,7 @@ def test_pairing_finds_what_the_spread_of_users_would_hide():
 
 def test_no_difference_is_said_to_be_none():
     (told,) = sentences(_rows(0.0, 1.0, np.random.default_rng(8)), 4)
-    assert told.endswith("seeds: not told apart: ndcg@20, input sharpness image")
+    assert told.endswith("seeds: no significant difference: ndcg@20, input sharpness image")
 
 
 def test_a_planted_worsening_is_called_worse_and_sharper():
@@ -100,7 +101,8 @@ def test_one_training_tells_nothing_of_another():
     )
     assert (row.ratio.low, row.ratio.high) == (None, None)
     assert "one seed" in row.note
-    assert "not told apart" in sentences([row], 1)[0]
+    assert NO_DIFFERENCE in sentences([row], 1)[0]
+    assert "one training seed" in sentences([row], 1)[0]
 
 
 def test_measures_that_are_not_positive_have_no_ratio():
@@ -112,7 +114,9 @@ def test_measures_that_are_not_positive_have_no_ratio():
 
 @pytest.fixture(scope="module")
 def report(tiny_folder, tmp_path_factory):
-    plan = plan_comparison(_settings(tiny_folder, tmp_path_factory.mktemp("home"), seeds=2), 4)
+    training = {"max_epochs": 8, "patience": 2, "learning_rate": 0.03, "batch_size": 128}
+    settings = _settings(tiny_folder, tmp_path_factory.mktemp("home"), seeds=2, set={"training": training})
+    plan = plan_comparison(settings, 4)
     conditions = (NoiseCondition(0.5, relative=True), NoiseCondition(0.0))
     effort = Effort(conditions, draws=2, triples=50, probes=4, steps=6)
     return plan, run_comparison(plan, effort, command=["robustrec", "compare"])
@@ -120,24 +124,76 @@ def report(tiny_folder, tmp_path_factory):
 
 def test_a_comparison_from_trainings_to_rows(report):
     plan, found = report
-    assert plan.trainings == 2 * (1 + 3 * 2)  # plain training is the same at both budgets
+    assert plan.trainings == 2 * (1 + 3 * 2 + 4)  # plain training is the same for equal epochs and equal gradients
     assert found.seeds == (0, 1)
     flat = {"input sharpness image", "input sharpness text", "worst case (ASAM)", "row-adaptive curvature"}
     raw = ("input sharpness image, raw margins", "input sharpness text, raw margins", "audited loss", "λ₁", "trace")
     flat |= {f"{name} (scale-dependent)" for name in (*raw, "worst case (SAM)")}
     noisy = {"ndcg@20 drift sigma_rel=0.5", "ndcg@20 drift sigma2=0"}
+    noisy |= {f"{name} under {where}" for name in ("overlap@20", "rbo@20") for where in ("sigma_rel=0.5", "sigma2=0")}
     assert {row.measure for row in found.rows} == {"ndcg@20", *noisy, *flat}
-    assert len(found.rows) == 2 * 4 * (1 + len(noisy) + len(flat))
+    assert len(found.rows) == 3 * 4 * (1 + len(noisy) + len(flat))
     assert {row.reference for row in found.rows if row.strategy == "vanilla"} == {None}
     for row in found.rows:
         assert row.value.low <= row.value.estimate <= row.value.high
         if row.measure == "ndcg@20 drift sigma2=0":
             assert row.value.estimate == row.value.low == row.value.high == 0.0
+        if row.measure.endswith("under sigma2=0"):
+            assert row.value.estimate == 1.0
+            assert row.conclusion in ("", NO_DIFFERENCE)
         if row.difference is not None and row.measure == "ndcg@20":
             assert sum(row.difference_shares.values()) == pytest.approx(1.0)
+        if row.measure.endswith("(scale-dependent)"):
+            assert row.better == "neither"
+            assert row.conclusion == ""
+            assert "depends on the scale" in row.note
+        if " drift " in row.measure:
+            assert "2 draws: the interval is too narrow" in row.note
     noisy = [row for row in found.rows if row.measure == "ndcg@20 drift sigma_rel=0.5"]
     assert all(row.value.estimate != 0 for row in noisy)
     assert {"seed", "draw", "user"} <= set(noisy[0].shares)
+
+
+def test_what_each_training_took_and_whether_it_was_cut_off_is_recorded(report):
+    _, found = report
+    by = {(each.budget, each.strategy, each.seed): each for each in found.trainings}
+    assert len(by) == len(found.trainings) == 3 * 4 * 2
+    passes = {"vanilla": 1, "sam": 2, "mirror": 4 / 3, "sgbd": 5 / 3}
+    steps = -(-80 * 7 // 128)
+    for (budget, strategy, _), each in by.items():
+        assert each.gradients == round(each.epochs * steps * passes[strategy])
+        assert bool(each.cut_off) == (each.epochs - each.best_epoch < 2)
+        if budget == "epochs":
+            assert each.epochs == 4
+        if budget == "early-stop":
+            assert each.epochs == min(8, each.best_epoch + 2)
+    stopped = {each.epochs for each in by.values() if each.budget == "early-stop"}
+    assert len(stopped) > 1, "each until its own"
+    assert any(each.cut_off for each in by.values())
+    assert not all(each.cut_off for each in by.values())
+    rows = {(row.budget, row.strategy): row for row in found.rows}
+    for (budget, strategy), row in rows.items():
+        own = [each for each in found.trainings if (each.budget, each.strategy) == (budget, strategy)]
+        assert row.cut_off == sum(bool(each.cut_off) for each in own)
+        assert row.gradients == round(sum(each.gradients for each in own) / 2)
+    sam = [sentence for sentence in found.sentences if ", sam against" in sentence]
+    assert "sam took 2.00 times the gradient evaluations of vanilla" in sam[0]
+    assert "gradient evaluations" not in sam[1].partition("Conditions: ")[2]
+    for (budget, strategy), row in rows.items():
+        if strategy != "vanilla" and row.cut_off:
+            words = {"epochs": "equal epochs", "gradients": "equal gradients"}.get(
+                budget, "each until its own early stop"
+            )
+            (told,) = [
+                each for each in found.sentences if each.startswith(f"vbpr, {words}, {strategy} against vanilla")
+            ]
+            assert f"{row.cut_off} of 2 of {strategy}" in told
+
+
+def test_why_no_edits_were_measured_is_said(report):
+    (told,) = [each for each in report[1].sentences if "merchant edits" in each]
+    assert told.startswith("merchant edits were not measured: imported feature files cannot be made again")
+    assert report[1].edit_draws == 0
 
 
 def test_plain_training_is_one_row_in_both_budgets(report):
