@@ -6,7 +6,7 @@ RUN := $(BIN)/python -m
 PIP := $(RUN) pip install --quiet --disable-pip-version-check --constraint constraints.txt
 WORKERS ?= 2
 
-.PHONY: audit test lint format docs gpu-check gpu-wheels bench clean
+.PHONY: audit test lint format docs gpu-check gpu-wheels bench mutation clean
 
 $(VENV)/.audit: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "robustrec needs Python 3.11 or newer; try: make PYTHON=python3.11")'
@@ -64,6 +64,9 @@ gpu-wheels:  ## wheels for `make gpu-check` where there is no package registry, 
 
 bench: $(VENV)/.test  ## seconds per epoch and per evaluation, paired, into benchmarks/results/
 	$(RUN) benchmarks.train
+
+mutation: $(VENV)/.test  ## plants a hundred one-line faults, one at a time, and runs the tests named for each (an hour)
+	nice -n 10 $(RUN) benchmarks.mutation
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

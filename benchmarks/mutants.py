@@ -1,0 +1,200 @@
+"""One-line faults for `benchmarks.mutation`: where, what stands there, what is planted, and which tests must notice."""
+
+# ruff: noqa: E501 - a fault a line, so that the table can be read
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Mutant(NamedTuple):
+    """A planted fault.
+
+    Attributes:
+        file: path below `robustrec/`.
+        old: text that occurs exactly once in it.
+        new: what takes its place.
+        tests: test files (or tests in them, FILE::NAME), separated by blanks, below `tests/`.
+    """
+
+    file: str
+    old: str
+    new: str
+    tests: str
+
+
+UPDATES = "training/test_strategies_updates.py"
+RECORD = "training/test_strategies_record.py"
+TRAINER = "training/test_trainer.py"
+SAMPLING = "training/test_sampling.py"
+METRICS = "evaluation/test_metrics.py"
+RANKING = "evaluation/test_ranking.py"
+STABILITY = "evaluation/test_stability.py"
+STATISTICS = "evaluation/test_statistics.py"
+COMPONENTS = "evaluation/test_components.py"
+PREPARED = "runs/test_prepared.py"
+DISTINCT = "runs/test_distinct.py"
+STORE = "runs/test_run_store.py"
+NOISE = "audits/test_noise.py"
+REACH = "audits/test_reach_faults.py"
+PASSES = "audits/test_false_passes.py"
+GATES = "reporting/test_gates.py"
+RATES = "reporting/test_error_rates.py"
+VERDICT = "reporting/test_verdict.py"
+WAIVERS = "reporting/test_waivers.py"
+SPLITS = "datasets/test_data_splits.py"
+NEAREST = "models/test_graphs_nearest.py"
+SPARSE = "models/test_graphs_sparse.py"
+GRAPHS = "models/test_graphs.py"
+
+_STRATEGIES = "training/strategies.py"
+_TRAINER = "training/trainer.py"
+_CHECKPOINTS = "training/checkpoints.py"
+_PREPARED = "runs/prepared.py"
+_REACH = "audits/reach.py"
+_NOISE = "audits/noise.py"
+_BOOTSTRAP = "evaluation/bootstrap.py"
+_JUDGING = "reporting/judging.py"
+_RATES = "reporting/error_rates.py"
+_STORE = "runs/store.py"
+
+# fmt: off
+MUTANTS = {
+    "strategies": [
+        Mutant(_STRATEGIES, "-self.config.alpha2)\n        if measured:", "self.config.alpha2)\n        if measured:", UPDATES),
+        Mutant(_STRATEGIES, "scale = self.config.rho / (", "scale = -self.config.rho / (", UPDATES),
+        Mutant(_STRATEGIES, "self.count % self.config.beta == 0", "self.count % self.config.beta == 1", UPDATES),
+        Mutant(_STRATEGIES, "factor = self.config.alpha1 if kind.mirror and due", "factor = 1.0 if kind.mirror and due", UPDATES),
+        Mutant(_STRATEGIES, "parameter.data = theta", "pass", UPDATES),
+        Mutant(_STRATEGIES, "if moves.probe and due:", "if moves.probe:", UPDATES),
+        Mutant(_STRATEGIES, "moments.sqrt() / scale", "moments.sqrt()", UPDATES),
+        Mutant(_STRATEGIES, 'if self.config.counter == "per_epoch":', "if True:", UPDATES),
+        Mutant(_STRATEGIES, "self._meter.mirrored_steps += 1", "pass", RECORD),
+        Mutant("training/mirror_record.py", "(cosine > 0)", "(cosine > -1)", RECORD),
+        Mutant("training/strategy_config.py", "special = 1 + self.moves.probe + self.moves.mirror", "special = 1 + self.moves.mirror", "training/test_strategies_contract.py"),
+        Mutant("runs/distinct.py", "if promised and each.mirrored_steps == 0:", "if False:", DISTINCT),
+        Mutant("runs/distinct.py", "if value is not None:", "if False:", DISTINCT),
+        Mutant("runs/distinct.py", "if moves.mirror and not config.moves.mirror:", "if False:", DISTINCT),
+    ],
+    "metrics": [
+        Mutant("evaluation/metrics.py", "np.log2(np.arange(2, k + 2))", "np.log2(np.arange(1, k + 1) + 0.5)", METRICS),
+        Mutant("evaluation/metrics.py", "[np.minimum(n_relevant, k) - 1]", "[k - 1]", METRICS),
+        Mutant("evaluation/metrics.py", "return found / n_relevant", "return found / np.minimum(n_relevant, k)", METRICS),
+        Mutant("evaluation/metrics.py", "return found / np.float64(k)", "return found / n_relevant", METRICS),
+        Mutant("evaluation/metrics.py", "return gained / np.minimum(n_relevant, k)", "return gained / n_relevant", METRICS),
+        Mutant("evaluation/metrics.py", "interactions.labels == TRAIN]", "interactions.labels != TRAIN]", METRICS),
+        Mutant("evaluation/ranking.py", "(_LOW_HALF - ids)", "ids", RANKING),
+        Mutant("evaluation/ranking.py", "ids < item[:, None]", "ids > item[:, None]", "evaluation/test_pair_places.py"),
+        Mutant("evaluation/stability.py", "weights[-1] += persistence**size", "pass", STABILITY),
+        Mutant("evaluation/components.py", "0.5 + level / 2", "level", COMPONENTS),
+    ],
+    "masks and splits": [
+        Mutant(_PREPARED, "_split(dataset, TEST, csr_array(test_mask))", "_split(dataset, TRAIN, csr_array(test_mask))", PREPARED),
+        Mutant(_PREPARED, "_split(dataset, TEST, csr_array(test_mask))", "_split(dataset, VALIDATION, csr_array(test_mask))", PREPARED),
+        Mutant(_PREPARED, "if mask_validation else train", "if False else train", PREPARED),
+        Mutant(_PREPARED, "if mask_validation else train", "if True else train", PREPARED),
+        Mutant(_PREPARED, "validation=_split(dataset, VALIDATION, train)", "validation=_split(dataset, TEST, train)", PREPARED),
+        Mutant(_PREPARED, "interactions.pairs(TRAIN)", "interactions.pairs(TEST)", PREPARED),
+        Mutant("audits/runner.py", "mask_validation=plan.suite.mask_validation", "mask_validation=False", PREPARED),
+        Mutant("cli/subjects.py", "mask_validation=chosen.mask_validation", "mask_validation=False", PREPARED),
+        Mutant("datasets/splits.py", "validation = held // 2", "validation = (held + 1) // 2", SPLITS),
+        Mutant("datasets/splits.py", "np.where(counts >= 10,", "np.where(counts > 10,", SPLITS),
+        Mutant("datasets/splits.py", "np.random.default_rng(seed)", "np.random.default_rng(0)", SPLITS),
+        Mutant("datasets/splits.py", "noise[canonical] =", "noise[:] =", SPLITS),
+        Mutant("datasets/splits.py", "if lasting.sum() == keep.sum():", "if True:", SPLITS),
+    ],
+    "noise": [
+        Mutant(_NOISE, '"noise", modality, draw)', '"noise", draw)', NOISE),
+        Mutant(_NOISE, '"noise", modality, draw)', '"noise", modality, 0)', NOISE),
+        Mutant(_NOISE, "torch.tensor(math.sqrt(condition.amount)", "torch.tensor((condition.amount)", NOISE),
+        Mutant(_NOISE, "condition.amount * norms / math.sqrt(table.shape[1])", "condition.amount * norms", NOISE),
+        Mutant(_NOISE, 'return self.scope in {"all", modality}', "return True", NOISE),
+        Mutant(_NOISE, "return 10.0 * math.log10(signal / noise)", "return 20.0 * math.log10(signal / noise)", NOISE),
+        Mutant(_NOISE, "if share >= NEARLY_ALL:", "if False:", PASSES),
+        Mutant("audits/noise_audit.py", "standard_noise(bench.prepared.tables, seed=bench.seed, draw=draw)", "standard_noise(bench.prepared.tables, seed=bench.seed, draw=0)", NOISE),
+        Mutant("audits/noise_audit.py", "frozen=condition.frozen)", "frozen=False)", "audits/test_noise_worlds.py"),
+        Mutant("audits/noise_audit.py", "if sigma2 == config.sigma2_max:", "if False:", PASSES),
+        Mutant("audits/noise_runner.py", "if condition.amount:", "if False:", PASSES),
+        Mutant("audits/noise_runner.py", "            tables=noisy,\n", "            tables=tables,\n", "audits/test_audit_run.py"),
+    ],
+    "reach": [
+        Mutant(_REACH, "exact - exact.mean(dim=1, keepdim=True)", "exact", REACH),
+        Mutant(_REACH, "elif not users:", "elif False:", REACH),
+        Mutant(_REACH, "elif not self._follows_exchange(modality):", "elif False:", REACH),
+        Mutant(_REACH, "if self.ties.whole > ALL_TIED:", "if False:", REACH),
+        Mutant(_REACH, "if change <= MOVED:\n            fault", "if False:\n            fault", REACH),
+        Mutant(_REACH, "if change <= MOVED or not users:", "if False:", REACH),
+        Mutant(_REACH, "held[modality].add_(self._noise(modality, \"after\", factor))", "held[modality] = held[modality] + self._noise(modality, \"after\", factor)", REACH),
+        Mutant(_REACH, "if not self._same(self.represent(held)):", "if False:", REACH),
+        Mutant(_REACH, "if not bool(table.any()):", "if False:", PASSES),
+        Mutant(_REACH, "users = ranked.users if isinstance(representation, Scored) else _sampled(ranked.users)", "users = _sampled(ranked.users)", REACH),
+        Mutant("audits/reach_graphs.py", "if not differs and not _complete(clean):", "if False:", REACH),
+        Mutant("audits/reach_graphs.py", "subject.represent(alone)) > ROUNDING:", "subject.represent(alone)) > 1e9:", REACH),
+        Mutant("audits/reach_graphs.py", "frozen=True)) <= ROUNDING:", "frozen=True)) < 0:", REACH),
+        Mutant("audits/reach_runner.py", "graphs = check_item_graphs(subject, seed=bench.seed)", 'graphs = ""', PASSES),
+        Mutant("audits/reach_runner.py", "fault = check.after()", 'fault = ""', PASSES),
+        Mutant("audits/runner.py", "reach_again(subjects[place][0], check, work)", "pass", PASSES),
+        Mutant("checking/derivatives.py", "with sdpa_kernel(TWICE_DIFFERENTIABLE):", "if True:", "checking/test_checking_recommenders.py::test_attention_has_second_derivatives_as_in_the_sharpness_audit"),
+    ],
+    "intervals": [
+        Mutant(_BOOTSTRAP, "np.sqrt(kept * draws / (draws - 1))", "np.sqrt(kept)", STATISTICS),
+        Mutant(_BOOTSTRAP, "1.0 - residual_square / draw_square", "1.0", STATISTICS),
+        Mutant(_BOOTSTRAP, "* np.sqrt(n / (n - 1))", "* 1.0", STATISTICS),
+        Mutant(_BOOTSTRAP, "tail = (1 - level) / 2\n", "tail = 1 - level\n", STATISTICS),
+        Mutant(_BOOTSTRAP, "/ ((n - 1) * (draws - 1))\n    draw_square", "/ (n * draws)\n    draw_square", STATISTICS),
+        Mutant(_BOOTSTRAP, "2 / (2 / (n - 1) + excess / n)", "n - 1", STATISTICS),
+        Mutant("evaluation/statistics.py", "effects = _checked(perturbed[key], key, 2, len(base)) - base", "effects = _checked(perturbed[key], key, 2, len(base))", STATISTICS),
+        Mutant("audits/rows.py", '"level": self.bootstrap.level,', '"level": 0.5,', "audits/test_audit_run.py"),
+        Mutant("audits/rows.py", '"ci_low": found.drift.low,', '"ci_low": found.drift.estimate,', RATES),
+    ],
+    "judging": [
+        Mutant(_JUDGING, "corrected > (1 - level) * (1 + ROUNDING)", "corrected > 2 * (1 - level) * (1 + ROUNDING)", RATES),
+        Mutant(_JUDGING, "mean, square = finding.perturbed, square * (finding.perturbed / mean) ** 2", "mean, square = finding.perturbed, square", RATES),
+        Mutant(_JUDGING, "if floor <= low and high <= ceiling:", "if floor <= estimate <= ceiling:", GATES),
+        Mutant(_JUDGING, "elif high < floor or low > ceiling:", "elif high < floor:", GATES),
+        Mutant(_JUDGING, "worst = min(rows, key=lambda row: row.rank)", "worst = max(rows, key=lambda row: row.rank)", GATES),
+        Mutant(_JUDGING, "corrected = adjusted([judged[g][f].p or 0.0 for g, f in places], correction)", 'corrected = adjusted([judged[g][f].p or 0.0 for g, f in places], "none")', RATES),
+        Mutant(_JUDGING, "valid = [waiver for waiver in waivers if not waiver.expired(today)]", "valid = list(waivers)", WAIVERS),
+        Mutant(_RATES, "(size - rank) * p_values[place]", "p_values[place]", RATES),
+        Mutant(_RATES, "size / rank * p_values[place]", "p_values[place]", RATES),
+        Mutant(_RATES, "return 2 * tail(", "return tail(", RATES),
+        Mutant(_RATES, "alpha = (1 - spread.level) / (2 * family)", "alpha = (1 - spread.level) / 2", RATES),
+        Mutant("reporting/gates.py", "finding.quantity == wanted_rows", "True", GATES),
+        Mutant("reporting/gates.py", "and finding.reference == gate.reference", "", GATES),
+        Mutant("reporting/waivers.py", "return today > self.expires", "return today >= self.expires", WAIVERS),
+        Mutant("reporting/verdict.py", "    if broken:\n", "    if False:\n", VERDICT),
+        Mutant("reporting/verdict.py", 'if result.severity == "error"]\n    failed', "]\n    failed", VERDICT),
+    ],
+    "training and resume": [
+        Mutant(_TRAINER, "if metric > counters.best_metric:", "if metric >= counters.best_metric - 1:", TRAINER),
+        Mutant(_TRAINER, "    module.load_state_dict(best)\n", "", TRAINER),
+        Mutant(_TRAINER, "strategy.load_state_dict(strategy_state)", "pass", TRAINER),
+        Mutant(_TRAINER, "config.decay_rate ** (epoch / config.decay_epochs)", "config.decay_rate ** epoch", "training/test_epochs.py"),
+        Mutant(_TRAINER, "counters.waited < config.patience", "counters.waited <= config.patience", TRAINER),
+        Mutant(_CHECKPOINTS, 'generator.set_state(tensors["generator"])', "pass", TRAINER),
+        Mutant(_CHECKPOINTS, 'optimizer.load_state_dict({"state": state', 'optimizer.load_state_dict({"state": {}', TRAINER),
+        Mutant("training/sampling.py", "negatives[open_rows] = fresh", "pass", SAMPLING),
+        Mutant("training/sampling.py", "return positives.keys[place] == wanted", "return positives.keys[place] == -1", SAMPLING),
+        Mutant("training/sampling.py", "candidates = torch.unique(items)", "candidates = torch.arange(n_items, device=items.device)", SAMPLING),
+        Mutant("runs/subjects.py", "prepared.validation, VALIDATION)", "prepared.test, VALIDATION)", STORE),
+    ],
+    "store keys": [
+        Mutant(_STORE, '            "data": prepared.dataset.digest,\n', "", STORE),
+        Mutant(_STORE, '"features": prepared.features.digest if', '"features": None if', STORE),
+        Mutant(_STORE, '            "spec": spec_json(spec),\n', "", STORE),
+        Mutant(_STORE, '            "trained_by": TRAINED_BY,\n', "", STORE),
+        Mutant(_STORE, '            "torch": torch.__version__,\n            "device": prepared', '            "device": prepared', STORE),
+        Mutant("runs/specs.py", '"seed": spec.seed,', '"seed": 0,', STORE),
+        Mutant("runs/specs.py", '"training_noise": spec.training_noise,', '"training_noise": "",', STORE),
+    ],
+    "graphs": [
+        Mutant("models/graphs/user_item.py", "share = 1 / (layers + 1)", "share = 1 / max(1, layers)", GRAPHS),
+        Mutant("models/graphs/user_item.py", "item_scale[items]", "user_scale[users]", GRAPHS),
+        Mutant("models/graphs/item_item.py", "weight = 1 / (neighbours.items.shape[1] + offset)", "weight = 1.0", NEAREST),
+        Mutant("models/graphs/item_item.py", "scale = inverse_root(", "scale = 1 / (1e-9 + ", SPARSE),
+        Mutant("models/graphs/nearest.py", "MARGIN = 6", "MARGIN = 0", NEAREST),
+        Mutant("models/frozen_item_graph.py", '{"image": image_weight, "text": 1 - image_weight}', '{"image": 1 - image_weight, "text": image_weight}', "models/test_golden_models.py"),
+        Mutant("runs/trained.py", "self.graphs if frozen else None)", "self.graphs)", "audits/test_noise_worlds.py"),
+    ],
+}
+# fmt: on
+"""Area -> its faults."""
