@@ -23,7 +23,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from robustrec.encoders.store import store_key
-from robustrec.files import unwritable, write_atomically
+from robustrec.files import remove_leftovers, unwritable, write_atomically
 
 RECORD = "network.json"
 _KEY = "key"
@@ -119,6 +119,7 @@ class RowStore:
         except OSError as error:
             raise unwritable(self.folder, error) from error
         try:
+            remove_leftovers(self.folder)
             yield
         finally:
             lock.release()

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,7 +20,15 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from robustrec.files import digest_array, digest_bytes, digest_file, digest_json, staged_folder, unwritable
+from robustrec.files import (
+    digest_array,
+    digest_bytes,
+    digest_file,
+    digest_json,
+    remove_leftovers,
+    staged_folder,
+    unwritable,
+)
 
 RECORD = "features.json"
 TABLES = "features.safetensors"
@@ -80,6 +90,7 @@ def stored(home: Path, identity: Mapping[str, Any], produce: Callable[[], Encode
     except OSError as error:
         raise unwritable(folder, error) from error
     try:
+        remove_leftovers(folder.parent)
         return _read_or_produce(folder, identity, produce)
     finally:
         lock.release()
@@ -120,9 +131,14 @@ def _write(stage: Path, identity: Mapping[str, Any], encoded: Encoded) -> None:
             "notes": list(encoded.notes),
             "files": {name: digest_file(stage / name) for name in (TABLES, STATE)},
         }
+        record["record_digest"] = digest_json(record)
         (stage / RECORD).write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    except (OSError, SafetensorError) as error:
-        raise unwritable(stage.parent, error if isinstance(error, OSError) else OSError(str(error))) from error
+    except OSError as error:
+        raise unwritable(stage.parent, error) from error
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))  # it names the cause in words only
+        cause = OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(str(error))
+        raise unwritable(stage.parent, cause) from error
 
 
 def _read(folder: Path) -> Encoded | None:
@@ -130,6 +146,8 @@ def _read(folder: Path) -> Encoded | None:
         return None
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        if record.pop("record_digest", None) != digest_json(record):
+            raise _DamagedError(f"{RECORD} does not match its digest")
         for name in (TABLES, STATE):
             if digest_file(folder / name) != record["files"][name]:
                 raise _DamagedError(f"{name} does not match its digest")
@@ -137,5 +155,5 @@ def _read(folder: Path) -> Encoded | None:
         if record["schema"] != _SCHEMA or {n: list(t.shape) for n, t in tables.items()} != record["shapes"]:
             raise _DamagedError(f"{RECORD} does not describe {TABLES}")
         return Encoded(tables, tuple(str(note) for note in record["notes"]), load_file(folder / STATE))
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError) as error:
         raise _DamagedError(f"{type(error).__name__}: {error}") from error

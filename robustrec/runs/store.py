@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from robustrec.errors import RobustrecError
@@ -23,8 +24,13 @@ from robustrec.runs.formats import TRAINED_BY
 from robustrec.runs.prepared import Prepared
 from robustrec.runs.specs import SubjectSpec, reads_features, spec_json
 from robustrec.training.trainer import Outcome
+from robustrec.untrusted import UnreadableError, read_json_object, regular_file
 
-RECORD_FORMAT = 1
+RECORD_FORMAT = 2
+RECORD = "run.json"
+PARAMETERS = "parameters.safetensors"
+# A record holds two numbers an epoch.
+_RECORD_BYTES = 64 << 20
 
 
 def run_key(spec: SubjectSpec, prepared: Prepared) -> str:
@@ -49,7 +55,7 @@ def run_key(spec: SubjectSpec, prepared: Prepared) -> str:
 def stored_run(home: Path, key: str) -> Path | None:
     """Return the folder of a finished run, or None."""
     folder = home / "runs" / key
-    return folder if (folder / "run.json").is_file() else None
+    return folder if (folder / RECORD).is_file() else None
 
 
 @contextmanager
@@ -73,10 +79,18 @@ def locked(path: Path, progress: Progress) -> Iterator[None]:
 def store_run(home: Path, key: str, parameters: dict[str, Tensor], record: dict[str, Any]) -> Path:
     """Put a finished training into the store, whole or not at all, and return its folder."""
     folder = home / "runs" / key
-    with staged_folder(folder) as stage:
-        save_file(parameters, stage / "parameters.safetensors")
-        (stage / "run.json").write_text(json.dumps(record, indent=2, allow_nan=False))
+    try:
+        with staged_folder(folder) as stage:
+            (stage / PARAMETERS).write_bytes(save(parameters))
+            (stage / RECORD).write_text(record_text(record), encoding="utf-8")
+    except OSError as error:
+        raise unwritable(folder, error) from error
     return folder
+
+
+def record_text(record: dict[str, Any]) -> str:
+    """Return a record as it is stored: JSON with the digest of all its other entries."""
+    return json.dumps({**record, "digest": digest_json(record)}, indent=2, allow_nan=False)
 
 
 def run_record(
@@ -122,16 +136,19 @@ def parameters_digest(parameters: dict[str, Tensor]) -> str:
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """Return a run's record.
+    """Return a run's record, without its digest.
 
     Raises:
-        RobustrecError: it is damaged.
+        RobustrecError: it is damaged, or of a format that this version does not read.
     """
     try:
-        record = json.loads((folder / "run.json").read_text())
-        if not isinstance(record, dict):
-            raise ValueError("run.json is no table")
-    except (OSError, ValueError) as error:
+        record = read_json_object(folder / RECORD, most=_RECORD_BYTES)
+        digest = record.pop("digest", None)
+        if record.get("format") != RECORD_FORMAT or isinstance(record["format"], bool):
+            raise ValueError(f"{RECORD} has format {record.get('format')!r}; this version reads format {RECORD_FORMAT}")
+        if digest != digest_json(record):
+            raise ValueError(f"{RECORD} does not match its digest")
+    except (OSError, ValueError, UnreadableError) as error:
         raise _damaged(folder, error) from error
     return record
 
@@ -144,21 +161,24 @@ def read_run(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """
     record = read_record(folder)
     try:
-        parameters = load_file(folder / "parameters.safetensors")
-        if parameters_digest(parameters) != record["parameters_digest"]:
-            raise ValueError("the parameters are not those of the record")
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        regular_file(folder / PARAMETERS)
+        parameters = load_file(folder / PARAMETERS)
+        if parameters_digest(parameters) != record.get("parameters_digest"):
+            raise ValueError(f"{PARAMETERS} does not match the digest in {RECORD}")
+    except (OSError, ValueError, TypeError, SafetensorError, UnreadableError) as error:
         raise _damaged(folder, error) from error
     return record, parameters
 
 
 def load_run(folder: Path, module: nn.Module) -> dict[str, Any]:
-    """Load a run's parameters into a module and return its record.
+    """Load the parameters of a run of the store into a module and return its record.
 
     Raises:
-        RobustrecError: the run is damaged.
+        RobustrecError: the run is damaged, or is another one than its folder's name says.
     """
     record, parameters = read_run(folder)
+    if record.get("key") != folder.name:
+        raise _damaged(folder, ValueError(f"{RECORD} is of run {record.get('key')!r}"))
     try:
         module.load_state_dict(parameters)
     except RuntimeError as error:
@@ -169,5 +189,7 @@ def load_run(folder: Path, module: nn.Module) -> dict[str, Any]:
 
 def _damaged(folder: Path, error: Exception) -> RobustrecError:
     return RobustrecError(
-        f"stored run is damaged: {error}", where=str(folder), fix=f"remove it and train again: rm -r {folder}"
+        f"stored run is damaged or of another version: {error}",
+        where=str(folder),
+        fix=f"remove it and train again: rm -r {shlex.quote(str(folder))}",
     )

@@ -11,6 +11,7 @@ from torch import Tensor
 from robustrec.datasets.interactions import VALIDATION
 from robustrec.evaluation.metrics import parse_metric, per_user_metrics
 from robustrec.evaluation.ranking import rank
+from robustrec.files import remove_leftovers
 from robustrec.models.contract import Features, Graphs, Recommender, item_graphs, represent
 from robustrec.models.graphs import cosine_neighbours
 from robustrec.models.own import blamed
@@ -53,9 +54,13 @@ def obtain_subject(
     with blamed(spec.model, "item_graphs"):
         graphs = item_graphs(model, reads, prepared.neighbours if tables is None else cosine_neighbours)
     with locked(home / "runs" / ".locks" / key, progress):
+        remove_leftovers(home / "runs")
+        partial = home / "runs" / f".partial-{key}.checkpoint"
         folder = stored_run(home, key)
         if folder is None:
-            folder = _train_into_store(spec, prepared, model, reads, graphs, home=home, key=key, progress=progress)
+            state = Checkpointing(partial, key)
+            folder = _train_into_store(spec, prepared, model, reads, graphs, home=home, state=state, progress=progress)
+        partial.unlink(missing_ok=True)  # also where the process that trained was killed before it did
     record = load_run(folder, model.module())
     return TrainedSubject(subject_of(spec, prepared), spec, key, model, reads, record, graphs)
 
@@ -86,11 +91,10 @@ def _train_into_store(
     graphs: Graphs | None,
     *,
     home: Path,
-    key: str,
+    state: Checkpointing,
     progress: Progress,
 ) -> Path:
     module = model.module()
-    partial = home / "runs" / f".partial-{key}.safetensors"
     with blamed(spec.model, "its training"):
         outcome = train(
             model,
@@ -101,10 +105,9 @@ def _train_into_store(
             strategy_config=spec.strategy,
             seed=spec.seed,
             graphs=graphs,
-            checkpointing=Checkpointing(partial, key),
+            checkpointing=state,
             progress=progress,
         )
         parameters = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
-        folder = store_run(home, key, parameters, run_record(spec, prepared, key, outcome, parameters))
-    partial.unlink(missing_ok=True)
-    return folder
+        record = run_record(spec, prepared, state.run_key, outcome, parameters)
+        return store_run(home, state.run_key, parameters, record)

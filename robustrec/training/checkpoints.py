@@ -1,21 +1,21 @@
-"""Everything a killed training needs to go on with the same numbers, in one safetensors file."""
+"""Everything a killed training needs to go on with the same numbers, in one checkpoint file."""
 
 from __future__ import annotations
 
-import json
+import logging
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
-from robustrec.errors import RobustrecError
-from robustrec.files import write_atomically
+from robustrec.checkpoint_files import read_checkpoint_file, write_checkpoint_file
+from robustrec.untrusted import UnreadableError
 
-FORMAT = 1
+FORMAT = 2
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -78,8 +78,7 @@ def save_checkpoint(
         _put(tensors, plain["strategy"], f"strategy.{name}", value)
     tensors["generator"] = generator.get_state()
     header = {"format": FORMAT, "run_key": run_key, "counters": asdict(counters), **plain}
-    contiguous = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-    write_atomically(path, save(contiguous, metadata={"robustrec": json.dumps(header)}))
+    write_checkpoint_file(path, tensors, header)
 
 
 def _put(tensors: dict[str, Tensor], plain: dict[str, Any], name: str, value: Any) -> None:
@@ -100,22 +99,17 @@ def load_checkpoint(
     """Put a stored state back into model, optimiser and generator.
 
     Returns:
-        The counters, the best parameters and the strategy's state, or None where there is no checkpoint of this run.
-
-    Raises:
-        RobustrecError: the file is damaged.
+        The counters, the best parameters and the strategy's state, or None where there is no checkpoint of this run,
+        or a damaged one; a warning says so, and the training begins again.
     """
-    if not path.is_file():
+    if not path.exists():
         return None
     device = next(model.parameters()).device
     try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            header = json.loads((file.metadata() or {}).get("robustrec", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise RobustrecError(
-            f"checkpoint is damaged: {error}", where=str(path), fix=f"remove it and train again: rm {path}"
-        ) from error
+        header, tensors = read_checkpoint_file(path)
+    except UnreadableError as error:
+        _log.warning("the checkpoint %s is damaged (%s): the training starts again from the beginning", path, error)
+        return None
     if header.get("format") != FORMAT or header.get("run_key") != run_key:
         return None
     model.load_state_dict(_part(tensors, "model."))

@@ -207,6 +207,7 @@ def test_documentation(name: str) -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 def test_cuda_agrees_with_the_cpu(name: str) -> None:
     model, twin = build(name), build(name).to("cuda")
     features = {m: table.to("cuda") for m, table in make_features().items()}

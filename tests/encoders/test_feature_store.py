@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -158,6 +160,11 @@ def other_record(folder: Path) -> None:
     (folder / RECORD).write_text("[1]")
 
 
+def other_note(folder: Path) -> None:
+    record = json.loads((folder / RECORD).read_text())
+    (folder / RECORD).write_text(json.dumps(record | {"notes": ["3 items without a text"]}))
+
+
 def no_folder(folder: Path) -> None:
     for path in folder.iterdir():
         path.unlink()
@@ -165,7 +172,7 @@ def no_folder(folder: Path) -> None:
     folder.write_text("a file")
 
 
-@pytest.mark.parametrize("damage", [truncate, flip, lose_state, half_record, other_record, no_folder])
+@pytest.mark.parametrize("damage", [truncate, flip, lose_state, half_record, other_record, other_note, no_folder])
 def test_a_damaged_entry_is_encoded_again_and_says_so(
     make_dataset: MakeDataset,
     tmp_path: Path,
@@ -184,6 +191,32 @@ def test_a_damaged_entry_is_encoded_again_and_says_so(
     assert entries(tmp_path) == [folder]
     assert item_features(dataset, "basic", home=tmp_path).notes == ()
     assert len(encodings) == 2
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="no limit on the size of files")
+def test_a_full_disk_is_an_error_that_says_so(make_dataset: MakeDataset, tmp_path: Path) -> None:
+    """The limit on the size of files stands for the disk: what is written last, by whichever library, fails with it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    dataset = make_dataset(40)
+    for limit in (0, 100, 20_000):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+        try:
+            with pytest.raises(RobustrecError, match="File too large") as error:
+                item_features(dataset, "basic", home=tmp_path)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert "free space" in error.value.fix
+        assert entries(tmp_path) == []
+        assert [path for path in (tmp_path / "features").iterdir() if not path.name.endswith(".lock")] == []
+    item_features(dataset, "basic", home=tmp_path)
+
+
+def test_what_killed_processes_left_is_removed_at_the_next_encoding(make_dataset: MakeDataset, tmp_path: Path) -> None:
+    left = tmp_path / "features" / ".0123.abcdefgh"
+    left.mkdir(parents=True)
+    (left / TABLES).write_text("half")
+    item_features(make_dataset(4), "basic", home=tmp_path)
+    assert not left.exists()
 
 
 def test_an_encoding_that_fails_leaves_nothing(

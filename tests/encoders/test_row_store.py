@@ -147,6 +147,16 @@ print(part.kept(rows, None).outputs["out"].flatten().tolist() == [*range(500)])
 """
 
 
+def test_what_killed_processes_left_is_removed_at_the_next_encoding(bench: Bench) -> None:
+    bench.features(bench.make(4))
+    (chunk, *_) = chunks(bench.home)
+    left = chunk.with_name(f".{chunk.name}.abcdefgh")
+    left.write_bytes(chunk.read_bytes()[:100])
+    bench.features(bench.make(5))
+    assert not left.exists()
+    assert chunk.exists()
+
+
 def test_two_processes_at_once_encode_once(tmp_path: Path) -> None:
     command = [sys.executable, "-c", _STUB, str(tmp_path)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}

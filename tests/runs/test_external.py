@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import shutil
 import sys
@@ -20,6 +19,7 @@ from robustrec.errors import RobustrecError
 from robustrec.runs.external import read_state
 from robustrec.runs.plan import subject_specs
 from robustrec.runs.prepared import prepare
+from robustrec.runs.store import record_text
 from robustrec.runs.subjects import obtain_subject
 
 SHORT = {"training": {"max_epochs": 2, "batch_size": 128}, "vbpr": {"latent_width": 4}}
@@ -113,7 +113,7 @@ def _other_features(folder):
 
 def test_a_run_trained_on_noise_is_refused(trained, tiny, tmp_path):
     path = tmp_path / "runs" / trained.key / "run.json"
-    path.write_text(json.dumps(trained.record | {"training_noise": "sigma2=1e-06 draw 0"}))
+    path.write_text(record_text(trained.record | {"training_noise": "sigma2=1e-06 draw 0"}))
     assert "stands for no clean model" in refused(tmp_path, tiny, trained.key)
 
 
@@ -122,7 +122,7 @@ def test_a_run_trained_on_noise_is_refused(trained, tiny, tmp_path):
 )
 def test_a_run_of_another_version_is_refused(change, trained, tiny, tmp_path):
     path = tmp_path / "runs" / trained.key / "run.json"
-    path.write_text(json.dumps(trained.record | change))
+    path.write_text(record_text(trained.record | change))
     assert "another version" in refused(tmp_path, tiny, trained.key)
 
 
@@ -138,7 +138,7 @@ def test_a_run_of_ones_own_model_imports_nothing_that_was_not_named(trained, tin
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "evil_shop.py").write_text("open('ran', 'w')")
     path = tmp_path / "runs" / trained.key / "run.json"
-    path.write_text(json.dumps(trained.record | {"model": "evil_shop:Model"}))
+    path.write_text(record_text(trained.record | {"model": "evil_shop:Model"}))
     assert "only imported where it is named" in refused(tmp_path, tiny, trained.key)
     assert "evil_shop" not in sys.modules
 

@@ -1,22 +1,19 @@
-"""The state of a killed pretraining, in one safetensors file, from which it goes on to the same bytes."""
+"""The state of a killed pretraining, in one checkpoint file, from which it goes on to the same bytes."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
+from robustrec.checkpoint_files import read_checkpoint_file, write_checkpoint_file
 from robustrec.encoders.pretraining.architecture import Blip, parameters
 from robustrec.errors import RobustrecError
-from robustrec.files import write_atomically
+from robustrec.untrusted import UnreadableError
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass
@@ -55,8 +52,7 @@ def write_checkpoint(
     tensors["temperature"] = temperature.data
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
-    header = json.dumps({"format": FORMAT, "key": key, "done": asdict(done)})
-    write_atomically(path, save({n: t.cpu().contiguous() for n, t in tensors.items()}, {"robustrec": header}))
+    write_checkpoint_file(path, tensors, {"format": FORMAT, "key": key, "done": asdict(done)})
 
 
 def read_checkpoint(
@@ -67,13 +63,11 @@ def read_checkpoint(
     Raises:
         RobustrecError: the file is damaged.
     """
-    if not path.is_file():
+    if not path.exists():
         return None
     try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            header: dict[str, Any] = json.loads((file.metadata() or {}).get("robustrec", "{}"))
-            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
+        header, tensors = read_checkpoint_file(path)
+    except UnreadableError as error:
         raise RobustrecError(
             f"the checkpoint is damaged: {error}", where=str(path), fix=f"remove it and begin again: rm {path}"
         ) from error
