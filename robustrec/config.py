@@ -6,9 +6,7 @@ else `robustrec.toml`. An unknown key anywhere is an error before work starts.
 
 from __future__ import annotations
 
-import json
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -17,6 +15,7 @@ import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from robustrec.errors import RobustrecError, unknown_name
+from robustrec.untrusted import UnreadableError, parse_json, read_toml
 
 PREFIX = "ROBUSTREC_"
 
@@ -50,10 +49,10 @@ class Settings(BaseModel):
         None, description="a stored run, or a file of trained parameters, to audit instead of training"
     )
     suite: str = Field("quick", description="name of a suite, or path of a TOML file")
-    seed: int = Field(0, ge=0, description="first seed of training; audits derive theirs from it")
-    seeds: int = Field(1, ge=1, description="how many training seeds")
+    seed: int = Field(0, ge=0, le=2**63 - 1, description="first seed of training; audits derive theirs from it")
+    seeds: int = Field(1, ge=1, le=1000, description="how many training seeds")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
-    threads: int | None = Field(None, ge=1, description="CPU threads of torch; default: torch's choice")
+    threads: int | None = Field(None, ge=1, le=4096, description="CPU threads of torch; default: torch's choice")
     offline: bool = Field(False, description="never look on a network for weights or data")
     fail_on: Literal["error", "warn", "inconclusive", "never"] = Field(
         "error", description="what ends with exit code 1"
@@ -110,6 +109,8 @@ def resolve(
     for name, value, source in layers:
         if name not in Settings.model_fields:
             raise unknown_name("setting", name, Settings.model_fields, where=source)
+        if "\\x00" in repr(value):
+            raise RobustrecError(f"{name} holds a NUL character", where=source, fix="leave it out")
         if name == "set":
             for section, entries in parse_overrides(value, source).items():
                 overrides.setdefault(section, {}).update(entries)
@@ -144,7 +145,12 @@ def parse_overrides(value: Any, source: str) -> dict[str, dict[str, Any]]:
             )
         return {section: dict(entries) for section, entries in value.items()}
     overrides: dict[str, dict[str, Any]] = {}
-    for text in value.split() if isinstance(value, str) else value:
+    texts = value.split() if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+        raise RobustrecError(
+            "set is not a table of tables", where=source, fix="write [tool.robustrec.set.training] and keys below it"
+        )
+    for text in texts:
         path, equals, raw = text.partition("=")
         section, dot, key = path.partition(".")
         if not (equals and dot and section and key):
@@ -154,8 +160,8 @@ def parse_overrides(value: Any, source: str) -> dict[str, dict[str, Any]]:
                 fix="for example: --set training.learning_rate=0.01",
             )
         try:
-            overrides.setdefault(section, {})[key] = json.loads(raw)
-        except ValueError:
+            overrides.setdefault(section, {})[key] = parse_json(raw)
+        except UnreadableError:
             overrides.setdefault(section, {})[key] = raw
     return overrides
 
@@ -172,7 +178,12 @@ def _from_environment(environment: Mapping[str, str]) -> list[tuple[str, Any, st
 def _from_file(folder: Path) -> list[tuple[str, Any, str]]:
     for place in [folder, *folder.parents]:
         path = place / "pyproject.toml"
-        table = _read(path).get("tool", {}).get("robustrec") if path.is_file() else None
+        tools = _read(path).get("tool", {}) if path.is_file() else {}
+        table = tools.get("robustrec") if isinstance(tools, dict) else None
+        if table is not None and not isinstance(table, dict):
+            raise RobustrecError(
+                "tool.robustrec is not a table", where=str(path), fix="write [tool.robustrec] and keys below it"
+            )
         if table is not None:
             return [(name, value, f"{path}, [tool.robustrec] {name}") for name, value in table.items()]
     for place in [folder, *folder.parents]:
@@ -184,8 +195,8 @@ def _from_file(folder: Path) -> list[tuple[str, Any, str]]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return read_toml(path)
+    except UnreadableError as error:
         raise RobustrecError(
             f"cannot read the configuration: {error}",
             where=str(path),

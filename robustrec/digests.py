@@ -12,6 +12,7 @@ from typing import Any
 
 from robustrec.errors import RobustrecError
 from robustrec.files import digest_bytes, digest_file, digest_json, write_atomically
+from robustrec.untrusted import UnreadableError, read_json_object
 
 _VERSION = 1
 # A file that changes twice within a clock tick keeps its stamp, so that a fresh stamp proves nothing yet.
@@ -46,9 +47,9 @@ def remembered(cache: Path, name: str, state: Any, produce: Callable[[], Any], *
     """
     path = cache / f"{digest_bytes([name.encode('utf-8', 'surrogatepass')])[:32]}.json"
     key = digest_json([_VERSION, state])
-    with suppress(OSError, ValueError):
-        entry = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(entry, dict) and entry.get("state") == key:
+    with suppress(UnreadableError):
+        entry = read_json_object(path)
+        if entry.get("state") == key and "value" in entry:
             return entry["value"]
     value = produce()
     if settled:

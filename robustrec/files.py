@@ -262,8 +262,15 @@ def path_inside(folder: Path, relative: str) -> Path:
     Raises:
         RobustrecError: the path is absolute or leads outside.
     """
-    root = folder.resolve()
-    candidate = (root / relative).resolve()
+    try:
+        root = folder.resolve()
+        candidate = (root / relative).resolve()
+    except (OSError, ValueError, RuntimeError) as error:  # a NUL character, links that lead back to themselves
+        raise RobustrecError(
+            f"{relative[:200]!r} is not a path: {getattr(error, 'strerror', None) or error}",
+            where=str(folder),
+            fix="use a path relative to that folder",
+        ) from error
     if not candidate.is_relative_to(root):
         raise RobustrecError(
             f"path {relative!r} leads outside its folder",

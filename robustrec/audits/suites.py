@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,17 +15,17 @@ from robustrec.audits.noise_config import BreakPoint, NoiseAudit
 from robustrec.audits.sharpness_config import SharpnessAudit
 from robustrec.audits.values import QualityMetric, StabilityMetric, distinct
 from robustrec.errors import RobustrecError, unknown_name
-from robustrec.files import digest_json, shipped
+from robustrec.files import digest_json, shipped, shown_path
 from robustrec.reporting.error_rates import Correction
 from robustrec.reporting.findings import BASELINE, CLEAN, Record
 from robustrec.reporting.gates import Gate, matches
 from robustrec.reporting.invalid import invalid
 from robustrec.reporting.possible_limits import Range, wrong_limits
 from robustrec.reporting.waivers import Waiver
+from robustrec.untrusted import UnreadableError, parse_toml, read_text
 
 BREAK_POINT = "sigma2"
 """Metric of the noise audit's break point."""
-_MAX_BYTES = 1 << 20
 
 # Another kind of audit joins here: Annotated[NoiseAudit | OtherAudit, Field(discriminator="kind")]; its runner in
 # `runner.RUNNERS`, what it costs in `plan.COSTS`.
@@ -148,9 +147,9 @@ def parse_suite(text: str, *, source: str) -> Suite:
     """
     fix = "see a suite that works: robustrec config show --suite quick"
     try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RobustrecError(f"not valid TOML: {error}", where=source, fix="mend the place named above") from error
+        data = parse_toml(text)
+    except UnreadableError as error:
+        raise RobustrecError(str(error), where=source, fix="mend the place named above") from error
     try:
         # By way of JSON: strict, so that "8" or true is no number, yet with lists for tuples.
         return Suite.model_validate_json(json.dumps(data, default=str), strict=True)
@@ -173,9 +172,6 @@ def recorded_suite(content: dict[str, Any], *, source: str) -> Suite:
 def _read(path: Path) -> str:
     fix = f"give a suite's name ({', '.join(suite_names())}) or the path of a .toml file"
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise RobustrecError(f"{path} is larger than 1 MiB, no suite is", where="--suite", fix=fix)
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise RobustrecError(f"cannot read suite {path}: {reason}", where="--suite", fix=fix) from error
+        return read_text(path)
+    except UnreadableError as error:
+        raise RobustrecError(f"cannot read suite {shown_path(path)}: {error}", where="--suite", fix=fix) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import errno
 import os
+import re
 import signal
 import sys
 import traceback
@@ -22,6 +23,7 @@ from robustrec.errors import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_PASS, RobustrecE
 from robustrec.start import leave_on_interrupt
 from robustrec.streams import StdoutError, abandon_stdout, flush_stdout, prepare_streams, write_text
 
+_NO_MEMORY = re.compile(r"can't allocate memory|out of memory|[Ss]torage size|invalid buffer size")
 _OF_STDOUT = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF)
 
 app = typer.Typer(
@@ -101,6 +103,7 @@ def run(arguments: list[str]) -> int:
 def _run(arguments: list[str]) -> int:
     code = EXIT_ERROR
     try:
+        _refuse_nul(arguments)
         # Typer turns an interrupt into 130, wherever in the command it came. No code but that and 0 is believed: code
         # of somebody else's can raise typer's Exit too.
         result = app(args=arguments, prog_name="robustrec", standalone_mode=False)
@@ -124,22 +127,36 @@ def _run(arguments: list[str]) -> int:
         # Shell completion ends so. Code of somebody else's that ends the process must never look like a pass.
         completing = any(name.endswith("_COMPLETE") for name in os.environ)
         code = EXIT_PASS if completing and error.code in (0, None) else EXIT_ERROR
-    except OSError as error:
-        if error.filename is None and error.errno in _OF_STDOUT:  # help, which typer prints
-            print_error(stdout_error(StdoutError(error.strerror or str(error))))
-            abandon_stdout()
-        else:
-            _report_fault(error)
-    except MemoryError:
-        fix = "close other programs, or use a smaller data set, model or batch: see robustrec config show"
-        print_error(RobustrecError("there is not enough memory", where=" ".join(["robustrec", *arguments]), fix=fix))
     except BaseException as error:  # an internal error must never look like a breached gate
-        _report_fault(error)
+        _report(error, arguments)
     return code
 
 
-def _report_fault(error: BaseException) -> None:
-    say(f"{traceback.format_exc()}internal error: {described(error)}. Please report it with the lines above.")
+def _refuse_nul(arguments: list[str]) -> None:
+    """Refuse what no path and no name can hold; the system refuses it only where a path is opened."""
+    for argument in arguments:
+        if "\0" in argument:
+            raise RobustrecError(
+                f"an argument holds a NUL character: {argument[:200]!r}", where="the command line", fix="leave it out"
+            )
+
+
+def _report(error: BaseException, arguments: list[str]) -> None:
+    """Print what no command expected: a stdout that is full, too little memory, or a fault of robustrec's own."""
+    message = described(error)
+    if isinstance(error, OSError) and error.filename is None and error.errno in _OF_STDOUT:  # help, by typer
+        print_error(stdout_error(StdoutError(error.strerror or str(error))))
+        abandon_stdout()
+    # torch has no exception of its own for the memory of the CPU.
+    elif isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _NO_MEMORY.search(message)):
+        fix = "close other programs, or use a smaller data set, model or batch: see robustrec config show"
+        print_error(RobustrecError("there is not enough memory", where=" ".join(["robustrec", *arguments]), fix=fix))
+    else:
+        _report_fault(message)
+
+
+def _report_fault(message: str) -> None:
+    say(f"{traceback.format_exc()}internal error: {message}. Please report it with the lines above.")
 
 
 def _print_wrong_use(error: TyperException, arguments: list[str]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustrec.errors import RobustrecError
+from robustrec.untrusted import UnreadableError, open_regular
 
 MAX_DIGITS = 18  # what int64 surely holds
 NEWLINE, MINUS, ZERO = 10, 45, 48
@@ -49,10 +50,11 @@ def read_table(path: Path, *, delimiter: str) -> Table:
             of fields than the header.
     """
     try:
-        content = path.read_bytes()
-    except OSError as error:
+        with open_regular(path) as file:
+            content = file.read()
+    except (OSError, UnreadableError) as error:
         raise RobustrecError(
-            f"cannot read {path.name}: {error.strerror or error}",
+            f"cannot read {path.name}: {getattr(error, 'strerror', None) or error}",
             where=str(path),
             fix="give a folder with a .inter file, or import one: robustrec data import FOLDER --name NAME",
         ) from error

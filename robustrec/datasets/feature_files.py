@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustrec.errors import RobustrecError
+from robustrec.untrusted import UnreadableError, open_npy
 
 FEATURE_FILES = {
     "image": "image_feat.npy",
@@ -50,9 +51,8 @@ def map_features(path: Path) -> NDArray[Any]:
         RobustrecError: it is missing, no .npy file, truncated or pickled.
     """
     try:
-        # Takes nothing but .npy and refuses objects; np.load would also try zip and pickle.
-        table: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError, EOFError, SyntaxError, TypeError, MemoryError, OverflowError) as error:
+        table = open_npy(path)
+    except UnreadableError as error:
         raise RobustrecError(
             f"cannot read the features: {error}",
             where=str(path),

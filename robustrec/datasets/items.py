@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from robustrec.datasets.naming import ALIASES, CATALOG_ID, is_missing, loose_id, named
 from robustrec.datasets.tables import SUFFIXES, read_rows
 from robustrec.errors import RobustrecError
+from robustrec.untrusted import UnreadableError, open_regular
 
 MAX_LINE_BYTES = 2**20
 MAX_TEXT = 100_000
@@ -173,7 +174,7 @@ def _table_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             number = 0
             while line := file.readline(MAX_LINE_BYTES + 1):
                 number += 1
@@ -185,9 +186,9 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                     )
                 if line.strip():
                     yield number, _parse(line, f"{path}: line {number}")
-    except OSError as error:
+    except (OSError, UnreadableError) as error:
         raise RobustrecError(
-            f"cannot read {path.name}: {error.strerror or error}",
+            f"cannot read {path.name}: {getattr(error, 'strerror', None) or error}",
             where=str(path),
             fix="name the catalog with --items FILE",
         ) from error

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from robustrec.errors import RobustrecError
+from robustrec.files import shown_path
+from robustrec.untrusted import UnreadableError, read_toml
 
 MANIFEST = "dataset.toml"
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]*$"
+MOST_ROWS = 2**31 - 1
+"""Users, items and interactions at most; their ids are 32-bit numbers in places."""
 
 
 USUAL_FILES = {
@@ -30,7 +33,7 @@ USUAL_FILES = {
 class Files(BaseModel):
     """The files of a data set, by path relative to its folder; empty means there is none."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     interactions: str = Field(min_length=1, description="interactions in the MMRec layout")
     items: str = Field("", description="one JSON object a line: itemID, title, brand, categories, description, image")
@@ -48,7 +51,7 @@ class Files(BaseModel):
 class Filtered(BaseModel):
     """Rows that an import left out, and why."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     reason: str
     rows: int = Field(ge=0)
@@ -57,17 +60,19 @@ class Filtered(BaseModel):
 class Counts(BaseModel):
     """How much there is; `items` counts the catalog, of which some may never have been chosen."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    users: int = Field(ge=1)
-    items: int = Field(ge=1)
-    interactions: int = Field(ge=1, description="rows of the interactions file, so that a truncated one is noticed")
+    users: int = Field(ge=1, le=MOST_ROWS)
+    items: int = Field(ge=1, le=MOST_ROWS)
+    interactions: int = Field(
+        ge=1, le=MOST_ROWS, description="rows of the interactions file, so that a truncated one is noticed"
+    )
 
 
 class Manifest(BaseModel):
     """The content of `dataset.toml`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     schema_version: Literal[1] = 1
     name: str = Field(pattern=NAME_PATTERN)
@@ -92,14 +97,7 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-        return Manifest.model_validate(content)
-    except OSError as error:
-        raise RobustrecError(
-            f"cannot read {path}: {error.strerror or error}",
-            where=str(path),
-            fix="give a folder with a dataset.toml, or import one: robustrec data import FOLDER --name NAME",
-        ) from error
+        return Manifest.model_validate(read_toml(path))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
@@ -109,11 +107,11 @@ def read_manifest(folder: Path) -> Manifest:
             fix=f"mend that key; keys there are: {', '.join(Manifest.model_fields)}; "
             f"files: {', '.join(Files.model_fields)}",
         ) from error
-    except ValueError as error:  # no TOML, or no UTF-8
+    except UnreadableError as error:
         raise RobustrecError(
-            f"not a TOML file: {error}",
-            where=str(path),
-            fix="import the folder again: robustrec data import FOLDER --name NAME",
+            f"cannot read {shown_path(path)}: {error}",
+            where=shown_path(path),
+            fix="give a folder with a dataset.toml, or import one: robustrec data import FOLDER --name NAME",
         ) from error
 
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from robustrec.untrusted import UnreadableError
+
 Tree = Any
 """Numbers, None, strings and bytes; lists, tuples and dicts with integer keys of such; `Array`."""
 
@@ -33,10 +35,6 @@ _NAMES = {
         for name in ("_reconstruct", "scalar")
     },
 }
-
-
-class UnreadableError(ValueError):
-    """A file is damaged or holds what is not read; its text says what."""
 
 
 class Array:

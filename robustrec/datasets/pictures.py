@@ -28,6 +28,7 @@ from PIL import (  # noqa: F401
 
 from robustrec.errors import RobustrecError
 from robustrec.files import path_inside
+from robustrec.untrusted import open_regular, regular_file
 
 MAX_PICTURE_BYTES = 20 * 2**20
 MAX_PICTURE_PIXELS = 40_000_000
@@ -103,6 +104,7 @@ def open_zip(path: Path) -> zipfile.ZipFile:
         RobustrecError: it is missing or no zip.
     """
     try:
+        regular_file(path)
         return zipfile.ZipFile(path)
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError, UnicodeError) as error:
         raise RobustrecError(
@@ -191,7 +193,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 def _read_file(folder: Path, entry: str, where: str) -> bytes:
     path = path_inside(folder, entry)
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             content = file.read(MAX_PICTURE_BYTES + 1)
     except (OSError, ValueError) as error:
         raise RobustrecError(f"cannot read the picture: {error}", where=where, fix=_MEND) from error

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from robustrec.errors import RobustrecError
+from robustrec.untrusted import UnreadableError, open_regular
 
 DELIMITERS = ",\t;"
 SUFFIXES = (".csv", ".tsv")
@@ -26,7 +28,7 @@ def read_rows(path: Path, what: str) -> Iterator[tuple[int, list[str]]]:
     """
     line = 0
     try:
-        with _guarded(path, what), path.open(encoding="utf-8-sig", newline="") as file:
+        with _guarded(path, what), io.TextIOWrapper(open_regular(path), encoding="utf-8-sig", newline="") as file:
             head = file.readline(HEAD_CHARACTERS)
             file.seek(0)
             reader = csv.reader(file, delimiter=max(DELIMITERS, key=head.count), strict=True)
@@ -50,8 +52,8 @@ def read_lists(path: Path) -> Iterator[tuple[int, list[str]]] | None:
     Raises:
         RobustrecError: the file cannot be read, is not UTF-8 text, or a user has two lines.
     """
-    with _guarded(path, "interactions"):
-        text = path.read_text(encoding="utf-8-sig")
+    with _guarded(path, "interactions"), open_regular(path) as file:
+        text = file.read().decode("utf-8-sig")
     lines = text.splitlines()
     if any(delimiter in line for line in lines[:1] for delimiter in DELIMITERS):
         return None
@@ -83,9 +85,10 @@ def _guarded(path: Path, what: str) -> Iterator[None]:
             where=f"{path}: line {_undecodable_line(path)}",
             fix="write the file again as UTF-8 text",
         ) from error
-    except OSError as error:
+    except (OSError, UnreadableError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise RobustrecError(
-            f"cannot read the {what}: {error.strerror or error}", where=str(path), fix="give an existing CSV file"
+            f"cannot read the {what}: {reason}", where=str(path), fix="give an existing CSV file"
         ) from error
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import io
-import zipfile
-import zlib
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robustrec.datasets.pickled_numbers import Array, UnreadableError, read_pickled_numbers
+from robustrec.datasets.pickled_numbers import Array, read_pickled_numbers
 from robustrec.errors import RobustrecError
 from robustrec.files import digest_array, digest_bytes, write_atomically
+from robustrec.untrusted import UnreadableError, open_regular, read_npy_header, read_npz
 
 USER_GRAPH = "user_graph.npz"
 MMREC_USER_GRAPH = "user_graph_dict.npy"
@@ -43,11 +43,9 @@ def read_user_graph(path: Path, n_users: int) -> UserGraph:
         RobustrecError: the file is missing, too large, damaged, holds anything else, or is about other users.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UnreadableError(f"{path.stat().st_size} bytes, more than {MAX_BYTES}")
         graph = _read_archive(path) if path.suffix == ".npz" else _read_mmrec(path)
         _check(graph, n_users)
-    except (UnreadableError, OSError) as error:
+    except UnreadableError as error:
         raise RobustrecError(
             f"cannot read the user graph: {error}",
             where=str(path),
@@ -70,22 +68,23 @@ def digest_user_graph(graph: UserGraph) -> str:
 
 
 def _read_archive(path: Path) -> UserGraph:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
-                raise UnreadableError(f"its arrays have more than {MAX_BYTES} bytes")
-        with np.load(path, allow_pickle=False) as arrays:
-            parts = [arrays[name] for name in UserGraph._fields]
-    except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError, TypeError, NotImplementedError) as error:
-        raise UnreadableError(f"no user graph that robustrec wrote: {error}") from error
+    arrays = read_npz(path, most=MAX_BYTES)
+    if arrays.keys() != {*UserGraph._fields}:
+        raise UnreadableError("no user graph that robustrec wrote: it holds other arrays")
+    parts = [arrays[name] for name in UserGraph._fields]
     if any(part.dtype != np.int64 or part.ndim != 1 for part in parts):
         raise UnreadableError("no user graph that robustrec wrote: its arrays are not int64 of one dimension")
     return UserGraph(*parts)
 
 
 def _read_mmrec(path: Path) -> UserGraph:
-    content = path.read_bytes()
-    tree = read_pickled_numbers(content[_header_bytes(content) :])
+    with open_regular(path) as file:
+        header = read_npy_header(file)
+        if header.shape != () or header.dtype.kind != "O":
+            raise UnreadableError(f"an array {header.dtype} {header.shape}, no saved dict")
+        if os.fstat(file.fileno()).st_size > MAX_BYTES:
+            raise UnreadableError(f"more than {MAX_BYTES} bytes")
+        tree = read_pickled_numbers(file.read())
     table = tree.value if isinstance(tree, Array) else tree
     if not isinstance(table, dict):
         raise UnreadableError("no dict of users")
@@ -98,20 +97,6 @@ def _read_mmrec(path: Path) -> UserGraph:
         np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
         *(np.concatenate([empty, *(row[part] for row in rows)]) for part in (0, 1)),
     )
-
-
-def _header_bytes(content: bytes) -> int:
-    """Return where the pickle of an .npy file of one object begins."""
-    stream = io.BytesIO(content)
-    try:
-        version = np.lib.format.read_magic(stream)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(stream)
-    except (ValueError, SyntaxError, TypeError, EOFError, MemoryError, RecursionError) as error:
-        raise UnreadableError(f"no .npy file: {error}") from error
-    if shape != () or dtype.kind != "O":
-        raise UnreadableError(f"an array {dtype} {shape}, no saved dict")
-    return stream.tell()
 
 
 def _row(user: int, entry: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from robustrec.untrusted import read_toml
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Vocabulary:
 @cache
 def vocabulary() -> Vocabulary:
     """Return the words; read once in a process."""
-    table = tomllib.loads((Path(__file__).parent / "vocabulary.toml").read_text(encoding="utf-8"))
+    table = read_toml(Path(__file__).parent / "vocabulary.toml")
     lists = {key: tuple(value) for key, value in table.items() if isinstance(value, list) and key != "synonyms"}
     return Vocabulary(
         **lists,

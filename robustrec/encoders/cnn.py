@@ -6,7 +6,6 @@ folder or hub name in timm's layout. Pictures are squeezed to the square that th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib import import_module
@@ -24,6 +23,7 @@ from robustrec.encoders.networks import Part, PictureShape, Texts, base_identity
 from robustrec.encoders.options import EncoderOptions
 from robustrec.encoders.weights import UsedWeights, digest_weights, given_place, locate
 from robustrec.errors import RobustrecError
+from robustrec.untrusted import read_json_object
 
 BACKBONE = "resnet50"
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
@@ -143,7 +143,7 @@ def _torchvision_model(name: str, file: Path) -> tuple[nn.Module, PictureShape]:
 def _timm_model(folder: Path) -> tuple[nn.Module, PictureShape]:
     timm: Any = import_module("timm")
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = read_json_object(folder / "config.json")
         name = str(config["architecture"])
         if name not in timm.list_models():  # a name such as hf-hub:OWNER/NAME would load another folder's
             raise ValueError(f"timm has no architecture {name!r}")

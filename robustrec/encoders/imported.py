@@ -18,6 +18,7 @@ from robustrec.encoders.weights import UsedWeights
 from robustrec.errors import RobustrecError
 from robustrec.files import digest_sources
 from robustrec.progress import Progress
+from robustrec.untrusted import UnreadableError, open_npy
 
 if TYPE_CHECKING:
     from robustrec.datasets.registry import Dataset
@@ -124,9 +125,8 @@ def read_table(path: Path, n_items: int, modality: str, progress: Progress | Non
 
 def _open(path: Path) -> NDArray[Any]:
     try:
-        # Not numpy.load: that would also open a zip of arrays, and leave it open where it is damaged.
-        return np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError, EOFError) as error:
+        return open_npy(path)
+    except UnreadableError as error:
         raise _wrong(path, f"cannot be read as a numpy array: {error}") from error
 
 

@@ -5,7 +5,6 @@ Output: `sentence`, 384 wide. The text is read as it is, at most 256 tokens of i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +26,7 @@ from robustrec.encoders.weights import (
     require_transformers,
     used_weights,
 )
+from robustrec.untrusted import read_json_object
 
 _LONGEST = 256
 
@@ -104,6 +104,6 @@ class MiniLM:
 
 def _longest(folder: Path) -> int:
     try:
-        return int(json.loads((folder / "sentence_bert_config.json").read_text(encoding="utf-8"))["max_seq_length"])
+        return int(read_json_object(folder / "sentence_bert_config.json")["max_seq_length"])
     except (OSError, ValueError, KeyError, TypeError):
         return _LONGEST

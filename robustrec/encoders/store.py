@@ -29,6 +29,7 @@ from robustrec.files import (
     staged_folder,
     unwritable,
 )
+from robustrec.untrusted import read_json_object
 
 RECORD = "features.json"
 TABLES = "features.safetensors"
@@ -145,7 +146,7 @@ def _read(folder: Path) -> Encoded | None:
     if not folder.exists():
         return None
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        record = read_json_object(folder / RECORD)
         if record.pop("record_digest", None) != digest_json(record):
             raise _DamagedError(f"{RECORD} does not match its digest")
         for name in (TABLES, STATE):

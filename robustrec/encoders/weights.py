@@ -8,7 +8,6 @@ substitute for weights that are not found.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import warnings
@@ -30,6 +29,7 @@ from robustrec.encoders.model_folders import (
 from robustrec.encoders.options import EncoderOptions
 from robustrec.errors import RobustrecError, unknown_name
 from robustrec.files import digest_json, shipped
+from robustrec.untrusted import UnreadableError, read_json_object
 
 HUB_NAMES = {
     "blip": "Salesforce/blip-itm-base-coco",
@@ -247,9 +247,9 @@ def given_weights(options: EncoderOptions, first: str) -> dict[str, str]:
 def _learned_from_synthetic_shops(folder: Path) -> bool:
     for place in (folder, folder.parent):
         try:
-            data = json.loads((place / "card.json").read_text(encoding="utf-8"))["data"]
+            data = read_json_object(place / "card.json")["data"]
             return bool(data) and all(each["synthetic"] is True for each in data)
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        except (UnreadableError, KeyError, TypeError):
             continue  # no card, or a file of that name that is none
     return False
 

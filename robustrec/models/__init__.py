@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
@@ -11,6 +10,7 @@ from typing import Any, Literal
 
 from robustrec.errors import unknown_name
 from robustrec.models.own import is_own, load_own
+from robustrec.untrusted import read_toml
 
 
 def _distinct(entries: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -102,4 +102,4 @@ def training_defaults(
 
 @cache
 def _defaults() -> dict[str, dict[str, Any]]:
-    return tomllib.loads((Path(__file__).parent / "defaults.toml").read_text(encoding="utf-8"))
+    return read_toml(Path(__file__).parent / "defaults.toml")

@@ -30,7 +30,7 @@ NORM_FLOOR = 1e-8
 class BM3Config(BaseModel):
     """Settings of BM3."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     latent_width: int = Field(64, ge=1, description="d, numbers per user and item vector")
     layers: int = Field(1, ge=0, le=16, description="L, propagations over the graph")

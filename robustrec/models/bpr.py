@@ -15,7 +15,7 @@ from robustrec.models.losses import bpr_loss, embedding_loss
 class BPRConfig(BaseModel):
     """Settings of BPR."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     latent_width: int = Field(64, ge=1, description="d, numbers per user and item vector")
     reg_weight: float = Field(1e-1, ge=0, description="weight λ of the embedding norms")

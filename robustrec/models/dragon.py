@@ -28,7 +28,7 @@ from robustrec.models.modality_encoders import ModalityEncoders, UserAverage, mo
 class DRAGONConfig(BaseModel):
     """Settings of DRAGON."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     latent_width: int = Field(64, ge=1, description="d, numbers per modality in a user and an item vector")
     user_neighbours: int = Field(40, ge=1, description="most alike users that are averaged")

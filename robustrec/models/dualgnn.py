@@ -17,7 +17,7 @@ from robustrec.models.modality_encoders import ModalityEncoders, UserAverage, mo
 class DualGNNConfig(BaseModel):
     """Settings of DualGNN."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     latent_width: int = Field(64, ge=1, description="d, numbers per user and item vector")
     user_neighbours: int = Field(40, ge=1, description="k, most alike users that are averaged")

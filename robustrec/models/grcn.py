@@ -29,7 +29,7 @@ from robustrec.models.rows import unit_rows
 class GRCNConfig(BaseModel):
     """Settings of GRCN."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     latent_width: int = Field(64, ge=1, description="d, numbers per channel: the ids, and each modality")
     routings: int = Field(3, ge=0, le=16, description="times that users' preferences move towards what they took")

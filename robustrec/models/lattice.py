@@ -38,7 +38,7 @@ from robustrec.models.rows import project_tuned, unit_rows
 class LATTICEConfig(BaseModel):
     """Settings of LATTICE."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     latent_width: int = Field(64, ge=1, description="d, numbers per user and item vector and per projected feature")
     layers: int = Field(2, ge=0, le=16, description="propagations over the user-item graph")

@@ -33,7 +33,7 @@ DEGREE_OFFSET = 1e-7
 class LGMRecConfig(BaseModel):
     """Settings of LGMRec."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     latent_width: int = Field(64, ge=1, description="d, numbers per user and item vector")
     ui_layers: int = Field(2, ge=0, le=16, description="L, propagations of the ids over the interaction graph")

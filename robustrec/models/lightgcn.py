@@ -16,7 +16,7 @@ from robustrec.models.losses import bpr_loss, embedding_loss
 class LightGCNConfig(BaseModel):
     """Settings of LightGCN."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     latent_width: int = Field(64, ge=1, description="d, numbers per user and item vector")
     layers: int = Field(3, ge=0, le=16, description="L, propagations over the graph")

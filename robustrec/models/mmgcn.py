@@ -28,7 +28,7 @@ from robustrec.models.rows import unit_rows
 class MMGCNConfig(BaseModel):
     """Settings of MMGCN."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     latent_width: int = Field(64, ge=1, description="d, numbers per id and per user and item vector")
     image_width: int = Field(

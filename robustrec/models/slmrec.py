@@ -30,7 +30,7 @@ NORM_FLOOR = 1e-12
 class SLMRecConfig(BaseModel):
     """Settings of SLMRec."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     latent_width: int = Field(64, ge=2, description="d, numbers per channel and per fused vector")
     layers: int = Field(3, ge=0, le=16, description="L, propagations over the graph")

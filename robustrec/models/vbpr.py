@@ -24,7 +24,7 @@ from robustrec.models.losses import bpr_loss, embedding_loss
 class VBPRConfig(BaseModel):
     """Settings of VBPR."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     latent_width: int = Field(64, ge=1, description="numbers per free item vector, and per projected feature vector")
     reg_weight: float = Field(1e-1, ge=0, description="weight λ of the norms of the batch's vectors")

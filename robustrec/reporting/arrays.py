@@ -6,7 +6,6 @@ import base64
 import hashlib
 import io
 import lzma
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +17,7 @@ from pydantic import Field
 from robustrec.errors import RobustrecError
 from robustrec.reporting.findings import CLEAN, Finding, Record, Subject
 from robustrec.reporting.report import Report
+from robustrec.untrusted import NPZ_BYTES, UnreadableError, read_bytes, read_npz
 
 Arrays = Mapping[str, NDArray[Any]]
 """Name -> per-user values [n], or [n_draws, n]; "users" holds who they are."""
@@ -51,11 +51,14 @@ def arrays_beside(report: Report, path: Path) -> dict[str, NDArray[np.float64]] 
     file = path.parent / Path(report.arrays.file).name
     if not file.is_file():
         return None
-    data = file.read_bytes()
     fix = "put the file back that the audit wrote, or remove it: intervals are then compared instead of users"
+    try:
+        data = read_bytes(file, most=NPZ_BYTES)
+    except UnreadableError as error:
+        raise RobustrecError(f"the per-user arrays cannot be read: {error}", where=str(file), fix=fix) from error
     if hashlib.sha256(data).hexdigest() != report.arrays.digest:
         raise RobustrecError("the arrays are not those that belong to the report", where=str(file), fix=fix)
-    return _loaded(data, str(file), fix)
+    return _loaded(data, str(file), fix, most=NPZ_BYTES)
 
 
 def packed(arrays: Arrays, *, most_bytes: int) -> Packed | None:
@@ -93,15 +96,25 @@ def unpacked(record: Packed, *, source: str) -> dict[str, NDArray[np.float64]]:
         ) from error
     if not opened.eof:
         raise RobustrecError("the per-user arrays are too large", where=f"{source}, key arrays", fix=fix)
-    return _loaded(raw, f"{source}, key arrays", fix)
+    return _loaded(raw, f"{source}, key arrays", fix, most=LARGEST_RAW)
 
 
-def _loaded(data: bytes, where: str, fix: str) -> dict[str, NDArray[np.float64]]:
+def _loaded(data: bytes, where: str, fix: str, *, most: int) -> dict[str, NDArray[np.float64]]:
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        arrays = read_npz(data, most=most)
+    except UnreadableError as error:
         raise RobustrecError(f"the per-user arrays cannot be read: {error}", where=where, fix=fix) from error
+    users = arrays.get(USERS)
+    if users is None or users.ndim != 1:
+        raise RobustrecError("the per-user arrays do not say who the users are", where=where, fix=fix)
+    for name, values in arrays.items():
+        if values.dtype.kind not in "fiub" or values.ndim == 0:
+            raise RobustrecError(
+                f"the per-user array {name!r} is {values.dtype} {values.shape}, not a table of numbers",
+                where=where,
+                fix=fix,
+            )
+    return arrays
 
 
 def both_states(finding: Finding, arrays: Arrays) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:

@@ -17,6 +17,7 @@ from robustrec.reporting.findings import CLEAN, Finding, Record, Subject
 from robustrec.reporting.invalid import invalid
 from robustrec.reporting.report import MAX_BYTES, DatasetRecord, Report, SuiteRecord, read_report
 from robustrec.reporting.section_digests import DIGESTS, refuse_edited, section_digests
+from robustrec.untrusted import UnreadableError, parse_json, read_bytes
 
 MOST_ARRAY_BYTES = 1 << 20
 """Per-user arrays go into a baseline where they are no larger, compressed."""
@@ -140,11 +141,10 @@ def read_baseline(path: Path) -> Baseline:
     """
     source = str(path)
     try:
-        data = path.read_bytes() if path.stat().st_size <= MAX_BYTES else b""
-        content = json.loads(data.decode("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise RobustrecError(f"cannot read the baseline: {reason}", where=source, fix=_FIX) from error
+        data = read_bytes(path, most=MAX_BYTES)
+        content = parse_json(data.decode("utf-8"))
+    except (UnreadableError, UnicodeDecodeError) as error:
+        raise RobustrecError(f"cannot read the baseline: {error}", where=source, fix=_FIX) from error
     digest = hashlib.sha256(data).hexdigest()
     if not isinstance(content, dict) or content.get("kind") != _KIND:
         report = read_report(path)

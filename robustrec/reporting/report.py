@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
@@ -19,6 +19,7 @@ from robustrec.reporting.section_digests import DIGESTS, refuse_edited, section_
 from robustrec.reporting.upgrade import upgraded
 from robustrec.reporting.verdict import VerdictWord, verdict_with_reason
 from robustrec.reporting.waivers import WaiverRecord
+from robustrec.untrusted import UnreadableError, parse_json_object, read_text
 
 JUDGEMENT_RULES = 2
 """Version of the rules that findings are judged by; raise it when the same findings can be judged otherwise."""
@@ -298,20 +299,16 @@ def read_report(path: Path) -> Report:
     """
     source = str(path)
     try:
-        size = path.stat().st_size
-        text = path.read_text(encoding="utf-8") if size <= MAX_BYTES else ""
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise RobustrecError(f"cannot read the report: {reason}", where=source, fix=_FIX) from error
+        text = read_text(path, most=MAX_BYTES)
+    except UnreadableError as error:
+        raise RobustrecError(f"cannot read the report: {error}", where=source, fix=_FIX) from error
     if not text:
-        limit = f"{MAX_BYTES >> 20} MiB"
-        what = f"the file is larger than {limit}" if size else "the file is empty"
-        raise RobustrecError(f"not a report: {what}", where=source, fix=_FIX)
+        raise RobustrecError("not a report: the file is empty", where=source, fix=_FIX)
     try:
-        data = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise RobustrecError(f"not a report: not valid JSON ({error})", where=source, fix=_FIX) from error
-    version = data.get("schema_version") if isinstance(data, dict) else None
+        data = parse_json_object(text)
+    except UnreadableError as error:
+        raise RobustrecError(f"not a report: {error}", where=source, fix=_FIX) from error
+    version = data.get("schema_version")
     if version is None:
         raise RobustrecError("not a report: it has no schema_version", where=source, fix=_FIX)
     if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:
@@ -329,10 +326,6 @@ def read_report(path: Path) -> Report:
     if report.digests or (report.judgement and report.judgement.rules >= _RULES_WITH_DIGESTS):
         refuse_edited(report, report.digests, source=source, fix=_FIX)
     return report.model_copy(update={DIGESTS: {}})
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number")
 
 
 def report_schema() -> dict[str, Any]:

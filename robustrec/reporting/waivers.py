@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
@@ -14,6 +13,7 @@ from pydantic import Field, ValidationError
 from robustrec.errors import RobustrecError
 from robustrec.reporting.findings import Record
 from robustrec.reporting.invalid import invalid
+from robustrec.untrusted import UnreadableError, read_toml
 
 _FIX = '[[waivers]], and below it on lines of their own: gate = "NAME", reason = "WHY", expires = 2030-12-31'
 
@@ -83,12 +83,9 @@ def read_waivers(path: Path) -> tuple[Waiver, ...]:
     """
     source = str(path)
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise RobustrecError(f"cannot read the waivers: {reason}", where=source, fix=_FIX) from error
-    except tomllib.TOMLDecodeError as error:
-        raise RobustrecError(f"not valid TOML: {error}", where=source, fix="mend the place named above") from error
+        data = read_toml(path)
+    except UnreadableError as error:
+        raise RobustrecError(f"cannot read the waivers: {error}", where=source, fix=_FIX) from error
     try:
         return _WaiversFile.model_validate_json(json.dumps(data, default=str), strict=True).waivers
     except ValidationError as error:

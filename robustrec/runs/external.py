@@ -24,6 +24,7 @@ from robustrec.runs.prepared import Prepared
 from robustrec.runs.specs import SubjectSpec, modalities_read, reads_features, spec_json
 from robustrec.runs.store import parameters_digest, read_run
 from robustrec.runs.trained import TrainedSubject, build_model, subject_of
+from robustrec.untrusted import UnreadableError, regular_file
 
 # Names under which trainers wrap a state_dict.
 WRAPPERS = ("state_dict", "model_state_dict", "model")
@@ -90,12 +91,13 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """
     where, fix = f"--checkpoint {path}", "save the parameters alone: torch.save(model.state_dict(), 'model.pth')"
     try:
+        regular_file(path)
         if path.suffix == ".safetensors":
             return load_file(path)
         with warnings.catch_warnings():  # of a pickle protocol that torch does not write
             warnings.simplefilter("ignore")
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, UnreadableError) as error:
         raise RobustrecError(f"cannot read {path.name}: {error}", where=where, fix=fix) from error
     except Exception as error:  # the unpickler of torch raises what a damaged or refused file makes it raise
         # Its message is not passed on: it tells how to run what the file holds.
@@ -106,12 +108,16 @@ def read_state(path: Path) -> dict[str, Tensor]:
         if isinstance(content, dict) and isinstance(content.get(name_of_wrapper), dict):
             content = content[name_of_wrapper]
     plain = isinstance(content, dict) and all(
-        isinstance(value, Tensor) and value.layout is torch.strided and not value.is_quantized
-        for value in content.values()
+        isinstance(name, str) and isinstance(value, Tensor) and _is_plain(value) for name, value in content.items()
     )
     if not plain:
         raise RobustrecError(f"{path.name} holds no state_dict of plain tensors", where=where, fix=fix)
     return dict(content)
+
+
+def _is_plain(value: Tensor) -> bool:
+    """Tell whether a tensor holds its numbers: not one without storage (meta), sparse or quantised."""
+    return value.layout is torch.strided and not value.is_quantized and not value.is_meta
 
 
 def _ours(

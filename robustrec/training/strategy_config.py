@@ -36,7 +36,7 @@ class StrategyConfig(BaseModel):
     `delta` and `probe_features`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: Literal["vanilla", "sam", "mirror", "sgbd"] = Field("vanilla", description="strategy")
     alpha1: float = Field(

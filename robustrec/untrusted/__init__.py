@@ -4,7 +4,7 @@ Each reader raises `UnreadableError`, whose text completes "cannot read …: "; 
 see, with the place and the fix that belong to the file's kind. Other modules open no JSON, TOML, npy or npz themselves.
 """
 
-from robustrec.untrusted.arrays import open_npy, read_npy_header, read_npz
+from robustrec.untrusted.arrays import NPZ_BYTES, open_npy, read_npy_header, read_npz
 from robustrec.untrusted.documents import (
     parse_json,
     parse_json_object,
@@ -16,6 +16,7 @@ from robustrec.untrusted.documents import (
 from robustrec.untrusted.files import UnreadableError, open_regular, read_bytes, read_text, regular_file
 
 __all__ = [
+    "NPZ_BYTES",
     "UnreadableError",
     "open_npy",
     "open_regular",

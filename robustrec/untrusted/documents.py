@@ -89,7 +89,7 @@ def parse_toml(text: str) -> dict[str, Any]:
     """Return the tables of a TOML text.
 
     Raises:
-        UnreadableError: not valid TOML, or infinity, NaN, a number of more than `MOST_DIGITS` digits, or more than
+        UnreadableError: not valid TOML, or a number of more than `MOST_DIGITS` digits, or more than
             `MOST_LEVELS` levels.
     """
     if _LONG_KEY.search(text):
@@ -133,8 +133,6 @@ def _check_tables(tables: dict[str, Any]) -> None:
             raise UnreadableError(f"more than {MOST_LEVELS} nested levels")
         if isinstance(value, dict | list):
             pending += [(each, level + 1) for each in (value.values() if isinstance(value, dict) else value)]
-        elif isinstance(value, float) and not math.isfinite(value):
-            raise UnreadableError(f"{value} is not a finite number")
         elif isinstance(value, int) and abs(value) >= 10**MOST_DIGITS:
             raise UnreadableError(f"a number of more than {MOST_DIGITS} digits")
 

@@ -235,7 +235,7 @@ def test_a_folder_without_a_plain_choice(tiny: Maker, home: Path, tmp_path: Path
         (('name = "tiny"', 'name = "Tiny/../x"'), "name"),
         (('name = "tiny"', 'nam = "tiny"'), "name"),
         (("[files]", "[files]\nfeatures = 'x'"), "files.features"),
-        (("[files]", "[files"), "not a TOML file"),
+        (("[files]", "[files"), "not valid TOML"),
         (('interactions = "tiny.inter"', 'interactions = "../x.inter"'), "leads outside"),
         (('interactions = "tiny.inter"', 'interactions = "gone.inter"'), "cannot read"),
         (("interactions = 30", "interactions = 31"), "30 rows where dataset.toml counts 31"),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from robustrec.errors import unknown_name
 from robustrec.files import shipped
+from robustrec.untrusted import read_toml
 
 SHOPS = ("baby", "sports", "clothing", "electronics")
 ATTRIBUTES = ("kind", "colour", "pattern", "material", "brand", "style", "price")
@@ -88,7 +88,7 @@ def vocabulary(shop: str) -> Vocabulary:
     """
     if shop not in SHOPS:
         raise unknown_name("sample edition", shop, SHOPS, where="--dataset")
-    table = tomllib.loads(shipped("fixtures", "shop.toml").read_text(encoding="utf-8"))
+    table = read_toml(shipped("fixtures", "shop.toml"))
     own, words, rates = table["shops"][shop], table["merchant"], table["noise_rates"]
     return Vocabulary(
         shop=shop,

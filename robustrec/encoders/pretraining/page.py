@@ -9,6 +9,7 @@ from typing import Any
 
 from robustrec.errors import RobustrecError
 from robustrec.files import write_atomically
+from robustrec.untrusted import UnreadableError, read_json
 
 CARD, PAGE = "card.json", "README.md"
 KEY_METRICS = {
@@ -30,8 +31,8 @@ def read_card(folder: Path) -> dict[str, Any]:
     """
     path = folder / CARD
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        card = read_json(path)
+    except UnreadableError as error:
         raise RobustrecError(
             f"no model card that can be read: {error}",
             where=str(path),

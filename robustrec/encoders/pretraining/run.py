@@ -30,6 +30,7 @@ from robustrec.errors import RobustrecError
 from robustrec.files import digest_json, digest_sources, staged_folder, unwritable, write_atomically
 from robustrec.hardware import describe_environment
 from robustrec.progress import Progress, silent
+from robustrec.untrusted import UnreadableError, read_json_object
 
 CPU = torch.device("cpu")
 
@@ -159,8 +160,14 @@ def _check_names(sources: Sequence[Source]) -> None:
 
 
 def _side_of(start: Weights) -> int:
-    config = json.loads((start.folder / "config.json").read_text(encoding="utf-8"))
-    return int(config.get("vision_config", {}).get("image_size", 384))
+    file = start.folder / "config.json"
+    try:
+        side = int(read_json_object(file).get("vision_config", {}).get("image_size", 384))
+    except (UnreadableError, AttributeError, TypeError, ValueError) as error:
+        raise RobustrecError(
+            f"cannot read the side of its pictures: {error}", where=str(file), fix="give a folder of a BLIP"
+        ) from error
+    return side
 
 
 def _blip(request: Request, start: Weights | None, sources: Sequence[Source]) -> Blip:
@@ -215,7 +222,7 @@ def _plan(
 
 def _noted(path: Path, key: str) -> int | None:
     try:
-        entry = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        entry = read_json_object(path)
+    except UnreadableError:
         return None
-    return int(entry["steps"]) if isinstance(entry, dict) and entry.get("key") == key else None
+    return entry["steps"] if entry.get("key") == key and type(entry.get("steps")) is int else None
