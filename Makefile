@@ -6,7 +6,7 @@ RUN := $(BIN)/python -m
 PIP := $(RUN) pip install --quiet --disable-pip-version-check --constraint constraints.txt
 WORKERS ?= 2
 
-.PHONY: audit test lint format docs gpu-check gpu-wheels bench mutation clean
+.PHONY: audit test fuzz lint format docs gpu-check gpu-wheels bench mutation clean
 
 $(VENV)/.audit: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "robustrec needs Python 3.11 or newer; try: make PYTHON=python3.11")'
@@ -33,6 +33,10 @@ audit: $(VENV)/.audit  ## the main job on the embedded default: SLMRec, plain an
 
 test: $(VENV)/.test  ## all the tests
 	$(RUN) pytest -n $(WORKERS) --dist worksteal -m 'not gpu'
+
+FUZZ ?= 1000
+fuzz: $(VENV)/.test  ## the fuzzers, each with FUZZ inputs that differ from run to run
+	ROBUSTREC_FUZZ_EXAMPLES=$(FUZZ) $(RUN) pytest -q -n $(WORKERS) --dist worksteal -m fuzz tests
 
 lint: $(VENV)/.dev  ## ruff and mypy --strict
 	$(RUN) ruff check .
