@@ -62,8 +62,8 @@ FOR_GPU := --quiet --disable-pip-version-check --only-binary=:all: --python-vers
 gpu-wheels:  ## wheels for `make gpu-check` where there is no package registry, into build/gpu-wheels
 	rm -rf build/gpu-wheels
 	$(PYTHON) -m pip download $(FOR_GPU) 'pydantic>=2.8,<3' 'platformdirs>=4,<5' 'pytest>=8.2,<10' 'hypothesis>=6.100,<7'
-	$(PYTHON) -m pip download $(FOR_GPU) --no-deps 'junitparser>=3.1,<6' 'scipy>=1.13,<2' 'scikit-learn>=1.5,<2' joblib \
-		'threadpoolctl>=3.5,<4' 'pillow>=11,<14'
+	$(PYTHON) -m pip download $(FOR_GPU) --no-deps 'junitparser>=3.1,<6' 'scipy>=1.13,<2' 'scikit-learn>=1.5,<2' joblib cloudpickle \
+		narwhals 'threadpoolctl>=3.5,<4' 'pillow>=11,<14'
 	$(PYTHON) benchmarks/gpu_check.py --weigh
 
 bench: $(VENV)/.test  ## seconds per epoch and per evaluation, paired, into benchmarks/results/

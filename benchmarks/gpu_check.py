@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -40,6 +41,8 @@ GPU_TESTS = (
 )
 # Compiled for exactly one version of the other: both come from the wheels, or neither.
 PAIRS = {"pydantic_core": "pydantic"}
+# What torch and transformers bring.
+EXPECTED = {"numpy", "filelock", "packaging", "safetensors", "tokenizers", "huggingface_hub"}
 LARGEST_WHEELS = 64 * 2**20
 # Seconds kept for the report when a part is cut off.
 RESERVE = 10.0
@@ -268,13 +271,30 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def weigh(wheels: Path) -> int:
-    """Print the size of the wheels, and return 1 if they are too large to send along."""
+    """Print the size of the wheels and what they lack, and return 1 if they are too large to send along or lack any."""
     sizes = {path.name: path.stat().st_size for path in sorted(wheels.glob("*.whl"))}
     for name, size in sizes.items():
         print(f"{size / 2**20:7.2f} MiB  {name}")
-    total = sum(sizes.values())
+    total, lacking = sum(sizes.values()), unmet(wheels)
     print(f"{total / 2**20:7.2f} MiB  in {wheels}, of at most {LARGEST_WHEELS / 2**20:.0f} MiB")
-    return int(not 0 < total < LARGEST_WHEELS)
+    if lacking:
+        print(f"missing requirements: {', '.join(lacking)}")
+    return int(bool(lacking) or not 0 < total < LARGEST_WHEELS)
+
+
+def unmet(wheels: Path) -> list[str]:
+    """Return what wheels require, unconditionally, and neither the folder nor the machine is expected to have."""
+    paths = sorted(wheels.glob("*.whl"))
+    wanted = set()
+    for path in paths:
+        with zipfile.ZipFile(path) as archive:
+            (place,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+            lines = archive.read(place).decode().splitlines()
+        for line in lines:
+            key, _, requirement = line.partition(": ")
+            if key == "Requires-Dist" and ";" not in requirement:
+                wanted.add(re.split(r"[^A-Za-z0-9_.-]", requirement)[0].lower().replace("-", "_"))
+    return sorted(wanted - {_name(path) for path in paths} - EXPECTED)
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:

@@ -28,17 +28,15 @@ def gpu_parts(monkeypatch):
     return importlib.import_module("benchmarks.gpu_parts")
 
 
-def wheel(folder: Path, name: str, version: str, code: str, tag: str = "py3-none-any") -> Path:
+def wheel(folder: Path, name: str, version: str, code: str, *, tag: str = "py3-none-any", requires=()) -> Path:
     folder.mkdir(exist_ok=True)
     path = folder / f"{name}-{version}-{tag}.whl"
+    information = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
+    information += [f"Requires-Dist: {each}" for each in requires]
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(f"{name}.py", code)
-        archive.writestr(
-            f"{name}-{version}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}"
-        )
-        archive.writestr(
-            f"{name}-{version}.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any"
-        )
+        archive.writestr(f"{name}-{version}.dist-info/METADATA", "\n".join(information) + "\n")
+        archive.writestr(f"{name}-{version}.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
         archive.writestr(f"{name}-{version}.dist-info/RECORD", "")
     return path
 
@@ -105,6 +103,14 @@ def test_wheels_are_installed_where_a_package_is_missing_or_old(gpu_check, tmp_p
     assert not gpu_check._is_missing("pydantic_core", compiled, [])
     assert gpu_check._is_missing("pydantic_core", compiled, ["pydantic_core"])
     assert gpu_check._is_missing("nothing_here", present["numpy"], [])
+
+
+def test_wheels_that_lack_what_they_require_are_not_ready(gpu_check, tmp_path, capsys):
+    wheel(tmp_path, "one", "1.0", "", requires=("two>=1", "numpy>=2", 'other; extra == "docs"'))
+    assert gpu_check.main(["--weigh", "--wheels", str(tmp_path)]) == 1
+    assert "missing requirements: two\n" in capsys.readouterr().out
+    wheel(tmp_path, "two", "1.0", "")
+    assert gpu_check.main(["--weigh", "--wheels", str(tmp_path)]) == 0
 
 
 def test_the_wheels_are_in_the_bounds_of_the_project(gpu_check):
