@@ -1,11 +1,12 @@
-"""Network `minilm`: sentence vectors of all-MiniLM-L6-v2 (mean of the token vectors, norm 1).
+"""Network `minilm`: sentence vectors of all-MiniLM-L6-v2 or of another folder of sentence-transformers.
 
-Output: `sentence`, 384 wide. The text is read as it is, at most 256 tokens of it, as the model's own settings say.
+Output: `sentence`, 384 wide for all-MiniLM-L6-v2. The text is read as it is; how many tokens of it, how their vectors
+become one, and what is done to that is what the folder's own files say (`robustrec.encoders.sentence_modules`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,11 +15,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from robustrec.encoders import sentence_modules as modules
 from robustrec.encoders.cleaning import sound
 from robustrec.encoders.networks import Part, Texts, base_identity, padded, place_of, tokenise
 from robustrec.encoders.options import EncoderOptions
 from robustrec.encoders.weights import (
     UsedWeights,
+    Weights,
     digest_weights,
     load_model,
     load_tokenizer,
@@ -26,17 +29,20 @@ from robustrec.encoders.weights import (
     require_transformers,
     used_weights,
 )
-from robustrec.untrusted import read_json_object
+from robustrec.errors import RobustrecError
+from robustrec.files import digest_sources
 
-_LONGEST = 256
+_LONGEST = 512  # token ids, where neither the folder nor the model nor the tokenizer has a limit
+_NO_LIMIT = 10**6  # tokenizers without a limit of their own say 10**30
 
 
 class Loaded(NamedTuple):
-    """A sentence encoder in memory: the model on its device, its tokenizer, and the most token ids of a text."""
+    """A sentence encoder in memory: model on its device, tokenizer, longest text in token ids, steps after pooling."""
 
     model: Any
     tokenizer: Any
     longest: int
+    steps: Sequence[Callable[[Tensor], Tensor]]
 
 
 class MiniLM:
@@ -58,11 +64,13 @@ class MiniLM:
         self.source = self.weights.name
         self.place = place_of(options)
         self.batch_size = 4 * self.place.batch_size  # a text costs little beside a picture
+        self.modules = modules.sentence_modules(self.weights.folder)
         digest = digest_weights(self.weights.folder, cache)
         self.used: tuple[UsedWeights, ...] = (used_weights(self.name, self.weights, digest),)
         self.identity: Mapping[str, Any] = {
             **base_identity(__file__, self.place),
             "weights": digest,
+            "modules": digest_sources(Path(str(modules.__file__))),
         }
 
     @cached_property
@@ -70,15 +78,28 @@ class MiniLM:
         """Return the model with what belongs to it, loaded at the first use."""
         from transformers import AutoModel
 
-        model: Any = load_model(AutoModel, self.weights)
-        config = model.config
-        tokenizer = load_tokenizer(self.weights, config.vocab_size)
-        longest = min(_longest(self.weights.folder), int(config.max_position_embeddings))
-        return Loaded(model.to(self.place.device, self.place.dtype), tokenizer, longest)
+        weights = Weights(self.modules.network, self.weights.name)
+        model: Any = load_model(AutoModel, weights)
+        rows = getattr(model.config, "vocab_size", None)
+        if rows is None or getattr(model.config, "is_encoder_decoder", False):
+            raise RobustrecError(
+                f"{type(model).__name__} is not an encoder of texts",
+                where=str(weights.folder / "config.json"),
+                fix="give --weights a folder of sentence-transformers around an encoder such as BERT or RoBERTa",
+            )
+        tokenizer = load_tokenizer(weights, rows)
+        steps = modules.loaded_steps(self.modules.steps, self.place.device)
+        longest = longest_text(model, tokenizer, self.modules.longest)
+        return Loaded(model.to(self.place.device, self.place.dtype), tokenizer, longest, steps)
 
     def tokens(self, texts: Sequence[str]) -> Texts:
-        """Return the texts tokenised."""
-        return tokenise(self.loaded.tokenizer, [sound(text) for text in texts], self.loaded.longest)
+        """Return the texts tokenised, lowered and with a prompt before them where the folder says so."""
+        clean = [sound(text).strip() for text in texts]
+        if self.modules.lower_case:
+            clean = [text.lower() for text in clean]
+        # A prompt before nothing would be a text of its own.
+        said = [f"{self.modules.prompt}{text}" if text else "" for text in clean]
+        return tokenise(self.loaded.tokenizer, said, self.loaded.longest)
 
     def prepare(self, image: Image.Image | None) -> tuple[Tensor, ...]:
         """Return nothing: pictures are not read."""
@@ -87,23 +108,40 @@ class MiniLM:
 
     @torch.inference_mode()
     def vectors(self, parts: Sequence[Part]) -> tuple[dict[str, Tensor], dict[str, list[int]]]:
-        """Return the output `sentence`, float32 [n, D], rows of norm 1."""
+        """Return the output `sentence`, float32 [n, D]; rows of norm 1 unless the folder's modules leave them out."""
         tokenizer = self.loaded.tokenizer
         empty = [tokenizer.cls_token_id, tokenizer.sep_token_id]
         batch = padded([part.ids or empty for part in parts], tokenizer.pad_token_id, self.place.device)
         states = self.loaded.model(input_ids=batch.ids, attention_mask=batch.mask).last_hidden_state.float()
-        weights = batch.mask.unsqueeze(-1).float()
-        mean = (states * weights).sum(dim=1) / weights.sum(dim=1)
-        return {"sentence": torch.nn.functional.normalize(mean, dim=1)}, {}
+        vectors = modules.pooled(states, batch.mask, self.modules.poolings)
+        for step in self.loaded.steps:
+            vectors = step(vectors)
+        return {"sentence": vectors}, {}
 
     def notes(self, facts: Mapping[str, Tensor]) -> list[str]:
-        """Return nothing: it counts nothing of its own."""
+        """Return that the pooling is assumed, where the folder does not say which it is."""
         del facts
-        return []
+        if self.modules.told:
+            return []
+        return [f"{self.source} has no {modules.MODULES}: the mean of the token vectors, divided by its norm"]
 
 
-def _longest(folder: Path) -> int:
-    try:
-        return int(read_json_object(folder / "sentence_bert_config.json")["max_seq_length"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return _LONGEST
+def longest_text(model: Any, tokenizer: Any, given: int | None) -> int:
+    """Return the most token ids of a text.
+
+    Args:
+        model: whose position embeddings bound it. Models of RoBERTa's kind begin to count after the id of the padding
+            token, so that max_position_embeddings - pad_token_id - 1 positions are left.
+        tokenizer: whose own limit holds where none is given.
+        given: of the folder's files, None where they do not say.
+    """
+    limits = [given if given is not None else min(int(tokenizer.model_max_length), _NO_LIMIT)]
+    config = getattr(model.config, "max_position_embeddings", None)
+    if isinstance(config, int) and config > 0:
+        limits.append(config)
+    for name, module in model.named_modules():
+        if name.rpartition(".")[2] == "position_embeddings" and hasattr(module, "num_embeddings"):
+            reserved = 0 if module.padding_idx is None else module.padding_idx + 1
+            limits.append(module.num_embeddings - reserved)
+    longest = min(limits)
+    return _LONGEST if longest >= _NO_LIMIT else longest

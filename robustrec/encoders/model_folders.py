@@ -11,22 +11,20 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from robustrec.encoders.sentence_modules import lacking_modules, network_folder
 from robustrec.errors import RobustrecError
+from robustrec.untrusted.documents import read_json_object
+from robustrec.untrusted.files import UnreadableError, regular_file
 
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 """Files that name the shards of weights, in the order of preference."""
-CONFIG, TOKENIZER_CONFIG, PROCESSOR_CONFIG = "config.json", "tokenizer_config.json", "preprocessor_config.json"
+CONFIG, TOKENIZER_CONFIG = "config.json", "tokenizer_config.json"
+PROCESSOR_CONFIGS = ("preprocessor_config.json", "processor_config.json")
 PARTS = ("itm", "caption")
 """Subfolders of an encoder's folder that hold a model each."""
+_OTHER_CONFIGS = ("generation_config.json", "video_preprocessor_config.json", "config_sentence_transformers.json")
 _WHOLE = ("model.safetensors", "pytorch_model.bin")
 _TOKENIZERS = (("tokenizer.json",), ("vocab.txt",), ("vocab.json", "merges.txt"), ("sentencepiece.bpe.model",))
-_NEEDS: dict[str, tuple[str, ...]] = {
-    "blip": (CONFIG, PROCESSOR_CONFIG),
-    "captioner": (CONFIG, PROCESSOR_CONFIG),
-    "blip2": (CONFIG, PROCESSOR_CONFIG),
-    "minilm": (CONFIG,),
-    "cnn": (CONFIG,),
-}
 # Keys by which a configuration makes transformers load something else than the folder's own plain weights.
 _FOREIGN = {
     "custom_pipelines": "pipelines in the folder's own Python",
@@ -53,6 +51,7 @@ def check_model_folder(folder: Path, *, loading: bool = True) -> None:
     """
     for file in _files(folder):
         _check_link(folder, file)
+        _regular(file)
     if (folder / "adapter_config.json").exists():
         base = _read(folder / "adapter_config.json").get("base_model_name_or_path")
         raise RobustrecError(
@@ -61,9 +60,10 @@ def check_model_folder(folder: Path, *, loading: bool = True) -> None:
             fix="merge the adapter (peft: model.merge_and_unload()), save the model with save_pretrained, and give "
             "that folder to --weights",
         )
-    for file in sorted({*folder.glob("*config*.json"), *folder.glob("modules.json")}):
-        _check_config(file, _read(file))
-    if loading and (model_type := _read(folder / CONFIG).get("model_type")) is not None:
+    for name in (CONFIG, TOKENIZER_CONFIG, *PROCESSOR_CONFIGS, *_OTHER_CONFIGS):
+        if _regular(folder / name):
+            _check_config(folder / name, _read(folder / name))
+    if loading and _there(folder / CONFIG) and (model_type := _read(folder / CONFIG).get("model_type")) is not None:
         _check_model_type(folder / CONFIG, model_type)
     if damaged := damaged_files(folder):
         raise RobustrecError(
@@ -101,7 +101,7 @@ def damaged_files(folder: Path) -> list[str]:
     problems: list[str] = []
     tokenizer = [name for names in _TOKENIZERS for name in names]
     small = [
-        folder / name for name in (CONFIG, TOKENIZER_CONFIG, PROCESSOR_CONFIG, *tokenizer) if _there(folder / name)
+        folder / name for name in (CONFIG, TOKENIZER_CONFIG, *PROCESSOR_CONFIGS, *tokenizer) if _there(folder / name)
     ]
     shards = weight_files(folder)
     for file in [*small, *shards]:
@@ -123,11 +123,19 @@ def lacking_files(folder: Path, network: str) -> list[str]:
         folder: the snapshot.
         network: a name in `robustrec.encoders.weights.HUB_NAMES`, or "cnn".
     """
-    lacking = [f"{name} is missing" for name in _NEEDS[network] if not _there(folder / name)]
+    blobs = folder.parent.parent / "blobs" if folder.parent.name == "snapshots" else folder
+    modules = lacking_modules(folder) if network == "minilm" else []
+    if network == "minilm":
+        folder = network_folder(folder)
+    lacking = [*modules] if _there(folder / CONFIG) else [f"{CONFIG} is missing", *modules]
+    if network in ("blip", "captioner", "blip2") and not any(_there(folder / name) for name in PROCESSOR_CONFIGS):
+        lacking.append(f"{PROCESSOR_CONFIGS[0]} is missing")
     if not weight_files(folder):
         lacking.append("no file of weights (model.safetensors)")
     if network != "cnn" and not any(all(_there(folder / name) for name in names) for names in _TOKENIZERS):
         lacking.append("no tokenizer (tokenizer.json or vocab.txt)")
+    if any(blobs.glob("*.incomplete")):
+        lacking.append("a download was interrupted (blobs/*.incomplete)")
     return [*lacking, *damaged_files(folder)]
 
 
@@ -144,6 +152,17 @@ def tokenizer_files(folder: Path) -> list[Path]:
 def _files(folder: Path) -> Iterator[Path]:
     for pattern in ("*.json", "*.txt", "*.model", "*.safetensors", "*.bin", "*/config.json"):
         yield from sorted(folder.glob(pattern))
+
+
+def _regular(file: Path) -> bool:
+    """Tell whether a file is there; refuse a named pipe, a device or a directory, which a loader would wait for."""
+    if not file.exists():
+        return False  # a link to nothing
+    try:
+        regular_file(file)
+    except UnreadableError as error:
+        raise RobustrecError(f"{file.name} cannot be read: {error}", where=str(file), fix=_FIX) from error
+    return True
 
 
 def _there(file: Path) -> bool:
@@ -168,12 +187,11 @@ def _check_link(folder: Path, file: Path) -> None:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """Return a JSON object; {} for what is none, which the loaders refuse where they need it."""
+    """Return the JSON object in a file; what this reader refuses, no other is given to read."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
+        return read_json_object(file)
+    except UnreadableError as error:
+        raise RobustrecError(f"cannot be read: {error}", where=str(file), fix=_FIX) from error
 
 
 def _check_config(file: Path, config: dict[str, Any]) -> None:

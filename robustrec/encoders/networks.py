@@ -151,10 +151,20 @@ def tokenise(tokenizer: Any, texts: Sequence[str], longest: int) -> Texts:
     rows = tokenizer(list(texts), truncation=True, max_length=longest + 1, verbose=False)["input_ids"]
     cut = [len(row) > longest for row in rows]
     # Cut by hand, one token later than asked for: so it shows which texts were longer.
-    ids = [[*row[: longest - 1], row[-1]] if long else list(row) for row, long in zip(rows, cut, strict=True)]
+    ids = [_cut(tokenizer, row, longest) if long else list(row) for row, long in zip(rows, cut, strict=True)]
     said = [row if len(row) > specials else [] for row in ids]
     unknown = [100 * row.count(tokenizer.unk_token_id) // (len(row) - specials) if row else 0 for row in said]
     return Texts(list(texts), said, cut, unknown)
+
+
+def _cut(tokenizer: Any, row: Sequence[int], longest: int) -> list[int]:
+    """Return a row of token ids that is one too long without its last token before the closing special one.
+
+    A tokenizer that truncates on the left loses the first token after the opening special one.
+    """
+    if tokenizer.truncation_side == "left":
+        return [row[0], *row[len(row) - longest + 1 :]]
+    return [*row[: longest - 1], row[-1]]
 
 
 def tokenise_cleaned(tokenizer: Any, texts: Sequence[str], max_words: int, longest: int) -> Texts:

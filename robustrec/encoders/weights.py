@@ -27,6 +27,7 @@ from robustrec.encoders.model_folders import (
     weight_files,
 )
 from robustrec.encoders.options import EncoderOptions
+from robustrec.encoders.sentence_modules import module_files
 from robustrec.errors import RobustrecError, unknown_name
 from robustrec.files import digest_json, shipped
 from robustrec.untrusted import UnreadableError, read_json_object
@@ -141,10 +142,10 @@ def digest_weights(folder: Path, cache: Path) -> str:
     A file that kept its size and times is not read again (see `robustrec.digests`).
     """
     files = sorted(file for pattern in _SMALL_FILES for file in folder.glob(pattern))
-    files += tokenizer_files(folder)
+    files += [*tokenizer_files(folder), *module_files(folder)]
     files += weight_files(folder) or next((found for kind in _WEIGHTS if (found := sorted(folder.glob(kind)))), [])
     digests = remembered_file_digests(files, cache)
-    return digest_json([[file.name, digests[file]] for file in files])
+    return digest_json([[file.relative_to(folder).as_posix(), digests[file]] for file in files])
 
 
 def used_weights(network: str, weights: Weights, digest: str) -> UsedWeights:
@@ -189,7 +190,8 @@ def load_tokenizer(weights: Weights, vocab_size: int) -> Any:
 
     Args:
         weights: the folder.
-        vocab_size: rows of the model's embedding; a tokenizer with more would read past its end.
+        vocab_size: rows of the model's embedding; a tokenizer with more would read past its end. Special tokens may be
+            beyond it, since no text becomes one.
 
     Raises:
         RobustrecError: there is none, it cannot be read, or it is another model's.
@@ -203,11 +205,17 @@ def load_tokenizer(weights: Weights, vocab_size: int) -> Any:
     try:
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(weights.folder, local_files_only=True, trust_remote_code=False)
-            largest = max(tokenizer.get_vocab().values())
+            known = tokenizer.get_vocab()
+            special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
     except Exception as error:
         raise _not_loaded("tokenizer", weights, f"{type(error).__name__}: {error}") from error
-    if largest >= vocab_size:
+    beyond = {name: number for name, number in known.items() if number >= vocab_size}
+    if beyond.keys() - special:
+        largest = max(beyond.values())
         raise _not_loaded("tokenizer", weights, f"it has token {largest}, the model has {vocab_size} tokens")
+    if beyond:
+        # Such as <image>, which Blip2Processor adds for a language model. A text that holds its name is read as words.
+        tokenizer.split_special_tokens = True
     if None in (tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id):
         raise _not_loaded("tokenizer", weights, "it lacks [CLS], [SEP] or [PAD]")
     return tokenizer

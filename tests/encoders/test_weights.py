@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tiny_networks import save_sentence
 from toy_shop import MakeDataset, toy_picture, toy_text
 
 from robustrec.cli.main import run
@@ -21,8 +23,11 @@ from robustrec.encoders import digests, weights
 from robustrec.encoders.blip import enc_token_id
 from robustrec.encoders.features import item_features
 from robustrec.encoders.options import EncoderOptions, encoder_options, options_of
+from robustrec.encoders.rows import RowContent
+from robustrec.encoders.stored_network import StoredNetwork
 from robustrec.encoders.weights import digest_weights, load_tokenizer, locate, locate_captioner, quiet
 from robustrec.errors import RobustrecError
+from robustrec.files import digest_bytes
 
 
 @pytest.fixture
@@ -185,7 +190,7 @@ SPOILED = {
     lose_weights: "cannot load BlipForImageTextRetrieval",
     cut_weights: "cannot load BlipForImageTextRetrieval",
     pickled: "cannot load BlipForImageTextRetrieval",
-    no_config: "cannot load BlipForImageTextRetrieval",
+    no_config: "cannot be read: not valid JSON",
     lose_a_parameter: "1 parameters are missing .itm_head.weight.",
     odd_shape: "cannot load BlipForImageTextRetrieval",
     lose_tokenizer: "cannot load tokenizer",
@@ -344,3 +349,125 @@ def test_a_warm_store_does_not_load_transformers(
     cold = capfd.readouterr().out
     done = subprocess.run([sys.executable, "-c", script, *command], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == (f"{cold}0 False\n", "")
+
+
+def test_a_folder_of_blip2s_processor_is_read_and_its_image_token_is_words(tiny_blip2: Path, tmp_path: Path) -> None:
+    """The processor adds <image> beyond the vocabulary of the first stage, which no text may become."""
+    from transformers import AutoTokenizer, Blip2Processor
+    from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
+
+    folder = Path(shutil.copytree(tiny_blip2, tmp_path / "blip2"))
+    processor: Any = Blip2Processor(
+        BlipImageProcessorPil.from_pretrained(folder), AutoTokenizer.from_pretrained(folder), num_query_tokens=32
+    )
+    for name in ("tokenizer.json", "tokenizer_config.json", "preprocessor_config.json"):
+        (folder / name).unlink()
+    processor.save_pretrained(folder)
+    tokens = processor.tokenizer.get_vocab()
+    assert tokens["<image>"] == len(tokens) - 1
+    texts = ["a red lamp", "see <image> here", "image"]
+    rows = [RowContent(text, lambda: toy_picture(1)) for text in texts]
+
+    def encode_all(place: Path) -> torch.Tensor:
+        options = EncoderOptions(weights=(str(place),), device="cpu")
+        return StoredNetwork("blip2", options, tmp_path, first="blip2").fresh(rows, None).outputs["fused"]
+
+    torch.testing.assert_close(encode_all(folder), encode_all(tiny_blip2))
+
+
+def snapshot(tmp_path: Path, source: Path, revision: str = "0123") -> Path:
+    """Put a model into a hub's cache as the hub's client does: links to blobs, and a name for the revision."""
+    repository = tmp_path / "hub" / "models--owner--model"
+    folder = repository / "snapshots" / revision
+    (repository / "blobs").mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(revision)
+    for file in sorted(file for file in source.rglob("*") if file.is_file()):
+        name = file.relative_to(source)
+        blob = repository / "blobs" / digest_bytes([str(name).encode()])
+        shutil.copy(file, blob)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).symlink_to(os.path.relpath(blob, (folder / name).parent))
+    return folder
+
+
+def interrupted(folder: Path) -> None:
+    (folder.parent.parent / "blobs" / "0123.incomplete").touch()
+
+
+def lost_blob(folder: Path) -> None:
+    (folder / "model.safetensors").resolve().unlink()
+
+
+def without(name: str) -> Any:
+    def remove(folder: Path) -> None:
+        (folder / name).unlink()
+
+    return remove
+
+
+LACKING = [
+    (without("model.safetensors"), "no file of weights"),
+    (without("config.json"), "config.json is missing"),
+    (without("tokenizer.json"), "no tokenizer"),
+    (without("preprocessor_config.json"), "preprocessor_config.json is missing"),
+    (lost_blob, "a link to a file that is not there"),
+    (interrupted, "a download was interrupted"),
+]
+
+
+@pytest.mark.usefixtures("no_cache")
+@pytest.mark.parametrize(("spoil", "says"), LACKING, ids=[says for _, says in LACKING])
+def test_a_partial_snapshot_is_not_taken_for_a_whole_one(
+    tiny_blip: Path, tmp_path: Path, spoil: Any, says: str
+) -> None:
+    folder = snapshot(tmp_path, tiny_blip / "itm")
+    named = EncoderOptions(weights=("owner/model",), offline=True)
+    assert locate("blip", named, first="blip").folder == folder
+    spoil(folder)
+    with pytest.raises(RobustrecError, match="not whole") as caught:
+        locate("blip", named, first="blip")
+    assert says in caught.value.what
+    assert "hf download owner/model" in caught.value.fix
+
+
+@pytest.mark.usefixtures("no_cache")
+@pytest.mark.parametrize("name", ["modules.json", "1_Pooling/config.json"])
+def test_a_snapshot_without_its_pooling_is_partial(tmp_path: Path, name: str) -> None:
+    source = save_sentence(tmp_path / "sentence")
+    (source / "1_Pooling").mkdir()
+    (source / "1_Pooling" / "config.json").write_text('{"pooling_mode": "cls"}')
+    (source / "sentence_bert_config.json").write_text('{"max_seq_length": 32}')
+    kinds = [{"path": "", "type": "sentence_transformers.models.Transformer"},
+             {"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}]  # fmt: skip
+    (source / "modules.json").write_text(json.dumps(kinds))
+    folder = snapshot(tmp_path, source)
+    named = EncoderOptions(weights=("owner/model",), offline=True)
+    assert locate("minilm", named, first="minilm").folder == folder
+    (folder / name).unlink()
+    with pytest.raises(RobustrecError, match=f"not whole: {name} is missing"):
+        locate("minilm", named, first="minilm")
+
+
+@pytest.mark.usefixtures("no_cache")
+def test_online_a_partial_snapshot_is_completed(
+    tiny_blip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    folder = snapshot(tmp_path, tiny_blip / "itm")
+    target = (folder / "tokenizer.json").readlink()
+    (folder / "tokenizer.json").unlink()
+    download = huggingface_hub.snapshot_download
+
+    def hub(name: str, *, local_files_only: bool = False, allow_patterns: Any = None) -> str:
+        if local_files_only:
+            return str(download(name, local_files_only=True))
+        (folder / "tokenizer.json").symlink_to(target)
+        return str(folder)
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", hub)
+    assert locate("blip", EncoderOptions(weights=("owner/model",)), first="blip").folder == folder
+    assert (folder / "tokenizer.json").is_file()

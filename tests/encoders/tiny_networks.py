@@ -112,3 +112,29 @@ def save_sentence(folder: Path, *, positions: int = 64) -> Path:
         BertModel(BertConfig(**text)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def save_roberta(folder: Path, *, positions: int) -> Path:
+    """Save an XLM-RoBERTa with random weights and a tokenizer of whole words without a limit of its own."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+    from tokenizers.processors import TemplateProcessing
+    from transformers import PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaModel
+
+    words = {word: number for number, word in enumerate(["<s>", "<pad>", "</s>", "<unk>", "red", "lamp"])}
+    backend = Tokenizer(WordLevel(words, unk_token="<unk>"))
+    backend.pre_tokenizer = Whitespace()
+    backend.post_processor = TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)])
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend, cls_token="<s>", sep_token="</s>", pad_token="<pad>", unk_token="<unk>"
+    )
+    config = XLMRobertaConfig(
+        vocab_size=len(words), hidden_size=24, intermediate_size=24, num_hidden_layers=1, num_attention_heads=2,
+        max_position_embeddings=positions, pad_token_id=1, bos_token_id=0, eos_token_id=2,
+    )  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(6)
+        XLMRobertaModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

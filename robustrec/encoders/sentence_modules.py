@@ -1,0 +1,294 @@
+"""What the files of sentence-transformers in a model folder say is done to a text before and after the network.
+
+`modules.json` lists the steps: the network itself, how its token vectors become one vector (Pooling), and what is done
+to that (Dense, Normalize). Formulas and file formats are those of sentence-transformers (Reimers and Gurevych 2019,
+section 3). A step that is not in SUPPORTED is refused by name, and nothing is imported by a name in a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from robustrec.errors import RobustrecError
+from robustrec.untrusted.documents import read_json, read_json_object
+from robustrec.untrusted.files import UnreadableError
+
+MODULES, PROMPTS = "modules.json", "config_sentence_transformers.json"
+SUPPORTED = ("Transformer", "Pooling", "Normalize", "Dense", "Dropout")
+"""Modules of sentence-transformers that are carried out; Dropout does nothing outside of training."""
+POOLINGS = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
+"""Ways to make one vector of a text's token vectors, in the order in which several are joined."""
+_LIBRARY = "sentence_transformers."
+_OWNER = "/models--sentence-transformers--"  # in a hub's cache; each of this owner's models has modules
+_OLD_KEYS = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
+}
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "Identity": nn.Identity(),
+    "Tanh": torch.tanh,
+    "ReLU": torch.relu,
+    "GELU": nn.functional.gelu,
+    "Sigmoid": torch.sigmoid,
+}
+_SHORTEST = 3  # token ids: two special tokens and one of the text
+
+
+class Dense(NamedTuple):
+    """A linear layer with an activation; its weights are files of `folder`."""
+
+    folder: Path
+    activation: str
+    bias: bool
+
+
+class Normalize(NamedTuple):
+    """Division of a vector by its norm."""
+
+
+Step = Dense | Normalize
+
+
+class SentenceModules(NamedTuple):
+    """What a folder says.
+
+    Attributes:
+        network: folder of the network and its tokenizer.
+        poolings: names in POOLINGS whose vectors are joined.
+        steps: what is done to the joined vector, in order.
+        longest: most token ids of a text, None where the folder does not say.
+        lower_case: whether texts are lowered first.
+        prompt: what is put before each text.
+        told: whether there is a modules.json; without one it is the mean, divided by its norm.
+    """
+
+    network: Path
+    poolings: tuple[str, ...]
+    steps: tuple[Step, ...]
+    longest: int | None
+    lower_case: bool
+    prompt: str
+    told: bool
+
+
+def sentence_modules(folder: Path) -> SentenceModules:
+    """Return what the files of sentence-transformers in a folder say.
+
+    Raises:
+        RobustrecError: a file that cannot be read, a module or a setting that is not supported, or a folder outside.
+    """
+    if not (folder / MODULES).is_file():
+        longest, lower = _network_settings(folder)
+        return SentenceModules(folder, ("mean",), (Normalize(),), longest, lower, _prompt(folder), told=False)
+    modules = _modules(folder)
+    if [kind for kind, _ in modules[:2]] != ["Transformer", "Pooling"]:
+        named = ", ".join(kind for kind, _ in modules)
+        raise _refused(f"the modules are not a Transformer and a Pooling: {named}", folder / MODULES)
+    network, pooling = modules[0][1], modules[1][1]
+    poolings, whole = _poolings(pooling / "config.json")
+    prompt = _prompt(folder)
+    if prompt and not whole:
+        raise _refused("include_prompt = false is not supported", pooling / "config.json")
+    steps: list[Step] = []
+    for kind, place in modules[2:]:
+        if kind == "Dense":
+            steps.append(_dense(place))
+        elif kind == "Normalize":
+            steps.append(Normalize())
+        elif kind != "Dropout":
+            raise _refused(f"a second {kind} is not supported", folder / MODULES)
+    longest, lower = _network_settings(network)
+    return SentenceModules(network, poolings, tuple(steps), longest, lower, prompt, told=True)
+
+
+def network_folder(folder: Path) -> Path:
+    """Return the folder of the network itself, which older folders keep in a subfolder."""
+    if not (folder / MODULES).is_file():
+        return folder
+    return next((place for kind, place in _modules(folder) if kind == "Transformer"), folder)
+
+
+def module_files(folder: Path) -> list[Path]:
+    """Return the files below a folder that its modules are made of, besides those in the folder itself."""
+    if not (folder / MODULES).is_file():
+        return []
+    places = {place for _, place in _modules(folder) if place != folder}
+    patterns = ("*.json", "*.txt", "*.model", "*.safetensors", "*.bin")
+    return sorted(file for place in places for pattern in patterns for file in place.glob(pattern))
+
+
+def lacking_modules(folder: Path) -> list[str]:
+    """Return what a snapshot lacks of the modules that its modules.json lists, or of that file itself."""
+    if not (folder / MODULES).is_file():
+        partial = any((folder / name).is_file() for name in (PROMPTS, "sentence_bert_config.json"))
+        partial |= _OWNER in folder.as_posix()
+        return [f"{MODULES} is missing"] if partial else []
+    needs = [(kind, place) for kind, place in _modules(folder) if kind in ("Transformer", "Pooling", "Dense")]
+    return [f"{place.name}/config.json is missing" for _, place in needs if not (place / "config.json").is_file()]
+
+
+def pooled(states: Tensor, mask: Tensor, poolings: Sequence[str]) -> Tensor:
+    """Return one vector for each text, the poolings' vectors joined.
+
+    Args:
+        states: token vectors, float32 [n, T, D].
+        mask: int64 [n, T], 1 for tokens, which come first in each row; each row has one at least.
+        poolings: names in POOLINGS.
+
+    Returns:
+        Float32 [n, D · len(poolings)]. With m the mask and h the token vectors: cls h₁; lasttoken the last h with
+        m = 1; max over tokens; mean Σmh / Σm; mean_sqrt_len_tokens Σmh / √Σm; weightedmean Σtmₜhₜ / Σtmₜ.
+    """
+    weights = mask.unsqueeze(-1).to(states.dtype)
+    count = weights.sum(dim=1)
+    rows = torch.arange(len(states), device=states.device)
+    places = torch.arange(1, states.shape[1] + 1, device=states.device, dtype=states.dtype).view(1, -1, 1)
+    ways: dict[str, Callable[[], Tensor]] = {
+        "cls": lambda: states[:, 0],
+        "max": lambda: states.masked_fill(weights == 0, -torch.inf).amax(dim=1),
+        "mean": lambda: (states * weights).sum(dim=1) / count,
+        "mean_sqrt_len_tokens": lambda: (states * weights).sum(dim=1) / count.sqrt(),
+        "weightedmean": lambda: (states * weights * places).sum(dim=1) / (weights * places).sum(dim=1),
+        "lasttoken": lambda: states[rows, mask.sum(dim=1) - 1],
+    }
+    return torch.cat([ways[name]() for name in poolings], dim=1)
+
+
+def loaded_steps(steps: Sequence[Step], device: torch.device) -> list[Callable[[Tensor], Tensor]]:
+    """Return the steps after pooling as functions of float32 [n, D].
+
+    Raises:
+        RobustrecError: weights of a Dense module that are missing or damaged.
+    """
+    return [_linear(step, device) if isinstance(step, Dense) else _normalised for step in steps]
+
+
+def _normalised(vectors: Tensor) -> Tensor:
+    return nn.functional.normalize(vectors, dim=1)
+
+
+def _linear(step: Dense, device: torch.device) -> Callable[[Tensor], Tensor]:
+    safe = step.folder / "model.safetensors"
+    try:
+        if safe.is_file():
+            state = load_file(safe)
+        else:
+            state = torch.load(step.folder / "pytorch_model.bin", map_location="cpu", weights_only=True)
+        weight = state["linear.weight"].float().to(device)
+        bias = state["linear.bias"].float().to(device) if step.bias else None
+    except Exception as error:  # loaders raise nearly anything on foreign files
+        raise RobustrecError(
+            f"cannot load the weights of a Dense module: {type(error).__name__}: {error}",
+            where=str(step.folder),
+            fix="give --weights a whole folder of sentence-transformers, as its save leaves it",
+        ) from error
+    activation = _ACTIVATIONS[step.activation]
+    return lambda vectors: activation(nn.functional.linear(vectors, weight, bias))
+
+
+def _modules(folder: Path) -> list[tuple[str, Path]]:
+    """Return kind and folder of each module of a folder's modules.json, in order."""
+    file = folder / MODULES
+    listed = _read(read_json, file)
+    if not isinstance(listed, list) or not listed or not all(isinstance(each, dict) for each in listed):
+        raise _refused("expected a list of modules", file)
+    modules: list[tuple[str, Path]] = []
+    for each in listed:
+        name, path = each.get("type"), each.get("path")
+        if not isinstance(name, str) or not name.startswith(_LIBRARY):
+            raise _refused(f"the folder asks for code that is not the library's: {str(name)!r}", file)
+        kind = name.rpartition(".")[2]
+        if kind not in SUPPORTED:
+            raise _refused(f"module {kind!r} is not supported (supported: {', '.join(SUPPORTED)})", file)
+        place = folder / path if isinstance(path, str) else folder
+        if not isinstance(path, str) or not place.resolve().is_relative_to(folder.resolve()):
+            raise _refused(f"the path of a module leads out of the folder: {str(path)!r}", file)
+        modules.append((kind, place))
+    return modules
+
+
+def _poolings(file: Path) -> tuple[tuple[str, ...], bool]:
+    """Return the poolings of a configuration, old or new keys, and whether a prompt's tokens count."""
+    config = _read(read_json_object, file)
+    given = config.get("pooling_mode")
+    if given is None:
+        given = [name for key, name in _OLD_KEYS.items() if config.get(key)] or ["mean"]
+    names = tuple(given) if isinstance(given, list) else (given,)
+    for name in names:
+        if name not in POOLINGS:
+            raise _refused(f"pooling {name!r} is not supported (supported: {', '.join(POOLINGS)})", file)
+    for key in config:
+        if key.startswith("pooling_mode_") and key not in _OLD_KEYS and config[key]:
+            raise _refused(f"pooling {key!r} is not supported", file)
+    return names, config.get("include_prompt", True) is not False
+
+
+def _dense(place: Path) -> Dense:
+    file = place / "config.json"
+    config = _read(read_json_object, file)
+    name = str(config.get("activation_function", "torch.nn.modules.activation.Tanh"))
+    activation = name.rpartition(".")[2]
+    if not name.startswith("torch.nn.modules.") or activation not in _ACTIVATIONS:
+        raise _refused(f"activation {name!r} is not supported (supported: {', '.join(_ACTIVATIONS)})", file)
+    for key in ("module_input_name", "module_output_name"):
+        if config.get(key) not in (None, "sentence_embedding"):
+            raise _refused(f"{key} {config[key]!r} is not supported", file)
+    if config.get("use_residual"):
+        raise _refused("use_residual is not supported", file)
+    return Dense(place, activation, bias=config.get("bias", True) is not False)
+
+
+def _network_settings(folder: Path) -> tuple[int | None, bool]:
+    """Return the most token ids of a text, None where it is not said, and whether texts are lowered."""
+    file = next(iter(sorted(folder.glob("sentence_*_config.json"))), None)
+    config: Mapping[str, Any] = _read(read_json_object, file) if file is not None else {}
+    longest = config.get("max_seq_length")
+    if longest is not None and (not isinstance(longest, int) or isinstance(longest, bool) or longest < _SHORTEST):
+        raise _refused(f"max_seq_length must be a whole number of at least {_SHORTEST} but is {longest!r}", str(file))
+    method = (
+        config.get("modality_config", {}).get("text", {}) if isinstance(config.get("modality_config"), dict) else {}
+    )
+    output = method.get("method_output_name", "last_hidden_state") if isinstance(method, dict) else method
+    if output != "last_hidden_state":
+        raise _refused(f"the network's output {output!r} is not supported, only 'last_hidden_state'", str(file))
+    return longest, config.get("do_lower_case") is True
+
+
+def _prompt(folder: Path) -> str:
+    """Return the prompt that the folder puts before every text unless told otherwise; "" for none."""
+    file = folder / PROMPTS
+    if not file.is_file():
+        return ""
+    config = _read(read_json_object, file)
+    name, prompts = config.get("default_prompt_name"), config.get("prompts")
+    if name is None:
+        return ""
+    prompt = prompts.get(name) if isinstance(prompts, dict) else None
+    if not isinstance(prompt, str):
+        raise _refused(f"default_prompt_name {name!r} is none of the prompts", file)
+    return prompt
+
+
+def _read(reader: Callable[[Path], Any], file: Path) -> Any:
+    try:
+        return reader(file)
+    except UnreadableError as error:
+        raise _refused(f"cannot be read: {error}", file) from error
+
+
+def _refused(what: str, where: Path | str) -> RobustrecError:
+    return RobustrecError(
+        what,
+        where=str(where),
+        fix="use another folder with --weights, or import vectors made elsewhere: --features imported",
+    )
