@@ -18,8 +18,9 @@ from safetensors.torch import load_file, save_file
 from tiny_networks import save_sentence
 from toy_shop import MakeDataset, toy_picture, toy_text
 
+from robustrec import digests
 from robustrec.cli.main import run
-from robustrec.encoders import digests, weights
+from robustrec.encoders import weights
 from robustrec.encoders.blip import enc_token_id
 from robustrec.encoders.features import item_features
 from robustrec.encoders.options import EncoderOptions, encoder_options, options_of
