@@ -21,6 +21,7 @@ from robustrec.audits.plan import Plan
 from robustrec.audits.runner import Measurements
 from robustrec.datasets.interactions import TEST, TRAIN, VALIDATION
 from robustrec.datasets.registry import Dataset
+from robustrec.errors import RobustrecError
 from robustrec.files import write_atomically
 from robustrec.hardware import describe_environment
 from robustrec.reporting.report import (
@@ -128,10 +129,16 @@ def write_outcome(report: Report, arrays: bytes, path: Path) -> Report:
         RobustrecError: the folder cannot be written.
     """
     beside = path.with_name(f"{path.stem}.{ARRAYS}")
+    there = beside.exists()
     write_atomically(beside, arrays)
     if report.arrays is not None:
         report = report.model_copy(update={"arrays": report.arrays.model_copy(update={"file": beside.name})})
-    write_report(report, path)
+    try:
+        write_report(report, path)
+    except RobustrecError:
+        if not there:  # arrays without their report are of no use
+            beside.unlink(missing_ok=True)
+        raise
     return report
 
 
