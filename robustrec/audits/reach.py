@@ -120,6 +120,7 @@ class ReachCheck:
         ranked: Ranked | None = None,
     ) -> None:
         self.represent, self.tables, self.seed = represent, tables, seed
+        self.reaches: tuple[Reach, ...] = ()
         self.claimed = tuple(tables) if claimed is None else tuple(claimed)
         refuse_zero_tables(tables)
         first = represent(tables)
@@ -143,7 +144,8 @@ class ReachCheck:
 
     def before(self) -> tuple[Reach, ...]:
         """Perturb one modality at a time, by noise and by an exchange of rows, and say what moved."""
-        return tuple(self._reach(modality) for modality in self.tables)
+        self.reaches = tuple(self._reach(modality) for modality in self.tables)
+        return self.reaches
 
     def after(self) -> str:
         """Score clean and noisy features again; return what is wrong, nothing where all is as before.

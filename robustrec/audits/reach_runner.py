@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from robustrec.audits.ledger import Work
+from robustrec.audits.noise_audit import Bench
 from robustrec.audits.reach import Ranked, Reach, ReachCheck
 from robustrec.audits.reach_graphs import check_item_graphs
 from robustrec.errors import RobustrecError, one_line
@@ -33,7 +34,7 @@ def reach_first(subject: TrainedSubject, work: Work, fault: str = "") -> ReachCh
     check = None
     if not fault:
         try:
-            check, fault = _checked(subject, work)
+            check, fault = _checked(subject, work.bench)
         except RobustrecError as error:
             fault = one_line(error)
     if fault:
@@ -42,6 +43,8 @@ def reach_first(subject: TrainedSubject, work: Work, fault: str = "") -> ReachCh
     deaf = [modality for modality in subject.tables if modality not in subject.scored_tables]
     message = f"checked: scores do not follow the {' and '.join(deaf)} features" if deaf else ""
     ledger.statuses.append(_status(REACH, subject, "ok", message))
+    if check:
+        ledger.warnings += _warnings(subject, check)
     return check
 
 
@@ -69,9 +72,29 @@ def reach_again(subject: TrainedSubject, check: ReachCheck, work: Work) -> None:
     ]
 
 
-def _checked(subject: TrainedSubject, work: Work) -> tuple[ReachCheck, str]:
+def require_reach(subject: TrainedSubject, bench: Bench) -> ReachCheck:
+    """Run the check before anything is measured of a subject, where an error ends all; run its `after` at the end.
+
+    Raises:
+        RobustrecError: a perturbation does not arrive; the subject is named.
+    """
+    check, fault = _checked(subject, bench)
+    if fault:
+        raise unreached(subject, fault)
+    return check
+
+
+def unreached(subject: TrainedSubject, fault: str) -> RobustrecError:
+    """Return the error of a subject that perturbations do not reach."""
+    return RobustrecError(
+        f"{subject.subject.label}: {fault}",
+        where="the reach check",
+        fix=f"check the model: robustrec doctor --model {subject.spec.model}",
+    )
+
+
+def _checked(subject: TrainedSubject, bench: Bench) -> tuple[ReachCheck, str]:
     """Return the check, and what is wrong."""
-    bench, label = work.bench, subject.subject.label
     ranked = Ranked(bench.prepared.test.users, bench.prepared.test.masked, bench.yardstick.length)
     check = ReachCheck(subject.represent, subject.tables, seed=bench.seed, claimed=subject.scored_tables, ranked=ranked)
     reaches = check.before()
@@ -79,19 +102,24 @@ def _checked(subject: TrainedSubject, work: Work) -> tuple[ReachCheck, str]:
     if not wrong:
         graphs = check_item_graphs(subject, seed=bench.seed)
         wrong = [graphs] if graphs else []
+    return check, "; ".join(wrong)
+
+
+def _warnings(subject: TrainedSubject, check: ReachCheck) -> list[str]:
+    """Return what a reader must know of a subject that passed."""
+    warnings = []
     if check.ties.boundary >= TIED:
-        work.ledger.warnings.append(
-            f"{label}: the last place of the top {ranked.k} is tied with the next item for {check.ties.boundary:.0%} of"
+        warnings.append(
+            f"the last place of the top {check.ranked.k} is tied with the next item for {check.ties.boundary:.0%} of"
             " the users; ties are broken by item id, and small noise can change such lists"
         )
-    work.ledger.warnings += [
-        f"{label}: noise as large as the {reach.modality} features changes the lists of only {reach.users:.1%} of the"
-        " users; drift averaged over all users hides theirs"
-        for reach in reaches
+    warnings += [
+        f"noise as large as the {reach.modality} features changes the lists of only {reach.users:.1%} of the users;"
+        " drift averaged over all users hides theirs"
+        for reach in check.reaches
         if reach.claimed and reach.users < UNMOVED
     ]
-    work.ledger.warnings += [f"{label}: {note}" for note in _feature_notes(subject.tables)]
-    return check, "; ".join(wrong)
+    return [f"{subject.subject.label}: {each}" for each in (*warnings, *_feature_notes(subject.tables))]
 
 
 def _fault(reach: Reach) -> str:

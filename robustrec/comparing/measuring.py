@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from robustrec.audits.measure import Yardstick
 from robustrec.audits.noise import NoiseCondition
 from robustrec.audits.noise_audit import Bench, clean_of, measure_condition
+from robustrec.audits.reach_runner import require_reach, unreached
 from robustrec.comparing.budget import Budget, at_budget, gradient_evaluations
 from robustrec.comparing.edits import EditedCatalog, measure_edits
 from robustrec.comparing.result import Training
@@ -140,10 +141,15 @@ def training_of(subject: TrainedSubject, budget: Budget, own: SubjectSpec, n_int
 
 
 def measure_subject(subject: TrainedSubject, prepared: Prepared, measures: Measures, seed: int) -> dict[str, Floats]:
-    """Return a subject's quality [U], drifts and list stability [D, U], and its flatness, each a scalar."""
+    """Return a subject's quality [U], drifts and list stability [D, U], and its flatness, each a scalar.
+
+    Raises:
+        RobustrecError: perturbations do not reach its lists, before or after it is measured.
+    """
     metric = measures.metric
     bench = Bench(prepared, Yardstick((metric,), measures.stability), seed)
     clean = clean_of(subject, bench)
+    check = require_reach(subject, bench) if subject.scored_tables else None
     tables: dict[str, Floats] = {metric: clean.per_user[metric]}
     for condition in measures.conditions if subject.scored_tables else ():
         (found,) = measure_condition([(subject, clean)], condition, measures.draws, bench)
@@ -151,6 +157,8 @@ def measure_subject(subject: TrainedSubject, prepared: Prepared, measures: Measu
         tables |= {f"{name} under {condition.label}": found.perturbed[name] for name in measures.stability}
     if subject.scored_tables:
         tables |= measure_edits(subject, clean, measures.edits, prepared.test, bench.yardstick)
+    if check and (fault := check.after()):
+        raise unreached(subject, fault)
     return tables | {name: np.asarray(value, np.float64) for name, value in measures.flatness(subject).items()}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from robustrec.audits.noise import NoiseCondition
 from robustrec.audits.reach import Ranked, ReachCheck
 from robustrec.audits.reach_graphs import check_item_graphs
+from robustrec.comparing.measuring import Measures, measure_subject
 from robustrec.errors import RobustrecError
 from robustrec.models.contract import Features, Representation, Scored
 from robustrec.models.dragon import DRAGON
@@ -19,6 +22,7 @@ from robustrec.models.freedom import FREEDOM
 from robustrec.models.lattice import LATTICE
 from robustrec.models.mgcn import MGCN
 from robustrec.models.scorers import scored
+from robustrec.models.vbpr import VBPR
 from robustrec.reporting.findings import Subject
 from robustrec.runs.prepared import Prepared
 from robustrec.runs.specs import SubjectSpec
@@ -339,3 +343,27 @@ def test_planted_tables_are_the_tables_of_the_check(tiny: Prepared) -> None:
     check.before()
     check.after()
     assert all(torch.equal(before[name], table) for name, table in tiny.tables.items())
+
+
+def test_compare_measures_nothing_of_a_subject_that_is_not_reached(tiny: Prepared) -> None:
+    """The comparison of strategies runs the same check, before and after."""
+    measures = Measures("ndcg@20", (NoiseCondition(1e-2),), 2, lambda _: {})
+    model = _built(VBPR, tiny)
+    subject = replace(_subject(_built(DRAGON, tiny), tiny), model=model, graphs=None)
+    assert "ndcg@20" in measure_subject(subject, tiny, measures, seed=0)
+    live, calls = model.represent, []
+    with torch.no_grad():
+        first = live(tiny.tables)
+
+    def cached_after(limit: int) -> Any:
+        def represent(features: Features) -> Representation:
+            calls.append(1)
+            return live(features) if len(calls) <= limit else first
+
+        return represent
+
+    for limit, when in ((0, "did not reach"), (9, "after the audits")):
+        calls.clear()
+        model.represent = cached_after(limit)
+        with pytest.raises(RobustrecError, match=when):
+            measure_subject(subject, tiny, measures, seed=0)
