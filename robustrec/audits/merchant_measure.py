@@ -12,12 +12,12 @@ the exact place among all items. Over the draws:
   no edited item: what falls on those who edited nothing.
 
 Edited means changed: an item without a brand is not edited by moving it. In other draws other users are concerned;
-each user's values are averaged over the draws that concern them, and intervals are over users.
+each user's values are averaged over the draws that concern them, and intervals are over users, items and draws.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustrec.audits.measure import Clean, PerUser, Yardstick
+from robustrec.evaluation.cells import Cells
 from robustrec.evaluation.metrics import per_user_metrics
 from robustrec.evaluation.ranking import Pairs, Ranking, rank_pairs
 from robustrec.evaluation.stability import per_user_stability
@@ -109,11 +110,13 @@ class Part(NamedTuple):
         clean: metric -> [m], averaged over a user's own items and draws.
         perturbed: metric -> [m], likewise.
         shifts: [pairs of all draws] how many places each wanted item of the part fell.
+        cells: metric -> what they are means of: a user's own items and draws count alike, and users count alike.
     """
 
     clean: PerUser
     perturbed: PerUser
     shifts: Floats
+    cells: dict[str, Cells]
 
 
 @dataclass
@@ -195,19 +198,73 @@ class Tally:
             measures[f"exposure@{scene.k}_{name}"] = "seen"
         clean = {metric: mean[key] for metric, key in measures.items()}
         perturbed = {metric: mean[f"{key}'"] for metric, key in measures.items()}
-        return Part(clean, perturbed, np.concatenate(shifts))
+        return Part(clean, perturbed, np.concatenate(shifts), self._pair_cells(name, measures, count))
+
+    def _pair_cells(self, name: str, measures: Mapping[str, str], count: Floats) -> dict[str, Cells]:
+        """Return the cells of a part's measures; `count` [n] are each user's cells."""
+        if not count.any():
+            return {}
+        chosen = [np.flatnonzero(which) for which, _ in self._cells[name]]
+        pairs = np.concatenate(chosen)
+        users, items = self.scene.wanted.rows[pairs], self.scene.wanted.items[pairs]
+        before = self.before.places[pairs]
+        after = np.concatenate([places[own] for own, (_, places) in zip(chosen, self._cells[name], strict=True)])
+        weights = 1 / count[users] / np.count_nonzero(count)
+        cells = {}
+        for metric, key in measures.items():
+            states = [places if key == "rank" else places <= self.scene.k for places in (before, after)]
+            values = (each.astype(np.float64) for each in states)
+            cells[metric] = Cells(_draw_of_each(chosen), users, items, weights, *values)
+        return cells
 
     def of_users(self, name: str) -> tuple[PerUser, PerUser]:
         """Return (clean [m], perturbed [m]) of the headline metric over users who want an edited item, or want none."""
         metric = self.scene.metric
         before = self.before.per_user[metric]
-        count, total = np.zeros(len(before)), np.zeros(len(before))
+        count, total = self._times_concerned(name), np.zeros(len(before))
         for concerned, after in self._users[name]:
-            count += concerned
             total += np.where(concerned, after, 0.0)
         there = count > 0
         label = f"{metric}_{name}"
         return {label: before[there]}, {label: total[there] / count[there]}
+
+    def _times_concerned(self, name: str) -> Floats:
+        """Return in how many draws a part concerns each user, [n]."""
+        times: Floats = np.zeros(len(self.scene.split.users))
+        for concerned, _ in self._users[name]:
+            times += concerned
+        return times
+
+    def cells_of_users(self, name: str) -> dict[str, Cells]:
+        """Return what the means of `of_users` are made of; empty where no user is concerned.
+
+        Draws that concern a user count alike, and in each the wanted items that do share its weight.
+        """
+        count = self._times_concerned(name)
+        if not count.any():
+            return {}
+        wanted, metric = self.scene.wanted, self.scene.metric
+        found = [np.flatnonzero(concerned) for concerned, _ in self._users[name]]
+        columns: list[tuple[Ints, Ints, Floats, Floats]] = []
+        for concerned, (chosen, _), (_, after) in zip(found, self._cells[name], self._users[name], strict=True):
+            which = np.zeros(len(count), dtype=bool)
+            which[concerned] = True
+            pairs = np.flatnonzero(chosen & which[wanted.rows])
+            rows, items = wanted.rows[pairs], wanted.items[pairs]
+            # Users whose only wanted items are never recommended to them share no item with anybody.
+            alone = np.setdiff1d(concerned, rows)
+            users = np.concatenate([rows, alone])
+            own = np.concatenate([items, len(self.scene.strata) + alone])
+            weights = 1 / np.bincount(users, minlength=len(count))[users] / count[users]
+            columns.append((users, own, weights / np.count_nonzero(count), after[users]))
+        users, items, weights, after = (np.concatenate(column) for column in zip(*columns, strict=True))
+        draws, before = _draw_of_each([column[0] for column in columns]), self.before.per_user[metric][users]
+        return {f"{metric}_{name}": Cells(draws, users, items, weights, before, after)}
+
+
+def _draw_of_each(chosen: Sequence[NDArray[np.generic]]) -> Ints:
+    """Return the number of the draw of each of its entries."""
+    return np.repeat(np.arange(len(chosen)), [len(each) for each in chosen])
 
 
 def _held(ranking: Ranking, on: Bools, k: int) -> Floats:

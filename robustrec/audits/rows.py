@@ -102,16 +102,39 @@ def drift_rows(
         note: kept in every row.
     """
     found = paired_intervals(clean, perturbed, **intervals.options(audit, condition))
-    rows = []
-    for metric, interval in found.items():
-        row = _row(subject, audit, condition, metric, reference, interval, note)
-        means = {"clean": float(clean[metric].mean()), "perturbed": float(perturbed[metric].mean())}
-        relative = interval.relative
-        if relative:
-            means["relative_drift"] = relative.estimate
-            means |= {"relative_ci_low": relative.low, "relative_ci_high": relative.high}
-        rows.append(Finding.model_validate(row | means))
-    return rows
+    return [
+        drift_row(
+            subject,
+            audit,
+            condition,
+            metric,
+            (float(clean[metric].mean()), float(perturbed[metric].mean())),
+            interval,
+            reference=reference,
+            note=note,
+        )
+        for metric, interval in found.items()
+    ]
+
+
+def drift_row(
+    subject: Subject,
+    audit: str,
+    condition: str,
+    metric: str,
+    means: tuple[float, float],
+    found: PairedIntervals,
+    *,
+    reference: str = "clean",
+    note: str = "",
+) -> Finding:
+    """Return the row of one drift whose interval is known; `means` are before and after."""
+    row = _row(subject, audit, condition, metric, reference, found, note)
+    row |= {"clean": means[0], "perturbed": means[1]}
+    if relative := found.relative:
+        row["relative_drift"] = relative.estimate
+        row |= {"relative_ci_low": relative.low, "relative_ci_high": relative.high}
+    return Finding.model_validate(row)
 
 
 def difference_rows(

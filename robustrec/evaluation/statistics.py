@@ -341,7 +341,7 @@ def _of_table(table: Effects, drifts: Floats, bases: Floats | None, level: float
     """Return both intervals of one table from its replicates [R] of the drift and of the clean mean."""
     draws, n = len(table.by_draw), len(table.by_user)
     degrees = degrees_of_freedom(table, table.by_user)
-    drift = _within(expanded(table.mean, drifts, level, degrees, n), table.bounds)
+    drift = widened_to(expanded(table.mean, drifts, level, degrees, n), table.bounds)
     relative = None
     notes = draw_notes(draws) if table.base is not None else []
     if table.base is not None and bases is not None:
@@ -355,7 +355,7 @@ def _of_table(table: Effects, drifts: Floats, bases: Floats | None, level: float
             # The influence of a user on a ratio of means; the base does not differ between draws.
             influence = table.by_user - ratio * (table.base - base)
             of_ratio = degrees_of_freedom(table, influence)
-            relative = _within(expanded(ratio, drifts / bases, level, of_ratio, n), table.bounds, abs(base))
+            relative = widened_to(expanded(ratio, drifts / bases, level, of_ratio, n), table.bounds, abs(base))
             degrees = min(degrees, of_ratio)
     if table.bounds is not None:
         degrees = min(degrees, DEGREES)
@@ -375,7 +375,7 @@ def few_differ(changed: int, n: int) -> str:
     return f"{changed} of {n} users differ: the interval is an upper bound for rare changes"
 
 
-def _within(found: Interval, bounds: Bounds | None, scale: float = 1.0) -> Interval:
+def widened_to(found: Interval, bounds: Bounds | None, scale: float = 1.0) -> Interval:
     """Return an interval widened to bounds over `scale`, where there are any."""
     if bounds is None:
         return found

@@ -1,0 +1,170 @@
+"""How often the intervals of a merchant audit's parts hold the truth, users and items drawn from a larger population.
+
+Each simulated audit draws its own users and items. A user wants 1 to 4 items, popular ones more often; an item's score
+for a user who wants it is a sum of what is the user's, the item's and the pair's, and an edit moves it by a sum of what
+is the item's (most of it), the draw's, the item's in the draw and the cell's, and one-sided: edits cost more than they
+gain. What nobody edited moves by the draw and the cell alone. Places among the items follow from the scores, ndcg@20
+and exposure@20 from the places, and rows from the code of a real run (`audits.merchant_measure` and `merchant_rows`).
+The truth is the same mean over all audits of a setting, whose own error is small beside an interval.
+
+    python -m benchmarks.merchant_coverage --output benchmarks/results
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from benchmarks.report import cpu_name
+from robustrec.audits.measure import Yardstick
+from robustrec.audits.merchant_items import choose_items
+from robustrec.audits.merchant_measure import Lists, Scene, Tally
+from robustrec.audits.merchant_rows import part_rows
+from robustrec.audits.rows import Intervals
+from robustrec.audits.suites import Bootstrap
+from robustrec.evaluation.ranking import Pairs, Ranking
+from robustrec.files import write_atomically
+from robustrec.reporting.findings import Finding, Subject
+from robustrec.runs.prepared import Split
+
+Floats = NDArray[np.float64]
+SUBJECT = Subject(model="vbpr", strategy="vanilla", features="basic", seed=0)
+SHARE, LENGTH = 0.1, 20
+
+
+class Setting(NamedTuple):
+    """What is simulated: sizes, and the standard deviation of what a draw does to all items at once."""
+
+    users: int
+    items: int
+    draws: int
+    of_draw: float = 0.0
+
+    def __str__(self) -> str:
+        """Name it in a table's row."""
+        return f"{self.users} | {self.items} | {self.draws} | {self.of_draw:g}"
+
+
+def audit(setting: Setting, rng: np.random.Generator) -> list[Finding]:
+    """Return the rows of the parts of one simulated audit."""
+    n, n_items = setting.users, setting.items
+    strata = np.arange(n_items) * 3 // n_items
+    popularity = np.cumsum(1 / np.arange(n_items, 0, -1) ** 0.7)
+    wanted = rng.integers(1, 5, n)
+    rows = np.repeat(np.arange(n), wanted)
+    items = np.searchsorted(popularity, rng.random(len(rows)) * popularity[-1])
+    pairs = np.unique(np.stack([rows, items]), axis=1)
+    rows, items = pairs
+    users, own = rng.standard_normal(n), rng.standard_normal(n_items)
+    score = 0.6 * users[rows] + 0.6 * own[items] + 0.8 * rng.standard_normal(len(rows)) + 0.3 * (strata[items] - 1)
+    relevant = csr_array((np.ones(len(rows)), (rows, items)), shape=(n, n_items))
+    split = Split(np.arange(n), relevant, csr_array((n, n_items)))
+    yardstick = Yardstick(("ndcg@20",), ())
+    scene = Scene(split, yardstick, Pairs(rows, items), strata, "ndcg@20", LENGTH)
+    tally = Tally(scene, _lists(scene, score))
+    cost = rng.standard_normal(n_items)
+    seed = int(rng.integers(1 << 31))
+    for draw in range(setting.draws):
+        edited = choose_items(strata, SHARE, seed=seed, draw=draw)
+        on = np.isin(items, edited)
+        shift = setting.of_draw * rng.standard_normal()
+        in_draw = 0.3 * rng.standard_normal(n_items)
+        moved = -0.35 + 0.5 * cost[items] + in_draw[items] + 0.2 * rng.standard_normal(len(rows)) + shift
+        other = 0.02 + 0.05 * rng.standard_normal(len(rows)) + 0.1 * shift
+        tally.add(_lists(scene, score + np.where(on, moved, other)), edited)
+    return part_rows(SUBJECT, "edit", tally, setting.draws, Intervals(Bootstrap(), 0))
+
+
+def _lists(scene: Scene, score: Floats) -> Lists:
+    """Return lists in which a pair's place among the items falls with its score; others fill the list."""
+    n, n_items = len(scene.split.users), len(scene.strata)
+    places = np.clip(np.exp(3.6 - 1.6 * score), 1, n_items).astype(np.int64)
+    gains = np.where(places <= LENGTH, 1 / np.log2(places + 1.0), 0.0)
+    ideal = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, 6)))])
+    count = np.bincount(scene.wanted.rows, minlength=n)
+    ndcg = np.minimum(1.0, np.bincount(scene.wanted.rows, gains, minlength=n) / ideal[count])
+    ranking = Ranking(np.arange(n), np.zeros((n, LENGTH), dtype=np.int32))
+    return Lists(ranking, {"ndcg@20": ndcg}, places, np.zeros(n_items, dtype=np.int64))
+
+
+class Coverage(NamedTuple):
+    """Of one metric: how often the drift's and the relative drift's interval hold the truth, and of what width."""
+
+    metric: str
+    drift: float
+    relative: float
+    width: float
+
+
+def coverage(setting: Setting, audits: int, *, seed: int) -> Iterator[Coverage]:
+    """Yield how often the intervals of each metric hold the mean over all audits."""
+    rng = np.random.default_rng([seed, setting.users, setting.items, setting.draws, int(100 * setting.of_draw)])
+    found: dict[str, list[Finding]] = {}
+    for _ in range(audits):
+        for row in audit(setting, rng):
+            if row.quantity == "drift":
+                found.setdefault(row.metric, []).append(row)
+    for metric, rows in found.items():
+        before, after = (np.array([getattr(row, key) for row in rows]) for key in ("clean", "perturbed"))
+        drift = float((after - before).mean())
+        ratio = float(after.mean() / before.mean()) - 1
+        held = [(row.ci_low or 0.0) <= drift <= (row.ci_high or 0.0) for row in rows]
+        told = [row for row in rows if row.relative_ci_low is not None and row.relative_ci_high is not None]
+        of_ratio = [(row.relative_ci_low or 0.0) <= ratio <= (row.relative_ci_high or 0.0) for row in told]
+        width = np.median([(row.relative_ci_high or 0.0) - (row.relative_ci_low or 0.0) for row in told])
+        yield Coverage(metric, float(np.mean(held)), float(np.mean(of_ratio)), float(width))
+
+
+SETTINGS = [
+    Setting(users, items, draws, of_draw)
+    for users, items, numbers in ((200, 150, (3, 4, 6, 8)), (1200, 400, (3, 4, 6, 8)), (6000, 1500, (3, 6)))
+    for draws in numbers
+    for of_draw in (0.0, 0.2)
+]
+
+
+def page(lines: Sequence[str], options: argparse.Namespace, seconds: float) -> str:
+    """Return the results as a page."""
+    return "\n".join(
+        [
+            "# Coverage of merchant intervals",
+            "",
+            f"{options.audits} simulated audits a row, 10 % of the items edited, intervals of 95 %; processor "
+            f"{cpu_name()}, {seconds:.0f} s.",
+            f"Made by `python -m benchmarks.merchant_coverage --audits {options.audits} --seed {options.seed} --output"
+            " benchmarks/results`, whose head says what is simulated.",
+            "",
+            "| users | items | draws | spread of draws | metric | drift held | relative drift held | median width |",
+            "|---|---|---|---|---|---|---|---|",
+            *lines,
+        ]
+    )
+
+
+def main() -> None:
+    """Simulate every setting, print the page, and write it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--audits", type=int, default=400)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path, default=None, help="folder for merchant-coverage.md")
+    options = parser.parse_args()
+    started, lines = time.monotonic(), []
+    for setting in SETTINGS:
+        for each in coverage(setting, options.audits, seed=options.seed):
+            shares = f"{100 * each.drift:.1f} % | {100 * each.relative:.1f} % | {100 * each.width:.1f} %"
+            lines.append(f"| {setting} | {each.metric} | {shares} |")
+            print(lines[-1], flush=True)
+    if options.output is not None:
+        text = page(lines, options, time.monotonic() - started)
+        write_atomically(options.output / "merchant-coverage.md", text + "\n")
+
+
+if __name__ == "__main__":
+    main()
