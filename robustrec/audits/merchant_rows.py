@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from robustrec.audits.merchant_measure import PARTS, Tally
+from robustrec.audits.merchant_measure import PARTS, Scene, Tally
 from robustrec.audits.rows import Intervals, drift_row
 from robustrec.evaluation.cells import Cells, cell_intervals
 from robustrec.reporting.findings import Finding, Subject
@@ -14,10 +14,13 @@ PLACES = "places"
 _FEWEST = 2  # users that an interval needs
 
 
-def part_rows(subject: Subject, condition: str, tally: Tally, draws: int, intervals: Intervals) -> list[Finding]:
+def part_rows(
+    subject: Subject, condition: str, tally: Tally, draws: int, intervals: Intervals, *, idle: bool = False
+) -> list[Finding]:
     """Return the rows of the edited items, head and tail among them, and of the untouched ones.
 
-    Their intervals are over users, items and draws. A part that concerns fewer than two users has no rows.
+    Their intervals are over users, items and draws. A part that concerns fewer than two users has no rows. `idle` is
+    as in `drift_rows`.
     """
     rows: list[Finding] = []
     for name in PARTS:
@@ -30,7 +33,17 @@ def part_rows(subject: Subject, condition: str, tally: Tally, draws: int, interv
         for metric, of_metric in cells.items():
             if len(clean[metric]) >= _FEWEST:
                 means = float(clean[metric].mean()), float(perturbed[metric].mean())
-                rows.append(_part_row(subject, condition, metric, means, of_metric, tally, intervals))
+                rows.append(
+                    _part_row(
+                        subject,
+                        condition,
+                        metric,
+                        means,
+                        of_metric,
+                        None if idle else _largest_change(metric, tally.scene),
+                        intervals,
+                    )
+                )
         if name == "edited" and len(part.shifts):
             n_users, shift = len(part.clean["rank_edited"]), float(np.median(part.shifts))
             rows.append(_value(subject, condition, "median_rank_shift_edited", shift, PLACES, draws, n_users))
@@ -54,20 +67,23 @@ def share_rows(
     return rows
 
 
+def _largest_change(metric: str, scene: Scene) -> float:
+    """Return how much a user's value can change at most: an item falls from the first place to the last."""
+    return float(len(scene.strata) - 1) if metric.startswith("rank_") else 1.0
+
+
 def _part_row(
     subject: Subject,
     condition: str,
     metric: str,
     means: tuple[float, float],
     cells: Cells,
-    tally: Tally,
+    largest: float | None,
     intervals: Intervals,
 ) -> Finding:
-    of_places = metric.startswith("rank_")
-    largest = float(len(tally.scene.strata) - 1) if of_places else 1.0
     found = cell_intervals(cells, level=intervals.bootstrap.level, largest=largest)
     row = drift_row(subject, AUDIT, condition, metric, means, found)
-    return row.model_copy(update={"unit": PLACES}) if of_places else row
+    return row.model_copy(update={"unit": PLACES}) if metric.startswith("rank_") else row
 
 
 def _value(

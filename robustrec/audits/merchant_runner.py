@@ -209,8 +209,9 @@ def _measure_subject(
     stability = undisturbed(run.scene.yardstick.stability, len(run.scene.split.users))
     clean, perturbed = tally.of_all(stability)
     label = condition.label
-    work.ledger.findings += drift_rows(subject.subject, AUDIT, label, clean, perturbed, work.intervals)
-    work.ledger.findings += part_rows(subject.subject, label, tally, len(draws), work.intervals)
+    idle, intervals = condition.severity == 0, work.intervals
+    work.ledger.findings += drift_rows(subject.subject, AUDIT, label, clean, perturbed, intervals, idle=idle)
+    work.ledger.findings += part_rows(subject.subject, label, tally, len(draws), intervals, idle=idle)
     for metric, values in perturbed.items():
         work.ledger.keep(array_name(subject, AUDIT, label, metric), values)
     return clean, perturbed
@@ -246,7 +247,10 @@ def _record_pools(run: _Run) -> None:
                 continue
             label, subject = pool.label, each.subject
             clean, perturbed = measured[place] = pool.mean()
-            run.work.ledger.findings += drift_rows(subject.subject, AUDIT, label, clean, perturbed, run.work.intervals)
+            intervals, idle = run.work.intervals, pool.condition.severity == 0
+            run.work.ledger.findings += drift_rows(
+                subject.subject, AUDIT, label, clean, perturbed, intervals, idle=idle
+            )
             for metric, values in perturbed.items():
                 run.work.ledger.keep(array_name(subject, AUDIT, label, metric), values)
         _record_differences(run, label, measured)

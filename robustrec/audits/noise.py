@@ -48,6 +48,11 @@ class NoiseCondition:
         name = f"{TRAINED if self.trained else ''}{kind}={self.amount:g}{' frozen graphs' if self.frozen else ''}"
         return name if self.scope == "all" else f"{name} {self.scope}"
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is added: an A/A audit."""
+        return self.amount == 0
+
     def touches(self, modality: str) -> bool:
         """Tell whether a modality gets noise."""
         return self.scope in {"all", modality}

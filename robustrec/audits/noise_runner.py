@@ -132,7 +132,9 @@ def _record(
         )
     for (subject, _), each in zip(subjects, measured, strict=True):
         ledger.findings += snr_rows(subject, condition)
-        ledger.findings += drift_rows(subject.subject, "noise", condition.label, each.clean, each.perturbed, intervals)
+        ledger.findings += drift_rows(
+            subject.subject, "noise", condition.label, each.clean, each.perturbed, intervals, idle=condition.idle
+        )
         for metric, values in each.perturbed.items():
             ledger.keep(array_name(subject, "noise", condition.label, metric), values)
     for place, other in references(plan, subjects):
@@ -144,4 +146,5 @@ def _record(
             (measured[place].clean, measured[place].perturbed),
             (measured[other].clean, measured[other].perturbed),
             intervals,
+            idle=condition.idle,
         )

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from robustrec.audits.encoder_audit import encodings_of, treatments
 from robustrec.audits.encoder_config import EncoderAudit
+from robustrec.audits.few_draws import few_draws
 from robustrec.audits.merchant import cost_of_edits, not_editable
 from robustrec.audits.merchant_config import MerchantAudit
 from robustrec.audits.merchant_edits import treatments_of
@@ -130,7 +131,9 @@ def make_plan(
     _check_editable(suite, dataset, encoder)
     used, warnings = opened_weights(dataset, encoder, home=settings.home, options=given) if encoder else ((), ())
     notes = tuple(unmeasured(suite, specs, dataset, encoder))
-    return Plan(settings, suite, dataset, specs, encoder, used, warnings, baseline, waivers, notes)
+    return Plan(
+        settings, suite, dataset, specs, encoder, used, (*warnings, *few_draws(suite)), baseline, waivers, notes
+    )
 
 
 def _needed(suite: Suite, specs: tuple[SubjectSpec, ...]) -> tuple[SubjectSpec, ...]:

@@ -88,6 +88,7 @@ def drift_rows(
     *,
     reference: str = "clean",
     note: str = "",
+    idle: bool = False,
 ) -> list[Finding]:
     """Return the drift of every metric between two states of the same users.
 
@@ -100,8 +101,10 @@ def drift_rows(
         intervals: how intervals are made; the resampling is the same for every subject, so that they stay paired.
         reference: what `clean` is: "clean", or the strategy compared with.
         note: kept in every row.
+        idle: nothing was done (an A/A audit), so that no other user could differ either.
     """
-    found = paired_intervals(clean, perturbed, **intervals.options(audit, condition))
+    largest = None if idle else 1.0
+    found = paired_intervals(clean, perturbed, **intervals.options(audit, condition), largest=largest)
     return [
         drift_row(
             subject,
@@ -145,6 +148,8 @@ def difference_rows(
     ours: tuple[PerUser, Draws],
     theirs: tuple[PerUser, Draws],
     intervals: Intervals,
+    *,
+    idle: bool = False,
 ) -> list[Finding]:
     """Return how much a subject's drift differs from a reference subject's, on the same users and the same draws.
 
@@ -156,8 +161,10 @@ def difference_rows(
         ours: (clean [n], perturbed [n_draws, n]) by metric, of the subject.
         theirs: the same of the reference.
         intervals: how intervals are made.
+        idle: as in `drift_rows`.
     """
-    found = differences_of_drifts(*ours, *theirs, **intervals.options(audit, condition))
+    largest = None if idle else 1.0
+    found = differences_of_drifts(*ours, *theirs, **intervals.options(audit, condition), largest=largest)
     rows = []
     for metric, interval in found.items():
         row = _row(subject, audit, condition, metric, reference, interval, "")

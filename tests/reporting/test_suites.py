@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import BaseModel, Field, ValidationError
 
+from robustrec.audits.few_draws import few_draws
 from robustrec.audits.suites import load_suite, parse_suite, suite_names
 from robustrec.errors import RobustrecError
 from robustrec.reporting.invalid import invalid
@@ -194,3 +195,54 @@ def test_nothing_here_needs_torch():
     code = "import robustrec.audits.suites, robustrec.reporting.console, sys; print('torch' in sys.modules)"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("name", suite_names())
+def test_gates_of_shipped_suites_stand_on_at_least_six_draws(name):
+    assert few_draws(load_suite(name)) == []
+
+
+FEW = """
+schema_version = 1
+name = "few"
+metrics = ["ndcg@20"]
+[[audits]]
+kind = "noise"
+sigma2 = [1e-6]
+draws = 5
+training = { sigma2 = [1e-6], draws = 1 }
+[[audits]]
+kind = "merchant"
+draws = 3
+[[audits]]
+kind = "sharpness"
+noise_pairs = 2
+input_probes = 8
+[[gates]]
+name = "g"
+quantity = "relative_drift"
+min = -0.1
+"""
+
+
+@pytest.mark.parametrize(
+    ("select", "told"),
+    [
+        ('audit = "noise", condition = "sigma2=1e-6", metric = "ndcg@20"', ["noise audit, draws = 5"]),
+        (
+            'audit = "noise", metric = "ndcg@20"',
+            ["noise audit, training.draws = 1", "noise audit, draws = 5"],
+        ),
+        ('audit = "noise", condition = "trained *", metric = "ndcg@20"', ["noise audit, training.draws = 1"]),
+        ('audit = "merchant", metric = "exposure@20_edited"', ["merchant audit, draws = 3"]),
+        ('audit = "sharpness", metric = "ndcg@20"', ["sharpness audit, noise_pairs = 2"]),
+        ('audit = "clean", metric = "ndcg@20", reference = "vanilla"', []),
+    ],
+)
+def test_gates_on_few_draws_are_warned_of(select, told):
+    suite = parse_suite(FEW + f"select = {{ {select} }}\n", source="few.toml")
+    warnings = few_draws(suite)
+    assert [warning.partition(":")[0] for warning in warnings] == told
+    assert all("'g' should have at least 6 draws" in warning for warning in warnings)
+    judged_by_estimate = parse_suite(FEW + f'bound = "estimate"\nselect = {{ {select} }}\n', source="few.toml")
+    assert few_draws(judged_by_estimate) == []
