@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustrec.evaluation.bootstrap import degrees_of_freedom, taken_apart
+from robustrec.evaluation.sparse import DEGREES, FEWEST_CHANGED, bounds_of_change, count_changed
 from robustrec.reporting.arrays import USERS, both_states
 from robustrec.reporting.compared import By, Entry, Found, Pair
 from robustrec.reporting.error_rates import quantile, tail
@@ -18,6 +19,7 @@ from robustrec.reporting.findings import CLEAN
 
 REPLICATES = 4000
 _SEED = 20_06  # of the multipliers; the same for everyone, so that the same reports give the same ranks
+_RARE = 0.95  # level of the bound of rare changes that a standard error is taken from
 _CHUNK = 1 << 24  # numbers held at once
 
 Floats = NDArray[np.float64]
@@ -114,7 +116,10 @@ def _same_draws(entries: Sequence[Entry], pair: tuple[int, int]) -> bool:
 
 
 def _difference(ours: Floats, theirs: Floats, *, paired: bool) -> _Difference:
-    """Return the difference of two tables [n_draws, n]; draws are paired where they are the same ones."""
+    """Return the difference of two tables [n_draws, n]; draws are paired where they are the same ones.
+
+    Where few users differ, the error is what the bound of rare changes makes it.
+    """
     n = ours.shape[1]
     if paired and ours.shape == theirs.shape:
         tables = [taken_apart(ours - theirs, None)]
@@ -125,6 +130,12 @@ def _difference(ours: Floats, theirs: Floats, *, paired: bool) -> _Difference:
     of_users = float(influence @ influence) / (n * (n - 1))
     of_draws = sum(max(0.0, each.draw_square - each.residual_square) / (n * len(each.by_draw)) for each in tables)
     degrees = min(degrees_of_freedom(each, influence) for each in tables)
+    together = ours - theirs if ours.shape == theirs.shape else (ours.mean(axis=0) - theirs.mean(axis=0))[None, :]
+    if 0 < count_changed(together) < FEWEST_CHANGED:
+        # Two drifts differ by twice the largest value of a metric at most; see `evaluation.sparse`.
+        most = max(map(abs, bounds_of_change(together, largest=2.0, level=_RARE)))
+        of_draws = max(of_draws, (most / quantile((1 + _RARE) / 2, DEGREES)) ** 2)
+        degrees = min(degrees, DEGREES)
     return _Difference(estimate, influence, math.sqrt(of_users + of_draws), math.sqrt(of_draws), degrees)
 
 

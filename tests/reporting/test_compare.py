@@ -14,6 +14,7 @@ from rich.console import Console
 from robustrec.errors import RobustrecError
 from robustrec.reporting.compare import compare_reports
 from robustrec.reporting.compare_page import print_comparison
+from robustrec.reporting.compare_users import _difference, _overall, _reach
 from robustrec.reporting.compared import Loaded
 from robustrec.reporting.findings import AuditStatus
 from robustrec.reporting.html.comparison import comparison_page
@@ -185,3 +186,14 @@ def test_the_html_page_has_every_subject_escaped_and_says_what_can_be_told():
     assert page.count("<tr>") == 3 + len(found.standings) + len(found.pairs) + len(found.conditions)
     told = comparison_page(compare_reports([loaded(), loaded("b.json")]), dataset)
     assert "cannot be told apart from all others" in told
+
+
+@pytest.mark.parametrize(("changed", "apart"), [(9, False), (12, True)])
+def test_few_users_who_differ_tell_nothing_apart(changed, apart):
+    theirs = np.full((4, 400), 0.5)
+    ours = theirs.copy()
+    ours[:, :changed] -= 0.2  # all of them lose: users resampled alone would tell
+    found = _difference(ours, theirs, paired=True)
+    assert (abs(found.estimate) > _reach(found, 1.96)) is apart
+    overall = _overall([found, found])
+    assert (abs(overall.estimate) > _reach(overall, 1.96)) is apart
