@@ -39,7 +39,7 @@ def claimed_folder(target: Path, *, overwrite: bool, option: str) -> Iterator[Pa
                 raise RobustrecError(
                     f"{target.name!r} is there already",
                     where=str(target),
-                    fix=f"choose another name, or add {option}",
+                    fix=f"choose another name, or replace it: {option}",
                 )
             try:
                 with staged_folder(target) as stage:

@@ -56,7 +56,7 @@ def read_table(path: Path, *, delimiter: str) -> Table:
         raise RobustrecError(
             f"cannot read {path.name}: {getattr(error, 'strerror', None) or error}",
             where=str(path),
-            fix="give a folder with a .inter file, or import one: robustrec data import FOLDER --name NAME",
+            fix="give the path of an existing .inter file",
         ) from error
     _check_text(path, content)
     content = content.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")

@@ -15,7 +15,6 @@ from robustrec.errors import RobustrecError
 KINDS = ("user", "item", "rating", "timestamp")
 HEADERLESS = KINDS  # as in Amazon's "ratings only" files of 2014
 PROBE_ROWS = 200
-COLUMNS_FIX = "name the columns in their order: --columns user,item,rating,timestamp"
 # "usr_id", "product code", "itemNo": what columns of ids are called.
 _ID_NAME = re.compile(r"([a-z]{2,}[ _.-]?)(id|ids|code|key|no|nr|number)", re.IGNORECASE)
 
@@ -79,11 +78,25 @@ def locate_columns(path: Path, columns: Sequence[str] | None, *, need_rating: bo
             if lacking
             else f"fewer columns than named: {_shown(first)}",
             where=f"{path}: line {line}" if columns is None or not lacking else "option --columns",
-            fix=COLUMNS_FIX,
+            fix=_columns_fix(len(first), in_header if known else {}, lacking),
         )
     kept = probe[1:] if is_header else probe
     header = first if is_header else None
     return Located(places, len(first), chain(kept, rows), header, skipped_header=is_header and not known)
+
+
+def _columns_fix(width: int, known: dict[str, int], lacking: list[str]) -> str:
+    """Return the advice that names the columns: those known where they are, what is lacking in the places between."""
+    names = {place: kind for kind, place in known.items()}
+    wanted = iter([kind for kind in KINDS if kind not in known])
+    for place in range(width):
+        if place not in names:
+            names[place] = next(wanted, "-")
+    if any(kind not in names.values() for kind in ("user", "item", *lacking)):
+        return f"write a column of {' and '.join(lacking or ['user', 'item'])} into the file" + (
+            ", or leave out --min-rating" if lacking == ["rating"] else ""
+        )
+    return f"name the columns in their order: --columns {','.join(names[place] for place in range(width))}"
 
 
 def _is_header(first: list[str], others: list[list[str]], places: dict[str, int]) -> bool:
@@ -135,11 +148,17 @@ def _headerless(path: Path, rows: list[list[str]]) -> dict[str, int]:
         for row in rows
     )
     third = rows[0][2].strip() if len(rows[0]) > 2 else "0"
-    if looks_swapped or len(rows[0]) < 3 or not (_is_number(third) or is_missing(third)):
+    numeric = _is_number(third) or is_missing(third)
+    if looks_swapped or len(rows[0]) < 3 or not numeric:
+        kinds = ("item", "user", "rating", "timestamp") if looks_swapped else KINDS if numeric else KINDS[:2]
+        width = len(rows[0])
+        named = ",".join(kinds[:width])
         raise RobustrecError(
             f"no header, and the columns are not plainly user,item,rating,timestamp: {_shown(rows[0])}",
             where=f"{path}: line 1",
-            fix="name the columns in their order, for example: --columns item,user,rating,timestamp",
+            fix=f"name the columns in their order, for example: --columns {named}"
+            if width > 1
+            else "write a file of several columns: user,item,rating,timestamp",
         )
     return {kind: place for place, kind in enumerate(HEADERLESS) if place < len(rows[0])}
 

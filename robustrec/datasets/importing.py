@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import re
+import shlex
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from robustrec import __version__
+from robustrec.config import default_home
 from robustrec.datasets.claims import claimed_folder
 from robustrec.datasets.feature_files import (
     FEATURE_FILES,
@@ -29,7 +31,7 @@ from robustrec.datasets.interactions import (
     write_inter,
 )
 from robustrec.datasets.items import Item, ItemTable, items_text, read_items
-from robustrec.datasets.layout import MAPPINGS, Found, find_files, import_command, is_mmrec
+from robustrec.datasets.layout import MAPPINGS, Found, find_files, is_mmrec
 from robustrec.datasets.manifest import (
     MANIFEST,
     NAME_PATTERN,
@@ -126,17 +128,38 @@ def import_folder(
             where="option --name",
             fix="use lower-case letters, digits, dashes and underscores, beginning with a letter or digit",
         )
-    sources = _sources(source, name, options)
     target = data_folder(home, name)
-    key = _import_key(sources, options)
-    if not options.replace and _import_key_of(target) == key:
-        return target  # by a process that was killed before it could say so
-    with claimed_folder(target, overwrite=options.replace, option="--replace") as stage:
-        try:
-            _write(stage, name, sources, options, key, progress)
-        except OSError as error:
-            raise unwritable(target, error) from error
+    try:
+        sources = _sources(source, name, options)
+        key = _import_key(sources, options)
+        if not options.replace and _import_key_of(target) == key:
+            return target  # by a process that was killed before it could say so
+        with claimed_folder(target, overwrite=options.replace, option="--replace") as stage:
+            try:
+                _write(stage, name, sources, options, key, progress)
+            except OSError as error:
+                raise unwritable(target, error) from error
+    except RobustrecError as error:
+        fix = _pasteable(error.fix, source, name, home, options)
+        raise RobustrecError(error.what, where=error.where, fix=fix) from error
     return target
+
+
+def _pasteable(fix: str, source: Path, name: str, home: Path, options: ImportOptions) -> str:
+    """Return advice that ends in an option with the whole command instead: this import, with that option."""
+    advice, colon, option = fix.rpartition(": --")
+    if not colon:
+        return fix
+    words = ["robustrec", "data", "import", str(source), "--name", name]
+    replaced = option.split()[0]
+    if home.resolve() != default_home().resolve():
+        words += ["--home", str(home)]
+    for field in fields(ImportOptions):
+        value, flag = getattr(options, field.name), field.name.replace("_", "-")
+        if value != field.default and flag != replaced:
+            text = ",".join(value) if isinstance(value, tuple) else str(value)
+            words += [f"--{flag}"] if value is True else [f"--{flag}", text]
+    return f"{advice}: {shlex.join(words)} --{option}"
 
 
 def _import_key(sources: _Sources, options: ImportOptions) -> str:
@@ -246,10 +269,13 @@ def _write(stage: Path, name: str, sources: _Sources, options: ImportOptions, ke
     rows, left_out = _items(sources.items, material)
     filters += left_out
     if sources.pictures is not None:
-        command = import_command(sources.folder, name, "--replace", "--skip-unreadable")
-        numbered = material.item_ids is None
         rows, left_out = copy_pictures(
-            stage, rows, sources.pictures, None if options.skip_unreadable else command, numbered, progress
+            stage,
+            rows,
+            sources.pictures,
+            skip_unreadable=options.skip_unreadable,
+            numbered=material.item_ids is None,
+            progress=progress,
         )
         filters += left_out
         if any(row is not None and row.image for row in rows):

@@ -49,12 +49,17 @@ def describe_folder(folder: Path) -> tuple[Manifest, bool]:
     if (folder / MANIFEST).is_file():
         return read_manifest(folder), False
     name_of_folder = plain_name(folder.resolve().name)
-    found = find_files(folder, name=name_of_folder)
+    command = f"robustrec data import {shlex.quote(str(folder))} --name {name_of_folder}"
+    try:
+        found = find_files(folder, name=name_of_folder)
+    except RobustrecError as error:
+        fix = error.fix.replace(": --", f": {command} --")
+        raise RobustrecError(error.what, where=error.where, fix=fix) from error
     if found.interactions is None or not is_mmrec(found.interactions):
         raise RobustrecError(
             "no dataset.toml and no .inter file with userID, itemID and x_label in the folder",
             where=str(folder),
-            fix=f"import ratings first: {import_command(folder, name_of_folder)}",
+            fix=f"import ratings first: {command}",
         )
 
     def name(path: Path | None) -> str:
@@ -77,7 +82,7 @@ def find_files(folder: Path, given: Found | None = None, *, name: str) -> Found:
     Args:
         folder: the folder.
         given: paths that need not be found.
-        name: name of the data set, for messages.
+        name: name of the data set, which its .inter file may have.
 
     Raises:
         RobustrecError: the folder cannot be listed, or several files of one kind leave the choice open.
@@ -101,23 +106,17 @@ def find_files(folder: Path, given: Found | None = None, *, name: str) -> Found:
         if not split or inter:
             split = {}
             preferred = (f"{folder.name}.inter", f"{name}.inter", *RATING_NAMES)
-            interactions = _one(folder, inter or ratings, preferred, name, "--interactions")
+            interactions = _one(folder, inter or ratings, preferred, "--interactions")
     if items is None:
         lists = [file for file in files if file.suffix == ".jsonl"] or catalogs
         lists = lists or [file for file in files if file.suffix == ".item"]
-        items = _one(folder, lists, ITEM_NAMES, name, "--items")
-    return Found(interactions, items, pictures or _pictures(folder, entries, name), split)
+        items = _one(folder, lists, ITEM_NAMES, "--items")
+    return Found(interactions, items, pictures or _pictures(folder, entries), split)
 
 
 def is_mmrec(path: Path) -> bool:
     """Tell whether a .inter file is in the MMRec layout, with a column of splits, or RecBole's, which is ratings."""
     return path.suffix == ".inter" and "label" in places_of(peek_header(path), ("label",))
-
-
-def import_command(folder: Path, name: str, *options: str | Path) -> str:
-    """Return the command that imports a folder, as it can be pasted."""
-    words = ["robustrec", "data", "import", str(folder), "--name", name, *map(str, options)]
-    return " ".join(shlex.quote(word) for word in words)
 
 
 def _is_catalog(path: Path) -> bool:
@@ -143,7 +142,7 @@ def plain_name(text: str) -> str:
     return re.sub(r"[^a-z0-9_-]+", "-", text.lower()).strip("-_") or "dataset"
 
 
-def _one(folder: Path, files: list[Path], preferred: tuple[str, ...], name: str, option: str) -> Path | None:
+def _one(folder: Path, files: list[Path], preferred: tuple[str, ...], option: str) -> Path | None:
     by_name = {file.name: file for file in files}
     for usual in preferred:
         if usual in by_name:
@@ -153,12 +152,12 @@ def _one(folder: Path, files: list[Path], preferred: tuple[str, ...], name: str,
         raise RobustrecError(
             f"several files could be meant: {shown}",
             where=str(folder),
-            fix=import_command(folder, name, option, files[0]),
+            fix=f"name it: {option} {shlex.quote(str(files[0]))}",
         )
     return files[0] if files else None
 
 
-def _pictures(folder: Path, entries: list[Path], data_name: str) -> Path | None:
+def _pictures(folder: Path, entries: list[Path]) -> Path | None:
     places = {entry.name: entry for entry in entries}
     for name in PICTURE_NAMES:
         for place in (f"{name}.zip", name):
@@ -166,7 +165,7 @@ def _pictures(folder: Path, entries: list[Path], data_name: str) -> Path | None:
                 return places[place]
     zips = [entry for entry in entries if entry.suffix == ".zip" and entry.is_file()]
     if zips:
-        return _one(folder, zips, (), data_name, "--pictures")
+        return _one(folder, zips, (), "--pictures")
     if any(entry.suffix.lower() in SUFFIXES and entry.is_file() for entry in entries):
         return folder
     holding = [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]

@@ -111,7 +111,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise RobustrecError(
             f"cannot read {shown_path(path)}: {error}",
             where=shown_path(path),
-            fix="give a folder with a dataset.toml, or import one: robustrec data import FOLDER --name NAME",
+            fix="correct the file, or import the data again with --replace",
         ) from error
 
 

@@ -18,7 +18,13 @@ EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can say, so that equal 
 
 
 def copy_pictures(
-    stage: Path, rows: Sequence[Item | None], pictures: Path, skipping: str | None, numbered: bool, progress: Progress
+    stage: Path,
+    rows: Sequence[Item | None],
+    pictures: Path,
+    *,
+    skip_unreadable: bool,
+    numbered: bool,
+    progress: Progress,
 ) -> tuple[list[Item | None], list[FilterCount]]:
     """Copy every item's picture into one zip under its item id, each proven to be readable.
 
@@ -26,7 +32,7 @@ def copy_pictures(
         stage: where the zip goes.
         rows: the items.
         pictures: folder or zip.
-        skipping: the command that leaves unreadable pictures out, for the message; None: leave them out.
+        skip_unreadable: leave out pictures that cannot be read.
         numbered: whether a picture may be named by the number of its item.
         progress: told about pictures.
     """
@@ -44,10 +50,9 @@ def copy_pictures(
                     name = f"{row}{suffix_of(content, str(entry))}"
                     archive.writestr(zipfile.ZipInfo(name, EPOCH), content)
             except RobustrecError as error:
-                if skipping is not None:
-                    raise RobustrecError(
-                        error.what, where=error.where, fix=f"replace the picture, or leave it out: {skipping}"
-                    ) from error
+                if not skip_unreadable:
+                    fix = "replace the picture, or leave such pictures out: --skip-unreadable"
+                    raise RobustrecError(error.what, where=error.where, fix=fix) from error
                 unreadable += 1
             item = rows[row]
             if item is not None or name:

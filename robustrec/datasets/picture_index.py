@@ -68,10 +68,10 @@ def index_pictures(items: Sequence[Item | None], pictures: Path, *, guess: bool,
     for row, entry in by_id.items():
         entries[row] = entry
     lost = sum(bool(image) and entry is None for image, entry in zip(wanted, entries, strict=True))
-    used = len({entry for entry in entries if entry is not None})
+    used = {entry for entry in entries if entry is not None}
     if not used and (shown or lost):
         raise _nothing_found(pictures, shown, wanted, items)
-    return PictureIndex(entries, lost, further, max(0, len(shown) - used - further))
+    return PictureIndex(entries, lost, further, len(set(shown) - used) - further)
 
 
 class _Places:

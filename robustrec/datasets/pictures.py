@@ -41,7 +41,7 @@ WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 # Once for the process, because catch_warnings is not safe in threads.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
-_MEND = "mend it, or leave it out: robustrec data import FOLDER --name NAME --replace --skip-unreadable"
+_MEND = "replace the picture; an import leaves such pictures out with --skip-unreadable"
 
 
 class PictureSource:

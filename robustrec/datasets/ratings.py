@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from robustrec.datasets.headers import COLUMNS_FIX, locate_columns
+from robustrec.datasets.headers import locate_columns
 from robustrec.datasets.interactions import FilterCount, Interactions, clean_rows
 from robustrec.datasets.naming import id_order, is_missing, number_of, without_decimals
 from robustrec.datasets.splits import k_core, split_per_user
@@ -86,7 +86,7 @@ def read_ratings(
         raise RobustrecError(
             f"no interactions left of {len(core)} after the {k}-core filter",
             where=str(path),
-            fix="use a smaller core or a lower rating: --k 2, --min-rating 1",
+            fix=_smaller_core(rows.users[first], rows.items[first], k),
         )
     known_users, users = np.unique(users, return_inverse=True)
     known_items, items = np.unique(items, return_inverse=True)
@@ -121,7 +121,7 @@ def read_published_split(
         raise RobustrecError(
             "no interactions left",
             where=", ".join(path.name for path in files.values()),
-            fix="use a lower rating: --min-rating 1",
+            fix="see that the files have rows with a user and an item, and use a lower --min-rating or none",
         )
     known_users, users = np.unique(rows.users, return_inverse=True)
     known_items, items = np.unique(rows.items, return_inverse=True)
@@ -139,6 +139,13 @@ def read_published_split(
         [rows.user_ids[code] for code in known_users.tolist()],
         [rows.item_ids[code] for code in known_items.tolist()],
     )
+
+
+def _smaller_core(users: Ints, items: Ints, k: int) -> str:
+    smaller = next((each for each in range(k - 1, 0, -1) if k_core(users, items, each).any()), None)
+    if smaller is None:
+        return "see that the file has rows with a user and an item, and use a lower --min-rating or none"
+    return f"use a smaller core: --k {smaller}"
 
 
 def _read(paths: Sequence[Path], columns: Sequence[str] | None, min_rating: float | None) -> _Rows:
@@ -230,7 +237,9 @@ def _number(text: str, where: str) -> float:
         return math.nan
     rating = number_of(text)
     if rating is None:
-        raise RobustrecError(f"rating {text[:60]!r} is not a number", where=where, fix=COLUMNS_FIX)
+        raise RobustrecError(
+            f"rating {text[:60]!r} is not a number", where=where, fix="correct that field, or leave out --min-rating"
+        )
     return rating
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from robustrec.datasets.catalog import Catalog, build_catalog
+from robustrec.datasets.checksums import CHECKSUMS, check_unchanged, write_checksums
 from robustrec.datasets.content import content_digest
 from robustrec.datasets.feature_files import (
     FEATURE_FILES,
@@ -142,15 +145,17 @@ def sample_folder(name: str, home: Path, progress: Progress = silent) -> Path:
     from robustrec.datasets.shop import build_shop
 
     folder = sample_path(name, home)
-    if (folder / MANIFEST).is_file():
+    if (folder / CHECKSUMS).is_file():
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         # Two processes at once: the second waits and finds the folder whole.
         with FileLock(folder.parent / f".{folder.name}.lock", timeout=BUILD_SECONDS):
-            if not (folder / MANIFEST).is_file():
+            if not (folder / CHECKSUMS).is_file():
+                shutil.rmtree(folder, ignore_errors=True)  # of a version that wrote no checksums
                 with staged_folder(folder) as stage:
                     build_shop(name, stage, progress)
+                    write_checksums(stage)
     except Timeout as error:
         raise RobustrecError(
             f"another process has been building the sample of {name!r} for {BUILD_SECONDS} s",
@@ -175,6 +180,7 @@ def load_folder(folder: Path, *, home: Path) -> Dataset:
     Raises:
         RobustrecError: a file is missing or malformed, or row counts do not match.
     """
+    check_unchanged(folder, home / "digests")
     manifest, bare = describe_folder(folder)
     files = files_of(manifest, folder)
     features = {
@@ -262,7 +268,7 @@ def read_interactions(
             where=str(path),
             fix=f"import it again: robustrec data import FOLDER --name {manifest.name} --replace"
             if not manifest.synthetic
-            else f"remove it, so that it is made again: rm -r {folder}",
+            else f"remove it, so that it is made again: rm -r {shlex.quote(str(folder))}",
         )
     return interactions, filters
 

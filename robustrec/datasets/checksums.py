@@ -1,0 +1,55 @@
+"""Digests of the files of a sample edition, written when it is made, so that a changed file never counts as it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+from robustrec.digests import remembered_file_digests
+from robustrec.errors import RobustrecError
+from robustrec.files import digest_file, write_atomically
+
+CHECKSUMS = "checksums.json"
+
+
+def write_checksums(folder: Path) -> None:
+    """Write the sha256 of every file in a folder beside them.
+
+    Raises:
+        RobustrecError: the folder cannot be written.
+    """
+    digests = {path.name: digest_file(path) for path in sorted(folder.iterdir()) if path.is_file()}
+    write_atomically(folder / CHECKSUMS, json.dumps(digests, indent=2) + "\n")
+
+
+def check_unchanged(folder: Path, cache: Path) -> None:
+    """Hold the files of a folder against their digests, where it has any.
+
+    Args:
+        folder: a sample edition's folder.
+        cache: folder for remembered digests of files.
+
+    Raises:
+        RobustrecError: a file was changed, damaged or removed, or the digests themselves are damaged.
+    """
+    path = folder / CHECKSUMS
+    if not path.is_file():
+        return
+    try:
+        digests = json.loads(path.read_text(encoding="utf-8"))
+        files = {folder / name: digest for name, digest in digests.items()}
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
+        raise _changed(folder, CHECKSUMS) from error
+    there = remembered_file_digests([file for file in files if file.is_file()], cache)
+    for file, digest in files.items():
+        if there.get(file) != digest:
+            raise _changed(folder, file.name)
+
+
+def _changed(folder: Path, name: str) -> RobustrecError:
+    return RobustrecError(
+        f"{name} is not as it was made: the file was changed, damaged or removed",
+        where=str(folder),
+        fix=f"remove the sample, it is made again at the next use: rm -r {shlex.quote(str(folder))}",
+    )
