@@ -81,11 +81,16 @@ def flatness_by(
 
 
 def _of_inputs(loss: AuditLoss, subject: TrainedSubject, probes: int, seed: int) -> Found:
-    """Return the input sharpness by modality; nothing for a subject that reads no features."""
+    """Return the input sharpness by modality; nothing where the scores have no derivative in the features.
+
+    Scores that follow the features only through which items are neighbours have none: 0 would be called flat.
+    """
     inputs = inputs_of(subject.scored_tables)
     if not inputs.tables:
         return {}
     products = input_products(loss, inputs, list(inputs.tables))
+    if not products.influential or not bool(products.gradient.any()):
+        return {}
     generator = torch_generator(seed, "compare", "input probes")
     measured = input_traces(products, inputs, probes=probes, generator=generator)
     return {f"input sharpness {name}": measured.modalities[name].value for name in inputs.tables}

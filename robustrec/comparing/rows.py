@@ -128,6 +128,9 @@ def _against(
 ) -> Comparison:
     """Return a row with its difference from the reference."""
     name, tables = reference
+    if row.measure not in tables:
+        note = "; ".join(part for part in (row.note, f"not measured for {name}") if part)
+        return row.model_copy(update={"reference": name, "note": note})
     theirs, factors = tables[row.measure], factors_of(row.measure, table)
     drifts = row.better == "nearer to 0"
     gap = (of_magnitudes if drifts else signed)(table, theirs, factors, level=level)
@@ -153,7 +156,7 @@ def _concluded(rows: Sequence[Comparison], level: float) -> list[Comparison]:
     """Return rows with their conclusions, corrected over the measures of one kind."""
     kinds: dict[str, list[int]] = {}
     for place, row in enumerate(rows):
-        if row.better != "neither":
+        if row.better != "neither" and row.difference is not None:
             kinds.setdefault(words_of(row).kind, []).append(place)
     concluded = list(rows)
     for places in kinds.values():

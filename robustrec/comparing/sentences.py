@@ -7,9 +7,13 @@ from collections.abc import Iterable, Mapping
 from robustrec.comparing.budget import BUDGET_WORDS
 from robustrec.comparing.result import Comparison
 from robustrec.comparing.rows import NO_DIFFERENCE, against
+from robustrec.reporting.numbers import percent
 
 ALIKE = 1.02
 """Ratio of gradient evaluations up to which two trainings count as equally long: whole epochs cannot be met exactly."""
+
+SMALL = 0.01
+"""Share of the reference's quality below which a significant difference is said to be small."""
 
 Group = tuple[str, str, str]
 
@@ -41,7 +45,7 @@ def _sentence(rows: list[Comparison], reference: list[Comparison], n_seeds: int)
     parts = "; ".join(f"{word}: {', '.join(names)}" for word, names in said.items())
     seeds = f"{n_seeds} seed{'' if n_seeds == 1 else 's'}"
     name = f"{first.model}, {BUDGET_WORDS[first.budget]}, {first.strategy} against {first.reference}, {seeds}"
-    told = conditions(first, reference[0] if reference else None, n_seeds)
+    told = [*conditions(first, reference[0] if reference else None, n_seeds), *filter(None, map(_small, rows))]
     return f"{name}: {parts}" + (f". Conditions: {'; '.join(told)}" if told else "")
 
 
@@ -65,6 +69,16 @@ def conditions(row: Comparison, reference: Comparison | None, n_seeds: int) -> l
         which = " and ".join(f"{count} of {n_seeds} of {name}" for name, count in cut.items())
         found.append(f"trainings cut off before early stopping: {which}")
     return found
+
+
+def _small(row: Comparison) -> str:
+    """Say that a difference of quality is significant but small, empty where it is not."""
+    if row.conclusion not in ("better", "worse") or row.difference is None:
+        return ""
+    before = row.value.estimate - row.difference.estimate
+    if before == 0 or abs(row.difference.estimate / before) >= SMALL:
+        return ""
+    return f"{row.measure} differs by less than {percent(SMALL)} of that of {row.reference}"
 
 
 def cut_off_words(counts: Mapping[str, int], n_seeds: int) -> str:

@@ -31,6 +31,9 @@ _WHERE = (f"parameters {SCALE_FREE}", "parameters")
 
 _RAW = (("expected", "input_sharpness"), ("measured", "delta_loss"), ("ratio", "delta_loss_ratio"))
 _DEPENDS = "depends on the scale of the scores: wider margins alone change it"
+_UNMARKED = ("λ₁", "trace")
+"""Measures of reports from before margins were standardised; they are named as scale-dependent since."""
+
 Cells = dict[tuple[Subject, str, str], Finding]
 
 
@@ -92,6 +95,8 @@ def flatness_sentence(relations: Sequence[Relation]) -> str:
     if within is not None:
         parts.append(f"within models it {_short(within)}")
     parts += [f"{name} {_short(same[name])}" for name in ("row-adaptive sharpness",) if name in same]
+    if any(each.measure in _UNMARKED for each in relations):
+        parts.append("measured on raw margins, which depend on the scale of the scores")
     return "; ".join(parts)
 
 

@@ -198,3 +198,18 @@ def test_correlations_of_subjects_that_only_widen_margins_say_nothing_of_flatnes
         assert "flatter" not in each.sentence
         assert "(scale-dependent) orders in reverse" in each.sentence
     assert widened.index(raw[0]) > 0, "the headline comes first"
+
+
+def test_scores_without_a_derivative_in_the_features_have_no_input_sharpness_to_compare(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    """Zero would be called the flattest of all."""
+    (tmp_path / "flat.toml").write_text(SUITE)
+    training = {"training": {"max_epochs": 1, "batch_size": 128}}
+    options = {"strategy": ("vanilla",), "device": "cpu", "set": training, "suite": str(tmp_path / "flat.toml")}
+    plan = make_plan(Settings(home=tmp_path, model=("freedom",), dataset=str(tiny_folder), **options))
+    measured = runner.measure(plan)
+    ((subject, _),) = measured.subjects
+    found = flatness_by(measured.bench.prepared, seed=0, triples=100, probes=2, steps=3)(subject)
+    assert not [name for name in found if name.startswith("input sharpness")]
+    assert "row-adaptive curvature" in found

@@ -94,6 +94,24 @@ def test_drift_is_better_nearer_to_nothing_from_either_side(ours, word):
     assert verdict_of(row) == word
 
 
+def test_a_significant_difference_that_is_small_is_said_to_be_small():
+    rng = np.random.default_rng(2)
+    plain, ours = _tables(rng, 0.0006, 1.0)
+    ours["ndcg@20"] = plain["ndcg@20"] + 0.0006 + rng.normal(0, 1e-5, (4, 50))
+    (told,) = sentences(compared("vbpr", "epochs", "sgbd", (5, 5), ours, ("vanilla", plain), level=0.95), 4)
+    assert "better: ndcg@20 +0.0006" in told
+    assert told.endswith("Conditions: ndcg@20 differs by less than 1.00 % of that of vanilla")
+
+
+def test_what_only_one_of_two_has_is_compared_with_nothing():
+    plain, ours = _tables(np.random.default_rng(2), 0.0, 1.0)
+    del plain["input sharpness image"]
+    rows = compared("vbpr", "epochs", "sgbd", (5, 5), ours, ("vanilla", plain), level=0.95)
+    assert rows[1].difference is None
+    assert rows[1].note == "not measured for vanilla"
+    assert "input sharpness" not in sentences(rows, 4)[0]
+
+
 def test_one_training_tells_nothing_of_another():
     plain = {"input sharpness image": np.array([2.0])}
     (row,) = compared(

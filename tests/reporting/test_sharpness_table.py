@@ -108,5 +108,12 @@ def test_the_sentence_follows_from_the_first_outcome() -> None:
     assert "input sharpness orders" in _printed([_value(subject, "clean", "audit_loss", 1.0)], relations)
 
 
+def test_a_report_from_before_margins_were_standardised_says_so() -> None:
+    told = (_relation("input sharpness", -0.79, 0.006), _relation("λ₁", -0.5, 0.1))
+    assert flatness_sentence(told).endswith("; measured on raw margins, which depend on the scale of the scores")
+    marked = (told[0], _relation("λ₁ (scale-dependent)", -0.5, 0.1))
+    assert "raw margins" not in flatness_sentence(marked)
+
+
 def test_what_cannot_be_told_is_said() -> None:
     assert flatness_sentence([_relation("input sharpness", None, None)]) == "cannot be told because"
