@@ -1,6 +1,8 @@
 """The command on one's own catalogue, and what it says to input it cannot use."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -14,6 +16,7 @@ from PIL import Image
 from tiny_pairs import COLOURS
 
 from robustrec.cli.main import run
+from robustrec.encoders.pretraining import reading
 
 TINY = [
     *("--set", "model.image_size=16", "--set", "model.patch_size=8", "--set", "model.width=32"),
@@ -127,12 +130,12 @@ def test_the_card_is_shown(made, capsys):
         (["--items", "items.jsonl", "--pictures", "nowhere.zip"], "cannot open the pictures"),
         (["--items", "nowhere.jsonl", "--pictures", "pictures.zip"], "cannot read"),
         (["--items", "one.jsonl", "--pictures", "pictures.zip"], "1 items with a text and a readable picture"),
-        (["--items", "items.jsonl", "--pictures", "empty"], "no pictures"),
+        (["--items", "items.jsonl", "--pictures", "empty"], "none of the 40 pictures"),
         (["--items", "items.jsonl", "--pictures", "pictures.zip", "--set", "model.widht=8"], "did you mean"),
         (["--items", "items.jsonl", "--pictures", "pictures.zip", "--set", "model.patch_size=5"], "not a multiple"),
         (["--items", "items.jsonl", "--pictures", "pictures.zip", "--set", "training.steps=0"], "steps = 0"),
         (["--items", "items.jsonl", "--pictures", "pictures.zip", "--set", "curve.x=1"], "unknown section"),
-        (["--items", "items.jsonl", "--pictures", "pictures.zip", "--from", "./nowhere"], "no folder"),
+        (["--items", "items.jsonl", "--pictures", "pictures.zip", "--from", "./nowhere"], "is not a directory"),
         (["--dataset", "no-such-thing"], "unknown dataset"),
     ],
 )
@@ -177,3 +180,63 @@ def test_help_loads_neither_torch_nor_transformers():
         "sys.exit(bool({'torch', 'transformers'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_is_an_error_before_any_picture_is_decoded(catalogue, tmp_path, capsys, monkeypatch, number):
+    def full(_handle, _start, _size):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(reading.os, "posix_fallocate", full)
+    given = ["--items", catalogue / "items.jsonl", "--pictures", catalogue / "pictures.zip", "--steps", 1, *TINY]
+    assert pretrain("--out", tmp_path / "encoder", *given, home=tmp_path / "home") == 2
+    said = capsys.readouterr().err
+    assert os.strerror(number) in said
+    assert "where:" in said
+    assert "space" in said
+    assert "decoding the pictures" not in said
+    assert not list(tmp_path.rglob("*.pixels"))
+
+
+@pytest.mark.parametrize("supported", [True, False])
+def test_the_space_of_pictures_is_reserved_before_they_are_mapped(tmp_path, monkeypatch, supported):
+    """A file with holes would end the process by SIGBUS on a full disk."""
+    if not supported:
+        monkeypatch.setattr(reading, "_BLOCK", 1000)
+        monkeypatch.delattr(reading.os, "posix_fallocate")
+    pixels = reading.reserved_pixels(tmp_path / "a.pixels", (7, 40, 40, 3))
+    assert pixels.shape == (7, 40, 40, 3)
+    assert not pixels.any()
+    status = (tmp_path / "a.pixels").stat()
+    assert status.st_size == 7 * 40 * 40 * 3
+    assert status.st_blocks * 512 >= status.st_size
+    pixels[3] = 9
+    assert reading.np.fromfile(tmp_path / "a.pixels", "u1").sum() == 9 * 40 * 40 * 3
+
+
+def test_a_disk_that_fills_up_under_the_models_is_an_error(tmp_path):
+    """Every size of file at which the disk is full, through the resource limit that says so."""
+    script = """
+import resource, sys
+from pathlib import Path
+from tiny_pairs import blip_and_data
+from robustrec.encoders.pretraining.saving import save_models
+from robustrec.errors import RobustrecError
+from robustrec.files import staged_folder
+blip, _ = blip_and_data()
+for limit in map(int, sys.argv[2:]):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    try:
+        with staged_folder(Path(sys.argv[1])) as stage:
+            save_models(blip, stage)
+    except RobustrecError as error:
+        assert "File too large" in error.what, error
+        assert "free space" in error.fix, error
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "out"), "100", "600", "2000", "8000", "20000"],
+        capture_output=True, text=True, check=False, cwd=Path(__file__).parent,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list(tmp_path.iterdir()) == []

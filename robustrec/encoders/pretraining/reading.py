@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -16,8 +20,10 @@ from robustrec.encoders.pretraining.goods import shop_source
 from robustrec.encoders.pretraining.settings import Training
 from robustrec.encoders.pretraining.sources import Pixels, Source, catalogue_source
 from robustrec.errors import RobustrecError
-from robustrec.files import digest_file, digest_json
+from robustrec.files import digest_file, digest_json, unwritable
 from robustrec.progress import Progress, silent
+
+_BLOCK = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -104,7 +110,38 @@ def _tables(name: str, side: int, work: Path) -> Callable[[str, int], Pixels]:
     """Return a maker of picture arrays on disk: 20,000 pictures of 224 pixels are 3 GB, too much for memory."""
 
     def table(view: str, n: int) -> Pixels:
-        path = work / f"{name}-{view}.npy"
-        return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(n, side, side, 3))
+        return reserved_pixels(work / f"{name}-{view}.pixels", (n, side, side, 3))
 
     return table
+
+
+def reserved_pixels(path: Path, shape: tuple[int, int, int, int]) -> Pixels:
+    """Return a uint8 array of zeros in a file whose space on the disk is reserved.
+
+    A mapped file with holes gets its space page by page as it is written, and a process that writes to a page which
+    the disk has no room for is killed by SIGBUS.
+
+    Raises:
+        RobustrecError: the disk is full, or the folder cannot be written.
+    """
+    size = math.prod(shape)
+    try:
+        with path.open("wb") as file:
+            _reserve(file, size)
+        return np.memmap(path, np.uint8, "r+", shape=shape)
+    except (OSError, ValueError) as error:
+        path.unlink(missing_ok=True)
+        raise unwritable(path, error) from error
+
+
+def _reserve(file: BinaryIO, size: int) -> None:
+    try:
+        os.posix_fallocate(file.fileno(), 0, size)
+    except (AttributeError, OSError) as error:  # not on every system and file system
+        if isinstance(error, OSError) and error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+            raise
+        block = bytes(min(size, _BLOCK))
+        for start in range(0, size, _BLOCK):
+            file.write(block[: size - start])
+    file.flush()
+    os.fsync(file.fileno())

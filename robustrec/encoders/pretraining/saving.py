@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save
@@ -32,7 +35,7 @@ def save_models(blip: Blip, folder: Path) -> None:
             model.config.save_pretrained(place)
             if getattr(model, "generation_config", None) is not None:
                 model.generation_config.save_pretrained(place)
-            blip.tokenizer.save_pretrained(place)
+            _save_tokenizer(blip.tokenizer, place)
             processor.save_pretrained(place)
         tied = {*getattr(model, "all_tied_weights_keys", {})}
         halves = {
@@ -41,6 +44,16 @@ def save_models(blip: Blip, folder: Path) -> None:
             if key not in tied
         }
         write_atomically(place / "model.safetensors", save(halves, {"format": "pt"}))
+
+
+def _save_tokenizer(tokenizer: Any, place: Path) -> None:
+    try:
+        tokenizer.save_pretrained(place)
+    except Exception as error:  # tokenizers raises a bare Exception that names the number in words only
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
 
 
 def round_to_half(blip: Blip) -> None:
