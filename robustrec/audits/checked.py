@@ -18,6 +18,7 @@ from robustrec.errors import RobustrecError
 from robustrec.reporting.arrays import USERS, Arrays, array_key, arrays_beside
 from robustrec.reporting.findings import CLEAN
 from robustrec.reporting.gates import GateResult
+from robustrec.reporting.recommendation import with_recommendation
 from robustrec.reporting.report import JUDGEMENT_RULES, Report, read_report
 from robustrec.reporting.waivers import Waiver
 
@@ -59,7 +60,7 @@ def checked_report(path: Path) -> Report:
         return again
     if record is None or record.rules < JUDGEMENT_RULES:
         warning = f"judged again by the rules of this version; the report records the verdict {report.verdict}"
-        return again.model_copy(update={"warnings": (*again.warnings, warning)})
+        return with_recommendation(again.model_copy(update={"warnings": (*again.warnings, warning)}))
     more = f" (and {len(differing) - 3} more)" if len(differing) > 3 else ""
     raise RobustrecError(
         f"the report does not follow from its findings: {'; '.join(differing[:3])}{more}", where=str(path), fix=_FIX
@@ -105,6 +106,9 @@ def _differences(report: Report, again: Report) -> Iterator[str]:
     ]
     if states[0] != states[1]:
         yield "the waivers recorded are not those that apply"
+    chosen = [side.recommendation.chosen if side.recommendation else "" for side in (again, report)]
+    if chosen[0] != chosen[1]:
+        yield f"{chosen[1] or 'nothing'} is recorded as recommended, the findings give {chosen[0] or 'none'}"
 
 
 def _same(one: GateResult, two: GateResult) -> bool:

@@ -16,6 +16,7 @@ from robustrec.reporting.findings import BASELINE, AuditStatus, Finding, Subject
 from robustrec.reporting.gates import NO_BASELINE_FIX, applicable_gates
 from robustrec.reporting.inapplicable import inapplicable
 from robustrec.reporting.judging import judge_all
+from robustrec.reporting.recommendation import with_recommendation
 from robustrec.reporting.report import JUDGEMENT_RULES, JudgementRecord, Report
 from robustrec.reporting.verdict import verdict_with_reason
 from robustrec.reporting.waivers import Waiver, warnings_of
@@ -161,4 +162,4 @@ def judged_again(
     # What the earlier judgement warned of is judged anew.
     lasting = [each for each in report.warnings if not each.startswith(("gate ", "waiver of ", "measured otherwise"))]
     fields["warnings"] = (*lasting, *fields["warnings"], *warnings)
-    return Report(**{**dict(report), **fields})
+    return with_recommendation(Report(**{**dict(report), **fields}))

@@ -24,6 +24,7 @@ from robustrec.datasets.registry import Dataset
 from robustrec.errors import RobustrecError
 from robustrec.files import write_atomically
 from robustrec.hardware import describe_environment
+from robustrec.reporting.recommendation import with_recommendation
 from robustrec.reporting.report import (
     ArraysRecord,
     Costs,
@@ -94,7 +95,7 @@ def make_report(plan: Plan, run: Measurements, *, command: Sequence[str]) -> tup
         arrays=ArraysRecord(file=ARRAYS, digest=hashlib.sha256(arrays).hexdigest()),
         **judged,
     )
-    return report, arrays
+    return with_recommendation(report), arrays
 
 
 def check_baseline(plan: Plan) -> None:

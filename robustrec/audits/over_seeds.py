@@ -36,7 +36,7 @@ def rows_over_seeds(findings: Sequence[Finding], arrays: Arrays, *, level: float
             key = (row.subject.model, row.subject.strategy, row.subject.features)
             name = (row.audit, row.condition, row.metric, row.quantity, row.reference)
             groups.setdefault(key, {}).setdefault(name, {})[row.subject.seed] = row
-    found = []
+    found: list[Finding] = []
     for rows in groups.values():
         seeds = {seed for by_seed in rows.values() for seed in by_seed}
         for by_seed in rows.values():

@@ -20,8 +20,9 @@ from robustrec.reporting.findings import CLEAN, Finding
 from robustrec.reporting.gates import GateResult
 from robustrec.reporting.numbers import bracketed, percent, plain
 from robustrec.reporting.page import Page, headline, in_common, page_of
+from robustrec.reporting.recommendation import recommend
 from robustrec.reporting.report import MirrorFacts, Report, SubjectRecord, TrainingRecord
-from robustrec.reporting.summary import troubles
+from robustrec.reporting.summary import cautions, summed_up
 from robustrec.reporting.verdict import FailOn, exit_code
 from robustrec.reporting.wording import baseline_sentence, power_sentence, weights_lines
 
@@ -71,7 +72,7 @@ def print_judgement(
     page.paragraph(Text.assemble(verdict_word(report), f"  {report.verdict_reason}"))
     by = f" by suite {report.judgement.suite}" if report.judgement else ""
     page.line(f"{report.dataset.name} ({report.dataset.edition} edition), judged{by}")
-    _print_troubles(page)
+    _print_cautions(page)
     _print_gates(page)
     page.console.print()
     if location is not None:
@@ -165,22 +166,23 @@ def _direction(record: SubjectRecord, cosine: float, raised: float | None) -> st
     return "these neither clearly climbed nor clearly descended"
 
 
-def _print_troubles(page: Page) -> None:
-    report = page.report
-    lines = [
-        f"{status.status.upper().replace('_', ' ')}: {status.audit} of {page.names[status.subject]}: {status.message}"
-        for status in troubles(report)
-    ]
-    lines += [f"warning: {warning}" for warning in report.warnings]
-    noted: dict[str, list[str]] = {}
-    for record in report.subjects:
-        for note in record.notes:
-            noted.setdefault(note, []).append(page.names[record.subject])
-    lines += [f"{', '.join(names)}: {note}" for note, names in noted.items()]
-    lines += [f"left out: {each.rows} rows, {each.reason}" for each in report.dataset.filters if each.rows]
-    if lines:
-        page.heading("to know")
-    for line in lines:
+def _print_recommendation(page: Page) -> None:
+    found = recommend(summed_up(page.report))
+    page.heading("recommendation")
+    page.paragraph(Text(found.headline), indent=1, hanging=1)
+    for each in found.requirements:
+        page.paragraph(Text(f"{'met' if each.met else 'not met'}: {each.name}: {each.text}"), indent=1, hanging=3)
+    if found.commands:
+        page.line("to meet the conditions:", indent=1)
+    for command in found.commands:
+        page.command(command, indent=3)
+
+
+def _print_cautions(page: Page) -> None:
+    told = cautions(page.report)
+    if told:
+        page.heading("warnings")
+    for line in told:
         page.line(line, indent=1)
 
 
@@ -239,7 +241,8 @@ SECTIONS: tuple[Callable[[Page], None], ...] = (
     print_drifts,
     print_comparisons,
     _print_mirror_facts,
-    _print_troubles,
+    _print_recommendation,
+    _print_cautions,
     _print_gates,
 )
 """What the whole report consists of, in this order; each prints nothing where it has nothing to say."""

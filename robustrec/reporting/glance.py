@@ -1,11 +1,12 @@
-"""Models × strategies at a glance: clean quality, the drift under each audit, flatness; and which to ship."""
+"""Models × strategies at a glance: clean quality, the largest loss under each audit, flatness."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from typing import NamedTuple
 
 from robustrec.reporting.conditions import condition_words
+from robustrec.reporting.error_rates import Spread, widened
 from robustrec.reporting.findings import CLEAN, Finding
 from robustrec.reporting.numbers import bracketed, percent, plain
 from robustrec.reporting.scale import SHARPNESS, depends_on_scale
@@ -21,7 +22,7 @@ _FLATNESS_WORDS = {
 
 
 class Quality(NamedTuple):
-    """A candidate's clean quality: the mean over its seeds, with the widest reach of their intervals."""
+    """A candidate's clean quality: the mean over its training seeds, with its interval where there is one."""
 
     mean: float
     low: float | None
@@ -30,44 +31,84 @@ class Quality(NamedTuple):
 
 
 def quality_of(summary: Summary, candidate: Candidate) -> Quality | None:
-    """Return a candidate's clean quality in the headline metric, or None where it was not measured."""
+    """Return a candidate's clean quality in the headline metric, or None where it was not measured.
+
+    Of several training seeds the interval is that over seeds and users; without it there is none.
+    """
     rows = [summary.quality.get((subject, summary.metric)) for subject in candidate.subjects]
     found = [row for row in rows if row is not None and row.clean is not None]
     if not found:
         return None
-    lows, highs = ([getattr(row, end) for row in found] for end in ("ci_low", "ci_high"))
-    known = None not in lows and None not in highs
+    if len(candidate.subjects) > 1:
+        pooled = [row for row in summary.over_seeds(candidate, CLEAN, "value") if row.metric == summary.metric]
+        row = pooled[0] if pooled else None
+    else:
+        row = found[0]
     return Quality(
         mean=sum(row.clean or 0.0 for row in found) / len(found),
-        low=min(lows) if known else None,
-        high=max(highs) if known else None,
+        low=row.ci_low if row else None,
+        high=row.ci_high if row else None,
         n_users=max(row.n_users for row in found),
     )
 
 
-def worst_drift(summary: Summary, audit: str, candidate: Candidate | None = None) -> Finding | None:
+class Worst(NamedTuple):
+    """The largest loss of several.
+
+    Attributes:
+        row: the finding, its intervals widened for having been picked as the worst (Bonferroni).
+        of: of how many it is the worst.
+    """
+
+    row: Finding
+    of: int
+
+    @property
+    def words(self) -> str:
+        """Say of how many it is the worst; empty where there was no choice."""
+        return f"worst of {self.of}" if self.of > 1 else ""
+
+
+def largest_loss(
+    summary: Summary, audit: str, candidate: Candidate | None = None, *, sure_first: bool = False
+) -> Worst | None:
     """Return the largest loss of quality under an audit, among the conditions that gates look at, else among all.
 
-    Losses are of the headline metric where it was measured, else of whatever quality was; relative where that can
-    be told.
+    Losses are of the headline metric where it was measured, else of whatever quality was. Several training seeds of a
+    candidate count as one, by their mean, where that was measured. The worst of n losses is an extreme: its interval
+    is the one of level 1 - α/n, so that it covers the true loss of whichever was picked.
+
+    Args:
+        summary: of the report.
+        audit: whose losses.
+        candidate: whose losses; those of all candidates where left out.
+        sure_first: take a loss whose interval excludes 0 before a larger estimate whose interval does not.
     """
-    rows = [row for row in summary.drifts(audit) if candidate is None or row.subject in candidate.subjects]
-    rows = [row for row in rows if is_quality(row.metric) and row.drift is not None]
-    rows = [row for row in rows if row.metric == summary.metric] or rows
-    return min(gated(summary.report, rows), key=_loss, default=None)
-
-
-def surest_loss(summary: Summary, audit: str, candidate: Candidate | None = None) -> Finding | None:
-    """Return the largest loss of quality under an audit that can be told from none; where there is none, the largest.
-
-    A wide interval about a low estimate says less of what breaks than a narrow one about a higher.
-    """
-    rows = [row for row in summary.drifts(audit) if candidate is None or row.subject in candidate.subjects]
-    rows = [row for row in rows if is_quality(row.metric) and row.drift is not None]
+    chosen = [candidate] if candidate is not None else list(summary.candidates)
+    rows = [row for each in chosen for row in _losses_of(summary, audit, each)]
     rows = [row for row in rows if row.metric == summary.metric] or rows
     looked_at = gated(summary.report, rows)
-    told = [row for row in looked_at if sure_loss(row)] or [row for row in rows if sure_loss(row)]
-    return min(told or looked_at, key=_loss, default=None)
+    corrected = [_picked(row, len(looked_at), summary.report.suite.level) for row in looked_at]
+    told = [row for row in corrected if sure_loss(row)] if sure_first else []
+    row = min(told or corrected, key=_loss, default=None)
+    return Worst(row, len(corrected)) if row is not None else None
+
+
+def _losses_of(summary: Summary, audit: str, candidate: Candidate) -> list[Finding]:
+    pooled = summary.over_seeds(candidate, audit, "drift")
+    rows = pooled or [row for row in summary.drifts(audit) if row.subject in candidate.subjects]
+    return [row for row in rows if is_quality(row.metric) and row.drift is not None]
+
+
+def _picked(row: Finding, of: int, level: float) -> Finding:
+    """Return a drift with the intervals of the worst of `of`."""
+    ends: dict[str, float] = {}
+    for prefix, estimate in (("ci", row.drift), ("relative_ci", row.relative_drift)):
+        low, high = getattr(row, f"{prefix}_low"), getattr(row, f"{prefix}_high")
+        if of > 1 and estimate is not None and low is not None and high is not None:
+            spread = widened(Spread(estimate, low, high, level, row.degrees or math.inf), 1 - (1 - level) / of)
+            ends |= {f"{prefix}_low": spread.low, f"{prefix}_high": spread.high}
+    return row.model_copy(update=ends)
 
 
 def sure_loss(row: Finding) -> bool:
@@ -185,12 +226,14 @@ def _quality_cell(summary: Summary, candidate: Candidate) -> Cell:
 
 
 def _drift_cell(summary: Summary, audit: str, candidate: Candidate) -> Cell:
-    row = worst_drift(summary, audit, candidate)
-    if row is None:
+    worst = largest_loss(summary, audit, candidate)
+    if worst is None:
         return Cell(_UNMEASURED, "", _why_not(summary, audit, candidate))
+    row = worst.row
     number, _, interval = drift_text(row).partition(" [")
-    metric = "" if row.metric == summary.metric else f"{row.metric}, "
-    return Cell(number, f"[{interval}" if interval else "", f"{metric}{condition_words(row.condition)}")
+    metric = "" if row.metric == summary.metric else row.metric
+    remark = ", ".join(part for part in (worst.words, metric, condition_words(row.condition)) if part)
+    return Cell(number, f"[{interval}" if interval else "", remark)
 
 
 def _why_not(summary: Summary, audit: str, candidate: Candidate) -> str:
@@ -213,39 +256,3 @@ def _flatness_cell(summary: Summary, pair: tuple[str, str], candidate: Candidate
     mean = sum(row.clean or 0.0 for row in rows) / len(rows)
     interval = bracketed(rows[0].ci_low, rows[0].ci_high, plain) if len(rows) == 1 else ""
     return Cell(plain(mean), interval, condition_words(pair[0]) if pair[1].startswith("input") else "")
-
-
-def indistinguishable(summary: Summary, best: Candidate, others: Sequence[Candidate]) -> list[Candidate]:
-    """Return the candidates whose clean quality cannot be told apart from the best one's.
-
-    By the paired interval of the difference where the audit compared the two, else by whether their intervals
-    overlap, which errs on the side of "cannot be told".
-    """
-    return [other for other in others if other is not best and _same(summary, best, other)]
-
-
-def _same(summary: Summary, best: Candidate, other: Candidate) -> bool:
-    paired = [
-        row
-        for row in summary.report.findings
-        if row.audit == CLEAN and row.reference != CLEAN and row.metric == summary.metric and _between(row, best, other)
-    ]
-    told = [(row.ci_low, row.ci_high) for row in paired if row.ci_low is not None and row.ci_high is not None]
-    if told:
-        return any(low <= 0 <= high for low, high in told)
-    one, two = quality_of(summary, best), quality_of(summary, other)
-    if one is None or two is None or one.low is None or two.high is None:
-        return True
-    return two.high >= one.low
-
-
-def _between(row: Finding, one: Candidate, two: Candidate) -> bool:
-    def is_pair(own: Candidate, reference: Candidate) -> bool:
-        first = reference.subjects[0]
-        return (
-            row.subject in own.subjects
-            and row.reference == first.strategy
-            and (row.subject.model, row.subject.features) == (first.model, first.features)
-        )
-
-    return is_pair(one, two) or is_pair(two, one)

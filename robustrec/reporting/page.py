@@ -60,6 +60,15 @@ class Sheet:
                 piece.stylize(span.style, span.start + indent, span.end + indent)
             self.console.print(piece)
 
+    def command(self, text: str, *, indent: int = 0) -> None:
+        """Print a command so that it works when pasted: where it is too long, its lines end with a backslash."""
+        room = max(_NARROWEST, self.console.width - indent - 4)
+        lines = textwrap.wrap(self.safe(text), room, break_on_hyphens=False) or [""]
+        for number, line in enumerate(lines):
+            start = " " * (indent if number == 0 else indent + 2)
+            end = " \\" if number < len(lines) - 1 else ""
+            self.console.print(Text(f"{start}{line}{end}", overflow="fold"))
+
     def heading(self, text: str) -> None:
         """Print the heading of a section."""
         self.console.print()

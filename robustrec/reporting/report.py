@@ -218,6 +218,25 @@ class BaselineRecord(Record):
     notes: tuple[str, ...] = Field(default=(), description="what differs and may explain a change, e.g. features")
 
 
+class Requirement(Record):
+    """A condition that a recommendation needs."""
+
+    name: str = Field(description="measured, alternatives, gates, training, budget, seeds or difference")
+    met: bool
+    text: str = Field(description="what was found of it")
+    command: str = Field(default="", description="command that meets it, where there is one")
+
+
+class Recommendation(Record):
+    """Which model and strategy is recommended on which conditions, or why none is."""
+
+    chosen: str = Field(description="name of the candidate; empty where none is recommended")
+    headline: str = Field(description="the answer with its conditions, or with each one that is not met")
+    requirements: tuple[Requirement, ...]
+    commands: tuple[str, ...] = Field(default=(), description="what to run to meet the conditions that are not met")
+    note: str = Field(default="", description="what limits any recommendation from these data")
+
+
 class Report(Record):
     """A whole run. The verdict must follow from gates, statuses and waivers: a report cannot claim another."""
 
@@ -244,6 +263,8 @@ class Report(Record):
     verdict: VerdictWord
     verdict_reason: str
     warnings: tuple[str, ...] = ()
+    recommendation: Recommendation | None = Field(default=None, description="follows from everything above")
+    cautions: tuple[str, ...] = Field(default=(), description="what a reader must know, as every form shows it")
     seeds: dict[str, int] = Field(description="every seed of the run, by what it seeds")
     environment: Environment
     durations: dict[str, float] = Field(description="seconds by stage")

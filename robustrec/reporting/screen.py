@@ -1,6 +1,6 @@
 """The report on one screen: verdict, the lines that matter most, gates, and where the rest is.
 
-About 30 lines at 80 columns, however much was measured. `console` prints all of it.
+About 40 lines at 80 columns, however much was measured. `console` prints all of it.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from robustrec.reporting.advice import lines_that_matter
 from robustrec.reporting.conditions import condition_words
 from robustrec.reporting.console import STYLES, print_last, verdict_word
 from robustrec.reporting.page import Page, page_of
+from robustrec.reporting.recommendation import recommend
 from robustrec.reporting.report import Report
-from robustrec.reporting.summary import GateLine, summed_up, troubles
+from robustrec.reporting.summary import SAMPLE, GateLine, cautions, summed_up
 from robustrec.reporting.texts import shortened
 from robustrec.reporting.verdict import FailOn
 from robustrec.reporting.wording import weights_lines
 
 MOST_GATES = 6
-_MOST_TROUBLES = 2
+_MOST_CAUTIONS = 4
 _LONGEST = 230  # letters of a line: three lines at 80 columns
-_BANNER = "SAMPLE EDITION: a synthetic shop; its numbers say nothing about real shoppers."
 _ORDER = ("error", "fail", "inconclusive", "pass")
 
 
@@ -49,7 +49,7 @@ def print_screen(
     page = page_of(report, console)
     summary = summed_up(report)
     if report.dataset.synthetic:
-        page.line(_BANNER, "bold yellow")
+        page.line(SAMPLE, "bold yellow")
     page.paragraph(Text.assemble(verdict_word(report), f"  {shortened(report.verdict_reason, 2 * _LONGEST)}"))
     data = report.dataset
     page.line(
@@ -58,11 +58,12 @@ def print_screen(
     )
     for line in weights_lines(report):
         page.line(f"features {shortened(line, 2 * _LONGEST)}")
-    page.heading("what matters most")
+    print_recommendation(page)
+    page.heading("main results")
     for line in lines_that_matter(summary):
         page.paragraph(Text(f"- {shortened(line, _LONGEST)}"), indent=1, hanging=2)
     _print_gates(page, summary.gates)
-    _print_troubles(page)
+    _print_cautions(page)
     console.print()
     for path in pages:
         page.line(f"the page: {path}")
@@ -70,6 +71,17 @@ def print_screen(
         page.line(f"all numbers: {location}")
         page.line(f"all tables: robustrec report show --full {shlex.quote(str(location))}")
     print_last(page, fail_on)
+
+
+def print_recommendation(page: Page) -> None:
+    """Print the recommendation with its conditions, and the commands that meet those that are not met."""
+    found = recommend(summed_up(page.report))
+    page.heading("recommendation")
+    page.paragraph(Text(found.headline), indent=1, hanging=1)
+    if found.commands:
+        page.line("to meet the conditions:", indent=1)
+    for command in found.commands:
+        page.command(command, indent=3)
 
 
 def _print_gates(page: Page, gates: Sequence[GateLine]) -> None:
@@ -90,17 +102,11 @@ def _print_gates(page: Page, gates: Sequence[GateLine]) -> None:
         page.line(f"and {len(rest)} more: {', '.join(f'{count} {word}' for word, count in counts.items())}", indent=1)
 
 
-def _print_troubles(page: Page) -> None:
-    report = page.report
-    told = [
-        f"{each.status.upper().replace('_', ' ')}: {each.audit} of {page.names[each.subject]}: {each.message}"
-        for each in troubles(report)
-    ]
-    told += [each.sentence for each in report.waivers if each.state != "used"]
-    told += [f"warning: {warning}" for warning in report.warnings]
+def _print_cautions(page: Page) -> None:
+    told = [line for line in cautions(page.report) if line != SAMPLE]  # that stands at the top
     if told:
-        page.heading("to know")
-    for line in told[:_MOST_TROUBLES]:
+        page.heading("warnings")
+    for line in told[:_MOST_CAUTIONS]:
         page.paragraph(Text(shortened(line, _LONGEST)), indent=1, hanging=2)
-    if len(told) > _MOST_TROUBLES:
-        page.line(f"and {len(told) - _MOST_TROUBLES} more", indent=1)
+    if len(told) > _MOST_CAUTIONS:
+        page.line(f"and {len(told) - _MOST_CAUTIONS} more, which --full prints", indent=1)

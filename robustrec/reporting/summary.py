@@ -23,6 +23,7 @@ from robustrec.reporting.waivers import Waiver
 from robustrec.reporting.wording import power_sentence
 
 _QUALITY = re.compile(r"[a-z]+@\d+")
+SAMPLE = "SAMPLE EDITION: a synthetic shop; its numbers say nothing about real users."
 STABILITY = ("rbo", "overlap", "changed")
 
 
@@ -101,14 +102,14 @@ def _margin_text(margin: float | None, *, relative: bool) -> str:
 
 @dataclass(frozen=True)
 class Candidate:
-    """What one could ship: a model trained with a strategy on features, over its training seeds.
+    """A model trained with a strategy on features, over its training seeds.
 
     Attributes:
         name: unique within the report.
         subjects: one for each training seed.
-        standing: the worst status of any gate of severity error on its findings; "error" where an audit of it
+        standing: the worst status of any blocking gate on its findings; "error" where an audit of it
             ended in an error, "none" where no such gate speaks of it.
-        failed: names of the gates of severity error that it does not pass.
+        failed: names of the blocking gates that it does not pass.
     """
 
     name: str
@@ -126,7 +127,7 @@ class Summary:
         names: subject -> its short name.
         level: the intervals' confidence level in words.
         metric: the headline metric, e.g. ndcg@20; empty where no quality was measured.
-        candidates: what one could ship, in the report's order.
+        candidates: models with strategies and features, in the report's order.
         gates: every gate as people read it.
     """
 
@@ -154,6 +155,17 @@ class Summary:
             and (metric is None or row.metric == metric)
         ]
 
+    def over_seeds(self, candidate: Candidate, audit: str, quantity: str, reference: str = CLEAN) -> list[Finding]:
+        """Return the means over a candidate's training seeds under an audit; none where it has one seed."""
+        first = candidate.subjects[0]
+        return [
+            row
+            for row in self.report.over_seeds
+            if (row.audit, row.quantity, row.reference) == (audit, quantity, reference)
+            and (row.subject.model, row.subject.strategy, row.subject.features)
+            == (first.model, first.strategy, first.features)
+        ]
+
     def values(self, audit: str) -> list[Finding]:
         """Return what an audit measured that is no drift."""
         return [row for row in self.report.findings if row.audit == audit and row.quantity == "value"]
@@ -177,6 +189,30 @@ def summed_up(report: Report) -> Summary:
         gates=tuple(gate_lines(report)),
         quality=quality,
     )
+
+
+def cautions(report: Report) -> list[str]:
+    """Return everything a reader must know before relying on a report, the same in every form that shows it.
+
+    How audits ended that did not end well, what became of waivers, the warnings of the run, and notes on features.
+    """
+    names = short_names([record.subject for record in report.subjects])
+    told = [
+        f"{each.status.upper().replace('_', ' ')}: {each.audit} of {names.get(each.subject, each.subject.label)}:"
+        f" {each.message}"
+        for each in troubles(report)
+    ]
+    told += [each.sentence for each in report.waivers]
+    told += [f"warning: {warning}" for warning in report.warnings]
+    noted: dict[str, list[str]] = {}
+    for record in report.subjects:
+        for note in record.notes:
+            noted.setdefault(note, []).append(names[record.subject])
+    told += [f"{', '.join(subjects)}: {note}" for note, subjects in noted.items()]
+    told += [f"left out: {each.rows} rows, {each.reason}" for each in report.dataset.filters if each.rows]
+    if report.dataset.synthetic:
+        told.append(SAMPLE)
+    return list(dict.fromkeys(told))
 
 
 def troubles(report: Report) -> list[AuditStatus]:
@@ -213,7 +249,7 @@ def _candidates(report: Report, subjects: Sequence[Subject]) -> tuple[Candidate,
 def _standings(
     report: Report, keys: Sequence[tuple[str, str, str]]
 ) -> dict[tuple[str, str, str], tuple[str, tuple[str, ...]]]:
-    """Judge each candidate alone by the gates of severity error, as one family with the others.
+    """Judge each candidate alone by the blocking gates, as one family with the others.
 
     Each gate is split into one for each candidate that it speaks of. All together select the findings that the
     suite's gates select, so that a correction for many findings is the one that the report was judged with.
@@ -241,7 +277,7 @@ def _standings(
 
 
 def _as_decided(report: Report, key: tuple[str, str, str]) -> dict[str, str]:
-    """Return what the judged gates of severity error say of a candidate where the suite's own cannot be read."""
+    """Return what the judged blocking gates say of a candidate where the suite's own cannot be read."""
     found: dict[str, str] = {}
     for result in report.gates:
         subject = result.subject

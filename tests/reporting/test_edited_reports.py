@@ -26,11 +26,11 @@ def _own_home(tmp_path, monkeypatch):
 @pytest.fixture
 def failing(tmp_path):
     """A report that was judged FAIL by its own suite, with its arrays beside it."""
-    path = written(tmp_path)
+    path, judged = written(tmp_path), tmp_path / "judged.json"
     suite = tmp_path / "failing.toml"
     suite.write_text(FAILING)
-    assert run(["gate", str(path), "--suite", str(suite), "--output-format", f"json:{path}"]) == 1
-    return path
+    assert run(["gate", str(path), "--suite", str(suite), "--output-format", f"json:{judged}"]) == 1
+    return judged
 
 
 def edit(path, change, *, resealed=False):

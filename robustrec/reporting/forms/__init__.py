@@ -9,12 +9,13 @@ from robustrec.reporting.forms.github import github_bytes
 from robustrec.reporting.forms.junit import junit_bytes
 from robustrec.reporting.forms.markdown import markdown_bytes
 from robustrec.reporting.html import html_page
+from robustrec.reporting.recommendation import with_recommendation
 from robustrec.reporting.report import Report, report_json
 
 
 def json_bytes(report: Report) -> bytes:
-    """Return a report as the JSON that `read_report` reads."""
-    return report_json(report).encode()
+    """Return a report as the JSON that `read_report` reads, its recommendation and cautions included."""
+    return report_json(with_recommendation(report)).encode()
 
 
 def html_bytes(report: Report) -> bytes:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from robustrec.files import unwritable
 from robustrec.reporting.forms.markdown import markdown
+from robustrec.reporting.recommendation import recommend
 from robustrec.reporting.report import Report
-from robustrec.reporting.summary import GateLine, gate_lines
+from robustrec.reporting.summary import GateLine, cautions, gate_lines, summed_up
 from robustrec.reporting.texts import shortened, visible
 
 MOST_ANNOTATIONS = 10
@@ -20,7 +21,10 @@ _LONGEST = 2000
 
 
 def github_bytes(report: Report) -> bytes:
-    """Return the worst ten troubles as annotations, how many more there are, and the verdict as a notice."""
+    """Return the worst ten troubles as annotations, how many more there are, and notices of what follows.
+
+    The notices hold the verdict and the recommendation; all warnings of the report are one more annotation.
+    """
     troubles = [*_troubles(report)]
     lines = [_command(level, title, text) for level, title, text in troubles[:MOST_ANNOTATIONS]]
     if len(troubles) > MOST_ANNOTATIONS:
@@ -30,6 +34,11 @@ def github_bytes(report: Report) -> bytes:
     edition = " on a SAMPLE EDITION" if report.dataset.synthetic else ""
     title = f"robustrec: {report.verdict.upper()}{edition}"
     lines.append(_command("notice", title, report.verdict_reason))
+    found = recommend(summed_up(report))
+    commands = "".join(f"\n{command}" for command in found.commands)
+    lines.append(_command("notice", "robustrec: recommendation", f"{found.headline}{commands}"))
+    if told := cautions(report):
+        lines.append(_command("warning", "robustrec: warnings", "\n".join(told)))
     return ("\n".join(lines) + "\n").encode()
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from robustrec.reporting.recommendation import recommend
 from robustrec.reporting.report import Report
-from robustrec.reporting.summary import GateLine, gate_lines
+from robustrec.reporting.summary import GateLine, cautions, gate_lines, summed_up
 from robustrec.reporting.texts import one_line, visible
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ def junit_bytes(report: Report) -> bytes:
     suite.add_property("verdict", report.verdict)
     suite.add_property("edition", report.dataset.edition)
     suite.add_property("dataset_digest", visible(report.dataset.digest))
+    suite.add_property("recommendation", visible(recommend(summed_up(report)).headline))
+    for line in cautions(report):
+        suite.add_property("warning", visible(line))
     for case in (*_audit_cases(report), *_gate_cases(report), *_waiver_cases(report), *_verdict_case(report)):
         suite.add_testcase(case)
     suite.time = round(sum(report.durations.values()), 3)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from robustrec.reporting.advice import advice, lines_that_matter
+from robustrec.reporting.advice import lines_that_matter
 from robustrec.reporting.glance import at_a_glance
+from robustrec.reporting.recommendation import recommend
 from robustrec.reporting.report import Report
-from robustrec.reporting.summary import Summary, summed_up
+from robustrec.reporting.summary import Summary, cautions, summed_up
 from robustrec.reporting.texts import one_line, shortened
 
 MOST_BYTES = 60_000
@@ -22,26 +23,36 @@ _SYMBOLS = {"pass": "✅", "fail": "❌", "inconclusive": "❔", "error": "⛔"}
 
 
 def markdown_bytes(report: Report) -> bytes:
-    """Return the verdict, the advice, the lines that matter, the gates and the candidates, below 60 KB."""
+    """Return verdict, recommendation, warnings, the lines that matter, gates and candidates, below 60 KB."""
     return markdown(report, MOST_BYTES).encode()
 
 
 def markdown(report: Report, most_bytes: int) -> str:
     """Return a report in short, of fewer than `most_bytes` bytes in UTF-8."""
     summary = summed_up(report)
-    told = advice(summary)
     parts = [f"## {_SYMBOLS[report.verdict]} robustrec: {report.verdict.upper()}", escaped(report.verdict_reason)]
     if report.dataset.synthetic:
         parts.append("> **SAMPLE EDITION**: a synthetic shop. These numbers say nothing about real shoppers.")
     parts.append(
         f"Suite {escaped(report.suite.name)} on {escaped(report.dataset.name)}, {report.dataset.edition} edition."
     )
-    parts.append(f"**{escaped(told.headline)}.** {escaped(told.text)}")
+    parts += _recommendation(summary)
     parts.append("\n".join(f"- {escaped(line)}" for line in lines_that_matter(summary)))
+    if told := cautions(report):
+        parts += ["### Warnings", "\n".join(f"- {escaped(line, _LONGEST_CELL)}" for line in told[:MOST_ROWS])]
     parts += _gates(summary)
     parts += _candidates(summary)
     text = "\n\n".join(part for part in parts if part)
     return _within(text, most_bytes)
+
+
+def _recommendation(summary: Summary) -> list[str]:
+    found = recommend(summary)
+    parts = [f"**{escaped(found.headline)}**"]
+    if found.commands:
+        commands = "\n".join(f"    {one_line(command)}" for command in found.commands)
+        parts += ["To meet the conditions:", commands]
+    return parts
 
 
 def escaped(text: str, longest: int = 4000) -> str:

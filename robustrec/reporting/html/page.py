@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from robustrec.reporting.advice import advice, lines_that_matter
+from robustrec.reporting.advice import lines_that_matter
 from robustrec.reporting.break_points import break_points
 from robustrec.reporting.comparison_table import meaning
 from robustrec.reporting.conditions import condition_words
@@ -30,9 +30,10 @@ from robustrec.reporting.html.figures import (
 from robustrec.reporting.html.fragile import fragile_cards
 from robustrec.reporting.numbers import bracketed, percent, plain
 from robustrec.reporting.page import headline
+from robustrec.reporting.recommendation import recommend
 from robustrec.reporting.report import Report
 from robustrec.reporting.sharpness_table import flatness_told
-from robustrec.reporting.summary import Summary, summed_up, troubles
+from robustrec.reporting.summary import Summary, cautions, summed_up
 from robustrec.reporting.texts import shortened, visible
 from robustrec.reporting.value_tables import value_tables
 from robustrec.reporting.wording import weights_lines
@@ -52,7 +53,7 @@ def html_page(report: Report) -> str:
     context = {
         "report": report,
         "summary": summary,
-        "advice": advice(summary),
+        "advice": recommend(summary),
         "lines": lines_that_matter(summary),
         "glance": at_a_glance(summary),
         "drifts": drift_figures(summary),
@@ -66,7 +67,7 @@ def html_page(report: Report) -> str:
         "comparisons": _comparisons(summary),
         "relations": relation_figures(summary),
         "flatness": flatness_told(report.relations),
-        "troubles": troubles(report),
+        "cautions": cautions(report),
         "encoder": _encoder(summary),
         "exhibits": exhibit_figures(summary),
         "cards": cards,
@@ -109,8 +110,8 @@ _SAYS_NOTHING = ("is unclear", "is the same")
 
 
 def _shown(summary: Summary) -> list[Subject]:
-    """Return the subjects whose edits are told one by one: that of the advice first."""
-    chosen = advice(summary).chosen
+    """Return the subjects whose edits are told one by one: the recommended one first."""
+    chosen = recommend(summary).chosen
     ordered = sorted(summary.candidates, key=lambda candidate: candidate.name != chosen)
     return [candidate.subjects[0] for candidate in ordered][:MOST_TABLES]
 
