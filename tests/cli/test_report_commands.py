@@ -80,7 +80,7 @@ def test_a_report_is_shown_on_one_screen_or_in_full(stored, capsys):
     short = capsys.readouterr().out
     assert run(["report", "show", str(stored), "--full"]) == 0
     full = capsys.readouterr().out
-    assert "what matters most" in short
+    assert "main results" in short
     assert "best epoch" in full
     assert "the page:" not in short
     assert run(["report", "convert", str(stored), "--output-format", f"html:{stored.with_suffix('.html')}"]) == 0
