@@ -19,7 +19,7 @@ from robustrec.reporting.section_digests import DIGESTS, refuse_edited, section_
 from robustrec.reporting.upgrade import upgraded
 from robustrec.reporting.verdict import VerdictWord, verdict_with_reason
 from robustrec.reporting.waivers import WaiverRecord
-from robustrec.untrusted import UnreadableError, parse_json_object, read_text
+from robustrec.untrusted import UnreadableError, parse_json, read_text
 
 JUDGEMENT_RULES = 2
 """Version of the rules that findings are judged by; raise it when the same findings can be judged otherwise."""
@@ -326,10 +326,10 @@ def read_report(path: Path) -> Report:
     if not text:
         raise RobustrecError("not a report: the file is empty", where=source, fix=_FIX)
     try:
-        data = parse_json_object(text)
+        data = parse_json(text)
     except UnreadableError as error:
         raise RobustrecError(f"not a report: {error}", where=source, fix=_FIX) from error
-    version = data.get("schema_version")
+    version = data.get("schema_version") if isinstance(data, dict) else None
     if version is None:
         raise RobustrecError("not a report: it has no schema_version", where=source, fix=_FIX)
     if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:

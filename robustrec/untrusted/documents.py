@@ -97,7 +97,7 @@ def parse_toml(text: str) -> dict[str, Any]:
     try:
         tables = tomllib.loads(text)
     except RecursionError as error:
-        raise UnreadableError(f"more than {MOST_LEVELS} nested levels") from error
+        raise UnreadableError(f"not valid TOML here: more than {MOST_LEVELS} nested levels") from error
     except (ValueError, OverflowError) as error:  # a number of more than 4,300 digits is a plain ValueError
         raise UnreadableError(f"not valid TOML: {error}") from error
     _check_tables(tables)
@@ -122,7 +122,7 @@ def _check_levels(text: str) -> None:
         levels = level + np.cumsum(_OPENING[piece].astype(np.int64) - _CLOSING[piece])
         level = int(levels[-1])
         if int(levels.max()) > MOST_LEVELS:
-            raise UnreadableError(f"more than {MOST_LEVELS} nested levels")
+            raise UnreadableError(f"not valid JSON here: more than {MOST_LEVELS} nested levels")
 
 
 def _check_tables(tables: dict[str, Any]) -> None:
@@ -130,7 +130,7 @@ def _check_tables(tables: dict[str, Any]) -> None:
     while pending:
         value, level = pending.pop()
         if level > MOST_LEVELS:
-            raise UnreadableError(f"more than {MOST_LEVELS} nested levels")
+            raise UnreadableError(f"not valid TOML here: more than {MOST_LEVELS} nested levels")
         if isinstance(value, dict | list):
             pending += [(each, level + 1) for each in (value.values() if isinstance(value, dict) else value)]
         elif isinstance(value, int) and abs(value) >= 10**MOST_DIGITS:
@@ -171,12 +171,12 @@ def _whole(digits: str) -> int:
 def _finite(digits: str) -> float:
     value = float(digits)
     if not math.isfinite(value):
-        raise UnreadableError(f"{digits[:40]} is larger than any float64")
+        raise UnreadableError(f"{digits[:40]} is not a finite float64")
     return value
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise UnreadableError(f"{name} is not a number")
+    raise UnreadableError(f"not valid JSON: {name} is not a number")
 
 
 def _json_kind(value: Any) -> str:
