@@ -36,7 +36,7 @@ test: $(VENV)/.test  ## all the tests
 
 FUZZ ?= 1000
 fuzz: $(VENV)/.test  ## the fuzzers, each with FUZZ inputs that differ from run to run
-	ROBUSTREC_FUZZ_EXAMPLES=$(FUZZ) $(RUN) pytest -q -n $(WORKERS) --dist worksteal -m fuzz tests
+	FUZZ_EXAMPLES=$(FUZZ) $(RUN) pytest -q -n $(WORKERS) --dist worksteal -m fuzz tests
 
 lint: $(VENV)/.dev  ## ruff and mypy --strict
 	$(RUN) ruff check .

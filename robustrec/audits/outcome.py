@@ -24,6 +24,7 @@ from robustrec.datasets.registry import Dataset
 from robustrec.errors import RobustrecError
 from robustrec.files import write_atomically
 from robustrec.hardware import describe_environment
+from robustrec.places import own_descriptor
 from robustrec.reporting.recommendation import with_recommendation
 from robustrec.reporting.report import (
     ArraysRecord,
@@ -119,7 +120,7 @@ def _side(plan: Plan, records: Sequence[SubjectRecord]) -> Side:
 
 
 def write_outcome(report: Report, arrays: bytes, path: Path) -> Report:
-    """Write a report as JSON with its per-user arrays beside it, and return it as written.
+    """Write a report as JSON with its per-user arrays beside it where it is a regular file, and return it.
 
     Args:
         report: as judged.
@@ -129,6 +130,10 @@ def write_outcome(report: Report, arrays: bytes, path: Path) -> Report:
     Raises:
         RobustrecError: the folder cannot be written.
     """
+    if own_descriptor(path) is not None or (path.exists() and not path.is_file()):
+        # Nothing lies beside a pipe or a device.
+        write_report(report.model_copy(update={"arrays": None}), path)
+        return report
     beside = path.with_name(f"{path.stem}.{ARRAYS}")
     there = beside.exists()
     write_atomically(beside, arrays)

@@ -187,7 +187,7 @@ def _sources(source: Path, name: str, options: ImportOptions) -> _Sources:
             f"{source} is no folder", where="argument FOLDER", fix="give the folder that holds the data"
         )
     options = _resolved(source, options)
-    manifest = read_manifest(source) if (source / MANIFEST).is_file() else None
+    manifest = read_manifest(source) if (source / MANIFEST).exists() else None
     if manifest is not None and manifest.synthetic:
         raise RobustrecError(
             f"the folder holds the synthetic sample of {manifest.name!r}, no full edition",
@@ -214,7 +214,7 @@ def _sources(source: Path, name: str, options: ImportOptions) -> _Sources:
     if manifest is not None:
         files = files_of(manifest, source)
         names = {kind: file for kind, file in (("image", files.image_feat), ("text", files.text_feat)) if file}
-    features = {modality: path for modality, file in names.items() if (path := path_inside(source, file)).is_file()}
+    features = {modality: path for modality, file in names.items() if (path := path_inside(source, file)).exists()}
     return _Sources(
         source,
         tuple(found.split.values()) if found.interactions is None else (found.interactions,),

@@ -46,7 +46,7 @@ def describe_folder(folder: Path) -> tuple[Manifest, bool]:
     Raises:
         RobustrecError: dataset.toml is malformed, or there are no interactions or more than one candidate.
     """
-    if (folder / MANIFEST).is_file():
+    if (folder / MANIFEST).exists():
         return read_manifest(folder), False
     name_of_folder = plain_name(folder.resolve().name)
     command = f"robustrec data import {shlex.quote(str(folder))} --name {name_of_folder}"
@@ -65,12 +65,12 @@ def describe_folder(folder: Path) -> tuple[Manifest, bool]:
     def name(path: Path | None) -> str:
         return "" if path is None else str(path.relative_to(folder))
 
-    features = {f"{modality}_feat": file for modality, file in FEATURE_FILES.items() if (folder / file).is_file()}
+    features = {f"{modality}_feat": file for modality, file in FEATURE_FILES.items() if (folder / file).exists()}
     files = Files(
         interactions=found.interactions.name,
         items=name(found.items),
         pictures=name(found.pictures),
-        user_graph=MMREC_USER_GRAPH if (folder / MMREC_USER_GRAPH).is_file() else "",
+        user_graph=MMREC_USER_GRAPH if (folder / MMREC_USER_GRAPH).exists() else "",
         **features,
     )
     return Manifest(name=name_of_folder, files=files), True

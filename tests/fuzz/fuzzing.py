@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from robustrec.cli.main import run
 
-EXAMPLES = int(os.environ.get("ROBUSTREC_FUZZ_EXAMPLES", "0"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
 FEW = 8
 """Examples of each test in `make test`: the same ones every time."""
 
