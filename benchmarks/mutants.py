@@ -117,8 +117,8 @@ MUTANTS = {
         Mutant("audits/noise_runner.py", "            tables=noisy,\n", "            tables=tables,\n", "audits/test_audit_run.py"),
     ],
     "reach": [
-        Mutant(_REACH, "exact - exact.mean(dim=1, keepdim=True)", "exact", REACH),
-        Mutant(_REACH, "elif not users:", "elif False:", REACH),
+        Mutant(_REACH, "exact - exact.mean(dim=1, keepdim=True)", "exact", f"{REACH}::test_a_shift_of_all_items_of_a_user_is_no_change_of_a_score"),
+        Mutant(_REACH, "elif not users:", "elif False:", f"{REACH}::test_scores_that_move_without_a_list_do_not_count"),
         Mutant(_REACH, "elif not self._follows_exchange(modality):", "elif False:", REACH),
         Mutant(_REACH, "if self.ties.whole > ALL_TIED:", "if False:", REACH),
         Mutant(_REACH, "if change <= MOVED:\n            fault", "if False:\n            fault", REACH),

@@ -82,6 +82,24 @@ def test_where_every_edit_touches_nothing_no_drift_is_reported(shop: Path, tmp_p
     assert report.verdict != "pass"
 
 
+def test_an_edit_that_the_encoder_hardly_sees_is_a_warning(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of all edited items only the first gets another vector."""
+    suite = SUITE.replace('"wrong_picture", "empty_description", "brand_first"', '"wrong_picture"')
+    whole = merchant_runner.moved
+
+    def only_the_first(features: Any, items: Any, tables: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        for name, table in tables.items():
+            table[1:] = features.tables[name][list(items)[1:]]
+        return whole(features, items, tables)
+
+    monkeypatch.setattr(merchant_runner, "moved", only_the_first)
+    found = measured(shop, tmp_path, "vbpr", strategy=("vanilla",), suite=suite.replace("0, 1, 5", "5"))
+    assert any("the encoder does not see this edit" in each for each in found.ledger.warnings)
+    assert rows(found, metric="ndcg@20")
+
+
 def test_the_mean_over_all_edits_is_the_mean_of_their_rows(run: runner.Measurements) -> None:
     for severity in (1, 5):
         for metric in ("ndcg@20", "rbo@20"):

@@ -185,6 +185,29 @@ def test_a_planted_scorer_is_found(name: str, tiny: Prepared) -> None:
     assert _faults(tiny, PLANTED[name](tiny), between=30)
 
 
+class TailOnly(Live):
+    """Features move the order of items far below every list, and nothing else."""
+
+    def live(self, features: Arrays, users: Any) -> Any:
+        scores = super().live(features, users)
+        scores[:, :30] = self.own[users, :30]
+        scores[:, 30:] -= 1000
+        return scores
+
+
+def test_scores_that_move_without_a_list_do_not_count(tiny: Prepared) -> None:
+    for reach in _check(tiny, TailOnly(tiny)).before():
+        assert reach.change > 1e-3
+        assert (reach.reached, reach.users) == (False, 0.0)
+        assert "moved scores and no list" in reach.fault
+
+
+def test_a_shift_of_all_items_of_a_user_is_no_change_of_a_score(tiny: Prepared) -> None:
+    for reach in _check(tiny, Pooled(tiny)).before():
+        assert reach.change < 1e-3
+        assert "moved no score" in reach.fault
+
+
 class Quantised(Live):
     """Features in steps of a quarter, scores in steps of a hundredth: coarse, but of the features at hand."""
 
