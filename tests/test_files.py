@@ -185,6 +185,20 @@ def test_an_unknown_name_suggests_the_nearest_and_lists_all():
     assert "none" in unknown_name("model", "qqq", [], where="x").fix
 
 
+def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    write_atomically(path, "old")
+
+    def interrupted(_handle):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(path, "new and longer")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path):
     target, link = tmp_path / "kept" / "report.json", tmp_path / "link.json"
     target.parent.mkdir()

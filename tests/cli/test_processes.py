@@ -72,7 +72,7 @@ def test_two_audits_at_once_on_one_store_train_once_and_agree(tiny_folder, tmp_p
     (tmp_path / "short.toml").write_text(
         'schema_version = 1\nname = "short"\nmetrics = ["ndcg@20"]\nbootstrap = { replicates = 200 }\n'
         '[[audits]]\nkind = "noise"\nsigma2 = [1e-2]\ndraws = 2\n'
-        '[[gates]]\nname = "any"\nselect = { audit = "noise", metric = "ndcg@20" }\nquantity = "drift"\nmin = -1.0\n'
+        '[[gates]]\nname = "any"\nselect = { audit = "noise", metric = "ndcg@20" }\nquantity = "drift"\nmin = -0.99\n'
     )
     both = [_start([*audit, "--suite", "short.toml"], home, tmp_path) for _ in range(2)]
     reports = []
