@@ -135,6 +135,14 @@ def load_suite(name_or_path: str) -> Suite:
     return parse_suite(_read(path), source=str(path))
 
 
+def suite_text(name_or_path: str) -> str:
+    """Return the TOML of a suite as it was written, comments included; see `load_suite`."""
+    load_suite(name_or_path)
+    path = Path(name_or_path)
+    shipped_name = path.suffix != ".toml" and len(path.parts) == 1
+    return _read(shipped("audits", f"{name_or_path}.toml") if shipped_name else path)
+
+
 def parse_suite(text: str, *, source: str) -> Suite:
     """Return the suite that a TOML text describes.
 

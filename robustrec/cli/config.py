@@ -9,7 +9,7 @@ from rich.table import Table
 
 from robustrec.cli import options
 from robustrec.cli.terminal import data_console
-from robustrec.streams import write_json
+from robustrec.streams import write_json, write_text
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -44,7 +44,7 @@ def show(
         wanted = "sample" if settings.edition == "sample" else "full"
         content["subjects"] = [spec_json(spec) for spec in subject_specs(settings, wanted)]
     if suite:
-        from robustrec.audits.suites import load_suite
+        from robustrec.audits.suites import load_suite, suite_text
 
         content["suite"] = load_suite(settings.suite).model_dump(mode="json")
     console = data_console()
@@ -55,7 +55,9 @@ def show(
     for name, entry in content["settings"].items():
         table.add_row(name, str(entry["value"]), entry["source"])
     console.print(table)
-    for name in ("subjects", "suite"):
-        if name in content:
-            console.print(f"\n{name}", markup=False)
-            write_json(content[name])
+    if "subjects" in content:
+        console.print("\nsubjects", markup=False)
+        write_json(content["subjects"])
+    if suite:
+        console.print("\nsuite", markup=False)
+        write_text(suite_text(settings.suite))

@@ -14,6 +14,7 @@ from typing import NamedTuple
 NOISE_KINDS = ("sigma2", "sigma_rel")
 BREAK_POINT = "break point"
 SPREAD = "sigma_std"
+_ALL_EDITS = "all edits severity="
 _BREAK = re.compile(rf"{BREAK_POINT}: (?P<metric>\S+) -(?P<drop>[\d.]+)%(?P<rest>.*)")
 _PAIR = re.compile(r"(?:^|(?<=\s))([a-z_][a-z0-9_]*)=(\S+)")
 
@@ -68,6 +69,8 @@ def condition_words(name: str) -> str:
         )
     if condition.name.startswith(BREAK_POINT):
         return _break_words(name)
+    if name.startswith(_ALL_EDITS):  # of the encoder audit: the mean over those that the suite names
+        return f"mean of the edits, severity {name.removeprefix(_ALL_EDITS)}"
     if _number(condition.keys.get(SPREAD)) is not None:
         size = f"σ = {condition.keys[SPREAD]} of the features' spread"
         return f"{size}, {condition.rest}" if condition.rest else size
@@ -83,7 +86,7 @@ def _break_words(name: str) -> str:
 def edit_words(condition: Condition) -> str:
     """Return the name of a condition's edit as people say it: "promo badge and crop" for promo_badge+crop."""
     name = condition.keys["edit"]
-    return "all edits" if name == "all" else name.replace("+", " and ").replace("_", " ")
+    return "mean of the edits" if name == "all" else name.replace("+", " and ").replace("_", " ")
 
 
 def family_words(condition: Condition) -> str:

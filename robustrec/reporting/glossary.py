@@ -18,15 +18,21 @@ _ALWAYS = (
     (
         "interval",
         "Where the number would lie, at the stated confidence, had other users and other draws of the noise been "
-        "taken. With one training seed it does not cover another training.",
+        "taken. With one training seed it does not cover another training; means over several seeds do. The worst of n "
+        "has the interval of level 1 - α/n (Bonferroni).",
     ),
     (
         "gate",
         "A limit from the suite. PASS: the whole interval lies within it. FAIL: the whole interval lies outside. "
         "INCONCLUSIVE: the interval straddles the limit; more users, draws or seeds would decide. ERROR: it could not "
-        "be judged, which is never a pass.",
+        "be judged, which is never a pass. Blocking gates decide the verdict, warning gates are listed. A gate is "
+        "underpowered where it detects less than twice its limit in fewer than 80 % of runs.",
     ),
-    ("margin", "How far the interval's nearer end lies inside the limit, or beyond it."),
+    (
+        "margin",
+        "How far the end of the interval that lies worst is inside the limit, or beyond it: of a gate that passes the "
+        "end nearest to the limit, of one that fails the end farthest beyond it.",
+    ),
 )
 
 _METRICS = {
@@ -36,7 +42,7 @@ _METRICS = {
     "map": "Precision averaged over the places of the hits: early hits count more.",
     "rbo": "How alike two lists are, with the top counting most; 1 is the same list.",
     "overlap": "The share of items that two lists have in common.",
-    "changed": "The share of users whose list is not the same as before, in items or order.",
+    "changed": "The share of users whose list holds another set of items than before; order alone does not count.",
 }
 
 _CONDITIONS = (

@@ -306,14 +306,16 @@ def _judged_gates(report: Report) -> list[Gate]:
 
 
 def relative_limits(report: Report, rows: Sequence[Finding]) -> tuple[float, ...]:
-    """Return the limits on relative drift that the gates set in every condition of some rows, where they agree."""
-    found: dict[str, set[tuple[float | None, float | None]]] = {row.condition: set() for row in rows}
-    for gate in _judged_gates(report):
-        for row in rows:
-            if gate.quantity == "relative_drift" and selects(gate, row):
-                found[row.condition].add((gate.min, gate.max))
-    both = set().union(*found.values())
-    return tuple(limit for limit in both.pop() if limit is not None) if len(both) == 1 and all(found.values()) else ()
+    """Return the limits on relative drift that the gates set on every one of some rows, where they agree.
+
+    A gate on one metric, strategy or condition sets no limit on another.
+    """
+    found: list[set[tuple[float | None, float | None]]] = []
+    gates = [gate for gate in _judged_gates(report) if gate.quantity == "relative_drift"]
+    for row in rows:
+        found.append({(gate.min, gate.max) for gate in gates if selects(gate, row)})
+    both = set().union(*found) if found else set()
+    return tuple(limit for limit in both.pop() if limit is not None) if len(both) == 1 and all(found) else ()
 
 
 def _narrowed(gate: Gate, key: tuple[str, str, str]) -> Gate | None:

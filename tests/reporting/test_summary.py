@@ -63,7 +63,7 @@ def test_conditions_in_words():
     assert condition_words("trained sigma2=1e-06") == "trained on σ² = 1e-06"
     assert condition_words("sigma2=1e-06 image") == "σ² = 1e-06, image"
     assert condition_words("anything else") == "anything else"
-    assert condition_words("edit=all severity=3 share=0.1") == "all edits, severity 3, 10 % of items"
+    assert condition_words("edit=all severity=3 share=0.1") == "mean of the edits, severity 3, 10 % of items"
     assert without_shared_end(["a, x, y", "b, x, y"]) == (["a", "b"], "x, y")
     assert without_shared_end(["a, x"]) == (["a, x"], "")
 
