@@ -36,6 +36,18 @@ def test_a_larger_rise_is_no_smaller_drift() -> None:
     assert row.conclusion == "drifts more"
 
 
+def test_a_significant_signed_difference_is_no_smaller_drift() -> None:
+    """−0.0006 against +0.0012, as measured: the signed difference is significant, that of the sizes is not."""
+    rng = np.random.default_rng(7)
+    ours, theirs = (
+        _around(mean, rng.normal(0, 0.0004, (3, 1, 1)) + rng.normal(0, 0.01, (3, 5, 300))) for mean in (-0.0006, 0.0012)
+    )
+    assert signed(ours, theirs, FACTORS, level=0.95).interval.high < 0
+    row = _verdict(ours, theirs)
+    assert row.conclusion == NO_DIFFERENCE
+    assert row.difference.estimate == pytest.approx(-0.0006)
+
+
 def test_a_smaller_drift_of_the_other_sign_is_smaller() -> None:
     rng = np.random.default_rng(2)
     row = _verdict(_around(0.0002, rng.normal(0, 1e-4, (4, 4, 50))), _around(-0.0006, rng.normal(0, 1e-4, (4, 4, 50))))
