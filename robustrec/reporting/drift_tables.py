@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from robustrec.reporting.encoder_table import ENCODER, print_encoder
+from robustrec.reporting.few_changed import print_few_changed
 from robustrec.reporting.findings import CLEAN, Finding
 from robustrec.reporting.merchant_table import MERCHANT, print_merchant
 from robustrec.reporting.numbers import NOTHING, as_given, bracketed, percent, plain
@@ -24,23 +25,28 @@ def print_drifts(page: Page) -> None:
     rows = [finding for finding in page.report.findings if finding.audit != CLEAN and finding.reference == CLEAN]
     for audit in dict.fromkeys(finding.audit for finding in rows):
         of_audit = [finding for finding in rows if finding.audit == audit]
-        if audit == MERCHANT:
-            print_merchant(page, of_audit)
-            continue
-        if audit == ENCODER:
-            print_encoder(page, of_audit)
-            continue
-        if audit == SHARPNESS:
-            print_sharpness(page, of_audit)
-            continue
-        drifts = [finding for finding in of_audit if finding.quantity == "drift"]
-        conditions = list(dict.fromkeys(finding.condition for finding in drifts))
-        if len(conditions) <= _MOST_DETAILED:
-            for condition in conditions:
-                _print_condition(page, audit, condition, _where(drifts, condition))
-        else:
-            _print_sweep(page, audit, conditions, drifts)
-        _print_values(page, [finding for finding in of_audit if finding.quantity == "value"])
+        _print_audit(page, audit, of_audit)
+        print_few_changed(page, of_audit)
+
+
+def _print_audit(page: Page, audit: str, of_audit: Sequence[Finding]) -> None:
+    if audit == MERCHANT:
+        print_merchant(page, of_audit)
+        return
+    if audit == ENCODER:
+        print_encoder(page, of_audit)
+        return
+    if audit == SHARPNESS:
+        print_sharpness(page, of_audit)
+        return
+    drifts = [finding for finding in of_audit if finding.quantity == "drift"]
+    conditions = list(dict.fromkeys(finding.condition for finding in drifts))
+    if len(conditions) <= _MOST_DETAILED:
+        for condition in conditions:
+            _print_condition(page, audit, condition, _where(drifts, condition))
+    else:
+        _print_sweep(page, audit, conditions, drifts)
+    _print_values(page, [finding for finding in of_audit if finding.quantity == "value"])
 
 
 def _where(findings: Iterable[Finding], condition: str) -> list[Finding]:

@@ -281,3 +281,15 @@ def test_names_say_what_differs_and_the_heading_the_rest():
     imported = SGBD.model_copy(update={"features": "imported"})
     assert short_names([SGBD, imported])[imported] == "sgbd/imported"
     assert len(set(short_names([SGBD, imported, without, other, VANILLA]).values())) == 5
+
+
+def test_rows_that_few_users_decide_say_how_many_differ():
+    rows = [drift(SGBD, -0.001, n_changed=3), drift(SGBD, -0.02, n_changed=40, metric="recall@20")]
+    rows.append(drift(SGBD, 0.0, half_width=0.0, n_changed=0, condition="sigma2=0"))  # nothing was done
+    text = in_one_line(shown(made_up_report(findings=rows)))
+    assert "Fewer than 10 users differ; the intervals are bounds for rare changes:" in text
+    assert "sigma2=1e-06: 3 of 1203 users" in text
+    assert "40 of 1203" not in text
+    assert " 0 of 1203" not in text
+    many = in_one_line(shown(made_up_report(findings=rows[1:])))
+    assert "users differ" not in many
