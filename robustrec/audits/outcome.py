@@ -21,6 +21,7 @@ from robustrec.audits.plan import Plan
 from robustrec.audits.runner import Measurements
 from robustrec.datasets.interactions import TEST, TRAIN, VALIDATION
 from robustrec.datasets.registry import Dataset
+from robustrec.encoders.weights import UsedWeights
 from robustrec.errors import RobustrecError
 from robustrec.files import write_atomically
 from robustrec.hardware import describe_environment
@@ -172,6 +173,11 @@ def dataset_record(dataset: Dataset) -> DatasetRecord:
     )
 
 
+def weights_record(used: UsedWeights) -> WeightsRecord:
+    """Return what a report says of the weights of a network."""
+    return WeightsRecord(network=used.network, name=used.name, digest=used.digest)
+
+
 def _subject_record(subject: TrainedSubject, run: Measurements) -> SubjectRecord:
     record, features = subject.record, run.prepared.features
     trained = "epochs" in record  # by this tool: now, or before, in the run store
@@ -187,10 +193,7 @@ def _subject_record(subject: TrainedSubject, run: Measurements) -> SubjectRecord
         mirror=mirror,
         notes=_notes(subject, run.prepared),
         encoder=dict(features.identity) if features and subject.tables else None,
-        weights=tuple(
-            WeightsRecord(network=each.network, name=each.name, digest=each.digest)
-            for each in (features.weights if features and subject.tables else ())
-        ),
+        weights=tuple(weights_record(each) for each in (features.weights if features and subject.tables else ())),
     )
 
 

@@ -77,7 +77,11 @@ def compare_strategies(settings: Settings, asked: Asked) -> None:
         f"{plan.trainings} trainings, stored ones among them; {plan.gradients:,} gradient evaluations at equal budgets"
     )
     say(f"{plan.dataset.name} ({plan.dataset.edition} edition): {told}", quiet=asked.quiet and not asked.dry_run)
+    for warning in plan.warnings:
+        say(f"warning: {warning}", quiet=asked.quiet and not asked.dry_run)
     if asked.dry_run:
+        for each in plan.weights:
+            say(f"weights of {each.network}: {each.name}, digest {each.digest[:16]}")
         return
     stored = settings.home / "reports" / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{plan.dataset.name}-strategies.json"
     paths = [stored, *([asked.output] if asked.output else [])]

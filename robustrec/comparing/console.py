@@ -35,6 +35,12 @@ def print_comparison(report: StrategyReport, console: Console) -> None:
             f"features {report.features or 'none'}; {report.level:.0%} intervals over seeds, draws and users"
         )
     )
+    for each in report.weights:
+        console.print(
+            Text(f"features {report.features}, weights of {each.network}: {each.name}, digest {each.digest[:16]}")
+        )
+    for warning in report.warnings:
+        console.print(Text(f"warning: {warning}", style="bold yellow"))
     for model, budget in dict.fromkeys((row.model, row.budget) for row in report.rows):
         rows = [row for row in report.rows if (row.model, row.budget) == (model, budget)]
         console.print()

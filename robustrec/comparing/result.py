@@ -8,7 +8,7 @@ from pydantic import Field
 
 from robustrec.comparing.budget import Budget
 from robustrec.reporting.findings import Record
-from robustrec.reporting.report import DatasetRecord, Environment
+from robustrec.reporting.report import DatasetRecord, Environment, WeightsRecord
 
 Better = Literal["higher", "lower", "nearer to 0", "neither"]
 
@@ -84,6 +84,8 @@ class StrategyReport(Record):
     command: tuple[str, ...]
     dataset: DatasetRecord
     features: str | None
+    weights: tuple[WeightsRecord, ...] = Field(default=(), description="weights of the encoder's networks")
+    warnings: tuple[str, ...] = ()
     epochs: int = Field(description="epochs of plain training that the equal budgets stand for")
     seeds: tuple[int, ...]
     draws: int

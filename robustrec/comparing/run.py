@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from robustrec import __version__
 from robustrec.audits.noise import NoiseCondition
-from robustrec.audits.outcome import dataset_record
+from robustrec.audits.outcome import dataset_record, weights_record
 from robustrec.comparing.budget import BUDGETS, Budget, at_budget, gradient_evaluations
 from robustrec.comparing.edits import DRAWS, EDITS, edited_catalog
 from robustrec.comparing.flatness import flatness_by
@@ -19,8 +19,9 @@ from robustrec.comparing.sentences import sentences
 from robustrec.config import Settings
 from robustrec.datasets.interactions import TRAIN
 from robustrec.datasets.registry import Dataset, load_dataset
-from robustrec.encoders.features import item_features
+from robustrec.encoders.features import item_features, opened_weights
 from robustrec.encoders.options import options_of
+from robustrec.encoders.weights import UsedWeights
 from robustrec.errors import RobustrecError
 from robustrec.hardware import describe_environment, pick_device
 from robustrec.progress import Progress, silent
@@ -67,6 +68,8 @@ class ComparisonPlan:
         epochs: of plain training.
         reference: strategy the others are compared with.
         budgets: at which each strategy is trained.
+        weights: the encoder's weights, by name and digest.
+        warnings: what to know before anything is trained.
     """
 
     settings: Settings
@@ -75,6 +78,8 @@ class ComparisonPlan:
     epochs: int
     reference: str
     budgets: tuple[Budget, ...] = BUDGETS
+    weights: tuple[UsedWeights, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def trainings(self) -> int:
@@ -122,7 +127,12 @@ def plan_comparison(
             where="--reference",
             fix=f"add it: --strategy {reference}",
         )
-    return ComparisonPlan(settings, dataset, specs, epochs, reference, tuple(budgets))
+    weights, warnings = (
+        opened_weights(dataset, settings.features, home=settings.home, options=options_of(settings))
+        if any(map(reads_features, specs))
+        else ((), ())
+    )
+    return ComparisonPlan(settings, dataset, specs, epochs, reference, tuple(budgets), weights, warnings)
 
 
 def run_comparison(
@@ -169,6 +179,8 @@ def run_comparison(
         command=tuple(command),
         dataset=dataset_record(plan.dataset),
         features=features.name if features else None,
+        weights=tuple(weights_record(each) for each in plan.weights),
+        warnings=plan.warnings,
         epochs=plan.epochs,
         seeds=seeds,
         draws=measures.draws,

@@ -137,3 +137,42 @@ def test_the_list_says_which_is_which(capfd: pytest.CaptureFixture[str]) -> None
     listed = {row["name"]: row["what"] for row in json.loads(capfd.readouterr().out)}
     assert "synthetic sample editions only" in listed["tiny-blip"]
     assert "checkpoint of yours" in listed["blip"]
+
+
+def test_comparisons_of_strategies_name_weights_and_warn(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    from rich.console import Console
+
+    from robustrec.comparing.console import print_comparison
+    from robustrec.comparing.result import StrategyReport
+
+    command = ["compare", "--model", "vbpr", "--strategy", "vanilla", "--strategy", "sgbd", "--features", "tiny-blip"]
+    command += ["--dataset", str(folder_of(tmp_path)), "--device", "cpu", "--home", str(tmp_path / "home")]
+    assert run([*command, "--dry-run"]) == 0
+    told = capfd.readouterr().err
+    assert "weights of tiny-blip: tiny-blip, digest " in told
+    assert "warning: encoder tiny-blip" in told
+    nothing = {"name": "shop", "edition": "full", "synthetic": False, "digest": "0" * 64}
+    counts = dict.fromkeys(("n_users", "n_items", "n_train", "n_validation", "n_test"), 1)
+    versions = dict.fromkeys(("python", "torch", "numpy", "platform", "device"), "x")
+    report = StrategyReport.model_validate(
+        {
+            "robustrec": "0",
+            "command": (),
+            "dataset": {**nothing, **counts},
+            "features": "tiny-blip",
+            "epochs": 1,
+            "seeds": (0,),
+            "draws": 1,
+            "n_users": 1,
+            "level": 0.95,
+            "rows": (),
+            "sentences": (),
+            "environment": {**versions, "threads": 1},
+            "weights": [{"network": "tiny-blip", "name": "tiny-blip", "digest": "9" * 64}],
+            "warnings": ("knows only the synthetic sample shops",),
+        }
+    )
+    print_comparison(report, Console(width=200))
+    shown = capfd.readouterr().out
+    assert "weights of tiny-blip: tiny-blip, digest 9999" in shown
+    assert "warning: knows only the synthetic sample shops" in shown
