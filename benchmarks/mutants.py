@@ -36,6 +36,7 @@ DISTINCT = "runs/test_distinct.py"
 STORE = "runs/test_run_store.py"
 NOISE = "audits/test_noise.py"
 REACH = "audits/test_reach_faults.py"
+ROWS = "audits/test_rows.py"
 PASSES = "audits/test_false_passes.py"
 GATES = "reporting/test_gates.py"
 RATES = "reporting/test_error_rates.py"
@@ -67,7 +68,7 @@ MUTANTS = {
         Mutant(_STRATEGIES, "parameter.data = theta", "pass", UPDATES),
         Mutant(_STRATEGIES, "if moves.probe and due:", "if moves.probe:", UPDATES),
         Mutant(_STRATEGIES, "moments.sqrt() / scale", "moments.sqrt()", UPDATES),
-        Mutant(_STRATEGIES, 'if self.config.counter == "per_epoch":', "if True:", UPDATES),
+        Mutant(_STRATEGIES, 'if self.config.counter == "per_epoch":', "if True:", RECORD),
         Mutant(_STRATEGIES, "self._meter.mirrored_steps += 1", "pass", RECORD),
         Mutant("training/mirror_record.py", "(cosine > 0)", "(cosine > -1)", RECORD),
         Mutant("training/strategy_config.py", "special = 1 + self.moves.probe + self.moves.mirror", "special = 1 + self.moves.mirror", "training/test_strategies_contract.py"),
@@ -126,7 +127,7 @@ MUTANTS = {
         Mutant(_REACH, "held[modality].add_(self._noise(modality, \"after\", factor))", "held[modality] = held[modality] + self._noise(modality, \"after\", factor)", REACH),
         Mutant(_REACH, "if not self._same(self.represent(held)):", "if False:", REACH),
         Mutant(_REACH, "if not bool(table.any()):", "if False:", PASSES),
-        Mutant(_REACH, "users = ranked.users if isinstance(representation, Scored) else _sampled(ranked.users)", "users = _sampled(ranked.users)", REACH),
+        Mutant(_REACH, "users = ranked.users if isinstance(representation, Scored) else _sampled(ranked.users)", "users = _sampled(ranked.users)", f"{REACH}::test_lists_are_looked_at_in_the_calls_of_the_audits"),
         Mutant("audits/reach_graphs.py", "if not differs and not _complete(clean):", "if False:", REACH),
         Mutant("audits/reach_graphs.py", "subject.represent(alone)) > ROUNDING:", "subject.represent(alone)) > 1e9:", REACH),
         Mutant("audits/reach_graphs.py", "frozen=True)) <= ROUNDING:", "frozen=True)) < 0:", REACH),
@@ -143,8 +144,8 @@ MUTANTS = {
         Mutant(_BOOTSTRAP, "/ ((n - 1) * (draws - 1))\n    draw_square", "/ (n * draws)\n    draw_square", STATISTICS),
         Mutant(_BOOTSTRAP, "2 / (2 / (n - 1) + excess / n)", "n - 1", STATISTICS),
         Mutant("evaluation/statistics.py", "effects = _checked(perturbed[key], key, 2, len(base)) - base", "effects = _checked(perturbed[key], key, 2, len(base))", STATISTICS),
-        Mutant("audits/rows.py", '"level": self.bootstrap.level,', '"level": 0.5,', "audits/test_audit_run.py"),
-        Mutant("audits/rows.py", '"ci_low": found.drift.low,', '"ci_low": found.drift.estimate,', RATES),
+        Mutant("audits/rows.py", '"level": self.bootstrap.level,', '"level": 0.5,', ROWS),
+        Mutant("audits/rows.py", '"ci_low": found.drift.low,', '"ci_low": found.drift.estimate,', ROWS),
     ],
     "judging": [
         Mutant(_JUDGING, "corrected > (1 - level) * (1 + ROUNDING)", "corrected > 2 * (1 - level) * (1 + ROUNDING)", RATES),
@@ -191,7 +192,7 @@ MUTANTS = {
         Mutant("models/graphs/user_item.py", "item_scale[items]", "user_scale[users]", GRAPHS),
         Mutant("models/graphs/item_item.py", "weight = 1 / (neighbours.items.shape[1] + offset)", "weight = 1.0", NEAREST),
         Mutant("models/graphs/item_item.py", "scale = inverse_root(", "scale = 1 / (1e-9 + ", SPARSE),
-        Mutant("models/graphs/nearest.py", "MARGIN = 6", "MARGIN = 0", NEAREST),
+        Mutant("models/graphs/nearest.py", "NEAR = 1e-5\n", "NEAR = 0.0\n", NEAREST),
         Mutant("models/frozen_item_graph.py", '{"image": image_weight, "text": 1 - image_weight}', '{"image": 1 - image_weight, "text": image_weight}', "models/test_golden_models.py"),
         Mutant("runs/trained.py", "self.graphs if frozen else None)", "self.graphs)", "audits/test_noise_worlds.py"),
     ],

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from robustrec.audits import reach
 from robustrec.audits.noise import NoiseCondition
 from robustrec.audits.reach import Ranked, ReachCheck
 from robustrec.audits.reach_graphs import check_item_graphs
@@ -196,16 +197,16 @@ class TailOnly(Live):
 
 
 def test_scores_that_move_without_a_list_do_not_count(tiny: Prepared) -> None:
-    for reach in _check(tiny, TailOnly(tiny)).before():
-        assert reach.change > 1e-3
-        assert (reach.reached, reach.users) == (False, 0.0)
-        assert "moved scores and no list" in reach.fault
+    for found in _check(tiny, TailOnly(tiny)).before():
+        assert found.change > 1e-3
+        assert (found.reached, found.users) == (False, 0.0)
+        assert "moved scores and no list" in found.fault
 
 
 def test_a_shift_of_all_items_of_a_user_is_no_change_of_a_score(tiny: Prepared) -> None:
-    for reach in _check(tiny, Pooled(tiny)).before():
-        assert reach.change < 1e-3
-        assert "moved no score" in reach.fault
+    for found in _check(tiny, Pooled(tiny)).before():
+        assert found.change < 1e-3
+        assert "moved no score" in found.fault
 
 
 class Quantised(Live):
@@ -244,9 +245,24 @@ class SomeUsers(Live):
 
 
 def test_how_many_users_follow_the_features_is_counted(tiny: Prepared) -> None:
-    users = [reach.users for reach in _check(tiny, SomeUsers(tiny)).before()]
+    users = [found.users for found in _check(tiny, SomeUsers(tiny)).before()]
     assert all(0 < share <= 0.15 for share in users), users
-    assert all(reach.users > 0.9 for reach in _check(tiny, Live(tiny)).before())
+    assert all(found.users > 0.9 for found in _check(tiny, Live(tiny)).before())
+
+
+class CachedInLargeCalls(Live):
+    """Calls for many users, as audits make them, are answered from the first of them."""
+
+    def __call__(self, features: Arrays, users: Any) -> Any:
+        if len(users) < 40:
+            return self.live(features, users)
+        held = self.kept.setdefault("features", {name: table.copy() for name, table in features.items()})
+        return self.live(held, users)
+
+
+def test_lists_are_looked_at_in_the_calls_of_the_audits(tiny: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reach, "SAMPLED_USERS", 8)
+    assert _faults(tiny, CachedInLargeCalls(tiny))
 
 
 def test_ties_at_the_end_of_lists_are_counted(tiny: Prepared) -> None:
