@@ -250,7 +250,7 @@ def unwritable(path: Path, error: Exception) -> RobustrecError:
     return RobustrecError(f"cannot write {shown_path(path)}: {why}", where=shown_path(path.parent), fix=fix)
 
 
-def shown_path(path: Path) -> str:
+def shown_path(path: Path | str) -> str:
     """Return a path as a text that can be printed: escaped where it holds control characters or undecodable bytes."""
     text = str(path)
     return text if text.isprintable() else repr(text)

@@ -20,6 +20,7 @@ from robustrec import __version__
 from robustrec.cli import audit, baseline, compare, config, data, doctor, encoder, gate, listing, report, subjects
 from robustrec.cli.terminal import Finished, print_error, say, stdout_error
 from robustrec.errors import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_PASS, RobustrecError, described
+from robustrec.files import shown_path
 from robustrec.start import leave_on_interrupt
 from robustrec.streams import StdoutError, abandon_stdout, flush_stdout, prepare_streams, write_text
 
@@ -142,11 +143,14 @@ def _refuse_nul(arguments: list[str]) -> None:
 
 
 def _report(error: BaseException, arguments: list[str]) -> None:
-    """Print what no command expected: a stdout that is full, too little memory, or a fault of robustrec's own."""
+    """Print what no command expected: a full stdout, a path that fails, too little memory, or a fault here."""
     message = described(error)
     if isinstance(error, OSError) and error.filename is None and error.errno in _OF_STDOUT:  # help, by typer
         print_error(stdout_error(StdoutError(error.strerror or str(error))))
         abandon_stdout()
+    elif isinstance(error, OSError) and error.filename is not None:
+        fix = "check that path: its length, its permissions and the disk it is on"
+        print_error(RobustrecError(error.strerror or message, where=shown_path(str(error.filename)), fix=fix))
     # torch has no exception of its own for the memory of the CPU.
     elif isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _NO_MEMORY.search(message)):
         fix = "close other programs, or use a smaller data set, model or batch: see robustrec config show"

@@ -158,6 +158,15 @@ def test_arguments_with_nul(report, capsys):
         assert "NUL" in refused(arguments, capsys)
 
 
+def test_names_that_are_too_long(capsys):
+    for arguments in (
+        ["data", "describe", "a" * 300],
+        ["report", "show", "a" * 5000],
+        ["gate", "x", "--suite", "a" * 300],
+    ):
+        refused(arguments, capsys)
+
+
 def test_checkpoints_without_names_or_numbers(tmp_path):
     for content in (
         {0: torch.ones(2)},
