@@ -11,7 +11,7 @@ import typer
 
 from robustrec.cli import options
 from robustrec.cli.terminal import data_console, finishing, progress_bars, say
-from robustrec.files import check_writable
+from robustrec.files import check_writable, remove_leftovers
 from robustrec.streams import write_json
 
 if TYPE_CHECKING:
@@ -100,6 +100,7 @@ def audit(
         _print_plan(plan, as_json=as_json)
         return
     check_writable(plan.home / "reports" / "report.json")
+    remove_leftovers(plan.home / "reports")
     _announce(plan, quiet=quiet)
     with progress_bars(quiet=quiet) as progress:
         run = measure(plan, progress=progress)

@@ -28,7 +28,7 @@ from robustrec.datasets.items import Item, read_items
 from robustrec.datasets.layout import describe_folder
 from robustrec.datasets.manifest import MANIFEST, NAME_PATTERN, Manifest, files_of
 from robustrec.errors import RobustrecError, unknown_name
-from robustrec.files import path_inside, staged_folder, unwritable
+from robustrec.files import path_inside, remove_leftovers, staged_folder, unwritable
 from robustrec.progress import Progress, silent
 
 EDITIONS = ("auto", "full", "sample")
@@ -153,6 +153,7 @@ def sample_folder(name: str, home: Path, progress: Progress = silent) -> Path:
         with FileLock(folder.parent / f".{folder.name}.lock", timeout=BUILD_SECONDS):
             if not (folder / CHECKSUMS).is_file():
                 shutil.rmtree(folder, ignore_errors=True)  # of a version that wrote no checksums
+                remove_leftovers(folder.parent)
                 with staged_folder(folder) as stage:
                     build_shop(name, stage, progress)
                     write_checksums(stage)

@@ -89,7 +89,10 @@ def test_no_artefact_is_left_half_written(tiny_folder, tmp_path, capsys):
         _refused([*audit, *out], capsys, size)
         assert _written(home) == whole
         assert _written(tmp_path / "out") == set()
+    left = home / "reports" / ".r.json.abcdefgh"
+    left.write_text("half, by a process that was killed")
     assert run([*audit, *out]) == 0
+    assert not left.exists()
     report = next((home / "reports").glob("*.json"))
     convert = ["report", "convert", str(report), "--output-format", "junit:j.xml"]
     for command in (convert, ["baseline", "accept", str(report)]):
@@ -110,5 +113,9 @@ def test_an_import_and_a_sample_leave_nothing(tiny_folder, tmp_path, capsys, mon
         write_atomically(folder / "pictures.zip", b"1" * 9_000)
 
     monkeypatch.setattr("robustrec.datasets.shop.build_shop", build)
+    left = home / "samples" / ".clothing-0123.abcdefgh"
+    left.mkdir(parents=True)
+    (left / "items.jsonl").write_text("half, by a process that was killed")
     _refused(["data", "describe", "clothing"], capsys, 5_000)
+    assert not left.exists()
     assert _written(home) == set()
