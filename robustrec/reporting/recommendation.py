@@ -27,6 +27,7 @@ FEWEST_SEEDS = 3
 MOST_UNEQUAL = 1.1
 """Ratio of gradient evaluations up to which two budgets count as equal."""
 _MOST_NAMED = 4
+_MOST_GATES, _MOST_PAIRS = 2, 2
 _KEPT_OPTIONS = ("--home", "--features", "--edition", "--weights", "--device", "--threads")
 SAMPLE = "The sample edition is synthetic: nothing here applies to real users."
 
@@ -90,7 +91,8 @@ def _alternatives(only: Candidate) -> Requirement:
 def _gates(best: Candidate, rivals: Sequence[Candidate]) -> Requirement:
     undecided = [each for each in (best, *rivals) if each.standing == "inconclusive"]
     if best.standing != "pass":
-        told = "; ".join(_trouble(each) for each in (best, *rivals)[:_MOST_NAMED])
+        judged = [each for each in (best, *rivals) if each.standing != "none"]
+        told = "; ".join(_trouble(each) for each in judged[:_MOST_NAMED])
         if best.standing == "none":
             return Requirement(name="gates", met=False, text="no blocking gate was judged")
         return Requirement(name="gates", met=False, text=f"none passed every blocking gate ({told})")
@@ -104,7 +106,8 @@ def _gates(best: Candidate, rivals: Sequence[Candidate]) -> Requirement:
 
 def _trouble(candidate: Candidate) -> str:
     words = {"fail": "fails", "inconclusive": "is inconclusive on", "error": "could not be judged by"}
-    gates = ", ".join(f"“{name}”" for name in candidate.failed)
+    gates = ", ".join(f"“{name}”" for name in candidate.failed[:_MOST_GATES])
+    gates += f" and {len(candidate.failed) - _MOST_GATES} more" if len(candidate.failed) > _MOST_GATES else ""
     return f"{candidate.name} {words.get(candidate.standing, candidate.standing)} {gates}".strip()
 
 
@@ -189,8 +192,8 @@ def _differences(summary: Summary, best: Candidate, rivals: Sequence[Candidate])
         else:
             yield Requirement(name="difference", met=True, text=f"against {rival.name} {told}")
     if short:
-        more = f" and {len(short) - _MOST_NAMED} more" if len(short) > _MOST_NAMED else ""
-        text = f"{'; '.join(short[:_MOST_NAMED])}{more}"
+        more = f" and {len(short) - _MOST_PAIRS} more like it" if len(short) > _MOST_PAIRS else ""
+        text = f"{'; '.join(short[:_MOST_PAIRS])}{more}"
         yield Requirement(name="difference", met=False, text=text, command=_compare(summary, [best, *rivals]))
 
 
