@@ -27,7 +27,6 @@ from robustrec.datasets.interactions import (
     LABEL_NAMES,
     FilterCount,
     Interactions,
-    read_inter,
     write_inter,
 )
 from robustrec.datasets.items import Item, ItemTable, items_text, read_items
@@ -45,7 +44,7 @@ from robustrec.datasets.manifest import (
 )
 from robustrec.datasets.picture_copies import copy_pictures
 from robustrec.datasets.ratings import read_published_split, read_ratings
-from robustrec.datasets.registry import count_items, data_folder, read_interactions
+from robustrec.datasets.registry import data_folder, read_inter_of_all_items, read_interactions
 from robustrec.datasets.user_graph import MMREC_USER_GRAPH, USER_GRAPH, read_user_graph, write_user_graph
 from robustrec.digests import file_stamp
 from robustrec.errors import RobustrecError
@@ -322,8 +321,7 @@ def _interactions(sources: _Sources, options: ImportOptions) -> _Material:
         described = sources.manifest if options.interactions is None else None
         if described is not None and described.counts is not None:
             return _Material(*read_interactions(sources.folder, described), None, None)
-        n_items = count_items(path, sources.items, sources.features.values())
-        return _Material(*read_inter(path, n_items=n_items), None, None)
+        return _Material(*read_inter_of_all_items(path, sources.items, sources.features.values()), None, None)
     ratings = read_ratings(path, k=options.k, min_rating=options.min_rating, seed=options.seed, columns=options.columns)
     return _Material(*ratings)
 

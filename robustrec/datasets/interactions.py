@@ -121,7 +121,8 @@ def _columns(table: Table) -> list[str]:
         raise RobustrecError(
             f"the header {shown} lacks {', '.join(missing)}",
             where=f"{table.path}: line 1",
-            fix="the header must name userID, itemID and x_label, separated by tabs",
+            fix="the header must name userID, itemID and x_label, separated by tabs; for ratings without splits, name "
+            "the columns in their order with --columns",
         )
     twice = [name for name in COLUMNS if len(found[name]) > 1]
     if twice:

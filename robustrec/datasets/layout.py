@@ -115,8 +115,13 @@ def find_files(folder: Path, given: Found | None = None, *, name: str) -> Found:
 
 
 def is_mmrec(path: Path) -> bool:
-    """Tell whether a .inter file is in the MMRec layout, with a column of splits, or RecBole's, which is ratings."""
-    return path.suffix == ".inter" and "label" in places_of(peek_header(path), ("label",))
+    """Tell whether a .inter file is in the MMRec layout, or RecBole's, whose names have types and which is ratings.
+
+    One without a column of splits and without types is taken for a damaged MMRec file, not split anew in silence.
+    """
+    header = peek_header(path)
+    typed = any(":" in name for name in header)
+    return path.suffix == ".inter" and (not typed or "label" in places_of(header, ("label",)))
 
 
 def _is_catalog(path: Path) -> bool:

@@ -218,27 +218,30 @@ def load_folder(folder: Path, *, home: Path) -> Dataset:
     )
 
 
-def count_items(interactions: Path, items: Path | None, features: Iterable[Path]) -> int | None:
-    """Return the number of items where a catalog or feature files know more items than any user chose; else None.
+def read_inter_of_all_items(
+    interactions: Path, items: Path | None, features: Iterable[Path], *, canonical: bool = True
+) -> tuple[Interactions, list[FilterCount]]:
+    """Read interactions whose catalog or feature files may know more items than any user chose.
 
     Raises:
         RobustrecError: the interactions or the catalog are malformed, or most of the items were never chosen, so that
             the files are not of one data set.
     """
-    chosen = read_inter(interactions)[0].n_items
+    read = read_inter(interactions, canonical=canonical)
+    chosen = read[0].n_items
     known = len(read_items(items, None).rows) if items is not None else 0
     for path in features:
         with suppress(RobustrecError):  # reported where the features are read
             known = max(known, *map_features(path).shape[:1])
     if known <= chosen:
-        return None
+        return read
     if known > MAX_ITEMS_PER_CHOSEN * chosen:
         raise RobustrecError(
             f"{known} items in the catalog or the feature files, {chosen} in the interactions",
             where=str(interactions),
             fix="use the interactions, catalog and features of one data set: row i must be item i",
         )
-    return known
+    return read_inter(interactions, n_items=known, canonical=canonical)
 
 
 def read_interactions(
@@ -260,7 +263,7 @@ def read_interactions(
     # A sample edition is in the order of time, the same bytes everywhere, and trainings have followed that order.
     canonical = not manifest.synthetic
     if counts is None:
-        return read_inter(path, n_items=count_items(path, items, features), canonical=canonical)
+        return read_inter_of_all_items(path, items, features, canonical=canonical)
     interactions, filters = read_inter(path, n_items=counts.items, n_users=counts.users, canonical=canonical)
     rows = len(interactions.users) + sum(row.rows for row in filters if not row.reason.endswith(KEPT))
     if rows != counts.interactions:

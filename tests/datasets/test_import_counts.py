@@ -327,6 +327,9 @@ def test_a_recbole_file_is_ratings_and_says_so_where_it_is_not_imported(tmp_path
 
 def test_mmrec_files_are_not_taken_for_ratings(tiny: Maker, home: Path) -> None:
     source = tiny()
+    (source / "tiny.inter").write_text(inter_text().replace("x_label", "x_lable"))
+    with pytest.raises(RobustrecError, match="lacks x_label"):
+        import_folder(source, "mine", home)
     (source / "tiny.inter").write_text(inter_text().replace("x_label", "X Label"))
     import_folder(source, "mine", home)
     assert load_dataset("mine", home=home).interactions.labels.tolist().count(2) == 6
