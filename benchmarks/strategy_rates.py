@@ -79,8 +79,8 @@ def _rates(comparisons: int, seed: int) -> Iterator[str]:
     yield ""
     yield (
         f"{comparisons:,} comparisons of two equal strategies a row. Share with any conclusion of a kind; it should be"
-        f" at most {1 - LEVEL:.0%}, with a standard error of {math.sqrt(LEVEL * (1 - LEVEL) / comparisons):.1%}. Conclusions"
-        " are corrected (Holm) over the measures of one kind."
+        f" at most {1 - LEVEL:.0%}, with a standard error of {math.sqrt(LEVEL * (1 - LEVEL) / comparisons):.1%}."
+        " Conclusions are corrected (Holm) over the measures of one kind."
     )
     yield ""
     yield f"| population | seeds | draws | users | {' | '.join(KINDS)} |"
