@@ -112,7 +112,19 @@ class MiniLM:
         tokenizer = self.loaded.tokenizer
         empty = [tokenizer.cls_token_id, tokenizer.sep_token_id]
         batch = padded([part.ids or empty for part in parts], tokenizer.pad_token_id, self.place.device)
-        states = self.loaded.model(input_ids=batch.ids, attention_mask=batch.mask).last_hidden_state.float()
+        try:
+            states = self.loaded.model(input_ids=batch.ids, attention_mask=batch.mask).last_hidden_state.float()
+        except (
+            AttributeError,
+            IndexError,
+            TypeError,
+            ValueError,
+        ) as error:  # it needs more than a text
+            raise RobustrecError(
+                f"{type(self.loaded.model).__name__} cannot encode texts alone: {type(error).__name__}: {error}",
+                where=str(self.modules.network),
+                fix="give --weights a folder of sentence-transformers around an encoder such as BERT or RoBERTa",
+            ) from error
         vectors = modules.pooled(states, batch.mask, self.modules.poolings)
         for step in self.loaded.steps:
             vectors = step(vectors)
@@ -140,8 +152,9 @@ def longest_text(model: Any, tokenizer: Any, given: int | None) -> int:
     if isinstance(config, int) and config > 0:
         limits.append(config)
     for name, module in model.named_modules():
-        if name.rpartition(".")[2] == "position_embeddings" and hasattr(module, "num_embeddings"):
-            reserved = 0 if module.padding_idx is None else module.padding_idx + 1
-            limits.append(module.num_embeddings - reserved)
+        rows = getattr(module, "weight", None)
+        if name.rpartition(".")[2] == "position_embeddings" and isinstance(rows, Tensor):
+            padding = getattr(module, "padding_idx", None)
+            limits.append(len(rows) - (0 if padding is None else padding + 1))
     longest = min(limits)
     return _LONGEST if longest >= _NO_LIMIT else longest

@@ -227,6 +227,17 @@ def test_no_length_of_text_is_too_long_for_a_roberta(tmp_path: Path, given: int 
     torch.testing.assert_close(found[-1], found[network.loaded.longest - 13 if given != 5 else 2])
 
 
+def test_a_model_that_needs_more_than_a_text_is_an_error(folder: Path, tmp_path: Path) -> None:
+    from transformers import XmodConfig, XmodModel
+
+    for name in ("config.json", "model.safetensors"):
+        (folder / name).unlink()
+    sizes: dict[str, Any] = {"hidden_size": 24, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
+    XmodModel(XmodConfig(vocab_size=120, **sizes)).save_pretrained(folder)
+    with pytest.raises(RobustrecError, match="XmodModel cannot encode texts alone"):
+        encode(folder, tmp_path, ["red"])
+
+
 def test_a_model_that_is_no_encoder_of_texts_is_refused(tiny_blip: Path, tmp_path: Path) -> None:
     with pytest.raises(RobustrecError, match=r"is not an encoder of texts|cannot load"):
         encode(tiny_blip / "itm", tmp_path, ["red"])
