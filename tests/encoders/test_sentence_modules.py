@@ -232,7 +232,12 @@ def test_a_model_that_needs_more_than_a_text_is_an_error(folder: Path, tmp_path:
 
     for name in ("config.json", "model.safetensors"):
         (folder / name).unlink()
-    sizes: dict[str, Any] = {"hidden_size": 24, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
+    sizes: dict[str, Any] = {
+        "hidden_size": 24,
+        "intermediate_size": 24,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
     XmodModel(XmodConfig(vocab_size=120, **sizes)).save_pretrained(folder)
     with pytest.raises(RobustrecError, match="XmodModel cannot encode texts alone"):
         encode(folder, tmp_path, ["red"])
