@@ -9,6 +9,7 @@ from pathlib import Path
 from robustrec.digests import remembered_file_digests
 from robustrec.errors import RobustrecError
 from robustrec.files import digest_file, write_atomically
+from robustrec.untrusted import UnreadableError, read_json
 
 CHECKSUMS = "checksums.json"
 
@@ -37,9 +38,9 @@ def check_unchanged(folder: Path, cache: Path) -> None:
     if not path.is_file():
         return
     try:
-        digests = json.loads(path.read_text(encoding="utf-8"))
+        digests = read_json(path)
         files = {folder / name: digest for name, digest in digests.items()}
-    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
+    except (UnreadableError, AttributeError, TypeError) as error:
         raise _changed(folder, CHECKSUMS) from error
     there = remembered_file_digests([file for file in files if file.is_file()], cache)
     for file, digest in files.items():
