@@ -81,15 +81,17 @@ def of_users(audits: int, rng: np.random.Generator) -> Iterator[str]:
 
 def of_power(runs: int, rng: np.random.Generator) -> Iterator[str]:
     """Yield a row of the table of power by number of draws."""
-    gate = Gate.model_validate(
-        {"name": "g", "select": {"metric": "ndcg@20"}, "quantity": "relative_drift", "min": -0.1}
-    )
+    limit = {"quantity": "relative_drift", "min": -0.1}
+    gates = [
+        Gate.model_validate({"name": f"g{n}", "select": {"metric": "ndcg@20", "condition": f"c{n}"}, **limit})
+        for n in range(FAMILY)
+    ]
     for draws in (4, 6, 8, 12):
         for of_draws in (1.0, 0.3):
             caught = 0
             for _ in range(runs):
-                stated = judge([gate], _rows(draws, of_draws, -0.1, rng), correction="holm")[0].detects_below or 0.0
-                caught += judge([gate], _rows(draws, of_draws, stated, rng), correction="holm")[0].status == "fail"
+                stated = judge(gates, _rows(draws, of_draws, -0.1, rng), correction="holm")[0].detects_below or 0.0
+                caught += judge(gates, _rows(draws, of_draws, stated, rng), correction="holm")[0].status == "fail"
             yield f"| {draws} | {of_draws:g} | {100 * caught / runs:.0f} % |"
 
 
