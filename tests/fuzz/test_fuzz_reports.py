@@ -44,7 +44,7 @@ def test_bytes_of_reports(place, data):
     verdict = data.draw(st.sampled_from(["passing", "failing"]))
     path = place / "damaged.json"
     path.write_bytes(data.draw(mutations([(place / f"{verdict}.json").read_bytes()])))
-    _gated([str(path)], (0, 2) if verdict == "passing" else (1, 2))
+    _gated([str(path), "--suite", str(place / f"{verdict}.toml")], (0, 2) if verdict == "passing" else (1, 2))
     code, out = told(["report", "show", str(path)])
     assert code in (0, 2)
     assert verdict == "passing" or "VERDICT: PASS" not in out
@@ -69,7 +69,7 @@ def test_values_of_sealed_reports(place, data):
     value = data.draw(rewritten((place / "failing.json").read_text()))
     path = place / "edited.json"
     path.write_text(json.dumps(value))
-    _gated([str(path)], (1, 2))
+    _gated([str(path), "--suite", str(place / "failing.toml")], (1, 2))
 
 
 @fuzzed(st.data())
