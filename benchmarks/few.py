@@ -23,9 +23,10 @@ from robustrec.audits.suites import Bootstrap
 from robustrec.evaluation.sparse import FEWEST_CHANGED
 from robustrec.evaluation.statistics import paired_intervals
 from robustrec.files import write_atomically
-from robustrec.reporting.findings import Finding, Subject
-from robustrec.reporting.gates import Gate
-from robustrec.reporting.judging import judge
+from robustrec.results.findings import Finding
+from robustrec.results.gates import Gate
+from robustrec.results.judging import judge
+from robustrec.subject import Subject
 
 SUBJECT = Subject(model="vbpr", strategy="vanilla", features="basic", seed=0)
 PLACES = 1 / np.log2(np.arange(2, 22))

@@ -23,16 +23,17 @@ from numpy.typing import NDArray
 from benchmarks.report import cpu_name
 from robustrec.audits.plan import make_plan
 from robustrec.audits.rows import Intervals, drift_rows, quality_rows
-from robustrec.audits.runner import measure
+from robustrec.audits.run import measure
 from robustrec.audits.suites import Bootstrap
 from robustrec.config import Settings, default_home
+from robustrec.evaluation.error_rates import Correction, Spread, widened
 from robustrec.evaluation.statistics import paired_intervals
 from robustrec.files import write_atomically
 from robustrec.hardware import describe_environment, pick_device, set_numerics
-from robustrec.reporting.error_rates import Correction, Spread, widened
-from robustrec.reporting.findings import Finding, Subject
-from robustrec.reporting.gates import Gate, GateResult
-from robustrec.reporting.judging import judge
+from robustrec.results.findings import Finding
+from robustrec.results.gates import Gate, GateResult
+from robustrec.results.judging import judge
+from robustrec.subject import Subject
 
 METRICS = ("ndcg@20", "recall@20", "ndcg@5", "recall@5")
 CONDITIONS = ("sigma2=0.0001", "sigma2=0.001")

@@ -23,16 +23,17 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from benchmarks.report import cpu_name
-from robustrec.audits.measure import Yardstick
-from robustrec.audits.merchant_items import choose_items
-from robustrec.audits.merchant_measure import Lists, Scene, Tally
-from robustrec.audits.merchant_rows import part_rows
+from robustrec.audits.merchant.conditions import Lists, Scene, Tally
+from robustrec.audits.merchant.items import choose_items
+from robustrec.audits.merchant.rows import part_rows
+from robustrec.audits.quality import Yardstick
 from robustrec.audits.rows import Intervals
 from robustrec.audits.suites import Bootstrap
 from robustrec.evaluation.ranking import Pairs, Ranking
 from robustrec.files import write_atomically
-from robustrec.reporting.findings import Finding, Subject
+from robustrec.results.findings import Finding
 from robustrec.runs.prepared import Split
+from robustrec.subject import Subject
 
 Floats = NDArray[np.float64]
 SUBJECT = Subject(model="vbpr", strategy="vanilla", features="basic", seed=0)

@@ -38,10 +38,10 @@ NOISE = "audits/test_noise.py"
 REACH = "audits/test_reach_faults.py"
 ROWS = "audits/test_rows.py"
 PASSES = "audits/test_false_passes.py"
-GATES = "reporting/test_gates.py"
-RATES = "reporting/test_error_rates.py"
-VERDICT = "reporting/test_verdict.py"
-WAIVERS = "reporting/test_waivers.py"
+GATES = "report/test_gates.py"
+RATES = "report/test_error_rates.py"
+VERDICT = "report/test_verdict.py"
+WAIVERS = "report/test_waivers.py"
 SPLITS = "datasets/test_data_splits.py"
 NEAREST = "models/test_graphs_nearest.py"
 SPARSE = "models/test_graphs_sparse.py"
@@ -51,11 +51,11 @@ _STRATEGIES = "training/strategies.py"
 _TRAINER = "training/trainer.py"
 _CHECKPOINTS = "training/checkpoints.py"
 _PREPARED = "runs/prepared.py"
-_REACH = "audits/reach.py"
-_NOISE = "audits/noise.py"
+_REACH = "audits/reach/check.py"
+_NOISE = "audits/noise/condition.py"
 _BOOTSTRAP = "evaluation/bootstrap.py"
-_JUDGING = "reporting/judging.py"
-_RATES = "reporting/error_rates.py"
+_JUDGING = "results/judging.py"
+_RATES = "evaluation/error_rates.py"
 _STORE = "runs/store.py"
 
 # fmt: off
@@ -95,7 +95,7 @@ MUTANTS = {
         Mutant(_PREPARED, "if mask_validation else train", "if True else train", PREPARED),
         Mutant(_PREPARED, "validation=_split(dataset, VALIDATION, train)", "validation=_split(dataset, TEST, train)", PREPARED),
         Mutant(_PREPARED, "interactions.pairs(TRAIN)", "interactions.pairs(TEST)", PREPARED),
-        Mutant("audits/runner.py", "mask_validation=plan.suite.mask_validation", "mask_validation=False", PREPARED),
+        Mutant("audits/run.py", "mask_validation=plan.suite.mask_validation", "mask_validation=False", PREPARED),
         Mutant("cli/subjects.py", "mask_validation=chosen.mask_validation", "mask_validation=False", PREPARED),
         Mutant("datasets/splits.py", "validation = held // 2", "validation = (held + 1) // 2", SPLITS),
         Mutant("datasets/splits.py", "np.where(counts >= 10,", "np.where(counts > 10,", SPLITS),
@@ -111,11 +111,11 @@ MUTANTS = {
         Mutant(_NOISE, 'return self.scope in {"all", modality}', "return True", NOISE),
         Mutant(_NOISE, "return 10.0 * math.log10(signal / noise)", "return 20.0 * math.log10(signal / noise)", NOISE),
         Mutant(_NOISE, "if share >= NEARLY_ALL:", "if False:", PASSES),
-        Mutant("audits/noise_audit.py", "standard_noise(bench.prepared.tables, seed=bench.seed, draw=draw)", "standard_noise(bench.prepared.tables, seed=bench.seed, draw=0)", NOISE),
-        Mutant("audits/noise_audit.py", "frozen=condition.frozen)", "frozen=False)", "audits/test_noise_worlds.py"),
-        Mutant("audits/noise_audit.py", "if sigma2 == config.sigma2_max:", "if False:", PASSES),
-        Mutant("audits/noise_runner.py", "if condition.amount:", "if False:", PASSES),
-        Mutant("audits/noise_runner.py", "            tables=noisy,\n", "            tables=tables,\n", "audits/test_audit_run.py"),
+        Mutant("audits/noise/audit.py", "standard_noise(bench.prepared.tables, seed=bench.seed, draw=draw)", "standard_noise(bench.prepared.tables, seed=bench.seed, draw=0)", NOISE),
+        Mutant("audits/noise/audit.py", "frozen=condition.frozen)", "frozen=False)", "audits/test_noise_worlds.py"),
+        Mutant("audits/noise/audit.py", "if sigma2 == config.sigma2_max:", "if False:", PASSES),
+        Mutant("audits/noise/measure.py", "if condition.amount:", "if False:", PASSES),
+        Mutant("audits/noise/measure.py", "            tables=noisy,\n", "            tables=tables,\n", "audits/test_audit_run.py"),
     ],
     "reach": [
         Mutant(_REACH, "exact - exact.mean(dim=1, keepdim=True)", "exact", f"{REACH}::test_a_shift_of_all_items_of_a_user_is_no_change_of_a_score"),
@@ -128,12 +128,12 @@ MUTANTS = {
         Mutant(_REACH, "if not self._same(self.represent(held)):", "if False:", REACH),
         Mutant(_REACH, "if not bool(table.any()):", "if False:", PASSES),
         Mutant(_REACH, "users = ranked.users if isinstance(representation, Scored) else _sampled(ranked.users)", "users = _sampled(ranked.users)", f"{REACH}::test_lists_are_looked_at_in_the_calls_of_the_audits"),
-        Mutant("audits/reach_graphs.py", "if not differs and not _complete(clean):", "if False:", REACH),
-        Mutant("audits/reach_graphs.py", "subject.represent(alone)) > ROUNDING:", "subject.represent(alone)) > 1e9:", REACH),
-        Mutant("audits/reach_graphs.py", "frozen=True)) <= ROUNDING:", "frozen=True)) < 0:", REACH),
-        Mutant("audits/reach_runner.py", "graphs = check_item_graphs(subject, seed=bench.seed)", 'graphs = ""', PASSES),
-        Mutant("audits/reach_runner.py", "fault = check.after()", 'fault = ""', PASSES),
-        Mutant("audits/runner.py", "reach_again(subjects[place][0], check, work)", "pass", PASSES),
+        Mutant("audits/reach/graphs.py", "if not differs and not _complete(clean):", "if False:", REACH),
+        Mutant("audits/reach/graphs.py", "subject.represent(alone)) > ROUNDING:", "subject.represent(alone)) > 1e9:", REACH),
+        Mutant("audits/reach/graphs.py", "frozen=True)) <= ROUNDING:", "frozen=True)) < 0:", REACH),
+        Mutant("audits/reach/run.py", "graphs = check_item_graphs(subject, seed=bench.seed)", 'graphs = ""', PASSES),
+        Mutant("audits/reach/run.py", "fault = check.after()", 'fault = ""', PASSES),
+        Mutant("audits/run.py", "reach_again(subjects[place][0], check, work)", "pass", PASSES),
         Mutant("checking/derivatives.py", "with sdpa_kernel(TWICE_DIFFERENTIABLE):", "if True:", "checking/test_checking_recommenders.py::test_attention_has_second_derivatives_as_in_the_sharpness_audit"),
     ],
     "intervals": [
@@ -159,11 +159,11 @@ MUTANTS = {
         Mutant(_RATES, "size / rank * p_values[place]", "p_values[place]", RATES),
         Mutant(_RATES, "return 2 * tail(", "return tail(", RATES),
         Mutant(_RATES, "alpha = (1 - spread.level) / (2 * family)", "alpha = (1 - spread.level) / 2", RATES),
-        Mutant("reporting/gates.py", "finding.quantity == wanted_rows", "True", GATES),
-        Mutant("reporting/gates.py", "and finding.reference == gate.reference", "", GATES),
-        Mutant("reporting/waivers.py", "return today > self.expires", "return today >= self.expires", WAIVERS),
-        Mutant("reporting/verdict.py", "    if broken:\n", "    if False:\n", VERDICT),
-        Mutant("reporting/verdict.py", 'if result.severity == "error"]\n    failed', "]\n    failed", VERDICT),
+        Mutant("results/gates.py", "finding.quantity == wanted_rows", "True", GATES),
+        Mutant("results/gates.py", "and finding.reference == gate.reference", "", GATES),
+        Mutant("results/waivers.py", "return today > self.expires", "return today >= self.expires", WAIVERS),
+        Mutant("results/verdict.py", "    if broken:\n", "    if False:\n", VERDICT),
+        Mutant("results/verdict.py", 'if result.severity == "error"]\n    failed', "]\n    failed", VERDICT),
     ],
     "training and resume": [
         Mutant(_TRAINER, "if metric > counters.best_metric:", "if metric >= counters.best_metric - 1:", TRAINER),

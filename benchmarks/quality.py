@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from benchmarks.report import cpu_name
-from robustrec.audits.measure import Yardstick, measure_clean
+from robustrec.audits.quality import Yardstick, measure_clean
 from robustrec.audits.rows import Intervals, quality_rows
 from robustrec.audits.suites import Bootstrap
 from robustrec.config import Settings, default_home, parse_overrides

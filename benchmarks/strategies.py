@@ -17,12 +17,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.report import cpu_name
-from robustrec.comparing.budget import BUDGET_WORDS
-from robustrec.comparing.result import Comparison, StrategyReport
-from robustrec.comparing.rows import against
+from robustrec.compare.budget import BUDGET_WORDS
+from robustrec.compare.result import Comparison, StrategyReport
+from robustrec.compare.rows import against
 from robustrec.config import default_home
 from robustrec.files import write_atomically
-from robustrec.reporting.numbers import plain
+from robustrec.results.numbers import plain
 
 COLUMNS = ("budget", "measure", "strategy", "epochs", "gradients", "value", "against the reference", "conclusion")
 

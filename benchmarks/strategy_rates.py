@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from robustrec.comparing.differences import of_magnitudes
-from robustrec.comparing.rows import NO_DIFFERENCE, compared, words_of
+from robustrec.compare.differences import of_magnitudes
+from robustrec.compare.rows import NO_DIFFERENCE, compared, words_of
 from robustrec.files import write_atomically
 
 Floats = NDArray[np.float64]

@@ -9,7 +9,7 @@ import pytest
 from robustrec.audits.suites import load_suite
 from robustrec.cli.main import run
 from robustrec.config import Settings
-from robustrec.reporting.waivers import read_waivers
+from robustrec.results.waivers import read_waivers
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "ci.md").read_text()

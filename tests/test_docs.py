@@ -18,8 +18,8 @@ from robustrec.cli.main import run
 from robustrec.edits import EDITS, edit
 from robustrec.edits.content import Content
 from robustrec.edits.contract import apply_edit
-from robustrec.edits.shelf import Shelf
-from robustrec.reporting.waivers import read_waivers
+from robustrec.edits.view import Shelf
+from robustrec.results.waivers import read_waivers
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()

@@ -40,7 +40,7 @@ EXCEPTIONS = {
     ("datasets/picture_copies.py", "zipfile.ZipFile"): "it writes",
     ("datasets/shop/formats.py", "zipfile.ZipFile"): "it writes",
     ("datasets/items.py", "json.loads"): "one line of a catalogue at a time; NaN stands for a missing text",
-    ("reporting/baseline.py", "json.loads"): "what pydantic has just written",
+    ("results/baseline.py", "json.loads"): "what pydantic has just written",
     ("checkpoint_files.py", "json.loads"): "a header under the digest of a checkpoint",
     ("encoders/row_store.py", "json.loads"): "content under its digest",
     ("runs/external.py", "torch.load"): "it is the reader, with weights_only=True",

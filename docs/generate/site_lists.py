@@ -13,7 +13,7 @@ from robustrec.edits import EDITS, edit
 from robustrec.edits.contract import Edit
 from robustrec.encoders import SUMMARIES
 from robustrec.models import MODELS, model_class
-from robustrec.reporting.report import report_schema
+from robustrec.results.report import report_schema
 from robustrec.training.strategy_config import STRATEGY_NAMES, StrategyConfig
 
 

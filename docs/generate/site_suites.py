@@ -9,7 +9,7 @@ from typing import Any
 from site_schemas import Schema, section, table, text, without_meaning
 
 from robustrec.audits.suites import AUDIT_KINDS, Suite, load_suite, suite_names
-from robustrec.reporting.gates import Gate
+from robustrec.results.gates import Gate
 
 _FIRST = ("Gate", "Select", "Waiver", "Bootstrap")
 

@@ -19,7 +19,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from robustrec.reporting.report import read_report, write_report
+from robustrec.results.report import read_report, write_report
 
 DOCS = Path(__file__).resolve().parents[1]
 PAGE, REPORT = DOCS / "tutorial.md", DOCS / "tutorial-report.json"

@@ -21,10 +21,11 @@ from robustrec.audits.suites import Suite
 from robustrec.errors import RobustrecError
 from robustrec.evaluation.statistics import ONE_DRAW, PairedIntervals, differences_of_drifts, paired_intervals
 from robustrec.files import digest_json
-from robustrec.reporting.arrays import USERS, Arrays, both_states
-from robustrec.reporting.baseline import Baseline
-from robustrec.reporting.findings import BASELINE, CLEAN, Finding, Subject
-from robustrec.reporting.report import BaselineRecord, DatasetRecord
+from robustrec.results.arrays import USERS, Arrays, both_states
+from robustrec.results.baseline import Baseline
+from robustrec.results.findings import BASELINE, CLEAN, Finding
+from robustrec.results.report import BaselineRecord, DatasetRecord
+from robustrec.subject import Subject
 
 MEASURED = ("metrics", "stability", "mask_validation", "bootstrap", "audits")
 """What of a suite decides over the numbers; gates, waivers and names do not."""

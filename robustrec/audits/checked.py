@@ -15,12 +15,12 @@ import numpy as np
 from robustrec.audits.judged import judged_again
 from robustrec.audits.suites import recorded_suite
 from robustrec.errors import RobustrecError
-from robustrec.reporting.arrays import USERS, Arrays, array_key, arrays_beside
-from robustrec.reporting.findings import CLEAN
-from robustrec.reporting.gates import GateResult
-from robustrec.reporting.recommendation import with_recommendation
-from robustrec.reporting.report import JUDGEMENT_RULES, Report, read_report
-from robustrec.reporting.waivers import Waiver
+from robustrec.reading.recommendation import with_recommendation
+from robustrec.results.arrays import USERS, Arrays, array_key, arrays_beside
+from robustrec.results.findings import CLEAN
+from robustrec.results.gates import GateResult
+from robustrec.results.report import JUDGEMENT_RULES, Report, read_report
+from robustrec.results.waivers import Waiver
 
 _FIX = "run the audit again, or take the file that the audit wrote"
 _BY_USERS = (CLEAN, "noise")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from robustrec.audits.merchant_config import MerchantAudit
-from robustrec.audits.noise_audit import conditions_of, training_conditions_of
-from robustrec.audits.noise_config import NoiseAudit
-from robustrec.audits.sharpness_config import SharpnessAudit
+from robustrec.audits.merchant.config import MerchantAudit
+from robustrec.audits.noise.audit import conditions_of, training_conditions_of
+from robustrec.audits.noise.config import NoiseAudit
+from robustrec.audits.sharpness.config import SharpnessAudit
 from robustrec.audits.suites import BREAK_POINT, Suite
-from robustrec.reporting.gates import Gate, matches, plain_condition
+from robustrec.results.gates import Gate, matches, plain_condition
 
 ADVISED = 6
 """Draws that a gate should stand on: with fewer its interval is wide, or too narrow, and it detects little."""

@@ -10,16 +10,17 @@ from robustrec.audits.against_baseline import Side, compare_with_baseline, measu
 from robustrec.audits.suites import Suite
 from robustrec.errors import RobustrecError
 from robustrec.files import digest_json
-from robustrec.reporting.arrays import Arrays
-from robustrec.reporting.baseline import Baseline
-from robustrec.reporting.findings import BASELINE, AuditStatus, Finding, Subject
-from robustrec.reporting.gates import NO_BASELINE_FIX, applicable_gates
-from robustrec.reporting.inapplicable import inapplicable
-from robustrec.reporting.judging import judge_all
-from robustrec.reporting.recommendation import with_recommendation
-from robustrec.reporting.report import JUDGEMENT_RULES, JudgementRecord, Report
-from robustrec.reporting.verdict import verdict_with_reason
-from robustrec.reporting.waivers import Waiver, warnings_of
+from robustrec.reading.recommendation import with_recommendation
+from robustrec.results.arrays import Arrays
+from robustrec.results.baseline import Baseline
+from robustrec.results.findings import BASELINE, AuditStatus, Finding
+from robustrec.results.gates import NO_BASELINE_FIX, applicable_gates
+from robustrec.results.inapplicable import inapplicable
+from robustrec.results.judging import judge_all
+from robustrec.results.report import JUDGEMENT_RULES, JudgementRecord, Report
+from robustrec.results.verdict import verdict_with_reason
+from robustrec.results.waivers import Waiver, warnings_of
+from robustrec.subject import Subject
 
 
 def judgement(

@@ -15,10 +15,10 @@ import numpy as np
 from robustrec import __version__
 from robustrec.audits.against_baseline import Side, refuse_incomparable
 from robustrec.audits.judged import judgement
-from robustrec.audits.measure import Clean, short_lists
 from robustrec.audits.over_seeds import rows_over_seeds
 from robustrec.audits.plan import Plan
-from robustrec.audits.runner import Measurements
+from robustrec.audits.quality import Clean, short_lists
+from robustrec.audits.run import Measurements
 from robustrec.datasets.interactions import TEST, TRAIN, VALIDATION
 from robustrec.datasets.registry import Dataset
 from robustrec.encoders.weights import UsedWeights
@@ -26,8 +26,8 @@ from robustrec.errors import RobustrecError
 from robustrec.files import write_atomically
 from robustrec.hardware import describe_environment
 from robustrec.places import own_descriptor
-from robustrec.reporting.recommendation import with_recommendation
-from robustrec.reporting.report import (
+from robustrec.reading.recommendation import with_recommendation
+from robustrec.results.report import (
     ArraysRecord,
     Costs,
     DatasetRecord,

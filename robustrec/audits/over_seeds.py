@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustrec.evaluation.components import Decomposition, decompose
-from robustrec.reporting.arrays import Arrays, array_key, both_states
-from robustrec.reporting.findings import BASELINE, CLEAN, Finding, Subject
+from robustrec.results.arrays import Arrays, array_key, both_states
+from robustrec.results.findings import BASELINE, CLEAN, Finding
+from robustrec.subject import Subject
 
 _Floats = NDArray[np.float64]
 _Row = tuple[str, str, str, str, str]

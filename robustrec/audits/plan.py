@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from robustrec.audits.encoder_audit import encodings_of, treatments
-from robustrec.audits.encoder_config import EncoderAudit
+from robustrec.audits.encoder.audit import encodings_of, treatments
+from robustrec.audits.encoder.config import EncoderAudit
 from robustrec.audits.few_draws import few_draws
-from robustrec.audits.merchant import cost_of_edits, not_editable
-from robustrec.audits.merchant_config import MerchantAudit
-from robustrec.audits.merchant_edits import treatments_of
-from robustrec.audits.noise import strengths_between
-from robustrec.audits.noise_audit import conditions_of, training_conditions_of
-from robustrec.audits.noise_config import NoiseAudit
+from robustrec.audits.merchant.audit import cost_of_edits, not_editable
+from robustrec.audits.merchant.config import MerchantAudit
+from robustrec.audits.noise.audit import conditions_of, training_conditions_of
+from robustrec.audits.noise.condition import strengths_between
+from robustrec.audits.noise.config import NoiseAudit
 from robustrec.audits.plan_checks import check_gates_select, unmeasured
-from robustrec.audits.sharpness_config import SharpnessAudit, input_gradients, noisy_lists, parameter_gradients
+from robustrec.audits.sharpness.config import SharpnessAudit, input_gradients, noisy_lists, parameter_gradients
 from robustrec.audits.suites import Suite, load_suite
+from robustrec.audits.treatments import treatments_of
 from robustrec.config import Settings
 from robustrec.datasets.registry import Dataset, load_dataset
 from robustrec.encoders.features import encoder_name, features_label, opened_weights
@@ -26,12 +26,12 @@ from robustrec.encoders.options import options_of
 from robustrec.encoders.weights import UsedWeights
 from robustrec.errors import RobustrecError
 from robustrec.progress import Progress, silent
-from robustrec.reporting.baseline import Baseline
-from robustrec.reporting.findings import Subject
-from robustrec.reporting.gates import NO_BASELINE_FIX, applicable_gates
-from robustrec.reporting.waivers import Waiver
+from robustrec.results.baseline import Baseline
+from robustrec.results.gates import NO_BASELINE_FIX, applicable_gates
+from robustrec.results.waivers import Waiver
 from robustrec.runs.plan import subject_specs
 from robustrec.runs.specs import SubjectSpec, reads_features
+from robustrec.subject import Subject
 
 
 @dataclass(frozen=True)

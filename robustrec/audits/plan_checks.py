@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from robustrec.audits.encoder_config import EncoderAudit
-from robustrec.audits.merchant import conditions_of as merchant_conditions
-from robustrec.audits.merchant import not_editable
-from robustrec.audits.merchant_config import MerchantAudit
-from robustrec.audits.merchant_edits import treatments_of
-from robustrec.audits.noise_audit import conditions_of as noise_conditions
-from robustrec.audits.noise_audit import training_conditions_of
-from robustrec.audits.noise_config import NoiseAudit
-from robustrec.audits.sharpness_config import SharpnessAudit
+from robustrec.audits.encoder.config import EncoderAudit
+from robustrec.audits.merchant.audit import conditions_of as merchant_conditions
+from robustrec.audits.merchant.audit import not_editable
+from robustrec.audits.merchant.config import MerchantAudit
+from robustrec.audits.noise.audit import conditions_of as noise_conditions
+from robustrec.audits.noise.audit import training_conditions_of
+from robustrec.audits.noise.config import NoiseAudit
+from robustrec.audits.sharpness.config import SharpnessAudit
 from robustrec.audits.suites import BREAK_POINT, Suite
+from robustrec.audits.treatments import treatments_of
 from robustrec.datasets.registry import Dataset
 from robustrec.errors import RobustrecError, unknown_name
 from robustrec.models import model_class
-from robustrec.reporting.findings import CLEAN
-from robustrec.reporting.gates import Gate, matches, plain_condition
+from robustrec.results.findings import CLEAN
+from robustrec.results.gates import Gate, matches, plain_condition
 from robustrec.runs.specs import SubjectSpec, reads_features
 
 _VALUES = {"noise": (BREAK_POINT, "snr_db_image", "snr_db_text"), "merchant": ("touched", "seen")}

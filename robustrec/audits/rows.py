@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from robustrec.audits.measure import PerUser
+from robustrec.audits.quality import PerUser
 from robustrec.audits.suites import Bootstrap
 from robustrec.evaluation.statistics import (
     ONE_DRAW,
@@ -17,8 +17,9 @@ from robustrec.evaluation.statistics import (
     paired_intervals,
     value_intervals,
 )
-from robustrec.reporting.findings import Finding, Subject
+from robustrec.results.findings import Finding
 from robustrec.seeds import derive_seed
+from robustrec.subject import Subject
 
 Draws = dict[str, NDArray[np.float64]]
 """Metric name -> float64 [n_draws, n]."""

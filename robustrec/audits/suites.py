@@ -9,19 +9,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from robustrec.audits.encoder_config import EncoderAudit
-from robustrec.audits.merchant_config import MerchantAudit
-from robustrec.audits.noise_config import BreakPoint, NoiseAudit
-from robustrec.audits.sharpness_config import SharpnessAudit
+from robustrec.audits.encoder.config import EncoderAudit
+from robustrec.audits.merchant.config import MerchantAudit
+from robustrec.audits.noise.config import BreakPoint, NoiseAudit
+from robustrec.audits.sharpness.config import SharpnessAudit
 from robustrec.audits.values import QualityMetric, StabilityMetric, distinct
 from robustrec.errors import RobustrecError, unknown_name
+from robustrec.evaluation.error_rates import Correction
 from robustrec.files import digest_json, shipped, shown_path
-from robustrec.reporting.error_rates import Correction
-from robustrec.reporting.findings import BASELINE, CLEAN, Record
-from robustrec.reporting.gates import Gate, matches
-from robustrec.reporting.invalid import invalid
-from robustrec.reporting.possible_limits import Range, wrong_limits
-from robustrec.reporting.waivers import Waiver
+from robustrec.invalid import invalid
+from robustrec.results.findings import BASELINE, CLEAN
+from robustrec.results.gates import Gate, matches
+from robustrec.results.possible_limits import Range, wrong_limits
+from robustrec.results.waivers import Waiver
+from robustrec.subject import Record
 from robustrec.untrusted import UnreadableError, parse_toml, read_text
 
 BREAK_POINT = "sigma2"

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from robustrec.audits.reach import check_reach
+from robustrec.audits.reach.check import check_reach
 from robustrec.checking.toy import (
     N_ITEMS,
     N_USERS,

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from robustrec.audits.reach import check_reach
+from robustrec.audits.reach.check import check_reach
 from robustrec.checking.toy import N_ITEMS, N_USERS, Toy, demand
 from robustrec.errors import RobustrecError
 from robustrec.models.contract import Features, Scored, Scorer

@@ -16,9 +16,9 @@ from robustrec.streams import write_json
 
 if TYPE_CHECKING:
     from robustrec.audits.plan import Plan
-    from robustrec.reporting.forms.outputs import Output
-    from robustrec.reporting.report import Report
-    from robustrec.reporting.verdict import FailOn
+    from robustrec.report.forms.outputs import Output
+    from robustrec.results.report import Report
+    from robustrec.results.verdict import FailOn
 
 
 def audit(
@@ -72,7 +72,7 @@ def audit(
         set=overrides,
         fail_on=fail_on,
     ).settings
-    from robustrec.reporting.forms.outputs import Output, parse_outputs, write_outputs
+    from robustrec.report.forms.outputs import Output, parse_outputs, write_outputs
 
     inputs = [
         ("--suite", Path(settings.suite)),
@@ -84,11 +84,11 @@ def audit(
     outputs = parse_outputs(output_format or (), inputs=inputs, stdout_taken=as_json and not dry_run)
     from robustrec.audits.outcome import check_baseline, make_report, write_outcome
     from robustrec.audits.plan import make_plan
-    from robustrec.audits.runner import measure
+    from robustrec.audits.run import measure
     from robustrec.hardware import set_numerics
-    from robustrec.reporting.baseline import read_baseline
-    from robustrec.reporting.verdict import exit_code
-    from robustrec.reporting.waivers import read_waivers
+    from robustrec.results.baseline import read_baseline
+    from robustrec.results.verdict import exit_code
+    from robustrec.results.waivers import read_waivers
 
     set_numerics(settings.threads)
     accepted = read_baseline(baseline) if baseline else None
@@ -122,7 +122,7 @@ def audit(
 
 def _page_beside(report: Report, stored: Path) -> Path | None:
     """Write the page that goes with every stored report; what was measured stands, whether it can be drawn or not."""
-    from robustrec.reporting.forms.outputs import Output, write_outputs
+    from robustrec.report.forms.outputs import Output, write_outputs
 
     page = stored.with_suffix(".html")
     try:
@@ -206,6 +206,6 @@ def _print_plan(plan: Plan, *, as_json: bool) -> None:
 
 
 def _print_report(report: Report, path: Path, page: Path | None, *, fail_on: FailOn) -> None:
-    from robustrec.reporting.screen import print_screen
+    from robustrec.report.console.screen import print_screen
 
     print_screen(report, data_console(), location=path, pages=[page] if page else [], fail_on=fail_on)

@@ -23,8 +23,8 @@ def accept(
 ) -> None:
     """Keep of a report what later ones are compared with; it replaces what was accepted before."""
     from robustrec.audits.checked import checked_report
-    from robustrec.reporting.arrays import arrays_beside
-    from robustrec.reporting.baseline import baseline_of, write_baseline
+    from robustrec.results.arrays import arrays_beside
+    from robustrec.results.baseline import baseline_of, write_baseline
 
     check_outputs([("--output", output)], [("REPORT", path)])
     report = checked_report(path)
@@ -47,8 +47,8 @@ def show(
     as_json: options.AsJson = False,
 ) -> None:
     """Say what a baseline was measured on, and its numbers."""
-    from robustrec.reporting.baseline import read_baseline
-    from robustrec.reporting.baseline_page import print_baseline
+    from robustrec.report.tables.baseline import print_baseline
+    from robustrec.results.baseline import read_baseline
 
     baseline = read_baseline(path)
     if as_json:

@@ -15,8 +15,8 @@ from robustrec.files import check_outputs, write_atomically
 from robustrec.streams import write_json_text
 
 if TYPE_CHECKING:
-    from robustrec.comparing.budget import Budget
-    from robustrec.reporting.compared import By
+    from robustrec.compare.budget import Budget
+    from robustrec.compare.compared import By
 
 REPORTS, STRATEGIES = "Reports", "Strategies at equal budget"
 
@@ -160,10 +160,10 @@ def compare(
 
 def _compare_reports(reports: list[Path], metric: str | None, by: str, html: Path | None, *, as_json: bool) -> None:
     from robustrec.audits.checked import checked_report
-    from robustrec.reporting.arrays import arrays_beside
-    from robustrec.reporting.compare import compare_reports
-    from robustrec.reporting.compare_page import print_comparison
-    from robustrec.reporting.compared import Loaded
+    from robustrec.compare.compared import Loaded
+    from robustrec.compare.page import print_comparison
+    from robustrec.compare.reports import compare_reports
+    from robustrec.results.arrays import arrays_beside
 
     if html is not None:
         check_outputs([("--html", html)], [("REPORT", path) for path in reports])
@@ -171,7 +171,7 @@ def _compare_reports(reports: list[Path], metric: str | None, by: str, html: Pat
     loaded = [Loaded(report, arrays_beside(report, path), str(path)) for report, path in read]
     found = compare_reports(loaded, metric=metric, by=_by(by))
     if html is not None:
-        from robustrec.reporting.html.comparison import comparison_page
+        from robustrec.compare.html import comparison_page
 
         write_atomically(html, comparison_page(found, loaded[0].report.dataset))
     if as_json:
@@ -181,7 +181,7 @@ def _compare_reports(reports: list[Path], metric: str | None, by: str, html: Pat
 
 
 def _budgets(names: list[str] | None) -> tuple[Budget, ...]:
-    from robustrec.comparing.budget import BUDGETS
+    from robustrec.compare.budget import BUDGETS
 
     for name in names or ():
         if name not in BUDGETS:

@@ -13,7 +13,7 @@ from robustrec.errors import RobustrecError
 from robustrec.streams import write_json, write_text
 
 if TYPE_CHECKING:
-    from robustrec.encoders.pretraining.reading import Catalogue
+    from robustrec.pretraining.reading import Catalogue
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -62,10 +62,10 @@ def pretrain(
     settings = options.settings_from(device=device, threads=threads, home=home, offline=offline).settings
     catalogues = _catalogues(dataset, edition, items, pictures, goods)
     given = _overrides(overrides, steps=steps, seed=seed)
-    from robustrec.encoders.pretraining.run import Request
-    from robustrec.encoders.pretraining.run import pretrain as run
-    from robustrec.encoders.pretraining.settings import Shape, Training, overridden
     from robustrec.hardware import pick_device, set_numerics
+    from robustrec.pretraining.run import Request
+    from robustrec.pretraining.run import pretrain as run
+    from robustrec.pretraining.settings import Shape, Training, overridden
 
     set_numerics(settings.threads)
     if start is not None:
@@ -95,8 +95,8 @@ def card(
     as_json: options.AsJson = False,
 ) -> None:
     """Show the model card of an encoder: what it learned from, and what it can do on items it has not seen."""
-    from robustrec.encoders.pretraining.page import read_card
     from robustrec.encoders.weights import shipped_blip
+    from robustrec.pretraining.page import read_card
 
     _print(read_card(shipped_blip() if folder is None else folder), as_json=as_json)
 
@@ -122,10 +122,10 @@ def worth(
     By default vbpr and slmrec on clothing and baby.
     """
     settings = options.settings_from(device=device, threads=threads, home=home, edition=edition, seeds=seeds).settings
-    from robustrec.encoders.pretraining.page import read_card, recommenders_text, write_card
-    from robustrec.encoders.pretraining.worth import gains, judged
     from robustrec.encoders.weights import shipped_blip
     from robustrec.hardware import set_numerics
+    from robustrec.pretraining.page import read_card, recommenders_text, write_card
+    from robustrec.pretraining.worth import gains, judged
 
     set_numerics(settings.threads)
     place = shipped_blip() if folder is None else folder
@@ -151,7 +151,7 @@ def worth(
 
 
 def _print(card: dict[str, Any], *, as_json: bool) -> None:
-    from robustrec.encoders.pretraining.page import page_text
+    from robustrec.pretraining.page import page_text
 
     if as_json:
         write_json(card)
@@ -162,7 +162,7 @@ def _print(card: dict[str, Any], *, as_json: bool) -> None:
 def _catalogues(
     dataset: list[str] | None, edition: str | None, items: Path | None, pictures: Path | None, goods: int
 ) -> tuple[Catalogue, ...]:
-    from robustrec.encoders.pretraining.reading import Catalogue
+    from robustrec.pretraining.reading import Catalogue
 
     if items is None and pictures is not None:
         raise RobustrecError("--pictures without --items", where="--pictures", fix="--items FILE.jsonl")

@@ -27,7 +27,7 @@ def gate(
 ) -> None:
     """Judge a report's findings again: by another suite's gates, other limits, waivers, or against a baseline."""
     settings = options.settings_from(fail_on=fail_on).settings
-    from robustrec.reporting.forms.outputs import parse_outputs, write_outputs
+    from robustrec.report.forms.outputs import parse_outputs, write_outputs
 
     inputs = [
         ("REPORT", path),
@@ -39,12 +39,12 @@ def gate(
     from robustrec.audits.checked import check_means, checked_report
     from robustrec.audits.judged import judged_again
     from robustrec.audits.suites import load_suite, recorded_suite
-    from robustrec.reporting.arrays import arrays_beside
-    from robustrec.reporting.baseline import read_baseline
-    from robustrec.reporting.console import print_judgement
-    from robustrec.reporting.report import moved_arrays, read_report, write_report
-    from robustrec.reporting.verdict import exit_code
-    from robustrec.reporting.waivers import read_waivers
+    from robustrec.report.console.console import print_judgement
+    from robustrec.results.arrays import arrays_beside
+    from robustrec.results.baseline import read_baseline
+    from robustrec.results.report import moved_arrays, read_report, write_report
+    from robustrec.results.verdict import exit_code
+    from robustrec.results.waivers import read_waivers
 
     # Judged by another suite, nothing that the report records of its judgement is relied on.
     report = read_report(path) if suite else checked_report(path)

@@ -18,7 +18,7 @@ from robustrec.streams import write_json
 if TYPE_CHECKING:
     from robustrec.datasets.catalog import Catalog
     from robustrec.edits.contract import Edit
-    from robustrec.edits.shelf import Shelf
+    from robustrec.edits.view import Shelf
     from robustrec.progress import Progress
 
 app = typer.Typer(no_args_is_help=True)
@@ -201,7 +201,7 @@ def _goods(
     dataset: str | None, pictures: Path | None, edition: str | None, home: Path | None, progress: Progress
 ) -> tuple[str, Catalog, Shelf]:
     """Return what the sheet is drawn from, with its name."""
-    from robustrec.edits.shelf import shelf_of, shelf_of_catalog
+    from robustrec.edits.view import shelf_of, shelf_of_catalog
 
     if pictures is not None:
         from robustrec.edits.sheet import catalog_of_pictures

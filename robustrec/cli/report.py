@@ -22,8 +22,8 @@ def show(
 ) -> None:
     """Print a report as `audit` printed it; the exit code says only whether it could be read."""
     from robustrec.audits.checked import checked_report
-    from robustrec.reporting.console import print_report
-    from robustrec.reporting.screen import print_screen
+    from robustrec.report.console.console import print_report
+    from robustrec.report.console.screen import print_screen
 
     settings = options.settings_from(fail_on=fail_on).settings
     report = checked_report(path)
@@ -47,8 +47,8 @@ def convert(
 ) -> None:
     """Write a report in other forms, without running anything."""
     from robustrec.audits.checked import checked_report
-    from robustrec.reporting.forms.outputs import parse_outputs, write_outputs
-    from robustrec.reporting.report import moved_arrays, write_report
+    from robustrec.report.forms.outputs import parse_outputs, write_outputs
+    from robustrec.results.report import moved_arrays, write_report
 
     outputs = parse_outputs(output_format, inputs=[("REPORT", path)])
     report = checked_report(path)
@@ -61,6 +61,6 @@ def convert(
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of reports."""
-    from robustrec.reporting.report import report_schema
+    from robustrec.results.report import report_schema
 
     write_json(report_schema())

@@ -13,7 +13,7 @@ from robustrec.files import check_outputs, write_atomically
 from robustrec.streams import write_json_text
 
 if TYPE_CHECKING:
-    from robustrec.comparing.budget import Budget
+    from robustrec.compare.budget import Budget
 
 
 class Asked(NamedTuple):
@@ -60,10 +60,10 @@ def compare_strategies(settings: Settings, asked: Asked) -> None:
     Raises:
         RobustrecError: as planning and running it.
     """
-    from robustrec.audits.noise import NoiseCondition
-    from robustrec.comparing.console import print_comparison
-    from robustrec.comparing.edits import EDITS
-    from robustrec.comparing.run import Effort, plan_comparison, run_comparison
+    from robustrec.audits.noise.condition import NoiseCondition
+    from robustrec.compare.console import print_comparison
+    from robustrec.compare.edits import EDITS
+    from robustrec.compare.run import Effort, plan_comparison, run_comparison
     from robustrec.hardware import set_numerics
 
     set_numerics(settings.threads)

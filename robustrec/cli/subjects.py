@@ -107,7 +107,7 @@ def evaluate(
         offline=offline,
         set=overrides,
     ).settings
-    from robustrec.audits.measure import Yardstick, measure_clean
+    from robustrec.audits.quality import Yardstick, measure_clean
     from robustrec.audits.rows import Intervals, quality_rows
     from robustrec.audits.suites import load_suite
 

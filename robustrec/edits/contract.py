@@ -12,7 +12,7 @@ from robustrec.edits.content import Content, Modality, changed
 from robustrec.errors import RobustrecError, described
 
 if TYPE_CHECKING:
-    from robustrec.edits.shelf import Shelf
+    from robustrec.edits.view import Shelf
 
 SEVERITIES = (1, 2, 3, 4, 5)
 MODALITIES: tuple[Modality, ...] = ("image", "text")

@@ -15,7 +15,7 @@ import numpy as np
 from robustrec.edits import EDITS
 from robustrec.edits.content import Content, changed
 from robustrec.edits.contract import MODALITIES, SEVERITIES, Declaration, Edit, declaration_of, watched
-from robustrec.edits.shelf import Shelf
+from robustrec.edits.view import Shelf
 from robustrec.errors import RobustrecError, described, unknown_name
 
 if TYPE_CHECKING:

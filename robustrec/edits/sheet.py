@@ -16,7 +16,7 @@ from robustrec.datasets.pictures import picture_names
 from robustrec.edits.content import Content, content_of
 from robustrec.edits.contract import SEVERITIES, Edit, apply_edit, touched
 from robustrec.edits.pictures.lettering import font
-from robustrec.edits.shelf import Shelf
+from robustrec.edits.view import Shelf
 from robustrec.errors import RobustrecError
 from robustrec.progress import Progress, silent
 from robustrec.seeds import numpy_generator

@@ -14,10 +14,11 @@ from robustrec.datasets.shop.vocabulary import SHOPS
 from robustrec.encoders import ENCODERS
 from robustrec.encoders.content import catalog_digest
 from robustrec.encoders.options import EncoderOptions
-from robustrec.encoders.rows import MODALITIES, EncodedRows, Encoder, RowContent, RowEncoder
+from robustrec.encoders.rows import EncodedRows, Encoder, RowContent, RowEncoder
 from robustrec.encoders.store import tables_digest
 from robustrec.encoders.weights import SHIPPED_BLIP, UsedWeights
 from robustrec.errors import RobustrecError, unknown_name
+from robustrec.modalities import MODALITIES
 from robustrec.progress import Progress
 
 if TYPE_CHECKING:

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from robustrec.encoders.fitted import refuse_weights
 from robustrec.encoders.options import EncoderOptions
-from robustrec.encoders.rows import MODALITIES, EncodedRows, RowContent
+from robustrec.encoders.rows import EncodedRows, RowContent
 from robustrec.encoders.store import Encoded
 from robustrec.encoders.weights import UsedWeights
 from robustrec.errors import RobustrecError
 from robustrec.files import digest_sources
+from robustrec.modalities import MODALITIES
 from robustrec.progress import Progress
 from robustrec.untrusted import UnreadableError, open_npy
 

@@ -19,9 +19,6 @@ from robustrec.errors import RobustrecError
 from robustrec.files import digest_bytes
 from robustrec.progress import Progress
 
-MODALITIES = ("image", "text")
-"""The order of modalities everywhere, and the keys of a feature mapping."""
-
 Opener = Callable[[], Image.Image | None]
 
 _NONE, _UNREADABLE = "none", "unreadable: "

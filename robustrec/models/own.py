@@ -147,7 +147,7 @@ def _fault(found: Any) -> str:
     from pydantic import BaseModel
     from torch import nn
 
-    from robustrec.encoders.rows import MODALITIES
+    from robustrec.modalities import MODALITIES
 
     named, config = getattr(found, "modalities", ()), getattr(found, "Config", None)
     listed = isinstance(named, list | tuple) and all(isinstance(each, str) for each in named)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from robustrec.encoders.features import MODALITIES
 from robustrec.models import model_class
-from robustrec.reporting.findings import EXTERNAL
+from robustrec.subject import EXTERNAL
 from robustrec.training.config import TrainingConfig
 from robustrec.training.strategy_config import StrategyConfig
 

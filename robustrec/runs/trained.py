@@ -12,10 +12,10 @@ from torch import Tensor
 from robustrec.models import model_class
 from robustrec.models.contract import Features, Graphs, Recommender, Representation, Scored, represent
 from robustrec.models.own import blamed
-from robustrec.reporting.findings import Subject
 from robustrec.runs.prepared import Prepared
 from robustrec.runs.specs import SubjectSpec, modalities_read
 from robustrec.seeds import torch_generator
+from robustrec.subject import Subject
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from robustrec.audits import runner
+from robustrec.audits import run as runner
 from robustrec.audits.plan import make_plan
 from robustrec.config import Settings
 

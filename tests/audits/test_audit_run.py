@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from robustrec.audits import ledger, runner
+from robustrec.audits import results as ledger
+from robustrec.audits import run as runner
 from robustrec.audits.outcome import make_report, write_outcome
 from robustrec.audits.plan import cost_of, make_plan
 from robustrec.config import Settings
 from robustrec.errors import RobustrecError
-from robustrec.reporting.report import read_report
+from robustrec.results.report import read_report
 
 SUITE = """
 schema_version = 1

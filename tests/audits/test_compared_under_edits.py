@@ -11,11 +11,11 @@ import pytest
 import torch
 from merchant_shop import make_shop
 
-from robustrec.audits.noise import NoiseCondition
-from robustrec.comparing import measuring
-from robustrec.comparing.edits import edited_catalog
-from robustrec.comparing.rows import NO_DIFFERENCE
-from robustrec.comparing.run import Effort, plan_comparison, run_comparison
+from robustrec.audits.noise.condition import NoiseCondition
+from robustrec.compare import measuring
+from robustrec.compare.edits import edited_catalog
+from robustrec.compare.rows import NO_DIFFERENCE
+from robustrec.compare.run import Effort, plan_comparison, run_comparison
 from robustrec.config import Settings
 from robustrec.errors import RobustrecError
 from robustrec.runs.subjects import obtain_subject

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 from rich.console import Console
 
-from robustrec.audits import encoder_items, merchant_encoding, runner
-from robustrec.audits.encoder_audit import (
+from robustrec.audits import run as runner
+from robustrec.audits.encoder import items as encoder_items
+from robustrec.audits.encoder.audit import (
     Moves,
     chosen_items,
     median_distance,
@@ -26,14 +27,15 @@ from robustrec.audits.encoder_audit import (
     same_vectors,
     text_distance,
 )
-from robustrec.audits.encoder_items import Contents
-from robustrec.audits.encoder_rows import edit_rows, pooled
-from robustrec.audits.merchant_edits import Shown, row_of
-from robustrec.audits.merchant_encoding import encode_all
+from robustrec.audits.encoder.items import Contents
+from robustrec.audits.encoder.rows import edit_rows, pooled
+from robustrec.audits.merchant import encoding as merchant_encoding
+from robustrec.audits.merchant.encoding import encode_all
 from robustrec.audits.outcome import make_report
 from robustrec.audits.plan import Plan, cost_of, make_plan
 from robustrec.audits.rows import Intervals
 from robustrec.audits.suites import Bootstrap, load_suite
+from robustrec.audits.treatments import Shown, row_of
 from robustrec.config import Settings
 from robustrec.datasets.registry import load_dataset
 from robustrec.encoders import ENCODERS
@@ -41,8 +43,9 @@ from robustrec.encoders.rows import EncodedRows, RowContent, catalog_rows
 from robustrec.encoders.store import Encoded
 from robustrec.errors import RobustrecError
 from robustrec.files import shipped
-from robustrec.reporting.console import print_report
-from robustrec.reporting.findings import Finding, Subject
+from robustrec.report.console.console import print_report
+from robustrec.results.findings import Finding
+from robustrec.subject import Subject
 
 SUITE = """
 schema_version = 1

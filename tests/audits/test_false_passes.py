@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from robustrec.audits import runner
+from robustrec.audits import run as runner
 from robustrec.audits.outcome import make_report
 from robustrec.audits.plan import Plan, make_plan
 from robustrec.config import Settings
 from robustrec.errors import RobustrecError
 from robustrec.models.dragon import DRAGON
-from robustrec.reporting.report import Report
+from robustrec.results.report import Report
 from robustrec.runs import subjects
 from robustrec.runs.trained import TrainedSubject
 

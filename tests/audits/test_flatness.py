@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
-from robustrec.audits.flatness import arrangements, rank_correlation, relations
-from robustrec.reporting.findings import Finding, Subject
-from robustrec.reporting.sharpness_table import WITHIN, flatness_sentence
+from robustrec.audits.sharpness.relation import arrangements, rank_correlation, relations
+from robustrec.reading.flatness import flatness_sentence
+from robustrec.results.exhibits import WITHIN
+from robustrec.results.findings import Finding
+from robustrec.subject import Subject
 
 SEED = np.random.default_rng(0)
 

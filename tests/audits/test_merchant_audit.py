@@ -10,17 +10,19 @@ import pytest
 import torch
 from merchant_shop import N_ITEMS, SUITE, make_shop, measured, rows, shop_plan, status_of
 
-from robustrec.audits import merchant_encoding, merchant_runner, runner
-from robustrec.audits.merchant import choices_of
-from robustrec.audits.merchant_edits import Workshop, treatments_of
+from robustrec.audits import run as runner
+from robustrec.audits.merchant import encoding as merchant_encoding
+from robustrec.audits.merchant import measure as merchant_runner
+from robustrec.audits.merchant.audit import choices_of
 from robustrec.audits.outcome import make_report
 from robustrec.audits.plan import cost_of, cost_words
-from robustrec.edits.shelf import shelf_of
+from robustrec.audits.treatments import Workshop, treatments_of
+from robustrec.edits.view import shelf_of
 from robustrec.encoders.features import row_encoder
 from robustrec.encoders.fitted import BasicEncoder
 from robustrec.encoders.rows import EncodedRows, catalog_rows
 from robustrec.errors import RobustrecError
-from robustrec.reporting.exhibits import FragileItem
+from robustrec.results.exhibits import FragileItem
 
 EDITED = 12  # 20 % of 60 items
 

@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.sparse import csr_array
 
-from robustrec.audits.measure import Yardstick
-from robustrec.audits.merchant_config import MerchantAudit
-from robustrec.audits.merchant_items import choose_items, popularity_strata
-from robustrec.audits.merchant_measure import Lists, Scene, Tally, lists_of, scene_of
+from robustrec.audits.merchant.conditions import Lists, Scene, Tally, lists_of, scene_of
+from robustrec.audits.merchant.config import MerchantAudit
+from robustrec.audits.merchant.items import choose_items, popularity_strata
+from robustrec.audits.quality import Yardstick
 from robustrec.audits.suites import parse_suite
 from robustrec.datasets.interactions import TRAIN, Interactions
 from robustrec.encoders.features import ItemFeatures, features_label
 from robustrec.errors import RobustrecError
 from robustrec.evaluation.ranking import Ranking
 from robustrec.models.contract import Scored
-from robustrec.reporting.gates import matches, plain_condition
+from robustrec.results.gates import matches, plain_condition
 from robustrec.runs.prepared import Split
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from merchant_shop import rows, shop_plan
 
-from robustrec.audits import runner
+from robustrec.audits import run as runner
 
 EDITS = ("promo_badge", "wrong_picture", "typos", "synonym_swap", "promo_phrase")
 SUITE = f"""

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from robustrec.audits.measure import Yardstick, measure_clean
-from robustrec.audits.noise import (
+from robustrec.audits.noise.audit import Bench, measure_condition
+from robustrec.audits.noise.condition import (
     NoiseCondition,
     add_noise,
     find_break_point,
@@ -17,7 +17,7 @@ from robustrec.audits.noise import (
     standard_noise,
     strengths_between,
 )
-from robustrec.audits.noise_audit import Bench, measure_condition
+from robustrec.audits.quality import Yardstick, measure_clean
 from robustrec.models.contract import Representation
 
 

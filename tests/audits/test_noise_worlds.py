@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from robustrec.audits import runner
-from robustrec.audits.noise import NoiseCondition, add_noise, standard_noise
+from robustrec.audits import run as runner
+from robustrec.audits.noise.condition import NoiseCondition, add_noise, standard_noise
 from robustrec.audits.plan import make_plan
 from robustrec.config import Settings
 

@@ -9,8 +9,8 @@ from scipy import stats
 from robustrec.audits.over_seeds import rows_over_seeds
 from robustrec.audits.rows import Intervals, drift_rows, quality_rows
 from robustrec.audits.suites import Bootstrap
-from robustrec.reporting.arrays import array_key
-from robustrec.reporting.findings import Subject
+from robustrec.results.arrays import array_key
+from robustrec.subject import Subject
 
 LEVEL = 0.95
 INTERVALS = Intervals(Bootstrap(replicates=100), 0)

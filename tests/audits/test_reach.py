@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from robustrec.audits.reach import check_reach
+from robustrec.audits.reach.check import check_reach
 from robustrec.errors import RobustrecError
 from robustrec.models import MODELS, model_class
 from robustrec.runs.specs import SubjectSpec

@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from robustrec.audits import reach
-from robustrec.audits.noise import NoiseCondition
-from robustrec.audits.reach import Ranked, ReachCheck
-from robustrec.audits.reach_graphs import check_item_graphs
-from robustrec.comparing.measuring import Measures, measure_subject
+from robustrec.audits.noise.condition import NoiseCondition
+from robustrec.audits.reach import check as reach
+from robustrec.audits.reach.check import Ranked, ReachCheck
+from robustrec.audits.reach.graphs import check_item_graphs
+from robustrec.compare.measuring import Measures, measure_subject
 from robustrec.errors import RobustrecError
 from robustrec.models.contract import Features, Representation, Scored
 from robustrec.models.dragon import DRAGON
@@ -24,11 +24,11 @@ from robustrec.models.lattice import LATTICE
 from robustrec.models.mgcn import MGCN
 from robustrec.models.scorers import scored
 from robustrec.models.vbpr import VBPR
-from robustrec.reporting.findings import Subject
 from robustrec.runs.prepared import Prepared
 from robustrec.runs.specs import SubjectSpec
 from robustrec.runs.trained import TrainedSubject
 from robustrec.seeds import torch_generator
+from robustrec.subject import Subject
 from robustrec.training.config import TrainingConfig
 from robustrec.training.strategy_config import StrategyConfig
 

@@ -8,8 +8,8 @@ import pytest
 from robustrec.audits.rows import Intervals, difference_rows, drift_rows, quality_rows
 from robustrec.audits.suites import Bootstrap
 from robustrec.evaluation.statistics import difference_of_drifts, paired_interval, value_intervals
-from robustrec.reporting.findings import Subject
 from robustrec.seeds import derive_seed
+from robustrec.subject import Subject
 
 SUBJECT = Subject(model="vbpr", strategy="sgbd", features="basic", seed=0)
 CLEAN = np.random.default_rng(1).random(90)

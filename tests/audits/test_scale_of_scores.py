@@ -11,18 +11,20 @@ import pytest
 import torch
 from torch import nn
 
-from robustrec.audits import runner, sharpness_runner
-from robustrec.audits.flatness import relations
-from robustrec.audits.ledger import Ledger, Work
+from robustrec.audits import run as runner
 from robustrec.audits.plan import make_plan
+from robustrec.audits.results import Ledger, Work
 from robustrec.audits.rows import Intervals
+from robustrec.audits.sharpness import measure as sharpness_runner
+from robustrec.audits.sharpness.relation import relations
 from robustrec.audits.suites import load_suite, suite_names
-from robustrec.comparing.flatness import flatness_by
+from robustrec.compare.flatness import flatness_by
 from robustrec.config import Settings
 from robustrec.models.contract import Representation
-from robustrec.reporting.findings import Finding, Subject
-from robustrec.reporting.scale import SCALE_DEPENDENT, SCALE_FREE, depends_on_scale
-from robustrec.reporting.sharpness_table import flatness_sentence
+from robustrec.reading.flatness import flatness_sentence
+from robustrec.results.findings import Finding
+from robustrec.results.scale import SCALE_DEPENDENT, SCALE_FREE, depends_on_scale
+from robustrec.subject import Subject
 
 FACTOR = 4.0
 SUITE = """

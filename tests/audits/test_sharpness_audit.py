@@ -10,17 +10,19 @@ from typing import Any
 import pytest
 import torch
 
-from robustrec.audits import runner, sharpness_audit, sharpness_runner
-from robustrec.audits.ledger import Ledger, Work
+from robustrec.audits import run as runner
 from robustrec.audits.outcome import make_report, write_outcome
 from robustrec.audits.plan import Plan, cost_of, make_plan
+from robustrec.audits.results import Ledger, Work
 from robustrec.audits.rows import Intervals
-from robustrec.audits.sharpness_config import SharpnessAudit
+from robustrec.audits.sharpness import audit as sharpness_audit
+from robustrec.audits.sharpness import measure as sharpness_runner
+from robustrec.audits.sharpness.config import SharpnessAudit
 from robustrec.audits.suites import load_suite, parse_suite
 from robustrec.config import Settings
 from robustrec.errors import RobustrecError
-from robustrec.reporting.exhibits import Curve, Surface
-from robustrec.reporting.report import read_report
+from robustrec.results.exhibits import Curve, Surface
+from robustrec.results.report import read_report
 
 SUITE = """
 schema_version = 1

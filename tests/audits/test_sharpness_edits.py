@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from merchant_shop import make_shop, shop_plan
 
-from robustrec.audits import runner
+from robustrec.audits import run as runner
 from robustrec.audits.plan import cost_of
 from robustrec.errors import RobustrecError
-from robustrec.reporting.exhibits import Curve
+from robustrec.results.exhibits import Curve
 
 SUITE = """
 schema_version = 1

@@ -79,7 +79,7 @@ def test_an_audit_prints_a_report_and_keeps_it_with_its_arrays(tiny_folder, suit
 def test_a_page_that_cannot_be_drawn_leaves_the_verdict(
     minimum, code, tiny_folder, suite, tmp_path, capsys, monkeypatch
 ):
-    from robustrec.reporting.forms import FORMATS
+    from robustrec.report.forms import FORMATS
 
     def broken(report):
         raise ValueError("no ink")
@@ -298,7 +298,7 @@ def test_a_damaged_run_is_an_error_that_says_what_to_remove(tiny_folder, suite, 
 
 
 def test_an_internal_error_is_never_a_breached_gate(tiny_folder, suite, monkeypatch, capsys):
-    from robustrec.audits import runner
+    from robustrec.audits import run as runner
 
     def broken(*_args, **_kwargs):
         raise ZeroDivisionError("planted")

@@ -16,8 +16,8 @@ from robustrec.audits.judged import judged_again
 from robustrec.audits.suites import parse_suite
 from robustrec.cli.main import run
 from robustrec.cli.terminal import _bars
-from robustrec.reporting.findings import AuditStatus, Finding, Subject
-from robustrec.reporting.report import (
+from robustrec.results.findings import AuditStatus, Finding
+from robustrec.results.report import (
     Costs,
     DatasetRecord,
     Environment,
@@ -27,7 +27,8 @@ from robustrec.reporting.report import (
     read_report,
     write_report,
 )
-from robustrec.reporting.verdict import verdict_with_reason
+from robustrec.results.verdict import verdict_with_reason
+from robustrec.subject import Subject
 
 SUITE = parse_suite(
     'schema_version = 1\nname = "small"\nmetrics = ["ndcg@20"]\n[[audits]]\nkind = "noise"', source="small.toml"

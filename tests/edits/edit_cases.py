@@ -13,7 +13,7 @@ from robustrec.datasets.registry import Dataset, load_dataset
 from robustrec.edits import EDITS, edit
 from robustrec.edits.content import Content
 from robustrec.edits.contract import Edit, apply_edit
-from robustrec.edits.shelf import Shelf, shelf_of
+from robustrec.edits.view import Shelf, shelf_of
 
 OURS: dict[str, Edit] = {name: edit(name) for name in EDITS}
 

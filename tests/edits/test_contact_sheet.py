@@ -12,7 +12,7 @@ from PIL import Image
 from robustrec.cli.main import run
 from robustrec.edits import EDITS
 from robustrec.edits.sheet import CELL, _fitted, catalog_of_pictures, contact_sheet, shown
-from robustrec.edits.shelf import shelf_of_catalog
+from robustrec.edits.view import shelf_of_catalog
 
 
 @pytest.fixture(autouse=True)

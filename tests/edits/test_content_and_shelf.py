@@ -13,7 +13,7 @@ from robustrec.datasets.items import Item, read_items
 from robustrec.datasets.registry import Dataset, load_dataset
 from robustrec.datasets.shop import SHOPS, build
 from robustrec.edits.content import Content, changed, content_of, same_picture, text_of
-from robustrec.edits.shelf import Shelf, shelf_of, shelf_of_catalog
+from robustrec.edits.view import Shelf, shelf_of, shelf_of_catalog
 from robustrec.errors import RobustrecError
 
 

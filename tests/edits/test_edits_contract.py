@@ -17,7 +17,7 @@ from PIL import Image
 from robustrec.edits import EDITS, PICTURE_EDITS, TEXT_EDITS, _distinct, edit_names
 from robustrec.edits.content import Content, changed, content_of
 from robustrec.edits.contract import SEVERITIES, apply_edit, touched
-from robustrec.edits.shelf import Shelf
+from robustrec.edits.view import Shelf
 from robustrec.errors import RobustrecError
 
 every_edit = pytest.mark.parametrize("name", EDITS)
@@ -171,7 +171,7 @@ def test_another_process_makes_the_same_bytes():
     code = """
 import hashlib, numpy as np
 from edit_cases import OURS, applied, applied, shirt, snapshot
-from robustrec.edits.shelf import Shelf
+from robustrec.edits.view import Shelf
 shelf = Shelf(trending=("boot", "gift", "sun"))
 made = [snapshot(applied(name, shirt(), severity, shelf=shelf)) for name in OURS for severity in (2, 5)]
 print(hashlib.sha256(repr(made).encode()).hexdigest())

@@ -62,7 +62,7 @@ def photos(shared_folder, tmp_path_factory):
     import zipfile
 
     from robustrec.edits.sheet import catalog_of_pictures
-    from robustrec.edits.shelf import shelf_of_catalog
+    from robustrec.edits.view import shelf_of_catalog
 
     folder = tmp_path_factory.mktemp("photos")
     with zipfile.ZipFile(shared_folder / "data" / "fashion" / "images.zip") as archive:

@@ -9,7 +9,7 @@ from edit_cases import shirt
 
 from robustrec.edits import EDITS, edit, edit_names
 from robustrec.edits.contract import apply_edit, declaration_of
-from robustrec.edits.shelf import Shelf
+from robustrec.edits.view import Shelf
 from robustrec.errors import RobustrecError
 
 HEAD = """

@@ -16,7 +16,7 @@ from robustrec.edits.pictures.lettering import letters, plain
 from robustrec.edits.pictures.promo_badge import SIDES
 from robustrec.edits.pictures.text_banner import HEIGHTS
 from robustrec.edits.pictures.watermark import MARKS
-from robustrec.edits.shelf import shelf_of_catalog
+from robustrec.edits.view import shelf_of_catalog
 
 
 def differing(before, after):

@@ -8,10 +8,10 @@ from edit_cases import applied, shirt
 
 from robustrec.edits.content import Content, text_of
 from robustrec.edits.contract import SEVERITIES, touched
-from robustrec.edits.shelf import Shelf
 from robustrec.edits.texts.branding import without_brand
 from robustrec.edits.texts.typos import NEIGHBOURS
 from robustrec.edits.texts.wording import WORD, in_case_of
+from robustrec.edits.view import Shelf
 from robustrec.edits.vocabulary import vocabulary
 
 SHIRT = shirt()

@@ -19,7 +19,7 @@ from robustrec.datasets.feature_files import check_finite, open_features
 from robustrec.datasets.user_graph import UserGraph, read_user_graph
 from robustrec.encoders.imported import read_table
 from robustrec.errors import RobustrecError
-from robustrec.reporting.arrays import Packed, unpacked
+from robustrec.results.arrays import Packed, unpacked
 from robustrec.untrusted import UnreadableError, read_npz
 
 

@@ -16,7 +16,7 @@ from robustrec.datasets.manifest import read_manifest
 from robustrec.datasets.pictures import decode
 from robustrec.errors import RobustrecError
 from robustrec.files import path_inside, shipped
-from robustrec.reporting.waivers import read_waivers
+from robustrec.results.waivers import read_waivers
 
 SUITES = [shipped("audits", f"{name}.toml").read_bytes() for name in ("quick", "merchant", "full")]
 SETTINGS = b"""[tool.robustrec]

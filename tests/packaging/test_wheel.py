@@ -34,7 +34,7 @@ def test_the_wheel_carries_suites_fixtures_and_data_files(wheel):
     assert {"robustrec/_data/audits/quick.toml", "robustrec/_data/fixtures/shop.toml"} <= shipped <= names
     assert {"robustrec/models/defaults.toml", "robustrec/py.typed"} <= names
     templates = {"page.html.j2", "parts.html.j2", "style.css"}
-    assert {f"robustrec/reporting/html/templates/{name}" for name in templates} <= names
+    assert {f"robustrec/report/html/templates/{name}" for name in templates} <= names
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/"))]
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from tiny_pairs import COLOURS
 
 from robustrec.cli.main import run
-from robustrec.encoders.pretraining import reading
+from robustrec.pretraining import reading
 
 TINY = [
     *("--set", "model.image_size=16", "--set", "model.patch_size=8", "--set", "model.width=32"),
@@ -220,7 +220,7 @@ def test_a_disk_that_fills_up_under_the_models_is_an_error(tmp_path):
 import resource, sys
 from pathlib import Path
 from tiny_pairs import blip_and_data
-from robustrec.encoders.pretraining.saving import save_models
+from robustrec.pretraining.saving import save_models
 from robustrec.errors import RobustrecError
 from robustrec.files import staged_folder
 blip, _ = blip_and_data()

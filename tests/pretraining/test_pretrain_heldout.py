@@ -6,10 +6,10 @@ import torch
 from scipy.stats import binomtest
 from tiny_pairs import TRAINING, blip_and_data, pairs
 
-from robustrec.encoders.pretraining import heldout
-from robustrec.encoders.pretraining.heldout import found_within, share, wrong_attributes
-from robustrec.encoders.pretraining.measuring import examples, measure
-from robustrec.encoders.pretraining.training import train
+from robustrec.pretraining import heldout
+from robustrec.pretraining.heldout import found_within, share, wrong_attributes
+from robustrec.pretraining.measuring import examples, measure
+from robustrec.pretraining.training import train
 
 
 def test_shares_have_wilsons_interval():

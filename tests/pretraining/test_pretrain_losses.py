@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
-from robustrec.encoders.pretraining.losses import (
+from robustrec.pretraining.losses import (
     caption_loss,
     contrastive_loss,
     hard_negatives,
@@ -17,7 +17,7 @@ from robustrec.encoders.pretraining.losses import (
     same_pairs,
     words_loss,
 )
-from robustrec.encoders.pretraining.steps import MOST_HIDDEN, partly_hidden
+from robustrec.pretraining.steps import MOST_HIDDEN, partly_hidden
 from robustrec.seeds import torch_generator
 
 
@@ -120,8 +120,8 @@ def test_caption_loss_is_the_one_of_transformers():
     from tiny_pairs import blip_and_data
 
     blip, data = blip_and_data()
-    from robustrec.encoders.pretraining.architecture import caption_logits
-    from robustrec.encoders.pretraining.tokens import padded
+    from robustrec.pretraining.architecture import caption_logits
+    from robustrec.pretraining.tokens import padded
 
     batch = padded(data[0].captions[0][:5], blip.specials.pad, first=blip.specials.decode)
     pictures = normalize(torch.randn(5, 5, 32), dim=-1)

@@ -7,13 +7,13 @@ import pytest
 import torch
 from tiny_pairs import TRAINING, blip_and_data, pairs
 
-from robustrec.encoders.pretraining import training as loop
-from robustrec.encoders.pretraining.architecture import parameters
-from robustrec.encoders.pretraining.batches import make_step, normalised
-from robustrec.encoders.pretraining.checkpoint import Progressed
-from robustrec.encoders.pretraining.steps import losses, rate
-from robustrec.encoders.pretraining.training import train
 from robustrec.errors import RobustrecError
+from robustrec.pretraining import training as loop
+from robustrec.pretraining.architecture import parameters
+from robustrec.pretraining.batches import make_step, normalised
+from robustrec.pretraining.checkpoint import Progressed
+from robustrec.pretraining.steps import losses, rate
+from robustrec.pretraining.training import train
 from robustrec.seeds import torch_generator
 
 CPU = torch.device("cpu")
@@ -80,7 +80,7 @@ def test_pixels_are_those_of_the_processor_that_is_saved():
     from PIL import Image
     from transformers import BlipImageProcessorPil
 
-    from robustrec.encoders.pretraining.sources import small_picture
+    from robustrec.pretraining.sources import small_picture
 
     random = np.random.default_rng(0)
     for side in (16, 40):

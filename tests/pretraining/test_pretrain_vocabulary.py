@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from robustrec.encoders.pretraining.tokens import make_tokenizer, padded, special_ids, token_table
-from robustrec.encoders.pretraining.vocabulary import FIRST, LETTERS, train_vocabulary
+from robustrec.pretraining.tokens import make_tokenizer, padded, special_ids, token_table
+from robustrec.pretraining.vocabulary import FIRST, LETTERS, train_vocabulary
 
 TEXTS = ["red sock by finch & rye", "blue t-shirt, red cap", "a t-shirt made of linen", "red red cap"] * 3
 

@@ -12,12 +12,13 @@ from robustrec.cli.main import run
 from robustrec.edits import edit
 from robustrec.edits.content import Content
 from robustrec.edits.contract import apply_edit
-from robustrec.edits.shelf import Shelf
+from robustrec.edits.view import Shelf
 from robustrec.encoders.features import encoder_name
-from robustrec.encoders.pretraining.architecture import fused, read_pictures
-from robustrec.encoders.pretraining.batches import normalised, tokenised
-from robustrec.encoders.pretraining.goods import shop_source
-from robustrec.encoders.pretraining.heldout import (
+from robustrec.files import shipped
+from robustrec.pretraining.architecture import fused, read_pictures
+from robustrec.pretraining.batches import normalised, tokenised
+from robustrec.pretraining.goods import shop_source
+from robustrec.pretraining.heldout import (
     caption_attributes,
     encode_held,
     matching,
@@ -25,11 +26,10 @@ from robustrec.encoders.pretraining.heldout import (
     twins_of,
     write_captions,
 )
-from robustrec.encoders.pretraining.page import page_text, read_card
-from robustrec.encoders.pretraining.settings import Training
-from robustrec.encoders.pretraining.start import from_weights, start_weights
-from robustrec.encoders.pretraining.tokens import padded
-from robustrec.files import shipped
+from robustrec.pretraining.page import page_text, read_card
+from robustrec.pretraining.settings import Training
+from robustrec.pretraining.start import from_weights, start_weights
+from robustrec.pretraining.tokens import padded
 from robustrec.seeds import numpy_generator
 
 FOLDER = shipped("fixtures", "tiny-blip")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from robustrec.encoders.pretraining.architecture import Blip, from_scratch
-from robustrec.encoders.pretraining.batches import Tokenised, tokenised
-from robustrec.encoders.pretraining.settings import Shape, Training
-from robustrec.encoders.pretraining.sources import CLEAN, SHOWN, Attribute, Source, all_texts, numbered
-from robustrec.encoders.pretraining.vocabulary import train_vocabulary
+from robustrec.pretraining.architecture import Blip, from_scratch
+from robustrec.pretraining.batches import Tokenised, tokenised
+from robustrec.pretraining.settings import Shape, Training
+from robustrec.pretraining.sources import CLEAN, SHOWN, Attribute, Source, all_texts, numbered
+from robustrec.pretraining.vocabulary import train_vocabulary
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 60, 220), "yellow": (240, 220, 40)}
 KINDS = ("sock", "cap", "boot")

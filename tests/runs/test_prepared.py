@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import robustrec.runs.prepared
-from robustrec.audits import runner
+from robustrec.audits import run as runner
 from robustrec.audits.plan import make_plan
 from robustrec.cli.main import run
 from robustrec.config import Settings

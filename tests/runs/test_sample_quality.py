@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from robustrec.audits.measure import Yardstick, measure_clean
+from robustrec.audits.quality import Yardstick, measure_clean
 from robustrec.config import Settings
 from robustrec.datasets.registry import load_dataset
 from robustrec.encoders.features import item_features

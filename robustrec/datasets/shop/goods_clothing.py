@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robustrec.datasets.shop.easel import DARK, METAL, OUTLINE, WHITE, Easel
+from robustrec.datasets.shop.canvas import DARK, METAL, OUTLINE, WHITE, Easel
 from robustrec.datasets.shop.shapes import arc, smooth
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robustrec.datasets.shop.easel import DARK, GLASS, METAL, OUTLINE, WHITE, Easel
+from robustrec.datasets.shop.canvas import DARK, GLASS, METAL, OUTLINE, WHITE, Easel
 from robustrec.datasets.shop.shapes import arc, smooth
 
 SCREEN = (60, 78, 104)

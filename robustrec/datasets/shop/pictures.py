@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from robustrec.datasets.shop import goods_baby, goods_clothing, goods_electronics, goods_sports
+from robustrec.datasets.shop.canvas import Easel, Pose
 from robustrec.datasets.shop.draws import Draws
-from robustrec.datasets.shop.easel import Easel, Pose
 from robustrec.datasets.shop.surfaces import BACKDROPS, Pixels, surface
 from robustrec.datasets.shop.vocabulary import Vocabulary
 

@@ -12,7 +12,7 @@ from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
 from robustrec.edits.pictures.canvas import Colour, border_colour, hue, thumbnail
 from robustrec.edits.pictures.cutout import cutout
-from robustrec.edits.shelf import Shelf
+from robustrec.edits.view import Shelf
 
 WEIGHTS = (20, 40, 60, 80, 100)  # per cent of the new background
 _SIDE = 384  # scenes are drawn no larger than this and scaled up: they are out of focus anyway

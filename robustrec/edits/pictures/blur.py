@@ -9,7 +9,7 @@ from PIL import ImageFilter
 
 from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
-from robustrec.edits.shelf import Shelf
+from robustrec.edits.view import Shelf
 
 RADII = (0.6, 1.1, 1.8, 2.8, 4.0)  # per cent of the long side
 

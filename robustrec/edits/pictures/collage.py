@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
 from robustrec.edits.pictures.canvas import WHITE, share
-from robustrec.edits.shelf import Shelf
+from robustrec.edits.view import Shelf
 
 Box = tuple[float, float, float, float]
 _THIRDS = (0.0, 1 / 3, 2 / 3)

@@ -11,7 +11,7 @@ from PIL import Image
 from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
 from robustrec.edits.pictures.canvas import thumbnail
-from robustrec.edits.shelf import Shelf
+from robustrec.edits.view import Shelf
 
 QUALITIES = (40, 25, 15, 9, 5)
 VIEW = 384  # larger pictures are made this large before, as messengers and marketplaces do, and enlarged after

@@ -9,7 +9,7 @@ from PIL import Image
 
 from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
-from robustrec.edits.shelf import Shelf
+from robustrec.edits.view import Shelf
 
 SIDES = (88, 75, 62, 48, 35)  # per cent of width and height that stay
 

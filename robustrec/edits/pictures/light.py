@@ -9,7 +9,7 @@ import numpy as np
 from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
 from robustrec.edits.pictures.canvas import brightness
-from robustrec.edits.shelf import Shelf
+from robustrec.edits.view import Shelf
 
 DARKENED = (84, 68, 53, 40, 28)  # per cent of the light left
 BRIGHTENED = (118, 138, 162, 192, 230)  # per cent of the light

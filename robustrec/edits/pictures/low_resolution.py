@@ -10,7 +10,7 @@ from PIL import Image
 from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
 from robustrec.edits.pictures.canvas import share
-from robustrec.edits.shelf import Shelf
+from robustrec.edits.view import Shelf
 
 VIEW = 256  # pixels of the long side that a shopper, or an encoder, sees; finer detail is not missed
 SIDES = (60, 42, 30, 21, 15)  # per cent of that

@@ -13,7 +13,7 @@ from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
 from robustrec.edits.pictures.canvas import LOUD, WHITE, Colour, share
 from robustrec.edits.pictures.lettering import letters
-from robustrec.edits.shelf import Shelf
+from robustrec.edits.view import Shelf
 from robustrec.edits.vocabulary import vocabulary
 
 SIDES = (18, 25, 33, 42, 52)  # per cent of the picture's shorter side

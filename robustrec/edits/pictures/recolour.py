@@ -12,7 +12,7 @@ from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
 from robustrec.edits.pictures.canvas import hue, thumbnail
 from robustrec.edits.pictures.cutout import cutout
-from robustrec.edits.shelf import Shelf
+from robustrec.edits.view import Shelf
 
 ANGLES = (14, 30, 55, 95, 150)  # degrees by which the main hue turns
 DYES = (12, 25, 42, 62, 85)  # per cent of dye on a good that has no colour

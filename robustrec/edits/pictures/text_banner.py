@@ -11,7 +11,7 @@ from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
 from robustrec.edits.pictures.canvas import LOUD, WHITE, share
 from robustrec.edits.pictures.lettering import letters
-from robustrec.edits.shelf import Shelf
+from robustrec.edits.view import Shelf
 from robustrec.edits.vocabulary import vocabulary
 
 HEIGHTS = (10, 15, 21, 28, 36)  # per cent of the picture's height

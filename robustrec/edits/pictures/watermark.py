@@ -12,7 +12,7 @@ from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
 from robustrec.edits.pictures.canvas import share, thumbnail
 from robustrec.edits.pictures.lettering import letters, plain
-from robustrec.edits.shelf import Shelf
+from robustrec.edits.view import Shelf
 from robustrec.edits.vocabulary import vocabulary
 
 _LONGEST = 24  # letters of a brand that is written across

@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
 from robustrec.edits.pictures.canvas import border_colour
-from robustrec.edits.shelf import Shelf
+from robustrec.edits.view import Shelf
 
 PLACES = (0, 25, 50, 75, 100)  # per cent of the way from the item most alike to the one least alike
 

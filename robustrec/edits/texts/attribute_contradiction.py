@@ -6,8 +6,8 @@ import numpy as np
 
 from robustrec.edits.content import Content
 from robustrec.edits.contract import SEVERITIES, changes
-from robustrec.edits.shelf import Shelf
 from robustrec.edits.texts.wording import key, swapped, words_of
+from robustrec.edits.view import Shelf
 from robustrec.edits.vocabulary import vocabulary
 
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from robustrec.edits.content import Content
 from robustrec.edits.contract import SEVERITIES, changes
-from robustrec.edits.shelf import Shelf
 from robustrec.edits.texts.branding import without_brand
 from robustrec.edits.texts.wording import spaced
+from robustrec.edits.view import Shelf
 
 UNBRANDED = "Unbranded"
 

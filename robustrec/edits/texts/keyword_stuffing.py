@@ -8,8 +8,8 @@ import numpy as np
 
 from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
-from robustrec.edits.shelf import Shelf
 from robustrec.edits.texts.wording import WORD, drawn, spaced
+from robustrec.edits.view import Shelf
 from robustrec.edits.vocabulary import vocabulary
 
 WORDS = (2, 4, 7, 11, 16)

@@ -8,8 +8,8 @@ import numpy as np
 
 from robustrec.edits.content import Content
 from robustrec.edits.contract import SEVERITIES, changes
-from robustrec.edits.shelf import Shelf
 from robustrec.edits.texts.wording import drawn, key, share_of, spaced, swapped, words_of
+from robustrec.edits.view import Shelf
 from robustrec.edits.vocabulary import vocabulary
 
 PHRASES = (1, 1, 2, 2, 3)

@@ -8,8 +8,8 @@ import numpy as np
 
 from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
-from robustrec.edits.shelf import Shelf
 from robustrec.edits.texts.wording import drawn, key, spaced, swapped, words_of
+from robustrec.edits.view import Shelf
 from robustrec.edits.vocabulary import vocabulary
 
 SENTENCES = (0, 0, 0, 1, 3)

@@ -8,7 +8,7 @@ import numpy as np
 
 from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
-from robustrec.edits.shelf import Shelf
+from robustrec.edits.view import Shelf
 
 KEPT = (80, 60, 45, 30, 15)
 

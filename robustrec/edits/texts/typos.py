@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
-from robustrec.edits.shelf import Shelf
+from robustrec.edits.view import Shelf
 
 LETTERS = (2, 5, 10, 18, 30)  # per cent of the letters
 _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")

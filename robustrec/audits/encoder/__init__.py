@@ -1,0 +1,1 @@
+"""The encoder audit: how much of an edit an encoder passes on."""

@@ -1,0 +1,142 @@
+"""How far an edit moves an item, before the encoder and after it: distances, and the ratios made of them.
+
+The size ‖η‖ of an edit needs a unit. Here it is, for each modality from 0 to 1:
+
+- text: the word edit distance (Levenshtein over lower-case words) as a share of the longer text's words;
+- image: the root mean square difference of all pixels and channels, each from 0 to 1, at the first picture's size;
+  1 where one of the two has no picture.
+
+A factor ‖f(x+η) − f(x)‖ / ‖η‖ means something only in that unit and at the encoder's scale. The contraction has no
+unit and compares encoders: both lengths as a share of the median between two different items, on its side of the
+encoder. Below 1 the encoder damps the edit, above 1 it magnifies it, compared with what tells items apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from robustrec.audits.encoder.config import EncoderAudit
+from robustrec.audits.merchant.config import MerchantAudit
+from robustrec.audits.treatments import Treatment, treatments_of
+from robustrec.edits.content import Content, text_of
+from robustrec.seeds import numpy_generator
+
+Floats = NDArray[np.float64]
+Thing = TypeVar("Thing")
+
+PAIRS = 256
+"""Pairs of items that the median distance is taken over."""
+
+
+class Moves(NamedTuple):
+    """Items under one edit at one severity.
+
+    Attributes:
+        items: [n] which items it changed, ascending.
+        sizes: [n] ‖η‖ of each, the mean of both modalities' where it touches both.
+        moved: name of the vector -> [n] ‖f(x+η) − f(x)‖.
+    """
+
+    items: NDArray[np.int64]
+    sizes: Floats
+    moved: dict[str, Floats]
+
+
+def chosen_items(n_items: int, n: int, *, seed: int) -> list[int]:
+    """Return a seeded choice of n of the items, ascending; all where there are fewer."""
+    order = numpy_generator(seed, "encoder audit", n_items).permutation(n_items)
+    return sorted(order[:n].tolist())
+
+
+def treatments(audit: EncoderAudit, *, where: str = "suite, audits.edits") -> tuple[Treatment, ...]:
+    """Return what is done to the items.
+
+    Raises:
+        RobustrecError: there is no such edit.
+    """
+    return treatments_of(MerchantAudit(kind="merchant", edits=audit.edits), where=where)
+
+
+def encodings_of(audit: EncoderAudit, n_items: int, *, clean: bool) -> int:
+    """Return how many items go through the encoder at most."""
+    n = min(audit.items, n_items)
+    return n * (len(treatments(audit)) * len(audit.severities) + (1 + audit.denoise if clean else 0))
+
+
+def text_distance(before: str, after: str) -> float:
+    """Return the word edit distance as a share of the longer text's words, 0 to 1; 0 for two empty texts."""
+    a, b = before.lower().split(), after.lower().split()
+    if a == b:
+        return 0.0
+    numbers: dict[str, int] = {}
+    codes = [np.array([numbers.setdefault(word, len(numbers)) for word in words], dtype=np.int64) for words in (a, b)]
+    steps = np.arange(len(b) + 1)
+    row = steps.copy()
+    for place, code in enumerate(codes[0], start=1):
+        best = np.empty_like(row)
+        best[0] = place
+        best[1:] = np.minimum(row[1:] + 1, row[:-1] + (codes[1] != code))
+        row = np.minimum.accumulate(best - steps) + steps  # words put in, one after the other
+    return float(row[-1]) / max(len(a), len(b))
+
+
+def picture_distance(before: Image.Image | None, after: Image.Image | None) -> float:
+    """Return the root mean square difference of two pictures' pixels, 0 to 1, at the size of the first."""
+    if before is after:
+        return 0.0
+    if before is None or after is None:
+        return 1.0
+    if after.size != before.size:
+        after = after.resize(before.size, Image.Resampling.BILINEAR)
+    pixels = [np.asarray(picture.convert("RGB"), dtype=np.float64) / 255.0 for picture in (before, after)]
+    return float(np.sqrt(np.mean((pixels[0] - pixels[1]) ** 2)))
+
+
+def size_of(before: Content, after: Content, modality: str) -> float:
+    """Return ‖η‖ of an edit in one modality, "text" or "image"."""
+    if modality == "text":
+        return text_distance(text_of(before), text_of(after))
+    return picture_distance(before.picture, after.picture)
+
+
+def lengths(before: Tensor, after: Tensor) -> Floats:
+    """Return ‖after − before‖ of each row, [n], in float64."""
+    return np.asarray((after.double() - before.double()).norm(dim=1).numpy(), dtype=np.float64)
+
+
+def median_distance(
+    things: Sequence[Thing], distance: Callable[[Thing, Thing], float], random: np.random.Generator
+) -> float:
+    """Return the median distance of two different things, over PAIRS random pairs; 0 where there are fewer than two."""
+    n = len(things)
+    if n < 2:
+        return 0.0
+    first = random.integers(n, size=PAIRS)
+    second = (first + random.integers(1, n, size=PAIRS)) % n
+    return float(np.median([distance(things[a], things[b]) for a, b in zip(first, second, strict=True)]))
+
+
+def median_length(table: Tensor, random: np.random.Generator) -> float:
+    """Return the median distance of two different rows of a table."""
+    return median_distance(list(table.double()), lambda a, b: float((a - b).norm()), random)
+
+
+def same_vectors(tables: dict[str, Tensor]) -> dict[str, tuple[str, ...]]:
+    """Return the vectors that differ, by a name: "fused" for one that stands for every modality, else the modality's.
+
+    Returns:
+        name -> the modalities that hold it.
+    """
+    names = list(tables)
+    if len(names) > 1 and all(
+        tables[name].shape == tables[names[0]].shape and bool((tables[name] == tables[names[0]]).all())
+        for name in names
+    ):
+        return {"fused": tuple(names)}
+    return {name: (name,) for name in names}

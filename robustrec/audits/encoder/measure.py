@@ -1,0 +1,263 @@
+"""Run the encoder audit and put what it measured into the ledger.
+
+It is an audit of the encoder, so it is measured once, and its rows stand under the first subject that reads features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from robustrec.audits.encoder.audit import (
+    Floats,
+    Moves,
+    chosen_items,
+    lengths,
+    median_distance,
+    median_length,
+    picture_distance,
+    same_vectors,
+    size_of,
+    text_distance,
+    treatments,
+)
+from robustrec.audits.encoder.config import EncoderAudit
+from robustrec.audits.encoder.items import Contents
+from robustrec.audits.encoder.rows import AUDIT, FEWEST, SHARE, edit_rows, pooled, value_rows
+from robustrec.audits.merchant.audit import not_editable
+from robustrec.audits.merchant.encoding import EditedRows, encode_all
+from robustrec.audits.results import Audited, Work
+from robustrec.audits.treatments import Row, Shown, Treatment, row_of
+from robustrec.edits.content import Content, text_of
+from robustrec.edits.view import Shelf, shelf_of
+from robustrec.encoders.features import row_encoder
+from robustrec.encoders.frozen import has_captions
+from robustrec.encoders.options import options_of
+from robustrec.encoders.rows import RowContent, StoredPicture, catalog_rows
+from robustrec.errors import RobustrecError, one_line
+from robustrec.results.findings import AuditStatus
+from robustrec.seeds import numpy_generator
+from robustrec.subject import Subject
+
+SIGNAL = "merchant noise"
+"""Condition of the rows that compare an item as it is shown with its clean content, which sample editions know."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """What the steps of one audit share.
+
+    Attributes:
+        audit: what was asked for.
+        work: data, intervals and the ledger.
+        subject: under whom the rows stand.
+        rows: [I] the catalogue as the encoder reads it.
+        shelf: what a merchant could take from it.
+        encoder: encodes edited rows.
+        items: [n] the items, ascending.
+        contents: [n] their content.
+        vectors: name -> [I, D] the tables that differ.
+        spreads: vector -> median distance of two items.
+        own: "text", "image", "both" -> median distance of two items' content, in the unit of the sizes.
+    """
+
+    audit: EncoderAudit
+    work: Work
+    subject: Subject
+    rows: list[RowContent]
+    shelf: Shelf
+    encoder: EditedRows
+    items: list[int]
+    contents: Contents
+    vectors: dict[str, Tensor]
+    spreads: dict[str, float]
+    own: dict[str, float]
+
+
+def run_encoder(audit: EncoderAudit, subjects: Audited, work: Work) -> None:
+    """Run the encoder audit; each subject ends with a status, the first with the rows."""
+    if not subjects:
+        return
+    first, *others = [subject.subject for subject, _ in subjects]
+    status = AuditStatus(audit=AUDIT, subject=first, status="ok")
+    reason = not_editable(work.plan.dataset, work.plan.encoder)
+    findings = len(work.ledger.findings)
+    if reason:
+        status = status.model_copy(update={"status": "not_applicable", "message": reason})
+    else:
+        try:
+            status = status.model_copy(update={"message": "; ".join(_measure(_prepared(audit, first, work)))})
+        except RobustrecError as error:
+            del work.ledger.findings[findings:]  # a part of the table must not pass for the whole
+            status = status.model_copy(update={"status": "error", "message": one_line(error)})
+    message = reason or f"the same encoder: see {first.label}"
+    work.ledger.statuses += [
+        status,
+        *(AuditStatus(audit=AUDIT, subject=each, status="not_applicable", message=message) for each in others),
+    ]
+
+
+def _prepared(audit: EncoderAudit, subject: Subject, work: Work) -> _Run:
+    plan, bench = work.plan, work.bench
+    dataset, features = plan.dataset, bench.prepared.features
+    assert dataset.catalog is not None  # see `not_editable`
+    assert features is not None
+
+    edited = work.edited_rows()
+    rows = catalog_rows(dataset.catalog, plan.home / "digests")
+    items = chosen_items(len(rows), audit.items, seed=bench.seed)
+    contents = Contents(dataset.catalog, items)
+    vectors = {name: features.tables[held[0]] for name, held in same_vectors(features.tables).items()}
+    random = numpy_generator(bench.seed, "encoder audit", "pairs")
+    spreads = {name: median_length(table[items], random) for name, table in vectors.items()}
+    own = {
+        "text": median_distance([rows[item].text for item in items], text_distance, random),
+        "image": median_distance(
+            items, lambda a, b: picture_distance(contents.of(a).picture, contents.of(b).picture), random
+        ),
+    }
+    own["both"] = (own["text"] + own["image"]) / 2
+    return _Run(audit, work, subject, rows, shelf_of(dataset), edited, items, contents, vectors, spreads, own)
+
+
+def _measure(run: _Run) -> list[str]:
+    """Measure every edit, and the clean signal where it is known; return what a reader must be told."""
+    ledger, intervals = run.work.ledger, run.work.intervals
+    moves: dict[tuple[str, int], list[Moves]] = {}
+    every = treatments(run.audit)
+    for number, treatment in enumerate(every, start=1):
+        for severity in run.audit.severities:
+            found = _moves(run, treatment, severity)
+            moves.setdefault((treatment.modality, severity), []).append(found)
+            condition = f"edit={treatment.name} severity={severity}"
+            own = run.own[treatment.modality]
+            ledger.findings += edit_rows(run.subject, condition, treatment.modality, found, run.spreads, own, intervals)
+        run.work.bench.progress("encoder audit", number, len(every), treatment.name)
+    for (modality, severity), parts in moves.items():
+        condition = f"edits of {modality} severity={severity}"
+        own = run.own[modality]
+        ledger.findings += edit_rows(run.subject, condition, modality, pooled(parts), run.spreads, own, intervals)
+    for severity in run.audit.severities:
+        every_edit = pooled([part for (_, each), parts in moves.items() if each == severity for part in parts])
+        movements = {
+            f"movement_{name}": moved / run.spreads[name]
+            for name, moved in every_edit.moved.items()
+            if run.spreads[name] > 0 and len(moved) >= FEWEST
+        }
+        condition = f"all edits severity={severity}"  # sizes in different units have no mean
+        ledger.findings += value_rows(run.subject, condition, movements, SHARE, intervals)
+    return [*_deaf(run, moves), *_signal(run)]
+
+
+def _moves(run: _Run, treatment: Treatment, severity: int) -> Moves:
+    """Apply an edit to every item and encode those it changed; at severity 0 all of them as they are, which is A/A."""
+    touched: list[int] = []
+    sizes: list[float] = []
+
+    def rows() -> Iterator[Row]:
+        for item, before in zip(run.items, run.contents, strict=True):
+            after = treatment.apply(before, severity, run.shelf, seed=run.work.bench.seed, draw=0, item=item)
+            if after is before and severity:
+                continue
+            own = run.rows[item]
+            row = _stored(own) if after is before else _edited(own, before, after)
+            touched.append(item)
+            sizes.append(float(np.mean([size_of(before, after, each) for each in _modalities(treatment)])))
+            yield row
+
+    tables = encode_all(rows(), run.encoder.encode)
+    held = same_vectors(run.encoder.features.tables)
+    moved: dict[str, Floats] = {
+        name: lengths(run.vectors[name][touched], tables[modalities[0]]) if touched else np.zeros(0)
+        for name, modalities in held.items()
+    }
+    return Moves(np.array(touched, dtype=np.int64), np.array(sizes, dtype=np.float64), moved)
+
+
+def _modalities(treatment: Treatment) -> tuple[str, ...]:
+    return ("text", "image") if treatment.modality == "both" else (treatment.modality,)
+
+
+def _deaf(run: _Run, moves: dict[tuple[str, int], list[Moves]]) -> list[str]:
+    """Say which modality's edits moved no vector at all."""
+    said = []
+    for modality, word in (("text", "texts"), ("image", "pictures")):
+        parts = [part for (each, severity), found in moves.items() if each == modality and severity for part in found]
+        parts = [part for part in parts if len(part.items)]
+        if parts and not any(values.any() for part in parts for values in part.moved.values()):
+            said.append(f"{run.encoder.encoder.name} does not see {word}: no edit of them moved any vector")
+    return said
+
+
+def _signal(run: _Run) -> list[str]:
+    """Compare items as they are shown with their clean content, where that is known."""
+    clean = run.work.plan.dataset.clean_catalog
+    if clean is None:
+        return []
+    rows = catalog_rows(clean, run.work.plan.home / "digests")
+    target = run.encoder.encode([_stored(rows[item]) for item in run.items])
+    contents = Contents(clean, run.items)
+    shares = {
+        modality: np.array([size_of(shown, kept, modality) for shown, kept in zip(run.contents, contents, strict=True)])
+        / run.own[modality]
+        for modality in ("text", "image")
+        if run.own[modality] > 0
+    }
+    values: dict[str, Floats] = {f"distance_to_clean_{name}_input": share for name, share in shares.items()}
+    before = np.mean(list(shares.values()), axis=0) if shares else None
+    held = same_vectors(run.encoder.features.tables)
+    for name, modalities in held.items():
+        if run.spreads[name] == 0:
+            continue
+        after = lengths(run.vectors[name][run.items], target[modalities[0]]) / run.spreads[name]
+        values[f"distance_to_clean_{name}"] = after
+        if before is not None:
+            values[f"nearer_by_encoding_{name}"] = before - after
+    run.work.ledger.findings += value_rows(run.subject, SIGNAL, values, SHARE, run.work.intervals)
+    return _denoised(run, target, held) if run.audit.denoise else []
+
+
+def _denoised(run: _Run, target: dict[str, Tensor], held: dict[str, tuple[str, ...]]) -> list[str]:
+    """Measure the distance to the clean encoding without and with capfilt: inequality (6) of the paper, tested.
+
+    Both sides stand in the encoder's own space, where the difference has a meaning: E‖f(C(x)) − f(x*)‖ against
+    E‖f(x) − f(x*)‖, x as it is shown, x* clean, C the caption filter.
+    """
+    plan, name = run.work.plan, run.encoder.features.name
+    options = options_of(plan.settings)
+    if options.denoise != "none":
+        return ["denoising is part of this encoder: measure what it does with --denoise none"]
+    if not has_captions(name):
+        return []
+    try:
+        encoder = row_encoder(
+            plan.dataset, name, home=plan.home, options=options.model_copy(update={"denoise": "capfilt"})
+        )
+    except RobustrecError as error:
+        return [f"capfilt was not measured: {error.what}"]
+    denoised = encoder.encode([run.rows[item] for item in run.items], run.work.bench.progress).tables
+    run.work.bench.costs.encodings += len(run.items)
+    values: dict[str, Floats] = {}
+    for vector, modalities in held.items():
+        if run.spreads[vector] == 0:
+            continue
+        clean = target[modalities[0]]
+        without = lengths(run.vectors[vector][run.items], clean) / run.spreads[vector]
+        with_it = lengths(denoised[modalities[0]], clean) / run.spreads[vector]
+        values[f"distance_to_clean_{vector}"] = with_it
+        values[f"nearer_by_capfilt_{vector}"] = without - with_it
+    run.work.ledger.findings += value_rows(run.subject, f"{SIGNAL}, capfilt", values, SHARE, run.work.intervals)
+    return []
+
+
+def _stored(row: RowContent) -> Row:
+    assert isinstance(row.picture, StoredPicture)  # as `catalog_rows` makes them
+    return row_of(row.text, row.picture)
+
+
+def _edited(row: RowContent, before: Content, after: Content) -> Row:
+    assert isinstance(row.picture, StoredPicture)
+    return row_of(text_of(after), row.picture if after.picture is before.picture else Shown(after.picture))

@@ -1,0 +1,136 @@
+"""From distances before and after an encoder to rows of the findings table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from robustrec.audits.encoder.audit import Floats, Moves
+from robustrec.audits.rows import Intervals
+from robustrec.evaluation.statistics import ONE_DRAW, PairedIntervals, paired_intervals, value_intervals
+from robustrec.results.findings import Finding
+from robustrec.subject import Subject
+
+AUDIT = "encoder"
+SHARE = "median distances of two items"
+SIZES = {
+    "text": "words edited, 0 to 1",
+    "image": "RMS of pixel differences, 0 to 1",
+    "both": "mean of words edited and RMS of pixel differences",
+}
+FEWEST = 2
+"""Items that an interval needs."""
+
+
+def edit_rows(
+    subject: Subject,
+    condition: str,
+    modality: str,
+    moves: Moves,
+    spreads: Mapping[str, float],
+    own: float,
+    intervals: Intervals,
+) -> list[Finding]:
+    """Return the rows of one condition: the edit's size, and of each vector movement, factor and contraction.
+
+    Fewer than two touched items have no rows. A factor is the ratio of the means, and so is its interval.
+
+    Args:
+        subject: under whom they stand.
+        condition: what was done.
+        modality: "text", "image" or "both": the unit of the sizes.
+        moves: what was measured.
+        spreads: vector -> median distance of two items.
+        own: the same of their content, in the unit of the sizes.
+        intervals: how they are made; over items.
+    """
+    n = len(moves.items)
+    if n < FEWEST:
+        return []
+    options = intervals.options(AUDIT, condition)
+    # Distances have no largest value, see `evaluation.sparse`.
+    size = value_intervals({"edit_size": moves.sizes}, **options, largest=None)["edit_size"]
+    rows = [_row(subject, condition, "edit_size", size, SIZES[modality], n)]
+    for name, moved in moves.moved.items():
+        if spreads[name] > 0:
+            movement = value_intervals({name: moved / spreads[name]}, **options, largest=None)[name]
+            rows.append(_row(subject, condition, f"movement_{name}", movement, SHARE, n))
+        # The relative drift from sizes to sizes + moved is the ratio of the two means, moved over sizes.
+        changed = {name: (moves.sizes + moved)[None]}
+        ratio = paired_intervals({name: moves.sizes}, changed, **options, largest=None)[name]
+        if ratio.relative is not None:
+            unit = f"length of the vector per 1 of {SIZES[modality]}"
+            rows.append(_ratio_row(subject, condition, f"factor_{name}", ratio, 1.0, unit, n))
+            if spreads[name] > 0 and own > 0:
+                scale = own / spreads[name]
+                rows.append(_ratio_row(subject, condition, f"contraction_{name}", ratio, scale, "ratio", n))
+    return rows
+
+
+def value_rows(
+    subject: Subject, condition: str, values: Mapping[str, Floats], unit: str, intervals: Intervals
+) -> list[Finding]:
+    """Return rows of plain means over items, one a metric; all of the same items."""
+    found = value_intervals(values, **intervals.options(AUDIT, condition), largest=None)
+    return [_row(subject, condition, metric, interval, unit, len(values[metric])) for metric, interval in found.items()]
+
+
+def pooled(parts: list[Moves]) -> Moves:
+    """Return for every item that any edit touched its means over those edits."""
+    items = np.unique(np.concatenate([part.items for part in parts])) if parts else np.zeros(0, dtype=np.int64)
+    names = list(parts[0].moved) if parts else []
+
+    def mean(of: list[Floats]) -> Floats:
+        total, times = np.zeros(len(items)), np.zeros(len(items))
+        for part, values in zip(parts, of, strict=True):
+            places = np.searchsorted(items, part.items)
+            total[places] += values
+            times[places] += 1
+        return total / np.maximum(times, 1)
+
+    moved = {name: mean([part.moved[name] for part in parts]) for name in names}
+    return Moves(items, mean([part.sizes for part in parts]), moved)
+
+
+def _row(subject: Subject, condition: str, metric: str, found: PairedIntervals, unit: str, n: int) -> Finding:
+    return Finding(
+        subject=subject,
+        audit=AUDIT,
+        condition=condition,
+        metric=metric,
+        quantity="value",
+        clean=found.drift.estimate,
+        ci_low=found.drift.low,
+        ci_high=found.drift.high,
+        degrees=found.degrees,
+        n_users=0,
+        n_draws=1,
+        unit=unit,
+        note=_note(n),
+    )
+
+
+def _ratio_row(
+    subject: Subject, condition: str, metric: str, found: PairedIntervals, scale: float, unit: str, n: int
+) -> Finding:
+    assert found.relative is not None
+    return Finding(
+        subject=subject,
+        audit=AUDIT,
+        condition=condition,
+        metric=metric,
+        quantity="value",
+        clean=scale * found.relative.estimate,
+        ci_low=scale * found.relative.low,
+        ci_high=scale * found.relative.high,
+        degrees=found.degrees,
+        n_users=0,
+        n_draws=1,
+        unit=unit,
+        note=_note(n),
+    )
+
+
+def _note(n: int) -> str:
+    return f"over {n} items; {ONE_DRAW.replace('users', 'items')}"

@@ -1,0 +1,1 @@
+"""The merchant audit: edits of titles, descriptions and pictures, encoded again."""

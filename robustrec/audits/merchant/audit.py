@@ -1,0 +1,100 @@
+"""The plan of a merchant audit: its conditions, what it will cost, and what keeps a data set from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+
+from robustrec.audits.merchant.config import MerchantAudit
+from robustrec.audits.merchant.encoding import PROBED
+from robustrec.audits.merchant.items import Items, choose_items, popularity_strata
+from robustrec.audits.treatments import Treatment, treatments_of
+from robustrec.datasets.registry import Dataset
+
+
+@dataclass(frozen=True)
+class MerchantCondition:
+    """One treatment of a share of the items, at one severity, in one world.
+
+    Attributes:
+        treatment: what is done.
+        severity: 0 (nothing happens) to 5.
+        share: of the items.
+        frozen: whether item graphs stay those of the clean features; else they are rebuilt from the edited ones.
+    """
+
+    treatment: Treatment
+    severity: int
+    share: float
+    frozen: bool = False
+
+    @property
+    def label(self) -> str:
+        """The condition's name in the table of findings."""
+        name = f"edit={self.treatment.name} severity={self.severity} share={self.share:g}"
+        return f"{name} frozen graphs" if self.frozen else name
+
+
+def conditions_of(config: MerchantAudit, treatment: Treatment) -> tuple[MerchantCondition, ...]:
+    """Return the conditions of one treatment."""
+    return tuple(
+        MerchantCondition(treatment, severity, share, graphs == "frozen")
+        for graphs in config.graphs
+        for share in config.shares
+        for severity in config.severities
+    )
+
+
+def choices_of(config: MerchantAudit, dataset: Dataset, *, seed: int) -> dict[tuple[float, int], Items]:
+    """Return the items that are edited, by share and number of the draw."""
+    strata = popularity_strata(dataset.interactions, config.strata)
+    return {
+        (share, draw): choose_items(strata, share, seed=seed, draw=draw)
+        for share in config.shares
+        for draw in range(config.draws)
+    }
+
+
+def items_of_draw(choices: dict[tuple[float, int], Items], draw: int) -> Items:
+    """Return all items that any share edits in a draw, ascending."""
+    return reduce(np.union1d, [items for (_, number), items in choices.items() if number == draw])
+
+
+def not_editable(dataset: Dataset, encoder: str | None) -> str:
+    """Say why items of a data set cannot be edited and encoded again; empty where they can."""
+    if encoder is None:
+        return "no model of the run reads item features"
+    if encoder == "imported":
+        return (
+            "imported feature files cannot be made again from an edited text or picture; name an encoder that reads"
+            " them: --features basic, or --features blip --weights FOLDER"
+        )
+    catalog = dataset.catalog
+    if catalog is None or not (catalog.n_texts or catalog.n_pictures):
+        return f"dataset {dataset.name} has neither texts nor pictures that a merchant could edit"
+    return ""
+
+
+@dataclass(frozen=True)
+class MerchantCost:
+    """What a merchant audit costs at most.
+
+    Attributes:
+        rankings: of one subject.
+        encodings: items that go through the encoder, for all subjects together.
+    """
+
+    rankings: int
+    encodings: int
+
+
+def cost_of_edits(config: MerchantAudit, dataset: Dataset, *, seed: int) -> MerchantCost:
+    """Return what an audit costs: it grows with the items edited, not with the catalogue."""
+    treatments = treatments_of(config)
+    conditions = sum(len(conditions_of(config, treatment)) for treatment in treatments)
+    choices = choices_of(config, dataset, seed=seed)
+    items = sum(len(items_of_draw(choices, draw)) for draw in range(config.draws))
+    severities = sum(severity > 0 for severity in config.severities)
+    return MerchantCost(1 + conditions * config.draws, 2 * PROBED + len(treatments) * severities * items)

@@ -1,0 +1,272 @@
+"""What edits do to a subject's lists: to all users, to the edited items, and to everything else.
+
+Of each test user are known the lists and metrics before and after, and of each item in their test split (a wanted item)
+the exact place among all items. Over the draws:
+
+- all users: the suite's metrics and stability, and `exposure@k_all`, the share of the places of the lists that edited
+  items hold. The same users in every draw, so that intervals are over users and draws.
+- edited: `rank_edited`, mean place of wanted edited items; `exposure@k_edited`, share of them in the list of the user
+  who should get them; and the headline metric of users who want an edited item. `_head` and `_tail` are the same for
+  edited items of the most and the least popular stratum.
+- untouched: `rank_untouched`, mean place of wanted items that nobody edited, and the headline metric of users who want
+  no edited item: what falls on those who edited nothing.
+
+Edited means changed: an item without a brand is not edited by moving it. In other draws other users are concerned;
+each user's values are averaged over the draws that concern them, and intervals are over users, items and draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustrec.audits.quality import Clean, PerUser, Yardstick
+from robustrec.evaluation.cells import Cells
+from robustrec.evaluation.metrics import per_user_metrics
+from robustrec.evaluation.ranking import Pairs, Ranking, rank_pairs
+from robustrec.evaluation.stability import per_user_stability
+from robustrec.models.contract import Representation, Scored
+from robustrec.runs.prepared import Split
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+PARTS = ("edited", "head", "tail", "untouched")
+"""Parts of the wanted items, and of the users who want them."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is the same for all subjects and edits.
+
+    Attributes:
+        split: the test users.
+        yardstick: what is measured on every list.
+        wanted: the items of their test split, without those that are never recommended to them.
+        strata: [I] stratum of popularity of each item; 0 is the tail, the highest the head.
+        metric: the headline metric.
+        k: length of the lists that exposure is counted in.
+    """
+
+    split: Split
+    yardstick: Yardstick
+    wanted: Pairs
+    strata: Ints
+    metric: str
+    k: int
+
+    @property
+    def length(self) -> int:
+        """The longest list that anything needs."""
+        return max(self.yardstick.length, self.k)
+
+
+def scene_of(split: Split, yardstick: Yardstick, strata: Ints, *, metric: str, k: int) -> Scene:
+    """Return the scene of a split."""
+    relevant = split.relevant[split.users].tocoo()
+    masked = split.masked[split.users].tocsr()
+    rows, items = relevant.row.astype(np.int64), relevant.col.astype(np.int64)
+    open_ = np.asarray(masked[rows, items]).ravel() == 0
+    return Scene(split, yardstick, Pairs(rows[open_], items[open_]), strata, metric, k)
+
+
+class Lists(NamedTuple):
+    """A subject's lists at one time.
+
+    Attributes:
+        ranking: [n, K], K the scene's length.
+        per_user: metric -> [n].
+        places: [P] places of the wanted items, from 1.
+        shown: [I] users in whose list of length k each item stands.
+    """
+
+    ranking: Ranking
+    per_user: PerUser
+    places: Ints
+    shown: Ints
+
+
+def lists_of(representation: Representation | Scored, scene: Scene, clean: Clean | None = None) -> Lists:
+    """Rank the test users, score the lists and, where there are clean ones, compare them with those."""
+    split, yardstick = scene.split, scene.yardstick
+    ranking, places = rank_pairs(representation, split.users, split.masked, scene.wanted, k=scene.length)
+    per_user = per_user_metrics(ranking, split.relevant, yardstick.metrics)
+    if clean is not None:
+        short = Ranking(ranking.users, ranking.items[:, : clean.ranking.items.shape[1]])
+        per_user |= per_user_stability(clean.ranking, short, yardstick.stability)
+    shown = ranking.counts(scene.k, len(scene.strata))
+    return Lists(ranking, per_user, places, shown)
+
+
+class Part(NamedTuple):
+    """The users whom a part concerns in any draw.
+
+    Attributes:
+        clean: metric -> [m], averaged over a user's own items and draws.
+        perturbed: metric -> [m], likewise.
+        shifts: [pairs of all draws] how many places each wanted item of the part fell.
+        cells: metric -> what they are means of: a user's own items and draws count alike, and users count alike.
+    """
+
+    clean: PerUser
+    perturbed: PerUser
+    shifts: Floats
+    cells: dict[str, Cells]
+
+
+@dataclass
+class Tally:
+    """Adds up the draws of one subject under one condition.
+
+    Attributes:
+        scene: what is measured.
+        before: the clean lists.
+    """
+
+    scene: Scene
+    before: Lists
+    _all_before: list[Floats] = field(default_factory=list, init=False)
+    _all_after: list[PerUser] = field(default_factory=list, init=False)
+    _cells: dict[str, list[tuple[Bools, Ints]]] = field(default_factory=dict, init=False)
+    _users: dict[str, list[tuple[Bools, Floats]]] = field(default_factory=dict, init=False)
+
+    def add(self, after: Lists, edited: Ints) -> None:
+        """Add a draw.
+
+        Args:
+            after: the lists on the edited features.
+            edited: items that the edit changed.
+        """
+        scene = self.scene
+        on = np.zeros(len(scene.strata), dtype=bool)
+        on[edited] = True
+        everyone = f"exposure@{scene.k}_all"
+        self._all_before.append(_held(self.before.ranking, on, scene.k))
+        self._all_after.append({**after.per_user, everyone: _held(after.ranking, on, scene.k)})
+        touched = on[scene.wanted.items]
+        stratum = scene.strata[scene.wanted.items]
+        parts = {
+            "edited": touched,
+            "head": touched & (stratum == scene.strata.max()),
+            "tail": touched & (stratum == 0),
+            "untouched": ~touched,
+        }
+        users = np.zeros(len(scene.split.users), dtype=bool)
+        users[scene.wanted.rows[touched]] = True
+        for name, chosen in parts.items():
+            self._cells.setdefault(name, []).append((chosen, after.places))
+        for name, concerned in (("edited", users), ("untouched", ~users)):
+            self._users.setdefault(name, []).append((concerned, after.per_user[scene.metric]))
+
+    def of_all(self, stability: Mapping[str, Floats]) -> tuple[PerUser, dict[str, Floats]]:
+        """Return (clean [n], perturbed [n_draws, n]) by metric over all users.
+
+        Args:
+            stability: what the stability measures of an undisturbed list are.
+        """
+        exposure = f"exposure@{self.scene.k}_all"
+        # Draws edit other items, which held other places before: shifted to their mean, so that the pairing stays.
+        base = np.stack(self._all_before)
+        mean = base.mean(axis=0)
+        clean = {**self.before.per_user, **stability, exposure: mean}
+        perturbed = {name: np.stack([draw[name] for draw in self._all_after]) for name in clean}
+        perturbed[exposure] = perturbed[exposure] - base + mean
+        return clean, perturbed
+
+    def of_part(self, name: str) -> Part:
+        """Return what became of a part of PARTS."""
+        scene, before = self.scene, self.before.places
+        n = len(scene.split.users)
+        count, sums = np.zeros(n), {key: np.zeros(n) for key in ("rank", "rank'", "seen", "seen'")}
+        shifts = []
+        for chosen, after in self._cells[name]:
+            rows = scene.wanted.rows[chosen]
+            count += np.bincount(rows, minlength=n)
+            for mark, places in (("", before[chosen]), ("'", after[chosen])):
+                sums[f"rank{mark}"] += np.bincount(rows, places, minlength=n)
+                sums[f"seen{mark}"] += np.bincount(rows, places <= scene.k, minlength=n)
+            shifts.append((after[chosen] - before[chosen]).astype(np.float64))
+        there = count > 0
+        mean = {key: total[there] / count[there] for key, total in sums.items()}
+        measures = {f"rank_{name}": "rank"}
+        if name != "untouched":
+            measures[f"exposure@{scene.k}_{name}"] = "seen"
+        clean = {metric: mean[key] for metric, key in measures.items()}
+        perturbed = {metric: mean[f"{key}'"] for metric, key in measures.items()}
+        return Part(clean, perturbed, np.concatenate(shifts), self._pair_cells(name, measures, count))
+
+    def _pair_cells(self, name: str, measures: Mapping[str, str], count: Floats) -> dict[str, Cells]:
+        """Return the cells of a part's measures; `count` [n] are each user's cells."""
+        if not count.any():
+            return {}
+        chosen = [np.flatnonzero(which) for which, _ in self._cells[name]]
+        pairs = np.concatenate(chosen)
+        users, items = self.scene.wanted.rows[pairs], self.scene.wanted.items[pairs]
+        before = self.before.places[pairs]
+        after = np.concatenate([places[own] for own, (_, places) in zip(chosen, self._cells[name], strict=True)])
+        weights = 1 / count[users] / np.count_nonzero(count)
+        cells = {}
+        for metric, key in measures.items():
+            states = [places if key == "rank" else places <= self.scene.k for places in (before, after)]
+            values = (each.astype(np.float64) for each in states)
+            cells[metric] = Cells(_draw_of_each(chosen), users, items, weights, *values)
+        return cells
+
+    def of_users(self, name: str) -> tuple[PerUser, PerUser]:
+        """Return (clean [m], perturbed [m]) of the headline metric over users who want an edited item, or want none."""
+        metric = self.scene.metric
+        before = self.before.per_user[metric]
+        count, total = self._times_concerned(name), np.zeros(len(before))
+        for concerned, after in self._users[name]:
+            total += np.where(concerned, after, 0.0)
+        there = count > 0
+        label = f"{metric}_{name}"
+        return {label: before[there]}, {label: total[there] / count[there]}
+
+    def _times_concerned(self, name: str) -> Floats:
+        """Return in how many draws a part concerns each user, [n]."""
+        times: Floats = np.zeros(len(self.scene.split.users))
+        for concerned, _ in self._users[name]:
+            times += concerned
+        return times
+
+    def cells_of_users(self, name: str) -> dict[str, Cells]:
+        """Return what the means of `of_users` are made of; empty where no user is concerned.
+
+        Draws that concern a user count alike, and in each the wanted items that do share its weight.
+        """
+        count = self._times_concerned(name)
+        if not count.any():
+            return {}
+        wanted, metric = self.scene.wanted, self.scene.metric
+        found = [np.flatnonzero(concerned) for concerned, _ in self._users[name]]
+        columns: list[tuple[Ints, Ints, Floats, Floats]] = []
+        for concerned, (chosen, _), (_, after) in zip(found, self._cells[name], self._users[name], strict=True):
+            which = np.zeros(len(count), dtype=bool)
+            which[concerned] = True
+            pairs = np.flatnonzero(chosen & which[wanted.rows])
+            rows, items = wanted.rows[pairs], wanted.items[pairs]
+            # Users whose only wanted items are never recommended to them share no item with anybody.
+            alone = np.setdiff1d(concerned, rows)
+            users = np.concatenate([rows, alone])
+            own = np.concatenate([items, len(self.scene.strata) + alone])
+            weights = 1 / np.bincount(users, minlength=len(count))[users] / count[users]
+            columns.append((users, own, weights / np.count_nonzero(count), after[users]))
+        users, items, weights, after = (np.concatenate(column) for column in zip(*columns, strict=True))
+        draws, before = _draw_of_each([column[0] for column in columns]), self.before.per_user[metric][users]
+        return {f"{metric}_{name}": Cells(draws, users, items, weights, before, after)}
+
+
+def _draw_of_each(chosen: Sequence[NDArray[np.generic]]) -> Ints:
+    """Return the number of the draw of each of its entries."""
+    return np.repeat(np.arange(len(chosen)), [len(each) for each in chosen])
+
+
+def _held(ranking: Ranking, on: Bools, k: int) -> Floats:
+    """Return the share of each list's first k places that the marked items hold, [n]."""
+    return ranking.share(on, k)

@@ -1,0 +1,200 @@
+"""Edited items through the encoder of the features: each content once, kept on disk, and shown to arrive."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from robustrec.audits.treatments import Row, Shown, Workshop, row_of
+from robustrec.encoders.features import ItemFeatures
+from robustrec.encoders.row_store import RowStore
+from robustrec.encoders.rows import RowEncoder, StoredPicture
+from robustrec.errors import RobustrecError
+from robustrec.progress import Progress, silent
+
+AT_ONCE = 1024
+"""Rows that wait to be encoded at a time."""
+
+BUDGET = 256 * 2**20
+"""Bytes of edited pictures that wait with them."""
+
+PROBED = 8
+"""Items that the check puts another's text and another's picture into."""
+
+# An item's vector counts as moved when it changes by more than this share of its length; rounding stays below, in half
+# precision too, and another item's content moves it by far more.
+MOVED = 0.03
+_FIRST_CHUNK, _CHUNK_SECONDS = 64, 15.0
+
+
+@dataclass(eq=False)
+class EditedRows:
+    """Encodes edited rows with the encoder that made the features.
+
+    Vectors are kept in the row store by content, under the encoder's identity and the digest of the features (of which
+    the mean vector that stands for missing content is a part), so that a killed audit goes on where it was.
+
+    Attributes:
+        encoder: made once for the run; it loads its weights at the first row.
+        features: of the unedited catalogue.
+        home: the folder that holds the store.
+        count: told how many rows go through the encoder.
+        progress: told how the encoding goes.
+    """
+
+    encoder: RowEncoder
+    features: ItemFeatures
+    home: Path
+    count: Callable[[int], None]
+    progress: Progress = silent
+    _chunk: int = field(default=_FIRST_CHUNK, init=False)
+
+    def __post_init__(self) -> None:
+        """Open the store.
+
+        Raises:
+            RobustrecError: the encoder is not the one that made the features.
+        """
+        identity = dict(self.encoder.identity)
+        if (self.encoder.name, identity) != (self.features.name, dict(self.features.identity)):
+            raise RobustrecError(
+                f"the features were made by {self.features.name!r} with other settings than its edited rows would be",
+                where="the merchant audit",
+                fix="run the command again: something it reads changed meanwhile",
+            )
+        of = {"edited rows of": self.features.digest, "encoder": self.encoder.name, "identity": identity}
+        self._store = RowStore(self.home, of)
+
+    def encode(self, rows: Sequence[Row]) -> dict[str, Tensor]:
+        """Return the vectors of rows, modality -> float32 [n, D], those of the features' modalities.
+
+        Raises:
+            RobustrecError: the encoder fails, or the store cannot be written.
+        """
+        keys = [row.key for row in rows]
+        stored = self._store.find(keys)
+        tables = {name: stored.tables.get(name, _empty(table, len(rows))) for name, table in self._modalities.items()}
+        lacking: dict[str, list[int]] = {}
+        for place, found in enumerate(stored.found.tolist()):
+            if not found:
+                lacking.setdefault(keys[place], []).append(place)
+        waiting = list(lacking.items())
+        while waiting:
+            chunk, waiting = waiting[: self._chunk], waiting[self._chunk :]
+            fresh = self._encoded([rows[places[0]] for _, places in chunk])
+            self._store.add([key for key, _ in chunk], fresh, {})
+            source = torch.tensor([number for number, (_, places) in enumerate(chunk) for _ in places])
+            target = torch.tensor([place for _, places in chunk for place in places])
+            for name, table in tables.items():
+                table[target] = fresh[name][source]
+        return tables
+
+    @property
+    def _modalities(self) -> Mapping[str, Tensor]:
+        return self.features.tables
+
+    def _encoded(self, rows: Sequence[Row]) -> dict[str, Tensor]:
+        started = time.monotonic()
+        encoded = self.encoder.encode([row.content for row in rows], self.progress).tables
+        self.count(len(rows))
+        if time.monotonic() - started < _CHUNK_SECONDS:  # else as many are lost where it is killed
+            self._chunk = min(2 * self._chunk, AT_ONCE)
+        return {name: encoded[name].float() for name in self._modalities}
+
+
+def _empty(table: Tensor, n: int) -> Tensor:
+    return torch.zeros((n, table.shape[1]), dtype=torch.float32)
+
+
+def encode_all(rows: Iterable[Row], encode: Callable[[Sequence[Row]], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Return the vectors of any number of rows (none of none), with the pictures of few in memory at a time.
+
+    Args:
+        rows: made as they are wanted.
+        encode: `EditedRows.encode`.
+    """
+    parts: list[dict[str, Tensor]] = []
+    held: list[Row] = []
+    waiting = 0
+    for row in rows:
+        held.append(row)
+        waiting += row.held_bytes
+        if len(held) == AT_ONCE or waiting > BUDGET:
+            parts.append(encode(held))
+            held, waiting = [], 0
+    if held:
+        parts.append(encode(held))
+    return {name: torch.cat([part[name] for part in parts]) for name in (parts[0] if parts else ())}
+
+
+def moved(features: ItemFeatures, items: Sequence[int], tables: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return which items' vectors an edit changed at all, modality -> bool [n]."""
+    rows = list(items)
+    return {name: (table != features.tables[name][rows]).any(dim=1) for name, table in tables.items()}
+
+
+def check_edits_arrive(edited: EditedRows, workshop: Workshop, modality: str) -> bool | None:
+    """Put another item's text or picture into a few items and see whether their vectors move.
+
+    What an encoder keeps must not stand in the way of an edit: a drift of zero would then be a cache's, not the
+    model's.
+
+    Args:
+        edited: encodes as it will encode the edits.
+        workshop: the items.
+        modality: "text" or "image".
+
+    Returns:
+        Whether any vector moved; None where no two items have different content to exchange.
+
+    Raises:
+        RobustrecError: the encoder fails.
+    """
+    swapped = dict(_swapped(workshop, modality))
+    if not swapped:
+        return None
+    items = list(swapped)
+    tables = edited.encode(list(swapped.values()))
+    for name, table in tables.items():
+        before = edited.features.tables[name][items]
+        if bool(((table - before).norm(dim=1) > MOVED * before.norm(dim=1)).any()):
+            return True
+    return False
+
+
+def _swapped(workshop: Workshop, modality: str) -> Iterable[tuple[int, Row]]:
+    """Yield items with the text or the picture of another, for as many as are probed."""
+    found = 0
+    for item, other in _neighbours(workshop, modality):
+        own = workshop.rows[item].picture
+        assert isinstance(own, StoredPicture)
+        if modality == "text":
+            row = row_of(workshop.rows[other].text, own)
+        else:
+            try:
+                pictures = own(), workshop.rows[other].picture()
+            except RobustrecError:
+                continue
+            if pictures[0] is None or pictures[1] is None:
+                continue
+            row = row_of(workshop.rows[item].text, Shown(pictures[1]))
+        yield item, row
+        found += 1
+        if found == PROBED:
+            return
+
+
+def _neighbours(workshop: Workshop, modality: str) -> Iterable[tuple[int, int]]:
+    """Yield (item, an item of other content half the catalogue away), of those that have any."""
+    entries = workshop.catalog.pictures.entries if workshop.catalog.pictures else ()
+    content = [row.text for row in workshop.rows] if modality == "text" else [entry or "" for entry in entries]
+    having = [item for item, each in enumerate(content) if each]
+    half = len(having) // 2
+    for item, other in zip(having[:half], having[half:], strict=False):
+        if content[item] != content[other]:
+            yield item, other

@@ -1,0 +1,132 @@
+"""The most fragile items of a subject, with their before and after."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from robustrec.audits.merchant.audit import MerchantCondition
+from robustrec.audits.merchant.conditions import Floats, Ints, Lists, Scene
+from robustrec.audits.merchant.rows import AUDIT
+from robustrec.audits.treatments import Workshop
+from robustrec.edits.content import Content, content_of, text_of
+from robustrec.errors import RobustrecError
+from robustrec.results.exhibits import FragileItem, Look
+from robustrec.subject import Subject
+
+THUMBNAIL = 96
+"""Longest side of a thumbnail in pixels."""
+
+_TEXT, _QUALITY = 4000, 80
+
+
+class Fall(NamedTuple):
+    """What one edit of one item cost it.
+
+    Attributes:
+        loss: Σ over the users who should get it of 1/log2(1 + place), before minus after: its part of their DCG.
+        condition: what was done.
+        draw: number of the draw.
+        item: the item.
+        n_users: users who should get it.
+        places: their mean place of it, before and after.
+        shown: users in whose list it stands, before and after.
+    """
+
+    loss: float
+    condition: MerchantCondition
+    draw: int
+    item: int
+    n_users: int
+    places: tuple[float, float]
+    shown: tuple[int, int]
+
+
+@dataclass
+class Fragile:
+    """Collects the items that lost most, each at its worst.
+
+    Attributes:
+        scene: what is measured.
+        most: how many items are kept.
+    """
+
+    scene: Scene
+    most: int
+    _worst: dict[int, Fall] = field(default_factory=dict, init=False)
+
+    def add(self, condition: MerchantCondition, draw: int, before: Lists, after: Lists, edited: Ints) -> None:
+        """Add what became of a draw's edited items; those that nobody wants, or that lost nothing, do not count."""
+        wanted, n_items = self.scene.wanted, len(self.scene.strata)
+
+        def gain(lists: Lists) -> Floats:
+            weights = 1.0 / np.log2(1.0 + lists.places)
+            return np.asarray(np.bincount(wanted.items, weights, minlength=n_items), dtype=np.float64)
+
+        loss = (gain(before) - gain(after))[edited]
+        count = np.bincount(wanted.items, minlength=n_items)
+        for place in np.argsort(-loss, kind="stable")[: self.most]:
+            item = int(edited[place])
+            worst = self._worst.get(item)
+            if loss[place] <= 0 or (worst is not None and worst.loss >= loss[place]):
+                continue
+            here = wanted.items == item
+            self._worst[item] = Fall(
+                float(loss[place]),
+                condition,
+                draw,
+                item,
+                int(count[item]),
+                (float(before.places[here].mean()), float(after.places[here].mean())),
+                (int(before.shown[item]), int(after.shown[item])),
+            )
+
+    @property
+    def falls(self) -> list[Fall]:
+        """The items that lost most, the worst first."""
+        return sorted(self._worst.values(), key=lambda fall: (-fall.loss, fall.item))[: self.most]
+
+
+def exhibit(subject: Subject, fall: Fall, workshop: Workshop, k: int) -> FragileItem:
+    """Return a fragile item with its looks, the edit made once more."""
+    condition = fall.condition
+    before = workshop.before(condition.treatment, fall.item)
+    after = workshop.after(condition.treatment, before, fall.item, condition.severity, fall.draw)
+    return FragileItem(
+        subject=subject,
+        audit=AUDIT,
+        condition=condition.label,
+        item=str(fall.item),
+        before=_look(before, workshop, fall.item),
+        after=_look(after, workshop, fall.item),
+        n_users=fall.n_users,
+        rank_before=fall.places[0],
+        rank_after=fall.places[1],
+        exposure_before=fall.shown[0],
+        exposure_after=fall.shown[1],
+        k=k,
+    )
+
+
+def _look(content: Content, workshop: Workshop, item: int) -> Look:
+    picture = content.picture
+    if picture is None:  # left out because no part edits it, or not readable
+        try:
+            picture = content_of(workshop.catalog, item).picture
+        except RobustrecError:
+            picture = None
+    return Look(text=text_of(content)[:_TEXT], picture=None if picture is None else thumbnail(picture))
+
+
+def thumbnail(picture: Image.Image) -> str:
+    """Return a picture as JPEG in base64, its longest side THUMBNAIL pixels at most."""
+    small = picture.copy()
+    small.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BICUBIC)
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=_QUALITY)
+    return base64.b64encode(buffer.getvalue()).decode("ascii")

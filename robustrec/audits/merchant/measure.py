@@ -1,0 +1,267 @@
+"""Run the merchant audit and put what it measured into the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from robustrec.audits.merchant.audit import (
+    MerchantCondition,
+    choices_of,
+    conditions_of,
+    items_of_draw,
+    not_editable,
+)
+from robustrec.audits.merchant.conditions import Lists, Scene, Tally, lists_of, scene_of
+from robustrec.audits.merchant.config import MerchantAudit
+from robustrec.audits.merchant.drawn import Edited, of_share, replaced, share_seen
+from robustrec.audits.merchant.encoding import EditedRows, check_edits_arrive, encode_all, moved
+from robustrec.audits.merchant.exhibits import Fragile, exhibit
+from robustrec.audits.merchant.items import Items, popularity_strata
+from robustrec.audits.merchant.pool import Pool
+from robustrec.audits.merchant.rows import AUDIT, part_rows, share_rows
+from robustrec.audits.quality import Clean, PerUser, undisturbed
+from robustrec.audits.results import Audited, Work, array_name, references
+from robustrec.audits.rows import Draws, difference_rows, drift_rows
+from robustrec.audits.treatments import Row, Treatment, Workshop, treatments_of
+from robustrec.edits.view import shelf_of
+from robustrec.encoders.features import MODALITIES
+from robustrec.encoders.rows import catalog_rows
+from robustrec.errors import RobustrecError, one_line
+from robustrec.results.findings import AuditStatus
+from robustrec.runs.trained import TrainedSubject
+
+# Share of edited items with any changed vector below which a reader is told that the edit hardly arrives.
+FEW = 0.1
+
+
+@dataclass(eq=False)
+class _Subject:
+    """A subject while it is audited: its clean lists, its most fragile items, and what had nothing to measure."""
+
+    subject: TrainedSubject
+    clean: Clean
+    before: Lists
+    fragile: Fragile
+    untouched: dict[str, None]
+    pools: dict[tuple[int, float, bool], Pool]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What the steps of one audit share."""
+
+    audit: MerchantAudit
+    work: Work
+    scene: Scene
+    workshop: Workshop
+    encoder: EditedRows
+    choices: dict[tuple[float, int], Items]
+    subjects: list[_Subject]
+
+
+def run_merchant(audit: MerchantAudit, subjects: Audited, work: Work) -> None:
+    """Run the merchant audit over its subjects; each ends with a status."""
+    reason = not_editable(work.plan.dataset, work.plan.encoder)
+    served = [pair for pair in subjects if pair[0].scored_tables]
+    for subject, _ in subjects:
+        if reason or not subject.scored_tables:
+            why = reason or f"{subject.spec.model}: features shape its training only, its scores do not follow them"
+            work.ledger.statuses.append(_status(subject, "not_applicable", why))
+    if reason or not served:
+        return
+    findings = len(work.ledger.findings)
+    try:
+        run = _prepared(audit, served, work)
+        faults = _measure(run)
+    except RobustrecError as error:
+        faults = [one_line(error)]
+    if faults:
+        del work.ledger.findings[findings:]  # a part of the table must not pass for the whole
+        work.ledger.statuses += [_status(subject, "error", "; ".join(faults)) for subject, _ in served]
+        return
+    work.ledger.statuses += [_ended(each) for each in run.subjects]
+    work.ledger.exhibits += [
+        exhibit(each.subject.subject, fall, run.workshop, run.scene.k)
+        for each in run.subjects
+        for fall in each.fragile.falls
+    ]
+
+
+def _prepared(audit: MerchantAudit, subjects: Audited, work: Work) -> _Run:
+    plan, bench = work.plan, work.bench
+    dataset, features = plan.dataset, bench.prepared.features
+    assert dataset.catalog is not None  # see `not_editable`
+    assert features is not None
+    strata = popularity_strata(dataset.interactions, audit.strata)
+    scene = scene_of(bench.prepared.test, bench.yardstick, strata, metric=audit.metric, k=audit.exposure)
+
+    rows = work.edited_rows()
+    workshop = Workshop(
+        dataset.catalog, catalog_rows(dataset.catalog, plan.home / "digests"), shelf_of(dataset), bench.seed
+    )
+    audited = []
+    for subject, clean in subjects:
+        before = lists_of(subject.represent(), scene)
+        bench.costs.count_lists()
+        audited.append(_Subject(subject, clean, before, Fragile(scene, audit.fragile), {}, {}))
+    choices = choices_of(audit, dataset, seed=bench.seed)
+    return _Run(audit, work, scene, workshop, rows, choices, audited)
+
+
+def _measure(run: _Run) -> list[str]:
+    """Measure every condition; return what keeps the audit from counting, nothing where it counts."""
+    treatments = treatments_of(run.audit)
+    touched = {part.modality for treatment in treatments for part in treatment.parts}
+    arrives = {each: check_edits_arrive(run.encoder, run.workshop, each) for each in MODALITIES if each in touched}
+    tables = run.encoder.features.tables
+    faults = [
+        f"edits do not reach the features: the {'text' if modality == 'text' else 'picture'} of another item put into"
+        f" some moved no vector of encoder {run.encoder.encoder.name!r}"
+        for modality, arrived in arrives.items()
+        if arrived is False and modality in tables
+    ]
+    if faults:
+        return faults
+    total = sum(len(conditions_of(run.audit, each)) for each in treatments) * run.audit.draws * len(run.subjects)
+    done = 0
+    for treatment in treatments:
+        edited = dict(_encoded(run, treatment))
+        for condition in conditions_of(run.audit, treatment):
+            _measure_condition(run, condition, edited)
+            done += run.audit.draws * len(run.subjects)
+            run.work.bench.progress("merchant edits", done, total, condition.label)
+    _record_pools(run)
+    return []
+
+
+def _encoded(run: _Run, treatment: Treatment) -> Iterator[tuple[tuple[int, int], Edited]]:
+    """Yield ((severity, draw), its edited items with their vectors), after encoding all of them together."""
+    keys: list[tuple[int, int, int]] = []
+
+    def rows() -> Iterator[Row]:
+        for draw in range(run.audit.draws):
+            for item in items_of_draw(run.choices, draw).tolist():
+                for severity, row in run.workshop.edited(treatment, item, run.audit.severities, draw):
+                    keys.append((severity, draw, item))
+                    yield row
+
+    features = run.encoder.features
+    tables = encode_all(rows(), run.encoder.encode)
+    places: dict[tuple[int, int], list[int]] = {}
+    for place, (severity, draw, _) in enumerate(keys):
+        places.setdefault((severity, draw), []).append(place)
+    for severity in run.audit.severities:
+        for draw in range(run.audit.draws):
+            chosen = places.get((severity, draw), [])
+            items = [keys[place][2] for place in chosen]
+            own = {name: table[chosen] for name, table in tables.items()}
+            yield (severity, draw), Edited(np.array(items, dtype=np.int64), own, moved(features, items, own))
+
+
+def _measure_condition(run: _Run, condition: MerchantCondition, encoded: Mapping[tuple[int, int], Edited]) -> None:
+    draws = [
+        of_share(encoded[condition.severity, draw], run.choices[condition.share, draw])
+        for draw in range(run.audit.draws)
+    ]
+    touched = sum(len(each.items) for each in draws)
+    chosen = sum(len(run.choices[condition.share, draw]) for draw in range(run.audit.draws))
+    changed = {name for each in draws for name, which in each.moved.items() if bool(which.any())}
+    measured: dict[int, tuple[PerUser, Draws]] = {}
+    for place, each in enumerate(run.subjects):
+        subject = each.subject
+        if condition.frozen and subject.graphs is None:
+            continue
+        nothing = condition.severity > 0 and not touched
+        seen = share_seen(draws, subject) if touched else None
+        run.work.ledger.findings += share_rows(
+            subject.subject, condition.label, condition.treatment.modality, touched / chosen, seen, run.audit.draws
+        )
+        if nothing or (condition.severity > 0 and not changed & set(subject.scored_tables)):
+            why = "changes no item" if nothing else "changes no vector that the model reads"
+            each.untouched[f"{condition.treatment.name} {why}"] = None
+            continue
+        measured[place] = _measure_subject(run, condition, each, draws)
+        if condition.severity > 0 and seen is not None and seen < FEW:
+            run.work.ledger.warnings.append(
+                f"{subject.subject.label}: {condition.label} changed the vectors of only {seen:.1%} of the edited"
+                " items; the encoder does not see this edit, and its rows say little of the model"
+            )
+        key = (condition.severity, condition.share, condition.frozen)
+        each.pools.setdefault(key, Pool(condition)).add(*measured[place])
+    _record_differences(run, condition.label, measured)
+
+
+def _measure_subject(
+    run: _Run, condition: MerchantCondition, audited: _Subject, draws: Sequence[Edited]
+) -> tuple[PerUser, Draws]:
+    """Rank on every draw's features, and put the rows of the condition into the ledger."""
+    work, subject = run.work, audited.subject
+    tally = Tally(run.scene, audited.before)
+    for draw, edited in enumerate(draws):
+        features = {name: replaced(table, edited, name) for name, table in subject.tables.items()}
+        after = lists_of(subject.represent(features, frozen=condition.frozen), run.scene, audited.clean)
+        work.bench.costs.count_lists()
+        tally.add(after, edited.items)
+        audited.fragile.add(condition, draw, audited.before, after, edited.items)
+    stability = undisturbed(run.scene.yardstick.stability, len(run.scene.split.users))
+    clean, perturbed = tally.of_all(stability)
+    label = condition.label
+    idle, intervals = condition.severity == 0, work.intervals
+    work.ledger.findings += drift_rows(subject.subject, AUDIT, label, clean, perturbed, intervals, idle=idle)
+    work.ledger.findings += part_rows(subject.subject, label, tally, len(draws), intervals, idle=idle)
+    for metric, values in perturbed.items():
+        work.ledger.keep(array_name(subject, AUDIT, label, metric), values)
+    return clean, perturbed
+
+
+def _record_differences(run: _Run, condition: str, measured: Mapping[int, tuple[PerUser, Draws]]) -> None:
+    """Compare the drift of the headline metric with that of the strategy that the suite compares with."""
+    work, metric = run.work, run.audit.metric
+    pairs = [(each.subject, each.clean) for each in run.subjects]
+    for place, other in references(work.plan, pairs):
+        if place in measured and other in measured:
+            ours, theirs = (
+                ({metric: measured[each][0][metric]}, {metric: measured[each][1][metric]}) for each in (place, other)
+            )
+            work.ledger.findings += difference_rows(
+                pairs[place][0].subject,
+                str(work.plan.suite.compare_with),
+                AUDIT,
+                condition,
+                ours,
+                theirs,
+                work.intervals,
+            )
+
+
+def _record_pools(run: _Run) -> None:
+    """Put the mean over all edits into the ledger, for each severity, share and world."""
+    for key in dict.fromkeys(key for each in run.subjects for key in each.pools):
+        label, measured = "", dict[int, tuple[PerUser, Draws]]()
+        for place, each in enumerate(run.subjects):
+            pool = each.pools.get(key)
+            if pool is None or pool.count < 2:
+                continue
+            label, subject = pool.label, each.subject
+            clean, perturbed = measured[place] = pool.mean()
+            intervals, idle = run.work.intervals, pool.condition.severity == 0
+            run.work.ledger.findings += drift_rows(
+                subject.subject, AUDIT, label, clean, perturbed, intervals, idle=idle
+            )
+            for metric, values in perturbed.items():
+                run.work.ledger.keep(array_name(subject, AUDIT, label, metric), values)
+        _record_differences(run, label, measured)
+
+
+def _ended(each: _Subject) -> AuditStatus:
+    message = "not applicable: " + "; ".join(each.untouched) if each.untouched else ""
+    return _status(each.subject, "ok" if each.pools else "not_applicable", message)
+
+
+def _status(subject: TrainedSubject, status: str, message: str) -> AuditStatus:
+    return AuditStatus.model_validate(
+        {"audit": AUDIT, "subject": subject.subject, "status": status, "message": message}
+    )

@@ -1,0 +1,103 @@
+"""From what was measured to rows of the findings table."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from robustrec.audits.merchant.conditions import PARTS, Scene, Tally
+from robustrec.audits.rows import Intervals, drift_row
+from robustrec.evaluation.cells import Cells, cell_intervals
+from robustrec.results.findings import Finding
+from robustrec.subject import Subject
+
+AUDIT = "merchant"
+PLACES = "places"
+_FEWEST = 2  # users that an interval needs
+
+
+def part_rows(
+    subject: Subject, condition: str, tally: Tally, draws: int, intervals: Intervals, *, idle: bool = False
+) -> list[Finding]:
+    """Return the rows of the edited items, head and tail among them, and of the untouched ones.
+
+    Their intervals are over users, items and draws. A part that concerns fewer than two users has no rows. `idle` is
+    as in `drift_rows`.
+    """
+    rows: list[Finding] = []
+    for name in PARTS:
+        part = tally.of_part(name)
+        clean, perturbed, cells = part.clean, part.perturbed, part.cells
+        if name in ("edited", "untouched"):
+            of_users = tally.of_users(name)
+            clean, perturbed = clean | of_users[0], perturbed | of_users[1]
+            cells = cells | tally.cells_of_users(name)
+        for metric, of_metric in cells.items():
+            if len(clean[metric]) >= _FEWEST:
+                means = float(clean[metric].mean()), float(perturbed[metric].mean())
+                rows.append(
+                    _part_row(
+                        subject,
+                        condition,
+                        metric,
+                        means,
+                        of_metric,
+                        None if idle else _largest_change(metric, tally.scene),
+                        intervals,
+                    )
+                )
+        if name == "edited" and len(part.shifts):
+            n_users, shift = len(part.clean["rank_edited"]), float(np.median(part.shifts))
+            rows.append(_value(subject, condition, "median_rank_shift_edited", shift, PLACES, draws, n_users))
+    return rows
+
+
+def share_rows(
+    subject: Subject, condition: str, modality: str, touched: float, seen: float | None, draws: int
+) -> list[Finding]:
+    """Return the share of the chosen items that the edit changed, and of those the share whose vectors changed.
+
+    The first has what the edit is made to change as its note: text, image or both.
+    """
+    rows = [
+        _value(subject, condition, "touched", touched, "share of chosen items", draws).model_copy(
+            update={"note": modality}
+        )
+    ]
+    if seen is not None:
+        rows.append(_value(subject, condition, "seen", seen, "share of touched items", draws))
+    return rows
+
+
+def _largest_change(metric: str, scene: Scene) -> float:
+    """Return how much a user's value can change at most: an item falls from the first place to the last."""
+    return float(len(scene.strata) - 1) if metric.startswith("rank_") else 1.0
+
+
+def _part_row(
+    subject: Subject,
+    condition: str,
+    metric: str,
+    means: tuple[float, float],
+    cells: Cells,
+    largest: float | None,
+    intervals: Intervals,
+) -> Finding:
+    found = cell_intervals(cells, level=intervals.bootstrap.level, largest=largest)
+    row = drift_row(subject, AUDIT, condition, metric, means, found)
+    return row.model_copy(update={"unit": PLACES}) if metric.startswith("rank_") else row
+
+
+def _value(
+    subject: Subject, condition: str, metric: str, value: float, unit: str, draws: int, n_users: int = 0
+) -> Finding:
+    return Finding(
+        subject=subject,
+        audit=AUDIT,
+        condition=condition,
+        metric=metric,
+        quantity="value",
+        clean=value,
+        n_users=n_users,
+        n_draws=draws,
+        unit=unit,
+    )

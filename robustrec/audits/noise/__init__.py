@@ -1,0 +1,1 @@
+"""The noise audit: Gaussian noise on item features at inference and in training."""

@@ -1,0 +1,257 @@
+"""The noise audit: every subject under the same draws of noise, its drift, its break point, and noise in training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from robustrec.audits.noise.condition import (
+    BreakPoint,
+    NoiseCondition,
+    add_noise,
+    find_break_point,
+    refuse_lost_noise,
+    share_lost,
+    snr_db,
+    standard_noise,
+)
+from robustrec.audits.noise.config import BreakPoint as BreakPointConfig
+from robustrec.audits.noise.config import NoiseAudit
+from robustrec.audits.quality import (
+    Clean,
+    PerUser,
+    Yardstick,
+    measure_clean,
+    measure_perturbed,
+    stack,
+    undisturbed,
+)
+from robustrec.audits.rows import Draws
+from robustrec.evaluation.metrics import parse_metric, per_user_metrics
+from robustrec.evaluation.ranking import rank
+from robustrec.progress import Progress, silent
+from robustrec.results.findings import Finding
+from robustrec.runs.prepared import Prepared
+from robustrec.runs.trained import TrainedSubject
+from robustrec.seeds import derive_seed
+
+
+@dataclass
+class Costs:
+    """What was spent so far, see `plan.Cost`; representations are forward passes over all users and items."""
+
+    trainings: int = 0
+    representations: int = 0
+    rankings: int = 0
+    encodings: int = 0
+    gradients: int = 0
+
+    def count_lists(self, n: int = 1) -> None:
+        """Count n representations, each followed by a ranking."""
+        self.representations += n
+        self.rankings += n
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What the audits of one command work on.
+
+    Attributes:
+        prepared: data and features on the device.
+        yardstick: what is measured on every list.
+        seed: seed of the audits' draws, apart from the training seeds.
+        progress: told after each ranking.
+        costs: added to as work is done.
+    """
+
+    prepared: Prepared
+    yardstick: Yardstick
+    seed: int
+    progress: Progress = silent
+    costs: Costs = field(default_factory=Costs)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One subject under one condition: the arrays behind its rows.
+
+    Attributes:
+        clean: metric -> [n]; stability measures hold what an undisturbed list has.
+        perturbed: metric -> [n_draws, n].
+        lost: largest share of a modality's entries that float32 rounding leaves unchanged.
+    """
+
+    clean: PerUser
+    perturbed: Draws
+    lost: float = 0.0
+
+    @property
+    def moved(self) -> bool:
+        """Whether any value of any user changed in any draw."""
+        return any(bool((values != self.clean[name]).any()) for name, values in self.perturbed.items())
+
+
+def conditions_of(config: NoiseAudit) -> tuple[NoiseCondition, ...]:
+    """Return the conditions of a noise audit at inference, scopes innermost."""
+    return tuple(
+        NoiseCondition(amount, relative, scope, frozen=graphs == "frozen")
+        for graphs in config.graphs
+        for relative, amounts in ((False, config.sigma2), (True, config.relative))
+        for amount in amounts
+        for scope in config.scopes
+    )
+
+
+def training_conditions_of(config: NoiseAudit) -> tuple[NoiseCondition, ...]:
+    """Return the conditions of a noise audit that train anew."""
+    return tuple(NoiseCondition(amount, trained=True) for amount in (config.training.sigma2 if config.training else ()))
+
+
+def clean_of(subject: TrainedSubject, bench: Bench) -> Clean:
+    """Rank the test users on clean features."""
+    bench.costs.count_lists()
+    return measure_clean(subject.represent(), bench.prepared.test, bench.yardstick)
+
+
+def touched(subject: TrainedSubject, condition: NoiseCondition) -> bool:
+    """Tell whether a condition changes anything that the subject reads, and is not another under a second name."""
+    if condition.frozen and subject.graphs is None:
+        return False
+    return any(condition.touches(modality) for modality in subject.scored_tables)
+
+
+def measure_condition(
+    subjects: Sequence[tuple[TrainedSubject, Clean]], condition: NoiseCondition, draws: int, bench: Bench
+) -> list[Measured]:
+    """Measure several subjects under the same draws of one condition.
+
+    Args:
+        subjects: with their clean lists; all of them touched by the condition.
+        condition: what is added.
+        draws: how many independent draws.
+        bench: data, yardstick, seed.
+
+    Raises:
+        RobustrecError: float32 rounds the noise away.
+    """
+    collected: list[list[PerUser]] = [[] for _ in subjects]
+    lost = 0.0
+    read = {name for subject, _ in subjects for name in subject.scored_tables}
+    total = draws * len(subjects)
+    for draw in range(draws):
+        noise = standard_noise(bench.prepared.tables, seed=bench.seed, draw=draw)
+        noisy = add_noise(bench.prepared.tables, noise, condition)
+        if draw == 0:
+            lost = refuse_lost_noise(share_lost(bench.prepared.tables, noisy, condition, sorted(read)), condition)
+        for place, (subject, clean) in enumerate(subjects):
+            features = {modality: noisy[modality] for modality in subject.tables}
+            representation = subject.represent(features, frozen=condition.frozen)
+            collected[place].append(measure_perturbed(representation, bench.prepared.test, bench.yardstick, clean))
+            bench.costs.count_lists()
+            bench.progress(f"noise {condition.label}", draw * len(subjects) + place + 1, total, subject.subject.label)
+    return [
+        Measured(with_stability(clean, bench.yardstick), stack(each), lost)
+        for (_, clean), each in zip(subjects, collected, strict=True)
+    ]
+
+
+def measure_trained(
+    subject: TrainedSubject,
+    clean: Clean,
+    retrain: Callable[[NoiseCondition, int], TrainedSubject],
+    condition: NoiseCondition,
+    draws: int,
+    bench: Bench,
+) -> Measured:
+    """Measure a subject against itself trained and served on noisy features, one training a draw."""
+    collected = []
+    for draw in range(draws):
+        noisy = retrain(condition, draw)
+        collected.append(measure_perturbed(noisy.represent(), bench.prepared.test, bench.yardstick, clean))
+        bench.costs.count_lists()
+        bench.progress(f"noise {condition.label}", draw + 1, draws, subject.subject.label)
+    return Measured(with_stability(clean, bench.yardstick), stack(collected))
+
+
+def with_stability(clean: Clean, yardstick: Yardstick) -> PerUser:
+    """Return the clean per-user metrics, with what the stability measures of an undisturbed list are."""
+    return {**clean.per_user, **undisturbed(yardstick.stability, len(clean.ranking.users))}
+
+
+def snr_rows(subject: TrainedSubject, condition: NoiseCondition) -> list[Finding]:
+    """Return the signal-to-noise ratio of each modality that a condition touches; none where it is infinite."""
+    return [
+        Finding(
+            subject=subject.subject,
+            audit="noise",
+            condition=condition.label,
+            metric=f"snr_db_{modality}",
+            quantity="value",
+            clean=snr_db(table, condition),
+            n_users=0,
+            n_draws=0,
+            unit="dB",
+        )
+        for modality, table in subject.tables.items()
+        if condition.touches(modality) and math.isfinite(snr_db(table, condition))
+    ]
+
+
+def break_point_row(subject: TrainedSubject, clean: Clean, config: BreakPointConfig, bench: Bench) -> Finding:
+    """Search the smallest σ² on all modalities that costs more of a metric than is tolerated.
+
+    The draws are the same at every strength (only their scale changes), and the mean over them decides.
+    """
+    metric, split = config.metric, bench.prepared.test
+    before = float(clean.per_user[metric].mean())
+    if before == 0.0:
+        return _break_point_finding(subject, config, BreakPoint(None, None, 0), len(clean.ranking.users))
+    seed = derive_seed(bench.seed, "break point")
+    trials = 0
+
+    def breaches(sigma2: float) -> bool:
+        nonlocal trials
+        after = 0.0
+        for draw in range(config.draws):
+            noise = standard_noise(subject.tables, seed=seed, draw=draw)
+            noisy = add_noise(subject.tables, noise, NoiseCondition(sigma2))
+            if sigma2 == config.sigma2_max:
+                largest = NoiseCondition(sigma2)
+                refuse_lost_noise(share_lost(subject.tables, noisy, largest, subject.scored_tables), largest)
+            ranking = rank(subject.represent(noisy), split.users, split.masked, k=parse_metric(metric).k)
+            after += float(per_user_metrics(ranking, split.relevant, [metric])[metric].mean()) / config.draws
+            bench.costs.count_lists()
+        trials += 1
+        bench.progress("break point", trials, trials + config.steps, f"{subject.subject.label} σ²={sigma2:.1e}")
+        return (before - after) / before > config.max_relative_drop
+
+    found = find_break_point(breaches, low=config.sigma2_min, high=config.sigma2_max, steps=config.steps)
+    return _break_point_finding(subject, config, found, len(clean.ranking.users))
+
+
+def _break_point_finding(subject: TrainedSubject, config: BreakPointConfig, found: BreakPoint, n_users: int) -> Finding:
+    both = found.safe is not None and found.broken is not None
+    if both:
+        note = "bracket of the search, not a confidence interval"
+    elif found.safe is not None:
+        note = "not reached up to the largest σ² tried"
+    elif found.broken is not None:
+        note = "below the smallest σ² tried"
+    else:
+        note = f"cannot be told: the clean {config.metric} is 0"
+    return Finding(
+        subject=subject.subject,
+        audit="noise",
+        condition=f"break point: {config.metric} -{config.max_relative_drop:.0%}",
+        metric="sigma2",
+        quantity="value",
+        clean=found.broken if both else None,
+        ci_low=found.safe,
+        ci_high=found.broken,
+        interval="bracket",
+        n_users=n_users,
+        n_draws=config.draws,
+        unit="variance",
+        note=note,
+    )

@@ -1,0 +1,203 @@
+"""Gaussian noise on the item features: the perturbations, their signal-to-noise ratio, and the break point.
+
+The noise goes into the raw features of each modality, before any normalisation inside a model (spec A13), and the whole
+representation is computed again from the noisy features.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from robustrec.errors import RobustrecError
+from robustrec.results.findings import TRAINED
+from robustrec.seeds import torch_generator
+
+# Share of unchanged entries from which on noise counts as rounded away. Until about there rounding takes steps that are
+# as much too long as they are too rare, so that the noise keeps its variance.
+NEARLY_ALL = 0.9
+
+
+@dataclass(frozen=True)
+class NoiseCondition:
+    """One way and strength of adding noise.
+
+    Attributes:
+        amount: σ² where `relative` is False; where it is True, σ as a share of the item's feature norm.
+        relative: which of the two.
+        scope: "all", or the one modality that gets the noise.
+        trained: whether the model was trained on the noisy features too.
+        frozen: whether item graphs stay those of the clean features; else they are rebuilt from the noisy ones.
+    """
+
+    amount: float
+    relative: bool = False
+    scope: str = "all"
+    trained: bool = False
+    frozen: bool = False
+
+    @property
+    def label(self) -> str:
+        """The condition's name in the table of findings."""
+        kind = "sigma_rel" if self.relative else "sigma2"
+        name = f"{TRAINED if self.trained else ''}{kind}={self.amount:g}{' frozen graphs' if self.frozen else ''}"
+        return name if self.scope == "all" else f"{name} {self.scope}"
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is added: an A/A audit."""
+        return self.amount == 0
+
+    def touches(self, modality: str) -> bool:
+        """Tell whether a modality gets noise."""
+        return self.scope in {"all", modality}
+
+
+def standard_noise(tables: dict[str, Tensor], *, seed: int, draw: int) -> dict[str, Tensor]:
+    """Draw N(0, 1) for every entry of every table.
+
+    The same seed and draw give the same noise for every subject, strength and scope, so that comparisons are paired;
+    it is drawn on the CPU, so that it is the same on every device.
+
+    Args:
+        tables: modality -> float32 [I, D_m].
+        seed: seed of the audit.
+        draw: number of the draw.
+    """
+    return {
+        modality: torch.randn(table.shape, generator=torch_generator(seed, "noise", modality, draw)).to(table.device)
+        for modality, table in tables.items()
+    }
+
+
+def add_noise(tables: dict[str, Tensor], noise: dict[str, Tensor], condition: NoiseCondition) -> dict[str, Tensor]:
+    """Return the features with noise of a condition's strength: X + σZ.
+
+    Args:
+        tables: modality -> float32 [I, D_m], left as they are.
+        noise: modality -> N(0, 1) of the same shape.
+        condition: σ² for all entries, or σ_i = share · ‖x_i‖ / √D_m, so that the noise vector's expected norm is that
+            share of the item's own.
+    """
+    noisy = dict(tables)
+    for modality, table in tables.items():
+        if condition.touches(modality):
+            noisy[modality] = table + _sigma(table, condition) * noise[modality]
+    return noisy
+
+
+def share_lost(
+    tables: dict[str, Tensor], noisy: dict[str, Tensor], condition: NoiseCondition, modalities: Collection[str]
+) -> dict[str, float]:
+    """Return, of each modality that gets noise, the share of entries that float32 addition leaves as they were.
+
+    Noise far below the spacing of the numbers that it is added to is rounded away, and nothing was perturbed.
+
+    Args:
+        tables: modality -> float32 [I, D_m].
+        noisy: what `add_noise` made of them.
+        condition: entries whose noise has length 0 do not count.
+        modalities: which to look at.
+    """
+    shares = {}
+    for modality in modalities:
+        table = tables[modality]
+        meant = (_sigma(table, condition) > 0).expand(len(table), 1)[:, 0]
+        if condition.touches(modality) and bool(meant.any()):
+            shares[modality] = float((noisy[modality] == table)[meant].double().mean())
+    return shares
+
+
+def refuse_lost_noise(shares: Mapping[str, float], condition: NoiseCondition) -> float:
+    """Return the largest share of entries that `share_lost` found unchanged.
+
+    Raises:
+        RobustrecError: nearly all entries of a modality are unchanged.
+    """
+    for modality, share in shares.items():
+        if share >= NEARLY_ALL:
+            raise RobustrecError(
+                f"noise {condition.label} leaves {share:.1%} of the {modality} feature entries unchanged: it is smaller"
+                " than what float32 can add to numbers of their size",
+                where="the noise audit",
+                fix="use noise relative to the features (relative = [0.01] in the suite), a larger sigma2, or features"
+                " divided by their standard deviation",
+            )
+    return max(shares.values(), default=0.0)
+
+
+def _sigma(table: Tensor, condition: NoiseCondition) -> Tensor:
+    if condition.relative:
+        norms: Tensor = torch.linalg.vector_norm(table, dim=1, keepdim=True)
+        return condition.amount * norms / math.sqrt(table.shape[1])
+    return torch.tensor(math.sqrt(condition.amount), dtype=table.dtype, device=table.device)
+
+
+def snr_db(table: Tensor, condition: NoiseCondition) -> float:
+    """Return the signal-to-noise ratio in decibels: 10 log₁₀ of Σ‖x_i‖² over the expected Σ‖noise_i‖².
+
+    Args:
+        table: [I, D].
+        condition: the noise; infinite where its strength is 0.
+    """
+    sigma = _sigma(table, condition).double().expand(len(table), 1)
+    noise = float(sigma.square().sum()) * table.shape[1]
+    signal = float(table.double().square().sum())
+    return 10.0 * math.log10(signal / noise) if noise > 0 and signal > 0 else math.inf if signal > 0 else -math.inf
+
+
+class BreakPoint(NamedTuple):
+    """Where the drop first exceeds its limit.
+
+    Attributes:
+        safe: largest strength tried below the break that kept the limit; None where the smallest already breached it.
+        broken: smallest strength tried that breached it; None where none did.
+        trials: how many strengths were tried.
+    """
+
+    safe: float | None
+    broken: float | None
+    trials: int
+
+
+def strengths_between(low: float, high: float) -> list[float]:
+    """Return the strengths a search for the break point walks up through: low, a decade apart, and last high."""
+    return [low * 10.0**i for i in range(max(1, math.ceil(math.log10(high / low) - 1e-9)))] + [high]
+
+
+def find_break_point(breaches: Callable[[float], bool], *, low: float, high: float, steps: int) -> BreakPoint:
+    """Find the smallest strength that breaches a limit: up by decades to the first breach, then bisection in between.
+
+    Walking up from below, rather than bisecting the whole range, finds the first breach even where the drop is not
+    monotone between decades.
+
+    Args:
+        breaches: whether a strength breaches the limit.
+        low: smallest strength.
+        high: largest strength.
+        steps: bisections inside the decade; each halves its width on the log scale.
+    """
+    safe: float | None = None
+    broken: float | None = None
+    trials = 0
+    for strength in strengths_between(low, high):
+        trials += 1
+        if breaches(strength):
+            broken = strength
+            break
+        safe = strength
+    if broken is None or safe is None:
+        return BreakPoint(safe, broken, trials)
+    for _ in range(steps):
+        middle = math.sqrt(safe * broken)
+        trials += 1
+        if breaches(middle):
+            broken = middle
+        else:
+            safe = middle
+    return BreakPoint(safe, broken, trials)

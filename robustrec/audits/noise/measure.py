@@ -1,0 +1,150 @@
+"""Run the noise audit and put what it measured into the ledger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from robustrec.audits.noise.audit import (
+    Bench,
+    Measured,
+    break_point_row,
+    conditions_of,
+    measure_condition,
+    measure_trained,
+    snr_rows,
+    touched,
+    training_conditions_of,
+)
+from robustrec.audits.noise.condition import NoiseCondition, add_noise, refuse_lost_noise, share_lost, standard_noise
+from robustrec.audits.noise.config import NoiseAudit
+from robustrec.audits.plan import Plan
+from robustrec.audits.quality import Clean
+from robustrec.audits.results import Audited, Work, array_name, references
+from robustrec.audits.rows import difference_rows, drift_rows
+from robustrec.errors import RobustrecError, one_line
+from robustrec.results.findings import AuditStatus
+from robustrec.runs.store import run_key, stored_run
+from robustrec.runs.subjects import obtain_subject
+from robustrec.runs.trained import TrainedSubject
+
+TRAINING_ONLY = "features shape its training only, its scores do not follow them: noise at inference changes nothing"
+# Share of unchanged entries from which on a reader is warned.
+PARTLY_LOST = 0.01
+NOT_RETRAINED = "noise in training: not applicable, the subject is not trained here"
+
+
+def run_noise(audit: NoiseAudit, subjects: Audited, work: Work) -> None:
+    """Run the noise audit over its subjects: at inference, in training, and the search of the break point."""
+    ledger = work.ledger
+    findings = len(ledger.findings)
+    try:
+        _measure(audit, subjects, work)
+    except RobustrecError as error:
+        del ledger.findings[findings:]  # a part of the table must not pass for the whole
+        ledger.statuses += [
+            AuditStatus(audit="noise", subject=subject.subject, status="error", message=one_line(error))
+            for subject, _ in subjects
+        ]
+        return
+    ledger.statuses += [_noise_status(audit, subject) for subject, _ in subjects]
+
+
+def _measure(audit: NoiseAudit, subjects: Audited, work: Work) -> None:
+    plan, bench, ledger = work.plan, work.bench, work.ledger
+    unmoved: dict[str, bool] = {}
+    for condition in conditions_of(audit):
+        chosen = [pair for pair in subjects if touched(pair[0], condition)]
+        measured = measure_condition(chosen, condition, audit.draws, bench) if chosen else []
+        _record(chosen, measured, condition, work)
+        for (subject, _), each in zip(chosen, measured, strict=True):
+            if condition.amount:
+                label = subject.subject.label
+                unmoved[label] = unmoved.get(label, True) and not each.moved
+    ledger.warnings += [
+        f"{label}: no noise of the audit changed any list; a drift of exactly 0 says only that this noise is too small"
+        " to reorder two items"
+        for label, still in unmoved.items()
+        if still
+    ]
+    for condition in training_conditions_of(audit):
+        draws = audit.training.draws if audit.training else 0
+        trainable = [pair for pair in subjects if pair[0].spec.can_train]
+        measured = [
+            measure_trained(subject, clean, _Retrain(subject, plan, bench), condition, draws, bench)
+            for subject, clean in trainable
+        ]
+        _record(trainable, measured, condition, work)
+    if audit.break_point:
+        served = [pair for pair in subjects if pair[0].scored_tables]
+        ledger.findings += [break_point_row(subject, clean, audit.break_point, bench) for subject, clean in served]
+
+
+def _noise_status(audit: NoiseAudit, subject: TrainedSubject) -> AuditStatus:
+    """Return how the noise audit of a subject ended, and what of it had nothing to measure there."""
+    retrained = audit.training is not None and subject.spec.can_train
+    left_out = [] if subject.scored_tables else [f"{subject.spec.model}: {TRAINING_ONLY}"]
+    if audit.training is not None and not retrained:
+        left_out.append(NOT_RETRAINED)
+    measured = bool(subject.scored_tables) or retrained
+    status: Literal["ok", "not_applicable"] = "ok" if measured else "not_applicable"
+    return AuditStatus(audit="noise", subject=subject.subject, status=status, message="; ".join(left_out))
+
+
+@dataclass(frozen=True)
+class _Retrain:
+    """Train a subject once more, on features with one draw of a condition's noise."""
+
+    subject: TrainedSubject
+    plan: Plan
+    bench: Bench
+
+    def __call__(self, condition: NoiseCondition, draw: int) -> TrainedSubject:
+        tables = self.bench.prepared.tables
+        noise = standard_noise(tables, seed=self.bench.seed, draw=draw)
+        noisy = add_noise(tables, noise, condition)
+        refuse_lost_noise(share_lost(tables, noisy, condition, self.subject.tables), condition)
+        name = f"{condition.label} seed {self.bench.seed} draw {draw}"
+        spec = replace(self.subject.spec, training_noise=name, checkpoint=None)
+        if not stored_run(self.plan.home, run_key(spec, self.bench.prepared)):
+            self.bench.costs.trainings += 1
+        return obtain_subject(
+            spec,
+            self.bench.prepared,
+            home=self.plan.home,
+            tables=noisy,
+            progress=self.bench.progress,
+        )
+
+
+def _record(
+    subjects: list[tuple[TrainedSubject, Clean]],
+    measured: list[Measured],
+    condition: NoiseCondition,
+    work: Work,
+) -> None:
+    plan, intervals, ledger = work.plan, work.intervals, work.ledger
+    lost = max((each.lost for each in measured), default=0.0)
+    if lost >= PARTLY_LOST:
+        ledger.warnings.append(
+            f"noise {condition.label}: float32 rounding leaves up to {lost:.0%} of a modality's feature entries"
+            " unchanged; use noise relative to the features"
+        )
+    for (subject, _), each in zip(subjects, measured, strict=True):
+        ledger.findings += snr_rows(subject, condition)
+        ledger.findings += drift_rows(
+            subject.subject, "noise", condition.label, each.clean, each.perturbed, intervals, idle=condition.idle
+        )
+        for metric, values in each.perturbed.items():
+            ledger.keep(array_name(subject, "noise", condition.label, metric), values)
+    for place, other in references(plan, subjects):
+        ledger.findings += difference_rows(
+            subjects[place][0].subject,
+            str(plan.suite.compare_with),
+            "noise",
+            condition.label,
+            (measured[place].clean, measured[place].perturbed),
+            (measured[other].clean, measured[other].perturbed),
+            intervals,
+            idle=condition.idle,
+        )

@@ -1,0 +1,154 @@
+"""Run the reach check of a subject before and after its audits, and put its end and its warnings into the ledger."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from robustrec.audits.noise.audit import Bench
+from robustrec.audits.reach.check import Ranked, Reach, ReachCheck
+from robustrec.audits.reach.graphs import check_item_graphs
+from robustrec.audits.results import Work
+from robustrec.errors import RobustrecError, one_line
+from robustrec.results.findings import CLEAN, AuditStatus
+from robustrec.runs.trained import TrainedSubject
+
+REACH = "reach"
+# Shares of users from which on a reader is warned: of tied last places, and of lists that heavy noise leaves alone.
+TIED = 0.01
+UNMOVED = 0.5
+
+
+def reach_first(subject: TrainedSubject, work: Work, fault: str = "") -> ReachCheck | None:
+    """Run the check before the audits; return it where they may count, None where they may not.
+
+    Args:
+        subject: with its features.
+        work: the ledger gets how the check ended; where audits may not count, how each of them ended too.
+        fault: what is known to be wrong already.
+    """
+    ledger, spec = work.ledger, subject.spec
+    if not subject.tables and not fault:
+        reason = f"{spec.model} reads no item features: there is nothing to perturb"
+        ledger.statuses += [_status(audit, subject, "not_applicable", reason) for audit in _everything(work)]
+        return None
+    check = None
+    if not fault:
+        try:
+            check, fault = _checked(subject, work.bench)
+        except RobustrecError as error:
+            fault = one_line(error)
+    if fault:
+        ledger.statuses += [_status(audit, subject, "error", fault) for audit in _everything(work)]
+        return None
+    deaf = [modality for modality in subject.tables if modality not in subject.scored_tables]
+    message = f"checked: scores do not follow the {' and '.join(deaf)} features" if deaf else ""
+    ledger.statuses.append(_status(REACH, subject, "ok", message))
+    if check:
+        ledger.warnings += _warnings(subject, check)
+    return check
+
+
+def reach_again(subject: TrainedSubject, check: ReachCheck, work: Work) -> None:
+    """Run the check after the audits; where it fails, every audit of the subject ends in an error without rows."""
+    ledger = work.ledger
+    try:
+        fault = check.after()
+    except RobustrecError as error:
+        fault = one_line(error)
+    if not fault:
+        return
+    ledger.statuses[:] = [each for each in ledger.statuses if each.subject != subject.subject]
+    ledger.statuses += [_status(audit, subject, "error", fault) for audit in _everything(work)]
+    # What was measured of it is not to be read, nor what was compared with it.
+    own = subject.subject
+    ledger.findings[:] = [
+        each
+        for each in ledger.findings
+        if each.audit == CLEAN
+        or not (
+            each.subject == own
+            or (each.subject.model, each.subject.seed, each.reference) == (own.model, own.seed, own.strategy)
+        )
+    ]
+
+
+def require_reach(subject: TrainedSubject, bench: Bench) -> ReachCheck:
+    """Run the check before anything is measured of a subject, where an error ends all; run its `after` at the end.
+
+    Raises:
+        RobustrecError: a perturbation does not arrive; the subject is named.
+    """
+    check, fault = _checked(subject, bench)
+    if fault:
+        raise unreached(subject, fault)
+    return check
+
+
+def unreached(subject: TrainedSubject, fault: str) -> RobustrecError:
+    """Return the error of a subject that perturbations do not reach."""
+    return RobustrecError(
+        f"{subject.subject.label}: {fault}",
+        where="the reach check",
+        fix=f"check the model: robustrec doctor --model {subject.spec.model}",
+    )
+
+
+def _checked(subject: TrainedSubject, bench: Bench) -> tuple[ReachCheck, str]:
+    """Return the check, and what is wrong."""
+    ranked = Ranked(bench.prepared.test.users, bench.prepared.test.masked, bench.yardstick.length)
+    check = ReachCheck(subject.represent, subject.tables, seed=bench.seed, claimed=subject.scored_tables, ranked=ranked)
+    reaches = check.before()
+    wrong = [_fault(reach) for reach in reaches if reach.reached != reach.claimed]
+    if not wrong:
+        graphs = check_item_graphs(subject, seed=bench.seed)
+        wrong = [graphs] if graphs else []
+    return check, "; ".join(wrong)
+
+
+def _warnings(subject: TrainedSubject, check: ReachCheck) -> list[str]:
+    """Return what a reader must know of a subject that passed."""
+    warnings = []
+    if check.ties.boundary >= TIED:
+        warnings.append(
+            f"the last place of the top {check.ranked.k} is tied with the next item for {check.ties.boundary:.0%} of"
+            " the users; ties are broken by item id, and small noise can change such lists"
+        )
+    warnings += [
+        f"noise as large as the {reach.modality} features changes the lists of only {reach.users:.1%} of the users;"
+        " drift averaged over all users hides theirs"
+        for reach in check.reaches
+        if reach.claimed and reach.users < UNMOVED
+    ]
+    return [f"{subject.subject.label}: {each}" for each in (*warnings, *_feature_notes(subject.tables))]
+
+
+def _fault(reach: Reach) -> str:
+    if reach.claimed:
+        return f"perturbation did not reach the scores: {reach.fault}"
+    return (
+        f"the model declares that its scores do not follow the {reach.modality} features, yet noise as large as the"
+        f" {reach.modality} features, added to them, moved them"
+    )
+
+
+def _feature_notes(tables: dict[str, Tensor]) -> list[str]:
+    notes = []
+    for modality, table in tables.items():
+        zero = int((~table.any(dim=1)).sum())
+        if zero:
+            notes.append(
+                f"{zero} of {len(table)} rows of the {modality} features are zero; noise gives them a random direction"
+            )
+        if len(table) > 1 and bool((table == table[0]).all()):
+            notes.append(f"all {len(table)} rows of the {modality} features are equal: they tell no item from another")
+    return notes
+
+
+def _everything(work: Work) -> tuple[str, ...]:
+    return (REACH, *(each.kind for each in work.plan.suite.audits))
+
+
+def _status(audit: str, subject: TrainedSubject, status: str, message: str) -> AuditStatus:
+    return AuditStatus.model_validate(
+        {"audit": audit, "subject": subject.subject, "status": status, "message": message}
+    )

@@ -1,0 +1,146 @@
+"""Run a suite over its subjects: train or fetch them, measure, compare, judge, and hand back one report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from robustrec.audits.encoder.measure import run_encoder
+from robustrec.audits.merchant.measure import run_merchant
+from robustrec.audits.noise.audit import Bench, clean_of
+from robustrec.audits.noise.measure import run_noise
+from robustrec.audits.plan import Plan
+from robustrec.audits.quality import Clean, Yardstick
+from robustrec.audits.reach.check import refuse_zero_tables, sampled_scores
+from robustrec.audits.reach.run import reach_again, reach_first
+from robustrec.audits.results import Audited, Ledger, Work, array_name, references
+from robustrec.audits.rows import Intervals, drift_rows, quality_rows
+from robustrec.audits.sharpness.measure import run_sharpness
+from robustrec.encoders.features import item_features
+from robustrec.encoders.options import options_of
+from robustrec.hardware import pick_device
+from robustrec.progress import Progress, silent
+from robustrec.runs.distinct import identity_of, indistinct
+from robustrec.runs.prepared import Prepared, prepare
+from robustrec.runs.specs import SubjectSpec, modalities_read
+from robustrec.runs.store import run_key, stored_run
+from robustrec.runs.subjects import obtain_subject
+from robustrec.runs.trained import TrainedSubject
+
+# What an audit takes is of its own kind, hence Any: (configuration, subjects, work).
+RUNNERS: dict[str, Callable[[Any, Audited, Work], None]] = {
+    "noise": run_noise,
+    "merchant": run_merchant,
+    "encoder": run_encoder,
+    "sharpness": run_sharpness,
+}
+"""Kind of audit -> what runs it; each ends with a status for every subject."""
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """A finished run, before it is judged and written.
+
+    Attributes:
+        prepared: data and features it ran on.
+        subjects: trained subjects with their clean lists.
+        ledger: what was found.
+        bench: seeds and costs.
+    """
+
+    prepared: Prepared
+    subjects: list[tuple[TrainedSubject, Clean]]
+    ledger: Ledger
+    bench: Bench
+
+
+def measure(plan: Plan, *, progress: Progress = silent) -> Measurements:
+    """Carry out a plan: encode, train, and run every audit of the suite over every subject.
+
+    Raises:
+        RobustrecError: encoding or training failed; an audit that fails becomes a status, not an exception.
+    """
+    ledger = Ledger()
+    device = pick_device(plan.settings.device)
+    with ledger.timed("features"):
+        features = (
+            item_features(
+                plan.dataset, plan.encoder, home=plan.home, progress=progress, options=options_of(plan.settings)
+            )
+            if plan.encoder
+            else None
+        )
+    prepared = prepare(plan.dataset, features, device, mask_validation=plan.suite.mask_validation)
+    for spec in plan.specs:
+        refuse_zero_tables(modalities_read(spec.model, prepared.tables))
+    yardstick = Yardstick(plan.suite.metrics, plan.suite.stability)
+    bench = Bench(prepared, yardstick, plan.settings.seed, progress)
+    with ledger.timed("training"):
+        trained = [_obtain(spec, plan, bench, ledger, progress) for spec in plan.specs]
+    intervals = Intervals(plan.suite.bootstrap, plan.settings.seed)
+    work = Work(plan, bench, intervals, ledger)
+    subjects = []
+    with ledger.timed("clean"):
+        for subject in trained:
+            clean = clean_of(subject, bench)
+            subjects.append((subject, clean))
+            ledger.findings += quality_rows(subject.subject, clean.per_user, intervals)
+            for metric, values in clean.per_user.items():
+                ledger.arrays[array_name(subject, "clean", "test", metric)] = values
+    ledger.arrays["users"] = prepared.test.users
+    _compare_clean(plan, subjects, intervals, ledger)
+    with ledger.timed("reach"):
+        equal = indistinct([identity_of(subject, _scores(subject, prepared)) for subject, _ in subjects])
+        checks = {
+            place: reach_first(subject, work, equal.get(place, "")) for place, (subject, _) in enumerate(subjects)
+        }
+        sound = [subjects[place] for place, check in checks.items() if check]
+    for audit in plan.suite.audits:
+        with ledger.timed(audit.kind):
+            RUNNERS[audit.kind](audit, sound, work)
+    with ledger.timed("reach"):
+        for place, check in checks.items():
+            if check:
+                reach_again(subjects[place][0], check, work)
+    return Measurements(prepared, subjects, ledger, bench)
+
+
+def _obtain(spec: SubjectSpec, plan: Plan, bench: Bench, ledger: Ledger, progress: Progress) -> TrainedSubject:
+    if not spec.trains:
+        return obtain_subject(spec, bench.prepared, home=plan.home)
+    name = f"training {spec.model}/{spec.strategy_name} seed {spec.seed}"
+    key = run_key(spec, bench.prepared)
+    if stored_run(plan.home, key):
+        ledger.reused.add(key)
+    else:
+        bench.costs.trainings += 1
+
+    def report(stage: str, done: int, total: int, note: str = "", /) -> None:
+        progress(name if stage == "training" else f"{name}: {stage}", done, total, note)
+
+    return obtain_subject(spec, bench.prepared, home=plan.home, progress=report)
+
+
+def _scores(subject: TrainedSubject, prepared: Prepared) -> Tensor:
+    """Return some of a subject's clean scores, by which two that are the same can be told."""
+    return sampled_scores(subject.represent(), prepared.test.users)
+
+
+def _compare_clean(
+    plan: Plan, subjects: list[tuple[TrainedSubject, Clean]], intervals: Intervals, ledger: Ledger
+) -> None:
+    for place, other in references(plan, subjects):
+        ours = {metric: values[None, :] for metric, values in subjects[place][1].per_user.items()}
+        ledger.findings += drift_rows(
+            subjects[place][0].subject,
+            "clean",
+            "test",
+            subjects[other][1].per_user,
+            ours,
+            intervals,
+            reference=str(plan.suite.compare_with),
+            note="difference in clean quality, same users",
+        )

@@ -1,0 +1,1 @@
+"""The sharpness audit: curvature in item features and parameters."""

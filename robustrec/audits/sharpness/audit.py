@@ -1,0 +1,288 @@
+"""The sharpness audit of one subject in the item features: expansion, measured loss and lists, flips, worst items."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from robustrec.audits.noise.audit import Bench, with_stability
+from robustrec.audits.quality import Clean, PerUser, measure_perturbed, stack
+from robustrec.audits.results import Ledger, array_name
+from robustrec.audits.rows import drift_rows
+from robustrec.audits.sharpness.config import SharpnessAudit
+from robustrec.audits.sharpness.rows import (
+    AUDIT,
+    RAW,
+    Whose,
+    eigenvalue_row,
+    loss_condition,
+    ratio,
+    sigma_condition,
+    value_row,
+)
+from robustrec.curvature.inputs import (
+    Inputs,
+    InputTraces,
+    input_eigenvalue,
+    input_products,
+    input_traces,
+    inputs_of,
+    noisy_pairs,
+    slopes,
+    worst_items,
+)
+from robustrec.curvature.loss import AuditLoss, audited, checked_value
+from robustrec.curvature.products import Products, check_symmetry
+from robustrec.curvature.traces import WHOLE, Estimate, estimate
+from robustrec.curvature.triples import Pairs
+from robustrec.models.contract import Recommender, Representation
+from robustrec.results.exhibits import Curve
+from robustrec.runs.trained import TrainedSubject
+from robustrec.seeds import torch_generator
+
+KEPT = "item graphs kept as they were"
+LOSS_LABEL = "audited loss of standardised margins, nats"
+PER_SPREAD = "nats per squared standard deviation of the features"
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """One subject before the audit.
+
+    Attributes:
+        audit: what was asked for.
+        subject: whose turn it is.
+        clean: its lists on clean features.
+        loss: the audited loss of standardised margins on a copy of its model: what everything is measured on.
+        raw: the same of the margins as they are, which depends on the scale of the scores: secondary rows.
+        values: of the two losses on clean features.
+        whose: names its rows.
+        bench: data, seed, progress and costs.
+        ledger: findings, arrays and exhibits go here.
+    """
+
+    audit: SharpnessAudit
+    subject: TrainedSubject
+    clean: Clean
+    loss: AuditLoss
+    raw: AuditLoss
+    values: tuple[float, float]
+    whose: Whose
+    bench: Bench
+    ledger: Ledger
+
+    def generator(self, *names: str) -> torch.Generator:
+        """Return the generator of a named draw: the same for every subject."""
+        return torch_generator(self.bench.seed, "sharpness", *names)
+
+    @property
+    def losses(self) -> tuple[AuditLoss, ...]:
+        """The audited losses asked for, the scale-free one first."""
+        return (self.loss, self.raw) if self.audit.raw_margins else (self.loss,)
+
+    @property
+    def memory(self) -> float:
+        """Bytes that vectors may take."""
+        return self.audit.memory_gib * 2**30
+
+
+def sitting_of(
+    audit: SharpnessAudit, pair: tuple[TrainedSubject, Clean], pairs: Pairs, whose: Whose, bench: Bench, ledger: Ledger
+) -> Sitting:
+    """Put a subject's model before the audit.
+
+    Raises:
+        RobustrecError: its loss is not finite, or not the same twice.
+    """
+    subject, clean = pair
+    model: Recommender = subject.model  # type: ignore[assignment]
+    raw = AuditLoss(audited(model, subject.tables, subject.graphs, getattr(torch, audit.precision)), pairs)
+    loss = AuditLoss(raw.subject, pairs, standardised=True)
+    values = checked_value(loss), checked_value(raw)
+    bench.costs.representations += 4
+    return Sitting(audit, subject, clean, loss, raw, values, whose, bench, ledger)
+
+
+def measure_inputs(sitting: Sitting) -> str:
+    """Measure one subject in its features; return why its scores have no derivative there, empty where they have.
+
+    Raises:
+        RobustrecError: a derivative cannot be computed or is not finite.
+    """
+    subject, loss, ledger = sitting.subject, sitting.loss, sitting.ledger
+    modalities = list(subject.scored_tables)
+    inputs = inputs_of({m: loss.tables[m] for m in modalities})
+    for each, value in zip(sitting.losses, sitting.values, strict=False):
+        condition = loss_condition("clean", standardised=each.standardised)
+        ledger.findings.append(value_row(sitting.whose, condition, "audit_loss", value, remark_of(each)))
+    products = _checked_products(sitting, loss, inputs, modalities)
+    derived = products.influential and bool(products.gradient.any())
+    expansions: list[InputTraces] = []
+    if derived:
+        expansions.append(_expansion(sitting, products, inputs))
+        del products
+        _eigenvalues(sitting, inputs)
+        _flips(sitting, inputs)
+        for other in sitting.losses[1:]:
+            traces = _traces(sitting, _checked_products(sitting, other, inputs, modalities), inputs)
+            _rows_of_traces(sitting, traces, other)
+            expansions.append(traces)
+    _measured(sitting, inputs, expansions)
+    if derived:
+        return ""
+    return (
+        f"{subject.spec.model}: its scores follow the features only through which items are neighbours, so they have"
+        " no derivative there; loss and lists are measured with rebuilt item graphs"
+    )
+
+
+def remark_of(loss: AuditLoss) -> str:
+    """Return what a row must say of the loss it was measured on."""
+    return "margins of variance 1" if loss.standardised else RAW
+
+
+def _checked_products(sitting: Sitting, loss: AuditLoss, inputs: Inputs, modalities: Sequence[str]) -> Products:
+    products = input_products(loss, inputs, modalities)
+    sitting.bench.costs.gradients += 1
+    if products.influential:
+        check_symmetry(products, sitting.generator("symmetry"))
+        sitting.bench.costs.gradients += products.count
+    return products
+
+
+def _traces(sitting: Sitting, products: Products, inputs: Inputs) -> InputTraces:
+    probes = sitting.audit.input_probes
+    sitting.bench.costs.gradients += probes
+    return input_traces(products, inputs, probes=probes, generator=sitting.generator("input probes"))
+
+
+def _expansion(sitting: Sitting, products: Products, inputs: Inputs) -> InputTraces:
+    """Take the input sharpness of each modality, and of the worst items."""
+    audit = sitting.audit
+    found = _traces(sitting, products, inputs)
+    _rows_of_traces(sitting, found, sitting.loss)
+    if audit.worst_items:
+        before = products.count
+        probes, generator = audit.worst_probes, sitting.generator("worst items")
+        rated = worst_items(products, inputs, found, audit.worst_items, probes=probes, generator=generator)
+        sitting.bench.costs.gradients += products.count - before
+        sitting.ledger.exhibits += [_worst_curve(sitting, modality, items) for modality, items in rated.items()]
+    return found
+
+
+def _rows_of_traces(sitting: Sitting, found: InputTraces, loss: AuditLoss) -> None:
+    sigma = sitting.audit.sigma[0]
+    for modality, each in found.modalities.items():
+        if modality == WHOLE or len(found.modalities) > 2:
+            where = "" if modality == WHOLE else modality
+            condition = sigma_condition(sigma, where, standardised=loss.standardised)
+            note = f"½σ²·tr ∇²_X L, σ = {sigma:g} standard deviations of the features, {KEPT}; {remark_of(loss)}"
+            row = value_row(sitting.whose, condition, "input_sharpness", each.scaled(sigma**2), note)
+            sitting.ledger.findings.append(row)
+
+
+def _worst_curve(sitting: Sitting, modality: str, items: list[tuple[int, Estimate]]) -> Curve:
+    sigma = sitting.audit.sigma[0]
+    scaled = [each.scaled(sigma**2) for _, each in items]
+    return Curve(
+        subject=sitting.whose.subject,
+        audit=AUDIT,
+        name=f"sharpest items, {modality}",
+        x_label="place",
+        y_label="input sharpness of the item, nats",
+        x=tuple(float(place + 1) for place in range(len(items))),
+        y=tuple(each.value for each in scaled),
+        low=tuple(each.value - 2 * each.error for each in scaled),
+        high=tuple(each.value + 2 * each.error for each in scaled),
+        note="items "
+        + ", ".join(str(item) for item, _ in items)
+        + f"; band of two standard errors; {remark_of(sitting.loss)}",
+    )
+
+
+def _eigenvalues(sitting: Sitting, inputs: Inputs) -> None:
+    audit = sitting.audit
+    for modality in inputs.tables if audit.input_steps else ():
+        products = input_products(sitting.loss, inputs, [modality])
+        generator = sitting.generator("input eigenvalue", modality)
+        ends = input_eigenvalue(products, steps=audit.input_steps, generator=generator, memory=sitting.memory)
+        sitting.bench.costs.gradients += 1 + products.count
+        where = loss_condition(f"features {modality}", standardised=True)
+        top, remark = ends.largest[0], remark_of(sitting.loss)
+        row = eigenvalue_row(sitting.whose, where, "input_lambda_1", top, remark, unit=PER_SPREAD)
+        sitting.ledger.findings.append(row)
+
+
+def _flips(sitting: Sitting, inputs: Inputs) -> None:
+    audit = sitting.audit
+    if not audit.flip_draws:
+        return
+    found = slopes(sitting.loss, inputs, list(inputs.tables), draws=audit.flip_draws, seed=sitting.bench.seed)
+    sitting.bench.costs.gradients += 1 + audit.flip_draws
+    wrong = float((found.margins < 0).double().mean())
+    note = f"to first order in the features; {wrong:.4g} of the triples rank wrongly without noise"
+    sitting.ledger.findings += [
+        value_row(sitting.whose, sigma_condition(sigma), "flip_rate", found.flips(sigma), note, unit="share of triples")
+        for sigma in audit.sigma
+    ]
+
+
+def _measured(sitting: Sitting, inputs: Inputs, expansions: Sequence[InputTraces]) -> None:
+    """Measure loss and lists under noise, and hold each loss against its expansion."""
+    audit = sitting.audit
+    for rebuilt in (False, True) if sitting.subject.graphs is not None else (False,):
+        if not audit.noise_pairs or not (expansions or rebuilt):
+            continue
+        for sigma in audit.sigma:
+            measured = _noisy(sitting, inputs, sigma, rebuilt)
+            if rebuilt:
+                continue
+            for loss, found, expansion in zip(sitting.losses, measured, expansions, strict=True):
+                _held_against(sitting, loss, found, expansion.modalities[WHOLE].scaled(sigma**2), sigma)
+
+
+def _held_against(sitting: Sitting, loss: AuditLoss, measured: Estimate, expected: Estimate, sigma: float) -> None:
+    """Put the ratio of a measured increase of the loss over the expected one into the findings."""
+    if expected.value == 0.0 or not math.isfinite(expected.error):
+        return
+    note = (
+        f"measured ΔL over ½σ²·tr ∇²_X L = {expected.value:.3g}: 1 where the second order is all there is;"
+        f" higher orders and kinks (ReLU), which no derivative sees, move it; {remark_of(loss)}"
+    )
+    condition = sigma_condition(sigma, standardised=loss.standardised)
+    row = value_row(sitting.whose, condition, "delta_loss_ratio", ratio(measured, expected), note, unit="ratio")
+    sitting.ledger.findings.append(row)
+
+
+def _noisy(sitting: Sitting, inputs: Inputs, sigma: float, rebuilt: bool) -> list[Estimate]:
+    """Measure one condition of noise; return the increase of each audited loss."""
+    audit, bench, subject = sitting.audit, sitting.bench, sitting.subject
+    condition = sigma_condition(sigma, rebuilt=rebuilt)
+    drawn = noisy_pairs(
+        sitting.loss, inputs, list(inputs.tables), sigma, pairs=audit.noise_pairs, seed=bench.seed, rebuilt=rebuilt
+    )
+    changes: list[list[float]] = [[] for _ in sitting.losses]
+    lists: list[PerUser] = []
+    for number, both in enumerate(drawn, start=1):
+        for loss, before, own in zip(sitting.losses, sitting.values, changes, strict=False):
+            own.append(sum(loss.of(each) for each in both) / 2 - before)
+        plain = [Representation(each.users.float(), each.items.float()) for each in both]
+        lists += [measure_perturbed(each, bench.prepared.test, bench.yardstick, sitting.clean) for each in plain]
+        bench.costs.count_lists(2)
+        bench.progress(f"sharpness {condition}", number, audit.noise_pairs, subject.subject.label)
+    found = [estimate(own) for own in changes]
+    kept = "" if rebuilt or subject.graphs is None else f", {KEPT}"
+    for loss, increase in zip(sitting.losses, found, strict=True):
+        where = sigma_condition(sigma, rebuilt=rebuilt, standardised=loss.standardised)
+        note = f"E[L(X + σz)] - L over pairs of opposite draws{kept}; {remark_of(loss)}"
+        sitting.ledger.findings.append(value_row(sitting.whose, where, "delta_loss", increase, note))
+    clean, after = with_stability(sitting.clean, bench.yardstick), stack(lists)
+    sitting.ledger.findings += drift_rows(
+        subject.subject, AUDIT, condition, clean, after, sitting.whose.intervals, note="pairs of opposite draws"
+    )
+    for metric, values in after.items():
+        sitting.ledger.keep(array_name(subject, AUDIT, condition, metric), values)
+    return found

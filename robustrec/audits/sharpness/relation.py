@@ -1,0 +1,238 @@
+"""Flatness against drift: over the subjects of a report, does any measure of flatness order what was measured?
+
+Kendall's τ-b, two-sided p-values by permutation of the subjects. Subjects of several models differ by more than their
+flatness, so the pooled correlation is confounded by the model; "within models" counts only pairs of subjects of one
+model, and permutes only inside models. Measures that change when scores or factors are only rescaled come last, and
+their names say so.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustrec.audits.sharpness.rows import AUDIT
+from robustrec.results.exhibits import SIGNIFICANT, WITHIN, Relation
+from robustrec.results.findings import CLEAN, TRAINED, Finding
+from robustrec.results.scale import SCALE_DEPENDENT, SCALE_FREE
+from robustrec.seeds import numpy_generator
+from robustrec.subject import Subject
+
+Floats = NDArray[np.float64]
+Groups = NDArray[np.int64]
+
+FEWEST = 5
+"""Subjects below which nothing is told."""
+
+ARRANGEMENTS = 40
+"""Fewest arrangements of the subjects with which p can fall to 5 %, both ends counted."""
+
+EXACT, SAMPLED = 50_000, 20_000
+"""Most arrangements that are all tried, and how many are drawn where there are more."""
+
+
+MOST_OUTCOMES = 8
+_METRICS = ("ndcg@20", "recall@20")
+_STABILITY = ("rbo", "overlap")
+
+MEASURES: tuple[tuple[str, str, str], ...] = (
+    ("input sharpness", f"sigma_std=* {SCALE_FREE}", "input_sharpness"),
+    ("worst case (ASAM)", f"parameters rho=* steps=1 {SCALE_FREE}", "asam_sharpness"),
+    ("row-adaptive sharpness", f"parameters rho=* {SCALE_FREE}", "average_case"),
+    ("row-adaptive curvature", f"parameters rho=* {SCALE_FREE}", "row_adaptive_curvature"),
+    ("flip rate", "sigma_std=*", "flip_rate"),
+    ("input sharpness of raw margins" + SCALE_DEPENDENT, "sigma_std=*", "input_sharpness"),
+    ("λ₁" + SCALE_DEPENDENT, "parameters", "lambda_1"),
+    ("trace" + SCALE_DEPENDENT, "parameters", "trace"),
+    ("worst case (SAM)" + SCALE_DEPENDENT, "parameters rho=* steps=1", "sam_sharpness"),
+)
+"""(name, condition, metric) of the measures of flatness; * is one word, and of several conditions the first counts."""
+
+
+class Rank(NamedTuple):
+    """Kendall's τ-b with its permutation p-value; None where all values of a side are equal."""
+
+    tau: float | None
+    p: float | None
+
+
+def relations(findings: Sequence[Finding], *, seed: int) -> list[Relation]:
+    """Return how each measure of flatness goes with each measured drift, the plainest outcome first.
+
+    Args:
+        findings: all findings of a run.
+        seed: of the sampled permutations, where there are too many subjects for all.
+    """
+    flat = [(name, values) for name, *place in MEASURES if (values := _measure(findings, *place))]
+    found = []
+    for outcome, drifts in _outcomes(findings):
+        for name, values in flat:
+            shared = [subject for subject in values if subject in drifts]
+            x, y = (np.array([each[subject] for subject in shared]) for each in (values, drifts))
+            found.append(_relation(name, outcome, shared, x, y, False, seed))
+            if len({subject.model for subject in shared}) > 1:
+                found.append(_relation(name + WITHIN, outcome, shared, x, y, True, seed))
+    return found
+
+
+def rank_correlation(x: Floats, y: Floats, groups: Groups, seed: int) -> Rank:
+    """Return Kendall's τ-b over the pairs inside groups, and how often a permutation inside groups is as extreme.
+
+    All permutations are tried where there are at most 50,000; else 20,000 are drawn, and the one observed counts too.
+
+    Args:
+        x: [n].
+        y: [n].
+        groups: [n], one value for all subjects that may be exchanged.
+        seed: of drawn permutations.
+    """
+    first, second, moved = _exchanges(tuple(groups.tolist()), seed)
+    signs = np.sign(x[first] - x[second]).astype(np.int32)
+    others = np.sign(y[:, None] - y[None, :]).astype(np.int32).reshape(-1)
+    observed = int(signs @ others[first * len(y) + second])
+    untied = float(np.abs(signs).sum()) * float(np.abs(others[first * len(y) + second]).sum())
+    if untied == 0.0:
+        return Rank(None, None)
+    # The denominator is the same for every arrangement, so that the numerator decides.
+    extreme = int((np.abs(others[moved] @ signs) >= abs(observed)).sum())
+    exact = arrangements(groups) <= EXACT
+    p = extreme / len(moved) if exact else (extreme + 1) / (len(moved) + 1)
+    return Rank(observed / math.sqrt(untied), p)
+
+
+@lru_cache(maxsize=8)
+def _exchanges(groups: tuple[int, ...], seed: int) -> tuple[Groups, Groups, Groups]:
+    """Return the pairs inside groups, and where in a table [n, n] each is after each permutation [m, pairs]."""
+    own = np.array(groups)
+    first, second = np.triu_indices(len(own), 1)
+    inside = own[first] == own[second]
+    first, second = first[inside], second[inside]
+    orders = _arrangements(own, numpy_generator(seed, "flatness", len(own)))
+    return first, second, orders[:, first] * len(own) + orders[:, second]
+
+
+def arrangements(groups: Groups) -> int:
+    """Return how many permutations inside groups there are."""
+    return math.prod(math.factorial(int(count)) for count in np.unique(groups, return_counts=True)[1])
+
+
+def _arrangements(groups: Groups, generator: np.random.Generator) -> Groups:
+    """Return permutations inside groups [m, n]: all of them, or as many as are drawn."""
+    members = [np.flatnonzero(groups == each) for each in np.unique(groups)]
+    if arrangements(groups) > EXACT:
+        orders = np.tile(np.arange(len(groups)), (SAMPLED, 1))
+        for places in members:
+            orders[:, places] = generator.permuted(np.tile(places, (SAMPLED, 1)), axis=1)
+        return orders
+    orders = np.arange(len(groups))[None, :]
+    for places in members:
+        choices = np.array(list(itertools.permutations(places)))
+        repeated = np.repeat(orders, len(choices), axis=0)
+        repeated[:, places] = np.tile(choices, (len(orders), 1))
+        orders = repeated
+    return orders
+
+
+def _relation(
+    measure: str, outcome: str, subjects: Sequence[Subject], x: Floats, y: Floats, within: bool, seed: int
+) -> Relation:
+    models = [subject.model for subject in subjects]
+    groups = np.unique(models, return_inverse=True)[1] if within else np.zeros(len(x), dtype=np.int64)
+    count, found, doubt = len(x), Rank(None, None), ""
+    if count < FEWEST:
+        doubt = f"there are {count} subjects, and at least {FEWEST} are needed"
+    elif arrangements(groups) < ARRANGEMENTS:
+        doubt = "each model has too few subjects"
+    else:
+        found = rank_correlation(x, y, groups, seed)
+        doubt = "" if found.tau is not None else "all its values are equal, or all drifts"
+    return Relation(
+        audit=AUDIT,
+        measure=measure,
+        outcome=outcome,
+        n_subjects=count,
+        tau=found.tau,
+        p=found.p,
+        x=tuple(x.tolist()),
+        y=tuple(y.tolist()),
+        labels=tuple(subject.label for subject in subjects),
+        sentence=_sentence(measure, outcome, subjects, found, doubt),
+    )
+
+
+def _sentence(measure: str, outcome: str, subjects: Sequence[Subject], found: Rank, doubt: str) -> str:
+    if found.tau is None or found.p is None:
+        return f"cannot be told whether {measure} orders the drift of {outcome}: {doubt}"
+    if found.p > SIGNIFICANT:
+        verb = "does not order"
+    elif found.tau > 0:
+        verb = "orders"
+    elif measure.partition(WITHIN)[0].endswith(SCALE_DEPENDENT):
+        verb = "orders in reverse (the smaller, the larger)"
+    else:
+        verb = "orders in reverse (the flatter, the larger)"
+    numbers = f"(τ = {found.tau:.2f}, p = {found.p:.2g})"
+    models = dict.fromkeys(subject.model for subject in subjects)
+    who = f"on these {len(subjects)} subjects ({', '.join(models)})"
+    return f"{who} {measure} {verb} the drift of {outcome} {numbers}"
+
+
+def _measure(findings: Iterable[Finding], condition: str, metric: str) -> dict[Subject, float]:
+    """Return a measure of flatness by subject: of the conditions that match, the first there is."""
+    pattern = re.compile(re.escape(condition).replace(re.escape("*"), r"\S+"))
+    rows = [
+        row
+        for row in findings
+        if row.audit == AUDIT and row.metric == metric and row.quantity == "value" and pattern.fullmatch(row.condition)
+    ]
+    chosen = [row for row in rows if row.condition == rows[0].condition]
+    return {row.subject: row.clean for row in chosen if row.clean is not None}
+
+
+def _outcomes(findings: Sequence[Finding]) -> list[tuple[str, dict[Subject, float]]]:
+    """Return the sizes of the measured drifts by subject: those of other audits before this one's, the largest first.
+
+    The order depends on the sizes alone, not on how they go with flatness: what is said first is no pick of the best.
+    """
+    drifts = [
+        row
+        for row in findings
+        if row.quantity == "drift"
+        and row.reference == CLEAN
+        and row.audit != CLEAN
+        and row.drift is not None
+        and not row.condition.startswith(TRAINED)
+    ]
+    there = dict.fromkeys(row.metric for row in drifts)
+    metric = next((name for name in _METRICS if name in there), next((n for n in there if n.startswith("ndcg")), None))
+    likeness = next((name for name in there if name.startswith(_STABILITY)), None)
+    found: list[tuple[str, dict[Subject, float]]] = []
+    for wanted in (metric, likeness):
+        groups: dict[tuple[str, str], list[Finding]] = {}
+        for row in drifts:
+            if row.metric == wanted and "frozen graphs" not in row.condition:
+                many = row.audit not in ("noise", AUDIT)
+                groups.setdefault((row.audit, "all its conditions" if many else row.condition), []).append(row)
+        sized = [(audit, f"{wanted} under {audit} {where}", _sizes(rows)) for (audit, where), rows in groups.items()]
+        most = max((len(sizes) for *_, sizes in sized), default=0)
+        sized = [each for each in sized if len(each[2]) == most]
+        sized.sort(key=lambda each: (each[0] == AUDIT, -sum(each[2].values()) / len(each[2])))
+        found += [(name, sizes) for _, name, sizes in sized[:MOST_OUTCOMES]]
+    return found
+
+
+def _sizes(rows: Sequence[Finding]) -> dict[Subject, float]:
+    """Return the mean size of the drift by subject: as a share of the clean value where every row has it."""
+    relative = all(row.relative_drift is not None for row in rows)
+    sizes: dict[Subject, list[float]] = {}
+    for row in rows:
+        size = row.relative_drift if relative else row.drift
+        sizes.setdefault(row.subject, []).append(abs(size or 0.0))
+    return {subject: sum(values) / len(values) for subject, values in sizes.items()}

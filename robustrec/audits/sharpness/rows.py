@@ -1,0 +1,96 @@
+"""Rows of the sharpness audit: values with standard errors, residuals, and what they do not change under."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from robustrec.audits.rows import Intervals
+from robustrec.curvature.lanczos import Eigenvalue
+from robustrec.curvature.traces import Estimate
+from robustrec.evaluation.error_rates import quantile
+from robustrec.results.findings import Finding
+from robustrec.results.scale import SCALE_FREE
+from robustrec.subject import Subject
+
+AUDIT = "sharpness"
+PARAMETERS = "sharpness of parameters"
+"""The audit under whose name the parameters' part ends: it may end otherwise than the features' part."""
+
+EDITS = "sharpness along edits"
+"""The audit under whose name the landscapes along merchant edits end."""
+
+NATS = "nats"
+RESCALED = "not scale-invariant: users ×4 and items ÷4 change it and no score"
+RAW = "depends on the scale of the scores: wider margins alone change it"
+"""Remark on everything measured on margins as they are."""
+
+ROWS = "unchanged where whole tables are rescaled; not by another basis of the latent space"
+ENTRIES = "unchanged where entries are rescaled"
+
+
+class Whose(NamedTuple):
+    """Whose rows are made, and how their intervals are."""
+
+    subject: Subject
+    intervals: Intervals
+
+    @property
+    def level(self) -> float:
+        """Confidence level of the intervals."""
+        return self.intervals.bootstrap.level
+
+
+def sigma_condition(sigma: float, modality: str = "", *, rebuilt: bool = False, standardised: bool = False) -> str:
+    """Return the name of a condition of noise of σ standard deviations: "sigma_std=0.1 image"."""
+    words = [f"sigma_std={sigma:g}", modality, "rebuilt graphs" if rebuilt else ""]
+    return loss_condition(" ".join(word for word in words if word), standardised=standardised)
+
+
+def loss_condition(condition: str, *, standardised: bool) -> str:
+    """Return the name of a condition for the loss of standardised margins, or of margins as they are."""
+    return f"{condition} {SCALE_FREE}" if standardised else condition
+
+
+def value_row(
+    whose: Whose, condition: str, metric: str, value: float | Estimate, note: str = "", *, unit: str = NATS
+) -> Finding:
+    """Return a value, with Student's interval from the standard error where it is an estimate."""
+    found = value if isinstance(value, Estimate) else Estimate(value, math.nan, 0)
+    low = high = degrees = None
+    if found.draws > 1:
+        degrees = float(found.draws - 1)
+        half = quantile((1 + whose.level) / 2, degrees) * found.error
+        low, high = found.value - half, found.value + half
+        error = f"standard error {found.error:.2g} over {found.draws} draws, Student's interval"
+        note = f"{error}; {note}" if note else error
+    return Finding(
+        subject=whose.subject,
+        audit=AUDIT,
+        condition=condition,
+        metric=metric,
+        quantity="value",
+        clean=found.value,
+        ci_low=low,
+        ci_high=high,
+        degrees=degrees,
+        n_users=0,
+        n_draws=found.draws,
+        unit=unit,
+        note=note,
+    )
+
+
+def eigenvalue_row(
+    whose: Whose, condition: str, metric: str, found: Eigenvalue, note: str = "", *, unit: str = NATS
+) -> Finding:
+    """Return an eigenvalue with its residual: some eigenvalue lies no farther away than that."""
+    residual = f"residual {found.residual:.2g}"
+    return value_row(whose, condition, metric, found.value, f"{residual}; {note}" if note else residual, unit=unit)
+
+
+def ratio(over: Estimate, under: Estimate) -> Estimate:
+    """Return the ratio of two independent estimates, its error to first order (delta method)."""
+    value = over.value / under.value
+    error = abs(value) * math.hypot(over.error / over.value if over.value else 0.0, under.error / under.value)
+    return Estimate(value, error, min(over.draws, under.draws))

@@ -1,0 +1,151 @@
+"""The edits of an audit, one or several on an item, and an item before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from PIL import Image
+
+from robustrec.audits.merchant.config import ALL, JOIN, MerchantAudit
+from robustrec.datasets.catalog import Catalog
+from robustrec.edits import EDITS, edit
+from robustrec.edits.content import Content, content_of, text_of
+from robustrec.edits.contract import Edit, apply_edit
+from robustrec.edits.view import Shelf
+from robustrec.encoders.rows import RowContent, StoredPicture
+from robustrec.errors import RobustrecError
+from robustrec.files import digest_bytes
+from robustrec.seeds import numpy_generator
+
+COMBINATIONS = (
+    "promo_phrase+promo_badge",
+    "attribute_contradiction+recolour",
+    "truncation+low_resolution",
+)
+"""What merchants do to text and picture at once; "all" stands for these too."""
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """What a merchant does to an item: an edit, or several one after the other.
+
+    Attributes:
+        name: as the suite names it.
+        parts: the edits.
+    """
+
+    name: str
+    parts: tuple[Edit, ...]
+
+    @property
+    def modality(self) -> str:
+        """What it touches: "text", "image" or "both"."""
+        touched = {part.modality for part in self.parts}
+        return touched.pop() if len(touched) == 1 else "both"
+
+    def apply(self, content: Content, severity: int, shelf: Shelf, *, seed: int, draw: int, item: int) -> Content:
+        """Return an item as the merchant leaves it; the very object `content` where nothing of it is changed.
+
+        What is drawn depends on seed, draw, item and the part's name: not on the severity, nor on the other parts.
+        """
+        for part in self.parts:
+            content = apply_edit(part, content, severity, numpy_generator(seed, "edit", part.name, draw, item), shelf)
+        return content
+
+
+def treatments_of(config: MerchantAudit, *, where: str = "suite, audits.edits") -> tuple[Treatment, ...]:
+    """Return the treatments that a suite names; users' own edits are tried.
+
+    Raises:
+        RobustrecError: there is no such edit, or it is none.
+    """
+    names = [each for name in config.edits for each in ((*EDITS, *COMBINATIONS) if name == ALL else (name,))]
+    return tuple(
+        Treatment(name, tuple(edit(part, where=where) for part in name.split(JOIN))) for name in dict.fromkeys(names)
+    )
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Opens an edited picture, and knows the digest of its pixels; None where the edit took the picture away."""
+
+    image: Image.Image | None = field(repr=False)
+
+    def __call__(self) -> Image.Image | None:
+        """Return the picture."""
+        return self.image
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of mode, size and pixels."""
+        if self.image is None:
+            return "none"
+        return digest_bytes([f"{self.image.mode} {self.image.size}".encode(), self.image.tobytes()])
+
+
+def picture_bytes(picture: Image.Image | None) -> int:
+    """Return what a decoded RGB picture takes in memory."""
+    return 0 if picture is None else 3 * picture.width * picture.height
+
+
+class Row(NamedTuple):
+    """An edited row to encode, and the digest of all that can be read of it."""
+
+    content: RowContent
+    key: str
+
+    @property
+    def held_bytes(self) -> int:
+        """What its edited picture takes in memory; one that is only named by its place in a store takes nothing."""
+        picture = self.content.picture
+        return picture_bytes(picture.image) if isinstance(picture, Shown) else 0
+
+
+def row_of(text: str, picture: StoredPicture | Shown) -> Row:
+    """Return a row with its key: the digest of the text, and of the picture's file or, edited, its pixels."""
+    kind = b"pixels" if isinstance(picture, Shown) else b"file"
+    parts = [text.encode("utf-8", "surrogatepass"), kind, picture.digest.encode("utf-8", "surrogatepass")]
+    return Row(RowContent(text, picture), digest_bytes(parts))
+
+
+@dataclass(frozen=True, eq=False)
+class Workshop:
+    """Where items are edited: the catalogue and what a merchant could take from it.
+
+    Attributes:
+        catalog: the items.
+        rows: their rows as the encoder reads them.
+        shelf: the rest of the catalogue.
+        seed: seed of the audits.
+    """
+
+    catalog: Catalog
+    rows: Sequence[RowContent]
+    shelf: Shelf
+    seed: int
+
+    def before(self, treatment: Treatment, item: int) -> Content:
+        """Return an item as it is; a picture that no part edits, or that cannot be read, is left out (None)."""
+        try:
+            return content_of(self.catalog, item, picture=treatment.modality != "text")
+        except RobustrecError:
+            return content_of(self.catalog, item, picture=False)
+
+    def after(self, treatment: Treatment, before: Content, item: int, severity: int, draw: int) -> Content:
+        """Return an item as the merchant leaves it; the very object `before` where nothing is changed."""
+        return treatment.apply(before, severity, self.shelf, seed=self.seed, draw=draw, item=item)
+
+    def edited(
+        self, treatment: Treatment, item: int, severities: Sequence[int], draw: int
+    ) -> Iterator[tuple[int, Row]]:
+        """Yield (severity, row) of an edited item, without the severities at which nothing of it is changed."""
+        before = self.before(treatment, item)
+        own = self.rows[item].picture
+        assert isinstance(own, StoredPicture)  # as `catalog_rows` makes them
+        for severity in severities:
+            after = self.after(treatment, before, item, severity, draw)
+            if after is not before:
+                picture = own if after.picture is before.picture else Shown(after.picture)
+                yield severity, row_of(text_of(after), picture)

@@ -1,0 +1,78 @@
+"""Print a comparison of strategies: one table a model and budget, then what can be said."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from robustrec.compare.budget import BUDGET_WORDS
+from robustrec.compare.result import Comparison, StrategyReport
+from robustrec.compare.rows import against, verdict_of
+from robustrec.compare.sentences import cut_off_words
+from robustrec.results.numbers import plain
+
+WIDE = 120
+"""Columns of a terminal from which on the sources of variance are shown too."""
+
+MAIN_FACTORS = 2
+"""Sources of variance that are named in a row."""
+
+_FOOT = (
+    "Each interval stands for itself: of twenty that are compared one may miss. Conclusions are corrected (Holm) over a"
+    " strategy's measures of the same kind. More seeds make both narrower."
+)
+
+
+def print_comparison(report: StrategyReport, console: Console) -> None:
+    """Print the tables and the sentences of a comparison."""
+    data = report.dataset
+    kind = f"{data.name}, {data.edition} edition" + (" (synthetic data)" if data.synthetic else "")
+    edits = f", {report.edit_draws} draws of edited items" if report.edit_draws else ""
+    console.print(
+        Text(
+            f"{kind}: {report.n_users:,} users, {len(report.seeds)} training seeds, {report.draws} noise draws{edits}, "
+            f"features {report.features or 'none'}; {report.level:.0%} intervals over seeds, draws and users"
+        )
+    )
+    for each in report.weights:
+        console.print(
+            Text(f"features {report.features}, weights of {each.network}: {each.name}, digest {each.digest[:16]}")
+        )
+    for warning in report.warnings:
+        console.print(Text(f"warning: {warning}", style="bold yellow"))
+    for model, budget in dict.fromkeys((row.model, row.budget) for row in report.rows):
+        rows = [row for row in report.rows if (row.model, row.budget) == (model, budget)]
+        console.print()
+        console.print(_table(f"{model}, {BUDGET_WORDS[budget]}", rows, wide=console.width >= WIDE))
+        cut = cut_off_words({row.strategy: row.cut_off for row in rows}, len(report.seeds))
+        if cut:
+            console.print(Text(f"* {cut}"))
+    console.print()
+    for sentence in report.sentences:
+        console.print(Text(f"- {sentence}"))
+    console.print(Text(_FOOT))
+
+
+def _table(title: str, rows: list[Comparison], *, wide: bool) -> Table:
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
+    names = ["measure", "strategy", "epochs", "gradients", "value", "against the reference", ""]
+    for name in [*names, "variance from"] if wide else names:
+        table.add_column(name, overflow="fold")
+    order = list(dict.fromkeys(row.measure for row in rows))
+    last = ""
+    for row in sorted(rows, key=lambda row: order.index(row.measure)):
+        measure = "" if row.measure == last else row.measure
+        last = row.measure
+        epochs = f"{row.epochs}{'*' if row.cut_off else ''}"
+        cells = [measure, row.strategy, epochs, str(row.gradients), plain(row.value.estimate), against(row)]
+        cells.append(verdict_of(row))
+        table.add_row(*(Text(cell) for cell in ([*cells, _whose(row)] if wide else cells)))
+    return table
+
+
+def _whose(row: Comparison) -> str:
+    """Return the largest sources of the difference's variance, of the value's where nothing is compared."""
+    shares = row.difference_shares or row.shares
+    largest = sorted(shares.items(), key=lambda item: -item[1])[:MAIN_FACTORS]
+    return ", ".join(f"{name} {share:.0%}" for name, share in largest if share >= 0.005)

@@ -1,0 +1,168 @@
+"""A few merchant edits, made and encoded once, under which every strategy is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustrec.audits.merchant.audit import MerchantCondition, choices_of, conditions_of, not_editable
+from robustrec.audits.merchant.config import MerchantAudit
+from robustrec.audits.merchant.drawn import Edited, replaced
+from robustrec.audits.merchant.encoding import EditedRows, check_edits_arrive, encode_all, moved
+from robustrec.audits.quality import Clean, Yardstick, stack
+from robustrec.audits.treatments import Row, Treatment, Workshop, treatments_of
+from robustrec.config import Settings
+from robustrec.datasets.registry import Dataset
+from robustrec.edits.view import shelf_of
+from robustrec.encoders.features import MODALITIES, ItemFeatures, row_encoder
+from robustrec.encoders.options import options_of
+from robustrec.encoders.rows import catalog_rows
+from robustrec.errors import RobustrecError
+from robustrec.evaluation.metrics import per_user_metrics
+from robustrec.evaluation.ranking import Ranking, rank
+from robustrec.evaluation.stability import per_user_stability
+from robustrec.progress import Progress, silent
+from robustrec.runs.prepared import Split
+from robustrec.runs.trained import TrainedSubject
+
+Floats = NDArray[np.float64]
+EDITS: tuple[str, ...] = ("truncation", "wrong_picture")
+"""Edits measured unless others are named: one of the text, one of the picture."""
+
+SEVERITY, SHARE, DRAWS = 3, 0.1, 6
+
+
+@dataclass(frozen=True)
+class EditedCatalog:
+    """The edits of a comparison, encoded.
+
+    Attributes:
+        draws: condition -> what each draw edited; a draw chooses the items anew.
+        why_not: why there are none, a sentence; empty where there are.
+    """
+
+    draws: dict[str, tuple[Edited, ...]] = field(default_factory=dict)
+    why_not: str = ""
+
+    @property
+    def n_draws(self) -> int:
+        """How many draws there are of each condition."""
+        return max((len(each) for each in self.draws.values()), default=0)
+
+
+def edited_catalog(
+    dataset: Dataset,
+    features: ItemFeatures | None,
+    settings: Settings,
+    *,
+    edits: Sequence[str] = EDITS,
+    draws: int = DRAWS,
+    progress: Progress = silent,
+) -> EditedCatalog:
+    """Edit a share of the items and encode them again, each edit in several draws.
+
+    Args:
+        dataset: with texts or pictures.
+        features: of the unedited items; None where no model reads any.
+        settings: seed, home and options of the encoder.
+        edits: names of edits; none measures no edits.
+        draws: choices of items.
+        progress: told how the encoding goes.
+
+    Raises:
+        RobustrecError: an edit is unknown, the encoder fails, or edits do not reach its vectors.
+    """
+    if not edits:
+        return EditedCatalog(why_not="no edits were asked for")
+    config = MerchantAudit(kind="merchant", edits=tuple(edits), severities=(SEVERITY,), shares=(SHARE,), draws=draws)
+    treatments = treatments_of(config, where="--edit")
+    reason = not_editable(dataset, features.name if features else None)
+    if reason or features is None or dataset.catalog is None:
+        return EditedCatalog(why_not=reason)
+    rows = catalog_rows(dataset.catalog, settings.home / "digests")
+    workshop = Workshop(dataset.catalog, rows, shelf_of(dataset), settings.seed)
+    encoder = _encoder(dataset, features, settings, progress)
+    _check_arrival(encoder, workshop, treatments)
+    found: dict[str, tuple[Edited, ...]] = {}
+    for treatment in treatments:
+        (condition,) = conditions_of(config, treatment)
+        found[condition.label] = tuple(
+            _edited(encoder, workshop, condition, choices, draw)
+            for (_, draw), choices in choices_of(config, dataset, seed=settings.seed).items()
+        )
+    return EditedCatalog(found)
+
+
+def measure_edits(
+    subject: TrainedSubject, clean: Clean, edited: EditedCatalog, split: Split, yardstick: Yardstick
+) -> dict[str, Floats]:
+    """Return what edits do to a subject's lists.
+
+    Returns:
+        "METRIC drift CONDITION" and "STABILITY under CONDITION" -> [D, U]; "exposure@k_edited drift CONDITION" -> [D],
+        the change of the share of the edited test items that are in the list of their user. Conditions that change no
+        vector the subject reads are left out.
+    """
+    tables: dict[str, Floats] = {}
+    (metric,) = yardstick.metrics
+    for condition, draws in edited.draws.items():
+        if not any(bool(each.moved[name].any()) for each in draws for name in subject.scored_tables):
+            continue
+        found, shown = [], []
+        for each in draws:
+            features = {name: replaced(table, each, name) for name, table in subject.tables.items()}
+            ranking = rank(subject.represent(features), split.users, split.masked, k=yardstick.length)
+            values = per_user_metrics(ranking, split.relevant, yardstick.metrics)
+            found.append(values | per_user_stability(clean.ranking, ranking, yardstick.stability))
+            shown.append(_shown(ranking, each, split) - _shown(clean.ranking, each, split))
+        after = stack(found)
+        tables[f"{metric} drift {condition}"] = after[metric] - clean.per_user[metric]
+        tables |= {f"{name} under {condition}": after[name] for name in yardstick.stability}
+        if np.isfinite(shown).all():
+            tables[f"exposure@{yardstick.length}_edited drift {condition}"] = np.array(shown)
+    return tables
+
+
+def _shown(ranking: Ranking, edited: Edited, split: Split) -> float:
+    """Return the share of the edited test items that are in the list of their user; NaN where none was edited."""
+    wanted = split.relevant[split.users].tocoo()
+    pairs = np.isin(wanted.col, edited.items)
+    rows, items = wanted.row[pairs], wanted.col[pairs]
+    if not len(rows):
+        return float("nan")
+    return float((ranking.items[rows] == items[:, None]).any(axis=1).mean())
+
+
+def _encoder(dataset: Dataset, features: ItemFeatures, settings: Settings, progress: Progress) -> EditedRows:
+    encoder = row_encoder(dataset, features.name, home=settings.home, options=options_of(settings))
+    return EditedRows(encoder, features, settings.home, lambda _: None, progress)
+
+
+def _check_arrival(encoder: EditedRows, workshop: Workshop, treatments: Sequence[Treatment]) -> None:
+    touched = {part.modality for treatment in treatments for part in treatment.parts}
+    for modality in MODALITIES:
+        read = modality in touched and modality in encoder.features.tables
+        if read and check_edits_arrive(encoder, workshop, modality) is False:
+            raise RobustrecError(
+                f"edits do not reach the features: another item's {modality} moved no vector of encoder"
+                f" {encoder.encoder.name!r}",
+                where="robustrec compare",
+                fix="use an encoder that reads it, or measure no edits: --edit none",
+            )
+
+
+def _edited(
+    encoder: EditedRows, workshop: Workshop, condition: MerchantCondition, chosen: NDArray[np.int64], draw: int
+) -> Edited:
+    items: list[int] = []
+    rows: list[Row] = []
+    for item in chosen.tolist():
+        for _, row in workshop.edited(condition.treatment, item, (condition.severity,), draw):
+            items.append(item)
+            rows.append(row)
+    tables = encode_all(rows, encoder.encode)
+    own = {name: tables.get(name, table[:0].float()) for name, table in encoder.features.tables.items()}
+    return Edited(np.array(items, dtype=np.int64), own, moved(encoder.features, items, own))

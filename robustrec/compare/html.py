@@ -1,0 +1,95 @@
+"""Put a comparison of reports into a page of its own."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from robustrec.compare.compared import Comparison
+from robustrec.report.html.drawing import Interval, Plot, intervals
+from robustrec.report.html.figures import Figures
+from robustrec.report.html.page import page_environment
+from robustrec.results.numbers import bracketed, plain
+from robustrec.results.report import DatasetRecord
+
+MOST_PLOTTED = 28
+"""Pairs that are drawn; the table has all of them."""
+
+
+class PairRow(NamedTuple):
+    """Two subjects as the page's table has them."""
+
+    first: str
+    second: str
+    difference: str
+    interval: str
+    word: str
+
+
+class PlaceRow(NamedTuple):
+    """A condition with a cell a subject."""
+
+    condition: str
+    cells: tuple[str, ...]
+
+
+def comparison_page(found: Comparison, dataset: DatasetRecord) -> str:
+    """Return a comparison as one HTML document, without scripts, the same bytes for the same comparison.
+
+    Args:
+        found: who stands where.
+        dataset: what all reports are of.
+    """
+    what = f"{found.metric} that is left" if found.by == "quality" else f"how little of {found.metric} is lost"
+    ordered = sorted(found.pairs, key=lambda pair: not pair.apart)
+    context = {
+        "found": found,
+        "dataset": dataset,
+        "headline": _headline(found),
+        "what": what,
+        "level": f"{100 * found.level:g} %",
+        "ranks": Figures((_ranks(found),)),
+        "pairs": Figures((_pairs(found),), max(0, len(ordered) - MOST_PLOTTED)),
+        "rows": [
+            PairRow(
+                each.first,
+                each.second,
+                plain(each.difference, signed=True),
+                bracketed(each.low, each.high, plain, signed=True),
+                ("better" if each.difference > 0 else "worse") if each.apart else "not told apart",
+            )
+            for each in ordered
+        ],
+        "places": [
+            PlaceRow(
+                name,
+                tuple(f"{plain(each.places[number].value)} ({each.places[number].rank:g})" for each in found.standings),
+            )
+            for number, name in enumerate(found.conditions)
+        ],
+    }
+    return page_environment().get_template("comparison.html.j2").render(context)
+
+
+def _headline(found: Comparison) -> str:
+    """Say who is best, or that nobody can be told to be."""
+    first = found.standings[0]
+    beaten = [pair for pair in found.pairs if pair.apart and first.name in (pair.first, pair.second)]
+    if len(beaten) == len(found.standings) - 1:
+        return f"{first.name} ranks first, and can be told apart from all others"
+    return f"{first.name} ranks first, but cannot be told apart from all others"
+
+
+def _ranks(found: Comparison) -> Plot:
+    bars = [
+        Interval(row, 0, each.mean_rank, each.mean_best, each.mean_worst) for row, each in enumerate(found.standings)
+    ]
+    names = [each.name for each in found.standings]
+    return intervals("ranks", "mean rank, 1 is best", names, bars, x_label="mean rank", percent=False, names=[])
+
+
+def _pairs(found: Comparison) -> Plot:
+    chosen = sorted(found.pairs, key=lambda pair: not pair.apart)[:MOST_PLOTTED]
+    bars = [Interval(row, 0, each.difference, each.low, each.high) for row, each in enumerate(chosen)]
+    names = [f"{each.first} - {each.second}" for each in chosen]
+    title = f"difference of {found.metric}, mean over conditions"
+    return intervals("pairs", title, names, bars, x_label=found.metric, percent=False, names=[])

@@ -1,0 +1,170 @@
+"""Train every strategy at a budget over several seeds; measure quality, drift, list stability and flatness of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustrec.audits.noise.audit import Bench, clean_of, measure_condition
+from robustrec.audits.noise.condition import NoiseCondition
+from robustrec.audits.quality import Yardstick
+from robustrec.audits.reach.run import require_reach, unreached
+from robustrec.compare.budget import Budget, at_budget, gradient_evaluations
+from robustrec.compare.edits import EditedCatalog, measure_edits
+from robustrec.compare.result import Training
+from robustrec.progress import Progress, silent
+from robustrec.runs.distinct import Identity, identity_of
+from robustrec.runs.prepared import Prepared
+from robustrec.runs.specs import SubjectSpec
+from robustrec.runs.subjects import obtain_subject
+from robustrec.runs.trained import TrainedSubject
+
+Floats = NDArray[np.float64]
+SEED, DRAW, USER = "seed", "draw", "user"
+
+FACTORS = {1: (SEED,), 2: (SEED, USER), 3: (SEED, DRAW, USER)}
+"""Axes of a measure's table -> the random factors they stand for."""
+
+PER_DRAW = (SEED, DRAW)
+"""The factors of what is a mean over the edited items of a draw: other users are concerned in every draw."""
+
+STABILITY = ("overlap@20", "rbo@20")
+"""Measures of how alike a user's lists with and without a perturbation are."""
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What is measured on every trained subject.
+
+    Attributes:
+        metric: quality, "ndcg@20".
+        conditions: noise at inference, whose drift of the metric is measured.
+        draws: of each condition; the same for every subject.
+        flatness: subject -> named flatness measures, each a number.
+        stability: measures of the lists with noise or edits against those without.
+        edits: merchant edits, encoded.
+    """
+
+    metric: str
+    conditions: tuple[NoiseCondition, ...]
+    draws: int
+    flatness: Callable[[TrainedSubject], Mapping[str, float]]
+    stability: tuple[str, ...] = STABILITY
+    edits: EditedCatalog = field(default_factory=EditedCatalog)
+
+
+def drift_name(metric: str, condition: NoiseCondition) -> str:
+    """Return the name of a metric's drift under a condition."""
+    return f"{metric} drift {condition.label}"
+
+
+class StrategyMeasured(NamedTuple):
+    """What was measured of one model and strategy at one budget, over its training seeds.
+
+    Attributes:
+        tables: measure -> [S], [S, U], [S, D, U], or [S, D].
+        trainings: one a seed.
+        identities: one a seed, what tells it from other subjects.
+    """
+
+    tables: dict[str, Floats]
+    trainings: tuple[Training, ...]
+    identities: tuple[Identity, ...]
+
+
+def measure_strategy(
+    specs: Sequence[SubjectSpec],
+    budget: Budget,
+    epochs: int,
+    prepared: Prepared,
+    measures: Measures,
+    *,
+    home: Path,
+    seed: int,
+    progress: Progress = silent,
+) -> StrategyMeasured:
+    """Train what is not stored yet, and measure one model and strategy at one budget.
+
+    Args:
+        specs: the subject at each training seed.
+        budget: what is held equal.
+        epochs: of plain training.
+        prepared: data and features.
+        measures: what is measured.
+        home: the folder of the run store.
+        seed: of the noise.
+        progress: told after each epoch.
+    """
+    found, trainings, identities = [], [], []
+    for spec in specs:
+        subject = obtain_subject(at_budget(spec, budget, epochs), prepared, home=home, progress=progress)
+        trainings.append(training_of(subject, budget, spec, len(prepared.positives.users)))
+        identities.append(identity_of(subject))
+        found.append(measure_subject(subject, prepared, measures, seed))
+    # An edit that leaves a subject's vectors alone is measured on none.
+    shared = [name for name in found[0] if all(name in each for each in found)]
+    tables = {name: np.stack([each[name] for each in found]) for name in shared}
+    return StrategyMeasured(tables, tuple(trainings), tuple(identities))
+
+
+def training_of(subject: TrainedSubject, budget: Budget, own: SubjectSpec, n_interactions: int) -> Training:
+    """Return what a training took, and whether it was cut off.
+
+    It was cut off where it ended before its own settings would have ended it: before validation had not improved for
+    `patience` evaluations. At equal budgets patience is not used while training, so it is counted afterwards.
+
+    Args:
+        subject: trained.
+        budget: at which.
+        own: the subject as its settings have it, with their patience.
+        n_interactions: training interactions.
+    """
+    record, settings = subject.record, own.training
+    epochs, best = int(record["epochs"]), int(record["best_epoch"])
+    waited = (epochs - best) // settings.evaluate_every
+    cut = "" if waited >= settings.patience else f"best epoch {best} of {epochs}, patience {settings.patience}"
+    return Training(
+        model=own.model,
+        budget=budget,
+        strategy=own.strategy_name,
+        seed=own.seed,
+        epochs=epochs,
+        best_epoch=max(best, 1),
+        gradients=gradient_evaluations(subject.spec, n_interactions, epochs),
+        cut_off=cut,
+    )
+
+
+def measure_subject(subject: TrainedSubject, prepared: Prepared, measures: Measures, seed: int) -> dict[str, Floats]:
+    """Return a subject's quality [U], drifts and list stability [D, U], and its flatness, each a scalar.
+
+    Raises:
+        RobustrecError: perturbations do not reach its lists, before or after it is measured.
+    """
+    metric = measures.metric
+    bench = Bench(prepared, Yardstick((metric,), measures.stability), seed)
+    clean = clean_of(subject, bench)
+    check = require_reach(subject, bench) if subject.scored_tables else None
+    tables: dict[str, Floats] = {metric: clean.per_user[metric]}
+    for condition in measures.conditions if subject.scored_tables else ():
+        (found,) = measure_condition([(subject, clean)], condition, measures.draws, bench)
+        tables[drift_name(metric, condition)] = found.perturbed[metric] - clean.per_user[metric]
+        tables |= {f"{name} under {condition.label}": found.perturbed[name] for name in measures.stability}
+    if subject.scored_tables:
+        tables |= measure_edits(subject, clean, measures.edits, prepared.test, bench.yardstick)
+    if check and (fault := check.after()):
+        raise unreached(subject, fault)
+    return tables | {name: np.asarray(value, np.float64) for name, value in measures.flatness(subject).items()}
+
+
+def by_strategy(specs: Sequence[SubjectSpec]) -> dict[str, dict[str, list[SubjectSpec]]]:
+    """Return model -> strategy -> the subjects of its seeds, in the order they were named."""
+    found: dict[str, dict[str, list[SubjectSpec]]] = {}
+    for spec in specs:
+        found.setdefault(spec.model, {}).setdefault(spec.strategy_name, []).append(spec)
+    return found

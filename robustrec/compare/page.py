@@ -1,0 +1,72 @@
+"""A comparison of reports on the console: who stands where, under which condition, and what can be told apart."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from robustrec.compare.compared import Comparison
+from robustrec.report.console.sheet import Sheet
+from robustrec.results.numbers import bracketed, plain
+
+_MOST_PAIRS = 28
+_COLUMN = 16  # a value with its rank, and the gap before it
+
+
+def print_comparison(found: Comparison, console: Console) -> None:
+    """Print the ranks over all conditions, the values under each, and the differences of all pairs."""
+    sheet = Sheet(console)
+    what = f"{found.metric} that is left" if found.by == "quality" else f"how little of {found.metric} is lost"
+    many = len(found.conditions)
+    sheet.line(
+        f"ranked by {what} under {many} condition{'' if many == 1 else 's'} on {found.n_users} users; 1 is best", "bold"
+    )
+    level = f"{100 * found.level:g} %"
+    sheet.table(
+        ["", "mean rank", f"may be ({level})", "worst rank", "may be"],
+        [
+            [
+                each.name,
+                f"{each.mean_rank:.2f}",
+                f"{each.mean_best:.2f} to {each.mean_worst:.2f}",
+                f"{each.worst_rank:g}",
+                f"{each.worst_best} to {each.worst_worst}",
+            ]
+            for each in found.standings
+        ],
+        numbers_from=1,
+    )
+    _print_conditions(found, sheet)
+    _print_pairs(found, sheet, level)
+    for note in found.notes:
+        sheet.line(note, indent=1)
+
+
+def _print_conditions(found: Comparison, sheet: Sheet) -> None:
+    """Print a row a condition and a column a subject, as many as fit."""
+    sheet.heading("under each condition: value and rank")
+    widest = max(len(name) for name in found.conditions)
+    room = max(1, (sheet.console.width - widest) // _COLUMN)
+    for start in range(0, len(found.standings), room):
+        group = found.standings[start : start + room]
+        rows = [
+            [name, *(f"{plain(each.places[number].value)} ({each.places[number].rank:g})" for each in group)]
+            for number, name in enumerate(found.conditions)
+        ]
+        sheet.table(["", *(each.name for each in group)], rows, numbers_from=1)
+
+
+def _print_pairs(found: Comparison, sheet: Sheet, level: str) -> None:
+    sheet.heading(f"differences on average over the conditions ({level} for all pairs together)")
+    rows = [
+        [
+            each.first,
+            each.second,
+            plain(each.difference, signed=True),
+            bracketed(each.low, each.high, plain, signed=True),
+            ("better" if each.difference > 0 else "worse") if each.apart else "not told apart",
+        ]
+        for each in sorted(found.pairs, key=lambda pair: not pair.apart)[:_MOST_PAIRS]
+    ]
+    sheet.table(["", "against", "difference", level, "the first is"], rows, numbers_from=2)
+    if len(found.pairs) > _MOST_PAIRS:
+        sheet.line(f"and {len(found.pairs) - _MOST_PAIRS} more pairs in the JSON", indent=1)

@@ -1,0 +1,195 @@
+"""From tables over seeds, draws and users to rows with intervals and conclusions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustrec.compare.budget import Budget
+from robustrec.compare.differences import Difference, holm, of_magnitudes, ratio, signed
+from robustrec.compare.measuring import DRAW, FACTORS, PER_DRAW
+from robustrec.compare.result import Better, Comparison, Mean
+from robustrec.evaluation.bootstrap import Interval
+from robustrec.evaluation.components import Decomposition, decompose
+from robustrec.results.numbers import bracketed, percent, plain
+from robustrec.results.scale import SCALE_DEPENDENT
+
+Floats = NDArray[np.float64]
+Tables = Mapping[str, Floats]
+
+NO_DIFFERENCE = "no significant difference"
+SCALES = "depends on the scale of the scores or of the parameters, so no conclusion follows from it"
+UNMOVED = "neither drift differs significantly from 0"
+FEW_DRAWS = 4
+"""Draws below which an interval over draws is too narrow to be relied on."""
+
+
+class Words(NamedTuple):
+    """A kind of measure, whose conclusions are corrected together, and what it is called to be below or above."""
+
+    kind: str
+    below: str
+    above: str
+
+
+def compared(
+    model: str,
+    budget: Budget,
+    strategy: str,
+    effort: tuple[int, int],
+    tables: Tables,
+    reference: tuple[str, Tables] | None,
+    *,
+    level: float,
+    cut_off: int = 0,
+) -> list[Comparison]:
+    """Return a row a measure.
+
+    Args:
+        model: whose.
+        budget: what was held equal.
+        strategy: whose.
+        effort: epochs and gradient evaluations of a training.
+        tables: measure -> [S], [S, U] or [S, D, U]; [S, D] for what is a mean over a draw's edited items.
+        reference: the strategy compared with and its tables, over the same seeds, draws and users.
+        level: of the intervals, and of the conclusions of one kind of measure taken together.
+        cut_off: how many of its trainings were cut off.
+    """
+    rows = []
+    for measure, table in tables.items():
+        factors = factors_of(measure, table)
+        own = decompose(table, factors, level=level)
+        row = Comparison(
+            model=model,
+            budget=budget,
+            strategy=strategy,
+            measure=measure,
+            better=better_way(measure),
+            epochs=effort[0],
+            gradients=effort[1],
+            cut_off=cut_off,
+            value=_mean(own.mean),
+            shares=own.shares,
+            note=_note(own, measure, table, factors),
+        )
+        rows.append(row if reference is None else _against(row, own, table, reference, level))
+    return rows if reference is None else _concluded(rows, level)
+
+
+def factors_of(measure: str, table: Floats) -> tuple[str, ...]:
+    """Return the random factors that the axes of a measure's table stand for."""
+    return PER_DRAW if measure.startswith("exposure@") else FACTORS[table.ndim]
+
+
+def better_way(measure: str) -> Better:
+    """Tell which way is better: quality up, drift towards nothing, sharpness down.
+
+    Neither way where a measure depends on the scale of the scores or of the parameters: wider margins alone change it.
+    """
+    if measure.endswith(SCALE_DEPENDENT):
+        return "neither"
+    if " drift " in measure:
+        return "nearer to 0"
+    return "higher" if "@" in measure else "lower"
+
+
+def words_of(row: Comparison) -> Words:
+    """Return the kind of a row's measure and the words of its conclusions."""
+    if row.better == "nearer to 0":
+        return Words("drift", "drifts less", "drifts more")
+    if row.better == "lower":
+        return Words("flatness", "flatter", "sharper")
+    if " under " in row.measure:
+        return Words("stability", "lists change more", "lists change less")
+    return Words("quality", "worse", "better")
+
+
+def verdict_of(row: Comparison) -> str:
+    """Return what a row says against the reference in a word; empty where neither way is better."""
+    return row.conclusion
+
+
+def against(row: Comparison) -> str:
+    """Return the difference from the reference with its interval: as a share of the reference's, or as it is."""
+    if row.ratio is not None:
+        return f"{percent(row.ratio.estimate)} {bracketed(row.ratio.low, row.ratio.high, percent)}".rstrip()
+    gap = row.difference
+    if gap is None:
+        return ""
+    return f"{plain(gap.estimate, signed=True)} {bracketed(gap.low, gap.high, plain, signed=True)}".rstrip()
+
+
+def _against(
+    row: Comparison, own: Decomposition, table: Floats, reference: tuple[str, Tables], level: float
+) -> Comparison:
+    """Return a row with its difference from the reference."""
+    name, tables = reference
+    if row.measure not in tables:
+        note = "; ".join(part for part in (row.note, f"not measured for {name}") if part)
+        return row.model_copy(update={"reference": name, "note": note})
+    theirs, factors = tables[row.measure], factors_of(row.measure, table)
+    drifts = row.better == "nearer to 0"
+    gap = (of_magnitudes if drifts else signed)(table, theirs, factors, level=level)
+    share = ratio(table, theirs, factors, level=level) if table.ndim == 1 else None
+    still = drifts and _covers_zero(own.mean) and _covers_zero(decompose(theirs, factors, level=level).mean)
+    return row.model_copy(
+        update={
+            "reference": name,
+            "difference": _mean(gap.interval),
+            "difference_shares": gap.shares,
+            "ratio": None if share is None else _mean(share.interval),
+            "p": 1.0 if still else _p(gap, share),
+            "note": "; ".join(part for part in (row.note, UNMOVED if still else "") if part),
+        }
+    )
+
+
+def _p(gap: Difference, share: Difference | None) -> float:
+    return gap.p if share is None else share.p
+
+
+def _concluded(rows: Sequence[Comparison], level: float) -> list[Comparison]:
+    """Return rows with their conclusions, corrected over the measures of one kind."""
+    kinds: dict[str, list[int]] = {}
+    for place, row in enumerate(rows):
+        if row.better != "neither" and row.difference is not None:
+            kinds.setdefault(words_of(row).kind, []).append(place)
+    concluded = list(rows)
+    for places in kinds.values():
+        for place, p in zip(places, holm([_told(rows[each]) for each in places]), strict=True):
+            concluded[place] = rows[place].model_copy(update={"conclusion": _word(rows[place], p <= 1 - level)})
+    return concluded
+
+
+def _told(row: Comparison) -> float:
+    return 1.0 if row.p is None else row.p
+
+
+def _word(row: Comparison, significant: bool) -> str:
+    found, even = (row.ratio, 1.0) if row.ratio else (row.difference, 0.0)
+    if not significant or found is None:
+        return NO_DIFFERENCE
+    return words_of(row).below if found.estimate < even else words_of(row).above
+
+
+def _covers_zero(interval: Interval) -> bool:
+    return interval.low <= 0.0 <= interval.high
+
+
+def _mean(interval: Interval) -> Mean:
+    known = math.isfinite(interval.low) and math.isfinite(interval.high)
+    return Mean(estimate=interval.estimate, low=interval.low if known else None, high=interval.high if known else None)
+
+
+def _note(found: Decomposition, measure: str, table: Floats, factors: Sequence[str]) -> str:
+    draws = table.shape[factors.index(DRAW)] if DRAW in factors else FEW_DRAWS
+    parts = [SCALES] if measure.endswith(SCALE_DEPENDENT) else []
+    if found.single:
+        parts.append(f"one {' and one '.join(found.single)}: the interval leaves others out")
+    if 1 < draws < FEW_DRAWS:
+        parts.append(f"{draws} draws: the interval is too narrow")
+    return "; ".join(parts)

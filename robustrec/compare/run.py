@@ -1,0 +1,241 @@
+"""Compare strategies at equal budgets: plan, measure, and put into one report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from robustrec import __version__
+from robustrec.audits.noise.condition import NoiseCondition
+from robustrec.audits.outcome import dataset_record, weights_record
+from robustrec.compare.budget import BUDGETS, Budget, at_budget, gradient_evaluations
+from robustrec.compare.edits import DRAWS, EDITS, edited_catalog
+from robustrec.compare.flatness import flatness_by
+from robustrec.compare.measuring import Measures, StrategyMeasured, by_strategy, measure_strategy
+from robustrec.compare.result import Comparison, StrategyReport, Training
+from robustrec.compare.rows import compared
+from robustrec.compare.sentences import sentences
+from robustrec.config import Settings
+from robustrec.datasets.interactions import TRAIN
+from robustrec.datasets.registry import Dataset, load_dataset
+from robustrec.encoders.features import item_features, opened_weights
+from robustrec.encoders.options import options_of
+from robustrec.encoders.weights import UsedWeights
+from robustrec.errors import RobustrecError
+from robustrec.hardware import describe_environment, pick_device
+from robustrec.progress import Progress, silent
+from robustrec.results.report import Environment
+from robustrec.runs.distinct import check_distinct
+from robustrec.runs.plan import subject_specs
+from robustrec.runs.prepared import Prepared, prepare
+from robustrec.runs.specs import SubjectSpec, reads_features, spec_json
+
+LEVEL = 0.95
+METRIC = "ndcg@20"
+
+
+class Effort(NamedTuple):
+    """How much is measured on every trained subject.
+
+    Attributes:
+        conditions: noise at inference.
+        draws: of each.
+        triples: of the audited loss.
+        probes: of the traces.
+        steps: Hessian products for λ₁.
+        edits: names of merchant edits.
+        edit_draws: choices of the items edited.
+    """
+
+    conditions: tuple[NoiseCondition, ...]
+    draws: int
+    triples: int
+    probes: int
+    steps: int
+    edits: tuple[str, ...] = EDITS
+    edit_draws: int = DRAWS
+
+
+@dataclass(frozen=True)
+class ComparisonPlan:
+    """What a comparison is about to do.
+
+    Attributes:
+        settings: as resolved.
+        dataset: loaded and checked.
+        specs: subjects as their settings have them: models × strategies × seeds.
+        epochs: of plain training.
+        reference: strategy the others are compared with.
+        budgets: at which each strategy is trained.
+        weights: the encoder's weights, by name and digest.
+        warnings: what to know before anything is trained.
+    """
+
+    settings: Settings
+    dataset: Dataset
+    specs: tuple[SubjectSpec, ...]
+    epochs: int
+    reference: str
+    budgets: tuple[Budget, ...] = BUDGETS
+    weights: tuple[UsedWeights, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def trainings(self) -> int:
+        """How many different trainings there are; plain training is the same for equal epochs and equal gradients."""
+        return len(self._distinct(self.budgets))
+
+    @property
+    def gradients(self) -> int:
+        """How many gradient evaluations the equal budgets take; how many an early stop takes is not known before."""
+        n_train = int((self.dataset.interactions.labels == TRAIN).sum())
+        equal = self._distinct(tuple(budget for budget in self.budgets if budget != "early-stop"))
+        return sum(gradient_evaluations(spec, n_train) for spec in equal)
+
+    def _distinct(self, budgets: Sequence[Budget]) -> list[SubjectSpec]:
+        every = [at_budget(spec, budget, self.epochs) for spec in self.specs for budget in budgets]
+        return list({str(spec_json(spec)): spec for spec in every}.values())
+
+
+def plan_comparison(
+    settings: Settings,
+    epochs: int,
+    reference: str = "vanilla",
+    *,
+    budgets: Sequence[Budget] = BUDGETS,
+    progress: Progress = silent,
+) -> ComparisonPlan:
+    """Resolve settings; nothing is encoded or trained.
+
+    Raises:
+        RobustrecError: unknown names, nothing to train, or a reference that is not among the strategies.
+    """
+    subject_specs(settings, "sample")
+    dataset = load_dataset(settings.dataset, home=settings.home, edition=settings.edition, progress=progress)
+    specs = subject_specs(settings, dataset.edition, dataset.name)
+    fixed = next((spec for spec in specs if not spec.trains), None)
+    if fixed is not None:
+        raise RobustrecError(
+            f"{fixed.model} is not trained here, so no strategy can be compared",
+            where="robustrec compare",
+            fix="name models that can be trained: robustrec list models",
+        )
+    if reference not in {spec.strategy_name for spec in specs}:
+        raise RobustrecError(
+            f"{reference!r} is not among the strategies compared",
+            where="--reference",
+            fix=f"add it: --strategy {reference}",
+        )
+    weights, warnings = (
+        opened_weights(dataset, settings.features, home=settings.home, options=options_of(settings))
+        if any(map(reads_features, specs))
+        else ((), ())
+    )
+    return ComparisonPlan(settings, dataset, specs, epochs, reference, tuple(budgets), weights, warnings)
+
+
+def run_comparison(
+    plan: ComparisonPlan, effort: Effort, *, command: Sequence[str], progress: Progress = silent
+) -> StrategyReport:
+    """Train what is not in the run store yet, measure, and compare.
+
+    Raises:
+        RobustrecError: encoding or training failed, or two strategies trained equal parameters.
+    """
+    settings = plan.settings
+    reads = any(map(reads_features, plan.specs))
+    features = (
+        item_features(
+            plan.dataset, settings.features, home=settings.home, progress=progress, options=options_of(settings)
+        )
+        if reads
+        else None
+    )
+    prepared = prepare(plan.dataset, features, pick_device(settings.device))
+    flatness = flatness_by(
+        prepared, seed=settings.seed, triples=effort.triples, probes=effort.probes, steps=effort.steps
+    )
+    edited = edited_catalog(
+        plan.dataset, features, settings, edits=effort.edits, draws=effort.edit_draws, progress=progress
+    )
+    measures = Measures(METRIC, effort.conditions, effort.draws, flatness, edits=edited)
+    rows: list[Comparison] = []
+    trainings: list[Training] = []
+    kept: dict[str, StrategyMeasured] = {}
+    for model, strategies in by_strategy(plan.specs).items():
+        for budget in plan.budgets:
+            measured = _at_budget(plan, strategies, budget, prepared, measures, kept, progress)
+            rows += _rows_of(model, budget, measured, plan.reference)
+            trainings += [
+                each.model_copy(update={"budget": budget}) for own in measured.values() for each in own.trainings
+            ]
+    seeds = tuple(dict.fromkeys(spec.seed for spec in plan.specs))
+    told = sentences(rows, len(seeds))
+    if edited.why_not:
+        told = (*told, f"merchant edits were not measured: {edited.why_not}")
+    return StrategyReport(
+        robustrec=__version__,
+        command=tuple(command),
+        dataset=dataset_record(plan.dataset),
+        features=features.name if features else None,
+        weights=tuple(weights_record(each) for each in plan.weights),
+        warnings=plan.warnings,
+        epochs=plan.epochs,
+        seeds=seeds,
+        draws=measures.draws,
+        edit_draws=edited.n_draws,
+        n_users=len(prepared.test.users),
+        level=LEVEL,
+        rows=tuple(rows),
+        trainings=tuple(trainings),
+        sentences=told,
+        environment=Environment.model_validate(describe_environment(prepared.device)),
+        settings={f"{spec.model}/{spec.strategy_name}": spec_json(spec) for spec in plan.specs},
+    )
+
+
+def _at_budget(
+    plan: ComparisonPlan,
+    strategies: Mapping[str, list[SubjectSpec]],
+    budget: Budget,
+    prepared: Prepared,
+    measures: Measures,
+    kept: dict[str, StrategyMeasured],
+    progress: Progress,
+) -> dict[str, StrategyMeasured]:
+    """Return what each strategy of a model has at a budget.
+
+    Raises:
+        RobustrecError: as training, or two strategies have equal parameters.
+    """
+    measured: dict[str, StrategyMeasured] = {}
+    for name, specs in strategies.items():
+        alike = str(spec_json(at_budget(specs[0], budget, plan.epochs)))
+        if alike not in kept:  # plain training is the same for equal epochs and equal gradients
+            kept[alike] = measure_strategy(
+                specs,
+                budget,
+                plan.epochs,
+                prepared,
+                measures,
+                home=plan.settings.home,
+                seed=plan.settings.seed,
+                progress=progress,
+            )
+        measured[name] = kept[alike]
+        check_distinct([identity for each in measured.values() for identity in each.identities])
+    return measured
+
+
+def _rows_of(
+    model: str, budget: Budget, measured: Mapping[str, StrategyMeasured], reference: str
+) -> Iterator[Comparison]:
+    for name, own in measured.items():
+        other = None if name == reference else (reference, measured[reference].tables)
+        epochs, gradients = (
+            round(sum(getattr(each, what) for each in own.trainings) / len(own.trainings))
+            for what in ("epochs", "gradients")
+        )
+        cut_off = sum(bool(each.cut_off) for each in own.trainings)
+        yield from compared(model, budget, name, (epochs, gradients), own.tables, other, level=LEVEL, cut_off=cut_off)

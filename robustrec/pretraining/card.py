@@ -1,0 +1,98 @@
+"""The model card as data: what an encoder was made of and how, and what it can do on items it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+from robustrec import __version__
+from robustrec.pretraining.architecture import Blip
+from robustrec.pretraining.batches import PICTURE_SHARES, TEXT_SHARES
+from robustrec.pretraining.checkpoint import Progressed
+from robustrec.pretraining.settings import Training
+from robustrec.pretraining.training import LOSSES
+
+FORMAT = 1
+LIMITS = (
+    "It knows the words and pictures of the catalogues above and no others; what it says of other goods means little.",
+    "Numbers are of held-out items of these same catalogues, each searched among those of its own catalogue.",
+    "Captions are written from the picture alone, so they guess what a picture does not show.",
+)
+
+
+def make_card(
+    blip: Blip,
+    *,
+    training: Training,
+    start: Mapping[str, str] | None,
+    sources: Sequence[Mapping[str, Any]],
+    done: Progressed,
+    temperature: float,
+    held_out: Mapping[str, Any],
+    examples: Sequence[Mapping[str, Any]],
+    environment: Mapping[str, str | int],
+    code: str,
+) -> dict[str, Any]:
+    """Return the card.
+
+    Args:
+        blip: the trained models.
+        training: its settings, with the number of steps it really took.
+        start: weights it began from; None for random ones.
+        sources: what is said of each catalogue: name, digest, whether synthetic, counts.
+        done: how the training went.
+        temperature: of the contrastive loss at the end.
+        held_out: of `measure`.
+        examples: of `examples`.
+        environment: machine, device and threads.
+        code: digest of the code that trained it.
+    """
+    config = blip.itm.config
+    vision, text = config.vision_config, config.text_config
+    return {
+        "format": FORMAT,
+        "kind": "BLIP: BlipForImageTextRetrieval in itm/, BlipForConditionalGeneration in caption/",
+        "data": [dict(source) for source in sources],
+        "start": dict(start) if start is not None else "random weights",
+        "shape": {
+            "image_size": blip.side,
+            "patch_size": vision.patch_size,
+            "vision_layers": vision.num_hidden_layers,
+            "vision_width": vision.hidden_size,
+            "text_layers": text.num_hidden_layers,
+            "text_width": text.hidden_size,
+            "heads": text.num_attention_heads,
+            "projection": config.image_text_hidden_size,
+            "vocabulary": text.vocab_size,
+            "positions": text.max_position_embeddings,
+            "parameters_itm": sum(p.numel() for p in blip.itm.parameters()),
+            "parameters_caption": sum(p.numel() for p in blip.caption.parameters()),
+        },
+        "tokens": blip.specials._asdict(),
+        "training": {
+            **training.model_dump(),
+            "losses": "contrastive with in-batch negatives (no momentum encoder, no queue), matching with hard "
+            "negatives drawn by contrastive similarity, captioning; and, none of BLIP's own, the words of the caption "
+            "told linearly from the fused vector",
+            "text_views": TEXT_SHARES,
+            "picture_views": PICTURE_SHARES,
+            "dropout": 0.0,
+            "weights_stored": "float16, read as float32",
+        },
+        "cost": {"seconds": round(done.seconds, 1), "sittings": done.sittings, **environment},
+        "versions": {
+            "robustrec": __version__,
+            "torch": version("torch"),
+            "transformers": version("transformers"),
+            "tokenizers": version("tokenizers"),
+            "safetensors": version("safetensors"),
+        },
+        "code": code,
+        "temperature": temperature,
+        "losses": {"columns": ["steps", *LOSSES], "rows": [[round(v, 4) for v in row] for row in done.curve]},
+        "held_out": dict(held_out),
+        "examples": [dict(example) for example in examples],
+        "recommenders": None,
+        "limits": list(LIMITS),
+    }

@@ -1,0 +1,87 @@
+"""The state of a killed pretraining, in one checkpoint file, from which it goes on to the same bytes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from robustrec.checkpoint_files import read_checkpoint_file, write_checkpoint_file
+from robustrec.errors import RobustrecError
+from robustrec.pretraining.architecture import Blip, parameters
+from robustrec.untrusted import UnreadableError
+
+FORMAT = 2
+
+
+@dataclass
+class Progressed:
+    """How far a training is.
+
+    Attributes:
+        step: steps done.
+        seconds: time spent in steps, over all sittings.
+        sittings: how many times it was taken up.
+        curve: mean losses of stretches of the training: [steps done, each of `steps.Losses`].
+        pending: the losses of each step since the last stretch ended.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    sittings: int = 1
+    curve: list[list[float]] = field(default_factory=list)
+    pending: list[list[float]] = field(default_factory=list)
+
+
+def write_checkpoint(
+    path: Path, key: str, blip: Blip, temperature: nn.Parameter, optimizer: torch.optim.Optimizer, done: Progressed
+) -> None:
+    """Write weights, optimiser state and progress, atomically.
+
+    Args:
+        path: the file.
+        key: digest of everything the training depends on.
+        blip: both heads.
+        temperature: of the contrastive loss.
+        optimizer: its moments are stored by parameter index.
+        done: how far it is.
+    """
+    tensors = {f"weights.{name}": value.data for name, value in parameters(blip.itm, blip.caption)}
+    tensors["temperature"] = temperature.data
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
+    write_checkpoint_file(path, tensors, {"format": FORMAT, "key": key, "done": asdict(done)})
+
+
+def read_checkpoint(
+    path: Path, key: str, blip: Blip, temperature: nn.Parameter, optimizer: torch.optim.Optimizer
+) -> Progressed | None:
+    """Put a stored state back, and return how far it is; None where there is none of this training.
+
+    Raises:
+        RobustrecError: the file is damaged.
+    """
+    if not path.exists():
+        return None
+    try:
+        header, tensors = read_checkpoint_file(path)
+    except UnreadableError as error:
+        raise RobustrecError(
+            f"the checkpoint is damaged: {error}", where=str(path), fix=f"remove it and begin again: rm {path}"
+        ) from error
+    if header.get("format") != FORMAT or header.get("key") != key:
+        return None
+    with torch.no_grad():
+        for name, parameter in parameters(blip.itm, blip.caption):
+            parameter.copy_(tensors[f"weights.{name}"])
+        temperature.copy_(tensors["temperature"])
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        kind, _, rest = name.partition(".")
+        if kind == "optimizer":
+            index, _, moment = rest.partition(".")
+            state.setdefault(int(index), {})[moment] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    return Progressed(**header["done"])

@@ -1,0 +1,164 @@
+"""The training loop: steps one after the other, a checkpoint now and then, the same bytes whether or not it was killed.
+
+On one machine, with one version of torch and one number of CPU threads, equal settings give equal weights to the
+bit. On a GPU the arithmetic is bfloat16 under autocast, and sums are added in an order that varies.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from robustrec.errors import RobustrecError
+from robustrec.pretraining.architecture import Blip
+from robustrec.pretraining.batches import Step, Tokenised, make_step
+from robustrec.pretraining.checkpoint import Progressed, read_checkpoint, write_checkpoint
+from robustrec.pretraining.settings import Training
+from robustrec.pretraining.steps import TEMPERATURES, Losses, losses, make_optimizer, rate
+from robustrec.pretraining.tokens import Batch
+from robustrec.progress import Progress, silent
+from robustrec.seeds import torch_generator
+
+STRETCH = 25
+"""Steps whose mean loss is one point of the curve."""
+CHECKPOINT_SECONDS = 60.0
+PROBES = 8
+"""Steps that are timed before a training, to say what it costs."""
+
+
+class Trained(NamedTuple):
+    """What a training leaves besides the weights: how far it is, and the learned temperature."""
+
+    done: Progressed
+    temperature: float
+
+
+def train(
+    blip: Blip,
+    sources: Sequence[Tokenised],
+    training: Training,
+    device: torch.device,
+    *,
+    checkpoint: Path | None = None,
+    key: str = "",
+    progress: Progress = silent,
+) -> Trained:
+    """Train both heads in place.
+
+    Args:
+        blip: the models; moved to the device.
+        sources: what is learned from.
+        training: the settings.
+        device: where.
+        checkpoint: file of the state; taken up where it is of this training, removed by nobody here.
+        key: digest of everything the training depends on.
+        progress: told how it goes.
+
+    Raises:
+        RobustrecError: the loss is no number any more, or the checkpoint is damaged or cannot be written.
+    """
+    blip.itm.to(device).train()
+    blip.caption.to(device).train()
+    temperature = nn.Parameter(torch.tensor(training.temperature, device=device))
+    optimizer = make_optimizer(blip, temperature, training)
+    done = Progressed()
+    if checkpoint is not None:
+        found = read_checkpoint(checkpoint, key, blip, temperature, optimizer)
+        if found is not None:
+            done = found
+            done.sittings += 1
+    written = time.monotonic()
+    begun, first = written, done.step
+    for number in range(done.step, training.steps):
+        start = time.monotonic()
+        values = _step(blip, temperature, optimizer, sources, training, number, device)
+        done.seconds += time.monotonic() - start
+        _note(done, values, number)
+        left = (time.monotonic() - begun) / (done.step - first) * (training.steps - done.step)
+        progress("pretraining", done.step, training.steps, _told(values, left))
+        if checkpoint is not None and time.monotonic() - written > CHECKPOINT_SECONDS:
+            write_checkpoint(checkpoint, key, blip, temperature, optimizer, done)
+            written = time.monotonic()
+    if checkpoint is not None and done.step > first:
+        write_checkpoint(checkpoint, key, blip, temperature, optimizer, done)
+    blip.itm.eval()
+    blip.caption.eval()
+    return Trained(done, temperature.item())
+
+
+def seconds_per_step(blip: Blip, sources: Sequence[Tokenised], training: Training, device: torch.device) -> float:
+    """Return what a step takes, from a few steps spread over the training; the weights are spoilt by it."""
+    blip.itm.to(device).train()
+    blip.caption.to(device).train()
+    temperature = nn.Parameter(torch.tensor(training.temperature, device=device))
+    optimizer = make_optimizer(blip, temperature, training)
+    seconds = []
+    for place in range(-1, PROBES):
+        start = time.monotonic()
+        number = max(place, 0) * training.steps // PROBES
+        _step(blip, temperature, optimizer, sources, training, number, device)
+        seconds.append(time.monotonic() - start)
+    return sum(seconds[1:]) / PROBES  # the first one allocates
+
+
+def _step(
+    blip: Blip,
+    temperature: nn.Parameter,
+    optimizer: torch.optim.Optimizer,
+    sources: Sequence[Tokenised],
+    training: Training,
+    number: int,
+    device: torch.device,
+) -> list[float]:
+    step = _moved(make_step(sources, training, blip.specials, number), device)
+    generator = torch_generator(training.seed, "pretrain negatives", number)
+    lower = torch.autocast(device.type, torch.bfloat16) if device.type == "cuda" else nullcontext()
+    with lower:
+        found = losses(blip, temperature, step, training, generator)
+    for group in optimizer.param_groups:
+        group["lr"] = rate(training, number)
+    optimizer.zero_grad(set_to_none=True)
+    total: Tensor = torch.stack(list(found)).sum()
+    total.backward()  # type: ignore[no-untyped-call]
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    nn.utils.clip_grad_norm_(parameters, training.clip_norm)
+    optimizer.step()
+    with torch.no_grad():
+        temperature.clamp_(*TEMPERATURES)
+    values = [loss.item() for loss in found]
+    if not all(abs(value) < float("inf") for value in values):
+        raise RobustrecError(
+            f"the loss is no number any more at step {number + 1}: {values}",
+            where="robustrec encoder pretrain",
+            fix=f"lower the rate: --set training.learning_rate={training.learning_rate / 3:.1g}",
+        )
+    return values
+
+
+def _moved(step: Step, device: torch.device) -> Step:
+    texts, captions = (Batch(*(part.to(device) for part in batch)) for batch in (step.texts, step.captions))
+    return Step(step.pixels.to(device), texts, captions, step.same.to(device), step.hardness)
+
+
+def _note(done: Progressed, values: list[float], number: int) -> None:
+    done.step = number + 1
+    done.pending.append(values)
+    if len(done.pending) == STRETCH:
+        means = [sum(column) / STRETCH for column in zip(*done.pending, strict=True)]
+        done.curve.append([float(done.step), *means])
+        done.pending.clear()
+
+
+def _told(values: list[float], seconds: float) -> str:
+    parts = " · ".join(f"{name} {value:.2f}" for name, value in zip(LOSSES, values, strict=True))
+    left = f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+    return f"{parts} · {left} left"
+
+
+LOSSES = Losses._fields

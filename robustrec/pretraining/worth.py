@@ -1,0 +1,127 @@
+"""Does a recommender gain from an encoder? Trained on its features and on `basic`, the same users compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustrec.audits.quality import Yardstick, measure_clean
+from robustrec.config import Settings
+from robustrec.datasets.registry import Dataset, load_dataset
+from robustrec.encoders.features import item_features
+from robustrec.encoders.options import EncoderOptions
+from robustrec.evaluation.statistics import paired_interval
+from robustrec.hardware import pick_device
+from robustrec.progress import Progress, silent
+from robustrec.runs.plan import subject_specs
+from robustrec.runs.prepared import prepare
+from robustrec.runs.subjects import obtain_subject
+
+METRICS = ("recall@20", "ndcg@20")
+
+
+class Gain(NamedTuple):
+    """One metric of one model on one data set: test means over users, and the paired difference with its interval."""
+
+    dataset: str
+    edition: str
+    model: str
+    metric: str
+    seeds: int
+    basic: float
+    blip: float
+    difference: float
+    low: float
+    high: float
+
+
+def gains(
+    folder: Path,
+    datasets: Sequence[str],
+    models: Sequence[str],
+    *,
+    home: Path,
+    edition: str = "auto",
+    seeds: int = 1,
+    device: str = "auto",
+    progress: Progress = silent,
+) -> list[Gain]:
+    """Return what each model gains on each data set from an encoder's fused features over `basic` ones.
+
+    Trained by the strategy `vanilla` with the defaults of the data set's edition. Intervals are over users, and over
+    training seeds where there are several.
+
+    Args:
+        folder: the encoder's.
+        datasets: names or paths.
+        models: recommenders that read features.
+        home: robustrec's own folder.
+        edition: of the data sets.
+        seeds: trainings of each.
+        device: where.
+        progress: told how it goes.
+    """
+    out = []
+    for name in datasets:
+        dataset = load_dataset(name, home=home, edition=edition, progress=progress)
+        for model in models:
+            settings = Settings(home=home, model=(model,), strategy=("vanilla",), seeds=seeds, device=device)
+            basic, blip = (_per_user(dataset, encoder, settings, folder, progress) for encoder in ("basic", "blip"))
+            for metric in METRICS:
+                difference = blip[metric] - basic[metric]  # the same seed, the same user
+                found = paired_interval(np.zeros(difference.shape[1]), difference, seed=0).drift
+                means = float(basic[metric].mean()), float(blip[metric].mean())
+                out.append(
+                    Gain(
+                        dataset.name,
+                        dataset.edition,
+                        model,
+                        metric,
+                        seeds,
+                        *means,
+                        found.estimate,
+                        found.low,
+                        found.high,
+                    )
+                )
+    return out
+
+
+def verdict(rows: Sequence[Gain]) -> str:
+    """Return in a sentence whether the encoder earns its place, judged by the intervals."""
+    better = sum(row.low > 0 for row in rows)
+    worse = sum(row.high < 0 for row in rows)
+    if better == len(rows):
+        return "Yes: on every data set and metric below the fused features beat the basic ones beyond the interval."
+    if better > worse == 0:
+        return f"Partly: better beyond the interval in {better} of {len(rows)} rows below, undecided in the others."
+    return (
+        f"No, not clearly: better beyond the interval in {better} of {len(rows)} rows below, worse in {worse}, "
+        f"undecided in {len(rows) - better - worse}."
+    )
+
+
+def _per_user(
+    dataset: Dataset, encoder: str, settings: Settings, folder: Path, progress: Progress
+) -> dict[str, NDArray[np.float64]]:
+    """Return metric -> [seeds, n users]."""
+    options = EncoderOptions(weights=(str(folder),), device=settings.device) if encoder == "blip" else None
+    features = item_features(dataset, encoder, home=settings.home, options=options, progress=progress)
+    prepared = prepare(dataset, features, pick_device(settings.device))
+    yardstick = Yardstick(METRICS, ())
+    found: dict[str, list[NDArray[np.float64]]] = {metric: [] for metric in METRICS}
+    for spec in subject_specs(settings, dataset.edition):
+        subject = obtain_subject(spec, prepared, home=settings.home, progress=progress)
+        per_user = measure_clean(subject.represent(), prepared.test, yardstick).per_user
+        for metric in METRICS:
+            found[metric].append(per_user[metric])
+    return {metric: np.stack(rows) for metric, rows in found.items()}
+
+
+def judged(card: dict[str, Any], rows: Sequence[Gain]) -> dict[str, Any]:
+    """Return a card with these gains and their verdict in it."""
+    return {**card, "recommenders": {"verdict": verdict(rows), "rows": [row._asdict() for row in rows]}}

@@ -1,0 +1,156 @@
+"""The five lines of a report that matter most."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+from robustrec.reading.break_points import break_points, two_digits
+from robustrec.reading.flatness import flatness_sentence
+from robustrec.reading.glance import Worst, drift_text, largest_loss, sure_loss
+from robustrec.reading.summary import Summary, gated
+from robustrec.reading.texts import shortened
+from robustrec.results.conditions import ENCODER, MOVEMENT, condition_words
+from robustrec.results.exhibits import FragileItem
+from robustrec.results.findings import Finding
+from robustrec.results.numbers import as_given, percent, plain
+
+MOST_LINES = 5
+
+
+def lines_that_matter(summary: Summary) -> list[str]:
+    """Return the five lines that matter most.
+
+    Lines are taken in this order, one of each kind before a second of any, and only where there is something to
+    say: audits that ended in an error; the largest loss of quality under each audit; what flatness
+    says about drift; the noise at which quality breaks; how much the lists change; the most fragile item; what moves
+    the encoder's vectors farthest. Gates and the recommendation have their own place and are not repeated.
+    """
+    kinds: tuple[Callable[[Summary], Iterator[str]], ...] = (
+        _errors,
+        _losses,
+        _relations,
+        _break_points,
+        _lists,
+        _fragile,
+        _encoder,
+    )
+    queues = [list(kind(summary)) for kind in kinds]
+    chosen: list[tuple[int, int, str]] = []
+    for depth in range(max(len(queue) for queue in queues) if queues else 0):
+        for kind, queue in enumerate(queues):
+            if depth < len(queue) and len(chosen) < MOST_LINES:
+                chosen.append((kind, depth, queue[depth]))
+    return [line for _, _, line in sorted(chosen)]
+
+
+def _errors(summary: Summary) -> Iterator[str]:
+    broken = [each for each in summary.report.statuses if each.status == "error"]
+    if broken:
+        more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
+        first = broken[0]
+        yield f"{first.audit} of {summary.names[first.subject]} ended in an error{more}: {first.message}"
+
+
+def _losses(summary: Summary) -> Iterator[str]:
+    for audit, worst in _worst_first(summary):
+        row, who = worst.row, _who(summary, worst.row)
+        picked = f" ({worst.words})" if worst.words else ""
+        if sure_loss(row):
+            where = condition_words(row.condition)
+            loss = f"{row.metric} of {who} {drift_text(row)}{_hurt(summary, row)}"
+            yield f"largest loss under {audit}{picked}: {where}, {loss}"
+        else:
+            yield f"{audit}: no significant loss of {row.metric}; lowest{picked} for {who}, {drift_text(row)}"
+
+
+def _who(summary: Summary, row: Finding) -> str:
+    """Name a subject, or a candidate where the row is the mean over its training seeds."""
+    candidate = next(each for each in summary.candidates if row.subject in each.subjects)
+    pooled = len(candidate.subjects) > 1 and summary.over_seeds(candidate, row.audit, row.quantity)
+    return candidate.name if pooled else summary.names[row.subject]
+
+
+def _worst_first(summary: Summary) -> list[tuple[str, Worst]]:
+    """Return the largest loss under each audit: significant ones that a gate looks at come first."""
+    found = [(audit, largest_loss(summary, audit, sure_first=True)) for audit in summary.audits]
+    rows = [(audit, worst) for audit, worst in found if worst is not None]
+
+    def rank(pair: tuple[str, Worst]) -> tuple[bool, float]:
+        return not sure_loss(pair[1].row), pair[1].row.relative_drift or 0.0
+
+    return sorted(rows, key=rank)
+
+
+def _hurt(summary: Summary, row: Finding) -> str:
+    """Say what users lose who want an edited item, where that was measured."""
+    of_those = f"{row.metric}_edited"
+    for each in summary.drifts(row.audit, of_those):
+        if (each.subject, each.condition) == (row.subject, row.condition) and each.relative_drift is not None:
+            return f"; of users who want an edited item {percent(each.relative_drift, signed=True)}"
+    return ""
+
+
+def _relations(summary: Summary) -> Iterator[str]:
+    if any(each.tau is not None for each in summary.report.relations[:1]):
+        yield flatness_sentence(summary.report.relations)
+
+
+def _break_points(summary: Summary) -> Iterator[str]:
+    points = break_points(summary)
+    found = [point for point in points if point.value is not None]
+    if found:
+        weakest = min(found, key=lambda point: point.value or 0.0)
+        picked = f" (lowest of {len(points)})" if len(points) > 1 else ""
+        yield f"noise until {weakest.condition}{picked}: {weakest.name}, at σ² = {as_given(two_digits(weakest.value))}"
+    elif points:
+        yield f"noise until {points[0].condition}: {points[0].name}, {points[0].text}"
+
+
+def _lists(summary: Summary) -> Iterator[str]:
+    rows = [row for row in _shifts(summary) if row.metric.startswith("changed@") and row.perturbed is not None]
+    if rows:
+        most = max(rows, key=lambda row: row.perturbed or 0.0)
+        k = most.metric.partition("@")[2]
+        where = f"{summary.names[most.subject]} at {condition_words(most.condition)}"
+        picked = f" (worst of {len(rows)})" if len(rows) > 1 else ""
+        yield f"{percent(most.perturbed)} of users have other items in their top {k} with {where}{picked}"
+
+
+def _shifts(summary: Summary) -> list[Finding]:
+    return [row for audit in summary.audits for row in gated(summary.report, summary.drifts(audit))]
+
+
+def _fragile(summary: Summary) -> Iterator[str]:
+    items = [each for each in summary.report.exhibits if isinstance(each, FragileItem)]
+    if items:
+        worst = max(items, key=harm)
+        ranks = "" if None in (worst.rank_before, worst.rank_after) else _ranks(worst)
+        where = f"{summary.names.get(worst.subject, worst.subject.label)} at {condition_words(worst.condition)}"
+        picked = f" (worst of the {len(items)} kept)" if len(items) > 1 else ""
+        yield f"most fragile item{picked}: {shortened(worst.item, 40)} moves{ranks} with {where}"
+
+
+def _ranks(item: FragileItem) -> str:
+    return f" from mean rank {item.rank_before:.1f} to {item.rank_after:.1f}"
+
+
+def harm(item: FragileItem) -> float:
+    """Return what an item lost with the users who should get it: n · (1/log2(1 + before) - 1/log2(1 + after))."""
+    before, after = item.rank_before, item.rank_after
+    if before is None or after is None or min(before, after) < 1:
+        return 0.0
+    return item.n_users * (1 / math.log2(1 + before) - 1 / math.log2(1 + after))
+
+
+def _encoder(summary: Summary) -> Iterator[str]:
+    rows = [
+        row
+        for row in summary.values(ENCODER)
+        if row.metric.startswith(MOVEMENT) and row.condition.startswith("edit=") and row.clean is not None
+    ]
+    if rows:
+        most = max(rows, key=lambda row: row.clean or 0.0)
+        vector = f"vector {most.metric.removeprefix(MOVEMENT)} of {most.subject.features}"
+        edit = condition_words(most.condition)
+        yield f"{vector}: {edit} moves an item farthest, by {plain(most.clean)} of the median distance of two items"

@@ -1,0 +1,49 @@
+"""Where quality breaks under noise, as people read it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from robustrec.reading.summary import Summary
+from robustrec.results.conditions import BREAK_POINT, condition_words
+from robustrec.results.findings import CLEAN, Finding
+from robustrec.results.numbers import as_given
+
+
+class BreakPoint(NamedTuple):
+    """Where a subject breaks: the value with its bracket, or only the bound that is known."""
+
+    name: str
+    condition: str
+    value: float | None
+    text: str
+    row: Finding
+
+
+def break_points(summary: Summary) -> list[BreakPoint]:
+    """Return every break point of a report."""
+    rows = [
+        row
+        for row in summary.report.findings
+        if row.quantity == "value" and row.condition.startswith(BREAK_POINT) and row.reference == CLEAN
+    ]
+    return [
+        BreakPoint(summary.names[row.subject], condition_words(row.condition), row.clean, _point(row), row)
+        for row in rows
+    ]
+
+
+def _point(row: Finding) -> str:
+    note = f" ({row.note})" if row.note else ""
+    if row.censored:
+        where = f"above {as_given(row.ci_low)}" if row.ci_high is None else f"below {as_given(row.ci_high)}"
+        return f"{where}{note}"
+    if row.clean is None:
+        return f"not known{note}"
+    found, low, high = (as_given(two_digits(value)) for value in (row.clean, row.ci_low, row.ci_high))
+    return f"{found} (between {low} and {high})"
+
+
+def two_digits(value: float | None) -> float | None:
+    """Return a number rounded to two digits."""
+    return None if value is None else float(f"{value:.2g}")

@@ -1,0 +1,86 @@
+"""Whether flatness orders the measured drift, in a sentence and as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from robustrec.results.exhibits import SIGNIFICANT, WITHIN, Relation
+from robustrec.results.numbers import NOTHING
+
+MOST_OUTCOMES = 4
+
+_UNMARKED = ("λ₁", "trace")
+"""Measures of reports from before margins were standardised; they are named as scale-dependent since."""
+
+
+def flatness_sentence(relations: Sequence[Relation]) -> str:
+    """Say whether flatness orders the largest drift; empty where nothing was held against anything.
+
+    Input sharpness and the average case of the parameters count, which do not change when scores are only rescaled.
+
+    The first outcome counts, which was chosen by its size and not by how well it goes with flatness.
+    """
+    if not relations:
+        return ""
+    first = relations[0]
+    if first.tau is None:
+        return first.sentence
+    same = {each.measure: each for each in relations if each.outcome == first.outcome}
+    models = ", ".join(dict.fromkeys(label.partition("/")[0] for label in first.labels))
+    told = (
+        f"on these {first.n_subjects} subjects ({models}) {first.measure} {_verb(first)} the drift of {first.outcome}"
+    )
+    parts = [f"{told} ({_numbers(first)})"]
+    within = same.get(first.measure + WITHIN)
+    if within is not None:
+        parts.append(f"within models it {_short(within)}")
+    parts += [f"{name} {_short(same[name])}" for name in ("row-adaptive sharpness",) if name in same]
+    if any(each.measure in _UNMARKED for each in relations):
+        parts.append("measured on raw margins, which depend on the scale of the scores")
+    return "; ".join(parts)
+
+
+class FlatnessTold(NamedTuple):
+    """What flatness says of drift: in sentences, and as a table of τ by measure and outcome."""
+
+    sentences: list[str]
+    outcomes: list[str]
+    rows: list[tuple[str, list[str]]]
+
+
+def flatness_told(relations: Sequence[Relation]) -> FlatnessTold:
+    """Return what a report's relations come down to; one sentence where none of them can be told."""
+    told = [each for each in relations if each.tau is not None]
+    if not told:
+        few = [each.n_subjects for each in relations]
+        more = f"; {len(relations)} pairs of a measure and a drift could not be told" if len(relations) > 1 else ""
+        return FlatnessTold([f"{relations[0].sentence}{more}"] if few else [], [], [])
+    outcomes = list(dict.fromkeys(each.outcome for each in told))[:MOST_OUTCOMES]
+    cells = {(each.measure, each.outcome): each for each in told}
+    measures = list(dict.fromkeys(each.measure for each in told if each.outcome in outcomes))
+    rows = [(measure, [_cell(cells.get((measure, outcome))) for outcome in outcomes]) for measure in measures]
+    return FlatnessTold([flatness_sentence(relations)], outcomes, rows)
+
+
+def _cell(relation: Relation | None) -> str:
+    if relation is None or relation.tau is None:
+        return NOTHING
+    return f"{relation.tau:+.2f}" + ("" if relation.p is None else f" (p = {relation.p:.2g})")
+
+
+def _verb(relation: Relation) -> str:
+    if relation.p is None or relation.p > SIGNIFICANT:
+        return "does not order"
+    return "orders" if (relation.tau or 0.0) > 0 else "orders in reverse"
+
+
+def _short(relation: Relation) -> str:
+    if relation.tau is None:
+        return "cannot be told"
+    word = {"does not order": "does not", "orders": "does"}.get(_verb(relation), "does in reverse")
+    return f"{word} (τ = {relation.tau:.2f})"
+
+
+def _numbers(relation: Relation) -> str:
+    return f"τ = {relation.tau:.2f}, p = {relation.p:.2g}"

@@ -1,0 +1,258 @@
+"""Models × strategies at a glance: clean quality, the largest loss under each audit, flatness."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from robustrec.evaluation.error_rates import Spread, widened
+from robustrec.reading.summary import Candidate, Summary, gated, is_quality
+from robustrec.results.conditions import condition_words
+from robustrec.results.findings import CLEAN, Finding
+from robustrec.results.numbers import bracketed, percent, plain
+from robustrec.results.scale import SHARPNESS, depends_on_scale
+
+_TELLING = ("input_sharpness", "average_case", "asam_sharpness")
+_MOST_FLATNESS = 3
+_FLATNESS_WORDS = {
+    "input_sharpness": "input sharpness, nats",
+    "average_case": "average case of the parameters, nats",
+    "asam_sharpness": "worst case of the parameters (ASAM), nats",
+}
+
+
+class Quality(NamedTuple):
+    """A candidate's clean quality: the mean over its training seeds, with its interval where there is one."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    n_users: int
+
+
+def quality_of(summary: Summary, candidate: Candidate) -> Quality | None:
+    """Return a candidate's clean quality in the headline metric, or None where it was not measured.
+
+    Of several training seeds the interval is that over seeds and users; without it there is none.
+    """
+    rows = [summary.quality.get((subject, summary.metric)) for subject in candidate.subjects]
+    found = [row for row in rows if row is not None and row.clean is not None]
+    if not found:
+        return None
+    if len(candidate.subjects) > 1:
+        pooled = [row for row in summary.over_seeds(candidate, CLEAN, "value") if row.metric == summary.metric]
+        row = pooled[0] if pooled else None
+    else:
+        row = found[0]
+    return Quality(
+        mean=sum(row.clean or 0.0 for row in found) / len(found),
+        low=row.ci_low if row else None,
+        high=row.ci_high if row else None,
+        n_users=max(row.n_users for row in found),
+    )
+
+
+class Worst(NamedTuple):
+    """The largest loss of several.
+
+    Attributes:
+        row: the finding, its intervals widened for having been picked as the worst (Bonferroni).
+        of: of how many it is the worst.
+    """
+
+    row: Finding
+    of: int
+
+    @property
+    def words(self) -> str:
+        """Say of how many it is the worst; empty where there was no choice."""
+        return f"worst of {self.of}" if self.of > 1 else ""
+
+
+def largest_loss(
+    summary: Summary, audit: str, candidate: Candidate | None = None, *, sure_first: bool = False
+) -> Worst | None:
+    """Return the largest loss of quality under an audit, among the conditions that gates look at, else among all.
+
+    Losses are of the headline metric where it was measured, else of whatever quality was. Several training seeds of a
+    candidate count as one, by their mean, where that was measured. The worst of n losses is an extreme: its interval
+    is the one of level 1 - α/n, so that it covers the true loss of whichever was picked.
+
+    Args:
+        summary: of the report.
+        audit: whose losses.
+        candidate: whose losses; those of all candidates where left out.
+        sure_first: take a loss whose interval excludes 0 before a larger estimate whose interval does not.
+    """
+    chosen = [candidate] if candidate is not None else list(summary.candidates)
+    rows = [row for each in chosen for row in _losses_of(summary, audit, each)]
+    rows = [row for row in rows if row.metric == summary.metric] or rows
+    looked_at = gated(summary.report, rows)
+    corrected = [_picked(row, len(looked_at), summary.report.suite.level) for row in looked_at]
+    told = [row for row in corrected if sure_loss(row)] if sure_first else []
+    row = min(told or corrected, key=_loss, default=None)
+    return Worst(row, len(corrected)) if row is not None else None
+
+
+def _losses_of(summary: Summary, audit: str, candidate: Candidate) -> list[Finding]:
+    pooled = summary.over_seeds(candidate, audit, "drift")
+    rows = pooled or [row for row in summary.drifts(audit) if row.subject in candidate.subjects]
+    return [row for row in rows if is_quality(row.metric) and row.drift is not None]
+
+
+def _picked(row: Finding, of: int, level: float) -> Finding:
+    """Return a drift with the intervals of the worst of `of`."""
+    ends: dict[str, float] = {}
+    for prefix, estimate in (("ci", row.drift), ("relative_ci", row.relative_drift)):
+        low, high = getattr(row, f"{prefix}_low"), getattr(row, f"{prefix}_high")
+        if of > 1 and estimate is not None and low is not None and high is not None:
+            spread = widened(Spread(estimate, low, high, level, row.degrees or math.inf), 1 - (1 - level) / of)
+            ends |= {f"{prefix}_low": spread.low, f"{prefix}_high": spread.high}
+    return row.model_copy(update=ends)
+
+
+def sure_loss(row: Finding) -> bool:
+    """Whether a drift lies below zero with its whole interval."""
+    return row.drift is not None and row.ci_high is not None and row.ci_high < 0
+
+
+def _loss(row: Finding) -> float:
+    if row.relative_drift is not None:
+        return row.relative_drift
+    return row.drift if row.drift is not None else 0.0
+
+
+def drift_text(row: Finding) -> str:
+    """Return a row's drift with its interval, relative where that can be told."""
+    if row.relative_drift is not None:
+        interval = bracketed(row.relative_ci_low, row.relative_ci_high, percent, signed=True)
+        return f"{percent(row.relative_drift, signed=True)} {interval}".rstrip()
+    return f"{plain(row.drift, signed=True)} {bracketed(row.ci_low, row.ci_high, plain, signed=True)}".rstrip()
+
+
+def flatness_metrics(summary: Summary) -> list[tuple[str, str]]:
+    """Return the (condition, metric) pairs that tell a subject's flatness best, the most telling first.
+
+    Input sharpness, which is where the noise comes in; then the average and the worst case of the parameters. All of
+    standardised margins: what changes when scores or factors are only rescaled orders no subjects.
+    """
+    rows = summary.values(SHARPNESS)
+    there = dict.fromkeys((row.condition, row.metric) for row in rows if not depends_on_scale(row))
+    chosen: list[tuple[str, str]] = []
+    for kind in _TELLING:
+        own = [(condition, metric) for condition, metric in there if metric.startswith(kind) and ": " not in condition]
+        chosen += own[:1]
+    return chosen[:_MOST_FLATNESS]
+
+
+class Cell(NamedTuple):
+    """A number with its interval, and where it was measured or why it was not."""
+
+    number: str
+    interval: str = ""
+    remark: str = ""
+
+
+class Column(NamedTuple):
+    """A column's title, and what is the same in all its cells."""
+
+    title: str
+    remark: str = ""
+
+
+class GlanceRow(NamedTuple):
+    """A candidate's row: its name, how it stands with the gates, its numbers, column by column."""
+
+    name: str
+    standing: str
+    cells: list[Cell]
+
+
+class Glance(NamedTuple):
+    """The table of all candidates."""
+
+    columns: list[Column]
+    rows: list[GlanceRow]
+
+
+STANDINGS = {
+    "pass": "PASS",
+    "fail": "FAIL",
+    "inconclusive": "INCONCLUSIVE",
+    "error": "ERROR",
+    "none": "no gate",
+}
+
+
+def at_a_glance(summary: Summary) -> Glance:
+    """Return the table of models × strategies; a remark that all cells of a column share stands in its head."""
+    audits = [audit for audit in summary.audits if any(is_quality(row.metric) for row in summary.drifts(audit))]
+    flat = flatness_metrics(summary)
+    titles = [f"clean {summary.metric}".strip(), *(f"{audit}: largest loss" for audit in audits)]
+    titles += [_flatness_title(metric) for _, metric in flat]
+    table = []
+    for candidate in summary.candidates:
+        cells = [_quality_cell(summary, candidate), *(_drift_cell(summary, audit, candidate) for audit in audits)]
+        table.append(cells + [_flatness_cell(summary, pair, candidate) for pair in flat])
+    columns = []
+    for place, title in enumerate(titles):
+        remarks = {cells[place].remark for cells in table}
+        shared = remarks.pop() if len(remarks) == 1 else ""
+        columns.append(Column(title, shared))
+        if shared:
+            table = [[*cells[:place], cells[place]._replace(remark=""), *cells[place + 1 :]] for cells in table]
+    rows = [
+        GlanceRow(candidate.name, STANDINGS[candidate.standing], cells)
+        for candidate, cells in zip(summary.candidates, table, strict=True)
+    ]
+    return Glance(columns, rows)
+
+
+def _flatness_title(metric: str) -> str:
+    start, mark, modality = metric.partition("input_sharpness_")
+    words = _FLATNESS_WORDS.get("input_sharpness" if mark and not start else metric, metric)
+    return f"{words}, {modality}" if modality else words
+
+
+_UNMEASURED = "not measured"
+
+
+def _quality_cell(summary: Summary, candidate: Candidate) -> Cell:
+    found = quality_of(summary, candidate)
+    if found is None:
+        return Cell(_UNMEASURED)
+    seeds = f"mean of {len(candidate.subjects)} seeds" if len(candidate.subjects) > 1 else ""
+    return Cell(plain(found.mean), bracketed(found.low, found.high, plain), seeds)
+
+
+def _drift_cell(summary: Summary, audit: str, candidate: Candidate) -> Cell:
+    worst = largest_loss(summary, audit, candidate)
+    if worst is None:
+        return Cell(_UNMEASURED, "", _why_not(summary, audit, candidate))
+    row = worst.row
+    number, _, interval = drift_text(row).partition(" [")
+    metric = "" if row.metric == summary.metric else row.metric
+    remark = ", ".join(part for part in (worst.words, metric, condition_words(row.condition)) if part)
+    return Cell(number, f"[{interval}" if interval else "", remark)
+
+
+def _why_not(summary: Summary, audit: str, candidate: Candidate) -> str:
+    messages = [
+        each.message
+        for each in summary.report.statuses
+        if each.audit == audit and each.subject in candidate.subjects and each.status != "ok"
+    ]
+    return messages[0] if messages else ""
+
+
+def _flatness_cell(summary: Summary, pair: tuple[str, str], candidate: Candidate) -> Cell:
+    rows = [
+        row
+        for row in summary.values(SHARPNESS)
+        if (row.condition, row.metric) == pair and row.subject in candidate.subjects and row.clean is not None
+    ]
+    if not rows:
+        return Cell(_UNMEASURED)
+    mean = sum(row.clean or 0.0 for row in rows) / len(rows)
+    interval = bracketed(rows[0].ci_low, rows[0].ci_high, plain) if len(rows) == 1 else ""
+    return Cell(plain(mean), interval, condition_words(pair[0]) if pair[1].startswith("input") else "")

@@ -1,0 +1,53 @@
+"""Short names of subjects, and which metrics are shown first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from robustrec.results.findings import Finding
+from robustrec.subject import Subject
+
+_HEADLINES = ("ndcg@20", "recall@20")
+
+
+def short_names(subjects: Sequence[Subject]) -> dict[Subject, str]:
+    """Name each subject by its strategy and whatever else tells them apart: "sgbd", "slmrec/sgbd s0"."""
+
+    def differs(part: str) -> bool:
+        return len({getattr(subject, part) for subject in subjects}) > 1
+
+    # Features that follow from the model (none for one that reads none) tell nothing apart.
+    several_features = len({(subject.model, subject.features) for subject in subjects}) > len(
+        {subject.model for subject in subjects}
+    )
+
+    names = {}
+    for subject in subjects:
+        parts = [subject.model] if differs("model") else []
+        parts.append(subject.strategy)
+        parts += [subject.features] if several_features else []
+        names[subject] = "/".join(parts) + (f" s{subject.seed}" if differs("seed") else "")
+    return names
+
+
+def in_common(subjects: Sequence[Subject]) -> str:
+    """Say what the short names leave out, because it is the same for all subjects or follows from their model."""
+    models, seeds = ({getattr(subject, part) for subject in subjects} for part in ("model", "seed"))
+    features = dict.fromkeys(subject.features for subject in subjects if subject.features != "none") or {"none": None}
+    words = [*models] if len(models) == 1 else [f"{len(models)} models"]
+    words += [f"features {'; '.join(features)}"]
+    words += [f"seed {seed}" for seed in seeds] if len(seeds) == 1 else [f"{len(seeds)} seeds (s)"]
+    return ", ".join(words)
+
+
+def kind_of(metric: str) -> str:
+    """Return what a metric measures, whatever its list length: "rbo" for "rbo@20"."""
+    return metric.partition("@")[0]
+
+
+def headline(findings: Iterable[Finding]) -> list[str]:
+    """Return the two metrics shown where there is room for no more, the most telling first."""
+    there = list(dict.fromkeys(finding.metric for finding in findings if "@" in finding.metric))
+    preferred = [metric for metric in _HEADLINES if metric in there]
+    rest = sorted((metric for metric in there if metric not in preferred), key=lambda name: kind_of(name) != "ndcg")
+    return (preferred + rest)[:2]

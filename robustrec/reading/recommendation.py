@@ -1,0 +1,313 @@
+"""Which model and strategy a report recommends, and on which conditions; or why it recommends none.
+
+A recommendation is a claim that another choice is worse. It is made only where every condition is met: gates passed,
+trainings that converged at equal budget, several training seeds, and a difference that is significant and large enough
+to matter. Where one is not met, that is said with the command that resolves it.
+"""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from robustrec.evaluation.error_rates import Spread, widened
+from robustrec.reading.glance import Quality, quality_of
+from robustrec.reading.summary import Candidate, Summary, cautions, summed_up
+from robustrec.results.conditions import ENCODER
+from robustrec.results.findings import CLEAN, Finding
+from robustrec.results.numbers import bracketed, percent, plain
+from robustrec.results.report import Recommendation, Report, Requirement, TrainingRecord
+
+SMALLEST_DIFFERENCE = 0.01
+"""Smallest difference in clean quality that matters, as a share of the other candidate's quality."""
+FEWEST_SEEDS = 3
+"""Training seeds below which nothing is said of how much trainings differ."""
+MOST_UNEQUAL = 1.1
+"""Ratio of gradient evaluations up to which two budgets count as equal."""
+_MOST_NAMED = 4
+_MOST_GATES, _MOST_PAIRS = 2, 2
+_KEPT_OPTIONS = ("--home", "--features", "--edition", "--weights", "--device", "--threads")
+SAMPLE = "The sample edition is synthetic: nothing here applies to real users."
+
+
+def recommend(summary: Summary) -> Recommendation:
+    """Return the recommendation of a report with its conditions, or that there is none with what is missing."""
+    rated = [each for each in summary.candidates if quality_of(summary, each) is not None]
+    passing = [each for each in rated if each.standing == "pass"]
+    best = max(passing or rated, key=lambda each: _quality(summary, each).mean, default=None)
+    rivals = [each for each in rated if each is not best and each.standing in ("pass", "inconclusive", "none")]
+    if best is None or summary.report.verdict == "error" or summary.audits == [ENCODER]:
+        conditions = [_measured(summary)]
+    elif len(rated) == 1:
+        conditions = [_gates(best, rivals), _alternatives(best), _trainings(summary, [best])]
+    else:
+        among = [best, *rivals]
+        conditions = [
+            _gates(best, rivals),
+            _trainings(summary, among),
+            _budgets(summary, among),
+            _seeds(summary, among),
+        ]
+        conditions += _differences(summary, best, rivals)
+    unmet = [each for each in conditions if not each.met]
+    if unmet or best is None:
+        headline = f"No recommendation: {'; '.join(each.text for each in unmet)}"
+        return _told(summary, "", headline, conditions)
+    headline = f"Recommendation: {best.name} ({'; '.join(each.text for each in conditions)})"
+    return _told(summary, best.name, headline, conditions)
+
+
+def with_recommendation(report: Report) -> Report:
+    """Return a report that records its recommendation and what a reader must know, as every form shows them."""
+    summary = summed_up(report)
+    return report.model_copy(update={"recommendation": recommend(summary), "cautions": tuple(cautions(report))})
+
+
+def _told(summary: Summary, chosen: str, headline: str, conditions: Sequence[Requirement]) -> Recommendation:
+    commands = list(dict.fromkeys(each.command for each in conditions if each.command and not each.met))
+    note = SAMPLE if summary.report.dataset.synthetic else ""
+    return Recommendation(
+        chosen=chosen, headline=headline, note=note, requirements=tuple(conditions), commands=tuple(commands)
+    )
+
+
+def _measured(summary: Summary) -> Requirement:
+    report = summary.report
+    if report.verdict == "error":
+        text = f"the run ended in an error ({report.verdict_reason}); fix this first"
+        return Requirement(name="measured", met=False, text=text)
+    text = "no model was tried"
+    if summary.audits == [ENCODER]:
+        text = "only the encoder was audited, which all models that read its features share"
+    return Requirement(name="measured", met=False, text=text, command=_audit(summary, "--suite", "quick"))
+
+
+def _alternatives(only: Candidate) -> Requirement:
+    return Requirement(name="alternatives", met=False, text=f"only {only.name} was audited, nothing to choose from")
+
+
+def _gates(best: Candidate, rivals: Sequence[Candidate]) -> Requirement:
+    undecided = [each for each in (best, *rivals) if each.standing == "inconclusive"]
+    if best.standing != "pass":
+        judged = [each for each in (best, *rivals) if each.standing != "none"]
+        told = "; ".join(_trouble(each) for each in judged[:_MOST_NAMED])
+        if best.standing == "none":
+            return Requirement(name="gates", met=False, text="no blocking gate was judged")
+        return Requirement(name="gates", met=False, text=f"none passed every blocking gate ({told})")
+    if undecided:
+        told = "; ".join(_trouble(each) for each in undecided[:_MOST_NAMED])
+        return Requirement(
+            name="gates", met=False, text=f"gates are inconclusive ({told}): more test users or draws decide"
+        )
+    return Requirement(name="gates", met=True, text="it passed every blocking gate")
+
+
+def _trouble(candidate: Candidate) -> str:
+    words = {"fail": "fails", "inconclusive": "is inconclusive on", "error": "could not be judged by"}
+    gates = ", ".join(f"“{name}”" for name in candidate.failed[:_MOST_GATES])
+    gates += f" and {len(candidate.failed) - _MOST_GATES} more" if len(candidate.failed) > _MOST_GATES else ""
+    return f"{candidate.name} {words.get(candidate.standing, candidate.standing)} {gates}".strip()
+
+
+def _trained(summary: Summary, candidate: Candidate) -> list[TrainingRecord]:
+    records = [each for each in summary.report.subjects if each.subject in candidate.subjects]
+    return [each.training for each in records if each.training is not None]
+
+
+def _trainings(summary: Summary, among: Sequence[Candidate]) -> Requirement:
+    trained = [(each, record) for each in among for record in _trained(summary, each)]
+    cut = [(each, record) for each, record in trained if record.cut_off]
+    if cut:
+        record = max((record for _, record in cut), key=lambda record: record.epochs)
+        names = _and(list(dict.fromkeys(each.name for each, _ in cut)))
+        return Requirement(
+            name="training",
+            met=False,
+            text=f"trainings were cut off before they stopped improving: {names} at {record.epochs} epochs",
+            command=_audit(summary, "--set", f"training.max_epochs={max(10 * record.epochs, 1000)}"),
+        )
+    if any(record.cut_off is None for _, record in trained):
+        text = "the report does not record whether trainings were cut off"
+        return Requirement(name="training", met=False, text=text, command=_audit(summary))
+    if not trained:
+        return Requirement(name="training", met=True, text="trained elsewhere, convergence is not checked")
+    return Requirement(name="training", met=True, text=f"all {len(trained)} trainings stopped early")
+
+
+def _budgets(summary: Summary, among: Sequence[Candidate]) -> Requirement:
+    """Hold the gradient evaluations of a model's strategies against each other; other models take what they need."""
+    spent: dict[str, list[tuple[float | None, str]]] = {}
+    for each in among:
+        counts = [record.gradient_evaluations for record in _trained(summary, each)]
+        known = [count for count in counts if count]
+        if counts:
+            mean = sum(known) / len(known) if len(known) == len(counts) else None
+            spent.setdefault(each.subjects[0].model, []).append((mean, each.name))
+    command = _compare(summary, among)
+    for budgets in spent.values():
+        if len(budgets) > 1 and any(mean is None for mean, _ in budgets):
+            text = "the report does not record the gradient evaluations"
+            return Requirement(name="budget", met=False, text=text, command=command)
+        (least, fewer), (most, more) = (pick((mean or 0.0, name) for mean, name in budgets) for pick in (min, max))
+        if least and most / least > MOST_UNEQUAL:
+            text = f"budgets differ: {more} took {most / least:.2f} times the gradient evaluations of {fewer}"
+            return Requirement(name="budget", met=False, text=text, command=command)
+    return Requirement(name="budget", met=True, text="strategies of a model had equal gradient evaluations")
+
+
+def _seeds(summary: Summary, among: Sequence[Candidate]) -> Requirement:
+    counts = {each.name: len(each.subjects) for each in among if _trained(summary, each)}
+    if not counts:
+        return Requirement(name="seeds", met=True, text="of these parameters, not of other trainings")
+    fewest = min(counts.values())
+    text = f"{fewest} training seed{'' if fewest == 1 else 's'} each"
+    if fewest < FEWEST_SEEDS:
+        text = f"{text}, another training may order them otherwise"
+        return Requirement(name="seeds", met=False, text=text, command=_audit(summary, "--seeds", "5"))
+    return Requirement(name="seeds", met=True, text=text)
+
+
+class Difference(NamedTuple):
+    """How much better a candidate's clean quality is than another's, with an interval where there is one."""
+
+    estimate: float
+    low: float | None
+    high: float | None
+
+
+def _differences(summary: Summary, best: Candidate, rivals: Sequence[Candidate]) -> Iterator[Requirement]:
+    """Yield the condition on the difference from each rival; intervals are corrected for their number."""
+    short = []
+    for rival in rivals:
+        found = relative_difference(summary, best, rival, comparisons=len(rivals))
+        told = f"{summary.metric} {percent(found.estimate, signed=True)}"
+        told = f"{told} {bracketed(found.low, found.high, percent, signed=True)}".rstrip()
+        if found.low is None or found.low <= 0:
+            short.append(f"no significant difference between {best.name} and {rival.name} ({told})")
+        elif found.estimate < SMALLEST_DIFFERENCE:
+            limit = percent(SMALLEST_DIFFERENCE)
+            short.append(f"{best.name} differs from {rival.name} by less than {limit} ({told}), too little to matter")
+        else:
+            yield Requirement(name="difference", met=True, text=f"against {rival.name} {told}")
+    if short:
+        more = f" and {len(short) - _MOST_PAIRS} more like it" if len(short) > _MOST_PAIRS else ""
+        text = f"{'; '.join(short[:_MOST_PAIRS])}{more}"
+        yield Requirement(name="difference", met=False, text=text, command=_compare(summary, [best, *rivals]))
+
+
+def relative_difference(summary: Summary, one: Candidate, two: Candidate, *, comparisons: int = 1) -> Difference:
+    """Return how much the first is better in clean quality, as a share of the second's.
+
+    By the paired difference where the audit measured it for all seeds, else from the two intervals as if of
+    independent samples, which is too wide rather than too narrow.
+
+    Args:
+        summary: of the report.
+        one: the candidate.
+        two: what it is compared with.
+        comparisons: for how many the interval is corrected (Bonferroni).
+    """
+    first, second = _quality(summary, one), _quality(summary, two)
+    if second.mean <= 0:
+        return Difference(math.inf if first.mean > second.mean else 0.0, None, None)
+    row, sign = _paired(summary, one, two)
+    low: float | None = None
+    high: float | None = None
+    if row is not None and row.drift is not None:
+        estimate, low, high = row.drift, row.ci_low, row.ci_high
+        if sign < 0:
+            estimate, low, high = (
+                -estimate,
+                None if high is None else -high,
+                None if row.ci_low is None else -row.ci_low,
+            )
+    else:
+        estimate = first.mean - second.mean
+        if None not in (first.low, first.high, second.low, second.high):
+            low = estimate - math.hypot(first.mean - (first.low or 0.0), (second.high or 0.0) - second.mean)
+            high = estimate + math.hypot((first.high or 0.0) - first.mean, second.mean - (second.low or 0.0))
+    if low is None or high is None:
+        return Difference(estimate / second.mean, None, None)
+    level = summary.report.suite.level
+    degrees = (row.degrees if row is not None else None) or math.inf
+    spread = widened(Spread(estimate, low, high, level, degrees), 1 - (1 - level) / max(1, comparisons))
+    return Difference(*(end / second.mean for end in (estimate, spread.low, spread.high)))
+
+
+def _paired(summary: Summary, one: Candidate, two: Candidate) -> tuple[Finding | None, int]:
+    """Return the row of the paired difference of two candidates, and 1 or -1 for its direction."""
+    for own, other, sign in ((one, two, 1), (two, one, -1)):
+        first, reference = own.subjects[0], other.subjects[0]
+        if (first.model, first.features) != (reference.model, reference.features) or len(own.subjects) != len(
+            other.subjects
+        ):
+            continue
+        rows = (
+            summary.over_seeds(own, CLEAN, "drift", reference.strategy)
+            if len(own.subjects) > 1
+            else [row for row in summary.report.findings if row.subject == first and row.audit == CLEAN]
+        )
+        for row in rows:
+            if row.metric == summary.metric and row.reference == reference.strategy and row.quantity == "drift":
+                return row, sign
+    return None, 1
+
+
+def _quality(summary: Summary, candidate: Candidate) -> Quality:
+    return quality_of(summary, candidate) or Quality(-math.inf, None, None, 0)
+
+
+def quality_text(summary: Summary, candidate: Candidate) -> str:
+    """Return a candidate's clean quality in the headline metric with its interval."""
+    found = quality_of(summary, candidate)
+    if found is None:
+        return "not measured"
+    return f"{summary.metric} {plain(found.mean)} {bracketed(found.low, found.high, plain)}".rstrip()
+
+
+def _audit(summary: Summary, *more: str) -> str:
+    """Return the command that made the report with other options, or one like it."""
+    words = list(summary.report.command)
+    if words[:2] != ["robustrec", "audit"]:
+        words = ["robustrec", "audit", "--dataset", summary.report.dataset.name, *_models(summary.candidates)]
+    return shlex.join([*_without(words, more), *more])
+
+
+def _without(words: Sequence[str], more: Sequence[str]) -> list[str]:
+    """Return a command line without the options that are given anew."""
+    kept: list[str] = []
+    place = 0
+    while place < len(words):
+        pair = tuple(words[place : place + 2])
+        same = more and pair[0] == more[0] and len(pair) == 2
+        if same and (more[0] != "--set" or pair[1].partition("=")[0] == more[1].partition("=")[0]):
+            place += 2
+        elif more and more[0] != "--set" and pair[0].startswith(f"{more[0]}="):
+            place += 1
+        else:
+            kept.append(words[place])
+            place += 1
+    return kept
+
+
+def _compare(summary: Summary, among: Sequence[Candidate]) -> str:
+    """Return the command that compares strategies at equal budget over several seeds."""
+    words = ["robustrec", "compare", *_models(among), "--dataset", summary.report.dataset.name, "--seeds", "5"]
+    given = list(summary.report.command)
+    for option in _KEPT_OPTIONS:
+        if option in given[:-1]:
+            words += [option, given[given.index(option) + 1]]
+    return shlex.join(words)
+
+
+def _models(candidates: Sequence[Candidate]) -> list[str]:
+    names = dict.fromkeys(each.subjects[0].model for each in candidates)
+    return [word for name in names for word in ("--model", name)]
+
+
+def _and(names: list[str]) -> str:
+    if len(names) > _MOST_NAMED:
+        names = [*names[: _MOST_NAMED - 1], f"{len(names) - _MOST_NAMED + 1} more"]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

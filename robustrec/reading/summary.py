@@ -1,0 +1,344 @@
+"""The one reading of a report that every page and form is made from: gates, candidates, what each measured.
+
+Fields of gate results are read here and nowhere else among the forms, so that a new version of them is one change.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from robustrec.reading.names import headline, kind_of, short_names
+from robustrec.results.conditions import ENCODER
+from robustrec.results.findings import CLEAN, AuditStatus, Finding
+from robustrec.results.gates import Gate, GateResult, matches, plain_condition, selects
+from robustrec.results.judging import judge_all
+from robustrec.results.numbers import percent, plain
+from robustrec.results.report import Report
+from robustrec.results.waivers import Waiver
+from robustrec.results.wording import power_sentence
+from robustrec.subject import Subject
+
+_QUALITY = re.compile(r"[a-z]+@\d+")
+SAMPLE = "SAMPLE EDITION: a synthetic shop; its numbers say nothing about real users."
+STABILITY = ("rbo", "overlap", "changed")
+
+
+class GateLine(NamedTuple):
+    """A gate as people read it.
+
+    Attributes:
+        status: as judged; `word` is the same in capitals, with "(warn)" where it only warns and "(waived)" where a
+            waiver takes it back.
+        margin: how far the deciding bound lies inside its nearest limit, negative outside; None without numbers.
+        margin_text: the same in words.
+        power: what the gate would catch, in a sentence; empty where that is not known.
+        waiver: why its breach does not count, empty where it does.
+        remark: what else a reader must know.
+    """
+
+    name: str
+    severity: str
+    status: str
+    counts_as: str
+    word: str
+    message: str
+    subject: str
+    condition: str
+    selected: int
+    margin: float | None
+    margin_text: str
+    power: str
+    waiver: str
+    remark: str
+
+
+def gate_lines(report: Report) -> list[GateLine]:
+    """Return every gate of a report, in its order."""
+    names = short_names([record.subject for record in report.subjects])
+    return [_gate_line(result, names) for result in report.gates]
+
+
+def _gate_line(result: GateResult, names: dict[Subject, str]) -> GateLine:
+    mild = result.severity == "warn" and result.status in ("fail", "inconclusive")
+    remarks = [word for word, holds in (("warn", mild), ("waived", result.waived is not None)) if holds]
+    waived = result.waived
+    margin = _margin(result)
+    return GateLine(
+        name=result.gate,
+        severity=result.severity,
+        status=result.status,
+        counts_as=result.effective,
+        word=result.status.upper() + (f" ({', '.join(remarks)})" if remarks else ""),
+        message=result.message,
+        subject="" if result.subject is None else names.get(result.subject, result.subject.label),
+        condition="" if result.audit == CLEAN else result.condition or "",
+        selected=result.selected,
+        margin=margin,
+        margin_text=_margin_text(margin, relative=result.quantity == "relative_drift"),
+        power=power_sentence(result),
+        waiver=f"{waived.reason} (until {waived.expires})" if waived else "",
+        remark=result.note,
+    )
+
+
+def _margin(result: GateResult) -> float | None:
+    low = result.estimate if result.low is None else result.low
+    high = result.estimate if result.high is None else result.high
+    rooms = [low - result.min] if low is not None and result.min is not None else []
+    rooms += [result.max - high] if high is not None and result.max is not None else []
+    return min(rooms) if rooms else None
+
+
+def _margin_text(margin: float | None, *, relative: bool) -> str:
+    if margin is None:
+        return "no margin"
+    size = f"{percent(abs(margin)).removesuffix(' %')} percentage points" if relative else plain(abs(margin))
+    return f"{size} {'inside' if margin >= 0 else 'beyond'} the limit"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model trained with a strategy on features, over its training seeds.
+
+    Attributes:
+        name: unique within the report.
+        subjects: one for each training seed.
+        standing: the worst status of any blocking gate on its findings; "error" where an audit of it
+            ended in an error, "none" where no such gate speaks of it.
+        failed: names of the blocking gates that it does not pass.
+    """
+
+    name: str
+    subjects: tuple[Subject, ...]
+    standing: str
+    failed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A report with what every page asks of it, looked up once.
+
+    Attributes:
+        report: what is summed up.
+        names: subject -> its short name.
+        level: the intervals' confidence level in words.
+        metric: the headline metric, e.g. ndcg@20; empty where no quality was measured.
+        candidates: models with strategies and features, in the report's order.
+        gates: every gate as people read it.
+    """
+
+    report: Report
+    names: dict[Subject, str]
+    level: str
+    metric: str
+    candidates: tuple[Candidate, ...]
+    gates: tuple[GateLine, ...]
+    quality: dict[tuple[Subject, str], Finding] = field(default_factory=dict)
+
+    @property
+    def audits(self) -> list[str]:
+        """The audits that measured something besides clean quality, in order."""
+        return list(dict.fromkeys(row.audit for row in self.report.findings if row.audit != CLEAN))
+
+    def drifts(self, audit: str, metric: str | None = None) -> list[Finding]:
+        """Return the drifts from clean under an audit, in order; of one metric, or of all."""
+        return [
+            row
+            for row in self.report.findings
+            if row.audit == audit
+            and row.quantity == "drift"
+            and row.reference == CLEAN
+            and (metric is None or row.metric == metric)
+        ]
+
+    def over_seeds(self, candidate: Candidate, audit: str, quantity: str, reference: str = CLEAN) -> list[Finding]:
+        """Return the means over a candidate's training seeds under an audit; none where it has one seed."""
+        first = candidate.subjects[0]
+        return [
+            row
+            for row in self.report.over_seeds
+            if (row.audit, row.quantity, row.reference) == (audit, quantity, reference)
+            and (row.subject.model, row.subject.strategy, row.subject.features)
+            == (first.model, first.strategy, first.features)
+        ]
+
+    def values(self, audit: str) -> list[Finding]:
+        """Return what an audit measured that is no drift."""
+        return [row for row in self.report.findings if row.audit == audit and row.quantity == "value"]
+
+
+def summed_up(report: Report) -> Summary:
+    """Return a report with what every page asks of it."""
+    subjects = [record.subject for record in report.subjects]
+    quality = {
+        (row.subject, row.metric): row
+        for row in report.findings
+        if row.audit == CLEAN and row.quantity == "value" and row.reference == CLEAN
+    }
+    metrics = headline(quality.values()) or headline(row for row in report.findings if is_quality(row.metric))
+    return Summary(
+        report=report,
+        names=short_names(subjects),
+        level=f"{100 * report.suite.level:g} %",
+        metric=metrics[0] if metrics else "",
+        candidates=_candidates(report, subjects),
+        gates=tuple(gate_lines(report)),
+        quality=quality,
+    )
+
+
+def cautions(report: Report) -> list[str]:
+    """Return everything a reader must know before relying on a report, the same in every form that shows it.
+
+    How audits ended that did not end well, what became of waivers, the warnings of the run, and notes on features.
+    """
+    names = short_names([record.subject for record in report.subjects])
+    told = [
+        f"{each.status.upper().replace('_', ' ')}: {each.audit} of {names.get(each.subject, each.subject.label)}:"
+        f" {each.message}"
+        for each in troubles(report)
+    ]
+    told += [each.sentence for each in report.waivers]
+    told += [f"warning: {warning}" for warning in report.warnings]
+    noted: dict[str, list[str]] = {}
+    for record in report.subjects:
+        for note in record.notes:
+            noted.setdefault(note, []).append(names[record.subject])
+    told += [f"{', '.join(subjects)}: {note}" for note, subjects in noted.items()]
+    told += [f"left out: {each.rows} rows, {each.reason}" for each in report.dataset.filters if each.rows]
+    if report.dataset.synthetic:
+        told.append(SAMPLE)
+    return list(dict.fromkeys(told))
+
+
+def troubles(report: Report) -> list[AuditStatus]:
+    """Return how audits ended that did not end well, without what another subject of the same features stands for."""
+    fine = {each.subject.features for each in report.statuses if each.audit == ENCODER and each.status == "ok"}
+    return [
+        each
+        for each in report.statuses
+        if each.status == "error"
+        or (each.status == "not_applicable" and (each.audit != ENCODER or each.subject.features not in fine))
+    ]
+
+
+def is_quality(metric: str) -> bool:
+    """Whether a metric says how good a list is, and not how alike two lists are or anything else."""
+    return _QUALITY.fullmatch(metric) is not None and kind_of(metric) not in (*STABILITY, "exposure")
+
+
+def _candidates(report: Report, subjects: Sequence[Subject]) -> tuple[Candidate, ...]:
+    groups: dict[tuple[str, str, str], list[Subject]] = {}
+    for subject in subjects:
+        groups.setdefault((subject.model, subject.strategy, subject.features), []).append(subject)
+    names = short_names([each[0].model_copy(update={"seed": 0}) for each in groups.values()])
+    standings = _standings(report, list(groups))
+    found = []
+    for key, group in groups.items():
+        standing, failed = standings[key]
+        broken = any(status.status == "error" and status.subject in group for status in report.statuses)
+        name = names[group[0].model_copy(update={"seed": 0})]
+        found.append(Candidate(name, tuple(group), *(("error", ()) if broken else (standing, failed))))
+    return tuple(found)
+
+
+def _standings(
+    report: Report, keys: Sequence[tuple[str, str, str]]
+) -> dict[tuple[str, str, str], tuple[str, tuple[str, ...]]]:
+    """Judge each candidate alone by the blocking gates, as one family with the others.
+
+    Each gate is split into one for each candidate that it speaks of. All together select the findings that the
+    suite's gates select, so that a correction for many findings is the one that the report was judged with.
+    """
+    gates = [gate for gate in _judged_gates(report) if gate.severity == "error"]
+    if not gates:
+        return {key: _worst(_as_decided(report, key)) for key in keys}
+    split = [(key, own) for gate in gates for key in keys if (own := _narrowed(gate, key))]
+    looked_at = [row for row in report.findings if any(selects(gate, row) for gate in gates)]
+    correction = report.judgement.correction if report.judgement else "none"
+    waivers = [Waiver(**each.model_dump(exclude={"state"})) for each in report.waivers]
+    judged = judge_all(
+        [gate for _, gate in split],
+        looked_at,
+        level=report.judgement.level if report.judgement else report.suite.level,
+        correction=correction,
+        waivers=waivers,
+        today=(report.judgement.judged if report.judgement else report.created).date(),
+    )
+    statuses: dict[tuple[str, str, str], dict[str, str]] = {key: {} for key in keys}
+    for (key, _), result in zip(split, judged.gates, strict=True):
+        if result.selected:
+            statuses[key][result.gate] = result.effective
+    return {key: _worst(found) for key, found in statuses.items()}
+
+
+def _as_decided(report: Report, key: tuple[str, str, str]) -> dict[str, str]:
+    """Return what the judged blocking gates say of a candidate where the suite's own cannot be read."""
+    found: dict[str, str] = {}
+    for result in report.gates:
+        subject = result.subject
+        own = subject is not None and (subject.model, subject.strategy, subject.features) == key
+        if result.severity == "error" and (own or result.effective == "pass"):
+            found[result.gate] = result.effective
+    return found
+
+
+def _worst(found: dict[str, str]) -> tuple[str, tuple[str, ...]]:
+    for status in ("error", "fail", "inconclusive"):
+        named = tuple(gate for gate, each in found.items() if each == status)
+        if named:
+            return status, named
+    return "pass" if found else "none", ()
+
+
+def _judged_gates(report: Report) -> list[Gate]:
+    """Return the suite's gates that were judged; none where another version wrote the suite."""
+    judged = {result.gate for result in report.gates}
+    try:
+        gates = [Gate.model_validate(each) for each in report.suite.content.get("gates", ())]
+    except (ValidationError, TypeError):
+        return []
+    return [gate for gate in gates if gate.name in judged]
+
+
+def relative_limits(report: Report, rows: Sequence[Finding]) -> tuple[float, ...]:
+    """Return the limits on relative drift that the gates set on every one of some rows, where they agree.
+
+    A gate on one metric, strategy or condition sets no limit on another.
+    """
+    found: list[set[tuple[float | None, float | None]]] = []
+    gates = [gate for gate in _judged_gates(report) if gate.quantity == "relative_drift"]
+    for row in rows:
+        found.append({(gate.min, gate.max) for gate in gates if selects(gate, row)})
+    both = set().union(*found) if found else set()
+    return tuple(limit for limit in both.pop() if limit is not None) if len(both) == 1 and all(found) else ()
+
+
+def _narrowed(gate: Gate, key: tuple[str, str, str]) -> Gate | None:
+    """Return a gate that speaks of one candidate only, or None where it does not speak of it."""
+    select = gate.select
+    wanted = (select.model, select.strategy, select.features)
+    if not all(matches(name, pattern) for name, pattern in zip(key, wanted, strict=True)):
+        return None
+    only = dict(zip(("model", "strategy", "features"), key, strict=True))
+    return gate.model_copy(update={"select": select.model_copy(update=only)})
+
+
+def gated(report: Report, rows: Sequence[Finding]) -> list[Finding]:
+    """Return the rows whose condition some gate of the suite looks at; all of them where none does."""
+    gates = report.suite.content.get("gates", ())
+    chosen = [row for row in rows if any(_looks_at(gate, row) for gate in gates)]
+    return chosen or list(rows)
+
+
+def _looks_at(gate: Any, row: Finding) -> bool:
+    select = gate.get("select") if isinstance(gate, dict) else None
+    if not isinstance(select, dict) or select.get("reference", CLEAN) != CLEAN or gate.get("against"):
+        return False
+    audit, condition = str(select.get("audit", "*")), plain_condition(str(select.get("condition", "*")))
+    return matches(row.audit, audit) and matches(plain_condition(row.condition), condition)

@@ -1,0 +1,112 @@
+"""The report on one screen: verdict, the lines that matter most, gates, and where the rest is.
+
+About 40 lines at 80 columns, however much was measured. `console` prints all of it.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from robustrec.reading.advice import lines_that_matter
+from robustrec.reading.recommendation import recommend
+from robustrec.reading.summary import SAMPLE, GateLine, cautions, summed_up
+from robustrec.reading.texts import shortened
+from robustrec.report.console.console import STYLES, print_last, verdict_word
+from robustrec.report.console.sheet import Page, page_of
+from robustrec.results.conditions import condition_words
+from robustrec.results.report import Report
+from robustrec.results.verdict import FailOn
+from robustrec.results.wording import weights_lines
+
+MOST_GATES = 6
+_MOST_CAUTIONS = 4
+_LONGEST = 230  # letters of a line: three lines at 80 columns
+_ORDER = ("error", "fail", "inconclusive", "pass")
+
+
+def print_screen(
+    report: Report,
+    console: Console,
+    *,
+    location: Path | None = None,
+    pages: Sequence[Path] = (),
+    fail_on: FailOn = "error",
+) -> None:
+    """Print a report on one screen.
+
+    Args:
+        report: what to print.
+        console: where to; its width and encoding decide the form.
+        location: the JSON file that holds the report.
+        pages: other files that show it, such as the HTML page.
+        fail_on: what the exit code that is announced at the end depends on.
+    """
+    page = page_of(report, console)
+    summary = summed_up(report)
+    if report.dataset.synthetic:
+        page.line(SAMPLE, "bold yellow")
+    page.paragraph(Text.assemble(verdict_word(report), f"  {shortened(report.verdict_reason, 2 * _LONGEST)}"))
+    data = report.dataset
+    page.line(
+        f"suite {report.suite.name} on {shortened(data.name, 80)} ({data.edition} edition), "
+        f"{data.n_users:,} users, {data.n_items:,} items; {sum(report.durations.values()):.0f} s"
+    )
+    for line in weights_lines(report):
+        page.line(f"features {shortened(line, 2 * _LONGEST)}")
+    print_recommendation(page)
+    page.heading("main results")
+    for line in lines_that_matter(summary):
+        page.paragraph(Text(f"- {shortened(line, _LONGEST)}"), indent=1, hanging=2)
+    _print_gates(page, summary.gates)
+    _print_cautions(page)
+    console.print()
+    for path in pages:
+        page.line(f"the page: {path}")
+    if location is not None:
+        page.line(f"all numbers: {location}")
+        page.line(f"all tables: robustrec report show --full {shlex.quote(str(location))}")
+    print_last(page, fail_on)
+
+
+def print_recommendation(page: Page) -> None:
+    """Print the recommendation with its conditions, and the commands that meet those that are not met."""
+    found = recommend(summed_up(page.report))
+    page.heading("recommendation")
+    page.paragraph(Text(found.headline), indent=1, hanging=1)
+    if found.commands:
+        page.line("to meet the conditions:", indent=1)
+    for command in found.commands:
+        page.command(command, indent=3)
+
+
+def _print_gates(page: Page, gates: Sequence[GateLine]) -> None:
+    page.heading("gates" if gates else "gates: none")
+    worst = sorted(gates, key=lambda gate: (_ORDER.index(gate.counts_as), _ORDER.index(gate.status)))
+    for gate in worst[:MOST_GATES]:
+        if gate.status == "pass":
+            text = f"{gate.name}: {gate.margin_text}"
+        else:
+            where = ", ".join(part for part in (gate.subject, condition_words(gate.condition)) if part)
+            waiver = f"; waived: {gate.waiver}" if gate.waiver else ""
+            text = f"{gate.name}: {where + ': ' if where else ''}{gate.message}{waiver}"
+        style = STYLES[gate.counts_as]
+        page.paragraph(Text.assemble((gate.word, style), f"  {shortened(text, _LONGEST)}"), indent=1, hanging=3)
+    rest = worst[MOST_GATES:]
+    if rest:
+        counts = {word: sum(gate.word == word for gate in rest) for word in dict.fromkeys(gate.word for gate in rest)}
+        page.line(f"and {len(rest)} more: {', '.join(f'{count} {word}' for word, count in counts.items())}", indent=1)
+
+
+def _print_cautions(page: Page) -> None:
+    told = [line for line in cautions(page.report) if line != SAMPLE]  # that stands at the top
+    if told:
+        page.heading("warnings")
+    for line in told[:_MOST_CAUTIONS]:
+        page.paragraph(Text(shortened(line, _LONGEST)), indent=1, hanging=2)
+    if len(told) > _MOST_CAUTIONS:
+        page.line(f"and {len(told) - _MOST_CAUTIONS} more, which --full prints", indent=1)

@@ -1,0 +1,100 @@
+"""The gates as GitHub workflow commands, and the job's step summary."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from robustrec.files import unwritable
+from robustrec.reading.recommendation import recommend
+from robustrec.reading.summary import GateLine, cautions, gate_lines, summed_up
+from robustrec.reading.texts import shortened, visible
+from robustrec.report.forms.markdown import markdown
+from robustrec.results.report import Report
+
+MOST_ANNOTATIONS = 10
+"""GitHub shows ten of each kind for a step, and nothing of the rest."""
+MOST_SUMMARY_BYTES = 1 << 20
+_ROOM_TO_SPARE = 1024
+_LONGEST = 2000
+
+
+def github_bytes(report: Report) -> bytes:
+    """Return the worst ten troubles as annotations, how many more there are, and notices of what follows.
+
+    The notices hold the verdict and the recommendation; all warnings of the report are one more annotation.
+    """
+    troubles = [*_troubles(report)]
+    lines = [_command(level, title, text) for level, title, text in troubles[:MOST_ANNOTATIONS]]
+    if len(troubles) > MOST_ANNOTATIONS:
+        more = len(troubles) - MOST_ANNOTATIONS
+        level = troubles[MOST_ANNOTATIONS][0]
+        lines[-1] = _command(level, "and more", f"{more + 1} more are in the report")
+    edition = " on a SAMPLE EDITION" if report.dataset.synthetic else ""
+    title = f"robustrec: {report.verdict.upper()}{edition}"
+    lines.append(_command("notice", title, report.verdict_reason))
+    found = recommend(summed_up(report))
+    commands = "".join(f"\n{command}" for command in found.commands)
+    lines.append(_command("notice", "robustrec: recommendation", f"{found.headline}{commands}"))
+    if told := cautions(report):
+        lines.append(_command("warning", "robustrec: warnings", "\n".join(told)))
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _troubles(report: Report) -> Iterator[tuple[str, str, str]]:
+    """Yield (level, title, text), the worst first: what ended in an error, what failed, what is undecided or warned."""
+    for status in report.statuses:
+        if status.status == "error":
+            yield "error", f"{status.audit} of {status.subject.label}", status.message
+    for waiver in report.waivers:
+        if waiver.state == "expired":
+            yield "error", f"waiver of {waiver.gate}", waiver.sentence
+    lines = [line for line in gate_lines(report) if line.status != "pass"]
+    for line in sorted(lines, key=_badness):
+        decisive = line.status == "error" or (line.counts_as == "fail" and line.severity == "error")
+        where = ", ".join(part for part in (line.subject, line.condition) if part)
+        excuse = f"; waived: {line.waiver}" if line.waiver else ""
+        text = f"{where + ': ' if where else ''}{line.message}{excuse}"
+        yield "error" if decisive else "warning", f"{line.word}: {line.name}", text
+
+
+def _badness(line: GateLine) -> tuple[int, bool, float]:
+    order = ("error", "fail", "inconclusive", "pass")
+    return order.index(line.counts_as), line.severity != "error", line.margin if line.margin is not None else 0.0
+
+
+def _command(level: str, title: str, text: str) -> str:
+    return f"::{level} title={escaped_property(shortened(visible(title), _LONGEST))}::{escaped_data(text)}"
+
+
+def escaped_data(text: str) -> str:
+    """Return a text as a workflow command takes it after the second pair of colons."""
+    shown = shortened(visible(text), _LONGEST)
+    return shown.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def escaped_property(text: str) -> str:
+    """Return a text as a workflow command takes it as a property's value."""
+    return escaped_data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def append_step_summary(report: Report) -> bool:
+    """Append the report in short to the file that $GITHUB_STEP_SUMMARY names; tell whether there is one.
+
+    Raises:
+        RobustrecError: the file cannot be written.
+    """
+    name = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not name:
+        return False
+    path = Path(name)
+    try:
+        there = path.stat().st_size if path.exists() else 0
+        room = MOST_SUMMARY_BYTES - there - _ROOM_TO_SPARE
+        if room > _ROOM_TO_SPARE:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(markdown(report, room))
+    except OSError as error:
+        raise unwritable(path, error) from error
+    return True

@@ -1,0 +1,113 @@
+"""The report in short as Markdown, for a comment on a pull request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from robustrec.reading.advice import lines_that_matter
+from robustrec.reading.glance import at_a_glance
+from robustrec.reading.recommendation import recommend
+from robustrec.reading.summary import Summary, cautions, summed_up
+from robustrec.reading.texts import one_line, shortened
+from robustrec.results.report import Report
+
+MOST_BYTES = 60_000
+"""GitHub takes 65,536 characters in a comment."""
+MOST_ROWS = 60
+_LONGEST_CELL = 400
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+!|~^$])")
+_STARTS_LIST = re.compile(r"^(\d*)([-=]+|\.)(?=\s|$)")
+_NOT_MENTIONED = "@\N{WORD JOINER}"
+_SYMBOLS = {"pass": "✅", "fail": "❌", "inconclusive": "❔", "error": "⛔"}
+
+
+def markdown_bytes(report: Report) -> bytes:
+    """Return verdict, recommendation, warnings, the lines that matter, gates and candidates, below 60 KB."""
+    return markdown(report, MOST_BYTES).encode()
+
+
+def markdown(report: Report, most_bytes: int) -> str:
+    """Return a report in short, of fewer than `most_bytes` bytes in UTF-8."""
+    summary = summed_up(report)
+    parts = [f"## {_SYMBOLS[report.verdict]} robustrec: {report.verdict.upper()}", escaped(report.verdict_reason)]
+    if report.dataset.synthetic:
+        parts.append("> **SAMPLE EDITION**: a synthetic shop. These numbers say nothing about real shoppers.")
+    parts.append(
+        f"Suite {escaped(report.suite.name)} on {escaped(report.dataset.name)}, {report.dataset.edition} edition."
+    )
+    parts += _recommendation(summary)
+    parts.append("\n".join(f"- {escaped(line)}" for line in lines_that_matter(summary)))
+    if told := cautions(report):
+        parts += ["### Warnings", "\n".join(f"- {escaped(line, _LONGEST_CELL)}" for line in told[:MOST_ROWS])]
+    parts += _gates(summary)
+    parts += _candidates(summary)
+    text = "\n\n".join(part for part in parts if part)
+    return _within(text, most_bytes)
+
+
+def _recommendation(summary: Summary) -> list[str]:
+    found = recommend(summary)
+    parts = [f"**{escaped(found.headline)}**"]
+    if found.commands:
+        commands = "\n".join(f"    {one_line(command)}" for command in found.commands)
+        parts += ["To meet the conditions:", commands]
+    return parts
+
+
+def escaped(text: str, longest: int = 4000) -> str:
+    """Return a text that Markdown shows as it is, on one line: no markup, no HTML, nobody mentioned."""
+    shown = _SPECIAL.sub(r"\\\1", shortened(one_line(text), longest))
+    shown = _STARTS_LIST.sub(r"\1\\\2", shown)
+    shown = shown.replace("&", "&amp;").replace("://", ":\N{WORD JOINER}//")
+    return re.sub(r"(?<![A-Za-z0-9])@", _NOT_MENTIONED, shown)
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _cell(text: str) -> str:
+    return escaped(text, _LONGEST_CELL)
+
+
+def _gates(summary: Summary) -> list[str]:
+    order = ("error", "fail", "inconclusive", "pass")
+    gates = sorted(summary.gates, key=lambda gate: (order.index(gate.status), gate.severity != "error"))
+    if not gates:
+        return ["### Gates", "None was judged."]
+    rows = [
+        [
+            f"{_SYMBOLS[gate.status]} {gate.word}",
+            _cell(gate.name),
+            _cell(f"{gate.subject + ': ' if gate.subject else ''}{gate.message}"),
+            _cell(gate.margin_text),
+        ]
+        for gate in gates[:MOST_ROWS]
+    ]
+    more = [f"… and {len(gates) - MOST_ROWS} more gates."] if len(gates) > MOST_ROWS else []
+    return ["### Gates", _table(["result", "gate", "what decided", "margin"], rows), *more]
+
+
+def _candidates(summary: Summary) -> list[str]:
+    glance = at_a_glance(summary)
+    if not glance.rows:
+        return []
+    rows = [
+        [_cell(row.name), row.standing, *(_cell(" ".join(part for part in cell if part)) for cell in row.cells)]
+        for row in glance.rows[:MOST_ROWS]
+    ]
+    columns = ["subject", "gates", *(_cell(" ".join(part for part in column if part)) for column in glance.columns)]
+    more = [f"… and {len(glance.rows) - MOST_ROWS} more."] if len(glance.rows) > MOST_ROWS else []
+    return ["### Models and strategies", _table(columns, rows), *more]
+
+
+def _within(text: str, most_bytes: int) -> str:
+    """Return a text cut at the end of a line where it is too long."""
+    content = f"{text}\n"
+    if len(content.encode()) < most_bytes:
+        return content
+    note = "\n\n… cut here; the HTML report has all of it.\n"
+    kept = content.encode()[: most_bytes - len(note.encode()) - 1].decode(errors="ignore")
+    return kept.rpartition("\n")[0] + note

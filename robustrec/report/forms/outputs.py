@@ -1,0 +1,83 @@
+"""What --output-format asks for: read before any work, written when there is a report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from robustrec.errors import RobustrecError, unknown_name
+from robustrec.files import check_outputs, write_atomically
+from robustrec.report.forms import BINARY, FORMATS
+from robustrec.report.forms.findings_table import require_pyarrow
+from robustrec.report.forms.github import append_step_summary
+from robustrec.results.report import Report
+from robustrec.streams import write_bytes
+
+_OPTION = "--output-format"
+
+
+class Output(NamedTuple):
+    """A form and where it goes; a path of None is stdout."""
+
+    form: str
+    path: Path | None
+
+
+def parse_outputs(
+    texts: Sequence[str], *, inputs: Iterable[tuple[str, Path | None]] = (), stdout_taken: bool = False
+) -> list[Output]:
+    """Return what the values of --output-format ask for, and see that the files can be written.
+
+    Args:
+        texts: FORMAT or FORMAT:PATH.
+        inputs: the option that names each file that is read, and its path, so that none is overwritten.
+        stdout_taken: whether something else goes to stdout already.
+
+    Raises:
+        RobustrecError: an unknown form, no path where one is needed, two for one place, or a file that cannot be
+            written or is read.
+    """
+    outputs = [_parsed(text) for text in texts]
+    to_stdout = [output.form for output in outputs if output.path is None]
+    if len(to_stdout) + stdout_taken > 1:
+        what = f"{' and '.join([*to_stdout, *(['--json'] if stdout_taken else [])])} would both go to stdout"
+        raise RobustrecError(what, where=_OPTION, fix=f"give all but one a path: {to_stdout[0]}:PATH")
+    check_outputs([(output.form, output.path) for output in outputs if output.path is not None], inputs)
+    return outputs
+
+
+def _parsed(text: str) -> Output:
+    form, colon, path = text.partition(":")
+    if form not in FORMATS:
+        error = unknown_name("format", form, FORMATS, where=_OPTION)
+        raise RobustrecError(error.what, where=_OPTION, fix=f"{error.fix}; for example json:PATH or html:PATH")
+    if colon and not path:
+        raise RobustrecError(f"{text!r} names no file", where=_OPTION, fix=f"give it one: {form}:PATH")
+    if not colon and form in BINARY:
+        raise RobustrecError(f"{form} cannot go to stdout", where=_OPTION, fix=f"give it a path: {form}:PATH")
+    if form == "parquet":
+        require_pyarrow()
+    return Output(form, Path(path) if colon else None)
+
+
+def write_outputs(report: Report, outputs: Sequence[Output]) -> None:
+    """Write a report in every form asked for; github also appends to the job's step summary where there is one.
+
+    Files come first, so that they are there even where stdout cannot be written.
+
+    Raises:
+        RobustrecError: a file cannot be written, or a form needs what is not installed.
+        StdoutError: stdout cannot be written.
+    """
+    made: dict[str, bytes] = {}
+    for output in sorted(outputs, key=lambda each: each.path is None):
+        if output.form not in made:
+            made[output.form] = FORMATS[output.form](report)
+        content = made[output.form]
+        if output.path is None:
+            write_bytes(content)
+        else:
+            write_atomically(output.path, content)
+        if output.form == "github":
+            append_step_summary(report)

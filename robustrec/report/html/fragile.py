@@ -1,0 +1,89 @@
+"""The most fragile items as the page shows them, bounded in number and in bytes of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from robustrec.reading.advice import harm
+from robustrec.reading.summary import Summary
+from robustrec.reading.texts import shortened
+from robustrec.report.html.pictures import checked_jpeg
+from robustrec.results.conditions import condition_words
+from robustrec.results.exhibits import FragileItem, Look
+from robustrec.results.numbers import NOTHING
+
+MOST_ITEMS = 24
+MOST_PICTURE_BYTES = 2_400_000
+_LONGEST_TEXT = 600
+
+
+class Side(NamedTuple):
+    """An item before or after: text, picture in base64, what stands where there is none; `same`: text as before."""
+
+    text: str
+    picture: str | None
+    instead: str
+    rank: str
+    exposure: int
+    same: bool = False
+
+
+class Card(NamedTuple):
+    """One fragile item, side by side."""
+
+    item: str
+    subject: str
+    condition: str
+    n_users: int
+    k: int
+    fall: str
+    before: Side
+    after: Side
+
+
+def fragile_cards(summary: Summary) -> tuple[list[Card], int]:
+    """Return the items that lost most, each at its worst, and how many more edited items the report has."""
+    exhibits = [each for each in summary.report.exhibits if isinstance(each, FragileItem)]
+    worst: dict[str, FragileItem] = {}
+    for each in sorted(exhibits, key=lambda each: -harm(each)):
+        worst.setdefault(each.item, each)
+    items = list(worst.values())
+    room = MOST_PICTURE_BYTES
+    cards = []
+    for each in items[:MOST_ITEMS]:
+        pictures = [checked_jpeg(look.picture) for look in (each.before, each.after)]
+        size = sum(len(picture or "") for picture in pictures)
+        kept: Sequence[str | None] = pictures if size <= room else (None, None)
+        room -= size if size <= room else 0
+        before = _side(each.before, kept[0], each.rank_before, each.exposure_before)
+        after = _side(each.after, kept[1], each.rank_after, each.exposure_after)
+        if each.after.text == each.before.text:
+            after = after._replace(text="", same=True)
+        cards.append(
+            Card(
+                each.item,
+                summary.names.get(each.subject, each.subject.label),
+                condition_words(each.condition),
+                each.n_users,
+                each.k,
+                _moved(each),
+                before,
+                after,
+            )
+        )
+    return cards, len(items) - len(cards)
+
+
+def _moved(item: FragileItem) -> str:
+    if item.rank_before is None or item.rank_after is None:
+        return "has no known rank"
+    moved = item.rank_after - item.rank_before
+    return "did not move" if moved == 0 else f"{'fell' if moved > 0 else 'rose'} by {abs(moved):.1f} ranks"
+
+
+def _side(look: Look, picture: str | None, rank: float | None, exposure: int) -> Side:
+    instead = "no picture" if not look.picture else "picture left out: not a readable JPEG, or no room for it"
+    return Side(
+        shortened(look.text, _LONGEST_TEXT), picture, instead, NOTHING if rank is None else f"{rank:.1f}", exposure
+    )

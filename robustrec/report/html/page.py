@@ -1,0 +1,248 @@
+"""Put a report into the page's template."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from robustrec.reading.advice import lines_that_matter
+from robustrec.reading.break_points import break_points
+from robustrec.reading.flatness import flatness_told
+from robustrec.reading.glance import at_a_glance, drift_text
+from robustrec.reading.glossary import glossary
+from robustrec.reading.names import headline
+from robustrec.reading.recommendation import recommend
+from robustrec.reading.summary import Summary, cautions, summed_up
+from robustrec.reading.texts import shortened, visible
+from robustrec.report.html.figures import (
+    Figures,
+    drift_figures,
+    exhibit_figures,
+    noise_figures,
+    relation_figures,
+    severity_figures,
+    without_curves,
+)
+from robustrec.report.html.fragile import fragile_cards
+from robustrec.report.tables.comparison import meaning
+from robustrec.report.tables.edits import edit_table
+from robustrec.report.tables.encoder import EncoderTold, encoder_told
+from robustrec.report.tables.values import value_tables
+from robustrec.results.conditions import ENCODER, condition_words
+from robustrec.results.findings import CLEAN, Finding
+from robustrec.results.numbers import bracketed, percent, plain
+from robustrec.results.report import Report
+from robustrec.results.wording import weights_lines
+from robustrec.subject import Subject
+
+MOST_FINDINGS = 3000
+"""Rows in the page's table; the JSON, CSV and Parquet forms have all of them."""
+_LONGEST, _LONGEST_CELL = 4000, 160
+
+
+def html_page(report: Report) -> str:
+    """Return a report as one HTML document, the same bytes for the same report.
+
+    Everything that comes from data is escaped, and control and direction characters are replaced.
+    """
+    summary = summed_up(report)
+    cards, more_cards = fragile_cards(summary)
+    context = {
+        "report": report,
+        "summary": summary,
+        "advice": recommend(summary),
+        "lines": lines_that_matter(summary),
+        "glance": at_a_glance(summary),
+        "drifts": drift_figures(summary),
+        "noise": noise_figures(summary),
+        "break_points": break_points(summary),
+        "without_curves": without_curves(summary),
+        "severity": severity_figures(summary, MOST_CURVES_OPEN),
+        "milder": severity_figures(summary, after=MOST_CURVES_OPEN),
+        "edits": [table for subject in _shown(summary) if (table := edit_table(summary, subject))],
+        "values": value_tables(summary),
+        "comparisons": _comparisons(summary),
+        "relations": relation_figures(summary),
+        "flatness": flatness_told(report.relations),
+        "cautions": cautions(report),
+        "encoder": _encoder(summary),
+        "exhibits": exhibit_figures(summary),
+        "cards": cards,
+        "more_cards": more_cards,
+        "findings": _finding_rows(summary),
+        "more_findings": max(0, len(report.findings) - MOST_FINDINGS),
+        "run": _run_tables(summary),
+        "glossary": glossary(report),
+    }
+    return page_environment().get_template("page.html.j2").render(context)
+
+
+@functools.cache
+def page_environment() -> Environment:
+    """Return what fills templates: everything escaped, unknown names errors."""
+    environment = Environment(
+        loader=PackageLoader("robustrec.report.html"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        finalize=_finalized,
+    )
+    environment.filters["figures"] = _has_figures
+    environment.filters["words"] = condition_words
+    return environment
+
+
+def _finalized(value: Any) -> Any:
+    return shortened(visible(value), _LONGEST) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _has_figures(figures: Figures) -> bool:
+    return bool(figures.plots)
+
+
+MOST_TABLES, MOST_COMPARISONS, MOST_CURVES_OPEN = 8, 40, 6
+_SAYS_NOTHING = ("is unclear", "is the same")
+
+
+def _shown(summary: Summary) -> list[Subject]:
+    """Return the subjects whose edits are told one by one: the recommended one first."""
+    chosen = recommend(summary).chosen
+    ordered = sorted(summary.candidates, key=lambda candidate: candidate.name != chosen)
+    return [candidate.subjects[0] for candidate in ordered][:MOST_TABLES]
+
+
+def _encoder(summary: Summary) -> EncoderTold | None:
+    rows = [row for row in summary.report.findings if row.audit == ENCODER]
+    return encoder_told([row for row in rows if row.subject == rows[0].subject], summary.level) if rows else None
+
+
+class Comparison(NamedTuple):
+    """How a subject differs from what it is compared with."""
+
+    subject: str
+    reference: str
+    condition: str
+    metric: str
+    difference: str
+    meaning: str
+
+
+class Comparisons(NamedTuple):
+    """Those that are shown, how many clear ones are not, and how many unclear ones in which metrics."""
+
+    shown: list[Comparison]
+    left_out: int
+    unclear: int
+    metrics: list[str]
+
+
+def _comparisons(summary: Summary) -> Comparisons:
+    """Return the comparisons in the headline metrics: of clean quality all, of drift those that can be told."""
+    rows = [row for row in summary.report.findings if row.reference != CLEAN]
+    metrics = headline(rows)
+    rows = sorted((row for row in rows if row.metric in metrics), key=lambda row: row.audit != CLEAN)
+    telling = [row for row in rows if row.audit == CLEAN or meaning(row) not in _SAYS_NOTHING]
+    chosen = telling or rows
+    told = [
+        Comparison(
+            summary.names.get(row.subject, row.subject.label),
+            row.reference,
+            "clean" if row.audit == CLEAN else f"{row.audit}: {condition_words(row.condition)}",
+            row.metric,
+            drift_text(row),
+            meaning(row),
+        )
+        for row in chosen[:MOST_COMPARISONS]
+    ]
+    return Comparisons(told, len(chosen) - len(told), len(rows) - len(chosen), list(metrics))
+
+
+class FindingRow(NamedTuple):
+    """A finding as the page's table shows it."""
+
+    subject: str
+    audit: str
+    condition: str
+    metric: str
+    clean: str
+    perturbed: str
+    drift: str
+    interval: str
+    relative: str
+    relative_interval: str
+    counts: str
+    note: str
+
+
+def _finding_rows(summary: Summary) -> list[FindingRow]:
+    return [_finding_row(summary, row) for row in summary.report.findings[:MOST_FINDINGS]]
+
+
+def _finding_row(summary: Summary, row: Finding) -> FindingRow:
+    signed = row.quantity == "drift"
+    against = "" if row.reference == CLEAN else f"against {row.reference}"
+    beyond = ""
+    if row.censored:
+        beyond = f"above {plain(row.ci_low)}" if row.ci_high is None else f"below {plain(row.ci_high)}"
+    unit = "" if row.unit.startswith("share") else f" {row.unit}"
+    return FindingRow(
+        subject=summary.names.get(row.subject, row.subject.label),
+        audit=row.audit,
+        condition=shortened(row.condition, _LONGEST_CELL),
+        metric=shortened(row.metric, _LONGEST_CELL),
+        clean=beyond or f"{plain(row.clean)}{unit if row.clean is not None else ''}",
+        perturbed=plain(row.perturbed),
+        drift=plain(row.drift, signed=True),
+        interval=bracketed(row.ci_low, row.ci_high, plain, signed=signed),
+        relative=percent(row.relative_drift, signed=True),
+        relative_interval=bracketed(row.relative_ci_low, row.relative_ci_high, percent, signed=True),
+        counts=f"{row.n_users} / {row.n_draws}",
+        note=shortened("; ".join(text for text in (against, row.note) if text), _LONGEST_CELL),
+    )
+
+
+class Fact(NamedTuple):
+    """A line of what was run."""
+
+    name: str
+    text: str
+    code: bool = False
+
+
+def _run_tables(summary: Summary) -> list[tuple[str, Sequence[Fact]]]:
+    report = summary.report
+    data, environment, costs = report.dataset, report.environment, report.costs
+    baseline = report.baseline
+    edition = f"{data.edition}{', synthetic' if data.synthetic else ''}"
+    facts = [
+        Fact("command", " ".join(report.command), code=True),
+        Fact("finished", f"{report.created:%Y-%m-%d %H:%M:%S %Z}"),
+        Fact("suite", f"{report.suite.name}, intervals at {summary.level}"),
+        Fact("suite digest", report.suite.digest, code=True),
+        *([Fact("baseline", f"{baseline.file}, of {baseline.created:%Y-%m-%d}")] if baseline else []),
+    ]
+    dataset = [
+        Fact("name", data.name),
+        Fact("edition", edition),
+        Fact("users, items", f"{data.n_users:,}, {data.n_items:,}"),
+        Fact("interactions", f"{data.n_train:,} train, {data.n_validation:,} validation, {data.n_test:,} test"),
+        *(Fact("left out", f"{each.rows:,} rows: {each.reason}") for each in data.filters if each.rows),
+        Fact("digest", data.digest, code=True),
+        *(Fact("features", line) for line in weights_lines(report)),
+    ]
+    where = [
+        Fact("robustrec", report.robustrec),
+        Fact("python, torch, numpy", f"{environment.python}, {environment.torch}, {environment.numpy}"),
+        Fact("platform", environment.platform),
+        Fact("device", f"{environment.device}, {environment.threads} thread{'' if environment.threads == 1 else 's'}"),
+    ]
+    spent = [Fact(stage, f"{seconds:.1f} s") for stage, seconds in report.durations.items()]
+    spent += [Fact(name, f"{count:,}") for name, count in costs.model_dump().items() if isinstance(count, int)]
+    seeds = [Fact(name, str(seed)) for name, seed in report.seeds.items()]
+    return [("Run", facts), ("Data", dataset), ("Versions", where), ("Time and costs", spent), ("Seeds", seeds)]

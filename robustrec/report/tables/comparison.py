@@ -1,0 +1,63 @@
+"""The console's table of one strategy against another, with what the difference means in words."""
+
+from __future__ import annotations
+
+from robustrec.reading.names import headline
+from robustrec.report.console.sheet import Page
+from robustrec.report.tables.merchant import ALL_EDITS, MERCHANT
+from robustrec.results.findings import CLEAN, Finding
+from robustrec.results.numbers import bracketed, percent, plain
+
+_MOST_ROWS = 16
+
+
+def print_comparisons(page: Page) -> None:
+    """Print how each strategy differs from the one it is compared with, in clean quality and in drift."""
+    rows = [finding for finding in page.report.findings if finding.reference != CLEAN]
+    for reference in dict.fromkeys(finding.reference for finding in rows):
+        of_reference = [finding for finding in rows if finding.reference == reference]
+        metrics = headline(of_reference)
+        chosen = _shown([finding for finding in of_reference if finding.metric in metrics])
+        page.heading(f"compared with {reference}: clean quality and drift, {page.level} intervals")
+        both = [reference, "subject's"] if page.wide else []
+        table = []
+        for finding in sorted(chosen, key=lambda each: each.audit != CLEAN)[:_MOST_ROWS]:
+            condition = "clean" if finding.audit == CLEAN else finding.condition
+            table.append(
+                [condition, finding.metric, page.names[finding.subject], *_numbers(page, finding), meaning(finding)]
+            )
+        page.table(["", "metric", "subject", *both, "difference", page.level, "which"], table, numbers_from=3)
+        if len(of_reference) > len(table):
+            page.line(f"and {len(of_reference) - len(table)} more comparisons in the JSON report", indent=1)
+
+
+def _shown(findings: list[Finding]) -> list[Finding]:
+    """Return the rows for the console: of many merchant edits only their mean."""
+    pooled = any(ALL_EDITS in finding.condition for finding in findings)
+    return [row for row in findings if row.audit != MERCHANT or not pooled or ALL_EDITS in row.condition]
+
+
+def _numbers(page: Page, finding: Finding) -> list[str]:
+    signed = finding.audit != CLEAN
+    both = [plain(number, signed=signed) for number in (finding.clean, finding.perturbed)] if page.wide else []
+    if finding.relative_drift is not None:
+        difference = percent(finding.relative_drift, signed=True)
+        interval = bracketed(finding.relative_ci_low, finding.relative_ci_high, percent, signed=True)
+    else:
+        difference = plain(finding.drift, signed=True)
+        interval = bracketed(finding.ci_low, finding.ci_high, plain, signed=True)
+    return [*both, difference, interval]
+
+
+def meaning(finding: Finding) -> str:
+    """Say what a difference between strategies means; only an interval clear of 0 means anything."""
+    clean, perturbed, low, high = finding.clean, finding.perturbed, finding.ci_low, finding.ci_high
+    if clean is None or perturbed is None or low is None or high is None:
+        return "is unknown"
+    if low <= 0 <= high:
+        return "is the same" if low == high == 0 else "is unclear"
+    if finding.audit == CLEAN:
+        return "ranks better" if low > 0 else "ranks worse"
+    if clean * perturbed < 0:
+        return "moves the other way"
+    return "moves less" if abs(perturbed) < abs(clean) else "moves more"

@@ -1,0 +1,223 @@
+"""The console's tables of what moved: drift, list stability, break points, comparisons between strategies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from robustrec.reading.names import headline, kind_of
+from robustrec.report.console.sheet import Page
+from robustrec.report.tables.encoder import print_encoder
+from robustrec.report.tables.few_changed import print_few_changed
+from robustrec.report.tables.merchant import MERCHANT, print_merchant
+from robustrec.report.tables.sharpness import print_sharpness
+from robustrec.results.conditions import ENCODER
+from robustrec.results.findings import CLEAN, Finding
+from robustrec.results.numbers import NOTHING, as_given, bracketed, percent, plain
+from robustrec.results.scale import SHARPNESS
+
+STABILITY = ("rbo", "overlap", "changed")
+_MOST_DETAILED = 3  # conditions of an audit with a table each; more become one sweep
+_MOST_METRICS = 4
+_MOST_ROWS = 48
+_SWEEP_COLUMN = 25  # a relative drift with its interval, and the gap before it
+
+
+def print_drifts(page: Page) -> None:
+    """Print, for each audit, how far the metrics and the lists moved, and at which noise they break."""
+    rows = [finding for finding in page.report.findings if finding.audit != CLEAN and finding.reference == CLEAN]
+    for audit in dict.fromkeys(finding.audit for finding in rows):
+        of_audit = [finding for finding in rows if finding.audit == audit]
+        _print_audit(page, audit, of_audit)
+        print_few_changed(page, of_audit)
+
+
+def _print_audit(page: Page, audit: str, of_audit: Sequence[Finding]) -> None:
+    if audit == MERCHANT:
+        print_merchant(page, of_audit)
+        return
+    if audit == ENCODER:
+        print_encoder(page, of_audit)
+        return
+    if audit == SHARPNESS:
+        print_sharpness(page, of_audit)
+        return
+    drifts = [finding for finding in of_audit if finding.quantity == "drift"]
+    conditions = list(dict.fromkeys(finding.condition for finding in drifts))
+    if len(conditions) <= _MOST_DETAILED:
+        for condition in conditions:
+            _print_condition(page, audit, condition, _where(drifts, condition))
+    else:
+        _print_sweep(page, audit, conditions, drifts)
+    _print_values(page, [finding for finding in of_audit if finding.quantity == "value"])
+
+
+def _where(findings: Iterable[Finding], condition: str) -> list[Finding]:
+    return [finding for finding in findings if finding.condition == condition]
+
+
+def _is_stability(finding: Finding) -> bool:
+    return kind_of(finding.metric) in STABILITY
+
+
+def _print_condition(page: Page, audit: str, condition: str, findings: Sequence[Finding]) -> None:
+    quality = [finding for finding in findings if not _is_stability(finding)]
+    page.heading(f"{audit}, {condition}: drift{_sample(page, findings)}")
+    metrics = list(dict.fromkeys(finding.metric for finding in quality))
+    metrics = metrics if len(metrics) <= _MOST_METRICS else headline(quality)
+    columns = [
+        "metric",
+        "subject",
+        "clean",
+        "drift",
+        *([page.level] if page.wide else []),
+        "relative",
+        page.level,
+    ]
+    table = []
+    for metric in metrics:
+        named = metric
+        for finding in (each for each in quality if each.metric == metric):
+            absolute = bracketed(finding.ci_low, finding.ci_high, plain, signed=True)
+            table.append(
+                [
+                    named,
+                    page.names[finding.subject],
+                    plain(finding.clean),
+                    plain(finding.drift, signed=True),
+                    *([absolute] if page.wide else []),
+                    percent(finding.relative_drift, signed=True),
+                    _relative_interval(finding),
+                ]
+            )
+            named = ""
+    if table:
+        page.table(columns, table, numbers_from=2)
+    _print_stability(page, [finding for finding in findings if _is_stability(finding)])
+
+
+def _relative_interval(finding: Finding) -> str:
+    return bracketed(finding.relative_ci_low, finding.relative_ci_high, percent, signed=True)
+
+
+def _sample(page: Page, findings: Sequence[Finding]) -> str:
+    """Say what the numbers are averages of, where that is the same for all."""
+    users = {finding.n_users for finding in findings}
+    draws = {finding.n_draws for finding in findings}
+    words = f" on {users.pop()} users" if len(users) == 1 else ""
+    if len(draws) == 1:
+        count = draws.pop()
+        words += f", {count} draw{'' if count == 1 else 's'}"
+    return f"{words} ({page.level} intervals)"
+
+
+def _print_stability(page: Page, findings: Sequence[Finding]) -> None:
+    """Print how alike the lists stayed: the measure itself rather than its drift from 1 or 0."""
+    if not findings:
+        return
+    metrics = list(dict.fromkeys(finding.metric for finding in findings))
+    cells = {(finding.subject, finding.metric): _likeness(page, finding) for finding in findings}
+    subjects = list(dict.fromkeys(finding.subject for finding in findings))
+    page.line("")
+    page.table(
+        ["lists", *metrics],
+        [[page.names[each], *(cells.get((each, metric), NOTHING) for metric in metrics)] for each in subjects],
+        numbers_from=1,
+    )
+
+
+def _likeness(page: Page, finding: Finding) -> str:
+    show = percent if kind_of(finding.metric) == "changed" else plain
+    text = show(finding.perturbed)
+    if page.wide and finding.clean is not None and finding.ci_low is not None and finding.ci_high is not None:
+        text += " " + bracketed(finding.clean + finding.ci_low, finding.clean + finding.ci_high, show)
+    return text
+
+
+def _print_sweep(page: Page, audit: str, conditions: Sequence[str], drifts: Sequence[Finding]) -> None:
+    """Print the headline metric's relative drift, a row a condition and a column a subject, as many as fit."""
+    quality = [finding for finding in drifts if not _is_stability(finding)]
+    if quality:
+        metric = headline(quality)[0]
+        chosen = {(each.condition, each.subject): each for each in quality if each.metric == metric}
+        subjects = list(dict.fromkeys(finding.subject for finding in quality))
+        page.heading(f"{audit}: relative drift of {metric}{_sample(page, list(chosen.values()))}")
+        shown = conditions[:_MOST_ROWS]
+        room = max(1, (page.console.width - max(len(condition) for condition in shown)) // _SWEEP_COLUMN)
+        for start in range(0, len(subjects), room):
+            group = subjects[start : start + room]
+            page.table(
+                ["condition", *(page.names[subject] for subject in group)],
+                [[condition, *(_sweep_cell(chosen.get((condition, each))) for each in group)] for condition in shown],
+                numbers_from=1,
+            )
+        if len(conditions) > len(shown):
+            page.line(f"and {len(conditions) - len(shown)} more conditions in the JSON report", indent=1)
+    _print_likeness_range(page, [finding for finding in drifts if _is_stability(finding)])
+
+
+def _sweep_cell(finding: Finding | None) -> str:
+    if finding is None:
+        return NOTHING
+    return f"{percent(finding.relative_drift, signed=True)} {_relative_interval(finding)}".rstrip()
+
+
+def _print_likeness_range(page: Page, findings: Sequence[Finding]) -> None:
+    measured = [finding for finding in findings if finding.perturbed is not None]
+    if not measured:
+        return
+    metric = measured[0].metric
+    page.line("")
+    for subject in dict.fromkeys(finding.subject for finding in measured):
+        own = [each for each in measured if each.subject == subject and each.metric == metric]
+        if not own:
+            continue
+        low, high = (pick(own, key=lambda each: each.perturbed or 0.0) for pick in (min, max))
+        page.line(
+            f"{page.names[subject]}: {metric} of the lists from {plain(low.perturbed)} ({low.condition}) "
+            f"to {plain(high.perturbed)} ({high.condition})",
+            indent=1,
+        )
+
+
+def _print_values(page: Page, findings: Sequence[Finding]) -> None:
+    """Print signal-to-noise ratios and break points, one line each; what all subjects share is said once."""
+    ratios = [finding for finding in findings if finding.metric.startswith("snr_db")]
+    others = [finding for finding in findings if not finding.metric.startswith("snr_db")]
+    lines = _ratio_lines(ratios)
+    for condition in dict.fromkeys(finding.condition for finding in others):
+        lines += [
+            f"{condition}: {page.names[finding.subject]} at {_value(finding)}" for finding in _where(others, condition)
+        ]
+    if lines:
+        page.line("")
+    for line in lines:
+        page.line(line, indent=1)
+
+
+def _ratio_lines(ratios: Sequence[Finding]) -> list[str]:
+    by_condition: dict[str, dict[str, float]] = {}
+    for finding in ratios:
+        if finding.clean is not None:
+            by_condition.setdefault(finding.condition, {})[finding.metric.removeprefix("snr_db_")] = finding.clean
+    chosen = list(by_condition)
+    if len(chosen) > _MOST_DETAILED:
+        chosen.sort(key=lambda condition: max(by_condition[condition].values()))
+        chosen = [chosen[-1], chosen[0]]
+    return [
+        f"signal-to-noise ratio at {condition}: "
+        + ", ".join(f"{modality} {value:.1f} dB" for modality, value in by_condition[condition].items())
+        for condition in chosen
+    ]
+
+
+def _value(finding: Finding) -> str:
+    if finding.censored:
+        where = f"above {as_given(finding.ci_low)}" if finding.ci_high is None else f"below {as_given(finding.ci_high)}"
+        return f"{finding.metric} {where}{_note(finding)}"
+    if finding.clean is None:
+        return f"{finding.metric} not known{_note(finding)}"
+    return f"{finding.metric} {plain(finding.clean)} {bracketed(finding.ci_low, finding.ci_high, plain)}".rstrip()
+
+
+def _note(finding: Finding) -> str:
+    return f" ({finding.note})" if finding.note else ""

@@ -1,0 +1,88 @@
+"""Who is hurt by merchants' edits: everybody, the edited items, and the items that nobody touched."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from robustrec.reading.glance import drift_text
+from robustrec.reading.summary import Summary
+from robustrec.results.conditions import family_words, parse_condition, without_shared_end
+from robustrec.results.findings import CLEAN, Finding
+from robustrec.results.numbers import NOTHING, plain
+from robustrec.subject import Subject
+
+MOST_ROWS = 60
+
+_COLUMNS = (
+    ("all users", "{metric}"),
+    ("who want an edited item", "{metric}_edited"),
+    ("place of edited items", "rank_edited"),
+    ("place of popular ones", "rank_head"),
+    ("place of rare ones", "rank_tail"),
+    ("who want no edited item", "{metric}_untouched"),
+)
+
+
+class EditRow(NamedTuple):
+    """What one edit did, at the severity that cost most."""
+
+    edit: str
+    severity: str
+    cells: list[str]
+
+
+class EditTable(NamedTuple):
+    """The edits of one subject, the costliest first; `share` is what all of them have in common."""
+
+    subject: str
+    share: str
+    columns: list[str]
+    rows: list[EditRow]
+    left_out: int
+
+
+def edit_table(summary: Summary, subject: Subject) -> EditTable | None:
+    """Return what each edit did to a subject, or None where no edit was tried on it."""
+    families: dict[str, dict[str, list[Finding]]] = {}
+    for row in summary.report.findings:
+        if row.subject == subject and row.reference == CLEAN and row.quantity == "drift":
+            parsed = parse_condition(row.condition)
+            if parsed.kind == "edit":
+                families.setdefault(parsed.family, {}).setdefault(row.condition, []).append(row)
+    if not families:
+        return None
+    worst = [
+        min(by_condition.items(), key=lambda pair: _loss(summary, pair[1], pair[0]))
+        for by_condition in families.values()
+    ]
+    worst.sort(key=lambda pair: _loss(summary, pair[1], pair[0]))
+    metrics = {row.metric for _, rows in worst for row in rows}
+    named = [(title, name.format(metric=summary.metric)) for title, name in _COLUMNS]
+    shown = [(title, name) for title, name in named if name in metrics]
+    conditions = [parse_condition(condition) for condition, _ in worst]
+    edits, share = without_shared_end([family_words(each) for each in conditions])
+    rows = [
+        EditRow(edit, f"{each.amount:g}", [_cell(row) for row in _chosen(found, [name for _, name in shown])])
+        for edit, each, (_, found) in zip(edits[:MOST_ROWS], conditions, worst, strict=False)
+    ]
+    columns = [f"{title}: {name}" if "@" in name else title for title, name in shown]
+    return EditTable(summary.names[subject], share, columns, rows, max(0, len(worst) - MOST_ROWS))
+
+
+def _loss(summary: Summary, rows: list[Finding], condition: str) -> tuple[float, float]:
+    """Return the drift of the headline metric; where equal, the weaker severity goes first."""
+    found = next((row.relative_drift for row in rows if row.metric == summary.metric), None)
+    return (0.0 if found is None else found, parse_condition(condition).amount or 0.0)
+
+
+def _chosen(rows: list[Finding], metrics: list[str]) -> list[Finding | None]:
+    by_metric = {row.metric: row for row in rows}
+    return [by_metric.get(metric) for metric in metrics]
+
+
+def _cell(row: Finding | None) -> str:
+    if row is None:
+        return NOTHING
+    if row.metric.startswith("rank_"):
+        return f"{plain(row.clean)} → {plain(row.perturbed)}"
+    return drift_text(row)

@@ -1,0 +1,161 @@
+"""The console's table of merchant edits: a row an edit, what it costs at each severity, who pays, whose item it hit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from robustrec.reading.names import headline
+from robustrec.report.console.sheet import Page
+from robustrec.results.conditions import Condition, edit_words, parse_condition
+from robustrec.results.exhibits import FragileItem
+from robustrec.results.findings import Finding
+from robustrec.results.numbers import NOTHING
+from robustrec.subject import Subject
+
+MERCHANT = "merchant"
+ALL_EDITS = "edit=all "
+"""How the condition of the mean over all edits begins."""
+
+_ROWS = 36  # of all subjects together; the worst edits are shown
+_FRAGILE = 3
+_TITLE = 44
+
+
+class _World(NamedTuple):
+    """What the rows of one table have in common: the share of items, and whether graphs are frozen."""
+
+    share: float
+    frozen: bool
+
+
+def print_merchant(page: Page, findings: Sequence[Finding]) -> None:
+    """Print the merchant audit's rows against clean input, a table for each subject, share and world."""
+    conditions = {row.condition: parse_condition(row.condition) for row in findings}
+    cells = {(row.subject, row.condition, row.metric): row for row in findings}
+    worlds = list(dict.fromkeys(_world(condition) for condition in conditions.values()))
+    subjects = list(dict.fromkeys(row.subject for row in findings))
+    metric = _headline(findings)
+    room = max(6, _ROWS // max(1, len(worlds) * len(subjects)))
+    for world in worlds:
+        chosen = {name: condition for name, condition in conditions.items() if _world(condition) == world}
+        for subject in subjects:
+            own = {(name, row.metric): row for (who, name, _), row in cells.items() if who == subject}
+            _print_subject(page, subject, world, chosen, own, metric, room)
+    _print_explanation(page, findings, metric)
+    _print_fragile(page)
+
+
+def _headline(findings: Sequence[Finding]) -> str:
+    """Return the metric that was measured for parts of the users too."""
+    of_parts = [row.metric for row in findings if "@" in row.metric and row.metric.endswith("_untouched")]
+    return of_parts[0].removesuffix("_untouched") if of_parts else headline(findings)[0]
+
+
+def _world(condition: Condition) -> _World:
+    return _World(float(condition.keys.get("share", "nan")), "frozen" in condition.rest)
+
+
+def _print_subject(
+    page: Page,
+    subject: Subject,
+    world: _World,
+    conditions: Mapping[str, Condition],
+    rows: Mapping[tuple[str, str], Finding],
+    metric: str,
+    room: int,
+) -> None:
+    severities = sorted({condition.amount or 0.0 for condition in conditions.values()})
+    names = {(condition.keys["edit"], condition.amount or 0.0): name for name, condition in conditions.items()}
+    exposure = next((name for _, name in rows if name.startswith("exposure@") and name.endswith("_edited")), "")
+    edits = list(dict.fromkeys(edit for edit, _ in names))
+    table: list[tuple[float, list[str]]] = []
+    nothing = []
+    for edit in edits:
+        drifts = [rows.get((names.get((edit, severity), ""), metric)) for severity in severities]
+        measured = [drift for drift in drifts if drift is not None]
+        if not measured:
+            nothing.append(edit)
+            continue
+        worst = measured[-1]
+        about = rows.get((worst.condition, "touched"))
+        table.append(
+            (
+                worst.drift or 0.0,
+                [
+                    "mean of all" if edit == "all" else edit_words(parse_condition(worst.condition)),
+                    _kind(about),
+                    *(_change(drift) for drift in drifts),
+                    _interval(worst),
+                    _change(rows.get((worst.condition, f"{metric}_edited"))),
+                    _change(rows.get((worst.condition, exposure))),
+                    _change(rows.get((worst.condition, f"{metric}_untouched"))),
+                ],
+            )
+        )
+    if table:
+        frozen = ", frozen graphs" if world.frozen else ""
+        page.heading(
+            f"merchant edits of {100 * world.share:g} % of items, {page.names[subject]}{frozen}: {metric} in per cent"
+        )
+        columns = ["edit", "of", *(f"sev {severity:g}" for severity in severities), page.level]
+        shown = [cells for _, cells in sorted(table, key=lambda each: each[0])]
+        page.table([*columns, "edited", "shown", "others"], shown[:room], numbers_from=2)
+        if len(shown) > room:
+            page.line(f"and {len(shown) - room} milder edits in the JSON report", indent=1)
+    if nothing:
+        page.line(f"change nothing here: {', '.join(nothing)}", indent=1)
+
+
+def _kind(touched: Finding | None) -> str:
+    """Return what an edit changes, as its row of the share of touched items says."""
+    if touched is None:
+        return ""
+    return "picture" if touched.note == "image" else touched.note
+
+
+def _change(row: Finding | None) -> str:
+    """Return a relative drift in per cent without its sign of per cent, which the heading says."""
+    if row is None or row.relative_drift is None:
+        return NOTHING
+    return _percent(row.relative_drift)
+
+
+def _percent(share: float) -> str:
+    value = 100 * share
+    return "0.0" if abs(value) < 0.05 else f"{value:+.1f}" if abs(value) < 9.95 else f"{value:+.0f}"
+
+
+def _interval(row: Finding) -> str:
+    if row.relative_ci_low is None or row.relative_ci_high is None:
+        return NOTHING
+    return f"[{_percent(row.relative_ci_low)}, {_percent(row.relative_ci_high)}]"
+
+
+def _print_explanation(page: Page, findings: Iterable[Finding], metric: str) -> None:
+    users = {row.metric: row.n_users for row in findings if row.n_users}
+    draws = {row.n_draws for row in findings if row.n_draws}
+    page.line(
+        f"At the highest severity: the {page.level} interval; edited, {metric} of users who should get an edited item "
+        f"({users.get(f'{metric}_edited', 0)} of {users.get(metric, 0)}); shown, how many of those see it in their "
+        f"list; others, {metric} of users who should get none. {', '.join(f'{count:g}' for count in sorted(draws))} "
+        "draws of items.",
+        indent=1,
+    )
+
+
+def _print_fragile(page: Page) -> None:
+    """Print the items that an edit cost most, the worst of each subject."""
+    items = [each for each in page.report.exhibits if isinstance(each, FragileItem) and each.audit == MERCHANT]
+    for subject in dict.fromkeys(item.subject for item in items):
+        own = [item for item in items if item.subject == subject][:_FRAGILE]
+        page.line(f"most fragile items of {page.names[subject]}:", indent=1)
+        for item in own:
+            condition = parse_condition(item.condition)
+            title = item.before.text[:_TITLE].strip()
+            page.line(
+                f"item {item.item} {title!r}, {edit_words(condition)} severity {condition.amount or 0:g}: in the lists"
+                f" of {item.exposure_before} users, then of {item.exposure_after}; mean place {item.rank_before:.0f}"
+                f" to {item.rank_after:.0f} for {item.n_users} who should get it",
+                indent=3,
+            )

@@ -1,1 +1,0 @@
-"""Findings, gates and their verdict, the report and its forms. Nothing here imports torch."""

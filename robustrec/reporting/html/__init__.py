@@ -1,5 +1,0 @@
-"""The report as one HTML file that needs nothing else: no network, no script, no font."""
-
-from robustrec.reporting.html.page import html_page
-
-__all__ = ["html_page"]

@@ -1,0 +1,143 @@
+"""The per-user arrays behind a report's rows: beside the report as npz, or packed into a baseline."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import lzma
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from robustrec.errors import RobustrecError
+from robustrec.results.findings import CLEAN, Finding
+from robustrec.results.report import Report
+from robustrec.subject import Record, Subject
+from robustrec.untrusted import NPZ_BYTES, UnreadableError, read_bytes, read_npz
+
+Arrays = Mapping[str, NDArray[Any]]
+"""Name -> per-user values [n], or [n_draws, n]; "users" holds who they are."""
+
+USERS = "users"
+LARGEST_RAW = 256 << 20
+"""Bytes of arrays that are packed or unpacked at most."""
+
+
+class Packed(Record):
+    """Arrays within a JSON file: an npz, compressed by xz, in base64."""
+
+    form: Literal["draws", "means"] = Field(description="[n_draws, n] as measured, or their means over the draws")
+    digest: str = Field(description="sha256 of the compressed bytes")
+    data: str
+
+
+def array_key(subject: Subject, audit: str, condition: str, metric: str) -> str:
+    """Return the name of the per-user array behind a row."""
+    return "|".join([subject.label.replace("/", ":"), audit, condition, metric])
+
+
+def arrays_beside(report: Report, path: Path) -> dict[str, NDArray[np.float64]] | None:
+    """Return the arrays that lie beside a report; None where the file is not there.
+
+    Raises:
+        RobustrecError: the file is another than the report names by its digest, or cannot be read.
+    """
+    if report.arrays is None:
+        return None
+    file = path.parent / Path(report.arrays.file).name
+    if not file.is_file():
+        return None
+    fix = "put the file back that the audit wrote, or remove it: intervals are then compared instead of users"
+    try:
+        data = read_bytes(file, most=NPZ_BYTES)
+    except UnreadableError as error:
+        raise RobustrecError(f"the per-user arrays cannot be read: {error}", where=str(file), fix=fix) from error
+    if hashlib.sha256(data).hexdigest() != report.arrays.digest:
+        raise RobustrecError("the arrays are not those that belong to the report", where=str(file), fix=fix)
+    return _loaded(data, str(file), fix, most=NPZ_BYTES)
+
+
+def packed(arrays: Arrays, *, most_bytes: int) -> Packed | None:
+    """Return arrays small enough to be committed: with all draws if they fit, else their means, else None."""
+    means = {name: values if values.ndim < 2 else values.mean(axis=0) for name, values in arrays.items()}
+    forms: tuple[tuple[Literal["draws", "means"], Arrays], ...] = (("draws", arrays), ("means", means))
+    for form, chosen in forms:
+        # What is 60 times too large does not become small enough: most of it are zeros, but not all.
+        if sum(values.nbytes for values in chosen.values()) > min(LARGEST_RAW, 60 * most_bytes):
+            continue
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **dict(chosen))
+        data = lzma.compress(buffer.getvalue())
+        if len(data) <= most_bytes:
+            return Packed(form=form, digest=hashlib.sha256(data).hexdigest(), data=base64.b64encode(data).decode())
+    return None
+
+
+def unpacked(record: Packed, *, source: str) -> dict[str, NDArray[np.float64]]:
+    """Return packed arrays.
+
+    Raises:
+        RobustrecError: damaged, or larger than is ever packed.
+    """
+    fix = "make it anew: robustrec baseline accept REPORT"
+    try:
+        data = base64.b64decode(record.data, validate=True)
+        if hashlib.sha256(data).hexdigest() != record.digest:
+            raise RobustrecError("the per-user arrays are damaged", where=f"{source}, key arrays", fix=fix)
+        opened = lzma.LZMADecompressor()
+        raw = opened.decompress(data, max_length=LARGEST_RAW)
+    except (ValueError, lzma.LZMAError) as error:
+        raise RobustrecError(
+            f"the per-user arrays are damaged: {error}", where=f"{source}, key arrays", fix=fix
+        ) from error
+    if not opened.eof:
+        raise RobustrecError("the per-user arrays are too large", where=f"{source}, key arrays", fix=fix)
+    return _loaded(raw, f"{source}, key arrays", fix, most=LARGEST_RAW)
+
+
+def _loaded(data: bytes, where: str, fix: str, *, most: int) -> dict[str, NDArray[np.float64]]:
+    try:
+        arrays = read_npz(data, most=most)
+    except UnreadableError as error:
+        raise RobustrecError(f"the per-user arrays cannot be read: {error}", where=where, fix=fix) from error
+    users = arrays.get(USERS)
+    if users is None or users.ndim != 1:
+        raise RobustrecError("the per-user arrays do not say who the users are", where=where, fix=fix)
+    for name, values in arrays.items():
+        if values.dtype.kind not in "fiub" or values.ndim == 0:
+            raise RobustrecError(
+                f"the per-user array {name!r} is {values.dtype} {values.shape}, not a table of numbers",
+                where=where,
+                fix=fix,
+            )
+    return arrays
+
+
+def both_states(finding: Finding, arrays: Arrays) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Return the users' values behind a row, clean [n] and perturbed [n_draws, n]; None where they are not at hand.
+
+    A value of audit "clean" comes twice. What the arrays hold must have the row's means: an audit that keeps other
+    arrays under these names is not compared by them.
+    """
+    users = arrays.get(USERS)
+    if users is None or finding.reference != CLEAN or finding.n_users != len(users):
+        return None
+    clean = arrays.get(array_key(finding.subject, CLEAN, "test", finding.metric))
+    if finding.audit == CLEAN:
+        perturbed = clean
+    else:
+        perturbed = arrays.get(array_key(finding.subject, finding.audit, finding.condition, finding.metric))
+    if clean is None and perturbed is not None and finding.clean in (0.0, 1.0):
+        clean = np.full(len(users), finding.clean)  # what an undisturbed list has of rbo, overlap or changed
+    if clean is None or perturbed is None or perturbed.shape[-1] != len(users) or clean.shape != users.shape:
+        return None
+    expected = (finding.clean, finding.clean if finding.audit == CLEAN else finding.perturbed)
+    held = (float(clean.mean()), float(perturbed.mean()))
+    if None in expected or not np.allclose(held, [value or 0.0 for value in expected], rtol=1e-9, atol=1e-12):
+        return None
+    return clean, np.atleast_2d(perturbed)

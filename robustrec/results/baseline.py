@@ -1,0 +1,163 @@
+"""Baselines: what of an accepted report is kept, in a file meant to be committed, to hold later reports against."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AwareDatetime, Field, ValidationError
+
+from robustrec.errors import RobustrecError
+from robustrec.files import write_atomically
+from robustrec.invalid import invalid
+from robustrec.results.arrays import Arrays, Packed, arrays_beside, packed, unpacked
+from robustrec.results.findings import CLEAN, Finding
+from robustrec.results.report import MAX_BYTES, DatasetRecord, Report, SuiteRecord, read_report
+from robustrec.results.section_digests import DIGESTS, refuse_edited, section_digests
+from robustrec.subject import Record, Subject
+from robustrec.untrusted import UnreadableError, parse_json, read_bytes
+
+MOST_ARRAY_BYTES = 1 << 20
+"""Per-user arrays go into a baseline where they are no larger, compressed."""
+
+_KIND: Literal["robustrec baseline"] = "robustrec baseline"
+_FIX = "make it again: robustrec baseline accept REPORT --output FILE"
+
+
+class BaselineSubject(Record):
+    """Which subject was measured, and what it was made of."""
+
+    subject: Subject
+    features_digest: str | None
+    parameters_digest: str
+
+
+class BaselineFile(Record):
+    """What is kept of an accepted report: enough to compare with, and to refuse what cannot be compared."""
+
+    kind: Literal["robustrec baseline"] = _KIND
+    schema_version: Literal[1] = 1
+    robustrec: str = Field(description="version of the tool that measured it")
+    created: AwareDatetime = Field(description="when the run ended")
+    verdict: str
+    dataset: DatasetRecord
+    suite: SuiteRecord
+    audit_seed: int | None = Field(description="seed of the perturbations' draws")
+    subjects: tuple[BaselineSubject, ...]
+    findings: tuple[Finding, ...] = Field(description="those that compare a subject with itself")
+    arrays: Packed | None = None
+    digests: dict[str, str] = Field(default_factory=dict, description="key -> sha256 of its content")
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A baseline in memory.
+
+    Attributes:
+        record: its content.
+        arrays: per-user arrays behind its findings, where they are at hand.
+        file: where it was read from.
+        digest: sha256 of the file.
+    """
+
+    record: BaselineFile
+    arrays: Arrays | None
+    file: str
+    digest: str
+
+    @property
+    def subjects(self) -> tuple[Subject, ...]:
+        """The subjects it holds."""
+        return tuple(each.subject for each in self.record.subjects)
+
+
+def baseline_of(report: Report, arrays: Arrays | None, *, most_bytes: int = MOST_ARRAY_BYTES) -> BaselineFile:
+    """Return what is kept of a report.
+
+    Args:
+        report: the accepted one.
+        arrays: the per-user arrays beside it, if there are any.
+        most_bytes: arrays that compress to more are left out.
+
+    Raises:
+        RobustrecError: the report's verdict is error.
+    """
+    if report.verdict == "error":
+        raise RobustrecError(
+            f"a report with verdict error cannot become a baseline: {report.verdict_reason}",
+            where="baseline accept",
+            fix="fix the run first, then accept its report",
+        )
+    return _from_report(report, packed(arrays, most_bytes=most_bytes) if arrays else None)
+
+
+def _from_report(report: Report, arrays: Packed | None) -> BaselineFile:
+    return BaselineFile(
+        robustrec=report.robustrec,
+        created=report.created,
+        verdict=report.verdict,
+        dataset=report.dataset,
+        suite=report.suite,
+        audit_seed=report.seeds.get("audit"),
+        subjects=tuple(
+            BaselineSubject(
+                subject=each.subject, features_digest=each.features_digest, parameters_digest=each.parameters_digest
+            )
+            for each in report.subjects
+        ),
+        findings=tuple(row for row in report.findings if row.reference == CLEAN),
+        arrays=arrays,
+    )
+
+
+def write_baseline(record: BaselineFile, path: Path) -> None:
+    """Write a baseline, one finding a line, so that what changed can be seen where it is committed.
+
+    Raises:
+        RobustrecError: the folder cannot be written.
+    """
+    sealed = record.model_copy(update={DIGESTS: section_digests(record)})
+    content = json.loads(sealed.model_dump_json(exclude_none=True))
+    content.setdefault("audit_seed", None)
+    for subject in content["subjects"]:
+        subject.setdefault("features_digest", None)
+    lines = []
+    for key, value in content.items():
+        if key in ("findings", "subjects"):
+            rows = ",\n".join("  " + json.dumps(row, ensure_ascii=False) for row in value)
+            lines.append(f"{json.dumps(key)}: [\n{rows}\n ]")
+        else:
+            lines.append(f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}")
+    write_atomically(path, "{\n " + ",\n ".join(lines) + "\n}\n")
+
+
+def read_baseline(path: Path) -> Baseline:
+    """Return the baseline in a file: one that `baseline accept` wrote, or a whole report.
+
+    Raises:
+        RobustrecError: not readable, too large, neither of the two, damaged, edited, or of verdict error.
+    """
+    source = str(path)
+    try:
+        data = read_bytes(path, most=MAX_BYTES)
+        content = parse_json(data.decode("utf-8"))
+    except (UnreadableError, UnicodeDecodeError) as error:
+        raise RobustrecError(f"cannot read the baseline: {error}", where=source, fix=_FIX) from error
+    digest = hashlib.sha256(data).hexdigest()
+    if not isinstance(content, dict) or content.get("kind") != _KIND:
+        report = read_report(path)
+        if report.verdict == "error":
+            raise RobustrecError("a report with verdict error is not a baseline", where=source, fix=_FIX)
+        return Baseline(_from_report(report, None), arrays_beside(report, path), source, digest)
+    try:
+        record = BaselineFile.model_validate_json(data, strict=True)
+    except ValidationError as error:
+        raise invalid(error, BaselineFile, source=source, fix=_FIX) from error
+    if record.verdict == "error":
+        raise RobustrecError("a report with verdict error is not a baseline", where=f"{source}, key verdict", fix=_FIX)
+    arrays = unpacked(record.arrays, source=source) if record.arrays else None
+    refuse_edited(record, record.digests, source=source, fix=_FIX)
+    return Baseline(record.model_copy(update={DIGESTS: {}}), arrays, source, digest)

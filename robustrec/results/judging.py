@@ -1,0 +1,321 @@
+"""Judge findings by gates: within the limits, beyond them beyond doubt, or neither.
+
+By default a finding's whole interval counts: within the limits is a pass, wholly beyond one is a fail where it still
+is at the level that the suite's correction for many findings calls for (see `error_rates`), anything between is
+inconclusive. The worst selected finding decides for its gate; breaches that a waiver covers are shown, and do not
+count. What cannot be judged (nothing selected, a number missing, no users) is an error, which nothing waives.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from robustrec.evaluation.error_rates import (
+    ROUNDING,
+    Correction,
+    Loss,
+    Spread,
+    adjusted,
+    detected,
+    loss_of,
+    p_value,
+    quantile,
+)
+from robustrec.evaluation.sparse import FEWEST_CHANGED, FEWEST_DRAWS
+from robustrec.results.findings import CLEAN, Finding
+from robustrec.results.gates import Gate, GateResult, GateStatus, Numbers, matches, numbers_of, selects
+from robustrec.results.waivers import Waived, Waiver, WaiverRecord, WaiverState
+from robustrec.results.wording import gate_message, not_beyond_doubt, nothing_selected, too_few_differ
+from robustrec.subject import Subject
+
+POWER_UNKNOWN = f"power unknown: it takes {FEWEST_DRAWS} draws or more"
+NORMAL = "normal approximation: the findings do not say how many degrees of freedom their intervals have"
+
+_SEVEREST_FIRST: tuple[GateStatus, ...] = ("error", "fail", "inconclusive", "pass")
+_BREACHES = ("fail", "inconclusive")
+
+
+class Judgement(NamedTuple):
+    """How every gate was judged, and what became of every waiver."""
+
+    gates: tuple[GateResult, ...]
+    waivers: tuple[WaiverRecord, ...]
+
+
+class _Judged(NamedTuple):
+    """A finding under a gate. `p` is None where no interval is judged, `adjusted` is corrected for the family."""
+
+    finding: Finding
+    status: GateStatus
+    margin: float  # distance from the nearest limit, negative outside
+    problem: str = ""
+    spread: Spread | None = None
+    p: float | None = None
+    adjusted: float | None = None
+    doubtful: bool = False  # beyond the limit, but not at the corrected level
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """The lower, the worse."""
+        return _SEVEREST_FIRST.index(self.status), self.margin
+
+
+class _Terms(NamedTuple):
+    """What gates of one severity are judged by; `users` are the mean and mean square of a subject's clean metric."""
+
+    level: float
+    correction: Correction
+    family: int
+    users: dict[tuple[Subject, str], tuple[float, float]]
+
+
+def judge(
+    gates: Iterable[Gate], findings: Sequence[Finding], *, level: float = 0.95, correction: Correction = "none"
+) -> tuple[GateResult, ...]:
+    """Judge every gate on unrounded values, without waivers; see `judge_all`."""
+    return judge_all(gates, findings, level=level, correction=correction).gates
+
+
+def judge_all(
+    gates: Iterable[Gate],
+    findings: Sequence[Finding],
+    *,
+    level: float = 0.95,
+    correction: Correction = "none",
+    waivers: Sequence[Waiver] = (),
+    today: datetime.date | None = None,
+) -> Judgement:
+    """Judge every gate on unrounded values; the worst selected finding decides.
+
+    Args:
+        gates: the limits.
+        findings: all findings of the run.
+        level: confidence level of the findings' intervals; 1 - level is the chance of a false alarm that is allowed.
+        correction: for many findings, within the gates of each severity.
+        waivers: breaches that somebody answers for.
+        today: the day that waivers are held against; today's in UTC where left out.
+    """
+    gates = list(gates)
+    today = today or datetime.datetime.now(datetime.UTC).date()
+    judged = [[_judge_finding(gate, row, level) for row in findings if selects(gate, row)] for gate in gates]
+    sizes: dict[str, int] = {}
+    for severity in dict.fromkeys(gate.severity for gate in gates):
+        places = [
+            (g, f)
+            for g, gate in enumerate(gates)
+            for f, each in enumerate(judged[g])
+            if gate.severity == severity and each.p is not None
+        ]
+        sizes[severity] = len(places)
+        corrected = adjusted([judged[g][f].p or 0.0 for g, f in places], correction)
+        for (g, f), value in zip(places, corrected, strict=True):
+            judged[g][f] = _with_correction(judged[g][f], value, level)
+    valid = [waiver for waiver in waivers if not waiver.expired(today)]
+    users = _users(findings, level)
+    results = [
+        _result(gate, rows, findings, valid, _Terms(level, correction, sizes[gate.severity], users))
+        for gate, rows in zip(gates, judged, strict=True)
+    ]
+    breaches = {gate.name: rows for gate, rows in zip(gates, judged, strict=True)}
+    records = [
+        WaiverRecord(**waiver.model_dump(), state=_state(waiver, breaches.get(waiver.gate, []), today))
+        for waiver in waivers
+    ]
+    return Judgement(tuple(results), tuple(records))
+
+
+def _judge_finding(gate: Gate, finding: Finding, level: float) -> _Judged:
+    problem = _problem(gate, finding)
+    if problem:
+        return _Judged(finding, "error", -math.inf, problem)
+    estimate, low, high = numbers_of(finding, gate.quantity)
+    floor, ceiling = _limits(gate)
+    spread = None
+    if gate.bound == "estimate" and not finding.censored:
+        low = high = estimate
+    elif finding.interval == "confidence" and estimate is not None and low is not None and high is not None:
+        spread = Spread(estimate, low, high, level, finding.degrees or math.inf)
+    # A bound is None here only where the value lies beyond the searched range, and then it is open on that side.
+    low, high = (-math.inf if low is None else low), (math.inf if high is None else high)
+    if floor <= low and high <= ceiling:
+        status: GateStatus = "pass"
+    elif high < floor or low > ceiling:
+        status = "fail"
+    else:
+        status = "inconclusive"
+    p = p_value(spread, floor, ceiling) if spread else None
+    return _Judged(finding, status, min(low - floor, ceiling - high), spread=spread, p=p)
+
+
+def _limits(gate: Gate) -> tuple[float, float]:
+    return (-math.inf if gate.min is None else gate.min), (math.inf if gate.max is None else gate.max)
+
+
+def _problem(gate: Gate, finding: Finding) -> str:
+    """Say why a finding cannot be judged; empty where it can."""
+    what, quantity = finding.metric, gate.quantity.replace("_", " ")
+    numbers = numbers_of(finding, gate.quantity)
+    reason = f" ({finding.note})" if finding.note else ""
+    if "@" in finding.metric and finding.n_users == 0:
+        return f"{what} was measured on no users"
+    if any(number is not None and not math.isfinite(number) for number in numbers):
+        return f"{what} is not a finite number{reason}"
+    if finding.censored:
+        return ""
+    if numbers.estimate is None:
+        return f"{what} has no {quantity}{reason}"
+    if gate.bound == "interval" and (numbers.low is None or numbers.high is None):
+        return f'{what} has no interval{reason}; judge it with bound = "estimate"'
+    return ""
+
+
+def _with_correction(judged: _Judged, corrected: float, level: float) -> _Judged:
+    """Return a judged finding that fails only if it still does after the correction."""
+    doubtful = judged.status == "fail" and corrected > (1 - level) * (1 + ROUNDING)
+    status: GateStatus = "inconclusive" if doubtful else judged.status
+    return judged._replace(adjusted=corrected, status=status, doubtful=doubtful)
+
+
+def _result(
+    gate: Gate,
+    rows: Sequence[_Judged],
+    findings: Sequence[Finding],
+    waivers: Sequence[Waiver],
+    terms: _Terms,
+) -> GateResult:
+    result = GateResult(
+        gate=gate.name,
+        severity=gate.severity,
+        status="error",
+        message="",
+        selected=len(rows),
+        quantity=gate.quantity,
+        min=gate.min,
+        max=gate.max,
+    )
+    if not rows:
+        return result.model_copy(update={"message": nothing_selected(gate, findings)})
+    by_waiver = [
+        next((w for w in waivers if row.status in _BREACHES and _covers(w, gate.name, row)), None) for row in rows
+    ]
+    counting = [row for row, waiver in zip(rows, by_waiver, strict=True) if waiver is None]
+    worst = min(rows, key=lambda row: row.rank)
+    otherwise = min((row.status for row in counting), key=_SEVEREST_FIRST.index, default="pass")
+    waived = None
+    if otherwise == worst.status:
+        worst = min(counting, key=lambda row: row.rank)
+    else:
+        waiver = by_waiver[rows.index(worst)]
+        assert waiver is not None
+        covered = sum(each is not None for each in by_waiver)
+        waived = Waived(reason=waiver.reason, expires=waiver.expires, findings=covered, otherwise=otherwise)
+    finding = worst.finding
+    finite = Numbers(*(each if _is_number(each) else None for each in numbers_of(finding, gate.quantity)))
+    message = worst.problem or gate_message(gate, finding, finite, terms.level)
+    if worst.status == "inconclusive" and finding.n_changed is not None and finding.n_changed < FEWEST_CHANGED:
+        message += too_few_differ(finding.n_changed, finding.n_users)
+    if worst.doubtful:
+        message += not_beyond_doubt(terms.level, terms.family, terms.correction)
+    if waived:
+        message = f"waived until {waived.expires} ({waived.reason}): {message}"
+    decided = {
+        "status": worst.status,
+        "message": message,
+        "subject": finding.subject,
+        "audit": finding.audit,
+        "condition": finding.condition,
+        "metric": finding.metric,
+        "estimate": finite.estimate,
+        "low": finite.low,
+        "high": finite.high,
+        "waived": waived,
+    }
+    return result.model_copy(update=decided | _error_rates(gate, rows, terms))
+
+
+def _error_rates(gate: Gate, rows: Sequence[_Judged], terms: _Terms) -> dict[str, object]:
+    """Return a gate's p-values and what it detects in the least certain of its findings."""
+    tested = [row for row in rows if row.spread is not None and row.p is not None and row.adjusted is not None]
+    if not tested:
+        return {"note": "judged without an error rate: the estimate alone counts"} if gate.bound == "estimate" else {}
+    return {
+        "p_value": min(row.p for row in tested if row.p is not None),
+        "p_adjusted": min(row.adjusted for row in tested if row.adjusted is not None),
+        "family": terms.family,
+        "correction": terms.correction,
+        "note": "; ".join(_notes(tested)),
+        **_power(gate, tested, terms),
+    }
+
+
+def _notes(tested: Sequence[_Judged]) -> Iterator[str]:
+    if any(row.finding.degrees is None for row in tested):
+        yield NORMAL
+    if any(map(_few_draws, tested)):
+        yield POWER_UNKNOWN
+
+
+def _few_draws(row: _Judged) -> bool:
+    return 0 < row.finding.n_draws < FEWEST_DRAWS
+
+
+def _power(gate: Gate, tested: Sequence[_Judged], terms: _Terms) -> dict[str, float]:
+    if any(map(_few_draws, tested)):
+        return {}  # from so few draws their spread is not known well enough
+    family = 1 if terms.correction == "none" else terms.family
+    reach = []
+    for row in tested:
+        loss = _loss(gate, row.finding, terms)
+        spread = row.spread
+        if spread is None or (loss is None and not spread.low < spread.estimate < spread.high):
+            return {}  # what did not move at all does not tell how finely something that moves would be measured
+        reach.append(detected(spread, *_limits(gate), family=family, loss=loss))
+    below, above = min(each[0] for each in reach), max(each[1] for each in reach)
+    return {
+        **({} if gate.min is None else {"detects_below": below}),
+        **({} if gate.max is None else {"detects_above": above}),
+    }
+
+
+def _loss(gate: Gate, finding: Finding, terms: _Terms) -> Loss | None:
+    """Return what a regression that some users bear would add; None where no users' quality is known."""
+    mean, square = terms.users.get((finding.subject, finding.metric), (0.0, 0.0))
+    base = finding.clean if gate.quantity == "relative_drift" else None
+    if mean <= 0 or finding.n_users < 2 or (base is not None and base <= 0):
+        return None
+    if gate.quantity != "value" and finding.reference == CLEAN and finding.perturbed:
+        # What is lost is what the perturbation leaves.
+        mean, square = finding.perturbed, square * (finding.perturbed / mean) ** 2
+    return loss_of(mean, square, finding.n_users, base)
+
+
+def _users(findings: Sequence[Finding], level: float) -> dict[tuple[Subject, str], tuple[float, float]]:
+    """Return mean and mean square over users of each subject's clean quality, from its interval."""
+    moments = {}
+    for row in findings:
+        if row.audit == CLEAN and row.quantity == "value" and row.reference == CLEAN and row.clean is not None:
+            if row.ci_low is None or row.ci_high is None or row.n_users < 2:
+                continue
+            error = (row.ci_high - row.ci_low) / 2 / quantile((1 + level) / 2, row.degrees or math.inf)
+            moments[row.subject, row.metric] = (row.clean, row.n_users * error**2 + row.clean**2)
+    return moments
+
+
+def _covers(waiver: Waiver, gate: str, row: _Judged) -> bool:
+    return waiver.gate == gate and matches(row.finding.subject.label, waiver.subject)
+
+
+def _state(waiver: Waiver, rows: Sequence[_Judged], today: datetime.date) -> WaiverState:
+    if waiver.expired(today):
+        return "expired"
+    covered = [row for row in rows if _covers(waiver, waiver.gate, row)]
+    if not covered:
+        return "matches_nothing"
+    return "used" if any(row.status in _BREACHES for row in covered) else "not_needed"
+
+
+def _is_number(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)

@@ -1,0 +1,80 @@
+"""The range of the number that a gate looks at, so that a limit that nothing can breach is refused at reading."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import NamedTuple
+
+from robustrec.results.findings import CLEAN
+
+LARGEST = 1e15
+"""Largest size of a limit; no measured number comes near it."""
+
+_SHARES = re.compile(r"(?:recall|precision|ndcg|map|exposure)@.*|touched|seen|flip_rate.*|edit_size.*")
+_LIKENESS = re.compile(r"(?:rbo|overlap)@.*")
+_CHANGED = re.compile(r"changed@.*")
+_LENGTHS = re.compile(r"(?:movement|factor|contraction|distance_to_clean)_.*|sigma2|audit_loss.*")
+_RANKS = re.compile(r"rank_.*")
+
+
+class Range(NamedTuple):
+    """The smallest and the largest number that a quantity can have."""
+
+    low: float = -math.inf
+    high: float = math.inf
+
+
+def possible_range(quantity: str, metric: str, *, reference: str = CLEAN, audit: str = "*") -> Range:
+    """Return the range of the number that a gate looks at.
+
+    Args:
+        quantity: value, drift or relative_drift.
+        metric: name or pattern, of which the part before a wildcard is looked at.
+        reference: what the finding compares with.
+        audit: its audit, or a pattern.
+    """
+    if quantity == "relative_drift":
+        return Range(-1.0)  # nothing that is never negative loses more than all of itself
+    own = _range_of(re.split(r"[*?]", metric, maxsplit=1)[0] if re.search(r"[*?]", metric) else metric)
+    if quantity == "value":
+        return own
+    whole = own.high - own.low
+    if reference == CLEAN:
+        if _LIKENESS.fullmatch(metric):
+            return Range(-1.0, 0.0)  # undisturbed lists have 1
+        return Range(0.0, 1.0) if _CHANGED.fullmatch(metric) else Range(-whole, whole)
+    return Range(-whole, whole) if audit == CLEAN else Range(-2 * whole, 2 * whole)  # of two drifts
+
+
+def wrong_limits(low: float | None, high: float | None, possible: Range, *, what: str) -> str:
+    """Say why limits on a quantity of that range make no gate; empty where they do.
+
+    Args:
+        low: smallest number tolerated.
+        high: largest number tolerated.
+        possible: range of the number.
+        what: the number in words.
+    """
+    for name, limit in (("min", low), ("max", high)):
+        if limit is not None and not abs(limit) <= LARGEST:
+            return f"{name} {limit:g} is beyond every number that can be measured"
+    range_ = f"{what} lies between {possible.low:g} and {possible.high:g}"
+    if (low is None or low <= possible.low) and (high is None or high >= possible.high):
+        return f"it could never fail: {range_}"
+    if (low is not None and low > possible.high) or (high is not None and high < possible.low):
+        return f"it could never pass: {range_}"
+    return ""
+
+
+def _range_of(metric: str) -> Range:
+    for pattern, found in (
+        (_SHARES, Range(0.0, 1.0)),
+        (_LIKENESS, Range(0.0, 1.0)),
+        (_CHANGED, Range(0.0, 1.0)),
+        (_LENGTHS, Range(0.0)),
+        (_RANKS, Range(1.0)),
+    ):
+        if pattern.fullmatch(metric):
+            return found
+    return Range()

@@ -1,0 +1,137 @@
+"""What a gate found, in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from robustrec.evaluation.error_rates import POWER
+from robustrec.results.findings import BASELINE, CLEAN, Finding
+from robustrec.results.numbers import as_given, percent, plain
+
+if TYPE_CHECKING:
+    from robustrec.evaluation.error_rates import Correction
+    from robustrec.results.gates import Gate, GateResult, Numbers
+    from robustrec.results.report import BaselineRecord, Report
+
+_MOST_LISTED = 6
+
+
+def gate_message(gate: Gate, finding: Finding, numbers: Numbers, level: float) -> str:
+    """Say what happened, how sure it is and what the limit was, without the subject and the condition."""
+    relative = gate.quantity == "relative_drift"
+    show: Callable[..., str] = percent if relative else plain
+    certainty = ""
+    if gate.bound == "interval" and numbers.low is not None and numbers.high is not None:
+        low, high = (show(end, signed=gate.quantity != "value") for end in (numbers.low, numbers.high))
+        certainty = f" ({100 * level:g} % interval {low.removesuffix(' %')} to {high})"
+    return f"{_what_happened(gate, finding, numbers, show)}{certainty}, {_limits(gate, relative=relative)}"
+
+
+def _what_happened(gate: Gate, finding: Finding, numbers: Numbers, show: Callable[..., str]) -> str:
+    metric, estimate = finding.metric, numbers.estimate
+    if estimate is None:
+        if numbers.low is not None:
+            return f"{metric} is at least {show(numbers.low)}"
+        return f"{metric} is at most {show(numbers.high)}" if numbers.high is not None else f"{metric} is unknown"
+    if gate.quantity == "value":
+        return f"{metric} is {show(estimate)}"
+    size = show(abs(estimate))
+    if finding.reference != CLEAN:
+        whose = "the baseline's" if finding.reference == BASELINE else f"{finding.reference}'s"
+        what = metric if finding.audit == CLEAN else f"the drift of {metric}"
+        return (
+            f"{what} is {size} {'below' if estimate < 0 else 'above'} {whose}" if estimate else f"{what} equals {whose}"
+        )
+    if estimate == 0:
+        return f"{metric} did not move"
+    span = ""
+    if gate.quantity == "drift" and finding.clean is not None and finding.perturbed is not None:
+        span = f" from {plain(finding.clean)} to {plain(finding.perturbed)}"
+    return f"{metric} {'fell' if estimate < 0 else 'rose'} by {size}{span}"
+
+
+def not_beyond_doubt(level: float, family: int, correction: Correction) -> str:
+    """Say that a number lies beyond its limit, but not as surely as many findings call for."""
+    return f"; beyond the limit at {100 * level:g} %, but not after the correction for {family} findings ({correction})"
+
+
+def too_few_differ(changed: int, n_users: int) -> str:
+    """Say that a gate is not decided because few users differ."""
+    return f"; only {changed} of {n_users} users differ, too few to decide: test more users"
+
+
+def power_sentence(result: GateResult) -> str:
+    """Say what a gate can detect: "a true fall of 2.61 % or more fails here in 80 % of runs"; empty where unknown."""
+    low, high = result.detects_below, result.detects_above
+    often = f"in {100 * POWER:g} % of runs"
+    if result.quantity == "relative_drift" and low is not None and low <= -1 and high is None:
+        return f"too few users: not even the loss of everything fails here {often}"
+    ends = [_beyond(result, end, below=below) for end, below in ((low, True), (high, False)) if end is not None]
+    return f"a true {' or a true '.join(ends)} fails here {often}" if ends else ""
+
+
+def _beyond(result: GateResult, end: float, *, below: bool) -> str:
+    show: Callable[..., str] = percent if result.quantity == "relative_drift" else plain
+    if result.quantity == "value":
+        return f"{result.metric or 'value'} of {show(end)} or {'less' if below else 'more'}"
+    if end and (end < 0) == below:
+        return f"{'fall' if below else 'rise'} of {show(abs(end))} or more"
+    return f"change of {show(end, signed=True)} or {'lower' if below else 'higher'}"
+
+
+def baseline_sentence(record: BaselineRecord) -> str:
+    """Say what a report was compared with and how."""
+    ways = [
+        f"{record.by_users} rows user by user" if record.by_users else "",
+        f"{record.by_intervals} by their intervals" if record.by_intervals else "",
+        f"{record.uncertain} without intervals" if record.uncertain else "",
+    ]
+    told = ", ".join(way for way in ways if way) or "nothing in common"
+    notes = f"; {'; '.join(record.notes)}" if record.notes else ""
+    return f"compared with the baseline {record.file} of {record.created:%Y-%m-%d}: {told}{notes}"
+
+
+def weights_lines(report: Report) -> list[str]:
+    """Return a line for each network behind the item features: which weights, by name and digest."""
+    used = dict.fromkeys(
+        f"{record.subject.features}, weights of {each.network}: {each.name}, digest {each.digest[:16]}"
+        for record in report.subjects
+        for each in record.weights
+    )
+    return list(used)
+
+
+def _limits(gate: Gate, *, relative: bool) -> str:
+    unit, scale = (" %", 100) if relative else ("", 1)
+    low, high = (None if limit is None else as_given(scale * limit) for limit in (gate.min, gate.max))
+    if low is not None and high is not None:
+        return f"limits {low} to {high}{unit}"
+    return f"limit: at most {high}{unit}" if low is None else f"limit: at least {low}{unit}"
+
+
+def nothing_selected(gate: Gate, findings: Sequence[Finding]) -> str:
+    """Say that a gate selected no finding, and what there would have been for its metric."""
+    select = gate.select
+    asked = {
+        "audit": select.audit,
+        "condition": select.condition,
+        "metric": select.metric,
+        "strategy": select.strategy,
+        "model": select.model,
+        "features": select.features,
+        "reference": gate.reference,
+    }
+    wanted = ", ".join(f"{key} {value!r}" for key, value in asked.items() if value != "*")
+    nothing = f"no finding has {wanted} with a {gate.quantity.replace('_', ' ')}"
+    near = dict.fromkeys(
+        f"{finding.audit} / {finding.condition} / {finding.quantity} / reference {finding.reference}"
+        for finding in findings
+        if finding.metric == select.metric
+    )
+    if not near:
+        there = ", ".join(list(dict.fromkeys(finding.metric for finding in findings))[:_MOST_LISTED]) or "none"
+        return f"{nothing}; metrics found: {there}"
+    more = f" and {len(near) - _MOST_LISTED} more" if len(near) > _MOST_LISTED else ""
+    listed = "; ".join(list(near)[:_MOST_LISTED])
+    return f"{nothing}; for {select.metric} there are: {listed}{more}"

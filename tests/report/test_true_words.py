@@ -1,0 +1,87 @@
+"""What the glossary, the plots and the pages claim, held against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from made_up_exhibits import full_report
+from made_up_report import SGBD, VANILLA, drift, made_up_report
+
+from robustrec.audits.suites import Suite, load_suite, parse_suite, suite_names
+from robustrec.cli.main import run
+from robustrec.evaluation.ranking import Ranking
+from robustrec.evaluation.stability import per_user_stability
+from robustrec.reading.glossary import glossary
+from robustrec.reading.summary import gate_lines, relative_limits, summed_up
+from robustrec.results.conditions import condition_words
+from robustrec.results.gates import Gate
+from robustrec.results.judging import judge
+
+
+def meaning(word):
+    return dict(glossary(made_up_report()))[word]
+
+
+def test_changed_is_about_sets_and_not_about_order():
+    lists = np.array([[1, 2, 3], [1, 2, 3]], np.int32)
+    other = np.array([[3, 2, 1], [1, 2, 4]], np.int32)
+    made = [Ranking(np.arange(2), each) for each in (lists, other)]
+    assert per_user_stability(*made, ["changed@3"])["changed@3"].tolist() == [0.0, 1.0]
+
+
+def test_the_glossary_says_of_changed_what_is_computed():
+    assert "set of items" in meaning("changed@k")
+    assert "order alone does not count" in meaning("changed@k")
+
+
+@pytest.mark.parametrize(
+    ("relative", "margin"),
+    [(-0.010, 0.006), (-0.030, -0.014), (-0.018, -0.002), (0.0, 0.016)],
+)
+def test_the_margin_is_that_of_the_end_that_lies_worst(relative, margin):
+    gate = Gate(name="g", select={"metric": "ndcg@20"}, quantity="relative_drift", min=-0.02)
+    rows = [drift(SGBD, relative, half_width=0.004)]
+    report = made_up_report().model_copy(update={"gates": judge([gate], rows)})
+    (line,) = gate_lines(report)
+    assert line.margin == pytest.approx(margin)
+    assert "the end of the interval that lies worst" in meaning("margin")
+
+
+def test_limits_are_drawn_only_where_a_gate_judges_every_row():
+    report = full_report()
+    gated = [drift(VANILLA, metric="ndcg@20"), drift(SGBD, metric="ndcg@20")]
+    assert relative_limits(report, gated) == (-0.02, 0.02)
+    assert relative_limits(report, [drift(VANILLA, metric="precision@20")]) == ()
+    assert relative_limits(report, [*gated, drift(VANILLA, metric="precision@20")]) == ()
+    assert relative_limits(report, [drift(VANILLA, condition="sigma2=0.01")]) == ()
+    assert relative_limits(report, []) == ()
+
+
+def test_the_mean_over_two_edits_is_not_called_all_edits():
+    for name in ("edit=all severity=3 share=0.1", "all edits severity=1"):
+        assert condition_words(name).startswith("mean of the edits, severity")
+
+
+@pytest.mark.parametrize("name", suite_names())
+def test_config_show_prints_a_suite_as_toml_that_can_be_read(name, capsys):
+    assert run(["config", "show", "--suite", name]) == 0
+    text = capsys.readouterr().out.partition("\nsuite\n")[2]
+    assert isinstance(parse_suite(text, source="shown"), Suite)
+    assert parse_suite(text, source="shown") == load_suite(name)
+
+
+@pytest.mark.parametrize("name", ["quick", "merchant", "full"])
+def test_suites_of_merchant_edits_block_on_the_exposure_of_edited_items(name):
+    suite = load_suite(name)
+    (gate,) = [gate for gate in suite.gates if gate.select.metric == "exposure@20_edited"]
+    assert gate.severity == "error"
+    assert gate.min == -0.5
+    found = {"wrong_picture": -0.54, "truncation": -0.01}
+    rows = [
+        drift(SGBD, loss, audit="merchant", condition=f"edit={edit} severity=3 share=0.1", metric="exposure@20_edited")
+        for edit, loss in found.items()
+    ]
+    assert judge([gate], rows)[0].status == "fail"
+    assert (
+        summed_up(made_up_report(suite.model_copy(update={"gates": (gate,)}), findings=rows)).report.verdict == "fail"
+    )
