@@ -80,7 +80,7 @@ def population(home: Path) -> Population:
             suite=str(path),
         )
     )
-    arrays = measure(plan).ledger.arrays
+    arrays = measure(plan).results.arrays
     label = next(name for name in arrays if "|clean|" in name).partition("|")[0]
     clean = {metric: np.asarray(arrays[f"{label}|clean|test|{metric}"], dtype=np.float64) for metric in METRICS}
     perturbed = {

@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from benchmarks.report import cpu_name
-from robustrec.audits.merchant.conditions import Lists, Scene, Tally
+from robustrec.audits.merchant.conditions import EvaluationTargets, Lists, Tally
 from robustrec.audits.merchant.items import choose_items
 from robustrec.audits.merchant.rows import part_rows
-from robustrec.audits.quality import Yardstick
+from robustrec.audits.quality import MetricSuite
 from robustrec.audits.rows import Intervals
 from robustrec.audits.suites import Bootstrap
 from robustrec.evaluation.ranking import Pairs, Ranking
@@ -67,9 +67,9 @@ def audit(setting: Setting, rng: np.random.Generator) -> list[Finding]:
     score = 0.6 * users[rows] + 0.6 * own[items] + 0.8 * rng.standard_normal(len(rows)) + 0.3 * (strata[items] - 1)
     relevant = csr_array((np.ones(len(rows)), (rows, items)), shape=(n, n_items))
     split = Split(np.arange(n), relevant, csr_array((n, n_items)))
-    yardstick = Yardstick(("ndcg@20",), ())
-    scene = Scene(split, yardstick, Pairs(rows, items), strata, "ndcg@20", LENGTH)
-    tally = Tally(scene, _lists(scene, score))
+    metric_suite = MetricSuite(("ndcg@20",), ())
+    targets = EvaluationTargets(split, metric_suite, Pairs(rows, items), strata, "ndcg@20", LENGTH)
+    tally = Tally(targets, _lists(targets, score))
     cost = rng.standard_normal(n_items)
     seed = int(rng.integers(1 << 31))
     for draw in range(setting.draws):
@@ -79,18 +79,18 @@ def audit(setting: Setting, rng: np.random.Generator) -> list[Finding]:
         in_draw = 0.3 * rng.standard_normal(n_items)
         moved = -0.35 + 0.5 * cost[items] + in_draw[items] + 0.2 * rng.standard_normal(len(rows)) + shift
         other = 0.02 + 0.05 * rng.standard_normal(len(rows)) + 0.1 * shift
-        tally.add(_lists(scene, score + np.where(on, moved, other)), edited)
+        tally.add(_lists(targets, score + np.where(on, moved, other)), edited)
     return part_rows(SUBJECT, "edit", tally, setting.draws, Intervals(Bootstrap(), 0))
 
 
-def _lists(scene: Scene, score: Floats) -> Lists:
+def _lists(targets: EvaluationTargets, score: Floats) -> Lists:
     """Return lists in which a pair's place among the items falls with its score; others fill the list."""
-    n, n_items = len(scene.split.users), len(scene.strata)
+    n, n_items = len(targets.split.users), len(targets.strata)
     places = np.clip(np.exp(3.6 - 1.6 * score), 1, n_items).astype(np.int64)
     gains = np.where(places <= LENGTH, 1 / np.log2(places + 1.0), 0.0)
     ideal = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, 6)))])
-    count = np.bincount(scene.wanted.rows, minlength=n)
-    ndcg = np.minimum(1.0, np.bincount(scene.wanted.rows, gains, minlength=n) / ideal[count])
+    count = np.bincount(targets.wanted.rows, minlength=n)
+    ndcg = np.minimum(1.0, np.bincount(targets.wanted.rows, gains, minlength=n) / ideal[count])
     ranking = Ranking(np.arange(n), np.zeros((n, LENGTH), dtype=np.int32))
     return Lists(ranking, {"ndcg@20": ndcg}, places, np.zeros(n_items, dtype=np.int64))
 

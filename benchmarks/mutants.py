@@ -36,7 +36,7 @@ DISTINCT = "runs/test_distinct.py"
 STORE = "runs/test_run_store.py"
 NOISE = "audits/test_noise.py"
 REACH = "audits/test_reach_faults.py"
-ROWS = "audits/test_rows.py"
+ROWS = "audits/test_finding_rows.py"
 PASSES = "audits/test_false_passes.py"
 GATES = "report/test_gates.py"
 RATES = "report/test_error_rates.py"
@@ -111,7 +111,7 @@ MUTANTS = {
         Mutant(_NOISE, 'return self.scope in {"all", modality}', "return True", NOISE),
         Mutant(_NOISE, "return 10.0 * math.log10(signal / noise)", "return 20.0 * math.log10(signal / noise)", NOISE),
         Mutant(_NOISE, "if share >= NEARLY_ALL:", "if False:", PASSES),
-        Mutant("audits/noise/audit.py", "standard_noise(bench.prepared.tables, seed=bench.seed, draw=draw)", "standard_noise(bench.prepared.tables, seed=bench.seed, draw=0)", NOISE),
+        Mutant("audits/noise/audit.py", "standard_noise(context.prepared.tables, seed=context.seed, draw=draw)", "standard_noise(context.prepared.tables, seed=context.seed, draw=0)", NOISE),
         Mutant("audits/noise/audit.py", "frozen=condition.frozen)", "frozen=False)", "audits/test_noise_worlds.py"),
         Mutant("audits/noise/audit.py", "if sigma2 == config.sigma2_max:", "if False:", PASSES),
         Mutant("audits/noise/measure.py", "if condition.amount:", "if False:", PASSES),
@@ -131,7 +131,7 @@ MUTANTS = {
         Mutant("audits/reach/graphs.py", "if not differs and not _complete(clean):", "if False:", REACH),
         Mutant("audits/reach/graphs.py", "subject.represent(alone)) > ROUNDING:", "subject.represent(alone)) > 1e9:", REACH),
         Mutant("audits/reach/graphs.py", "frozen=True)) <= ROUNDING:", "frozen=True)) < 0:", REACH),
-        Mutant("audits/reach/run.py", "graphs = check_item_graphs(subject, seed=bench.seed)", 'graphs = ""', PASSES),
+        Mutant("audits/reach/run.py", "graphs = check_item_graphs(subject, seed=context.seed)", 'graphs = ""', PASSES),
         Mutant("audits/reach/run.py", "fault = check.after()", 'fault = ""', PASSES),
         Mutant("audits/run.py", "reach_again(subjects[place][0], check, work)", "pass", PASSES),
         Mutant("checking/derivatives.py", "with sdpa_kernel(TWICE_DIFFERENTIABLE):", "if True:", "checking/test_checking_recommenders.py::test_attention_has_second_derivatives_as_in_the_sharpness_audit"),

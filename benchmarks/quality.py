@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from benchmarks.report import cpu_name
-from robustrec.audits.quality import Yardstick, measure_clean
+from robustrec.audits.quality import MetricSuite, measure_clean
 from robustrec.audits.rows import Intervals, quality_rows
 from robustrec.audits.suites import Bootstrap
 from robustrec.config import Settings, default_home, parse_overrides
@@ -78,7 +78,7 @@ def measure(spec: SubjectSpec, prepared: Prepared, item_graph: Path | None) -> d
     )
     with torch.no_grad():
         representation = represent(model, tables, graphs)
-    clean = measure_clean(representation, prepared.test, Yardstick(METRICS, ()))
+    clean = measure_clean(representation, prepared.test, MetricSuite(METRICS, ()))
     rows = quality_rows(subject_of(spec, prepared), clean.per_user, Intervals(Bootstrap(), spec.seed))
     counters = outcome.counters
     return {

@@ -18,7 +18,7 @@ from robustrec.cli.main import run
 from robustrec.edits import EDITS, edit
 from robustrec.edits.content import Content
 from robustrec.edits.contract import apply_edit
-from robustrec.edits.view import Shelf
+from robustrec.edits.view import CatalogueView
 from robustrec.results.waivers import read_waivers
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -147,7 +147,7 @@ def test_the_own_edit_works_and_its_suite_is_one(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     gift = edit("shop_edits:gift")
     content = Content("Red mug", "Acme", (), "", None)
-    titles = [apply_edit(gift, content, n, np.random.default_rng(0), Shelf()).title for n in range(6)]
+    titles = [apply_edit(gift, content, n, np.random.default_rng(0), CatalogueView()).title for n in range(6)]
     assert titles[0] == "Red mug"
     assert all(worse.endswith("Red mug") and len(worse) > len(less) for less, worse in itertools.pairwise(titles))
     suite = parse_suite(toml, source="own-edits.md")

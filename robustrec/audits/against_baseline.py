@@ -37,7 +37,7 @@ NO_INTERVAL = "no interval: the baseline or the report has none"
 _FIX = "accept a report of this very measurement: robustrec baseline accept REPORT --output FILE"
 
 
-class Side(NamedTuple):
+class MeasuredState(NamedTuple):
     """What a report or a run says about how it was measured.
 
     Attributes:
@@ -55,10 +55,10 @@ class Side(NamedTuple):
     features: dict[Subject, str | None]
 
 
-def side_of(baseline: Baseline) -> Side:
+def side_of(baseline: Baseline) -> MeasuredState:
     """Return how a baseline was measured."""
     record = baseline.record
-    return Side(
+    return MeasuredState(
         record.dataset,
         record.suite.content,
         record.audit_seed,
@@ -85,7 +85,7 @@ def measured_differently(ours: dict[str, Any], theirs: dict[str, Any]) -> list[D
     return list(_differences(first, second, ""))
 
 
-def refuse_incomparable(ours: Side, baseline: Baseline) -> None:
+def refuse_incomparable(ours: MeasuredState, baseline: Baseline) -> None:
     """Make sure, before any work where possible, that numbers and users are the same kind of thing.
 
     Raises:
@@ -145,7 +145,7 @@ def _by_kind(audits: list[Any]) -> dict[str, Any]:
 
 
 def compare_with_baseline(
-    findings: Sequence[Finding], arrays: Arrays | None, ours: Side, baseline: Baseline
+    findings: Sequence[Finding], arrays: Arrays | None, ours: MeasuredState, baseline: Baseline
 ) -> tuple[tuple[Finding, ...], BaselineRecord]:
     """Return a row for each finding that the baseline has too, with reference "baseline", and a record of it.
 
@@ -189,7 +189,7 @@ def _identity(row: Finding) -> tuple[Subject, str, str, str, str]:
     return row.subject, row.audit, row.condition, row.metric, row.quantity
 
 
-def _notes(ours: Side, theirs: Side) -> Iterator[str]:
+def _notes(ours: MeasuredState, theirs: MeasuredState) -> Iterator[str]:
     for subject, digest in ours.features.items():
         if subject in theirs.features and theirs.features[subject] != digest:
             yield f"{subject.label}: other item features than in the baseline"
@@ -203,7 +203,7 @@ def _notes(ours: Side, theirs: Side) -> Iterator[str]:
             yield f"{subject.label}: in the baseline only"
 
 
-def _same_models(ours: Side, theirs: Side) -> set[Subject]:
+def _same_models(ours: MeasuredState, theirs: MeasuredState) -> set[Subject]:
     """Return the subjects with the baseline's own parameters and features: of them no other user could differ."""
     return {
         subject
@@ -214,7 +214,7 @@ def _same_models(ours: Side, theirs: Side) -> set[Subject]:
 
 
 def _by_users(
-    pairs: Sequence[tuple[Finding, Finding]], arrays: Arrays, theirs: Arrays, ours: Side, same: set[Subject]
+    pairs: Sequence[tuple[Finding, Finding]], arrays: Arrays, theirs: Arrays, ours: MeasuredState, same: set[Subject]
 ) -> dict[tuple[Subject, str, str, str, str], Finding]:
     """Return the rows that can be compared user by user, resampled once for each subject and condition."""
     tables: dict[tuple[Subject, str, str], list[tuple[Finding, Finding, Any, Any]]] = {}

@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Sequence
 from typing import Any
 
-from robustrec.audits.against_baseline import Side, compare_with_baseline, measured_differently
+from robustrec.audits.against_baseline import MeasuredState, compare_with_baseline, measured_differently
 from robustrec.audits.suites import Suite
 from robustrec.errors import RobustrecError
 from robustrec.files import digest_json
@@ -27,7 +27,7 @@ def judgement(
     suite: Suite,
     findings: Sequence[Finding],
     statuses: Sequence[AuditStatus],
-    side: Side,
+    side: MeasuredState,
     *,
     arrays: Arrays | None = None,
     baseline: Baseline | None = None,
@@ -88,9 +88,9 @@ def judgement(
     }
 
 
-def side_of_report(report: Report) -> Side:
+def side_of_report(report: Report) -> MeasuredState:
     """Return how a report was measured."""
-    return Side(
+    return MeasuredState(
         report.dataset,
         report.suite.content,
         report.seeds.get("audit"),

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from robustrec import __version__
-from robustrec.audits.against_baseline import Side, refuse_incomparable
+from robustrec.audits.against_baseline import MeasuredState, refuse_incomparable
 from robustrec.audits.judged import judgement
 from robustrec.audits.over_seeds import rows_over_seeds
 from robustrec.audits.plan import Plan
@@ -55,15 +55,15 @@ def make_report(plan: Plan, run: Measurements, *, command: Sequence[str]) -> tup
         run: what was measured.
         command: the command line, word by word.
     """
-    suite, ledger = plan.suite, run.ledger
+    suite, results = plan.suite, run.results
     records = tuple(_subject_record(subject, run) for subject, _ in run.subjects)
     arrays, now = _npz(run), datetime.now(UTC)
     judged = judgement(
         suite,
-        ledger.findings,
-        ledger.statuses,
+        results.findings,
+        results.statuses,
         _side(plan, records),
-        arrays=ledger.arrays,
+        arrays=results.arrays,
         baseline=plan.baseline,
         waivers=plan.waivers,
         now=now,
@@ -72,7 +72,7 @@ def make_report(plan: Plan, run: Measurements, *, command: Sequence[str]) -> tup
         *_features_warnings(run),
         *judged["warnings"],
         *_warnings(run.subjects),
-        *ledger.warnings,
+        *results.warnings,
     )
     report = Report(
         robustrec=__version__,
@@ -86,14 +86,14 @@ def make_report(plan: Plan, run: Measurements, *, command: Sequence[str]) -> tup
             content=suite.model_dump(mode="json"),
         ),
         subjects=records,
-        statuses=tuple(ledger.statuses),
-        over_seeds=rows_over_seeds(ledger.findings, ledger.arrays, level=suite.bootstrap.level),
-        exhibits=tuple(ledger.exhibits),
-        relations=tuple(ledger.relations),
-        seeds={"audit": run.bench.seed, **{f"training {r.subject.label}": r.subject.seed for r in records}},
+        statuses=tuple(results.statuses),
+        over_seeds=rows_over_seeds(results.findings, results.arrays, level=suite.bootstrap.level),
+        exhibits=tuple(results.exhibits),
+        relations=tuple(results.relations),
+        seeds={"audit": run.context.seed, **{f"training {r.subject.label}": r.subject.seed for r in records}},
         environment=Environment.model_validate(describe_environment(run.prepared.device)),
-        durations={stage: round(seconds, 3) for stage, seconds in ledger.durations.items()},
-        costs=Costs(**asdict(run.bench.costs)),
+        durations={stage: round(seconds, 3) for stage, seconds in results.durations.items()},
+        costs=Costs(**asdict(run.context.costs)),
         arrays=ArraysRecord(file=ARRAYS, digest=hashlib.sha256(arrays).hexdigest()),
         **judged,
     )
@@ -110,8 +110,8 @@ def check_baseline(plan: Plan) -> None:
         refuse_incomparable(_side(plan, ()), plan.baseline)
 
 
-def _side(plan: Plan, records: Sequence[SubjectRecord]) -> Side:
-    return Side(
+def _side(plan: Plan, records: Sequence[SubjectRecord]) -> MeasuredState:
+    return MeasuredState(
         dataset_record(plan.dataset),
         plan.suite.model_dump(mode="json"),
         plan.settings.seed,
@@ -151,7 +151,7 @@ def write_outcome(report: Report, arrays: bytes, path: Path) -> Report:
 
 def _npz(run: Measurements) -> bytes:
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **run.ledger.arrays)
+    np.savez_compressed(buffer, allow_pickle=False, **run.results.arrays)
     return buffer.getvalue()
 
 
@@ -189,7 +189,7 @@ def _subject_record(subject: TrainedSubject, run: Measurements) -> SubjectRecord
         run=subject.key,
         config={key: record[key] for key in ("model", "model_config", "training", "strategy", "seed")},
         source=record.get("source", "trained here"),
-        training=_training_record(record, reused=subject.key in run.ledger.reused) if trained else None,
+        training=_training_record(record, reused=subject.key in run.results.reused) if trained else None,
         mirror=mirror,
         notes=_notes(subject, run.prepared),
         encoder=dict(features.identity) if features and subject.tables else None,

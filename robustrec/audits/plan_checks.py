@@ -69,7 +69,7 @@ def _fix(specs: Sequence[SubjectSpec]) -> str:
 def _nothing_to_measure(audit: Any, spec: SubjectSpec, dataset: Dataset, encoder: str | None) -> str:
     """Say why an audit measures nothing for a model; empty where it measures something."""
     editable = not_editable(dataset, encoder)
-    deaf = getattr(model_class(spec.model), "modalities_in_scores", None) == ()
+    without_effect = getattr(model_class(spec.model), "modalities_in_scores", None) == ()
     retrained = isinstance(audit, NoiseAudit) and audit.training is not None and spec.can_train
     in_parameters = isinstance(audit, SharpnessAudit) and audit.parameters is not None
     reason = ""
@@ -77,7 +77,7 @@ def _nothing_to_measure(audit: Any, spec: SubjectSpec, dataset: Dataset, encoder
         reason = "the model reads no item features, so there is nothing to perturb"
     elif isinstance(audit, EncoderAudit):
         reason = editable
-    elif deaf and not retrained and not in_parameters:
+    elif without_effect and not retrained and not in_parameters:
         reason = "its scores do not depend on the item features"
     elif isinstance(audit, MerchantAudit):
         reason = editable

@@ -19,7 +19,7 @@ PerUser = dict[str, NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
-class Yardstick:
+class MetricSuite:
     """What is measured on every list.
 
     Attributes:
@@ -45,19 +45,19 @@ class Clean:
     per_user: PerUser
 
 
-def measure_clean(representation: Representation | Scored, split: Split, yardstick: Yardstick) -> Clean:
+def measure_clean(representation: Representation | Scored, split: Split, metric_suite: MetricSuite) -> Clean:
     """Rank the split's users and score the lists."""
-    ranking = rank(representation, split.users, split.masked, k=yardstick.length)
-    return Clean(ranking, per_user_metrics(ranking, split.relevant, yardstick.metrics))
+    ranking = rank(representation, split.users, split.masked, k=metric_suite.length)
+    return Clean(ranking, per_user_metrics(ranking, split.relevant, metric_suite.metrics))
 
 
 def measure_perturbed(
-    representation: Representation | Scored, split: Split, yardstick: Yardstick, clean: Clean
+    representation: Representation | Scored, split: Split, metric_suite: MetricSuite, clean: Clean
 ) -> PerUser:
     """Rank the same users again, score the lists and compare them with the clean ones."""
-    ranking = rank(representation, split.users, split.masked, k=yardstick.length)
-    values = per_user_metrics(ranking, split.relevant, yardstick.metrics)
-    return values | per_user_stability(clean.ranking, ranking, yardstick.stability)
+    ranking = rank(representation, split.users, split.masked, k=metric_suite.length)
+    values = per_user_metrics(ranking, split.relevant, metric_suite.metrics)
+    return values | per_user_stability(clean.ranking, ranking, metric_suite.stability)
 
 
 def short_lists(clean: Clean) -> str | None:

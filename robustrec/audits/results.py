@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustrec.audits.merchant.encoding import EditedRows
-from robustrec.audits.noise.audit import Bench
+from robustrec.audits.noise.audit import AuditContext
 from robustrec.audits.plan import Plan
 from robustrec.audits.quality import Clean
 from robustrec.audits.rows import Intervals
@@ -28,7 +28,7 @@ KEPT_BYTES = 512 * 2**20
 
 
 @dataclass
-class Ledger:
+class AuditResults:
     """What a run has gathered so far.
 
     Attributes:
@@ -72,15 +72,15 @@ class Work:
 
     Attributes:
         plan: what was asked for.
-        bench: data, features, yardstick, seed, progress and costs.
+        context: data, features, metrics, seed, progress and costs.
         intervals: how intervals are made.
-        ledger: findings, statuses, arrays, exhibits and relations go here.
+        results: findings, statuses, arrays, exhibits and relations go here.
     """
 
     plan: Plan
-    bench: Bench
+    context: AuditContext
     intervals: Intervals
-    ledger: Ledger
+    results: AuditResults
 
     @cached_property
     def _row_encoder(self) -> RowEncoder:
@@ -90,8 +90,8 @@ class Work:
 
     @property
     def _features(self) -> ItemFeatures:
-        assert self.bench.prepared.features is not None  # see `merchant.not_editable`
-        return self.bench.prepared.features
+        assert self.context.prepared.features is not None  # see `merchant.not_editable`
+        return self.context.prepared.features
 
     def edited_rows(self) -> EditedRows:
         """Return what encodes edited rows, and counts them among the costs.
@@ -101,9 +101,9 @@ class Work:
         """
 
         def count(rows: int) -> None:
-            self.bench.costs.encodings += rows
+            self.context.costs.encodings += rows
 
-        return EditedRows(self._row_encoder, self._features, self.plan.home, count, self.bench.progress)
+        return EditedRows(self._row_encoder, self._features, self.plan.home, count, self.context.progress)
 
 
 Audited = Sequence[tuple[TrainedSubject, Clean]]

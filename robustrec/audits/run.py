@@ -10,13 +10,13 @@ from torch import Tensor
 
 from robustrec.audits.encoder.measure import run_encoder
 from robustrec.audits.merchant.measure import run_merchant
-from robustrec.audits.noise.audit import Bench, clean_of
+from robustrec.audits.noise.audit import AuditContext, clean_of
 from robustrec.audits.noise.measure import run_noise
 from robustrec.audits.plan import Plan
-from robustrec.audits.quality import Clean, Yardstick
+from robustrec.audits.quality import Clean, MetricSuite
 from robustrec.audits.reach.check import refuse_zero_tables, sampled_scores
 from robustrec.audits.reach.run import reach_again, reach_first
-from robustrec.audits.results import Audited, Ledger, Work, array_name, references
+from robustrec.audits.results import Audited, AuditResults, Work, array_name, references
 from robustrec.audits.rows import Intervals, drift_rows, quality_rows
 from robustrec.audits.sharpness.measure import run_sharpness
 from robustrec.encoders.features import item_features
@@ -47,14 +47,14 @@ class Measurements:
     Attributes:
         prepared: data and features it ran on.
         subjects: trained subjects with their clean lists.
-        ledger: what was found.
-        bench: seeds and costs.
+        results: what was found.
+        context: seeds and costs.
     """
 
     prepared: Prepared
     subjects: list[tuple[TrainedSubject, Clean]]
-    ledger: Ledger
-    bench: Bench
+    results: AuditResults
+    context: AuditContext
 
 
 def measure(plan: Plan, *, progress: Progress = silent) -> Measurements:
@@ -63,9 +63,9 @@ def measure(plan: Plan, *, progress: Progress = silent) -> Measurements:
     Raises:
         RobustrecError: encoding or training failed; an audit that fails becomes a status, not an exception.
     """
-    ledger = Ledger()
+    results = AuditResults()
     device = pick_device(plan.settings.device)
-    with ledger.timed("features"):
+    with results.timed("features"):
         features = (
             item_features(
                 plan.dataset, plan.encoder, home=plan.home, progress=progress, options=options_of(plan.settings)
@@ -76,52 +76,54 @@ def measure(plan: Plan, *, progress: Progress = silent) -> Measurements:
     prepared = prepare(plan.dataset, features, device, mask_validation=plan.suite.mask_validation)
     for spec in plan.specs:
         refuse_zero_tables(modalities_read(spec.model, prepared.tables))
-    yardstick = Yardstick(plan.suite.metrics, plan.suite.stability)
-    bench = Bench(prepared, yardstick, plan.settings.seed, progress)
-    with ledger.timed("training"):
-        trained = [_obtain(spec, plan, bench, ledger, progress) for spec in plan.specs]
+    metric_suite = MetricSuite(plan.suite.metrics, plan.suite.stability)
+    context = AuditContext(prepared, metric_suite, plan.settings.seed, progress)
+    with results.timed("training"):
+        trained = [_obtain(spec, plan, context, results, progress) for spec in plan.specs]
     intervals = Intervals(plan.suite.bootstrap, plan.settings.seed)
-    work = Work(plan, bench, intervals, ledger)
+    work = Work(plan, context, intervals, results)
     subjects = []
-    with ledger.timed("clean"):
+    with results.timed("clean"):
         for subject in trained:
-            clean = clean_of(subject, bench)
+            clean = clean_of(subject, context)
             subjects.append((subject, clean))
-            ledger.findings += quality_rows(subject.subject, clean.per_user, intervals)
+            results.findings += quality_rows(subject.subject, clean.per_user, intervals)
             for metric, values in clean.per_user.items():
-                ledger.arrays[array_name(subject, "clean", "test", metric)] = values
-    ledger.arrays["users"] = prepared.test.users
-    _compare_clean(plan, subjects, intervals, ledger)
-    with ledger.timed("reach"):
+                results.arrays[array_name(subject, "clean", "test", metric)] = values
+    results.arrays["users"] = prepared.test.users
+    _compare_clean(plan, subjects, intervals, results)
+    with results.timed("reach"):
         equal = indistinct([identity_of(subject, _scores(subject, prepared)) for subject, _ in subjects])
         checks = {
             place: reach_first(subject, work, equal.get(place, "")) for place, (subject, _) in enumerate(subjects)
         }
         sound = [subjects[place] for place, check in checks.items() if check]
     for audit in plan.suite.audits:
-        with ledger.timed(audit.kind):
+        with results.timed(audit.kind):
             RUNNERS[audit.kind](audit, sound, work)
-    with ledger.timed("reach"):
+    with results.timed("reach"):
         for place, check in checks.items():
             if check:
                 reach_again(subjects[place][0], check, work)
-    return Measurements(prepared, subjects, ledger, bench)
+    return Measurements(prepared, subjects, results, context)
 
 
-def _obtain(spec: SubjectSpec, plan: Plan, bench: Bench, ledger: Ledger, progress: Progress) -> TrainedSubject:
+def _obtain(
+    spec: SubjectSpec, plan: Plan, context: AuditContext, results: AuditResults, progress: Progress
+) -> TrainedSubject:
     if not spec.trains:
-        return obtain_subject(spec, bench.prepared, home=plan.home)
+        return obtain_subject(spec, context.prepared, home=plan.home)
     name = f"training {spec.model}/{spec.strategy_name} seed {spec.seed}"
-    key = run_key(spec, bench.prepared)
+    key = run_key(spec, context.prepared)
     if stored_run(plan.home, key):
-        ledger.reused.add(key)
+        results.reused.add(key)
     else:
-        bench.costs.trainings += 1
+        context.costs.trainings += 1
 
     def report(stage: str, done: int, total: int, note: str = "", /) -> None:
         progress(name if stage == "training" else f"{name}: {stage}", done, total, note)
 
-    return obtain_subject(spec, bench.prepared, home=plan.home, progress=report)
+    return obtain_subject(spec, context.prepared, home=plan.home, progress=report)
 
 
 def _scores(subject: TrainedSubject, prepared: Prepared) -> Tensor:
@@ -130,11 +132,11 @@ def _scores(subject: TrainedSubject, prepared: Prepared) -> Tensor:
 
 
 def _compare_clean(
-    plan: Plan, subjects: list[tuple[TrainedSubject, Clean]], intervals: Intervals, ledger: Ledger
+    plan: Plan, subjects: list[tuple[TrainedSubject, Clean]], intervals: Intervals, results: AuditResults
 ) -> None:
     for place, other in references(plan, subjects):
         ours = {metric: values[None, :] for metric, values in subjects[place][1].per_user.items()}
-        ledger.findings += drift_rows(
+        results.findings += drift_rows(
             subjects[place][0].subject,
             "clean",
             "test",

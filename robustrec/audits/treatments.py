@@ -13,7 +13,7 @@ from robustrec.datasets.catalog import Catalog
 from robustrec.edits import EDITS, edit
 from robustrec.edits.content import Content, content_of, text_of
 from robustrec.edits.contract import Edit, apply_edit
-from robustrec.edits.view import Shelf
+from robustrec.edits.view import CatalogueView
 from robustrec.encoders.rows import RowContent, StoredPicture
 from robustrec.errors import RobustrecError
 from robustrec.files import digest_bytes
@@ -45,13 +45,15 @@ class Treatment:
         touched = {part.modality for part in self.parts}
         return touched.pop() if len(touched) == 1 else "both"
 
-    def apply(self, content: Content, severity: int, shelf: Shelf, *, seed: int, draw: int, item: int) -> Content:
+    def apply(
+        self, content: Content, severity: int, view: CatalogueView, *, seed: int, draw: int, item: int
+    ) -> Content:
         """Return an item as the merchant leaves it; the very object `content` where nothing of it is changed.
 
         What is drawn depends on seed, draw, item and the part's name: not on the severity, nor on the other parts.
         """
         for part in self.parts:
-            content = apply_edit(part, content, severity, numpy_generator(seed, "edit", part.name, draw, item), shelf)
+            content = apply_edit(part, content, severity, numpy_generator(seed, "edit", part.name, draw, item), view)
         return content
 
 
@@ -111,19 +113,19 @@ def row_of(text: str, picture: StoredPicture | Shown) -> Row:
 
 
 @dataclass(frozen=True, eq=False)
-class Workshop:
+class EditApplier:
     """Where items are edited: the catalogue and what a merchant could take from it.
 
     Attributes:
         catalog: the items.
         rows: their rows as the encoder reads them.
-        shelf: the rest of the catalogue.
+        view: the rest of the catalogue.
         seed: seed of the audits.
     """
 
     catalog: Catalog
     rows: Sequence[RowContent]
-    shelf: Shelf
+    view: CatalogueView
     seed: int
 
     def before(self, treatment: Treatment, item: int) -> Content:
@@ -135,7 +137,7 @@ class Workshop:
 
     def after(self, treatment: Treatment, before: Content, item: int, severity: int, draw: int) -> Content:
         """Return an item as the merchant leaves it; the very object `before` where nothing is changed."""
-        return treatment.apply(before, severity, self.shelf, seed=self.seed, draw=draw, item=item)
+        return treatment.apply(before, severity, self.view, seed=self.seed, draw=draw, item=item)
 
     def edited(
         self, treatment: Treatment, item: int, severities: Sequence[int], draw: int

@@ -19,10 +19,10 @@ from robustrec.checking.toy import (
     copied,
     demand,
     differing,
+    error_text,
     global_generators_rest,
     not_applicable,
     scores,
-    told,
 )
 from robustrec.errors import RobustrecError
 from robustrec.models.contract import Loss, Representation
@@ -213,7 +213,7 @@ def single_modality(toy: Toy) -> str:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            results.append(f"{modality} alone ends in an error ({told(toy.name, error)})")
+            results.append(f"{modality} alone ends in an error ({error_text(toy.name, error)})")
     return "; ".join(results)
 
 
@@ -225,7 +225,7 @@ def state(toy: Toy) -> str:
     except (RuntimeError, ValueError, AttributeError) as error:
         demand(
             False,
-            f"its state_dict cannot be stored as plain tensors that share no memory: {told(toy.name, error)}. "
+            f"its state_dict cannot be stored as plain tensors that share no memory: {error_text(toy.name, error)}. "
             "Register constants with persistent=False",
         )
     twin.module().load_state_dict(load(content))

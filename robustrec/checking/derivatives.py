@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.attention import sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
-from robustrec.checking.toy import Toy, demand, not_applicable, told
+from robustrec.checking.toy import Toy, demand, error_text, not_applicable
 from robustrec.curvature.loss import TWICE_DIFFERENTIABLE
 from robustrec.seeds import torch_generator
 
@@ -103,7 +103,7 @@ def second_derivatives(toy: Toy, what: What) -> str:
             curvatures = point.curvatures(along)
         except RuntimeError as error:
             raise not_applicable(
-                f"{what} has none, so a sharpness audit cannot use it: {told(toy.name, error)}"
+                f"{what} has none, so a sharpness audit cannot use it: {error_text(toy.name, error)}"
             ) from error
 
         def slope() -> float:
@@ -170,8 +170,8 @@ class _Point:
                 number = self._number()
         except (RuntimeError, TypeError) as error:
             raise not_applicable(
-                f"cannot be told: {self.what} does not run in float64 ({told(self.toy.name, error)}); audits that need "
-                "exact gradients cannot use it"
+                f"cannot be told: {self.what} does not run in float64 ({error_text(self.toy.name, error)}); "
+                "audits that need exact gradients cannot use it"
             ) from error
         if number.dtype != torch.float64:
             raise not_applicable(f"cannot be told: in float64, {self.what} still returns {number.dtype}")

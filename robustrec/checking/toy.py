@@ -82,10 +82,10 @@ def _run(model: str, name: str, check: Callable[[], str]) -> Check:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever somebody's code raises
-        return Check(name, "PROBLEM", f"it raises {told(model, error)}")
+        return Check(name, "PROBLEM", f"it raises {error_text(model, error)}")
 
 
-def told(model: str, error: BaseException) -> str:
+def error_text(model: str, error: BaseException) -> str:
     """Return what was raised on one line, with the line of the model's own sources that was under way."""
     text = described(error)
     short = text if len(text) <= LONGEST else text[:LONGEST] + " …"

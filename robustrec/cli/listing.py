@@ -18,7 +18,7 @@ from robustrec.streams import write_json
 if TYPE_CHECKING:
     from robustrec.datasets.catalog import Catalog
     from robustrec.edits.contract import Edit
-    from robustrec.edits.view import Shelf
+    from robustrec.edits.view import CatalogueView
     from robustrec.progress import Progress
 
 app = typer.Typer(no_args_is_help=True)
@@ -192,22 +192,22 @@ def _draw_edits(
     if sheet.suffix.lower() != ".png":
         raise RobustrecError(f"{sheet.name} is no PNG", where="option --sheet", fix="--sheet sheet.png")
     check_outputs([("--sheet", sheet)], [("--pictures", pictures), ("--dataset", Path(dataset) if dataset else None)])
-    name, catalog, shelf = _goods(dataset, pictures, edition, home, progress)
-    drawn = contact_sheet(catalog, shelf, chosen, seed=seed, heading=f"{name}, seed {seed}", progress=progress)
+    name, catalog, view = _goods(dataset, pictures, edition, home, progress)
+    drawn = contact_sheet(catalog, view, chosen, seed=seed, heading=f"{name}, seed {seed}", progress=progress)
     write_atomically(sheet, png_bytes(drawn))
 
 
 def _goods(
     dataset: str | None, pictures: Path | None, edition: str | None, home: Path | None, progress: Progress
-) -> tuple[str, Catalog, Shelf]:
+) -> tuple[str, Catalog, CatalogueView]:
     """Return what the sheet is drawn from, with its name."""
-    from robustrec.edits.view import shelf_of, shelf_of_catalog
+    from robustrec.edits.view import view_of, view_of_catalog
 
     if pictures is not None:
         from robustrec.edits.sheet import catalog_of_pictures
 
         catalog = catalog_of_pictures(pictures)
-        return f"pictures of {pictures.name}", catalog, shelf_of_catalog(catalog)
+        return f"pictures of {pictures.name}", catalog, view_of_catalog(catalog)
     from robustrec.datasets.registry import load_dataset
 
     settings = options.settings_from(dataset=dataset, edition=edition, home=home).settings
@@ -218,7 +218,7 @@ def _goods(
             where="option --dataset",
             fix="import it with a catalogue: robustrec data import FOLDER --name NAME --items FILE.jsonl",
         )
-    return f"{data.name}, {data.edition} edition", data.catalog, shelf_of(data)
+    return f"{data.name}, {data.edition} edition", data.catalog, view_of(data)
 
 
 def _first_line(docstring: str | None) -> str:

@@ -107,18 +107,18 @@ def evaluate(
         offline=offline,
         set=overrides,
     ).settings
-    from robustrec.audits.quality import Yardstick, measure_clean
+    from robustrec.audits.quality import MetricSuite, measure_clean
     from robustrec.audits.rows import Intervals, quality_rows
     from robustrec.audits.suites import load_suite
 
     chosen = load_suite(settings.suite)
     with progress_bars(quiet=quiet) as progress:
         prepared, subjects = _train(settings, progress, mask_validation=chosen.mask_validation)
-    yardstick = Yardstick(chosen.metrics, ())
+    metric_suite = MetricSuite(chosen.metrics, ())
     intervals = Intervals(chosen.bootstrap, settings.seed)
     rows = []
     for subject in subjects:
-        clean = measure_clean(subject.represent(), prepared.test, yardstick)
+        clean = measure_clean(subject.represent(), prepared.test, metric_suite)
         row: dict[str, Any] = {"subject": subject.subject.label, "users": len(prepared.test.users)}
         for finding in quality_rows(subject.subject, clean.per_user, intervals):
             interval = [float(value or 0.0) for value in (finding.clean, finding.ci_low, finding.ci_high)]

@@ -12,11 +12,11 @@ from robustrec.audits.merchant.audit import MerchantCondition, choices_of, condi
 from robustrec.audits.merchant.config import MerchantAudit
 from robustrec.audits.merchant.drawn import Edited, replaced
 from robustrec.audits.merchant.encoding import EditedRows, check_edits_arrive, encode_all, moved
-from robustrec.audits.quality import Clean, Yardstick, stack
-from robustrec.audits.treatments import Row, Treatment, Workshop, treatments_of
+from robustrec.audits.quality import Clean, MetricSuite, stack
+from robustrec.audits.treatments import EditApplier, Row, Treatment, treatments_of
 from robustrec.config import Settings
 from robustrec.datasets.registry import Dataset
-from robustrec.edits.view import shelf_of
+from robustrec.edits.view import view_of
 from robustrec.encoders.features import MODALITIES, ItemFeatures, row_encoder
 from robustrec.encoders.options import options_of
 from robustrec.encoders.rows import catalog_rows
@@ -83,21 +83,21 @@ def edited_catalog(
     if reason or features is None or dataset.catalog is None:
         return EditedCatalog(why_not=reason)
     rows = catalog_rows(dataset.catalog, settings.home / "digests")
-    workshop = Workshop(dataset.catalog, rows, shelf_of(dataset), settings.seed)
+    applier = EditApplier(dataset.catalog, rows, view_of(dataset), settings.seed)
     encoder = _encoder(dataset, features, settings, progress)
-    _check_arrival(encoder, workshop, treatments)
+    _check_arrival(encoder, applier, treatments)
     found: dict[str, tuple[Edited, ...]] = {}
     for treatment in treatments:
         (condition,) = conditions_of(config, treatment)
         found[condition.label] = tuple(
-            _edited(encoder, workshop, condition, choices, draw)
+            _edited(encoder, applier, condition, choices, draw)
             for (_, draw), choices in choices_of(config, dataset, seed=settings.seed).items()
         )
     return EditedCatalog(found)
 
 
 def measure_edits(
-    subject: TrainedSubject, clean: Clean, edited: EditedCatalog, split: Split, yardstick: Yardstick
+    subject: TrainedSubject, clean: Clean, edited: EditedCatalog, split: Split, metric_suite: MetricSuite
 ) -> dict[str, Floats]:
     """Return what edits do to a subject's lists.
 
@@ -107,22 +107,22 @@ def measure_edits(
         vector the subject reads are left out.
     """
     tables: dict[str, Floats] = {}
-    (metric,) = yardstick.metrics
+    (metric,) = metric_suite.metrics
     for condition, draws in edited.draws.items():
         if not any(bool(each.moved[name].any()) for each in draws for name in subject.scored_tables):
             continue
         found, shown = [], []
         for each in draws:
             features = {name: replaced(table, each, name) for name, table in subject.tables.items()}
-            ranking = rank(subject.represent(features), split.users, split.masked, k=yardstick.length)
-            values = per_user_metrics(ranking, split.relevant, yardstick.metrics)
-            found.append(values | per_user_stability(clean.ranking, ranking, yardstick.stability))
+            ranking = rank(subject.represent(features), split.users, split.masked, k=metric_suite.length)
+            values = per_user_metrics(ranking, split.relevant, metric_suite.metrics)
+            found.append(values | per_user_stability(clean.ranking, ranking, metric_suite.stability))
             shown.append(_shown(ranking, each, split) - _shown(clean.ranking, each, split))
         after = stack(found)
         tables[f"{metric} drift {condition}"] = after[metric] - clean.per_user[metric]
-        tables |= {f"{name} under {condition}": after[name] for name in yardstick.stability}
+        tables |= {f"{name} under {condition}": after[name] for name in metric_suite.stability}
         if np.isfinite(shown).all():
-            tables[f"exposure@{yardstick.length}_edited drift {condition}"] = np.array(shown)
+            tables[f"exposure@{metric_suite.length}_edited drift {condition}"] = np.array(shown)
     return tables
 
 
@@ -141,11 +141,11 @@ def _encoder(dataset: Dataset, features: ItemFeatures, settings: Settings, progr
     return EditedRows(encoder, features, settings.home, lambda _: None, progress)
 
 
-def _check_arrival(encoder: EditedRows, workshop: Workshop, treatments: Sequence[Treatment]) -> None:
+def _check_arrival(encoder: EditedRows, applier: EditApplier, treatments: Sequence[Treatment]) -> None:
     touched = {part.modality for treatment in treatments for part in treatment.parts}
     for modality in MODALITIES:
         read = modality in touched and modality in encoder.features.tables
-        if read and check_edits_arrive(encoder, workshop, modality) is False:
+        if read and check_edits_arrive(encoder, applier, modality) is False:
             raise RobustrecError(
                 f"edits do not reach the features: another item's {modality} moved no vector of encoder"
                 f" {encoder.encoder.name!r}",
@@ -155,12 +155,12 @@ def _check_arrival(encoder: EditedRows, workshop: Workshop, treatments: Sequence
 
 
 def _edited(
-    encoder: EditedRows, workshop: Workshop, condition: MerchantCondition, chosen: NDArray[np.int64], draw: int
+    encoder: EditedRows, applier: EditApplier, condition: MerchantCondition, chosen: NDArray[np.int64], draw: int
 ) -> Edited:
     items: list[int] = []
     rows: list[Row] = []
     for item in chosen.tolist():
-        for _, row in workshop.edited(condition.treatment, item, (condition.severity,), draw):
+        for _, row in applier.edited(condition.treatment, item, (condition.severity,), draw):
             items.append(item)
             rows.append(row)
     tables = encode_all(rows, encoder.encode)

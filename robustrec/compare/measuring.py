@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from robustrec.audits.noise.audit import Bench, clean_of, measure_condition
+from robustrec.audits.noise.audit import AuditContext, clean_of, measure_condition
 from robustrec.audits.noise.condition import NoiseCondition
-from robustrec.audits.quality import Yardstick
+from robustrec.audits.quality import MetricSuite
 from robustrec.audits.reach.run import require_reach, unreached
 from robustrec.compare.budget import Budget, at_budget, gradient_evaluations
 from robustrec.compare.edits import EditedCatalog, measure_edits
@@ -147,16 +147,16 @@ def measure_subject(subject: TrainedSubject, prepared: Prepared, measures: Measu
         RobustrecError: perturbations do not reach its lists, before or after it is measured.
     """
     metric = measures.metric
-    bench = Bench(prepared, Yardstick((metric,), measures.stability), seed)
-    clean = clean_of(subject, bench)
-    check = require_reach(subject, bench) if subject.scored_tables else None
+    context = AuditContext(prepared, MetricSuite((metric,), measures.stability), seed)
+    clean = clean_of(subject, context)
+    check = require_reach(subject, context) if subject.scored_tables else None
     tables: dict[str, Floats] = {metric: clean.per_user[metric]}
     for condition in measures.conditions if subject.scored_tables else ():
-        (found,) = measure_condition([(subject, clean)], condition, measures.draws, bench)
+        (found,) = measure_condition([(subject, clean)], condition, measures.draws, context)
         tables[drift_name(metric, condition)] = found.perturbed[metric] - clean.per_user[metric]
         tables |= {f"{name} under {condition.label}": found.perturbed[name] for name in measures.stability}
     if subject.scored_tables:
-        tables |= measure_edits(subject, clean, measures.edits, prepared.test, bench.yardstick)
+        tables |= measure_edits(subject, clean, measures.edits, prepared.test, context.metric_suite)
     if check and (fault := check.after()):
         raise unreached(subject, fault)
     return tables | {name: np.asarray(value, np.float64) for name, value in measures.flatness(subject).items()}

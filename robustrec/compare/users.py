@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustrec.compare.compared import By, Entry, Found, Pair
-from robustrec.evaluation.bootstrap import degrees_of_freedom, taken_apart
+from robustrec.evaluation.bootstrap import degrees_of_freedom, effects_of
 from robustrec.evaluation.error_rates import quantile, tail
 from robustrec.evaluation.sparse import DEGREES, FEWEST_CHANGED, bounds_of_change, count_changed
 from robustrec.results.arrays import USERS, both_states
@@ -122,9 +122,9 @@ def _difference(ours: Floats, theirs: Floats, *, paired: bool) -> _Difference:
     """
     n = ours.shape[1]
     if paired and ours.shape == theirs.shape:
-        tables = [taken_apart(ours - theirs, None)]
+        tables = [effects_of(ours - theirs, None)]
     else:
-        tables = [taken_apart(ours, None), taken_apart(theirs, None)]
+        tables = [effects_of(ours, None), effects_of(theirs, None)]
     influence = tables[0].by_user if len(tables) == 1 else tables[0].by_user - tables[1].by_user
     estimate = float(ours.mean() - theirs.mean())
     of_users = float(influence @ influence) / (n * (n - 1))

@@ -223,4 +223,4 @@ def _at(graph: Sparse, dtype: torch.dtype) -> Sparse:
     """Return a graph at a precision, its transpose the same numbers to the bit: else no Hessian is quite symmetric."""
     values = graph.values.detach().to(dtype)
     order = torch.argsort(graph.pattern.columns, stable=True)  # the rows are in order already
-    return graph._replace(values=values, turned_values=values[order])
+    return graph._replace(values=values, transpose_values=values[order])

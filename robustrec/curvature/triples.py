@@ -28,22 +28,23 @@ class Pairs(NamedTuple):
 
     Attributes:
         pattern: the pairs as places of a matrix [U, I].
-        turned: the same of its transpose.
+        transpose: the same of its transpose.
         positives: int64 [n], which pair is the triple's (user, positive).
         negatives: int64 [n], which is its (user, negative).
     """
 
     pattern: Pattern
-    turned: Pattern
+    transpose: Pattern
     positives: Tensor
     negatives: Tensor
 
     def to(self, device: torch.device) -> Pairs:
         """Return the pairs on a device."""
-        pattern, turned = (
-            Pattern(each.starts.to(device), each.columns.to(device), each.shape) for each in (self.pattern, self.turned)
+        pattern, transpose = (
+            Pattern(each.starts.to(device), each.columns.to(device), each.shape)
+            for each in (self.pattern, self.transpose)
         )
-        return Pairs(pattern, turned, self.positives.to(device), self.negatives.to(device))
+        return Pairs(pattern, transpose, self.positives.to(device), self.negatives.to(device))
 
 
 def draw_triples(edges: Tensor, n_items: int, count: int, seed: int) -> Triples:
@@ -89,8 +90,8 @@ def pairs_of(triples: Triples, n_users: int, n_items: int) -> Pairs:
     places, inverse = torch.unique(keys, return_inverse=True)
     rows, columns = places // n_items, places % n_items
     pattern, _ = pattern_of(rows, columns, (n_users, n_items))
-    turned, _ = pattern_of(columns, rows, (n_items, n_users))
-    return Pairs(pattern, turned, inverse[:count], inverse[count:])
+    transpose, _ = pattern_of(columns, rows, (n_items, n_users))
+    return Pairs(pattern, transpose, inverse[:count], inverse[count:])
 
 
 def margins(representation: Representation, pairs: Pairs) -> Tensor:
@@ -99,5 +100,5 @@ def margins(representation: Representation, pairs: Pairs) -> Tensor:
     Scores are computed pair by pair as a sampled product, so that neither this nor its derivatives hold a table [n, d].
     """
     users, items = representation
-    scores = sampled_products(pairs.pattern, pairs.turned, users.contiguous(), items.contiguous())
+    scores = sampled_products(pairs.pattern, pairs.transpose, users.contiguous(), items.contiguous())
     return scores.index_select(0, pairs.positives).double() - scores.index_select(0, pairs.negatives).double()

@@ -12,13 +12,13 @@ from robustrec.edits.content import Content, Modality, changed
 from robustrec.errors import RobustrecError, described
 
 if TYPE_CHECKING:
-    from robustrec.edits.view import Shelf
+    from robustrec.edits.view import CatalogueView
 
 SEVERITIES = (1, 2, 3, 4, 5)
 MODALITIES: tuple[Modality, ...] = ("image", "text")
 
-Change = Callable[[Content, int, np.random.Generator, "Shelf"], Content]
-"""`(content, severity 1..5, generator, shelf) -> content`; `content` itself where the item lacks what it edits.
+Change = Callable[[Content, int, np.random.Generator, "CatalogueView"], Content]
+"""`(content, severity 1..5, generator, view) -> content`; `content` itself where the item lacks what it edits.
 
 What is drawn must not depend on the severity, so that with one generator state the severity is the only difference.
 """
@@ -97,7 +97,9 @@ class Edit:
         return f"{self.declaration.scale}: {self.declaration.steps[severity - 1]}"
 
 
-def apply_edit(edit: Edit, content: Content, severity: int, generator: np.random.Generator, shelf: Shelf) -> Content:
+def apply_edit(
+    edit: Edit, content: Content, severity: int, generator: np.random.Generator, view: CatalogueView
+) -> Content:
     """Return the content as a merchant leaves it after an edit.
 
     Severity 0, and an item that lacks what the edit changes (no picture, no brand), give back the very object
@@ -108,7 +110,7 @@ def apply_edit(edit: Edit, content: Content, severity: int, generator: np.random
         content: the item.
         severity: 0 (nothing happens) to 5.
         generator: source of all randomness; equal states give equal bytes.
-        shelf: what a merchant could take from the rest of the catalogue.
+        view: what a merchant could take from the rest of the catalogue.
 
     Raises:
         RobustrecError: the severity is none of 0..5, or a user's edit raised, returned something else than a `Content`
@@ -121,7 +123,7 @@ def apply_edit(edit: Edit, content: Content, severity: int, generator: np.random
     if severity == 0:
         return content
     change = edit.change if edit.own else watched(edit)
-    after = change(content, int(severity), generator, shelf)
+    after = change(content, int(severity), generator, view)
     return after if after is not content and changed(content, after) else content
 
 
@@ -137,10 +139,10 @@ def watched(edit: Edit) -> Change:
     edits in place, or touches another modality than it declares.
     """
 
-    def change(content: Content, severity: int, generator: np.random.Generator, shelf: Shelf) -> Content:
+    def change(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
         state = _state(content)
         try:
-            after = edit.change(content, severity, generator, shelf)
+            after = edit.change(content, severity, generator, view)
         except KeyboardInterrupt:
             raise
         except BaseException as error:

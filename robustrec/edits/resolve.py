@@ -15,7 +15,7 @@ import numpy as np
 from robustrec.edits import EDITS
 from robustrec.edits.content import Content, changed
 from robustrec.edits.contract import MODALITIES, SEVERITIES, Declaration, Edit, declaration_of, watched
-from robustrec.edits.view import Shelf
+from robustrec.edits.view import CatalogueView
 from robustrec.errors import RobustrecError, described, unknown_name
 
 if TYPE_CHECKING:
@@ -136,21 +136,21 @@ def _tried(edit: Edit) -> Edit:
     Raises:
         RobustrecError: wrong signature, or a fault that `apply_edit` would find, or two results from one state.
     """
-    shelf = Shelf(trending=("gift", "summer"), brands=("Acme",))
+    view = CatalogueView(trending=("gift", "summer"), brands=("Acme",))
     whole = Content("Blue cotton shirt", "Acme", ("Clothing", "Shirts"), "A blue shirt. Made of cotton.", _picture())
     try:
-        inspect.signature(edit.change).bind(whole, 1, np.random.default_rng(0), shelf)
+        inspect.signature(edit.change).bind(whole, 1, np.random.default_rng(0), view)
     except (TypeError, ValueError) as error:
         raise RobustrecError(
-            f"the edit {edit.name!r} does not take (content, severity, generator, shelf): {error}",
+            f"the edit {edit.name!r} does not take (content, severity, generator, view): {error}",
             where=edit.place,
-            fix="write def name(content, severity, generator, shelf): ...",
+            fix="write def name(content, severity, generator, view): ...",
         ) from error
     bare = replace(whole, title="", brand="", categories=(), description="", picture=None)
     change = watched(edit)
     for severity in SEVERITIES:
         for content in (whole, bare):
-            first, second = (change(content, severity, np.random.default_rng(severity), shelf) for _ in range(2))
+            first, second = (change(content, severity, np.random.default_rng(severity), view) for _ in range(2))
             if changed(first, second):
                 raise RobustrecError(
                     f"the edit {edit.name!r} gives two results from one generator state",

@@ -16,7 +16,7 @@ from robustrec.datasets.pictures import picture_names
 from robustrec.edits.content import Content, content_of
 from robustrec.edits.contract import SEVERITIES, Edit, apply_edit, touched
 from robustrec.edits.pictures.lettering import font
-from robustrec.edits.view import Shelf
+from robustrec.edits.view import CatalogueView
 from robustrec.errors import RobustrecError
 from robustrec.progress import Progress, silent
 from robustrec.seeds import numpy_generator
@@ -35,7 +35,13 @@ _LATIN = str.maketrans(
 
 
 def contact_sheet(
-    catalog: Catalog, shelf: Shelf, edits: Sequence[Edit], *, seed: int, heading: str, progress: Progress = silent
+    catalog: Catalog,
+    view: CatalogueView,
+    edits: Sequence[Edit],
+    *,
+    seed: int,
+    heading: str,
+    progress: Progress = silent,
 ) -> Image.Image:
     """Return a picture with a row for each edit: what it stands for, an item as it is, and severities 1 to 5.
 
@@ -43,7 +49,7 @@ def contact_sheet(
 
     Args:
         catalog: texts and pictures.
-        shelf: what a merchant could take from the rest of it.
+        view: what a merchant could take from the rest of it.
         edits: in the order of the rows.
         seed: of the items drawn and of the edits.
         heading: what stands on top.
@@ -64,11 +70,11 @@ def contact_sheet(
         top = 2 * _HEAD + number * row_height
         draw.line((_GAP, top - _GAP // 2, width - _GAP, top - _GAP // 2), fill=_FRAME)
         _label(draw, edit, top)
-        found = _item_for(edit, catalog, shelf, seed)
+        found = _item_for(edit, catalog, view, seed)
         if found is None:
             draw.text((_LABEL, top), "no item here has what it changes", _PALE, font(14))
             continue
-        for column, (content, caption) in enumerate(_row(edit, *found, shelf, seed)):
+        for column, (content, caption) in enumerate(_row(edit, *found, view, seed)):
             _cell(sheet, content, edit, caption, (_LABEL + column * (CELL + _GAP), top))
     return sheet
 
@@ -112,7 +118,7 @@ def _letter(letter: str) -> str:
     return "?" if kind[0] in "LNPS" else ""
 
 
-def _item_for(edit: Edit, catalog: Catalog, shelf: Shelf, seed: int) -> tuple[int, Content] | None:
+def _item_for(edit: Edit, catalog: Catalog, view: CatalogueView, seed: int) -> tuple[int, Content] | None:
     """Return an item drawn by the seed that the edit changes, rather one on which each severity shows.
 
     None where there is none among those tried.
@@ -124,7 +130,7 @@ def _item_for(edit: Edit, catalog: Catalog, shelf: Shelf, seed: int) -> tuple[in
             content = content_of(catalog, row, picture=edit.modality == "image")
         except RobustrecError:  # an unreadable picture; the audits count them
             continue
-        after = [each for each, _ in _row(edit, row, content, shelf, seed)][1:]
+        after = [each for each, _ in _row(edit, row, content, view, seed)][1:]
         if not content.title or not any(touched(content, each) for each in after):
             continue
         if edit.modality == "image" or len({each.title for each in after}) >= _TELLING:
@@ -133,10 +139,10 @@ def _item_for(edit: Edit, catalog: Catalog, shelf: Shelf, seed: int) -> tuple[in
     return best
 
 
-def _row(edit: Edit, row: int, content: Content, shelf: Shelf, seed: int) -> Iterator[tuple[Content, str]]:
+def _row(edit: Edit, row: int, content: Content, view: CatalogueView, seed: int) -> Iterator[tuple[Content, str]]:
     yield content, ""
     for severity in SEVERITIES:
-        after = apply_edit(edit, content, severity, numpy_generator(seed, edit.name, row), shelf)
+        after = apply_edit(edit, content, severity, numpy_generator(seed, edit.name, row), view)
         yield after, edit.declaration.steps[severity - 1] if touched(content, after) else "no change"
 
 

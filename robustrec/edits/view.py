@@ -27,20 +27,20 @@ _WORDS_COMPARED = 64
 
 
 @dataclass(frozen=True, eq=False)
-class Shelf:
+class CatalogueView:
     """What a merchant could know or take from the rest of the catalogue.
 
     Attributes:
         trending: words of the most bought items, the most telling first, lower case.
         brands: brands, the one with most items first.
         catalog: where other items' texts and pictures come from; None where there are none to take.
-        pictured: rows of the catalogue that have a picture.
+        with_picture: rows of the catalogue that have a picture.
     """
 
     trending: tuple[str, ...] = ()
     brands: tuple[str, ...] = ()
     catalog: Catalog | None = None
-    pictured: tuple[int, ...] = ()
+    with_picture: tuple[int, ...] = ()
 
     def content(self, row: int) -> Content:
         """Return another item's content.
@@ -49,15 +49,17 @@ class Shelf:
             RobustrecError: there is no catalogue, or the item's picture cannot be read.
         """
         if self.catalog is None:
-            raise RobustrecError("the shelf is empty", where=f"item {row}", fix="make it with shelf_of(dataset)")
+            raise RobustrecError(
+                "the catalogue view is empty", where=f"item {row}", fix="make it with view_of(dataset)"
+            )
         return content_of(self.catalog, row)
 
     def pictures(self, content: Content, generator: np.random.Generator) -> list[int]:
         """Draw rows with pictures and return them, those whose words are most like the item's first."""
-        if self.catalog is None or not self.pictured:
+        if self.catalog is None or not self.with_picture:
             return []
-        n = min(_LOOKED_AT, len(self.pictured))
-        rows = [self.pictured[place] for place in generator.choice(len(self.pictured), n, replace=False)]
+        n = min(_LOOKED_AT, len(self.with_picture))
+        rows = [self.with_picture[place] for place in generator.choice(len(self.with_picture), n, replace=False)]
         own = _words(content.title, content.categories)
         likeness = [_likeness(own, self._words_of(row)) for row in rows]
         return [rows[place] for place in sorted(range(n), key=lambda place: -likeness[place])]
@@ -78,20 +80,22 @@ class Shelf:
         return _words(item.title, item.categories) if item else _words(self.catalog.texts[row], ())
 
 
-def shelf_of(dataset: Dataset) -> Shelf:
-    """Return the shelf of a data set, from its catalogue and its training interactions; the same every time."""
+def view_of(dataset: Dataset) -> CatalogueView:
+    """Return the view of a data set, from its catalogue and its training interactions; the same every time."""
     from robustrec.datasets.interactions import TRAIN
 
     catalog = dataset.catalog
     if catalog is None:
-        return Shelf()
+        return CatalogueView()
     _, items = dataset.interactions.pairs(TRAIN)
     bought = np.bincount(items, minlength=len(catalog.texts))[: len(catalog.texts)]
-    return shelf_of_catalog(catalog, bought)
+    return view_of_catalog(catalog, bought)
 
 
-def shelf_of_catalog(catalog: Catalog, bought: np.ndarray[tuple[int], np.dtype[np.int64]] | None = None) -> Shelf:
-    """Return the shelf of a catalogue.
+def view_of_catalog(
+    catalog: Catalog, bought: np.ndarray[tuple[int], np.dtype[np.int64]] | None = None
+) -> CatalogueView:
+    """Return the view of a catalogue.
 
     Args:
         catalog: texts and pictures.
@@ -100,11 +104,11 @@ def shelf_of_catalog(catalog: Catalog, bought: np.ndarray[tuple[int], np.dtype[n
     times = np.ones(len(catalog.texts), dtype=np.int64) if bought is None else bought
     brands = Counter(item.brand for item in catalog.items if item is not None and item.brand)
     entries = catalog.pictures.entries if catalog.pictures is not None else ()
-    return Shelf(
+    return CatalogueView(
         trending=_trending(catalog, times),
         brands=tuple(sorted(brands, key=lambda brand: (-brands[brand], brand))),
         catalog=catalog,
-        pictured=tuple(row for row, entry in enumerate(entries) if entry is not None),
+        with_picture=tuple(row for row, entry in enumerate(entries) if entry is not None),
     )
 
 

@@ -62,7 +62,7 @@ class Effects(NamedTuple):
     bounds: Bounds | None = None
 
 
-def taken_apart(effects: Floats, base: Floats | None, bounds: Bounds | None = None) -> Effects:
+def effects_of(effects: Floats, base: Floats | None, bounds: Bounds | None = None) -> Effects:
     """Return mean, margins and mean squares of effects [D, n], the draws' deviations shrunk to σ̂_β²."""
     draws, n = effects.shape
     mean = float(effects.mean())

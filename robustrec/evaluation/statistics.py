@@ -22,9 +22,9 @@ from robustrec.evaluation.bootstrap import (
     Floats,
     Interval,
     degrees_of_freedom,
+    effects_of,
     expanded,
     resampled_means,
-    taken_apart,
 )
 from robustrec.evaluation.sparse import (
     DEGREES,
@@ -121,7 +121,7 @@ def value_intervals(
     tables = {}
     for key, value in values.items():
         table = _checked(value, key, 1)[None, :]
-        tables[key] = taken_apart(table, None, _bounds_of_values(table, largest, level))
+        tables[key] = effects_of(table, None, _bounds_of_values(table, largest, level))
     return _intervals(tables, seed, level, replicates)
 
 
@@ -183,7 +183,7 @@ def paired_intervals(
     for key, values in clean.items():
         base = _checked(values, key, 1)
         effects = _checked(perturbed[key], key, 2, len(base)) - base
-        tables[key] = taken_apart(effects, base, _bounds(effects, largest, level))
+        tables[key] = effects_of(effects, base, _bounds(effects, largest, level))
     return _intervals(tables, seed, level, replicates)
 
 
@@ -257,7 +257,7 @@ def differences_of_drifts(
         # Two drifts differ by twice the largest value at most; from the same clean values by that value itself.
         most = largest if largest is None or not count_changed((other - base)[None, :]) else 2 * largest
         effects = changes_a - changes_b
-        tables[key] = taken_apart(effects, base, _bounds(effects, most, level))
+        tables[key] = effects_of(effects, base, _bounds(effects, most, level))
     return _intervals(tables, seed, level, replicates)
 
 

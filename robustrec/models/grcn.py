@@ -115,7 +115,7 @@ class GRCN(nn.Module):
             weights.append(
                 Both(
                     attention.users * self.edges.column_values(confidences.items[:, place]),
-                    attention.items * self.edges.turned_column_values(confidences.users[:, place]),
+                    attention.items * self.edges.transpose_column_values(confidences.users[:, place]),
                 )
             )
         largest = Both(*(functional.relu(reduce(torch.maximum, side)) for side in zip(*weights, strict=True)))
@@ -172,12 +172,12 @@ class Edges(SparseBuffer):
         # In the order of users an edge's number is its place, so the transpose holds the places to take from.
         numbered = sparse_of(users[order], items[order], torch.arange(len(order)), shape)
         super().__init__(numbered)
-        self.register_buffer("returning", torch.argsort(numbered.turned_values), persistent=False)
+        self.register_buffer("returning", torch.argsort(numbered.transpose_values), persistent=False)
 
     def products(self, users: Tensor, items: Tensor) -> Tensor:
         """Return <x_u, x_i> of every edge."""
         matrix = self.matrix()
-        return sampled_products(matrix.pattern, matrix.turned, users, items)
+        return sampled_products(matrix.pattern, matrix.transpose, users, items)
 
     def softmax_of_users(self, logits: Tensor) -> Tensor:
         """Return the softmax over each user's edges."""
@@ -186,22 +186,22 @@ class Edges(SparseBuffer):
     def softmax_of_items(self, logits: Tensor) -> Tensor:
         """Return the softmax over each item's edges, turned, of logits in the order of users."""
         matrix = self.matrix()
-        return row_softmax(matrix.turned, logits.index_select(0, matrix.turned_values))
+        return row_softmax(matrix.transpose, logits.index_select(0, matrix.transpose_values))
 
     def column_values(self, items: Tensor) -> Tensor:
         """Return the value of each edge's item, of values [I]."""
         return items.index_select(0, self.matrix().pattern.columns)
 
-    def turned_column_values(self, users: Tensor) -> Tensor:
+    def transpose_column_values(self, users: Tensor) -> Tensor:
         """Return the value of each edge's user, turned, of values [U]."""
-        return users.index_select(0, self.matrix().turned.columns)
+        return users.index_select(0, self.matrix().transpose.columns)
 
     def towards_users(self, values: Tensor) -> Sparse:
         """Return the matrix [U, I] of values."""
         matrix = self.matrix()
-        return Sparse(matrix.pattern, values, matrix.turned, values.index_select(0, matrix.turned_values))
+        return Sparse(matrix.pattern, values, matrix.transpose, values.index_select(0, matrix.transpose_values))
 
     def towards_items(self, values: Tensor) -> Sparse:
         """Return the matrix [I, U] of turned values."""
         matrix = self.matrix()
-        return Sparse(matrix.turned, values, matrix.pattern, values.index_select(0, self.returning))
+        return Sparse(matrix.transpose, values, matrix.pattern, values.index_select(0, self.returning))

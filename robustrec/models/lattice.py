@@ -139,7 +139,7 @@ class LATTICE(nn.Module):
             layer = cast(nn.Linear, self.projections[modality])
             projected = project_tuned(self._raw(features, modality), self.deltas[modality], layer)
             graph = similarity_graph(cosine_neighbours(projected, self.config.item_neighbours), projected)
-            parts.append(graph._replace(values=share * graph.values, turned_values=share * graph.turned_values))
+            parts.append(graph._replace(values=share * graph.values, transpose_values=share * graph.transpose_values))
         return LearnedGraph(symmetrically_normalised(weighted_sum([1.0] * len(parts), parts)), shares)
 
     def _vectors(self, frozen: Graphs, learned: LearnedGraph) -> Representation:

@@ -47,7 +47,7 @@ class LGMRecConfig(BaseModel):
     reg_weight: float = Field(1e-6, ge=0, description="weight of the norms of the batch's vectors")
 
 
-class Side(NamedTuple):
+class NodeVectors(NamedTuple):
     """What the vectors of the users, or of the items, are made of; n users or items.
 
     Attributes:
@@ -60,9 +60,9 @@ class Side(NamedTuple):
     contents: dict[str, Tensor]
     memberships: dict[str, Tensor]
 
-    def rows(self, ids: Tensor) -> Side:
+    def rows(self, ids: Tensor) -> NodeVectors:
         """Return the side of the given users or items, int64 [B]."""
-        return Side(
+        return NodeVectors(
             functional.embedding(ids, self.ids),
             {m: functional.embedding(ids, values) for m, values in self.contents.items()},
             {m: functional.embedding(ids, values) for m, values in self.memberships.items()},
@@ -72,8 +72,8 @@ class Side(NamedTuple):
 class State(NamedTuple):
     """Both sides, and modality -> what its hyperedges hold [H, d]."""
 
-    users: Side
-    items: Side
+    users: NodeVectors
+    items: NodeVectors
     hyperedges: dict[str, Tensor]
 
 
@@ -144,8 +144,8 @@ class LGMRec(nn.Module):
         item_contents, user_contents = self._propagated(
             [part[:, :d] for part in item_parts], list(user_parts[::2]), interactions.pattern.starts.diff()
         )
-        users = Side(user_ids, user_contents, {})
-        items = Side(item_ids, item_contents, {})
+        users = NodeVectors(user_ids, user_contents, {})
+        items = NodeVectors(item_ids, item_contents, {})
         hyperedges = {}
         for m, item_part, user_logits in zip(self.modalities, item_parts, user_parts[1::2], strict=True):
             members = memberships(item_part[:, d:], self.config, noise)
@@ -165,7 +165,7 @@ class LGMRec(nn.Module):
         """Return R [U, I], which has the places of the normalised graph and ones in them."""
         graph = self.graph.matrix()
         ones = torch.ones_like(graph.values)
-        return Sparse(graph.pattern, ones, graph.turned, ones)
+        return Sparse(graph.pattern, ones, graph.transpose, ones)
 
     def _propagated(
         self, item_contents: list[Tensor], user_sums: list[Tensor], degrees: Tensor
@@ -182,7 +182,7 @@ class LGMRec(nn.Module):
             dict(zip(self.modalities, users.chunk(parts, dim=1), strict=True)),
         )
 
-    def _vectors(self, side: Side, state: State) -> Tensor:
+    def _vectors(self, side: NodeVectors, state: State) -> Tensor:
         """Return the vectors of a side or of some of its rows."""
         local = side.ids
         received = torch.zeros_like(local)
@@ -191,7 +191,7 @@ class LGMRec(nn.Module):
             received = received + side.memberships[m] @ state.hyperedges[m]
         return local + self.config.alpha * unit_rows(received)
 
-    def _contrast(self, rows: Side, side: Side, ids: Tensor, hyperedges: dict[str, Tensor]) -> Tensor:
+    def _contrast(self, rows: NodeVectors, side: NodeVectors, ids: Tensor, hyperedges: dict[str, Tensor]) -> Tensor:
         """Return Σ_b -log of the softmax, over the whole side, of cos(h_image,b , h_text,j)/τ at b itself.
 
         A vector h = m·l is H memberships times what the hyperedges hold, so inner products are taken with H

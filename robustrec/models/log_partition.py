@@ -32,10 +32,10 @@ class _TotalLogPartition(torch.autograd.Function):
         total = queries.new_zeros(())
         wanted = any(ctx.needs_input_grad)
         of_queries, of_keys = torch.empty_like(queries), torch.zeros_like(keys)
-        turned = keys.T.contiguous()
+        transpose = keys.T.contiguous()
         for start in range(0, queries.shape[0], step):
             part = slice(start, start + step)
-            logits = queries[part] @ turned
+            logits = queries[part] @ transpose
             largest = logits.amax(dim=1, keepdim=True)
             shares = logits.sub_(largest).exp_()
             sums = shares.sum(dim=1, keepdim=True)

@@ -57,7 +57,7 @@ def load_own(name: str) -> Own:
     if folder not in sys.path:
         # An installed command does not look where it is started. At the end, so that nothing there hides a package.
         sys.path.append(folder)
-    with blamed(name, f"import of {module_name}"):
+    with attributed_to(name, f"import of {module_name}"):
         try:
             module = import_module(module_name)
         except ModuleNotFoundError as error:
@@ -85,7 +85,7 @@ def is_scorer(kind: Callable[..., Any]) -> bool:
 
 
 @contextmanager
-def blamed(name: str, what: str) -> Iterator[None]:
+def attributed_to(name: str, what: str) -> Iterator[None]:
     """Turn whatever a model of one's own raises inside the block into an error that says so.
 
     Raises:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from robustrec.errors import RobustrecError
 from robustrec.models.contract import Features, Problem, Scored, Scorer
-from robustrec.models.own import blamed
+from robustrec.models.own import attributed_to
 
 
 def build_scorer(name: str, kind: Any, problem: Problem) -> Scorer:
@@ -25,7 +25,7 @@ def build_scorer(name: str, kind: Any, problem: Problem) -> Scorer:
     if not inspect.isclass(kind):
         return kind  # type: ignore[no-any-return]
     build: Callable[[Problem], Any] = kind
-    with blamed(name, "its constructor"):
+    with attributed_to(name, "its constructor"):
         return build(problem).score  # type: ignore[no-any-return]
 
 
@@ -43,7 +43,7 @@ def scored(name: str, scorer: Scorer, features: Features, problem: Problem) -> S
     arrays = {modality: _locked(table.detach().cpu().numpy().copy()) for modality, table in features.items()}
 
     def score(users: NDArray[np.int64]) -> Tensor:
-        with blamed(name, "score"):
+        with attributed_to(name, "score"):
             scores = scorer(arrays, _locked(users.copy()))
         return checked_scores(name, scores, (len(users), problem.n_items))
 

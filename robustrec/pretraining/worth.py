@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from robustrec.audits.quality import Yardstick, measure_clean
+from robustrec.audits.quality import MetricSuite, measure_clean
 from robustrec.config import Settings
 from robustrec.datasets.registry import Dataset, load_dataset
 from robustrec.encoders.features import item_features
@@ -112,11 +112,11 @@ def _per_user(
     options = EncoderOptions(weights=(str(folder),), device=settings.device) if encoder == "blip" else None
     features = item_features(dataset, encoder, home=settings.home, options=options, progress=progress)
     prepared = prepare(dataset, features, pick_device(settings.device))
-    yardstick = Yardstick(METRICS, ())
+    metric_suite = MetricSuite(METRICS, ())
     found: dict[str, list[NDArray[np.float64]]] = {metric: [] for metric in METRICS}
     for spec in subject_specs(settings, dataset.edition):
         subject = obtain_subject(spec, prepared, home=settings.home, progress=progress)
-        per_user = measure_clean(subject.represent(), prepared.test, yardstick).per_user
+        per_user = measure_clean(subject.represent(), prepared.test, metric_suite).per_user
         for metric in METRICS:
             found[metric].append(per_user[metric])
     return {metric: np.stack(rows) for metric, rows in found.items()}

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from robustrec.evaluation.error_rates import Spread, widened
 from robustrec.reading.glance import Quality, quality_of
-from robustrec.reading.summary import Candidate, Summary, cautions, summed_up
+from robustrec.reading.summary import Candidate, Summary, cautions, summary_of
 from robustrec.results.conditions import ENCODER
 from robustrec.results.findings import CLEAN, Finding
 from robustrec.results.numbers import bracketed, percent, plain
@@ -61,7 +61,7 @@ def recommend(summary: Summary) -> Recommendation:
 
 def with_recommendation(report: Report) -> Report:
     """Return a report that records its recommendation and what a reader must know, as every form shows them."""
-    summary = summed_up(report)
+    summary = summary_of(report)
     return report.model_copy(update={"recommendation": recommend(summary), "cautions": tuple(cautions(report))})
 
 

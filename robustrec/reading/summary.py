@@ -172,7 +172,7 @@ class Summary:
         return [row for row in self.report.findings if row.audit == audit and row.quantity == "value"]
 
 
-def summed_up(report: Report) -> Summary:
+def summary_of(report: Report) -> Summary:
     """Return a report with what every page asks of it."""
     subjects = [record.subject for record in report.subjects]
     quality = {

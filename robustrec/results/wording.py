@@ -38,10 +38,12 @@ def _what_happened(gate: Gate, finding: Finding, numbers: Numbers, show: Callabl
         return f"{metric} is {show(estimate)}"
     size = show(abs(estimate))
     if finding.reference != CLEAN:
-        whose = "the baseline's" if finding.reference == BASELINE else f"{finding.reference}'s"
+        labels = "the baseline's" if finding.reference == BASELINE else f"{finding.reference}'s"
         what = metric if finding.audit == CLEAN else f"the drift of {metric}"
         return (
-            f"{what} is {size} {'below' if estimate < 0 else 'above'} {whose}" if estimate else f"{what} equals {whose}"
+            f"{what} is {size} {'below' if estimate < 0 else 'above'} {labels}"
+            if estimate
+            else f"{what} equals {labels}"
         )
     if estimate == 0:
         return f"{metric} did not move"

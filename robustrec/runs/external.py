@@ -18,7 +18,7 @@ from robustrec.files import digest_file
 from robustrec.models import model_class, section_of
 from robustrec.models.contract import Features, Recommender, Scored, item_graphs
 from robustrec.models.mmrec import from_mmrec
-from robustrec.models.own import blamed, is_own, load_own
+from robustrec.models.own import attributed_to, is_own, load_own
 from robustrec.models.scorers import build_scorer, scored
 from robustrec.runs.prepared import Prepared
 from robustrec.runs.specs import SubjectSpec, modalities_read, reads_features, spec_json
@@ -61,7 +61,7 @@ def loaded_subject(spec: SubjectSpec, prepared: Prepared) -> TrainedSubject:
         record["n_parameters"] = sum(value.numel() for value in state.values())
     model.module().load_state_dict(state)
     model.module().eval()
-    with blamed(spec.model, "item_graphs"):
+    with attributed_to(spec.model, "item_graphs"):
         graphs = item_graphs(model, reads, prepared.neighbours)
     return TrainedSubject(subject_of(spec, prepared), spec, key, model, reads, record, graphs)
 

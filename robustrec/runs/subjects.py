@@ -14,7 +14,7 @@ from robustrec.evaluation.ranking import rank
 from robustrec.files import remove_leftovers
 from robustrec.models.contract import Features, Graphs, Recommender, item_graphs, represent
 from robustrec.models.graphs import cosine_neighbours
-from robustrec.models.own import blamed
+from robustrec.models.own import attributed_to
 from robustrec.progress import Progress, silent
 from robustrec.runs.external import loaded_subject, scorer_subject
 from robustrec.runs.prepared import Prepared, with_users
@@ -51,7 +51,7 @@ def obtain_subject(
     key = run_key(spec, prepared)
     reads = modalities_read(spec.model, prepared.tables if tables is None else tables)
     model = build_model(spec, prepared)
-    with blamed(spec.model, "item_graphs"):
+    with attributed_to(spec.model, "item_graphs"):
         graphs = item_graphs(model, reads, prepared.neighbours if tables is None else cosine_neighbours)
     with locked(home / "runs" / ".locks" / key, progress):
         remove_leftovers(home / "runs")
@@ -95,7 +95,7 @@ def _train_into_store(
     progress: Progress,
 ) -> Path:
     module = model.module()
-    with blamed(spec.model, "its training"):
+    with attributed_to(spec.model, "its training"):
         outcome = train(
             model,
             tables,

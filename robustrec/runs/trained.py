@@ -11,7 +11,7 @@ from torch import Tensor
 
 from robustrec.models import model_class
 from robustrec.models.contract import Features, Graphs, Recommender, Representation, Scored, represent
-from robustrec.models.own import blamed
+from robustrec.models.own import attributed_to
 from robustrec.runs.prepared import Prepared
 from robustrec.runs.specs import SubjectSpec, modalities_read
 from robustrec.seeds import torch_generator
@@ -55,7 +55,7 @@ class TrainedSubject:
             features: modality -> [I, D_m].
             frozen: keep the item graphs of training time; otherwise they are derived from the features given.
         """
-        with torch.no_grad(), blamed(self.spec.model, "represent"):
+        with torch.no_grad(), attributed_to(self.spec.model, "represent"):
             if self.model is None:
                 return cast(Callable[[Features], Scored], self.score)(self.tables if features is None else features)
             if features is None:
@@ -73,7 +73,7 @@ def subject_of(spec: SubjectSpec, prepared: Prepared) -> Subject:
 def build_model(spec: SubjectSpec, prepared: Prepared) -> Recommender:
     """Initialise a model on the CPU, so that every device starts from the same parameters, and move it."""
     kind = model_class(spec.model)
-    with blamed(spec.model, "its constructor"):
+    with attributed_to(spec.model, "its constructor"):
         config = kind.Config(**spec.model_options)
         model = kind(prepared.problem, config, torch_generator(spec.seed, "parameters"))
         return cast(Recommender, model.to(prepared.device))

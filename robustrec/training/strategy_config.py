@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class Moves(NamedTuple):
+class StrategySteps(NamedTuple):
     """Which of the two moves a strategy makes beside the plain descent.
 
     Attributes:
@@ -19,11 +19,11 @@ class Moves(NamedTuple):
     mirror: bool
 
 
-STRATEGIES: dict[str, Moves] = {
-    "vanilla": Moves(probe=False, mirror=False),
-    "sam": Moves(probe=True, mirror=False),
-    "mirror": Moves(probe=False, mirror=True),
-    "sgbd": Moves(probe=True, mirror=True),
+STRATEGIES: dict[str, StrategySteps] = {
+    "vanilla": StrategySteps(probe=False, mirror=False),
+    "sam": StrategySteps(probe=True, mirror=False),
+    "mirror": StrategySteps(probe=False, mirror=True),
+    "sgbd": StrategySteps(probe=True, mirror=True),
 }
 STRATEGY_NAMES = tuple(STRATEGIES)
 
@@ -68,10 +68,10 @@ class StrategyConfig(BaseModel):
     )
 
     @property
-    def moves(self) -> Moves:
+    def moves(self) -> StrategySteps:
         """Which moves the strategy makes, those that a zero `rho` or `alpha2` leaves out not counted."""
         moves = STRATEGIES[self.name]
-        return Moves(probe=moves.probe and self.rho > 0, mirror=moves.mirror and self.alpha2 > 0)
+        return StrategySteps(probe=moves.probe and self.rho > 0, mirror=moves.mirror and self.alpha2 > 0)
 
     @property
     def passes_per_step(self) -> float:

@@ -84,7 +84,7 @@ def rows(run: runner.Measurements, **wanted: Any) -> list[Any]:
     """Return the findings of the merchant audit with the given fields, of those that compare with clean input."""
     return [
         row
-        for row in run.ledger.findings
+        for row in run.results.findings
         if row.audit == "merchant"
         and row.reference == "clean"
         and all(getattr(row, key) == value for key, value in wanted.items())
@@ -93,5 +93,5 @@ def rows(run: runner.Measurements, **wanted: Any) -> list[Any]:
 
 def status_of(run: runner.Measurements) -> Any:
     """Return how the merchant audit of the only subject ended."""
-    (status,) = [status for status in run.ledger.statuses if status.audit == "merchant"]
+    (status,) = [status for status in run.results.statuses if status.audit == "merchant"]
     return status

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from robustrec.audits import results as ledger
+from robustrec.audits import results as results
 from robustrec.audits import run as runner
 from robustrec.audits.outcome import make_report, write_outcome
 from robustrec.audits.plan import cost_of, make_plan
@@ -118,20 +118,20 @@ def test_noise_in_training_trains_anew_and_differs_from_noise_at_inference(audit
     rows = _rows(report, condition="trained sigma2=0.01", reference="clean", metric="changed@20")
     assert [row.n_draws for row in rows] == [2, 2]
     assert all(row.drift > 0 for row in rows)
-    assert run.bench.costs.trainings == 2 + 2 * 2
+    assert run.context.costs.trainings == 2 + 2 * 2
 
 
 def test_the_run_costs_no_more_than_the_plan_announced(audited):
     plan, run, _, _, _ = audited
     cost = cost_of(plan)
-    assert run.bench.costs.trainings <= cost.trainings
-    assert run.bench.costs.rankings <= cost.rankings
+    assert run.context.costs.trainings <= cost.trainings
+    assert run.context.costs.rankings <= cost.rankings
 
 
 def test_the_same_plan_again_trains_nothing_and_finds_the_same(audited):
     plan, _, report, arrays, _ = audited
     again = runner.measure(plan)
-    assert again.bench.costs.trainings == 0
+    assert again.context.costs.trainings == 0
     second, data = make_report(plan, again, command=["robustrec", "audit"])
     assert second.findings == report.findings
     assert second.gates == report.gates
@@ -141,8 +141,8 @@ def test_the_same_plan_again_trains_nothing_and_finds_the_same(audited):
 
 def test_arrays_too_large_to_keep_are_kept_as_means_over_the_draws(audited, monkeypatch):
     plan, _, _, data, _ = audited
-    monkeypatch.setattr(ledger, "KEPT_BYTES", 0)
-    kept = runner.measure(plan).ledger.arrays
+    monkeypatch.setattr(results, "KEPT_BYTES", 0)
+    kept = runner.measure(plan).results.arrays
     whole = np.load(io.BytesIO(data), allow_pickle=False)
     names = [name for name in kept if "|noise|" in name]
     assert names
@@ -247,7 +247,7 @@ def test_full_only_suites_refuse_the_sample(tmp_path):
 
 def test_noise_is_the_same_on_every_run_and_another_seed_gives_another(audited, tiny_folder, tmp_path):
     plan = _plan(tiny_folder, tmp_path, strategy=("vanilla",), seed=1)
-    other = runner.measure(plan).ledger.findings
+    other = runner.measure(plan).results.findings
     mine = [f for f in other if f.condition == "sigma2=0.1" and f.metric == "rbo@20"]
     theirs = _rows(audited[2], condition="sigma2=0.1", metric="rbo@20", reference="clean")
     assert mine[0].drift != theirs[0].drift

@@ -20,7 +20,7 @@ from rich.console import Console
 from robustrec.audits import run as runner
 from robustrec.audits.encoder import items as encoder_items
 from robustrec.audits.encoder.audit import (
-    Moves,
+    VectorShifts,
     chosen_items,
     median_distance,
     picture_distance,
@@ -72,7 +72,8 @@ SHAPES = ("cup", "lamp", "rug")
 class Plain:
     """Pictures as thumbnails and texts as hashed words, deaf to neither; the planted faults below differ from it."""
 
-    deaf = False
+    without_effect = False
+    weights = ()
 
     def __init__(self, name: str, dataset: Any, home: Path, options: Any) -> None:
         self.name, self.dataset, self.home = name, dataset, home
@@ -82,11 +83,11 @@ class Plain:
         image, text = torch.zeros(len(rows), 48), torch.zeros(len(rows), 64)
         for place, row in enumerate(rows):
             picture = row.picture()
-            if picture is not None and not self.deaf:
+            if picture is not None and not self.without_effect:
                 image[place] = torch.from_numpy(np.asarray(picture.resize((4, 4)), dtype=np.float32).ravel() / 255)
             for word in row.text.lower().split():
                 text[place, zlib.crc32(word.encode()) % 64] += 1
-        return EncodedRows({"image": text[:, :48] if self.deaf else image, "text": text}, ())
+        return EncodedRows({"image": text[:, :48] if self.without_effect else image, "text": text}, ())
 
     def catalogue(self, progress: Any) -> Encoded:
         return Encoded(self.encode(catalog_rows(self.dataset.catalog, self.home / "digests")).tables, (), {})
@@ -95,7 +96,7 @@ class Plain:
 class Deaf(Plain):
     """Reads texts only, and says that its numbers are of pictures too."""
 
-    deaf = True
+    without_effect = True
 
 
 def drawn(item: int) -> Image.Image:
@@ -151,7 +152,7 @@ def planned(folder: Path, home: Path, features: str, *models: str, suite: str = 
 def measured(folder: Path, home: Path, features: str, *models: str, suite: str = SUITE) -> runner.Measurements:
     plan = planned(folder, home, features, *models, suite=suite)
     run = runner.measure(plan)
-    assert run.bench.costs.encodings <= cost_of(plan).encodings
+    assert run.context.costs.encodings <= cost_of(plan).encodings
     return run
 
 
@@ -162,7 +163,7 @@ def with_encoders(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def rows_of(run: runner.Measurements, condition: str) -> dict[str, Finding]:
-    return rows_of_findings(run.ledger.findings, condition)
+    return rows_of_findings(run.results.findings, condition)
 
 
 def rows_of_findings(findings: Sequence[Finding], condition: str) -> dict[str, Finding]:
@@ -170,7 +171,7 @@ def rows_of_findings(findings: Sequence[Finding], condition: str) -> dict[str, F
 
 
 def status_of(run: runner.Measurements) -> Any:
-    return next(status for status in run.ledger.statuses if status.audit == "encoder")
+    return next(status for status in run.results.statuses if status.audit == "encoder")
 
 
 def value(run: runner.Measurements, condition: str, metric: str) -> float:
@@ -266,7 +267,7 @@ def test_a_fused_vector_is_measured_once() -> None:
 def test_factor_and_contraction_of_a_known_encoder_are_its_slope() -> None:
     random = np.random.default_rng(3)
     sizes = random.uniform(0.1, 0.5, size=40)
-    moves = Moves(np.arange(40), sizes, {"image": 3.0 * sizes})
+    moves = VectorShifts(np.arange(40), sizes, {"image": 3.0 * sizes})
     subject = Subject(model="m", strategy="s", features="f", seed=0)
     rows = edit_rows(subject, "c", "image", moves, {"image": 6.0}, 0.5, Intervals(Bootstrap(), 0))
     found = {row.metric: row for row in rows}
@@ -282,8 +283,8 @@ def test_factor_and_contraction_of_a_known_encoder_are_its_slope() -> None:
 
 
 def test_several_edits_of_an_item_count_as_their_mean() -> None:
-    one = Moves(np.array([1, 4]), np.array([0.2, 0.4]), {"text": np.array([1.0, 2.0])})
-    two = Moves(np.array([4, 7]), np.array([0.6, 0.1]), {"text": np.array([4.0, 5.0])})
+    one = VectorShifts(np.array([1, 4]), np.array([0.2, 0.4]), {"text": np.array([1.0, 2.0])})
+    two = VectorShifts(np.array([4, 7]), np.array([0.6, 0.1]), {"text": np.array([4.0, 5.0])})
     both = pooled([one, two])
     assert both.items.tolist() == [1, 4, 7]
     assert both.sizes == pytest.approx([0.2, 0.5, 0.1])
@@ -295,7 +296,7 @@ def test_an_encoder_that_sees_both_is_measured_by_modality(with_encoders: None, 
     run = measured(shop, tmp_path, "plain", "vbpr", "slmrec", suite=beside)
     assert status_of(run).status == "ok"
     assert status_of(run).message == ""
-    others = [status for status in run.ledger.statuses if status.audit == "encoder"][1:]
+    others = [status for status in run.results.statuses if status.audit == "encoder"][1:]
     assert [status.status for status in others] == ["not_applicable"]
     assert status_of(run).subject.label in others[0].message
     wrong, badge, typos = (f"edit={name} severity=5" for name in ("wrong_picture", "promo_badge", "typos"))
@@ -305,7 +306,7 @@ def test_an_encoder_that_sees_both_is_measured_by_modality(with_encoders: None, 
     pooled_rows = rows_of(run, "edits of image severity=5")
     assert pooled_rows["contraction_text"].clean == 0.0
     assert pooled_rows["contraction_image"].ci_low is not None
-    assert {"edits of text severity=1", "edits of both severity=5"} <= {row.condition for row in run.ledger.findings}
+    assert {"edits of text severity=1", "edits of both severity=5"} <= {row.condition for row in run.results.findings}
 
 
 def test_identity_edits_move_exactly_nothing(with_encoders: None, shop: Path, tmp_path: Path) -> None:
@@ -364,10 +365,8 @@ def test_the_console_shows_edits_by_vector_and_the_clean_signal(
 
 
 def test_imported_features_cannot_be_encoded_again(tiny_folder: Path, tmp_path: Path) -> None:
-    run = measured(tiny_folder, tmp_path, "imported")
-    assert status_of(run).status == "not_applicable"
-    assert "imported" in status_of(run).message
-    assert not [row for row in run.ledger.findings if row.audit == "encoder"]
+    with pytest.raises(RobustrecError, match="imported feature files cannot be made again"):
+        measured(tiny_folder, tmp_path, "imported")
 
 
 def test_unknown_edits_are_refused_before_any_work(shop: Path, tmp_path: Path) -> None:

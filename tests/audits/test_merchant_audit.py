@@ -16,8 +16,8 @@ from robustrec.audits.merchant import measure as merchant_runner
 from robustrec.audits.merchant.audit import choices_of
 from robustrec.audits.outcome import make_report
 from robustrec.audits.plan import cost_of, cost_words
-from robustrec.audits.treatments import Workshop, treatments_of
-from robustrec.edits.view import shelf_of
+from robustrec.audits.treatments import EditApplier, treatments_of
+from robustrec.edits.view import view_of
 from robustrec.encoders.features import row_encoder
 from robustrec.encoders.fitted import BasicEncoder
 from robustrec.encoders.rows import EncodedRows, catalog_rows
@@ -68,7 +68,7 @@ def test_a_wrong_picture_costs_the_items_that_have_it(run: runner.Measurements) 
 def test_an_edit_that_touches_nothing_is_not_applicable_and_has_no_drift(run: runner.Measurements) -> None:
     brands = [row for row in rows(run) if "brand_first severity=5" in row.condition]
     assert [(row.metric, row.clean) for row in brands] == [("touched", 0.0)] * 2
-    statuses = [status for status in run.ledger.statuses if status.audit == "merchant"]
+    statuses = [status for status in run.results.statuses if status.audit == "merchant"]
     assert [status.status for status in statuses] == ["ok", "ok"]
     assert all("brand_first changes no item" in status.message for status in statuses)
 
@@ -98,7 +98,7 @@ def test_an_edit_that_the_encoder_hardly_sees_is_a_warning(
 
     monkeypatch.setattr(merchant_runner, "moved", only_the_first)
     found = measured(shop, tmp_path, "vbpr", strategy=("vanilla",), suite=suite.replace("0, 1, 5", "5"))
-    assert any("the encoder does not see this edit" in each for each in found.ledger.warnings)
+    assert any("the encoder does not see this edit" in each for each in found.results.warnings)
     assert rows(found, metric="ndcg@20")
 
 
@@ -116,7 +116,7 @@ def test_the_mean_over_all_edits_is_the_mean_of_their_rows(run: runner.Measureme
 
 
 def test_strategies_are_compared_on_the_headline_metric(run: runner.Measurements) -> None:
-    compared = [row for row in run.ledger.findings if row.audit == "merchant" and row.reference == "vanilla"]
+    compared = [row for row in run.results.findings if row.audit == "merchant" and row.reference == "vanilla"]
     assert {row.metric for row in compared} == {"ndcg@20"}
     assert "edit=all severity=5 share=0.2" in {row.condition for row in compared}
     for row in compared:
@@ -140,16 +140,16 @@ def test_only_edited_rows_are_encoded_and_each_content_once(
     probes = 2 * merchant_encoding.PROBED
     # Two edits touch anything, at two severities that are not 0, in two draws; the subjects share what is encoded.
     assert probes < len(encoded) <= probes + 2 * 2 * 2 * EDITED
-    assert found.bench.costs.encodings == len(encoded)
-    assert found.bench.costs.encodings <= cost_of(plan).encodings
-    assert found.bench.costs.rankings <= cost_of(plan).rankings
+    assert found.context.costs.encodings == len(encoded)
+    assert found.context.costs.encodings <= cost_of(plan).encodings
+    assert found.context.costs.rankings <= cost_of(plan).rankings
     assert "encodings of edited items" in cost_words(cost_of(plan))
 
     again = runner.measure(plan)
-    assert again.bench.costs.encodings == 0, "everything lies in the row store"
-    assert len(encoded) == found.bench.costs.encodings
-    assert again.ledger.findings == found.ledger.findings
-    assert again.ledger.exhibits == found.ledger.exhibits
+    assert again.context.costs.encodings == 0, "everything lies in the row store"
+    assert len(encoded) == found.context.costs.encodings
+    assert again.results.findings == found.results.findings
+    assert again.results.exhibits == found.results.exhibits
 
 
 def test_an_encoding_that_is_killed_goes_on_where_it_was(
@@ -171,13 +171,13 @@ def test_an_encoding_that_is_killed_goes_on_where_it_was(
             runner.measure(plan)
     resumed = runner.measure(plan)
     whole = runner.measure(shop_plan(shop, tmp_path / "other"))
-    assert 0 < resumed.bench.costs.encodings < whole.bench.costs.encodings
-    assert [row.drift for row in resumed.ledger.findings] == [row.drift for row in whole.ledger.findings]
+    assert 0 < resumed.context.costs.encodings < whole.context.costs.encodings
+    assert [row.drift for row in resumed.results.findings] == [row.drift for row in whole.results.findings]
 
 
-@pytest.mark.parametrize("deaf", ["image", "text", "both"])
+@pytest.mark.parametrize("without_effect", ["image", "text", "both"])
 def test_a_planted_encoder_that_ignores_edits_ends_in_error(
-    deaf: str, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    without_effect: str, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = shop_plan(shop, tmp_path)
     known = {row.text: item for item, row in enumerate(catalog_rows(plan.dataset.catalog, tmp_path / "digests"))}
@@ -189,7 +189,7 @@ def test_a_planted_encoder_that_ignores_edits_ends_in_error(
         for place, row in enumerate(given):
             digest = getattr(row.picture, "item", None)
             item = digest if digest is not None else known.get(row.text, 0)
-            for modality in ("image", "text") if deaf == "both" else (deaf,):
+            for modality in ("image", "text") if without_effect == "both" else (without_effect,):
                 tables[modality][place] = clean[modality][item]
         return EncodedRows(tables, ())
 
@@ -229,7 +229,7 @@ def test_untouched_rows_of_the_features_stay_to_the_bit(
     plan = shop_plan(shop, home, "vbpr")
     again = runner.measure(plan)
     chosen = choices_of(plan.suite.audits[0], plan.dataset, seed=plan.settings.seed)
-    tables = again.bench.prepared.tables
+    tables = again.context.prepared.tables
     edits = seen[-2 * (3 + 3 + 1) :]  # draws x (two edits at three severities, brand_first at severity 0)
     assert edits
     unedited = [sorted(set(range(N_ITEMS)) - set(items.tolist())) for items in chosen.values()]
@@ -242,7 +242,7 @@ def test_untouched_rows_of_the_features_stay_to_the_bit(
 
 
 def test_fragile_items_show_their_before_and_after(run: runner.Measurements) -> None:
-    items = [each for each in run.ledger.exhibits if isinstance(each, FragileItem)]
+    items = [each for each in run.results.exhibits if isinstance(each, FragileItem)]
     assert items
     for subject in {item.subject.label for item in items}:
         own = [item for item in items if item.subject.label == subject]
@@ -313,13 +313,13 @@ def test_graphs_rebuilt_and_frozen_are_two_conditions(shop: Path, tmp_path: Path
 def test_a_combination_edits_text_and_picture_as_each_part_does(shop: Path, tmp_path: Path) -> None:
     plan = shop_plan(shop, tmp_path)
     catalog = plan.dataset.catalog
-    workshop = Workshop(catalog, catalog_rows(catalog, tmp_path / "digests"), shelf_of(plan.dataset), seed=3)
+    applier = EditApplier(catalog, catalog_rows(catalog, tmp_path / "digests"), view_of(plan.dataset), seed=3)
     config = plan.suite.audits[0].model_copy(
         update={"edits": ("promo_phrase+promo_badge", "promo_phrase", "promo_badge")}
     )
     both, phrase, badge = treatments_of(config)
     assert [each.modality for each in (both, phrase, badge)] == ["both", "text", "image"]
-    ours, text, picture = (dict(workshop.edited(each, 7, (3,), 0))[3] for each in (both, phrase, badge))
+    ours, text, picture = (dict(applier.edited(each, 7, (3,), 0))[3] for each in (both, phrase, badge))
     assert ours.content.text == text.content.text
     shown, alone = ours.content.picture(), picture.content.picture()
     assert shown is not None

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.sparse import csr_array
 
-from robustrec.audits.merchant.conditions import Lists, Scene, Tally, lists_of, scene_of
+from robustrec.audits.merchant.conditions import EvaluationTargets, Lists, Tally, lists_of, scene_of
 from robustrec.audits.merchant.config import MerchantAudit
 from robustrec.audits.merchant.items import choose_items, popularity_strata
-from robustrec.audits.quality import Yardstick
+from robustrec.audits.quality import MetricSuite
 from robustrec.audits.suites import parse_suite
 from robustrec.datasets.interactions import TRAIN, Interactions
 from robustrec.encoders.features import ItemFeatures, features_label
@@ -49,17 +49,17 @@ def test_strata_are_quantiles_of_training_interactions() -> None:
     assert popularity_strata(interactions, 3).tolist() == [1, 0, 2, 0, 2, 1]
 
 
-def _scene() -> Scene:
+def _scene() -> EvaluationTargets:
     # Four users, six items; users 0 and 1 should get item 0, user 2 items 1 and 0, user 3 item 5.
     relevant = csr_array(np.array([[1, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0], [0, 0, 0, 0, 0, 1]]))
     masked = csr_array(np.array([[0, 1, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0], [0, 0, 1, 0, 0, 0], [0, 0, 0, 0, 0, 1]]))
     split = Split(np.arange(4), relevant, masked)
-    return scene_of(split, Yardstick(("ndcg@2",), ("rbo@2",)), np.array([2, 0, 1, 1, 0, 2]), metric="ndcg@2", k=2)
+    return scene_of(split, MetricSuite(("ndcg@2",), ("rbo@2",)), np.array([2, 0, 1, 1, 0, 2]), metric="ndcg@2", k=2)
 
 
 def test_wanted_items_are_those_that_can_be_recommended() -> None:
-    scene = _scene()
-    assert list(zip(scene.wanted.rows.tolist(), scene.wanted.items.tolist(), strict=True)) == [
+    targets = _scene()
+    assert list(zip(targets.wanted.rows.tolist(), targets.wanted.items.tolist(), strict=True)) == [
         (0, 0),
         (1, 0),
         (2, 0),
@@ -67,17 +67,17 @@ def test_wanted_items_are_those_that_can_be_recommended() -> None:
     ]
 
 
-def _lists(scene: Scene, places: list[int], ndcg: list[float], items: list[list[int]]) -> Lists:
+def _lists(targets: EvaluationTargets, places: list[int], ndcg: list[float], items: list[list[int]]) -> Lists:
     ranking = Ranking(np.arange(4), np.array(items, dtype=np.int32))
     return Lists(ranking, {"ndcg@2": np.array(ndcg)}, np.array(places), np.zeros(6, np.int64))
 
 
 def test_parts_average_over_the_items_and_draws_that_concern_a_user() -> None:
-    scene = _scene()
-    before = _lists(scene, [1, 2, 3, 4], [1.0, 0.5, 0.25, 0.0], [[0, 2], [3, 0], [4, 5], [1, 2]])
-    tally = Tally(scene, before)
-    first = _lists(scene, [4, 2, 5, 4], [0.0, 0.5, 0.25, 0.0], [[2, 3], [3, 0], [4, 5], [1, 2]])
-    second = _lists(scene, [1, 2, 3, 6], [1.0, 0.5, 0.05, 0.0], [[0, 2], [3, 0], [4, 5], [2, 3]])
+    targets = _scene()
+    before = _lists(targets, [1, 2, 3, 4], [1.0, 0.5, 0.25, 0.0], [[0, 2], [3, 0], [4, 5], [1, 2]])
+    tally = Tally(targets, before)
+    first = _lists(targets, [4, 2, 5, 4], [0.0, 0.5, 0.25, 0.0], [[2, 3], [3, 0], [4, 5], [1, 2]])
+    second = _lists(targets, [1, 2, 3, 6], [1.0, 0.5, 0.05, 0.0], [[0, 2], [3, 0], [4, 5], [2, 3]])
     tally.add(first, np.array([0]))
     tally.add(second, np.array([1]))
 
@@ -110,12 +110,12 @@ def test_parts_average_over_the_items_and_draws_that_concern_a_user() -> None:
 
 
 def test_lists_hold_the_exact_places_of_wanted_items() -> None:
-    scene = _scene()
+    targets = _scene()
     scores = np.array([[0, 9, 1, 1, 5, 0], [3, 1, 1, 4, 0, 5], [2, 7, 9, 2, 3, 8], [1, 1, 1, 1, 1, 1]], np.float32)
-    found = lists_of(Scored(lambda users: torch.from_numpy(scores[users]), 4, 6), scene)
+    found = lists_of(Scored(lambda users: torch.from_numpy(scores[users]), 4, 6), targets)
     # User 0: item 1 is masked, then 4, 2, 3 and by id 0 before 5. User 2: item 2 masked, 5, 1, 4, then 0 before 3.
     assert found.places.tolist() == [4, 3, 4, 2]
-    assert found.shown.sum() == 4 * scene.k
+    assert found.shown.sum() == 4 * targets.k
 
 
 @pytest.mark.parametrize(

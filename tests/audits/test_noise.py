@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from robustrec.audits.noise.audit import Bench, measure_condition
+from robustrec.audits.noise.audit import AuditContext, measure_condition
 from robustrec.audits.noise.condition import (
     NoiseCondition,
     add_noise,
@@ -17,7 +17,7 @@ from robustrec.audits.noise.condition import (
     standard_noise,
     strengths_between,
 )
-from robustrec.audits.quality import Yardstick, measure_clean
+from robustrec.audits.quality import MetricSuite, measure_clean
 from robustrec.models.contract import Representation
 
 
@@ -81,7 +81,7 @@ def test_modalities_have_noise_of_their_own_even_at_one_width():
 
 def test_a_condition_is_measured_under_as_many_different_draws_as_it_has(tiny):
     """Every draw perturbs by another noise, each as strong as asked for, the modalities each by their own."""
-    bench = Bench(tiny, Yardstick(("ndcg@20",), ("rbo@20",)), seed=3)
+    context = AuditContext(tiny, MetricSuite(("ndcg@20",), ("rbo@20",)), seed=3)
     seen = []
 
     class Watched:
@@ -95,8 +95,8 @@ def test_a_condition_is_measured_under_as_many_different_draws_as_it_has(tiny):
             return Representation(torch.ones(80, items.shape[1]), items)
 
     subject = Watched()
-    clean = measure_clean(subject.represent(), tiny.test, bench.yardstick)
-    (measured,) = measure_condition([(subject, clean)], NoiseCondition(0.04), 4, bench)
+    clean = measure_clean(subject.represent(), tiny.test, context.metric_suite)
+    (measured,) = measure_condition([(subject, clean)], NoiseCondition(0.04), 4, context)
     assert len(seen) == 1 + 4
     for name in tiny.tables:
         noises = torch.stack([each[name].ravel() for each in seen[1:]])

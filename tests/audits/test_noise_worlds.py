@@ -12,6 +12,7 @@ from robustrec.audits import run as runner
 from robustrec.audits.noise.condition import NoiseCondition, add_noise, standard_noise
 from robustrec.audits.plan import make_plan
 from robustrec.config import Settings
+from robustrec.errors import RobustrecError
 
 SUITE = """
 schema_version = 1
@@ -45,7 +46,7 @@ def measured(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> run
 def _drift(run: runner.Measurements, model: str, condition: str, metric: str = "rbo@20") -> float | None:
     rows = [
         row
-        for row in run.ledger.findings
+        for row in run.results.findings
         if (row.subject.model, row.condition, row.metric) == (model, condition, metric) and row.audit == "noise"
     ]
     return rows[0].drift if rows else None
@@ -86,19 +87,16 @@ def test_a_frozen_representation_is_that_of_the_clean_graphs(measured: runner.Me
     assert torch.equal(again[1], subject.represent()[1]), "the clean graphs are those of the clean features"
 
 
-def test_features_that_shape_training_only_are_not_applicable_until_training_is_measured(
+def test_features_that_shape_training_only_are_refused_unless_training_is_measured(
     tiny_folder: Path, tmp_path: Path
 ) -> None:
-    run = _measured(tiny_folder, tmp_path, "bm3")
-    (status,) = [status for status in run.ledger.statuses if status.audit == "noise"]
-    assert status.status == "not_applicable"
-    assert "shape its training only" in status.message
-    assert not [row for row in run.ledger.findings if row.audit == "noise"]
+    with pytest.raises(RobustrecError, match="its scores do not depend on the item features"):
+        _measured(tiny_folder, tmp_path, "bm3")
 
     run = _measured(tiny_folder, tmp_path, "bm3", suite=SUITE + TRAINING)
-    (status,) = [status for status in run.ledger.statuses if status.audit == "noise"]
+    (status,) = [status for status in run.results.statuses if status.audit == "noise"]
     assert status.status == "ok"
-    conditions = {row.condition for row in run.ledger.findings if row.audit == "noise" and row.quantity == "drift"}
+    conditions = {row.condition for row in run.results.findings if row.audit == "noise" and row.quantity == "drift"}
     assert conditions == {"trained sigma2=0.01"}
 
 
@@ -107,11 +105,11 @@ def test_what_was_trained_elsewhere_is_not_trained_again(tiny_folder: Path, tmp_
     assert trained.model is not None
     torch.save(trained.model.module().state_dict(), tmp_path / "vbpr.pth")
     run = _measured(tiny_folder, tmp_path, "vbpr", suite=SUITE + TRAINING, checkpoint=str(tmp_path / "vbpr.pth"))
-    assert run.bench.costs.trainings == 0
-    (status,) = [status for status in run.ledger.statuses if status.audit == "noise"]
+    assert run.context.costs.trainings == 0
+    (status,) = [status for status in run.results.statuses if status.audit == "noise"]
     assert status.status == "ok"
     assert "noise in training: not applicable" in status.message
-    conditions = {row.condition for row in run.ledger.findings if row.audit == "noise" and row.quantity == "drift"}
+    conditions = {row.condition for row in run.results.findings if row.audit == "noise" and row.quantity == "drift"}
     assert conditions == {"sigma2=0", "sigma2=0.1"}
     (subject, _) = run.subjects[0]
     assert subject.subject.strategy == "external"
@@ -121,6 +119,6 @@ def test_what_was_trained_elsewhere_is_not_trained_again(tiny_folder: Path, tmp_
 def test_a_stored_run_can_be_trained_again_on_noisy_features(tiny_folder: Path, tmp_path: Path) -> None:
     trained = _measured(tiny_folder, tmp_path, "vbpr").subjects[0][0]
     run = _measured(tiny_folder, tmp_path, "vbpr", suite=SUITE + TRAINING, checkpoint=trained.key)
-    assert run.bench.costs.trainings == 1
-    assert "trained sigma2=0.01" in {row.condition for row in run.ledger.findings}
+    assert run.context.costs.trainings == 1
+    assert "trained sigma2=0.01" in {row.condition for row in run.results.findings}
     assert run.subjects[0][0].subject == trained.subject

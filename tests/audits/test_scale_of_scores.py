@@ -13,7 +13,7 @@ from torch import nn
 
 from robustrec.audits import run as runner
 from robustrec.audits.plan import make_plan
-from robustrec.audits.results import Ledger, Work
+from robustrec.audits.results import AuditResults, Work
 from robustrec.audits.rows import Intervals
 from robustrec.audits.sharpness import measure as sharpness_runner
 from robustrec.audits.sharpness.relation import relations
@@ -84,15 +84,15 @@ def multiplied(model: nn.Module) -> Any:
     return wider
 
 
-def _audited(run: Any, name: str, widen: Any) -> tuple[dict[Any, Finding], Ledger]:
+def _audited(run: Any, name: str, widen: Any) -> tuple[dict[Any, Finding], AuditResults]:
     plan, measured = run
     (pair,) = [pair for pair in measured.subjects if pair[0].spec.model == name]
-    ledger = Ledger()
+    results = AuditResults()
     subject = replace(pair[0], model=widen(pair[0].model))
-    work = Work(plan, measured.bench, Intervals(plan.suite.bootstrap, 0), ledger)
+    work = Work(plan, measured.context, Intervals(plan.suite.bootstrap, 0), results)
     sharpness_runner.run_sharpness(plan.suite.audits[0], [(subject, pair[1])], work)
-    assert {each.status for each in ledger.statuses} == {"ok"}
-    return {(row.condition, row.metric, row.quantity): row for row in ledger.findings}, ledger
+    assert {each.status for each in results.statuses} == {"ok"}
+    return {(row.condition, row.metric, row.quantity): row for row in results.findings}, results
 
 
 @pytest.mark.parametrize(("name", "widen"), [("vbpr", rescaled), ("vbpr", multiplied), ("dragon", multiplied)])
@@ -149,7 +149,7 @@ def test_shipped_gates_on_sharpness_stand_on_measures_without_scale() -> None:
 def test_what_strategies_are_compared_by_does_not_see_the_scale(run: Any, name: str, widen: Any) -> None:
     measured = run[1]
     (subject,) = [subject for subject, _ in measured.subjects if subject.spec.model == name]
-    flatness = flatness_by(measured.bench.prepared, seed=0, triples=200, probes=4, steps=6)
+    flatness = flatness_by(measured.context.prepared, seed=0, triples=200, probes=4, steps=6)
     before, after = flatness(subject), flatness(replace(subject, model=widen(subject.model)))
     assert list(before) == list(after)
     free = [measure for measure in before if not measure.endswith(SCALE_DEPENDENT)]
@@ -212,6 +212,6 @@ def test_scores_without_a_derivative_in_the_features_have_no_input_sharpness_to_
     plan = make_plan(Settings(home=tmp_path, model=("freedom",), dataset=str(tiny_folder), **options))
     measured = runner.measure(plan)
     ((subject, _),) = measured.subjects
-    found = flatness_by(measured.bench.prepared, seed=0, triples=100, probes=2, steps=3)(subject)
+    found = flatness_by(measured.context.prepared, seed=0, triples=100, probes=2, steps=3)(subject)
     assert not [name for name in found if name.startswith("input sharpness")]
     assert "row-adaptive curvature" in found

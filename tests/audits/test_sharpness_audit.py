@@ -13,7 +13,7 @@ import torch
 from robustrec.audits import run as runner
 from robustrec.audits.outcome import make_report, write_outcome
 from robustrec.audits.plan import Plan, cost_of, make_plan
-from robustrec.audits.results import Ledger, Work
+from robustrec.audits.results import AuditResults, Work
 from robustrec.audits.rows import Intervals
 from robustrec.audits.sharpness import audit as sharpness_audit
 from robustrec.audits.sharpness import measure as sharpness_runner
@@ -81,7 +81,7 @@ def audited(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
 def _values(run: runner.Measurements, model: str, metric: str, condition: str | None = None) -> list[float]:
     return [
         row.clean
-        for row in run.ledger.findings
+        for row in run.results.findings
         if row.audit == "sharpness"
         and row.subject.model == model
         and row.metric == metric
@@ -91,7 +91,7 @@ def _values(run: runner.Measurements, model: str, metric: str, condition: str | 
 
 
 def _statuses(run: runner.Measurements, model: str) -> dict[str, str]:
-    return {each.audit: each.status for each in run.ledger.statuses if each.subject.model == model}
+    return {each.audit: each.status for each in run.results.statuses if each.subject.model == model}
 
 
 def test_the_expansion_is_held_against_the_measured_loss(audited: Any) -> None:
@@ -111,7 +111,7 @@ def test_the_expansion_is_held_against_the_measured_loss(audited: Any) -> None:
 
 
 def test_estimates_carry_their_errors_and_eigenvalues_their_residuals(audited: Any) -> None:
-    rows = [row for row in audited[1].ledger.findings if row.audit == "sharpness" and row.quantity == "value"]
+    rows = [row for row in audited[1].results.findings if row.audit == "sharpness" and row.quantity == "value"]
     assert rows
     for row in rows:
         assert row.clean is not None
@@ -142,7 +142,7 @@ def test_every_subject_ends_with_a_status_that_says_what_could_be_told(audited: 
         assert not _values(run, model, "input_sharpness"), "no derivative is not a flatness of 0"
         assert not _values(run, model, "delta_loss_ratio")
     rebuilt = {
-        row.condition for row in run.ledger.findings if row.subject.model == "freedom" and row.metric == "ndcg@20"
+        row.condition for row in run.results.findings if row.subject.model == "freedom" and row.metric == "ndcg@20"
     }
     assert {"sigma_std=0.05 rebuilt graphs", "sigma_std=0.3 rebuilt graphs"} <= rebuilt
     assert "sigma_std=0.05" not in rebuilt
@@ -151,12 +151,12 @@ def test_every_subject_ends_with_a_status_that_says_what_could_be_told(audited: 
 def test_the_run_costs_no_more_than_the_plan_announced(audited: Any) -> None:
     plan, run, _ = audited
     cost = cost_of(plan)
-    assert 0 < run.bench.costs.gradients <= cost.gradients
-    assert run.bench.costs.rankings <= cost.rankings
+    assert 0 < run.context.costs.gradients <= cost.gradients
+    assert run.context.costs.rankings <= cost.rankings
 
 
 def test_curves_and_surfaces_are_kept(audited: Any) -> None:
-    exhibits = [each for each in audited[1].ledger.exhibits if each.subject.model == "vbpr"]
+    exhibits = [each for each in audited[1].results.exhibits if each.subject.model == "vbpr"]
     names = {each.name for each in exhibits if isinstance(each, Curve)}
     assert names == {
         "sharpest items, image",
@@ -174,7 +174,7 @@ def test_curves_and_surfaces_are_kept(audited: Any) -> None:
 
 
 def test_flatness_is_held_against_drift_and_four_subjects_are_too_few(audited: Any) -> None:
-    relations = audited[1].ledger.relations
+    relations = audited[1].results.relations
     assert relations
     assert all(each.tau is None and "cannot be told" in each.sentence for each in relations)
 
@@ -185,8 +185,8 @@ def test_the_report_reads_back_and_the_same_plan_finds_the_same(audited: Any) ->
     written = write_outcome(report, arrays, home / "report.json")
     assert read_report(home / "report.json") == written
     again = runner.measure(plan)
-    assert again.ledger.findings == run.ledger.findings
-    assert again.ledger.exhibits == run.ledger.exhibits
+    assert again.results.findings == run.results.findings
+    assert again.results.exhibits == run.results.exhibits
 
 
 def test_float64_agrees_with_float32_and_raw_margins_can_be_left_out(audited: Any, tiny_folder: Path) -> None:
@@ -195,7 +195,7 @@ def test_float64_agrees_with_float32_and_raw_margins_can_be_left_out(audited: An
     fine = runner.measure(_plan(tiny_folder, home, "vbpr", suite=suite))
     for metric in ("audit_loss", "input_sharpness", "delta_loss", "flip_rate"):
         found, rough = (
-            {row.condition: row.clean for row in each.ledger.findings if (row.subject.model, row.metric) == own}
+            {row.condition: row.clean for row in each.results.findings if (row.subject.model, row.metric) == own}
             for each, own in ((fine, ("vbpr", metric)), (run, ("vbpr", metric)))
         )
         assert found
@@ -215,11 +215,11 @@ def _again(audited: Any, name: str, **changes: Any) -> list[Any]:
     """Run the audit alone on one subject that was changed, and return its statuses."""
     plan, run, _ = audited
     (pair,) = [pair for pair in run.subjects if pair[0].spec.model == name]
-    ledger = Ledger()
-    work = Work(plan, run.bench, Intervals(plan.suite.bootstrap, 0), ledger)
+    results = AuditResults()
+    work = Work(plan, run.context, Intervals(plan.suite.bootstrap, 0), results)
     sharpness_runner.run_sharpness(plan.suite.audits[0], [(replace(pair[0], **changes), pair[1])], work)
-    assert all(row.clean is None or math.isfinite(row.clean) for row in ledger.findings)
-    return ledger.statuses
+    assert all(row.clean is None or math.isfinite(row.clean) for row in results.findings)
+    return results.statuses
 
 
 def test_a_function_that_only_scores_is_not_applicable(audited: Any) -> None:

@@ -34,25 +34,25 @@ def test_the_loss_along_edits_starts_at_the_clean_loss(tiny_folder: Path, tmp_pa
     shop = make_shop(tmp_path / "shop", tiny_folder / "tiny.inter")
     plan = shop_plan(shop, tmp_path / "home", "vbpr", suite=SUITE, strategy=("vanilla",))
     run = runner.measure(plan)
-    (status,) = [each for each in run.ledger.statuses if each.audit == "sharpness along edits"]
+    (status,) = [each for each in run.results.statuses if each.audit == "sharpness along edits"]
     assert status.status == "ok"
-    curves = [each for each in run.ledger.exhibits if isinstance(each, Curve)]
+    curves = [each for each in run.results.exhibits if isinstance(each, Curve)]
     assert [each.name for each in curves] == [
         "loss along the edit wrong_picture, severity 5",
         "loss along the edit empty_description, severity 5",
     ]
-    (loss,) = [row.clean for row in run.ledger.findings if row.condition == "clean standardised"]
+    (loss,) = [row.clean for row in run.results.findings if row.condition == "clean standardised"]
     for curve in curves:
         assert curve.x == (-1.0, 0.0, 1.0)
         assert curve.y[1] == pytest.approx(loss, rel=1e-6)
         assert curve.y[2] != pytest.approx(loss, rel=1e-6)
-    assert 0 < run.bench.costs.encodings <= cost_of(plan).encodings
+    assert 0 < run.context.costs.encodings <= cost_of(plan).encodings
 
 
 def test_imported_features_cannot_be_edited(tiny_folder: Path, tmp_path: Path) -> None:
     plan = shop_plan(tiny_folder, tmp_path / "home", "vbpr", suite=SUITE, strategy=("vanilla",), features="imported")
     run = runner.measure(plan)
-    found = {each.audit: each for each in run.ledger.statuses}
+    found = {each.audit: each for each in run.results.statuses}
     assert found["sharpness"].status == "ok"
     assert found["sharpness along edits"].status == "not_applicable"
     assert "imported" in found["sharpness along edits"].message

@@ -66,9 +66,9 @@ def planter():
     """Return a decorator that registers a class with the check that must find its fault, and the list it fills."""
     faults: list = []
 
-    def fault(check, told, status="PROBLEM"):
+    def fault(check, error_text, status="PROBLEM"):
         def register(kind, name=None):
-            faults.append(pytest.param(check, kind, told, status, id=name or kind.__name__))
+            faults.append(pytest.param(check, kind, error_text, status, id=name or kind.__name__))
             return kind
 
         return register

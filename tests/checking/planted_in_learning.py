@@ -165,12 +165,12 @@ def bent(function):
 
 
 for what in ("represent", "loss"):
-    for function, check, told, status in (
+    for function, check, error_text, status in (
         (_WrongTanh, "derivatives of", "are not its derivatives in", "PROBLEM"),
         (_HalfTanh, "second derivatives of", "are wrong in", "PROBLEM"),
         (_OnceTanh, "second derivatives of", "a sharpness audit cannot use it", "not applicable"),
     ):
-        fault(f"{check} {what}", told, status)(bent(function), f"{function.__name__} {what}")
+        fault(f"{check} {what}", error_text, status)(bent(function), f"{function.__name__} {what}")
 
 
 @fault("derivatives of loss", "tensor.detach()")

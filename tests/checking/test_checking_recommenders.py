@@ -127,11 +127,11 @@ def test_what_a_loss_detaches_is_held_and_is_no_fault():
     assert verdict(Bootstrapped, "second derivatives of loss").status == "ok"
 
 
-@pytest.mark.parametrize(("check", "kind", "told", "status"), FAULTS)
-def test_planted_faults_are_found(check, kind, told, status):
+@pytest.mark.parametrize(("check", "kind", "error_text", "status"), FAULTS)
+def test_planted_faults_are_found(check, kind, error_text, status):
     row = verdict(kind, check)
     assert row.status == status, row.detail
-    assert told in row.detail
+    assert error_text in row.detail
     assert "\n" not in row.detail
 
 

@@ -150,11 +150,11 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("check", "kind", "told"), FAULTS, ids=[f"{kind.__name__}" for _, kind, _ in FAULTS])
-def test_planted_faults_are_found(check, kind, told):
+@pytest.mark.parametrize(("check", "kind", "error_text"), FAULTS, ids=[f"{kind.__name__}" for _, kind, _ in FAULTS])
+def test_planted_faults_are_found(check, kind, error_text):
     row = verdict(kind, check)
     assert row.status == "PROBLEM"
-    assert told in row.detail
+    assert error_text in row.detail
 
 
 def test_every_check_has_a_planted_fault():

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from robustrec.cli.main import run
+from robustrec.results.report import read_report, report_json
 
 SUITE = """
 schema_version = 1
@@ -62,9 +63,9 @@ def test_a_baseline_through_the_life_of_a_model(tiny_folder, tmp_path, capsys):
 
 def test_a_baseline_of_a_sample_is_refused_for_other_data_before_any_work(tiny_folder, tmp_path, capsys):
     assert _audit(tiny_folder, "--suite", "first.toml", "--output-format", "json:first.json", epochs=1) == 0
-    data = json.loads((tmp_path / "first.json").read_text())
-    data["dataset"] |= {"edition": "sample", "synthetic": True}
-    (tmp_path / "sample.json").write_text(json.dumps(data))
+    report = read_report(tmp_path / "first.json")
+    dataset = report.dataset.model_copy(update={"edition": "sample", "synthetic": True})
+    (tmp_path / "sample.json").write_text(report_json(report.model_copy(update={"dataset": dataset})))
     assert run(["baseline", "accept", "sample.json", "--quiet"]) == 0
     kept = sorted((tmp_path / "home").glob("reports/*"))
     capsys.readouterr()

@@ -17,7 +17,7 @@ import pytest
 from robustrec.cli.main import run
 from robustrec.cli.terminal import Finished, data_console
 from robustrec.errors import RobustrecError
-from robustrec.models.own import blamed, load_own
+from robustrec.models.own import attributed_to, load_own
 from robustrec.streams import prepare_streams, write_json
 
 
@@ -58,11 +58,11 @@ def _own_home(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("raised", ENDINGS, ids=repr)
 def test_whatever_a_users_model_raises_names_the_model(raised):
-    with pytest.raises(RobustrecError) as error, blamed("shop:Model", "score"):
+    with pytest.raises(RobustrecError) as error, attributed_to("shop:Model", "score"):
         raise raised
     assert type(raised).__name__ in error.value.what
     assert error.value.where == "--model shop:Model, score"
-    with pytest.raises(KeyboardInterrupt), blamed("shop:Model", "score"):
+    with pytest.raises(KeyboardInterrupt), attributed_to("shop:Model", "score"):
         raise KeyboardInterrupt
 
 
@@ -190,7 +190,7 @@ def test_a_verdict_outlives_a_stdout_that_cannot_be_written(number, passing, fai
 @pytest.fixture
 def gated(tmp_path, monkeypatch):
     """Return the arguments of `gate` for a suite with a limit."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "reporting"))
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "report"))
     from measured_report import SUITE, written
 
     report = str(written(tmp_path))

@@ -18,7 +18,7 @@ from robustrec.cli.main import run
 from robustrec.errors import RobustrecError
 from robustrec.runs.external import read_state
 
-sys.path.append(str(Path(__file__).parents[1] / "reporting"))
+sys.path.append(str(Path(__file__).parents[1] / "report"))
 from measured_report import SUITE, written
 
 QUIET = ["--quiet", "--device", "cpu"]

@@ -84,8 +84,8 @@ def test_the_interval_holds_the_estimate_and_agrees_with_the_p_value(seed: int, 
     assert found.interval.estimate == pytest.approx(abs(ours.mean()) - abs(theirs.mean()))
     assert found.interval.low - 1e-12 <= found.interval.estimate <= found.interval.high + 1e-12
     assert (found.p <= 0.05) == (not found.interval.low <= 0 <= found.interval.high)
-    turned = of_magnitudes(-ours, theirs, FACTORS, level=0.95)
-    assert turned.interval == pytest.approx(found.interval), "the sign of a drift does not count"
+    transpose = of_magnitudes(-ours, theirs, FACTORS, level=0.95)
+    assert transpose.interval == pytest.approx(found.interval), "the sign of a drift does not count"
 
 
 def test_p_values_are_students() -> None:

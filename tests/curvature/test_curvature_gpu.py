@@ -36,10 +36,10 @@ def test_cuda_agrees_with_the_cpu(name: str, dtype: torch.dtype) -> None:
                     starts=each.pattern.starts.to(device), columns=each.pattern.columns.to(device)
                 ),
                 values=each.values.to(device),
-                turned=each.turned._replace(
-                    starts=each.turned.starts.to(device), columns=each.turned.columns.to(device)
+                transpose=each.transpose._replace(
+                    starts=each.transpose.starts.to(device), columns=each.transpose.columns.to(device)
                 ),
-                turned_values=each.turned_values.to(device),
+                transpose_values=each.transpose_values.to(device),
             )
             for key, each in graphs.items()
         }

@@ -51,9 +51,9 @@ def test_rescaled_factors_move_the_eigenvalue_and_not_the_row_adaptive_measures(
     else:
         # Propagation adds what both sides have, so that only a common change of basis leaves the scores.
         turn = torch.linalg.qr(torch.randn(WIDTH, WIDTH, generator=generator(3))).Q
-        turned = _changed(name, turn, turn)
-        torch.testing.assert_close(before.value(), turned.value(), rtol=1e-6, atol=0)
-        assert _largest(turned) == pytest.approx(_largest(before), rel=1e-5)
+        transpose = _changed(name, turn, turn)
+        torch.testing.assert_close(before.value(), transpose.value(), rtol=1e-6, atol=0)
+        assert _largest(transpose) == pytest.approx(_largest(before), rel=1e-5)
 
 
 def test_the_balanced_gauge_undoes_a_change_of_basis() -> None:

@@ -13,7 +13,7 @@ from robustrec.datasets.registry import Dataset, load_dataset
 from robustrec.edits import EDITS, edit
 from robustrec.edits.content import Content
 from robustrec.edits.contract import Edit, apply_edit
-from robustrec.edits.view import Shelf, shelf_of
+from robustrec.edits.view import CatalogueView, view_of
 
 OURS: dict[str, Edit] = {name: edit(name) for name in EDITS}
 
@@ -31,8 +31,8 @@ def clothing(sample_home: Path) -> Dataset:
 
 
 @pytest.fixture(scope="session")
-def shelf(clothing: Dataset) -> Shelf:
-    return shelf_of(clothing)
+def view(clothing: Dataset) -> CatalogueView:
+    return view_of(clothing)
 
 
 def noise_picture(width: int, height: int, *, seed: int = 0) -> Image.Image:
@@ -59,8 +59,8 @@ def shirt(picture: Image.Image | None = None) -> Content:
     )
 
 
-def applied(name: str, content: Content, severity: int, *, seed: int = 0, shelf: Shelf | None = None) -> Content:
-    return apply_edit(OURS[name], content, severity, np.random.default_rng(seed), shelf or Shelf())
+def applied(name: str, content: Content, severity: int, *, seed: int = 0, view: CatalogueView | None = None) -> Content:
+    return apply_edit(OURS[name], content, severity, np.random.default_rng(seed), view or CatalogueView())
 
 
 def pixels(content: Content) -> NDArray[np.int16]:

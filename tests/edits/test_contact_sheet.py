@@ -12,7 +12,7 @@ from PIL import Image
 from robustrec.cli.main import run
 from robustrec.edits import EDITS
 from robustrec.edits.sheet import CELL, _fitted, catalog_of_pictures, contact_sheet, shown
-from robustrec.edits.view import shelf_of_catalog
+from robustrec.edits.view import view_of_catalog
 
 
 @pytest.fixture(autouse=True)
@@ -102,7 +102,7 @@ def test_a_row_without_an_item_says_so_and_damaged_pictures_are_passed_over(fold
     catalog = catalog_of_pictures(folder)
     edits = [OURS["brand_first"], OURS["mirrored"], OURS["wrong_picture"]]
     for seed in range(3):
-        sheet = contact_sheet(catalog, shelf_of_catalog(catalog), edits, seed=seed, heading="x")
+        sheet = contact_sheet(catalog, view_of_catalog(catalog), edits, seed=seed, heading="x")
         empty, *filled = np.array_split(np.asarray(sheet)[60:], 3)
         assert empty[:, 700:].min() > 200
         assert all(row[:, 700:].min() < 120 for row in filled)
@@ -156,5 +156,5 @@ def test_a_title_of_ten_thousand_words_is_drawn_in_its_cell(folder):
     long = folder / ("word" * 40 + ".png")
     noise_picture(20, 20).save(long)
     catalog = catalog_of_pictures(folder)
-    sheet = contact_sheet(catalog, shelf_of_catalog(catalog), [OURS["keyword_stuffing"]], seed=0, heading="y" * 5000)
+    sheet = contact_sheet(catalog, view_of_catalog(catalog), [OURS["keyword_stuffing"]], seed=0, heading="y" * 5000)
     assert sheet.height < 400

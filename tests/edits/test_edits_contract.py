@@ -17,7 +17,7 @@ from PIL import Image
 from robustrec.edits import EDITS, PICTURE_EDITS, TEXT_EDITS, _distinct, edit_names
 from robustrec.edits.content import Content, changed, content_of
 from robustrec.edits.contract import SEVERITIES, apply_edit, touched
-from robustrec.edits.view import Shelf
+from robustrec.edits.view import CatalogueView
 from robustrec.errors import RobustrecError
 
 every_edit = pytest.mark.parametrize("name", EDITS)
@@ -34,23 +34,23 @@ def test_it_says_what_it_changes_and_what_each_severity_does(name):
 
 
 @every_edit
-def test_severity_0_gives_back_the_very_object(name, clothing, shelf):
+def test_severity_0_gives_back_the_very_object(name, clothing, view):
     content = content_of(clothing.catalog, 0)
     before = snapshot(content)
-    after = apply_edit(OURS[name], content, 0, np.random.default_rng(0), shelf)
+    after = apply_edit(OURS[name], content, 0, np.random.default_rng(0), view)
     assert after is content
     assert not touched(content, after)
     assert snapshot(after) == before
 
 
 @every_edit
-def test_it_is_a_pure_function_of_content_severity_and_generator(name, clothing, shelf):
+def test_it_is_a_pure_function_of_content_severity_and_generator(name, clothing, view):
     edit = OURS[name]
     for row in range(6):
         content = content_of(clothing.catalog, row)
         before = snapshot(content)
         for severity in SEVERITIES:
-            first, second = (apply_edit(edit, content, severity, np.random.default_rng(row), shelf) for _ in range(2))
+            first, second = (apply_edit(edit, content, severity, np.random.default_rng(row), view) for _ in range(2))
             assert snapshot(first) == snapshot(second)
             assert snapshot(content) == before
             assert changed(content, first) == ((edit.modality,) if touched(content, first) else ())
@@ -59,18 +59,18 @@ def test_it_is_a_pure_function_of_content_severity_and_generator(name, clothing,
 
 
 @every_edit
-def test_it_changes_every_item_that_has_what_it_needs(name, clothing, shelf):
+def test_it_changes_every_item_that_has_what_it_needs(name, clothing, view):
     content = shirt(content_of(clothing.catalog, 3).picture)
     for severity in SEVERITIES:
         for seed in range(4):
-            after = apply_edit(OURS[name], content, severity, np.random.default_rng(seed), shelf)
+            after = apply_edit(OURS[name], content, severity, np.random.default_rng(seed), view)
             assert touched(content, after), (severity, seed)
 
 
 @every_edit
 def test_what_an_item_lacks_cannot_be_edited_and_can_be_told_apart(name):
     nothing = Content("", "", (), "", None)
-    after = apply_edit(OURS[name], nothing, 5, np.random.default_rng(0), Shelf())
+    after = apply_edit(OURS[name], nothing, 5, np.random.default_rng(0), CatalogueView())
     speaks = {"promo_phrase", "keyword_stuffing", "season_swap", "emoji_capitals", "language_mix"}
     assert touched(nothing, after) == (name in speaks), "those that only add can add to nothing"
     if OURS[name].modality == "image":
@@ -90,7 +90,7 @@ HOSTILE = {
 SIZES = [(1, 1), (2, 1), (1, 9), (3000, 2), (2, 3000), (4000, 9), (60, 80), (900, 1100)]
 
 
-SHELF = Shelf(trending=("red", "gift"), brands=("Acme",))
+SHELF = CatalogueView(trending=("red", "gift"), brands=("Acme",))
 
 
 @pytest.mark.parametrize(
@@ -110,20 +110,20 @@ def test_hostile_texts(name, case):
 
 @pytest.mark.parametrize("name", PICTURE_EDITS)
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_pictures_of_any_size_keep_it(name, size, shelf):
+def test_pictures_of_any_size_keep_it(name, size, view):
     for severity in (1, 5) if max(size) > 500 else SEVERITIES:
         plain = [] if max(size) > 500 else [Image.new("RGB", size, "black"), Image.new("RGB", size, "white")]
         for picture in (noise_picture(*size), *plain):
             content = shirt(picture)
-            after = apply_edit(OURS[name], content, severity, np.random.default_rng(2), shelf)
+            after = apply_edit(OURS[name], content, severity, np.random.default_rng(2), view)
             assert after.picture.size == size
             assert after.picture.mode == "RGB"
 
 
 @pytest.mark.parametrize("name", PICTURE_EDITS)
-def test_pictures_that_are_grey_change_too(name, shelf):
+def test_pictures_that_are_grey_change_too(name, view):
     content = shirt(noise_picture(64, 64).convert("L").convert("RGB"))
-    after = apply_edit(OURS[name], content, 3, np.random.default_rng(0), shelf)
+    after = apply_edit(OURS[name], content, 3, np.random.default_rng(0), view)
     assert touched(content, after)
 
 
@@ -141,7 +141,9 @@ texts = st.text(max_size=40)
 @settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 def test_any_text_is_edited_without_an_error(name, content, severity, seed):
     edit = OURS[name]
-    first, second = (apply_edit(edit, content, severity, np.random.default_rng(seed), Shelf()) for _ in range(2))
+    first, second = (
+        apply_edit(edit, content, severity, np.random.default_rng(seed), CatalogueView()) for _ in range(2)
+    )
     assert snapshot(first) == snapshot(second)
     assert changed(content, first) in ((), ("text",))
     assert touched(content, first) == bool(changed(content, first))
@@ -150,12 +152,12 @@ def test_any_text_is_edited_without_an_error(name, content, severity, seed):
 @pytest.mark.parametrize("severity", [-1, 6, True, 2.0, "3", None])
 def test_severities_are_0_to_5(severity):
     with pytest.raises(RobustrecError, match="severity") as caught:
-        apply_edit(OURS["blur"], shirt(), severity, np.random.default_rng(0), Shelf())
+        apply_edit(OURS["blur"], shirt(), severity, np.random.default_rng(0), CatalogueView())
     assert "0" in caught.value.fix
 
 
 def test_a_severity_of_numpy_is_one():
-    after = apply_edit(OURS["blur"], shirt(), np.int64(2), np.random.default_rng(0), Shelf())
+    after = apply_edit(OURS["blur"], shirt(), np.int64(2), np.random.default_rng(0), CatalogueView())
     assert after.picture is not None
 
 
@@ -171,13 +173,13 @@ def test_another_process_makes_the_same_bytes():
     code = """
 import hashlib, numpy as np
 from edit_cases import OURS, applied, applied, shirt, snapshot
-from robustrec.edits.view import Shelf
-shelf = Shelf(trending=("boot", "gift", "sun"))
-made = [snapshot(applied(name, shirt(), severity, shelf=shelf)) for name in OURS for severity in (2, 5)]
+from robustrec.edits.view import CatalogueView
+view = CatalogueView(trending=("boot", "gift", "sun"))
+made = [snapshot(applied(name, shirt(), severity, view=view)) for name in OURS for severity in (2, 5)]
 print(hashlib.sha256(repr(made).encode()).hexdigest())
 """
-    shelf = Shelf(trending=("boot", "gift", "sun"))
-    made = [snapshot(applied(name, shirt(), severity, shelf=shelf)) for name in OURS for severity in (2, 5)]
+    view = CatalogueView(trending=("boot", "gift", "sun"))
+    made = [snapshot(applied(name, shirt(), severity, view=view)) for name in OURS for severity in (2, 5)]
     environment = {**os.environ, "PYTHONHASHSEED": "123", "PYTHONPATH": str(Path(__file__).parent)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout.strip() == hashlib.sha256(repr(made).encode()).hexdigest()

@@ -9,7 +9,7 @@ from edit_cases import shirt
 
 from robustrec.edits import EDITS, edit, edit_names
 from robustrec.edits.contract import apply_edit, declaration_of
-from robustrec.edits.view import Shelf
+from robustrec.edits.view import CatalogueView
 from robustrec.errors import RobustrecError
 
 HEAD = """
@@ -24,7 +24,7 @@ STEPS = ("1", "2", "3", "4", "5")
 """
 GOOD = '''
 @changes("text", scale="exclamation marks", steps=STEPS)
-def shout(content, severity, generator, shelf):
+def shout(content, severity, generator, view):
     """Ends the title with exclamation marks."""
     return replace(content, title=content.title + "!" * severity)
 '''
@@ -52,13 +52,13 @@ def test_one_in_the_working_folder_is_found_without_installing_it(module):
     found = edit(f"{module(GOOD)}:shout")
     assert (found.modality, found.own) == ("text", False)
     assert found.behaviour == "Ends the title with exclamation marks."
-    after = apply_edit(found, shirt(), 3, np.random.default_rng(0), Shelf())
+    after = apply_edit(found, shirt(), 3, np.random.default_rng(0), CatalogueView())
     assert after.title == shirt().title + "!!!"
     content = shirt()
-    assert apply_edit(found, content, 0, np.random.default_rng(0), Shelf()) is content
+    assert apply_edit(found, content, 0, np.random.default_rng(0), CatalogueView()) is content
 
 
-def body(lines, *, modality="text", signature="content, severity, generator, shelf", steps="STEPS"):
+def body(lines, *, modality="text", signature="content, severity, generator, view", steps="STEPS"):
     return f'''
 @changes("{modality}", scale="something", steps={steps})
 def own({signature}):
@@ -92,7 +92,7 @@ FAULTS = {
     ),
     "takes other arguments": (body("return content", signature="content, severity"), "does not take", "def name"),
     "needs more arguments": (
-        body("return content", signature="content, severity, generator, shelf, more"),
+        body("return content", signature="content, severity, generator, view, more"),
         "does not take",
         "def name",
     ),
@@ -142,7 +142,7 @@ FAULTS = {
         "did you mean 'text'",
     ),
     "says nothing": (
-        "def own(content, severity, generator, shelf): return content",
+        "def own(content, severity, generator, view): return content",
         "does not say what it changes",
         "@",
     ),
@@ -167,7 +167,7 @@ def test_a_faulty_one_is_refused_before_any_work(fault, module):
 
 def test_a_docstring_is_asked_for(module):
     text = (
-        '@changes("text", scale="a", steps=STEPS)\ndef own(content, severity, generator, shelf):\n    return content\n'
+        '@changes("text", scale="a", steps=STEPS)\ndef own(content, severity, generator, view):\n    return content\n'
     )
     with pytest.raises(RobustrecError, match="lacks a docstring"):
         edit(f"{module(text)}:own")
@@ -178,19 +178,19 @@ def test_what_the_trial_misses_is_caught_at_work(module):
     text = body("p = content.picture; p and p.width == 80 and p.putpixel((0, 0), (0, 0, 0)); return content")
     found = edit(f"{module(text)}:own")
     with pytest.raises(RobustrecError, match="changed the content in place") as caught:
-        apply_edit(found, shirt(), 1, np.random.default_rng(0), Shelf())
+        apply_edit(found, shirt(), 1, np.random.default_rng(0), CatalogueView())
     assert caught.value.where == "own_edits_here:own"
     text = body("return replace(content, title=content.title[:10] / 2 if 'Acme red' in content.title else 'x')")
     found = edit(f"{module(text, 'own_edits_two')}:own")
     with pytest.raises(RobustrecError, match="failed at severity 2: TypeError") as caught:
-        apply_edit(found, shirt(), 2, np.random.default_rng(0), Shelf())
+        apply_edit(found, shirt(), 2, np.random.default_rng(0), CatalogueView())
     assert isinstance(caught.value.__cause__, TypeError)
 
 
 def test_no_change_counts_as_untouched_whatever_object_comes_back(module):
     found = edit(f"{module(body('return replace(content)'))}:own")
     content = shirt()
-    assert apply_edit(found, content, 4, np.random.default_rng(0), Shelf()) is content
+    assert apply_edit(found, content, 4, np.random.default_rng(0), CatalogueView()) is content
 
 
 @pytest.mark.parametrize("name", ["no_such_module_here:own", ":own", "own:", "a.b.c:d", "os:path.join"])

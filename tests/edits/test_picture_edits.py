@@ -16,7 +16,7 @@ from robustrec.edits.pictures.lettering import letters, plain
 from robustrec.edits.pictures.promo_badge import SIDES
 from robustrec.edits.pictures.text_banner import HEIGHTS
 from robustrec.edits.pictures.watermark import MARKS
-from robustrec.edits.view import shelf_of_catalog
+from robustrec.edits.view import view_of_catalog
 
 
 def differing(before, after):
@@ -95,17 +95,17 @@ def catalog_of(folder, colours):
 
 
 def test_a_collage_shows_the_own_picture_smaller_and_others_beside_it(tmp_path):
-    shelf = shelf_of_catalog(catalog_of(tmp_path / "p", [(0, 0, 250), (0, 250, 0)]))
+    view = view_of_catalog(catalog_of(tmp_path / "p", [(0, 0, 250), (0, 250, 0)]))
     content = shirt(product((250, 0, 0), side=120))
     for severity in (3, 4, 5):
-        after = pixels(applied("collage", content, severity, shelf=shelf))
+        after = pixels(applied("collage", content, severity, view=view))
         foreign = (after[:, :, 0] < 100).mean()
         assert foreign > 0.02, "another good"
         columns, rows = {3: (2, 2), 4: (3, 2), 5: (3, 3)}[severity]
         first = Image.fromarray(after[: 120 // rows, : 120 // columns].astype(np.uint8))
         expected = ImageOps.fit(content.picture, first.size, Image.Resampling.BICUBIC)
         assert np.abs(np.asarray(first).astype(int) - np.asarray(expected)).mean() < 12
-    inset = differing(content, applied("collage", content, 1, shelf=shelf))
+    inset = differing(content, applied("collage", content, 1, view=view))
     assert not inset[:60, :].any()
     assert not inset[:, :60].any()
 
@@ -142,9 +142,9 @@ def test_the_good_is_cut_out_and_specks_are_not():
     assert mask[5:7, 5:7].max() < 40
     assert mask[:20, 40:].max() == 0
     assert abs((mask > 127).mean() - 0.25) < 0.02
-    scene = np.asarray(cutout(noise_picture(100, 60)))
-    assert scene.shape == (60, 100)
-    assert scene[30, 50] == 255, "where no good is found, the middle is one"
+    targets = np.asarray(cutout(noise_picture(100, 60)))
+    assert targets.shape == (60, 100)
+    assert targets[30, 50] == 255, "where no good is found, the middle is one"
 
 
 @pytest.mark.parametrize("colour", [(200, 30, 40), (40, 60, 190), (120, 120, 124), (18, 18, 18)])
@@ -215,35 +215,35 @@ def test_a_mirror_shows_left_as_right():
     assert applied("mirrored", content, 1).picture.tobytes() == ImageOps.mirror(content.picture).tobytes()
     alike = shirt(Image.new("RGB", (20, 20), "red"))
     assert applied("mirrored", alike, 1) is alike
-    turned = pixels(applied("mirrored", shirt(product()), 5))
-    assert (turned[0, 0] == 255).all(), "corners take the colour of the border"
+    transpose = pixels(applied("mirrored", shirt(product()), 5))
+    assert (transpose[0, 0] == 255).all(), "corners take the colour of the border"
 
 
 def test_the_wrong_picture_is_another_items_in_the_own_size(tmp_path):
     colours = [(0, 0, 250), (0, 250, 0), (250, 0, 250)]
     catalog = catalog_of(tmp_path / "p", colours)
-    shelf = shelf_of_catalog(catalog)
+    view = view_of_catalog(catalog)
     own = replace(shirt(), picture=catalog.picture(1), title="thing 1")
     for severity in SEVERITIES:
         for seed in range(5):
-            after = applied("wrong_picture", own, severity, seed=seed, shelf=shelf)
+            after = applied("wrong_picture", own, severity, seed=seed, view=view)
             shown = tuple(int(value) for value in pixels(after)[40, 40])
             assert shown in (colours[0], colours[2])
     wide = shirt(noise_picture(300, 40))
-    after = applied("wrong_picture", wide, 3, shelf=shelf)
+    after = applied("wrong_picture", wide, 3, view=view)
     assert after.picture.size == (300, 40)
     assert (pixels(after)[:, :100] == 255).all(), "padded with the colour of its border, not stretched"
-    alone = shelf_of_catalog(catalog_of(tmp_path / "q", colours[:1]))
+    alone = view_of_catalog(catalog_of(tmp_path / "q", colours[:1]))
     only = replace(own, picture=alone.catalog.picture(0))
-    assert applied("wrong_picture", only, 5, shelf=alone) is only, "there is no other"
+    assert applied("wrong_picture", only, 5, view=alone) is only, "there is no other"
 
 
 def test_unreadable_pictures_of_others_are_passed_over(tmp_path):
     catalog = catalog_of(tmp_path / "p", [(0, 0, 250), (0, 250, 0)])
     (tmp_path / "p" / "0.png").write_bytes(b"no picture")
-    shelf = shelf_of_catalog(catalog)
+    view = view_of_catalog(catalog)
     for seed in range(4):
-        after = applied("wrong_picture", shirt(), 3, seed=seed, shelf=shelf)
+        after = applied("wrong_picture", shirt(), 3, seed=seed, view=view)
         assert tuple(pixels(after)[40, 40]) == (0, 250, 0)
 
 

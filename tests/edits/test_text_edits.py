@@ -11,7 +11,7 @@ from robustrec.edits.contract import SEVERITIES, touched
 from robustrec.edits.texts.branding import without_brand
 from robustrec.edits.texts.typos import NEIGHBOURS
 from robustrec.edits.texts.wording import WORD, in_case_of
-from robustrec.edits.view import Shelf
+from robustrec.edits.view import CatalogueView
 from robustrec.edits.vocabulary import vocabulary
 
 SHIRT = shirt()
@@ -28,14 +28,14 @@ def test_promotions_stand_around_a_title_that_stays():
 
 
 def test_keywords_are_trending_words_that_the_title_lacks():
-    shelf = Shelf(trending=("red", "boot", "gift", "summer", "acme"))
-    after = applied("keyword_stuffing", SHIRT, 2, shelf=shelf)
+    view = CatalogueView(trending=("red", "boot", "gift", "summer", "acme"))
+    after = applied("keyword_stuffing", SHIRT, 2, view=view)
     added = after.title.removeprefix(SHIRT.title).split()
     assert len(added) == 4
     assert set(added) <= {"boot", "gift", "summer", *vocabulary().stuffing}
     assert not {"red", "acme"} & set(added)
     assert after.description == SHIRT.description
-    worst = applied("keyword_stuffing", SHIRT, 5, shelf=shelf)
+    worst = applied("keyword_stuffing", SHIRT, 5, view=view)
     assert len(worst.title.split()) == len(SHIRT.title.split()) + 16
     assert worst.description.startswith(SHIRT.description + " Related searches: ")
 

@@ -18,7 +18,7 @@ from robustrec.encoders.options import EncoderOptions
 from robustrec.encoders.rows import RowContent
 
 
-class Bench:
+class EncoderCase:
     """Encodes toy data sets with the tiny BLIP and counts the rows that went through the network."""
 
     def __init__(self, make: MakeDataset, weights: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

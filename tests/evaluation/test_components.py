@@ -77,8 +77,8 @@ def test_shifts_move_the_mean_and_scales_the_variance(seed, shift, scale):
     assert moved.variance == pytest.approx(scale**2 * plain.variance)
     assert sum(moved.shares.values()) == pytest.approx(1.0)
     assert all(value >= 0 for value in moved.components.values())
-    turned = decompose(table.transpose(2, 0, 1), ["user", "seed", "draw"])
-    assert turned.variance == pytest.approx(plain.variance)
+    transpose = decompose(table.transpose(2, 0, 1), ["user", "seed", "draw"])
+    assert transpose.variance == pytest.approx(plain.variance)
 
 
 def test_a_factor_with_one_level_is_named_and_not_counted():

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from robustrec.errors import RobustrecError
-from robustrec.evaluation.bootstrap import degrees_of_freedom, expanded, resampled_means, taken_apart
+from robustrec.evaluation.bootstrap import degrees_of_freedom, effects_of, expanded, resampled_means
 from robustrec.evaluation.statistics import (
     FEW_CLEAN,
     NO_CLEAN,
@@ -86,7 +86,7 @@ def test_fewer_than_four_draws_are_said_to_be_few() -> None:
 @pytest.mark.parametrize("draws", [2, 3, 5])
 def test_the_draws_part_has_the_divisor_of_draws_less_one(draws: int) -> None:
     shifts = np.array([0.1, -0.05, 0.2, 0.0, 0.12])[:draws]
-    table = taken_apart(np.broadcast_to(shifts[:, None], (draws, 500)).copy(), None)
+    table = effects_of(np.broadcast_to(shifts[:, None], (draws, 500)).copy(), None)
     assert np.mean(table.by_draw**2) == pytest.approx(shifts.var(ddof=1))
 
 
@@ -192,8 +192,8 @@ def test_the_difference_of_drifts_is_paired_in_users_and_draws() -> None:
     by_hand = paired_interval(clean_a, perturbed_a - (perturbed_b - clean_b), **FAST)
     assert found.drift == pytest.approx(by_hand.drift, abs=1e-12)
     assert found.relative == pytest.approx(by_hand.relative, abs=1e-12)
-    turned = difference_of_drifts(clean_b, perturbed_b, clean_a, perturbed_a, **FAST)
-    assert turned.drift.estimate == pytest.approx(-found.drift.estimate)
+    transpose = difference_of_drifts(clean_b, perturbed_b, clean_a, perturbed_a, **FAST)
+    assert transpose.drift.estimate == pytest.approx(-found.drift.estimate)
     assert found.relative is not None
     assert found.relative.estimate == pytest.approx(found.drift.estimate / clean_a.mean())
 
@@ -202,27 +202,27 @@ def test_variance_components_come_back() -> None:
     rng = np.random.default_rng(0)
     n, draws = 4000, 400
     effects = 2 + 0.5 * rng.standard_normal(n) + 0.3 * rng.standard_normal((draws, 1)) + rng.standard_normal((draws, n))
-    table = taken_apart(effects, None)
+    table = effects_of(effects, None)
     assert table.mean == pytest.approx(effects.mean())
     assert table.residual_square == pytest.approx(1, rel=0.01)
     assert (table.draw_square - table.residual_square) / n == pytest.approx(0.09, rel=0.2)
     assert draws * table.by_user.var(ddof=1) == pytest.approx(1 + draws * 0.25, rel=0.1)
     # What is resampled of the draws has their variance, without the interaction's.
-    shrunk = taken_apart(rng.standard_normal((draws, n)), None).by_draw
+    shrunk = effects_of(rng.standard_normal((draws, n)), None).by_draw
     assert shrunk.std() < 0.5 / np.sqrt(n)
 
 
 def test_degrees_of_freedom_at_the_two_ends() -> None:
     rng = np.random.default_rng(0)
-    by_draws = taken_apart(rng.standard_normal((5, 1)) + 1e-6 * rng.standard_normal((5, 500)), None)
+    by_draws = effects_of(rng.standard_normal((5, 1)) + 1e-6 * rng.standard_normal((5, 500)), None)
     assert degrees_of_freedom(by_draws, by_draws.by_user) == pytest.approx(4, rel=1e-3)
-    by_users = taken_apart(rng.uniform(size=500) + 1e-6 * rng.standard_normal((5, 500)), None)
+    by_users = effects_of(rng.uniform(size=500) + 1e-6 * rng.standard_normal((5, 500)), None)
     assert degrees_of_freedom(by_users, by_users.by_user) == pytest.approx(499, rel=1e-3)
     rare = np.zeros((1, 500))
     rare[0, 0] = 1
-    lonely = taken_apart(rare, None)
+    lonely = effects_of(rare, None)
     assert degrees_of_freedom(lonely, lonely.by_user) == pytest.approx(2, rel=0.05)
-    nothing = taken_apart(np.zeros((5, 500)), None)
+    nothing = effects_of(np.zeros((5, 500)), None)
     assert degrees_of_freedom(nothing, nothing.by_user) == pytest.approx(499)
 
 

@@ -10,7 +10,7 @@ import pytest
 from fuzzing import fuzzed, mutations, rewritten, told
 from hypothesis import strategies as st
 
-sys.path.append(str(Path(__file__).parents[1] / "reporting"))
+sys.path.append(str(Path(__file__).parents[1] / "report"))
 from measured_report import AGAINST, SUITE, written
 
 PASSING = SUITE + AGAINST

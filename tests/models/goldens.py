@@ -36,7 +36,7 @@ class Golden:
         options: our Config.
         names: published stem of a tensor's name ("proj_v") -> ours; a suffix such as .weight stays.
         dead: published stems that nothing of ours stands for: they reach neither loss nor scores.
-        turned: published stems of matrices that we keep transposed.
+        transpose: published stems of matrices that we keep transposed.
         zero_gradient: our names of parameters whose true gradient is zero, so that Adam turns rounding noise into
             steps of full length (spec section 8); they are compared by gradient only.
         prepare: brings into a new model what is no parameter (a user graph, frozen tables).
@@ -49,7 +49,7 @@ class Golden:
     options: dict[str, Any]
     names: dict[str, str]
     dead: frozenset[str] = frozenset()
-    turned: frozenset[str] = frozenset()
+    transpose: frozenset[str] = frozenset()
     zero_gradient: frozenset[str] = frozenset()
     prepare: Callable[[Any, Numbers], None] = unchanged
     score: Callable[[Tensor], Tensor] = lambda scores: scores
@@ -89,7 +89,7 @@ class Case:
                 ours = (
                     self.golden.names[whole] if whole in self.golden.names else self.golden.names[stem] + dot + suffix
                 )
-                tensor = tensor.T.contiguous() if stem in self.golden.turned else tensor
+                tensor = tensor.T.contiguous() if stem in self.golden.transpose else tensor
             found[ours] = tensor
         return found
 

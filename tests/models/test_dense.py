@@ -23,15 +23,15 @@ def everything_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
     n=st.integers(1, 40),
     d=st.integers(1, 40),
     m=st.integers(1, 40),
-    turned=st.booleans(),
+    transpose=st.booleans(),
     seed=st.integers(0, 1000),
 )
-def test_the_two_products_differ_by_rounding(n: int, d: int, m: int, turned: bool, seed: int) -> None:
+def test_the_two_products_differ_by_rounding(n: int, d: int, m: int, transpose: bool, seed: int) -> None:
     if not dense._has_onednn():
         pytest.skip("this PyTorch has no oneDNN")
     generator = torch.Generator().manual_seed(seed)
     a, b = torch.randn(n, d, generator=generator), torch.randn(m, d, generator=generator)
-    if turned:  # as the backward hands them on
+    if transpose:  # as the backward hands them on
         a, b = a.T.contiguous().T, b.T.contiguous().T
     exact = a.double() @ b.double().T
     torch.testing.assert_close(dense._onednn(a, b).double(), exact, rtol=1e-4, atol=1e-5)

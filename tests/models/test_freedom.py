@@ -119,8 +119,8 @@ def test_a_pruned_graph_holds_a_share_of_the_edges(density: float, pruning: floa
     assert kept.sum() == problem.edges.shape[1] * (100 - round(100 * pruning)) // 100
     assert not (kept & ~ratings).any()
     torch.testing.assert_close(dense_graph(state), normalised_by_brute_force(kept.double()), rtol=1e-6, atol=1e-9)
-    turned = state.to_items(torch.eye(7, dtype=torch.float64))
-    torch.testing.assert_close(turned, dense_graph(state).T)
+    transpose = state.to_items(torch.eye(7, dtype=torch.float64))
+    torch.testing.assert_close(transpose, dense_graph(state).T)
 
 
 def test_without_pruning_every_epoch_has_all_edges() -> None:

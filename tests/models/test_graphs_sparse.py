@@ -56,12 +56,12 @@ def dense(matrix: Sparse) -> Tensor:
 def test_a_matrix_holds_its_entries_in_both_directions(n: int, m: int, density: float, seed: int) -> None:
     rows, columns, values = draw(n, m, density, seed)
     matrix, expected = sparse_of(rows, columns, values, (n, m)), dense_of(rows, columns, values, (n, m))
-    turned = transposed(matrix)
+    transpose = transposed(matrix)
     assert torch.equal(dense(matrix), expected)
-    assert torch.equal(dense(turned), expected.T)
-    assert (matrix.shape, turned.shape) == ((n, m), (m, n))
-    assert transposed(turned).pattern.columns is matrix.pattern.columns
-    for pattern in (matrix.pattern, matrix.turned):
+    assert torch.equal(dense(transpose), expected.T)
+    assert (matrix.shape, transpose.shape) == ((n, m), (m, n))
+    assert transposed(transpose).pattern.columns is matrix.pattern.columns
+    for pattern in (matrix.pattern, matrix.transpose):
         keys = pattern.rows() * pattern.shape[1] + pattern.columns
         assert bool((keys.diff() > 0).all()), "sorted by row and column"
         assert pattern.starts.dtype == pattern.columns.dtype == torch.int32
@@ -69,7 +69,7 @@ def test_a_matrix_holds_its_entries_in_both_directions(n: int, m: int, density: 
     x = torch.randn(m, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     torch.testing.assert_close(product(matrix, x), expected @ x)
     back = torch.randn(n, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    torch.testing.assert_close(product(turned, back), expected.T @ back)
+    torch.testing.assert_close(product(transpose, back), expected.T @ back)
 
 
 @settings(max_examples=40, deadline=None)
@@ -122,9 +122,9 @@ def attention(a: Tensor, b: Tensor, x: Tensor, patterns: Any, of: Any) -> Tensor
 
 
 def sparse_attention(a: Tensor, b: Tensor, x: Tensor, patterns: Any) -> Tensor:
-    pattern, turned, order = patterns
-    weights = row_softmax(pattern, sampled_products(pattern, turned, a, b), 1e-16)
-    return product(Sparse(pattern, weights, turned, weights[order]), x)
+    pattern, transpose, order = patterns
+    weights = row_softmax(pattern, sampled_products(pattern, transpose, a, b), 1e-16)
+    return product(Sparse(pattern, weights, transpose, weights[order]), x)
 
 
 def dense_attention(a: Tensor, b: Tensor, x: Tensor, patterns: Any) -> Tensor:
@@ -140,11 +140,11 @@ def dense_attention(a: Tensor, b: Tensor, x: Tensor, patterns: Any) -> Tensor:
 def attention_case(n: int = 5, m: int = 4, density: float = 0.5, seed: int = 3) -> tuple[Any, tuple[Tensor, ...]]:
     rows, columns, _ = draw(n, m, density, seed)
     pattern, _ = pattern_of(rows, columns, (n, m))
-    turned, order = pattern_of(columns.new_tensor(pattern.columns.tolist()), pattern.rows(), (m, n))
+    transpose, order = pattern_of(columns.new_tensor(pattern.columns.tolist()), pattern.rows(), (m, n))
     generator = torch.Generator().manual_seed(seed)
     shapes = ((n, 3), (m, 3), (m, 2))
     inputs = (torch.randn(s, dtype=torch.float64, generator=generator).requires_grad_() for s in shapes)
-    return (pattern, turned, order), tuple(inputs)
+    return (pattern, transpose, order), tuple(inputs)
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 2**17])

@@ -118,11 +118,11 @@ def test_values_turn_with_their_edges() -> None:
     edges = drawn.build("grcn").edges
     values = torch.arange(1.0, drawn.ratings.sum() + 1)
     to_users = edges.towards_users(values)
-    back = edges.towards_items(to_users.turned_values)
-    assert torch.equal(back.turned_values, values)
+    back = edges.towards_items(to_users.transpose_values)
+    assert torch.equal(back.transpose_values, values)
     assert torch.equal(transposed(back).pattern.columns, to_users.pattern.columns)
     users = torch.arange(6.0)
-    assert torch.equal(edges.turned_column_values(users), drawn.ratings.T.nonzero()[:, 1].float())
+    assert torch.equal(edges.transpose_column_values(users), drawn.ratings.T.nonzero()[:, 1].float())
 
 
 def test_equal_logits_give_equal_shares_to_both_ends() -> None:

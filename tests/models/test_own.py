@@ -9,7 +9,7 @@ import pytest
 
 from robustrec.errors import RobustrecError
 from robustrec.models import known, model_class, section_of, training_defaults
-from robustrec.models.own import blamed, is_own, is_scorer, load_own, own_sources
+from robustrec.models.own import attributed_to, is_own, is_scorer, load_own, own_sources
 
 RECOMMENDER = """
 from pydantic import BaseModel
@@ -145,12 +145,12 @@ def test_a_module_that_raises_is_an_error_with_its_line(source, told, write, tmp
 
 
 def test_only_ones_own_code_is_blamed(write):
-    with pytest.raises(ValueError, match="ours"), blamed("vbpr", "represent"):
+    with pytest.raises(ValueError, match="ours"), attributed_to("vbpr", "represent"):
         raise ValueError("ours")
-    with pytest.raises(KeyboardInterrupt), blamed("shop:Model", "represent"):
+    with pytest.raises(KeyboardInterrupt), attributed_to("shop:Model", "represent"):
         raise KeyboardInterrupt
     inner = RobustrecError("already told", where="x", fix="y")
-    with pytest.raises(RobustrecError) as caught, blamed("shop:Model", "represent"):
+    with pytest.raises(RobustrecError) as caught, attributed_to("shop:Model", "represent"):
         raise inner
     assert caught.value is inner
 

@@ -12,7 +12,7 @@ from robustrec.cli.main import run
 from robustrec.edits import edit
 from robustrec.edits.content import Content
 from robustrec.edits.contract import apply_edit
-from robustrec.edits.view import Shelf
+from robustrec.edits.view import CatalogueView
 from robustrec.encoders.features import encoder_name
 from robustrec.files import shipped
 from robustrec.pretraining.architecture import fused, read_pictures
@@ -141,7 +141,11 @@ def looks(blip, clothing):
     badge = edit("promo_badge")
     badged = [
         apply_edit(
-            badge, Content("", "", (), "", Image.fromarray(picture)), 1, numpy_generator(0, "promo_badge", row), Shelf()
+            badge,
+            Content("", "", (), "", Image.fromarray(picture)),
+            1,
+            numpy_generator(0, "promo_badge", row),
+            CatalogueView(),
         )
         for row, picture in enumerate(own)
     ]

@@ -23,7 +23,7 @@ from robustrec.reading.recommendation import (
     relative_difference,
     with_recommendation,
 )
-from robustrec.reading.summary import cautions, summed_up
+from robustrec.reading.summary import cautions, summary_of
 from robustrec.report.console.console import print_report
 from robustrec.report.console.screen import print_screen
 from robustrec.report.forms import FORMATS
@@ -101,7 +101,7 @@ def paired(subject, gap, half_width, base):
 
 
 def told(report):
-    return recommend(summed_up(report))
+    return recommend(summary_of(report))
 
 
 def unmet(report):
@@ -191,7 +191,7 @@ def test_an_error_and_an_audit_of_the_encoder_alone_recommend_nothing():
 
 
 def test_a_difference_between_models_takes_both_intervals_and_is_corrected_for_the_rivals():
-    summary = summed_up(earned(seeds=1, difference=0.01))
+    summary = summary_of(earned(seeds=1, difference=0.01))
     vanilla, sgbd = summary.candidates
     one = relative_difference(summary, sgbd, vanilla)
     back = relative_difference(summary, vanilla, sgbd)
@@ -201,17 +201,17 @@ def test_a_difference_between_models_takes_both_intervals_and_is_corrected_for_t
     many = relative_difference(summary, sgbd, vanilla, comparisons=5)
     assert many.low < one.low < one.high < many.high
     rows = [row for row in summary.report.findings if row.reference == "clean"]
-    unpaired = summed_up(summary.report.model_copy(update={"findings": tuple(rows)}))
+    unpaired = summary_of(summary.report.model_copy(update={"findings": tuple(rows)}))
     wide = relative_difference(unpaired, unpaired.candidates[1], unpaired.candidates[0])
     assert wide.high - wide.low == pytest.approx(2 * (2 * 0.004**2) ** 0.5 / 0.1)
     assert SMALLEST_DIFFERENCE == 0.01
 
 
 def test_several_seeds_have_the_interval_over_seeds_and_not_the_extremes_of_each():
-    summary = summed_up(earned())
+    summary = summary_of(earned())
     found = quality_of(summary, summary.candidates[0])
     assert (found.mean, found.low, found.high) == (pytest.approx(0.1), pytest.approx(0.095), pytest.approx(0.105))
-    without = summed_up(earned().model_copy(update={"over_seeds": ()}))
+    without = summary_of(earned().model_copy(update={"over_seeds": ()}))
     assert quality_of(without, without.candidates[0]).low is None
     assert at_a_glance(summary).rows[0].cells[0].interval == "[0.0950, 0.1050]"
 
@@ -219,14 +219,14 @@ def test_several_seeds_have_the_interval_over_seeds_and_not_the_extremes_of_each
 def test_the_largest_of_several_losses_says_so_and_has_a_wider_interval():
     conditions = ["sigma2=1e-06", "sigma2=1e-6", "sigma2=0.000001"]  # all of them are what the gate looks at
     rows = [drift(VANILLA, -0.01 * place, condition=name, degrees=5.0) for place, name in enumerate(conditions)]
-    summary = summed_up(earned(seeds=1).model_copy(update={"findings": (*earned(seeds=1).findings[:1], *rows)}))
+    summary = summary_of(earned(seeds=1).model_copy(update={"findings": (*earned(seeds=1).findings[:1], *rows)}))
     worst = largest_loss(summary, "noise", summary.candidates[0])
     assert worst.row.condition == conditions[-1]
     n = worst.of
     assert n == 3
     assert worst.words == f"worst of {n}"
     assert worst.row.relative_ci_high - worst.row.relative_ci_low > 2 * 0.004
-    only = largest_loss(summed_up(earned(seeds=1)), "noise", summed_up(earned(seeds=1)).candidates[0])
+    only = largest_loss(summary_of(earned(seeds=1)), "noise", summary_of(earned(seeds=1)).candidates[0])
     assert (only.of, only.words) == (1, "")
     assert only.row.relative_ci_low == pytest.approx(-0.006)
 

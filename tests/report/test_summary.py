@@ -14,7 +14,7 @@ from rich.console import Console
 from robustrec.audits.suites import load_suite
 from robustrec.reading.advice import MOST_LINES, harm, lines_that_matter
 from robustrec.reading.glance import at_a_glance
-from robustrec.reading.summary import gate_lines, is_quality, summed_up, troubles
+from robustrec.reading.summary import gate_lines, is_quality, summary_of, troubles
 from robustrec.reading.texts import REPLACED, visible
 from robustrec.report.console.screen import print_screen
 from robustrec.report.tables.edits import edit_table
@@ -96,7 +96,7 @@ def test_a_loss_that_can_be_told_is_named_before_a_larger_estimate_that_cannot()
         drift(VANILLA, -0.4, condition=sure, audit="merchant", metric="ndcg@20_edited", half_width=0.1),
     ]
     report = two()
-    lines = lines_that_matter(summed_up(made_up_report(findings=[*report.findings, *rows])))
+    lines = lines_that_matter(summary_of(made_up_report(findings=[*report.findings, *rows])))
     line = next(line for line in lines if "under merchant" in line)
     assert "typos, severity 3, 10 % of items, ndcg@20 of vanilla -3.00 %" in line
     assert line.endswith("of users who want an edited item -40.0 %")
@@ -124,22 +124,22 @@ def test_candidates_stand_for_all_their_seeds():
     suite = load_suite("quick")
     suite = suite.model_copy(update={"gates": suite.gates[:1]})
     report = made_up_report(suite, findings=rows, statuses=statuses, subjects=records)
-    (candidate,) = summed_up(report).candidates
+    (candidate,) = summary_of(report).candidates
     assert len(candidate.subjects) == 3
     assert candidate.standing == "fail"
-    assert at_a_glance(summed_up(report)).columns[0].remark == "mean of 3 seeds"
+    assert at_a_glance(summary_of(report)).columns[0].remark == "mean of 3 seeds"
 
 
 def test_candidates_of_a_suite_that_cannot_be_read_stand_as_the_gates_were_decided():
     report = two(sgbd=-0.2)
     report = report.model_copy(update={"suite": report.suite.model_copy(update={"content": {"gates": [{"odd": 1}]}})})
-    assert {row.name: row.standing for row in summed_up(report).candidates} == {"vanilla": "none", "sgbd": "fail"}
+    assert {row.name: row.standing for row in summary_of(report).candidates} == {"vanilla": "none", "sgbd": "fail"}
     report = two().model_copy(update={"suite": report.suite})
-    assert {row.name: row.standing for row in summed_up(report).candidates} == {"vanilla": "pass", "sgbd": "pass"}
+    assert {row.name: row.standing for row in summary_of(report).candidates} == {"vanilla": "pass", "sgbd": "pass"}
 
 
 def test_the_glance_has_quality_drifts_and_flatness():
-    glance = at_a_glance(summed_up(full_report()))
+    glance = at_a_glance(summary_of(full_report()))
     assert [column.title for column in glance.columns] == [
         "clean ndcg@20",
         "noise: largest loss",
@@ -153,7 +153,7 @@ def test_the_glance_has_quality_drifts_and_flatness():
 
 
 def test_the_five_lines_are_one_of_each_kind_in_order():
-    lines = lines_that_matter(summed_up(full_report()))
+    lines = lines_that_matter(summary_of(full_report()))
     assert len(lines) == MOST_LINES
     starts = (
         "largest loss under noise (worst of 6)",
@@ -164,13 +164,13 @@ def test_the_five_lines_are_one_of_each_kind_in_order():
     )
     assert [line.startswith(start) for line, start in zip(lines, starts, strict=True)] == [True] * 5
     without = full_report(exhibits=(), relations=())
-    lines = lines_that_matter(summed_up(without))
+    lines = lines_that_matter(summary_of(without))
     starts = [f"largest loss under {audit}" for audit in ("noise", "merchant", "missing")]
     assert {start for start in starts for line in lines if line.startswith(start)} == set(starts)
 
 
 def test_no_loss_that_can_be_told_is_called_a_loss():
-    lines = lines_that_matter(summed_up(two(vanilla=-0.001, sgbd=-0.002)))
+    lines = lines_that_matter(summary_of(two(vanilla=-0.001, sgbd=-0.002)))
     assert any("no significant loss of ndcg@20; lowest (worst of 2) for sgbd" in line for line in lines)
     assert not any("largest loss" in line for line in lines)
 
@@ -221,13 +221,13 @@ def test_edits_tell_who_is_hurt():
         drift(SGBD, -0.01, **{**common, "condition": "edit=typos severity=1 share=0.1"}),
         value(SGBD, 0.1),
     ]
-    table = edit_table(summed_up(made_up_report(findings=rows, gates=(), verdict="inconclusive")), SGBD)
+    table = edit_table(summary_of(made_up_report(findings=rows, gates=(), verdict="inconclusive")), SGBD)
     assert table.columns == ["all users: ndcg@20", "who want an edited item: ndcg@20_edited", "place of edited items"]
     assert [(row.edit, row.severity) for row in table.rows] == [("typos, 10 % of items", "3")]
     assert table.rows[0].cells[2] == "40 → 60"
     assert not is_quality("ndcg@20_edited")
     assert not is_quality("exposure@20")
-    assert edit_table(summed_up(made_up_report()), SGBD) is None
+    assert edit_table(summary_of(made_up_report()), SGBD) is None
 
 
 class Stream(io.StringIO):

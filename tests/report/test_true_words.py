@@ -12,7 +12,7 @@ from robustrec.cli.main import run
 from robustrec.evaluation.ranking import Ranking
 from robustrec.evaluation.stability import per_user_stability
 from robustrec.reading.glossary import glossary
-from robustrec.reading.summary import gate_lines, relative_limits, summed_up
+from robustrec.reading.summary import gate_lines, relative_limits, summary_of
 from robustrec.results.conditions import condition_words
 from robustrec.results.gates import Gate
 from robustrec.results.judging import judge
@@ -83,5 +83,5 @@ def test_suites_of_merchant_edits_block_on_the_exposure_of_edited_items(name):
     ]
     assert judge([gate], rows)[0].status == "fail"
     assert (
-        summed_up(made_up_report(suite.model_copy(update={"gates": (gate,)}), findings=rows)).report.verdict == "fail"
+        summary_of(made_up_report(suite.model_copy(update={"gates": (gate,)}), findings=rows)).report.verdict == "fail"
     )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from robustrec.audits.quality import Yardstick, measure_clean
+from robustrec.audits.quality import MetricSuite, measure_clean
 from robustrec.config import Settings
 from robustrec.datasets.registry import load_dataset
 from robustrec.encoders.features import item_features
@@ -22,8 +22,8 @@ def test_a_multimodal_recommender_clearly_beats_one_without_content(shop, tmp_pa
     recall = []
     for spec in subject_specs(settings, "sample"):
         subject = obtain_subject(spec, prepared, home=tmp_path)
-        yardstick = Yardstick(("recall@20",), ())
-        recall.append(measure_clean(subject.represent(), prepared.test, yardstick).per_user["recall@20"])
+        metric_suite = MetricSuite(("recall@20",), ())
+        recall.append(measure_clean(subject.represent(), prepared.test, metric_suite).per_user["recall@20"])
     without, with_content = recall
     found = paired_interval(without, with_content[None, :], seed=0)
     assert found.relative is not None

@@ -34,7 +34,7 @@ PAIRS = 256
 """Pairs of items that the median distance is taken over."""
 
 
-class Moves(NamedTuple):
+class VectorShifts(NamedTuple):
     """Items under one edit at one severity.
 
     Attributes:

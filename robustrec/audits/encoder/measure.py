@@ -1,4 +1,4 @@
-"""Run the encoder audit and put what it measured into the ledger.
+"""Run the encoder audit and put what it measured into the results.
 
 It is an audit of the encoder, so it is measured once, and its rows stand under the first subject that reads features.
 """
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from robustrec.audits.encoder.audit import (
     Floats,
-    Moves,
+    VectorShifts,
     chosen_items,
     lengths,
     median_distance,
@@ -32,7 +32,7 @@ from robustrec.audits.merchant.encoding import EditedRows, encode_all
 from robustrec.audits.results import Audited, Work
 from robustrec.audits.treatments import Row, Shown, Treatment, row_of
 from robustrec.edits.content import Content, text_of
-from robustrec.edits.view import Shelf, shelf_of
+from robustrec.edits.view import CatalogueView, view_of
 from robustrec.encoders.features import row_encoder
 from robustrec.encoders.frozen import has_captions
 from robustrec.encoders.options import options_of
@@ -52,10 +52,10 @@ class _Run:
 
     Attributes:
         audit: what was asked for.
-        work: data, intervals and the ledger.
+        work: data, intervals and the results.
         subject: under whom the rows stand.
         rows: [I] the catalogue as the encoder reads it.
-        shelf: what a merchant could take from it.
+        view: what a merchant could take from it.
         encoder: encodes edited rows.
         items: [n] the items, ascending.
         contents: [n] their content.
@@ -68,7 +68,7 @@ class _Run:
     work: Work
     subject: Subject
     rows: list[RowContent]
-    shelf: Shelf
+    view: CatalogueView
     encoder: EditedRows
     items: list[int]
     contents: Contents
@@ -84,34 +84,34 @@ def run_encoder(audit: EncoderAudit, subjects: Audited, work: Work) -> None:
     first, *others = [subject.subject for subject, _ in subjects]
     status = AuditStatus(audit=AUDIT, subject=first, status="ok")
     reason = not_editable(work.plan.dataset, work.plan.encoder)
-    findings = len(work.ledger.findings)
+    findings = len(work.results.findings)
     if reason:
         status = status.model_copy(update={"status": "not_applicable", "message": reason})
     else:
         try:
             status = status.model_copy(update={"message": "; ".join(_measure(_prepared(audit, first, work)))})
         except RobustrecError as error:
-            del work.ledger.findings[findings:]  # a part of the table must not pass for the whole
+            del work.results.findings[findings:]  # a part of the table must not pass for the whole
             status = status.model_copy(update={"status": "error", "message": one_line(error)})
     message = reason or f"the same encoder: see {first.label}"
-    work.ledger.statuses += [
+    work.results.statuses += [
         status,
         *(AuditStatus(audit=AUDIT, subject=each, status="not_applicable", message=message) for each in others),
     ]
 
 
 def _prepared(audit: EncoderAudit, subject: Subject, work: Work) -> _Run:
-    plan, bench = work.plan, work.bench
-    dataset, features = plan.dataset, bench.prepared.features
+    plan, context = work.plan, work.context
+    dataset, features = plan.dataset, context.prepared.features
     assert dataset.catalog is not None  # see `not_editable`
     assert features is not None
 
     edited = work.edited_rows()
     rows = catalog_rows(dataset.catalog, plan.home / "digests")
-    items = chosen_items(len(rows), audit.items, seed=bench.seed)
+    items = chosen_items(len(rows), audit.items, seed=context.seed)
     contents = Contents(dataset.catalog, items)
     vectors = {name: features.tables[held[0]] for name, held in same_vectors(features.tables).items()}
-    random = numpy_generator(bench.seed, "encoder audit", "pairs")
+    random = numpy_generator(context.seed, "encoder audit", "pairs")
     spreads = {name: median_length(table[items], random) for name, table in vectors.items()}
     own = {
         "text": median_distance([rows[item].text for item in items], text_distance, random),
@@ -120,13 +120,13 @@ def _prepared(audit: EncoderAudit, subject: Subject, work: Work) -> _Run:
         ),
     }
     own["both"] = (own["text"] + own["image"]) / 2
-    return _Run(audit, work, subject, rows, shelf_of(dataset), edited, items, contents, vectors, spreads, own)
+    return _Run(audit, work, subject, rows, view_of(dataset), edited, items, contents, vectors, spreads, own)
 
 
 def _measure(run: _Run) -> list[str]:
     """Measure every edit, and the clean signal where it is known; return what a reader must be told."""
-    ledger, intervals = run.work.ledger, run.work.intervals
-    moves: dict[tuple[str, int], list[Moves]] = {}
+    results, intervals = run.work.results, run.work.intervals
+    moves: dict[tuple[str, int], list[VectorShifts]] = {}
     every = treatments(run.audit)
     for number, treatment in enumerate(every, start=1):
         for severity in run.audit.severities:
@@ -134,12 +134,14 @@ def _measure(run: _Run) -> list[str]:
             moves.setdefault((treatment.modality, severity), []).append(found)
             condition = f"edit={treatment.name} severity={severity}"
             own = run.own[treatment.modality]
-            ledger.findings += edit_rows(run.subject, condition, treatment.modality, found, run.spreads, own, intervals)
-        run.work.bench.progress("encoder audit", number, len(every), treatment.name)
+            results.findings += edit_rows(
+                run.subject, condition, treatment.modality, found, run.spreads, own, intervals
+            )
+        run.work.context.progress("encoder audit", number, len(every), treatment.name)
     for (modality, severity), parts in moves.items():
         condition = f"edits of {modality} severity={severity}"
         own = run.own[modality]
-        ledger.findings += edit_rows(run.subject, condition, modality, pooled(parts), run.spreads, own, intervals)
+        results.findings += edit_rows(run.subject, condition, modality, pooled(parts), run.spreads, own, intervals)
     for severity in run.audit.severities:
         every_edit = pooled([part for (_, each), parts in moves.items() if each == severity for part in parts])
         movements = {
@@ -148,18 +150,18 @@ def _measure(run: _Run) -> list[str]:
             if run.spreads[name] > 0 and len(moved) >= FEWEST
         }
         condition = f"all edits severity={severity}"  # sizes in different units have no mean
-        ledger.findings += value_rows(run.subject, condition, movements, SHARE, intervals)
+        results.findings += value_rows(run.subject, condition, movements, SHARE, intervals)
     return [*_deaf(run, moves), *_signal(run)]
 
 
-def _moves(run: _Run, treatment: Treatment, severity: int) -> Moves:
+def _moves(run: _Run, treatment: Treatment, severity: int) -> VectorShifts:
     """Apply an edit to every item and encode those it changed; at severity 0 all of them as they are, which is A/A."""
     touched: list[int] = []
     sizes: list[float] = []
 
     def rows() -> Iterator[Row]:
         for item, before in zip(run.items, run.contents, strict=True):
-            after = treatment.apply(before, severity, run.shelf, seed=run.work.bench.seed, draw=0, item=item)
+            after = treatment.apply(before, severity, run.view, seed=run.work.context.seed, draw=0, item=item)
             if after is before and severity:
                 continue
             own = run.rows[item]
@@ -174,14 +176,14 @@ def _moves(run: _Run, treatment: Treatment, severity: int) -> Moves:
         name: lengths(run.vectors[name][touched], tables[modalities[0]]) if touched else np.zeros(0)
         for name, modalities in held.items()
     }
-    return Moves(np.array(touched, dtype=np.int64), np.array(sizes, dtype=np.float64), moved)
+    return VectorShifts(np.array(touched, dtype=np.int64), np.array(sizes, dtype=np.float64), moved)
 
 
 def _modalities(treatment: Treatment) -> tuple[str, ...]:
     return ("text", "image") if treatment.modality == "both" else (treatment.modality,)
 
 
-def _deaf(run: _Run, moves: dict[tuple[str, int], list[Moves]]) -> list[str]:
+def _deaf(run: _Run, moves: dict[tuple[str, int], list[VectorShifts]]) -> list[str]:
     """Say which modality's edits moved no vector at all."""
     said = []
     for modality, word in (("text", "texts"), ("image", "pictures")):
@@ -216,7 +218,7 @@ def _signal(run: _Run) -> list[str]:
         values[f"distance_to_clean_{name}"] = after
         if before is not None:
             values[f"nearer_by_encoding_{name}"] = before - after
-    run.work.ledger.findings += value_rows(run.subject, SIGNAL, values, SHARE, run.work.intervals)
+    run.work.results.findings += value_rows(run.subject, SIGNAL, values, SHARE, run.work.intervals)
     return _denoised(run, target, held) if run.audit.denoise else []
 
 
@@ -238,8 +240,8 @@ def _denoised(run: _Run, target: dict[str, Tensor], held: dict[str, tuple[str, .
         )
     except RobustrecError as error:
         return [f"capfilt was not measured: {error.what}"]
-    denoised = encoder.encode([run.rows[item] for item in run.items], run.work.bench.progress).tables
-    run.work.bench.costs.encodings += len(run.items)
+    denoised = encoder.encode([run.rows[item] for item in run.items], run.work.context.progress).tables
+    run.work.context.costs.encodings += len(run.items)
     values: dict[str, Floats] = {}
     for vector, modalities in held.items():
         if run.spreads[vector] == 0:
@@ -249,7 +251,7 @@ def _denoised(run: _Run, target: dict[str, Tensor], held: dict[str, tuple[str, .
         with_it = lengths(denoised[modalities[0]], clean) / run.spreads[vector]
         values[f"distance_to_clean_{vector}"] = with_it
         values[f"nearer_by_capfilt_{vector}"] = without - with_it
-    run.work.ledger.findings += value_rows(run.subject, f"{SIGNAL}, capfilt", values, SHARE, run.work.intervals)
+    run.work.results.findings += value_rows(run.subject, f"{SIGNAL}, capfilt", values, SHARE, run.work.intervals)
     return []
 
 

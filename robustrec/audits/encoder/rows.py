@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from robustrec.audits.encoder.audit import Floats, Moves
+from robustrec.audits.encoder.audit import Floats, VectorShifts
 from robustrec.audits.rows import Intervals
 from robustrec.evaluation.statistics import ONE_DRAW, PairedIntervals, paired_intervals, value_intervals
 from robustrec.results.findings import Finding
@@ -27,7 +27,7 @@ def edit_rows(
     subject: Subject,
     condition: str,
     modality: str,
-    moves: Moves,
+    moves: VectorShifts,
     spreads: Mapping[str, float],
     own: float,
     intervals: Intervals,
@@ -76,7 +76,7 @@ def value_rows(
     return [_row(subject, condition, metric, interval, unit, len(values[metric])) for metric, interval in found.items()]
 
 
-def pooled(parts: list[Moves]) -> Moves:
+def pooled(parts: list[VectorShifts]) -> VectorShifts:
     """Return for every item that any edit touched its means over those edits."""
     items = np.unique(np.concatenate([part.items for part in parts])) if parts else np.zeros(0, dtype=np.int64)
     names = list(parts[0].moved) if parts else []
@@ -90,7 +90,7 @@ def pooled(parts: list[Moves]) -> Moves:
         return total / np.maximum(times, 1)
 
     moved = {name: mean([part.moved[name] for part in parts]) for name in names}
-    return Moves(items, mean([part.sizes for part in parts]), moved)
+    return VectorShifts(items, mean([part.sizes for part in parts]), moved)
 
 
 def _row(subject: Subject, condition: str, metric: str, found: PairedIntervals, unit: str, n: int) -> Finding:

@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from robustrec.audits.quality import Clean, PerUser, Yardstick
+from robustrec.audits.quality import Clean, MetricSuite, PerUser
 from robustrec.evaluation.cells import Cells
 from robustrec.evaluation.metrics import per_user_metrics
 from robustrec.evaluation.ranking import Pairs, Ranking, rank_pairs
@@ -41,12 +41,12 @@ PARTS = ("edited", "head", "tail", "untouched")
 
 
 @dataclass(frozen=True)
-class Scene:
+class EvaluationTargets:
     """What is the same for all subjects and edits.
 
     Attributes:
         split: the test users.
-        yardstick: what is measured on every list.
+        metric_suite: what is measured on every list.
         wanted: the items of their test split, without those that are never recommended to them.
         strata: [I] stratum of popularity of each item; 0 is the tail, the highest the head.
         metric: the headline metric.
@@ -54,7 +54,7 @@ class Scene:
     """
 
     split: Split
-    yardstick: Yardstick
+    metric_suite: MetricSuite
     wanted: Pairs
     strata: Ints
     metric: str
@@ -63,23 +63,23 @@ class Scene:
     @property
     def length(self) -> int:
         """The longest list that anything needs."""
-        return max(self.yardstick.length, self.k)
+        return max(self.metric_suite.length, self.k)
 
 
-def scene_of(split: Split, yardstick: Yardstick, strata: Ints, *, metric: str, k: int) -> Scene:
-    """Return the scene of a split."""
+def scene_of(split: Split, metric_suite: MetricSuite, strata: Ints, *, metric: str, k: int) -> EvaluationTargets:
+    """Return the evaluation targets of a split."""
     relevant = split.relevant[split.users].tocoo()
     masked = split.masked[split.users].tocsr()
     rows, items = relevant.row.astype(np.int64), relevant.col.astype(np.int64)
     open_ = np.asarray(masked[rows, items]).ravel() == 0
-    return Scene(split, yardstick, Pairs(rows[open_], items[open_]), strata, metric, k)
+    return EvaluationTargets(split, metric_suite, Pairs(rows[open_], items[open_]), strata, metric, k)
 
 
 class Lists(NamedTuple):
     """A subject's lists at one time.
 
     Attributes:
-        ranking: [n, K], K the scene's length.
+        ranking: [n, K], K the length of `targets`.
         per_user: metric -> [n].
         places: [P] places of the wanted items, from 1.
         shown: [I] users in whose list of length k each item stands.
@@ -91,15 +91,15 @@ class Lists(NamedTuple):
     shown: Ints
 
 
-def lists_of(representation: Representation | Scored, scene: Scene, clean: Clean | None = None) -> Lists:
+def lists_of(representation: Representation | Scored, targets: EvaluationTargets, clean: Clean | None = None) -> Lists:
     """Rank the test users, score the lists and, where there are clean ones, compare them with those."""
-    split, yardstick = scene.split, scene.yardstick
-    ranking, places = rank_pairs(representation, split.users, split.masked, scene.wanted, k=scene.length)
-    per_user = per_user_metrics(ranking, split.relevant, yardstick.metrics)
+    split, metric_suite = targets.split, targets.metric_suite
+    ranking, places = rank_pairs(representation, split.users, split.masked, targets.wanted, k=targets.length)
+    per_user = per_user_metrics(ranking, split.relevant, metric_suite.metrics)
     if clean is not None:
         short = Ranking(ranking.users, ranking.items[:, : clean.ranking.items.shape[1]])
-        per_user |= per_user_stability(clean.ranking, short, yardstick.stability)
-    shown = ranking.counts(scene.k, len(scene.strata))
+        per_user |= per_user_stability(clean.ranking, short, metric_suite.stability)
+    shown = ranking.counts(targets.k, len(targets.strata))
     return Lists(ranking, per_user, places, shown)
 
 
@@ -124,11 +124,11 @@ class Tally:
     """Adds up the draws of one subject under one condition.
 
     Attributes:
-        scene: what is measured.
+        targets: what is measured.
         before: the clean lists.
     """
 
-    scene: Scene
+    targets: EvaluationTargets
     before: Lists
     _all_before: list[Floats] = field(default_factory=list, init=False)
     _all_after: list[PerUser] = field(default_factory=list, init=False)
@@ -142,26 +142,26 @@ class Tally:
             after: the lists on the edited features.
             edited: items that the edit changed.
         """
-        scene = self.scene
-        on = np.zeros(len(scene.strata), dtype=bool)
+        targets = self.targets
+        on = np.zeros(len(targets.strata), dtype=bool)
         on[edited] = True
-        everyone = f"exposure@{scene.k}_all"
-        self._all_before.append(_held(self.before.ranking, on, scene.k))
-        self._all_after.append({**after.per_user, everyone: _held(after.ranking, on, scene.k)})
-        touched = on[scene.wanted.items]
-        stratum = scene.strata[scene.wanted.items]
+        everyone = f"exposure@{targets.k}_all"
+        self._all_before.append(_held(self.before.ranking, on, targets.k))
+        self._all_after.append({**after.per_user, everyone: _held(after.ranking, on, targets.k)})
+        touched = on[targets.wanted.items]
+        stratum = targets.strata[targets.wanted.items]
         parts = {
             "edited": touched,
-            "head": touched & (stratum == scene.strata.max()),
+            "head": touched & (stratum == targets.strata.max()),
             "tail": touched & (stratum == 0),
             "untouched": ~touched,
         }
-        users = np.zeros(len(scene.split.users), dtype=bool)
-        users[scene.wanted.rows[touched]] = True
+        users = np.zeros(len(targets.split.users), dtype=bool)
+        users[targets.wanted.rows[touched]] = True
         for name, chosen in parts.items():
             self._cells.setdefault(name, []).append((chosen, after.places))
         for name, concerned in (("edited", users), ("untouched", ~users)):
-            self._users.setdefault(name, []).append((concerned, after.per_user[scene.metric]))
+            self._users.setdefault(name, []).append((concerned, after.per_user[targets.metric]))
 
     def of_all(self, stability: Mapping[str, Floats]) -> tuple[PerUser, dict[str, Floats]]:
         """Return (clean [n], perturbed [n_draws, n]) by metric over all users.
@@ -169,7 +169,7 @@ class Tally:
         Args:
             stability: what the stability measures of an undisturbed list are.
         """
-        exposure = f"exposure@{self.scene.k}_all"
+        exposure = f"exposure@{self.targets.k}_all"
         # Draws edit other items, which held other places before: shifted to their mean, so that the pairing stays.
         base = np.stack(self._all_before)
         mean = base.mean(axis=0)
@@ -180,22 +180,22 @@ class Tally:
 
     def of_part(self, name: str) -> Part:
         """Return what became of a part of PARTS."""
-        scene, before = self.scene, self.before.places
-        n = len(scene.split.users)
+        targets, before = self.targets, self.before.places
+        n = len(targets.split.users)
         count, sums = np.zeros(n), {key: np.zeros(n) for key in ("rank", "rank'", "seen", "seen'")}
         shifts = []
         for chosen, after in self._cells[name]:
-            rows = scene.wanted.rows[chosen]
+            rows = targets.wanted.rows[chosen]
             count += np.bincount(rows, minlength=n)
             for mark, places in (("", before[chosen]), ("'", after[chosen])):
                 sums[f"rank{mark}"] += np.bincount(rows, places, minlength=n)
-                sums[f"seen{mark}"] += np.bincount(rows, places <= scene.k, minlength=n)
+                sums[f"seen{mark}"] += np.bincount(rows, places <= targets.k, minlength=n)
             shifts.append((after[chosen] - before[chosen]).astype(np.float64))
         there = count > 0
         mean = {key: total[there] / count[there] for key, total in sums.items()}
         measures = {f"rank_{name}": "rank"}
         if name != "untouched":
-            measures[f"exposure@{scene.k}_{name}"] = "seen"
+            measures[f"exposure@{targets.k}_{name}"] = "seen"
         clean = {metric: mean[key] for metric, key in measures.items()}
         perturbed = {metric: mean[f"{key}'"] for metric, key in measures.items()}
         return Part(clean, perturbed, np.concatenate(shifts), self._pair_cells(name, measures, count))
@@ -206,20 +206,20 @@ class Tally:
             return {}
         chosen = [np.flatnonzero(which) for which, _ in self._cells[name]]
         pairs = np.concatenate(chosen)
-        users, items = self.scene.wanted.rows[pairs], self.scene.wanted.items[pairs]
+        users, items = self.targets.wanted.rows[pairs], self.targets.wanted.items[pairs]
         before = self.before.places[pairs]
         after = np.concatenate([places[own] for own, (_, places) in zip(chosen, self._cells[name], strict=True)])
         weights = 1 / count[users] / np.count_nonzero(count)
         cells = {}
         for metric, key in measures.items():
-            states = [places if key == "rank" else places <= self.scene.k for places in (before, after)]
+            states = [places if key == "rank" else places <= self.targets.k for places in (before, after)]
             values = (each.astype(np.float64) for each in states)
             cells[metric] = Cells(_draw_of_each(chosen), users, items, weights, *values)
         return cells
 
     def of_users(self, name: str) -> tuple[PerUser, PerUser]:
         """Return (clean [m], perturbed [m]) of the headline metric over users who want an edited item, or want none."""
-        metric = self.scene.metric
+        metric = self.targets.metric
         before = self.before.per_user[metric]
         count, total = self._times_concerned(name), np.zeros(len(before))
         for concerned, after in self._users[name]:
@@ -230,7 +230,7 @@ class Tally:
 
     def _times_concerned(self, name: str) -> Floats:
         """Return in how many draws a part concerns each user, [n]."""
-        times: Floats = np.zeros(len(self.scene.split.users))
+        times: Floats = np.zeros(len(self.targets.split.users))
         for concerned, _ in self._users[name]:
             times += concerned
         return times
@@ -243,7 +243,7 @@ class Tally:
         count = self._times_concerned(name)
         if not count.any():
             return {}
-        wanted, metric = self.scene.wanted, self.scene.metric
+        wanted, metric = self.targets.wanted, self.targets.metric
         found = [np.flatnonzero(concerned) for concerned, _ in self._users[name]]
         columns: list[tuple[Ints, Ints, Floats, Floats]] = []
         for concerned, (chosen, _), (_, after) in zip(found, self._cells[name], self._users[name], strict=True):
@@ -254,7 +254,7 @@ class Tally:
             # Users whose only wanted items are never recommended to them share no item with anybody.
             alone = np.setdiff1d(concerned, rows)
             users = np.concatenate([rows, alone])
-            own = np.concatenate([items, len(self.scene.strata) + alone])
+            own = np.concatenate([items, len(self.targets.strata) + alone])
             weights = 1 / np.bincount(users, minlength=len(count))[users] / count[users]
             columns.append((users, own, weights / np.count_nonzero(count), after[users]))
         users, items, weights, after = (np.concatenate(column) for column in zip(*columns, strict=True))

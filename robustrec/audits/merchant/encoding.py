@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from robustrec.audits.treatments import Row, Shown, Workshop, row_of
+from robustrec.audits.treatments import EditApplier, Row, Shown, row_of
 from robustrec.encoders.features import ItemFeatures
 from robustrec.encoders.row_store import RowStore
 from robustrec.encoders.rows import RowEncoder, StoredPicture
@@ -138,7 +138,7 @@ def moved(features: ItemFeatures, items: Sequence[int], tables: Mapping[str, Ten
     return {name: (table != features.tables[name][rows]).any(dim=1) for name, table in tables.items()}
 
 
-def check_edits_arrive(edited: EditedRows, workshop: Workshop, modality: str) -> bool | None:
+def check_edits_arrive(edited: EditedRows, applier: EditApplier, modality: str) -> bool | None:
     """Put another item's text or picture into a few items and see whether their vectors move.
 
     What an encoder keeps must not stand in the way of an edit: a drift of zero would then be a cache's, not the
@@ -146,7 +146,7 @@ def check_edits_arrive(edited: EditedRows, workshop: Workshop, modality: str) ->
 
     Args:
         edited: encodes as it will encode the edits.
-        workshop: the items.
+        applier: the items.
         modality: "text" or "image".
 
     Returns:
@@ -155,7 +155,7 @@ def check_edits_arrive(edited: EditedRows, workshop: Workshop, modality: str) ->
     Raises:
         RobustrecError: the encoder fails.
     """
-    swapped = dict(_swapped(workshop, modality))
+    swapped = dict(_swapped(applier, modality))
     if not swapped:
         return None
     items = list(swapped)
@@ -167,32 +167,32 @@ def check_edits_arrive(edited: EditedRows, workshop: Workshop, modality: str) ->
     return False
 
 
-def _swapped(workshop: Workshop, modality: str) -> Iterable[tuple[int, Row]]:
+def _swapped(applier: EditApplier, modality: str) -> Iterable[tuple[int, Row]]:
     """Yield items with the text or the picture of another, for as many as are probed."""
     found = 0
-    for item, other in _neighbours(workshop, modality):
-        own = workshop.rows[item].picture
+    for item, other in _neighbours(applier, modality):
+        own = applier.rows[item].picture
         assert isinstance(own, StoredPicture)
         if modality == "text":
-            row = row_of(workshop.rows[other].text, own)
+            row = row_of(applier.rows[other].text, own)
         else:
             try:
-                pictures = own(), workshop.rows[other].picture()
+                pictures = own(), applier.rows[other].picture()
             except RobustrecError:
                 continue
             if pictures[0] is None or pictures[1] is None:
                 continue
-            row = row_of(workshop.rows[item].text, Shown(pictures[1]))
+            row = row_of(applier.rows[item].text, Shown(pictures[1]))
         yield item, row
         found += 1
         if found == PROBED:
             return
 
 
-def _neighbours(workshop: Workshop, modality: str) -> Iterable[tuple[int, int]]:
+def _neighbours(applier: EditApplier, modality: str) -> Iterable[tuple[int, int]]:
     """Yield (item, an item of other content half the catalogue away), of those that have any."""
-    entries = workshop.catalog.pictures.entries if workshop.catalog.pictures else ()
-    content = [row.text for row in workshop.rows] if modality == "text" else [entry or "" for entry in entries]
+    entries = applier.catalog.pictures.entries if applier.catalog.pictures else ()
+    content = [row.text for row in applier.rows] if modality == "text" else [entry or "" for entry in entries]
     having = [item for item, each in enumerate(content) if each]
     half = len(having) // 2
     for item, other in zip(having[:half], having[half:], strict=False):

@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 
 from robustrec.audits.merchant.audit import MerchantCondition
-from robustrec.audits.merchant.conditions import Floats, Ints, Lists, Scene
+from robustrec.audits.merchant.conditions import EvaluationTargets, Floats, Ints, Lists
 from robustrec.audits.merchant.rows import AUDIT
-from robustrec.audits.treatments import Workshop
+from robustrec.audits.treatments import EditApplier
 from robustrec.edits.content import Content, content_of, text_of
 from robustrec.errors import RobustrecError
 from robustrec.results.exhibits import FragileItem, Look
@@ -52,17 +52,17 @@ class Fragile:
     """Collects the items that lost most, each at its worst.
 
     Attributes:
-        scene: what is measured.
+        targets: what is measured.
         most: how many items are kept.
     """
 
-    scene: Scene
+    targets: EvaluationTargets
     most: int
     _worst: dict[int, Fall] = field(default_factory=dict, init=False)
 
     def add(self, condition: MerchantCondition, draw: int, before: Lists, after: Lists, edited: Ints) -> None:
         """Add what became of a draw's edited items; those that nobody wants, or that lost nothing, do not count."""
-        wanted, n_items = self.scene.wanted, len(self.scene.strata)
+        wanted, n_items = self.targets.wanted, len(self.targets.strata)
 
         def gain(lists: Lists) -> Floats:
             weights = 1.0 / np.log2(1.0 + lists.places)
@@ -92,18 +92,18 @@ class Fragile:
         return sorted(self._worst.values(), key=lambda fall: (-fall.loss, fall.item))[: self.most]
 
 
-def exhibit(subject: Subject, fall: Fall, workshop: Workshop, k: int) -> FragileItem:
+def exhibit(subject: Subject, fall: Fall, applier: EditApplier, k: int) -> FragileItem:
     """Return a fragile item with its looks, the edit made once more."""
     condition = fall.condition
-    before = workshop.before(condition.treatment, fall.item)
-    after = workshop.after(condition.treatment, before, fall.item, condition.severity, fall.draw)
+    before = applier.before(condition.treatment, fall.item)
+    after = applier.after(condition.treatment, before, fall.item, condition.severity, fall.draw)
     return FragileItem(
         subject=subject,
         audit=AUDIT,
         condition=condition.label,
         item=str(fall.item),
-        before=_look(before, workshop, fall.item),
-        after=_look(after, workshop, fall.item),
+        before=_look(before, applier, fall.item),
+        after=_look(after, applier, fall.item),
         n_users=fall.n_users,
         rank_before=fall.places[0],
         rank_after=fall.places[1],
@@ -113,11 +113,11 @@ def exhibit(subject: Subject, fall: Fall, workshop: Workshop, k: int) -> Fragile
     )
 
 
-def _look(content: Content, workshop: Workshop, item: int) -> Look:
+def _look(content: Content, applier: EditApplier, item: int) -> Look:
     picture = content.picture
     if picture is None:  # left out because no part edits it, or not readable
         try:
-            picture = content_of(workshop.catalog, item).picture
+            picture = content_of(applier.catalog, item).picture
         except RobustrecError:
             picture = None
     return Look(text=text_of(content)[:_TEXT], picture=None if picture is None else thumbnail(picture))

@@ -1,4 +1,4 @@
-"""Run the merchant audit and put what it measured into the ledger."""
+"""Run the merchant audit and put what it measured into the results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from robustrec.audits.merchant.audit import (
     items_of_draw,
     not_editable,
 )
-from robustrec.audits.merchant.conditions import Lists, Scene, Tally, lists_of, scene_of
+from robustrec.audits.merchant.conditions import EvaluationTargets, Lists, Tally, lists_of, scene_of
 from robustrec.audits.merchant.config import MerchantAudit
 from robustrec.audits.merchant.drawn import Edited, of_share, replaced, share_seen
 from robustrec.audits.merchant.encoding import EditedRows, check_edits_arrive, encode_all, moved
@@ -25,8 +25,8 @@ from robustrec.audits.merchant.rows import AUDIT, part_rows, share_rows
 from robustrec.audits.quality import Clean, PerUser, undisturbed
 from robustrec.audits.results import Audited, Work, array_name, references
 from robustrec.audits.rows import Draws, difference_rows, drift_rows
-from robustrec.audits.treatments import Row, Treatment, Workshop, treatments_of
-from robustrec.edits.view import shelf_of
+from robustrec.audits.treatments import EditApplier, Row, Treatment, treatments_of
+from robustrec.edits.view import view_of
 from robustrec.encoders.features import MODALITIES
 from robustrec.encoders.rows import catalog_rows
 from robustrec.errors import RobustrecError, one_line
@@ -55,8 +55,8 @@ class _Run:
 
     audit: MerchantAudit
     work: Work
-    scene: Scene
-    workshop: Workshop
+    targets: EvaluationTargets
+    applier: EditApplier
     encoder: EditedRows
     choices: dict[tuple[float, int], Items]
     subjects: list[_Subject]
@@ -69,53 +69,53 @@ def run_merchant(audit: MerchantAudit, subjects: Audited, work: Work) -> None:
     for subject, _ in subjects:
         if reason or not subject.scored_tables:
             why = reason or f"{subject.spec.model}: features shape its training only, its scores do not follow them"
-            work.ledger.statuses.append(_status(subject, "not_applicable", why))
+            work.results.statuses.append(_status(subject, "not_applicable", why))
     if reason or not served:
         return
-    findings = len(work.ledger.findings)
+    findings = len(work.results.findings)
     try:
         run = _prepared(audit, served, work)
         faults = _measure(run)
     except RobustrecError as error:
         faults = [one_line(error)]
     if faults:
-        del work.ledger.findings[findings:]  # a part of the table must not pass for the whole
-        work.ledger.statuses += [_status(subject, "error", "; ".join(faults)) for subject, _ in served]
+        del work.results.findings[findings:]  # a part of the table must not pass for the whole
+        work.results.statuses += [_status(subject, "error", "; ".join(faults)) for subject, _ in served]
         return
-    work.ledger.statuses += [_ended(each) for each in run.subjects]
-    work.ledger.exhibits += [
-        exhibit(each.subject.subject, fall, run.workshop, run.scene.k)
+    work.results.statuses += [_ended(each) for each in run.subjects]
+    work.results.exhibits += [
+        exhibit(each.subject.subject, fall, run.applier, run.targets.k)
         for each in run.subjects
         for fall in each.fragile.falls
     ]
 
 
 def _prepared(audit: MerchantAudit, subjects: Audited, work: Work) -> _Run:
-    plan, bench = work.plan, work.bench
-    dataset, features = plan.dataset, bench.prepared.features
+    plan, context = work.plan, work.context
+    dataset, features = plan.dataset, context.prepared.features
     assert dataset.catalog is not None  # see `not_editable`
     assert features is not None
     strata = popularity_strata(dataset.interactions, audit.strata)
-    scene = scene_of(bench.prepared.test, bench.yardstick, strata, metric=audit.metric, k=audit.exposure)
+    targets = scene_of(context.prepared.test, context.metric_suite, strata, metric=audit.metric, k=audit.exposure)
 
     rows = work.edited_rows()
-    workshop = Workshop(
-        dataset.catalog, catalog_rows(dataset.catalog, plan.home / "digests"), shelf_of(dataset), bench.seed
+    applier = EditApplier(
+        dataset.catalog, catalog_rows(dataset.catalog, plan.home / "digests"), view_of(dataset), context.seed
     )
     audited = []
     for subject, clean in subjects:
-        before = lists_of(subject.represent(), scene)
-        bench.costs.count_lists()
-        audited.append(_Subject(subject, clean, before, Fragile(scene, audit.fragile), {}, {}))
-    choices = choices_of(audit, dataset, seed=bench.seed)
-    return _Run(audit, work, scene, workshop, rows, choices, audited)
+        before = lists_of(subject.represent(), targets)
+        context.costs.count_lists()
+        audited.append(_Subject(subject, clean, before, Fragile(targets, audit.fragile), {}, {}))
+    choices = choices_of(audit, dataset, seed=context.seed)
+    return _Run(audit, work, targets, applier, rows, choices, audited)
 
 
 def _measure(run: _Run) -> list[str]:
     """Measure every condition; return what keeps the audit from counting, nothing where it counts."""
     treatments = treatments_of(run.audit)
     touched = {part.modality for treatment in treatments for part in treatment.parts}
-    arrives = {each: check_edits_arrive(run.encoder, run.workshop, each) for each in MODALITIES if each in touched}
+    arrives = {each: check_edits_arrive(run.encoder, run.applier, each) for each in MODALITIES if each in touched}
     tables = run.encoder.features.tables
     faults = [
         f"edits do not reach the features: the {'text' if modality == 'text' else 'picture'} of another item put into"
@@ -132,7 +132,7 @@ def _measure(run: _Run) -> list[str]:
         for condition in conditions_of(run.audit, treatment):
             _measure_condition(run, condition, edited)
             done += run.audit.draws * len(run.subjects)
-            run.work.bench.progress("merchant edits", done, total, condition.label)
+            run.work.context.progress("merchant edits", done, total, condition.label)
     _record_pools(run)
     return []
 
@@ -144,7 +144,7 @@ def _encoded(run: _Run, treatment: Treatment) -> Iterator[tuple[tuple[int, int],
     def rows() -> Iterator[Row]:
         for draw in range(run.audit.draws):
             for item in items_of_draw(run.choices, draw).tolist():
-                for severity, row in run.workshop.edited(treatment, item, run.audit.severities, draw):
+                for severity, row in run.applier.edited(treatment, item, run.audit.severities, draw):
                     keys.append((severity, draw, item))
                     yield row
 
@@ -176,7 +176,7 @@ def _measure_condition(run: _Run, condition: MerchantCondition, encoded: Mapping
             continue
         nothing = condition.severity > 0 and not touched
         seen = share_seen(draws, subject) if touched else None
-        run.work.ledger.findings += share_rows(
+        run.work.results.findings += share_rows(
             subject.subject, condition.label, condition.treatment.modality, touched / chosen, seen, run.audit.draws
         )
         if nothing or (condition.severity > 0 and not changed & set(subject.scored_tables)):
@@ -185,7 +185,7 @@ def _measure_condition(run: _Run, condition: MerchantCondition, encoded: Mapping
             continue
         measured[place] = _measure_subject(run, condition, each, draws)
         if condition.severity > 0 and seen is not None and seen < FEW:
-            run.work.ledger.warnings.append(
+            run.work.results.warnings.append(
                 f"{subject.subject.label}: {condition.label} changed the vectors of only {seen:.1%} of the edited"
                 " items; the encoder does not see this edit, and its rows say little of the model"
             )
@@ -197,23 +197,23 @@ def _measure_condition(run: _Run, condition: MerchantCondition, encoded: Mapping
 def _measure_subject(
     run: _Run, condition: MerchantCondition, audited: _Subject, draws: Sequence[Edited]
 ) -> tuple[PerUser, Draws]:
-    """Rank on every draw's features, and put the rows of the condition into the ledger."""
+    """Rank on every draw's features, and put the rows of the condition into the results."""
     work, subject = run.work, audited.subject
-    tally = Tally(run.scene, audited.before)
+    tally = Tally(run.targets, audited.before)
     for draw, edited in enumerate(draws):
         features = {name: replaced(table, edited, name) for name, table in subject.tables.items()}
-        after = lists_of(subject.represent(features, frozen=condition.frozen), run.scene, audited.clean)
-        work.bench.costs.count_lists()
+        after = lists_of(subject.represent(features, frozen=condition.frozen), run.targets, audited.clean)
+        work.context.costs.count_lists()
         tally.add(after, edited.items)
         audited.fragile.add(condition, draw, audited.before, after, edited.items)
-    stability = undisturbed(run.scene.yardstick.stability, len(run.scene.split.users))
+    stability = undisturbed(run.targets.metric_suite.stability, len(run.targets.split.users))
     clean, perturbed = tally.of_all(stability)
     label = condition.label
     idle, intervals = condition.severity == 0, work.intervals
-    work.ledger.findings += drift_rows(subject.subject, AUDIT, label, clean, perturbed, intervals, idle=idle)
-    work.ledger.findings += part_rows(subject.subject, label, tally, len(draws), intervals, idle=idle)
+    work.results.findings += drift_rows(subject.subject, AUDIT, label, clean, perturbed, intervals, idle=idle)
+    work.results.findings += part_rows(subject.subject, label, tally, len(draws), intervals, idle=idle)
     for metric, values in perturbed.items():
-        work.ledger.keep(array_name(subject, AUDIT, label, metric), values)
+        work.results.keep(array_name(subject, AUDIT, label, metric), values)
     return clean, perturbed
 
 
@@ -226,7 +226,7 @@ def _record_differences(run: _Run, condition: str, measured: Mapping[int, tuple[
             ours, theirs = (
                 ({metric: measured[each][0][metric]}, {metric: measured[each][1][metric]}) for each in (place, other)
             )
-            work.ledger.findings += difference_rows(
+            work.results.findings += difference_rows(
                 pairs[place][0].subject,
                 str(work.plan.suite.compare_with),
                 AUDIT,
@@ -238,7 +238,7 @@ def _record_differences(run: _Run, condition: str, measured: Mapping[int, tuple[
 
 
 def _record_pools(run: _Run) -> None:
-    """Put the mean over all edits into the ledger, for each severity, share and world."""
+    """Put the mean over all edits into the results, for each severity, share and world."""
     for key in dict.fromkeys(key for each in run.subjects for key in each.pools):
         label, measured = "", dict[int, tuple[PerUser, Draws]]()
         for place, each in enumerate(run.subjects):
@@ -248,11 +248,11 @@ def _record_pools(run: _Run) -> None:
             label, subject = pool.label, each.subject
             clean, perturbed = measured[place] = pool.mean()
             intervals, idle = run.work.intervals, pool.condition.severity == 0
-            run.work.ledger.findings += drift_rows(
+            run.work.results.findings += drift_rows(
                 subject.subject, AUDIT, label, clean, perturbed, intervals, idle=idle
             )
             for metric, values in perturbed.items():
-                run.work.ledger.keep(array_name(subject, AUDIT, label, metric), values)
+                run.work.results.keep(array_name(subject, AUDIT, label, metric), values)
         _record_differences(run, label, measured)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from robustrec.audits.merchant.conditions import PARTS, Scene, Tally
+from robustrec.audits.merchant.conditions import PARTS, EvaluationTargets, Tally
 from robustrec.audits.rows import Intervals, drift_row
 from robustrec.evaluation.cells import Cells, cell_intervals
 from robustrec.results.findings import Finding
@@ -41,7 +41,7 @@ def part_rows(
                         metric,
                         means,
                         of_metric,
-                        None if idle else _largest_change(metric, tally.scene),
+                        None if idle else _largest_change(metric, tally.targets),
                         intervals,
                     )
                 )
@@ -68,9 +68,9 @@ def share_rows(
     return rows
 
 
-def _largest_change(metric: str, scene: Scene) -> float:
+def _largest_change(metric: str, targets: EvaluationTargets) -> float:
     """Return how much a user's value can change at most: an item falls from the first place to the last."""
-    return float(len(scene.strata) - 1) if metric.startswith("rank_") else 1.0
+    return float(len(targets.strata) - 1) if metric.startswith("rank_") else 1.0
 
 
 def _part_row(

@@ -20,8 +20,8 @@ from robustrec.audits.noise.config import BreakPoint as BreakPointConfig
 from robustrec.audits.noise.config import NoiseAudit
 from robustrec.audits.quality import (
     Clean,
+    MetricSuite,
     PerUser,
-    Yardstick,
     measure_clean,
     measure_perturbed,
     stack,
@@ -54,19 +54,19 @@ class Costs:
 
 
 @dataclass(frozen=True)
-class Bench:
+class AuditContext:
     """What the audits of one command work on.
 
     Attributes:
         prepared: data and features on the device.
-        yardstick: what is measured on every list.
+        metric_suite: what is measured on every list.
         seed: seed of the audits' draws, apart from the training seeds.
         progress: told after each ranking.
         costs: added to as work is done.
     """
 
     prepared: Prepared
-    yardstick: Yardstick
+    metric_suite: MetricSuite
     seed: int
     progress: Progress = silent
     costs: Costs = field(default_factory=Costs)
@@ -108,10 +108,10 @@ def training_conditions_of(config: NoiseAudit) -> tuple[NoiseCondition, ...]:
     return tuple(NoiseCondition(amount, trained=True) for amount in (config.training.sigma2 if config.training else ()))
 
 
-def clean_of(subject: TrainedSubject, bench: Bench) -> Clean:
+def clean_of(subject: TrainedSubject, context: AuditContext) -> Clean:
     """Rank the test users on clean features."""
-    bench.costs.count_lists()
-    return measure_clean(subject.represent(), bench.prepared.test, bench.yardstick)
+    context.costs.count_lists()
+    return measure_clean(subject.represent(), context.prepared.test, context.metric_suite)
 
 
 def touched(subject: TrainedSubject, condition: NoiseCondition) -> bool:
@@ -122,7 +122,7 @@ def touched(subject: TrainedSubject, condition: NoiseCondition) -> bool:
 
 
 def measure_condition(
-    subjects: Sequence[tuple[TrainedSubject, Clean]], condition: NoiseCondition, draws: int, bench: Bench
+    subjects: Sequence[tuple[TrainedSubject, Clean]], condition: NoiseCondition, draws: int, context: AuditContext
 ) -> list[Measured]:
     """Measure several subjects under the same draws of one condition.
 
@@ -130,7 +130,7 @@ def measure_condition(
         subjects: with their clean lists; all of them touched by the condition.
         condition: what is added.
         draws: how many independent draws.
-        bench: data, yardstick, seed.
+        context: data, metrics, seed.
 
     Raises:
         RobustrecError: float32 rounds the noise away.
@@ -140,18 +140,20 @@ def measure_condition(
     read = {name for subject, _ in subjects for name in subject.scored_tables}
     total = draws * len(subjects)
     for draw in range(draws):
-        noise = standard_noise(bench.prepared.tables, seed=bench.seed, draw=draw)
-        noisy = add_noise(bench.prepared.tables, noise, condition)
+        noise = standard_noise(context.prepared.tables, seed=context.seed, draw=draw)
+        noisy = add_noise(context.prepared.tables, noise, condition)
         if draw == 0:
-            lost = refuse_lost_noise(share_lost(bench.prepared.tables, noisy, condition, sorted(read)), condition)
+            lost = refuse_lost_noise(share_lost(context.prepared.tables, noisy, condition, sorted(read)), condition)
         for place, (subject, clean) in enumerate(subjects):
             features = {modality: noisy[modality] for modality in subject.tables}
             representation = subject.represent(features, frozen=condition.frozen)
-            collected[place].append(measure_perturbed(representation, bench.prepared.test, bench.yardstick, clean))
-            bench.costs.count_lists()
-            bench.progress(f"noise {condition.label}", draw * len(subjects) + place + 1, total, subject.subject.label)
+            collected[place].append(
+                measure_perturbed(representation, context.prepared.test, context.metric_suite, clean)
+            )
+            context.costs.count_lists()
+            context.progress(f"noise {condition.label}", draw * len(subjects) + place + 1, total, subject.subject.label)
     return [
-        Measured(with_stability(clean, bench.yardstick), stack(each), lost)
+        Measured(with_stability(clean, context.metric_suite), stack(each), lost)
         for (_, clean), each in zip(subjects, collected, strict=True)
     ]
 
@@ -162,21 +164,21 @@ def measure_trained(
     retrain: Callable[[NoiseCondition, int], TrainedSubject],
     condition: NoiseCondition,
     draws: int,
-    bench: Bench,
+    context: AuditContext,
 ) -> Measured:
     """Measure a subject against itself trained and served on noisy features, one training a draw."""
     collected = []
     for draw in range(draws):
         noisy = retrain(condition, draw)
-        collected.append(measure_perturbed(noisy.represent(), bench.prepared.test, bench.yardstick, clean))
-        bench.costs.count_lists()
-        bench.progress(f"noise {condition.label}", draw + 1, draws, subject.subject.label)
-    return Measured(with_stability(clean, bench.yardstick), stack(collected))
+        collected.append(measure_perturbed(noisy.represent(), context.prepared.test, context.metric_suite, clean))
+        context.costs.count_lists()
+        context.progress(f"noise {condition.label}", draw + 1, draws, subject.subject.label)
+    return Measured(with_stability(clean, context.metric_suite), stack(collected))
 
 
-def with_stability(clean: Clean, yardstick: Yardstick) -> PerUser:
+def with_stability(clean: Clean, metric_suite: MetricSuite) -> PerUser:
     """Return the clean per-user metrics, with what the stability measures of an undisturbed list are."""
-    return {**clean.per_user, **undisturbed(yardstick.stability, len(clean.ranking.users))}
+    return {**clean.per_user, **undisturbed(metric_suite.stability, len(clean.ranking.users))}
 
 
 def snr_rows(subject: TrainedSubject, condition: NoiseCondition) -> list[Finding]:
@@ -198,16 +200,16 @@ def snr_rows(subject: TrainedSubject, condition: NoiseCondition) -> list[Finding
     ]
 
 
-def break_point_row(subject: TrainedSubject, clean: Clean, config: BreakPointConfig, bench: Bench) -> Finding:
+def break_point_row(subject: TrainedSubject, clean: Clean, config: BreakPointConfig, context: AuditContext) -> Finding:
     """Search the smallest σ² on all modalities that costs more of a metric than is tolerated.
 
     The draws are the same at every strength (only their scale changes), and the mean over them decides.
     """
-    metric, split = config.metric, bench.prepared.test
+    metric, split = config.metric, context.prepared.test
     before = float(clean.per_user[metric].mean())
     if before == 0.0:
         return _break_point_finding(subject, config, BreakPoint(None, None, 0), len(clean.ranking.users))
-    seed = derive_seed(bench.seed, "break point")
+    seed = derive_seed(context.seed, "break point")
     trials = 0
 
     def breaches(sigma2: float) -> bool:
@@ -221,9 +223,9 @@ def break_point_row(subject: TrainedSubject, clean: Clean, config: BreakPointCon
                 refuse_lost_noise(share_lost(subject.tables, noisy, largest, subject.scored_tables), largest)
             ranking = rank(subject.represent(noisy), split.users, split.masked, k=parse_metric(metric).k)
             after += float(per_user_metrics(ranking, split.relevant, [metric])[metric].mean()) / config.draws
-            bench.costs.count_lists()
+            context.costs.count_lists()
         trials += 1
-        bench.progress("break point", trials, trials + config.steps, f"{subject.subject.label} σ²={sigma2:.1e}")
+        context.progress("break point", trials, trials + config.steps, f"{subject.subject.label} σ²={sigma2:.1e}")
         return (before - after) / before > config.max_relative_drop
 
     found = find_break_point(breaches, low=config.sigma2_min, high=config.sigma2_max, steps=config.steps)

@@ -1,4 +1,4 @@
-"""Run the noise audit and put what it measured into the ledger."""
+"""Run the noise audit and put what it measured into the results."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from robustrec.audits.noise.audit import (
-    Bench,
+    AuditContext,
     Measured,
     break_point_row,
     conditions_of,
@@ -36,32 +36,32 @@ NOT_RETRAINED = "noise in training: not applicable, the subject is not trained h
 
 def run_noise(audit: NoiseAudit, subjects: Audited, work: Work) -> None:
     """Run the noise audit over its subjects: at inference, in training, and the search of the break point."""
-    ledger = work.ledger
-    findings = len(ledger.findings)
+    results = work.results
+    findings = len(results.findings)
     try:
         _measure(audit, subjects, work)
     except RobustrecError as error:
-        del ledger.findings[findings:]  # a part of the table must not pass for the whole
-        ledger.statuses += [
+        del results.findings[findings:]  # a part of the table must not pass for the whole
+        results.statuses += [
             AuditStatus(audit="noise", subject=subject.subject, status="error", message=one_line(error))
             for subject, _ in subjects
         ]
         return
-    ledger.statuses += [_noise_status(audit, subject) for subject, _ in subjects]
+    results.statuses += [_noise_status(audit, subject) for subject, _ in subjects]
 
 
 def _measure(audit: NoiseAudit, subjects: Audited, work: Work) -> None:
-    plan, bench, ledger = work.plan, work.bench, work.ledger
+    plan, context, results = work.plan, work.context, work.results
     unmoved: dict[str, bool] = {}
     for condition in conditions_of(audit):
         chosen = [pair for pair in subjects if touched(pair[0], condition)]
-        measured = measure_condition(chosen, condition, audit.draws, bench) if chosen else []
+        measured = measure_condition(chosen, condition, audit.draws, context) if chosen else []
         _record(chosen, measured, condition, work)
         for (subject, _), each in zip(chosen, measured, strict=True):
             if condition.amount:
                 label = subject.subject.label
                 unmoved[label] = unmoved.get(label, True) and not each.moved
-    ledger.warnings += [
+    results.warnings += [
         f"{label}: no noise of the audit changed any list; a drift of exactly 0 says only that this noise is too small"
         " to reorder two items"
         for label, still in unmoved.items()
@@ -71,13 +71,13 @@ def _measure(audit: NoiseAudit, subjects: Audited, work: Work) -> None:
         draws = audit.training.draws if audit.training else 0
         trainable = [pair for pair in subjects if pair[0].spec.can_train]
         measured = [
-            measure_trained(subject, clean, _Retrain(subject, plan, bench), condition, draws, bench)
+            measure_trained(subject, clean, _Retrain(subject, plan, context), condition, draws, context)
             for subject, clean in trainable
         ]
         _record(trainable, measured, condition, work)
     if audit.break_point:
         served = [pair for pair in subjects if pair[0].scored_tables]
-        ledger.findings += [break_point_row(subject, clean, audit.break_point, bench) for subject, clean in served]
+        results.findings += [break_point_row(subject, clean, audit.break_point, context) for subject, clean in served]
 
 
 def _noise_status(audit: NoiseAudit, subject: TrainedSubject) -> AuditStatus:
@@ -97,23 +97,23 @@ class _Retrain:
 
     subject: TrainedSubject
     plan: Plan
-    bench: Bench
+    context: AuditContext
 
     def __call__(self, condition: NoiseCondition, draw: int) -> TrainedSubject:
-        tables = self.bench.prepared.tables
-        noise = standard_noise(tables, seed=self.bench.seed, draw=draw)
+        tables = self.context.prepared.tables
+        noise = standard_noise(tables, seed=self.context.seed, draw=draw)
         noisy = add_noise(tables, noise, condition)
         refuse_lost_noise(share_lost(tables, noisy, condition, self.subject.tables), condition)
-        name = f"{condition.label} seed {self.bench.seed} draw {draw}"
+        name = f"{condition.label} seed {self.context.seed} draw {draw}"
         spec = replace(self.subject.spec, training_noise=name, checkpoint=None)
-        if not stored_run(self.plan.home, run_key(spec, self.bench.prepared)):
-            self.bench.costs.trainings += 1
+        if not stored_run(self.plan.home, run_key(spec, self.context.prepared)):
+            self.context.costs.trainings += 1
         return obtain_subject(
             spec,
-            self.bench.prepared,
+            self.context.prepared,
             home=self.plan.home,
             tables=noisy,
-            progress=self.bench.progress,
+            progress=self.context.progress,
         )
 
 
@@ -123,22 +123,22 @@ def _record(
     condition: NoiseCondition,
     work: Work,
 ) -> None:
-    plan, intervals, ledger = work.plan, work.intervals, work.ledger
+    plan, intervals, results = work.plan, work.intervals, work.results
     lost = max((each.lost for each in measured), default=0.0)
     if lost >= PARTLY_LOST:
-        ledger.warnings.append(
+        results.warnings.append(
             f"noise {condition.label}: float32 rounding leaves up to {lost:.0%} of a modality's feature entries"
             " unchanged; use noise relative to the features"
         )
     for (subject, _), each in zip(subjects, measured, strict=True):
-        ledger.findings += snr_rows(subject, condition)
-        ledger.findings += drift_rows(
+        results.findings += snr_rows(subject, condition)
+        results.findings += drift_rows(
             subject.subject, "noise", condition.label, each.clean, each.perturbed, intervals, idle=condition.idle
         )
         for metric, values in each.perturbed.items():
-            ledger.keep(array_name(subject, "noise", condition.label, metric), values)
+            results.keep(array_name(subject, "noise", condition.label, metric), values)
     for place, other in references(plan, subjects):
-        ledger.findings += difference_rows(
+        results.findings += difference_rows(
             subjects[place][0].subject,
             str(plan.suite.compare_with),
             "noise",

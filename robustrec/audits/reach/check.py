@@ -43,7 +43,7 @@ DISTINCT = 0.05
 
 
 class Ranked(NamedTuple):
-    """Whose lists are looked at, as the audits rank them.
+    """RowLabels lists are looked at, as the audits rank them.
 
     Attributes:
         users: int64 [n].

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from robustrec.audits.reach.check import ROUNDING, typical_entry
 from robustrec.models.contract import DerivesItemGraphs, Features, Graphs, Representation
-from robustrec.models.own import blamed
+from robustrec.models.own import attributed_to
 from robustrec.runs.trained import TrainedSubject
 from robustrec.seeds import torch_generator
 
@@ -36,7 +36,7 @@ def check_item_graphs(subject: TrainedSubject, *, seed: int) -> str:
         noise = torch.randn(table.shape, generator=generator).to(table.device) * typical_entry(table)
         alone = {**subject.tables, modality: table + noise}
         noisy[modality] = alone[modality]
-        with torch.no_grad(), blamed(subject.spec.model, "item_graphs"):
+        with torch.no_grad(), attributed_to(subject.spec.model, "item_graphs"):
             graphs = model.item_graphs(alone)
         differs = not _equal(graphs, clean)
         changed |= differs
@@ -58,7 +58,7 @@ def check_item_graphs(subject: TrainedSubject, *, seed: int) -> str:
 
 
 def _given(subject: TrainedSubject, features: Features, graphs: Graphs) -> Representation:
-    with torch.no_grad(), blamed(subject.spec.model, "represent"):
+    with torch.no_grad(), attributed_to(subject.spec.model, "represent"):
         return cast(DerivesItemGraphs, subject.model).represent(features, graphs)
 
 

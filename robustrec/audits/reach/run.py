@@ -1,10 +1,10 @@
-"""Run the reach check of a subject before and after its audits, and put its end and its warnings into the ledger."""
+"""Run the reach check of a subject before and after its audits, and put its end and its warnings into the results."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
-from robustrec.audits.noise.audit import Bench
+from robustrec.audits.noise.audit import AuditContext
 from robustrec.audits.reach.check import Ranked, Reach, ReachCheck
 from robustrec.audits.reach.graphs import check_item_graphs
 from robustrec.audits.results import Work
@@ -23,47 +23,47 @@ def reach_first(subject: TrainedSubject, work: Work, fault: str = "") -> ReachCh
 
     Args:
         subject: with its features.
-        work: the ledger gets how the check ended; where audits may not count, how each of them ended too.
+        work: the results get how the check ended; where audits may not count, how each of them ended too.
         fault: what is known to be wrong already.
     """
-    ledger, spec = work.ledger, subject.spec
+    results, spec = work.results, subject.spec
     if not subject.tables and not fault:
         reason = f"{spec.model} reads no item features: there is nothing to perturb"
-        ledger.statuses += [_status(audit, subject, "not_applicable", reason) for audit in _everything(work)]
+        results.statuses += [_status(audit, subject, "not_applicable", reason) for audit in _everything(work)]
         return None
     check = None
     if not fault:
         try:
-            check, fault = _checked(subject, work.bench)
+            check, fault = _checked(subject, work.context)
         except RobustrecError as error:
             fault = one_line(error)
     if fault:
-        ledger.statuses += [_status(audit, subject, "error", fault) for audit in _everything(work)]
+        results.statuses += [_status(audit, subject, "error", fault) for audit in _everything(work)]
         return None
-    deaf = [modality for modality in subject.tables if modality not in subject.scored_tables]
-    message = f"checked: scores do not follow the {' and '.join(deaf)} features" if deaf else ""
-    ledger.statuses.append(_status(REACH, subject, "ok", message))
+    without_effect = [modality for modality in subject.tables if modality not in subject.scored_tables]
+    message = f"checked: scores do not follow the {' and '.join(without_effect)} features" if without_effect else ""
+    results.statuses.append(_status(REACH, subject, "ok", message))
     if check:
-        ledger.warnings += _warnings(subject, check)
+        results.warnings += _warnings(subject, check)
     return check
 
 
 def reach_again(subject: TrainedSubject, check: ReachCheck, work: Work) -> None:
     """Run the check after the audits; where it fails, every audit of the subject ends in an error without rows."""
-    ledger = work.ledger
+    results = work.results
     try:
         fault = check.after()
     except RobustrecError as error:
         fault = one_line(error)
     if not fault:
         return
-    ledger.statuses[:] = [each for each in ledger.statuses if each.subject != subject.subject]
-    ledger.statuses += [_status(audit, subject, "error", fault) for audit in _everything(work)]
+    results.statuses[:] = [each for each in results.statuses if each.subject != subject.subject]
+    results.statuses += [_status(audit, subject, "error", fault) for audit in _everything(work)]
     # What was measured of it is not to be read, nor what was compared with it.
     own = subject.subject
-    ledger.findings[:] = [
+    results.findings[:] = [
         each
-        for each in ledger.findings
+        for each in results.findings
         if each.audit == CLEAN
         or not (
             each.subject == own
@@ -72,13 +72,13 @@ def reach_again(subject: TrainedSubject, check: ReachCheck, work: Work) -> None:
     ]
 
 
-def require_reach(subject: TrainedSubject, bench: Bench) -> ReachCheck:
+def require_reach(subject: TrainedSubject, context: AuditContext) -> ReachCheck:
     """Run the check before anything is measured of a subject, where an error ends all; run its `after` at the end.
 
     Raises:
         RobustrecError: a perturbation does not arrive; the subject is named.
     """
-    check, fault = _checked(subject, bench)
+    check, fault = _checked(subject, context)
     if fault:
         raise unreached(subject, fault)
     return check
@@ -93,14 +93,16 @@ def unreached(subject: TrainedSubject, fault: str) -> RobustrecError:
     )
 
 
-def _checked(subject: TrainedSubject, bench: Bench) -> tuple[ReachCheck, str]:
+def _checked(subject: TrainedSubject, context: AuditContext) -> tuple[ReachCheck, str]:
     """Return the check, and what is wrong."""
-    ranked = Ranked(bench.prepared.test.users, bench.prepared.test.masked, bench.yardstick.length)
-    check = ReachCheck(subject.represent, subject.tables, seed=bench.seed, claimed=subject.scored_tables, ranked=ranked)
+    ranked = Ranked(context.prepared.test.users, context.prepared.test.masked, context.metric_suite.length)
+    check = ReachCheck(
+        subject.represent, subject.tables, seed=context.seed, claimed=subject.scored_tables, ranked=ranked
+    )
     reaches = check.before()
     wrong = [_fault(reach) for reach in reaches if reach.reached != reach.claimed]
     if not wrong:
-        graphs = check_item_graphs(subject, seed=bench.seed)
+        graphs = check_item_graphs(subject, seed=context.seed)
         wrong = [graphs] if graphs else []
     return check, "; ".join(wrong)
 

@@ -11,12 +11,12 @@ from torch import Tensor
 from robustrec.audits.encoder.audit import chosen_items
 from robustrec.audits.merchant.config import MerchantAudit
 from robustrec.audits.results import Work
-from robustrec.audits.sharpness.audit import LOSS_LABEL, Sitting
+from robustrec.audits.sharpness.audit import LOSS_LABEL, SharpnessTask
 from robustrec.audits.sharpness.config import EditLandscapes
 from robustrec.audits.sharpness.rows import AUDIT
-from robustrec.audits.treatments import Workshop, treatments_of
+from robustrec.audits.treatments import EditApplier, treatments_of
 from robustrec.curvature.landscapes import Direction, line
-from robustrec.edits.view import shelf_of
+from robustrec.edits.view import view_of
 from robustrec.encoders.rows import catalog_rows
 from robustrec.results.exhibits import Curve
 
@@ -30,18 +30,18 @@ def edit_shifts(asked: EditLandscapes, work: Work) -> Shifts:
     Raises:
         RobustrecError: an edit is unknown or fails, or the encoder does.
     """
-    plan, bench = work.plan, work.bench
-    dataset, features = plan.dataset, bench.prepared.features
+    plan, context = work.plan, work.context
+    dataset, features = plan.dataset, context.prepared.features
     assert dataset.catalog is not None  # see `not_editable`
     assert features is not None
 
     edited = work.edited_rows()
     rows = catalog_rows(dataset.catalog, plan.home / "digests")
-    workshop = Workshop(dataset.catalog, rows, shelf_of(dataset), bench.seed)
-    items = chosen_items(len(rows), asked.items, seed=bench.seed)
+    applier = EditApplier(dataset.catalog, rows, view_of(dataset), context.seed)
+    items = chosen_items(len(rows), asked.items, seed=context.seed)
     shifts: dict[str, dict[str, Tensor]] = {}
     for treatment in treatments_of(MerchantAudit(kind="merchant", edits=asked.edits)):
-        made = [(item, row) for item in items for _, row in workshop.edited(treatment, item, (asked.severity,), draw=0)]
+        made = [(item, row) for item in items for _, row in applier.edited(treatment, item, (asked.severity,), draw=0)]
         if not made:
             continue
         places = torch.tensor([item for item, _ in made])
@@ -53,24 +53,24 @@ def edit_shifts(asked: EditLandscapes, work: Work) -> Shifts:
     return shifts
 
 
-def measure_edits(sitting: Sitting, asked: EditLandscapes, shifts: Shifts) -> None:
+def measure_edits(task: SharpnessTask, asked: EditLandscapes, shifts: Shifts) -> None:
     """Put the loss along each edit that changes what the subject reads into the exhibits."""
-    clean = sitting.loss.tables
+    clean = task.loss.tables
     steps = np.linspace(-asked.reach, asked.reach, asked.points).tolist()
     for name, shift in shifts.items():
-        read = {m: shift[m].to(clean[m]) for m in sitting.subject.scored_tables if bool(shift[m].any())}
+        read = {m: shift[m].to(clean[m]) for m in task.subject.scored_tables if bool(shift[m].any())}
         if not read:
             continue
-        sitting.ledger.exhibits.append(
+        task.results.exhibits.append(
             Curve(
-                subject=sitting.whose.subject,
+                subject=task.labels.subject,
                 audit=AUDIT,
                 name=f"loss along the edit {name}, severity {asked.severity}",
                 x_label="share of the edit: 0 is clean, 1 edited",
                 y_label=LOSS_LABEL,
                 x=tuple(steps),
-                y=line(sitting.loss, Direction(tables=read), steps),
+                y=line(task.loss, Direction(tables=read), steps),
                 note=f"{asked.items} items edited and encoded again; item graphs kept as they were",
             )
         )
-        sitting.bench.costs.representations += asked.points
+        task.context.costs.representations += asked.points

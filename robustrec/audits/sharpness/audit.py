@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 import torch
 
-from robustrec.audits.noise.audit import Bench, with_stability
+from robustrec.audits.noise.audit import AuditContext, with_stability
 from robustrec.audits.quality import Clean, PerUser, measure_perturbed, stack
-from robustrec.audits.results import Ledger, array_name
+from robustrec.audits.results import AuditResults, array_name
 from robustrec.audits.rows import drift_rows
 from robustrec.audits.sharpness.config import SharpnessAudit
 from robustrec.audits.sharpness.rows import (
     AUDIT,
     RAW,
-    Whose,
+    RowLabels,
     eigenvalue_row,
     loss_condition,
     ratio,
@@ -49,7 +49,7 @@ PER_SPREAD = "nats per squared standard deviation of the features"
 
 
 @dataclass(frozen=True)
-class Sitting:
+class SharpnessTask:
     """One subject before the audit.
 
     Attributes:
@@ -59,9 +59,9 @@ class Sitting:
         loss: the audited loss of standardised margins on a copy of its model: what everything is measured on.
         raw: the same of the margins as they are, which depends on the scale of the scores: secondary rows.
         values: of the two losses on clean features.
-        whose: names its rows.
-        bench: data, seed, progress and costs.
-        ledger: findings, arrays and exhibits go here.
+        labels: names its rows.
+        context: data, seed, progress and costs.
+        results: findings, arrays and exhibits go here.
     """
 
     audit: SharpnessAudit
@@ -70,13 +70,13 @@ class Sitting:
     loss: AuditLoss
     raw: AuditLoss
     values: tuple[float, float]
-    whose: Whose
-    bench: Bench
-    ledger: Ledger
+    labels: RowLabels
+    context: AuditContext
+    results: AuditResults
 
     def generator(self, *names: str) -> torch.Generator:
         """Return the generator of a named draw: the same for every subject."""
-        return torch_generator(self.bench.seed, "sharpness", *names)
+        return torch_generator(self.context.seed, "sharpness", *names)
 
     @property
     def losses(self) -> tuple[AuditLoss, ...]:
@@ -90,8 +90,13 @@ class Sitting:
 
 
 def sitting_of(
-    audit: SharpnessAudit, pair: tuple[TrainedSubject, Clean], pairs: Pairs, whose: Whose, bench: Bench, ledger: Ledger
-) -> Sitting:
+    audit: SharpnessAudit,
+    pair: tuple[TrainedSubject, Clean],
+    pairs: Pairs,
+    labels: RowLabels,
+    context: AuditContext,
+    results: AuditResults,
+) -> SharpnessTask:
     """Put a subject's model before the audit.
 
     Raises:
@@ -102,35 +107,35 @@ def sitting_of(
     raw = AuditLoss(audited(model, subject.tables, subject.graphs, getattr(torch, audit.precision)), pairs)
     loss = AuditLoss(raw.subject, pairs, standardised=True)
     values = checked_value(loss), checked_value(raw)
-    bench.costs.representations += 4
-    return Sitting(audit, subject, clean, loss, raw, values, whose, bench, ledger)
+    context.costs.representations += 4
+    return SharpnessTask(audit, subject, clean, loss, raw, values, labels, context, results)
 
 
-def measure_inputs(sitting: Sitting) -> str:
+def measure_inputs(task: SharpnessTask) -> str:
     """Measure one subject in its features; return why its scores have no derivative there, empty where they have.
 
     Raises:
         RobustrecError: a derivative cannot be computed or is not finite.
     """
-    subject, loss, ledger = sitting.subject, sitting.loss, sitting.ledger
+    subject, loss, results = task.subject, task.loss, task.results
     modalities = list(subject.scored_tables)
     inputs = inputs_of({m: loss.tables[m] for m in modalities})
-    for each, value in zip(sitting.losses, sitting.values, strict=False):
+    for each, value in zip(task.losses, task.values, strict=False):
         condition = loss_condition("clean", standardised=each.standardised)
-        ledger.findings.append(value_row(sitting.whose, condition, "audit_loss", value, remark_of(each)))
-    products = _checked_products(sitting, loss, inputs, modalities)
+        results.findings.append(value_row(task.labels, condition, "audit_loss", value, remark_of(each)))
+    products = _checked_products(task, loss, inputs, modalities)
     derived = products.influential and bool(products.gradient.any())
     expansions: list[InputTraces] = []
     if derived:
-        expansions.append(_expansion(sitting, products, inputs))
+        expansions.append(_expansion(task, products, inputs))
         del products
-        _eigenvalues(sitting, inputs)
-        _flips(sitting, inputs)
-        for other in sitting.losses[1:]:
-            traces = _traces(sitting, _checked_products(sitting, other, inputs, modalities), inputs)
-            _rows_of_traces(sitting, traces, other)
+        _eigenvalues(task, inputs)
+        _flips(task, inputs)
+        for other in task.losses[1:]:
+            traces = _traces(task, _checked_products(task, other, inputs, modalities), inputs)
+            _rows_of_traces(task, traces, other)
             expansions.append(traces)
-    _measured(sitting, inputs, expansions)
+    _measured(task, inputs, expansions)
     if derived:
         return ""
     return (
@@ -144,51 +149,51 @@ def remark_of(loss: AuditLoss) -> str:
     return "margins of variance 1" if loss.standardised else RAW
 
 
-def _checked_products(sitting: Sitting, loss: AuditLoss, inputs: Inputs, modalities: Sequence[str]) -> Products:
+def _checked_products(task: SharpnessTask, loss: AuditLoss, inputs: Inputs, modalities: Sequence[str]) -> Products:
     products = input_products(loss, inputs, modalities)
-    sitting.bench.costs.gradients += 1
+    task.context.costs.gradients += 1
     if products.influential:
-        check_symmetry(products, sitting.generator("symmetry"))
-        sitting.bench.costs.gradients += products.count
+        check_symmetry(products, task.generator("symmetry"))
+        task.context.costs.gradients += products.count
     return products
 
 
-def _traces(sitting: Sitting, products: Products, inputs: Inputs) -> InputTraces:
-    probes = sitting.audit.input_probes
-    sitting.bench.costs.gradients += probes
-    return input_traces(products, inputs, probes=probes, generator=sitting.generator("input probes"))
+def _traces(task: SharpnessTask, products: Products, inputs: Inputs) -> InputTraces:
+    probes = task.audit.input_probes
+    task.context.costs.gradients += probes
+    return input_traces(products, inputs, probes=probes, generator=task.generator("input probes"))
 
 
-def _expansion(sitting: Sitting, products: Products, inputs: Inputs) -> InputTraces:
+def _expansion(task: SharpnessTask, products: Products, inputs: Inputs) -> InputTraces:
     """Take the input sharpness of each modality, and of the worst items."""
-    audit = sitting.audit
-    found = _traces(sitting, products, inputs)
-    _rows_of_traces(sitting, found, sitting.loss)
+    audit = task.audit
+    found = _traces(task, products, inputs)
+    _rows_of_traces(task, found, task.loss)
     if audit.worst_items:
         before = products.count
-        probes, generator = audit.worst_probes, sitting.generator("worst items")
+        probes, generator = audit.worst_probes, task.generator("worst items")
         rated = worst_items(products, inputs, found, audit.worst_items, probes=probes, generator=generator)
-        sitting.bench.costs.gradients += products.count - before
-        sitting.ledger.exhibits += [_worst_curve(sitting, modality, items) for modality, items in rated.items()]
+        task.context.costs.gradients += products.count - before
+        task.results.exhibits += [_worst_curve(task, modality, items) for modality, items in rated.items()]
     return found
 
 
-def _rows_of_traces(sitting: Sitting, found: InputTraces, loss: AuditLoss) -> None:
-    sigma = sitting.audit.sigma[0]
+def _rows_of_traces(task: SharpnessTask, found: InputTraces, loss: AuditLoss) -> None:
+    sigma = task.audit.sigma[0]
     for modality, each in found.modalities.items():
         if modality == WHOLE or len(found.modalities) > 2:
             where = "" if modality == WHOLE else modality
             condition = sigma_condition(sigma, where, standardised=loss.standardised)
             note = f"½σ²·tr ∇²_X L, σ = {sigma:g} standard deviations of the features, {KEPT}; {remark_of(loss)}"
-            row = value_row(sitting.whose, condition, "input_sharpness", each.scaled(sigma**2), note)
-            sitting.ledger.findings.append(row)
+            row = value_row(task.labels, condition, "input_sharpness", each.scaled(sigma**2), note)
+            task.results.findings.append(row)
 
 
-def _worst_curve(sitting: Sitting, modality: str, items: list[tuple[int, Estimate]]) -> Curve:
-    sigma = sitting.audit.sigma[0]
+def _worst_curve(task: SharpnessTask, modality: str, items: list[tuple[int, Estimate]]) -> Curve:
+    sigma = task.audit.sigma[0]
     scaled = [each.scaled(sigma**2) for _, each in items]
     return Curve(
-        subject=sitting.whose.subject,
+        subject=task.labels.subject,
         audit=AUDIT,
         name=f"sharpest items, {modality}",
         x_label="place",
@@ -199,52 +204,59 @@ def _worst_curve(sitting: Sitting, modality: str, items: list[tuple[int, Estimat
         high=tuple(each.value + 2 * each.error for each in scaled),
         note="items "
         + ", ".join(str(item) for item, _ in items)
-        + f"; band of two standard errors; {remark_of(sitting.loss)}",
+        + f"; band of two standard errors; {remark_of(task.loss)}",
     )
 
 
-def _eigenvalues(sitting: Sitting, inputs: Inputs) -> None:
-    audit = sitting.audit
+def _eigenvalues(task: SharpnessTask, inputs: Inputs) -> None:
+    audit = task.audit
     for modality in inputs.tables if audit.input_steps else ():
-        products = input_products(sitting.loss, inputs, [modality])
-        generator = sitting.generator("input eigenvalue", modality)
-        ends = input_eigenvalue(products, steps=audit.input_steps, generator=generator, memory=sitting.memory)
-        sitting.bench.costs.gradients += 1 + products.count
+        products = input_products(task.loss, inputs, [modality])
+        generator = task.generator("input eigenvalue", modality)
+        ends = input_eigenvalue(products, steps=audit.input_steps, generator=generator, memory=task.memory)
+        task.context.costs.gradients += 1 + products.count
         where = loss_condition(f"features {modality}", standardised=True)
-        top, remark = ends.largest[0], remark_of(sitting.loss)
-        row = eigenvalue_row(sitting.whose, where, "input_lambda_1", top, remark, unit=PER_SPREAD)
-        sitting.ledger.findings.append(row)
+        top, remark = ends.largest[0], remark_of(task.loss)
+        row = eigenvalue_row(task.labels, where, "input_lambda_1", top, remark, unit=PER_SPREAD)
+        task.results.findings.append(row)
 
 
-def _flips(sitting: Sitting, inputs: Inputs) -> None:
-    audit = sitting.audit
+def _flips(task: SharpnessTask, inputs: Inputs) -> None:
+    audit = task.audit
     if not audit.flip_draws:
         return
-    found = slopes(sitting.loss, inputs, list(inputs.tables), draws=audit.flip_draws, seed=sitting.bench.seed)
-    sitting.bench.costs.gradients += 1 + audit.flip_draws
+    found = slopes(task.loss, inputs, list(inputs.tables), draws=audit.flip_draws, seed=task.context.seed)
+    task.context.costs.gradients += 1 + audit.flip_draws
     wrong = float((found.margins < 0).double().mean())
     note = f"to first order in the features; {wrong:.4g} of the triples rank wrongly without noise"
-    sitting.ledger.findings += [
-        value_row(sitting.whose, sigma_condition(sigma), "flip_rate", found.flips(sigma), note, unit="share of triples")
+    task.results.findings += [
+        value_row(
+            task.labels,
+            sigma_condition(sigma),
+            "flip_rate",
+            found.flips(sigma),
+            note,
+            unit="share of triples",
+        )
         for sigma in audit.sigma
     ]
 
 
-def _measured(sitting: Sitting, inputs: Inputs, expansions: Sequence[InputTraces]) -> None:
+def _measured(task: SharpnessTask, inputs: Inputs, expansions: Sequence[InputTraces]) -> None:
     """Measure loss and lists under noise, and hold each loss against its expansion."""
-    audit = sitting.audit
-    for rebuilt in (False, True) if sitting.subject.graphs is not None else (False,):
+    audit = task.audit
+    for rebuilt in (False, True) if task.subject.graphs is not None else (False,):
         if not audit.noise_pairs or not (expansions or rebuilt):
             continue
         for sigma in audit.sigma:
-            measured = _noisy(sitting, inputs, sigma, rebuilt)
+            measured = _noisy(task, inputs, sigma, rebuilt)
             if rebuilt:
                 continue
-            for loss, found, expansion in zip(sitting.losses, measured, expansions, strict=True):
-                _held_against(sitting, loss, found, expansion.modalities[WHOLE].scaled(sigma**2), sigma)
+            for loss, found, expansion in zip(task.losses, measured, expansions, strict=True):
+                _held_against(task, loss, found, expansion.modalities[WHOLE].scaled(sigma**2), sigma)
 
 
-def _held_against(sitting: Sitting, loss: AuditLoss, measured: Estimate, expected: Estimate, sigma: float) -> None:
+def _held_against(task: SharpnessTask, loss: AuditLoss, measured: Estimate, expected: Estimate, sigma: float) -> None:
     """Put the ratio of a measured increase of the loss over the expected one into the findings."""
     if expected.value == 0.0 or not math.isfinite(expected.error):
         return
@@ -253,36 +265,48 @@ def _held_against(sitting: Sitting, loss: AuditLoss, measured: Estimate, expecte
         f" higher orders and kinks (ReLU), which no derivative sees, move it; {remark_of(loss)}"
     )
     condition = sigma_condition(sigma, standardised=loss.standardised)
-    row = value_row(sitting.whose, condition, "delta_loss_ratio", ratio(measured, expected), note, unit="ratio")
-    sitting.ledger.findings.append(row)
+    row = value_row(task.labels, condition, "delta_loss_ratio", ratio(measured, expected), note, unit="ratio")
+    task.results.findings.append(row)
 
 
-def _noisy(sitting: Sitting, inputs: Inputs, sigma: float, rebuilt: bool) -> list[Estimate]:
+def _noisy(task: SharpnessTask, inputs: Inputs, sigma: float, rebuilt: bool) -> list[Estimate]:
     """Measure one condition of noise; return the increase of each audited loss."""
-    audit, bench, subject = sitting.audit, sitting.bench, sitting.subject
+    audit, context, subject = task.audit, task.context, task.subject
     condition = sigma_condition(sigma, rebuilt=rebuilt)
     drawn = noisy_pairs(
-        sitting.loss, inputs, list(inputs.tables), sigma, pairs=audit.noise_pairs, seed=bench.seed, rebuilt=rebuilt
+        task.loss,
+        inputs,
+        list(inputs.tables),
+        sigma,
+        pairs=audit.noise_pairs,
+        seed=context.seed,
+        rebuilt=rebuilt,
     )
-    changes: list[list[float]] = [[] for _ in sitting.losses]
+    changes: list[list[float]] = [[] for _ in task.losses]
     lists: list[PerUser] = []
     for number, both in enumerate(drawn, start=1):
-        for loss, before, own in zip(sitting.losses, sitting.values, changes, strict=False):
+        for loss, before, own in zip(task.losses, task.values, changes, strict=False):
             own.append(sum(loss.of(each) for each in both) / 2 - before)
         plain = [Representation(each.users.float(), each.items.float()) for each in both]
-        lists += [measure_perturbed(each, bench.prepared.test, bench.yardstick, sitting.clean) for each in plain]
-        bench.costs.count_lists(2)
-        bench.progress(f"sharpness {condition}", number, audit.noise_pairs, subject.subject.label)
+        lists += [measure_perturbed(each, context.prepared.test, context.metric_suite, task.clean) for each in plain]
+        context.costs.count_lists(2)
+        context.progress(f"sharpness {condition}", number, audit.noise_pairs, subject.subject.label)
     found = [estimate(own) for own in changes]
     kept = "" if rebuilt or subject.graphs is None else f", {KEPT}"
-    for loss, increase in zip(sitting.losses, found, strict=True):
+    for loss, increase in zip(task.losses, found, strict=True):
         where = sigma_condition(sigma, rebuilt=rebuilt, standardised=loss.standardised)
         note = f"E[L(X + σz)] - L over pairs of opposite draws{kept}; {remark_of(loss)}"
-        sitting.ledger.findings.append(value_row(sitting.whose, where, "delta_loss", increase, note))
-    clean, after = with_stability(sitting.clean, bench.yardstick), stack(lists)
-    sitting.ledger.findings += drift_rows(
-        subject.subject, AUDIT, condition, clean, after, sitting.whose.intervals, note="pairs of opposite draws"
+        task.results.findings.append(value_row(task.labels, where, "delta_loss", increase, note))
+    clean, after = with_stability(task.clean, context.metric_suite), stack(lists)
+    task.results.findings += drift_rows(
+        subject.subject,
+        AUDIT,
+        condition,
+        clean,
+        after,
+        task.labels.intervals,
+        note="pairs of opposite draws",
     )
     for metric, values in after.items():
-        sitting.ledger.keep(array_name(subject, AUDIT, condition, metric), values)
+        task.results.keep(array_name(subject, AUDIT, condition, metric), values)
     return found

@@ -9,15 +9,15 @@ from robustrec.audits.noise.measure import TRAINING_ONLY
 from robustrec.audits.quality import Clean
 from robustrec.audits.results import Audited, Work
 from robustrec.audits.sharpness.along_edits import edit_shifts, measure_edits
-from robustrec.audits.sharpness.audit import Sitting, measure_inputs, sitting_of
+from robustrec.audits.sharpness.audit import SharpnessTask, measure_inputs, sitting_of
 from robustrec.audits.sharpness.config import EditLandscapes, SharpnessAudit
 from robustrec.audits.sharpness.parameters import measure_parameters
 from robustrec.audits.sharpness.relation import relations
-from robustrec.audits.sharpness.rows import AUDIT, EDITS, PARAMETERS, Whose
+from robustrec.audits.sharpness.rows import AUDIT, EDITS, PARAMETERS, RowLabels
 from robustrec.curvature.products import derivatives
 from robustrec.curvature.triples import Pairs, Triples, draw_triples, pairs_of
 from robustrec.errors import RobustrecError, one_line
-from robustrec.models.own import blamed
+from robustrec.models.own import attributed_to
 from robustrec.results.findings import AuditStatus
 from robustrec.runs.trained import TrainedSubject
 
@@ -32,7 +32,7 @@ def run_sharpness(audit: SharpnessAudit, subjects: Audited, work: Work) -> None:
     """
     if not subjects:
         return
-    prepared, seed = work.bench.prepared, work.bench.seed
+    prepared, seed = work.context.prepared, work.context.seed
     problem, device = prepared.problem, prepared.device
     triples = draw_triples(problem.edges, problem.n_items, audit.triples, seed)
     pairs = pairs_of(triples, problem.n_users, problem.n_items).to(device)
@@ -40,60 +40,60 @@ def run_sharpness(audit: SharpnessAudit, subjects: Audited, work: Work) -> None:
     batch = Triples(*(ids[:count].to(device) for ids in triples))
     sittings = []
     for pair in subjects:
-        sitting, statuses = _audited(audit, pair, pairs, batch, work)
-        work.ledger.statuses += statuses
-        sittings += [sitting] if audit.edits and sitting and pair[0].scored_tables else []
+        task, statuses = _audited(audit, pair, pairs, batch, work)
+        work.results.statuses += statuses
+        sittings += [task] if audit.edits and task and pair[0].scored_tables else []
     if audit.edits:
-        work.ledger.statuses += _edited(audit.edits, sittings, work)
+        work.results.statuses += _edited(audit.edits, sittings, work)
     if audit.parameters:
-        work.ledger.relations += relations(work.ledger.findings, seed=seed)
+        work.results.relations += relations(work.results.findings, seed=seed)
 
 
 def _audited(
     audit: SharpnessAudit, pair: tuple[TrainedSubject, Clean], pairs: Pairs, batch: Triples, work: Work
-) -> tuple[Sitting | None, list[AuditStatus]]:
+) -> tuple[SharpnessTask | None, list[AuditStatus]]:
     subject, own = pair[0], audit.parameters
     names = (AUDIT, PARAMETERS) if own else (AUDIT,)
     if subject.model is None:
         message = f"{subject.spec.model}: {SCORES_ONLY}"
         return None, [_status(name, subject, "not_applicable", message) for name in names]
-    whose = Whose(subject.subject, work.intervals)
+    labels = RowLabels(subject.subject, work.intervals)
     try:
-        with blamed(subject.spec.model, "represent"), derivatives("second"):
-            sitting = sitting_of(audit, pair, pairs, whose, work.bench, work.ledger)
+        with attributed_to(subject.spec.model, "represent"), derivatives("second"):
+            task = sitting_of(audit, pair, pairs, labels, work.context, work.results)
     except RobustrecError as error:
         return None, [_status(name, subject, "error", one_line(error)) for name in names]
     statuses = []
     try:
         message = f"{subject.spec.model}: {TRAINING_ONLY}"
         if subject.scored_tables:
-            with blamed(subject.spec.model, "represent"), derivatives("second"):
-                message = measure_inputs(sitting)
+            with attributed_to(subject.spec.model, "represent"), derivatives("second"):
+                message = measure_inputs(task)
         statuses.append(_status(AUDIT, subject, "not_applicable" if message else "ok", message))
     except RobustrecError as error:
         statuses.append(_status(AUDIT, subject, "error", one_line(error)))
     if own:
         try:
-            with blamed(subject.spec.model, "represent"), derivatives("second"):
-                measure_parameters(sitting, own, batch)
+            with attributed_to(subject.spec.model, "represent"), derivatives("second"):
+                measure_parameters(task, own, batch)
             statuses.append(_status(PARAMETERS, subject, "ok", ""))
         except RobustrecError as error:
             statuses.append(_status(PARAMETERS, subject, "error", one_line(error)))
-    return sitting, statuses
+    return task, statuses
 
 
-def _edited(asked: EditLandscapes, sittings: list[Sitting], work: Work) -> list[AuditStatus]:
+def _edited(asked: EditLandscapes, sittings: list[SharpnessTask], work: Work) -> list[AuditStatus]:
     """Take the loss along merchant edits, which are encoded once for all subjects."""
     reason = not_editable(work.plan.dataset, work.plan.encoder)
     status: Literal["ok", "error", "not_applicable"] = "not_applicable" if reason else "ok"
     if not reason and sittings:
         try:
             shifts = edit_shifts(asked, work)
-            for sitting in sittings:
-                measure_edits(sitting, asked, shifts)
+            for task in sittings:
+                measure_edits(task, asked, shifts)
         except RobustrecError as error:
             status, reason = "error", one_line(error)
-    return [_status(EDITS, sitting.subject, status, reason) for sitting in sittings]
+    return [_status(EDITS, task.subject, status, reason) for task in sittings]
 
 
 def _status(

@@ -29,8 +29,8 @@ ROWS = "unchanged where whole tables are rescaled; not by another basis of the l
 ENTRIES = "unchanged where entries are rescaled"
 
 
-class Whose(NamedTuple):
-    """Whose rows are made, and how their intervals are."""
+class RowLabels(NamedTuple):
+    """RowLabels rows are made, and how their intervals are."""
 
     subject: Subject
     intervals: Intervals
@@ -53,19 +53,19 @@ def loss_condition(condition: str, *, standardised: bool) -> str:
 
 
 def value_row(
-    whose: Whose, condition: str, metric: str, value: float | Estimate, note: str = "", *, unit: str = NATS
+    labels: RowLabels, condition: str, metric: str, value: float | Estimate, note: str = "", *, unit: str = NATS
 ) -> Finding:
     """Return a value, with Student's interval from the standard error where it is an estimate."""
     found = value if isinstance(value, Estimate) else Estimate(value, math.nan, 0)
     low = high = degrees = None
     if found.draws > 1:
         degrees = float(found.draws - 1)
-        half = quantile((1 + whose.level) / 2, degrees) * found.error
+        half = quantile((1 + labels.level) / 2, degrees) * found.error
         low, high = found.value - half, found.value + half
         error = f"standard error {found.error:.2g} over {found.draws} draws, Student's interval"
         note = f"{error}; {note}" if note else error
     return Finding(
-        subject=whose.subject,
+        subject=labels.subject,
         audit=AUDIT,
         condition=condition,
         metric=metric,
@@ -82,11 +82,11 @@ def value_row(
 
 
 def eigenvalue_row(
-    whose: Whose, condition: str, metric: str, found: Eigenvalue, note: str = "", *, unit: str = NATS
+    labels: RowLabels, condition: str, metric: str, found: Eigenvalue, note: str = "", *, unit: str = NATS
 ) -> Finding:
     """Return an eigenvalue with its residual: some eigenvalue lies no farther away than that."""
     residual = f"residual {found.residual:.2g}"
-    return value_row(whose, condition, metric, found.value, f"{residual}; {note}" if note else residual, unit=unit)
+    return value_row(labels, condition, metric, found.value, f"{residual}; {note}" if note else residual, unit=unit)
 
 
 def ratio(over: Estimate, under: Estimate) -> Estimate:

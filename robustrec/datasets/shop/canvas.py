@@ -1,4 +1,4 @@
-"""An easel on which a good is drawn in its own coordinates, and its picture taken down from."""
+"""A canvas on which a product is drawn in its own coordinates, and its picture taken from."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Pose:
     """Pixels of the canvas."""
 
 
-class Easel:
+class Canvas:
     """A canvas of 256 x 256 pixels; a good is drawn on it in coordinates 0..100, y down."""
 
     def __init__(self, backdrop: Pixels, body: Pixels, pose: Pose) -> None:

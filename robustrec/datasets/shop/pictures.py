@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from robustrec.datasets.shop import goods_baby, goods_clothing, goods_electronics, goods_sports
-from robustrec.datasets.shop.canvas import Easel, Pose
+from robustrec.datasets.shop.canvas import Canvas, Pose
 from robustrec.datasets.shop.draws import Draws
 from robustrec.datasets.shop.surfaces import BACKDROPS, Pixels, surface
 from robustrec.datasets.shop.vocabulary import Vocabulary
 
-DRAWINGS: dict[str, Callable[[Easel], None]] = {
+DRAWINGS: dict[str, Callable[[Canvas], None]] = {
     **goods_baby.DRAWINGS,
     **goods_sports.DRAWINGS,
     **goods_clothing.DRAWINGS,
@@ -39,7 +39,7 @@ def clean_picture(words: Vocabulary, attributes: dict[str, str], draws: Draws) -
     pose = drawn_pose(draws)
     texture = words.materials[attributes["material"]]
     body = surface(words.colours[attributes["colour"]], attributes["pattern"], texture)
-    easel = Easel(BACKDROPS[words.styles[attributes["style"]]](draws), body, pose)
-    DRAWINGS[words.kinds[attributes["kind"]].drawing](easel)
-    easel.mark(words.brands[attributes["brand"]])
-    return easel.picture()
+    canvas = Canvas(BACKDROPS[words.styles[attributes["style"]]](draws), body, pose)
+    DRAWINGS[words.kinds[attributes["kind"]].drawing](canvas)
+    canvas.mark(words.brands[attributes["brand"]])
+    return canvas.picture()

@@ -12,34 +12,34 @@ from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
 from robustrec.edits.pictures.canvas import Colour, border_colour, hue, thumbnail
 from robustrec.edits.pictures.cutout import cutout
-from robustrec.edits.view import Shelf
+from robustrec.edits.view import CatalogueView
 
 WEIGHTS = (20, 40, 60, 80, 100)  # per cent of the new background
 _SIDE = 384  # scenes are drawn no larger than this and scaled up: they are out of focus anyway
 
-Scene = Callable[[tuple[int, int], bool, np.random.Generator], Image.Image]
+EvaluationTargets = Callable[[tuple[int, int], bool, np.random.Generator], Image.Image]
 """`(size, dark, generator) -> RGB`; dark scenes go behind pictures with a bright background, so that they differ."""
 
 
 @changes("image", scale="share of the new background in the mix", steps=(f"{percent} %" for percent in WEIGHTS))
-def background_swap(content: Content, severity: int, generator: np.random.Generator, shelf: Shelf) -> Content:
+def background_swap(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
     """Cuts the good out and sets it before a backdrop, on a table, into a party, or into another photo."""
     kind = int(generator.integers(0, len(SCENES) + 1))
-    rows = shelf.pictures(content, generator)
+    rows = view.pictures(content, generator)
     picture = content.picture
     if picture is None:
         return content
     size = thumbnail(picture, _SIDE).size
-    other = next(shelf.others(content, rows[len(rows) // 2 :]), None) if kind == len(SCENES) else None
+    other = next(view.others(content, rows[len(rows) // 2 :]), None) if kind == len(SCENES) else None
     if other is None:
         dark = sum(border_colour(picture)) > 3 * 128
-        scene = SCENES[kind % len(SCENES)](size, dark, generator)
+        targets = SCENES[kind % len(SCENES)](size, dark, generator)
     else:
-        scene = ImageOps.fit(_close(other), size, Image.Resampling.BICUBIC)
-    scene = scene.filter(ImageFilter.GaussianBlur(max(size) / (150 if other is None else 40)))
+        targets = ImageOps.fit(_close(other), size, Image.Resampling.BICUBIC)
+    targets = targets.filter(ImageFilter.GaussianBlur(max(size) / (150 if other is None else 40)))
     if size != picture.size:
-        scene = scene.resize(picture.size, Image.Resampling.BICUBIC)
-    mixed = Image.blend(picture, scene, WEIGHTS[severity - 1] / 100)
+        targets = targets.resize(picture.size, Image.Resampling.BICUBIC)
+    mixed = Image.blend(picture, targets, WEIGHTS[severity - 1] / 100)
     return replace(content, picture=Image.composite(picture, mixed, cutout(picture)))
 
 
@@ -85,4 +85,4 @@ def _party(size: tuple[int, int], dark: bool, generator: np.random.Generator) ->
     return image
 
 
-SCENES: tuple[Scene, ...] = (_backdrop, _table, _party)
+SCENES: tuple[EvaluationTargets, ...] = (_backdrop, _table, _party)

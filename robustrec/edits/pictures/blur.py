@@ -9,13 +9,13 @@ from PIL import ImageFilter
 
 from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
-from robustrec.edits.view import Shelf
+from robustrec.edits.view import CatalogueView
 
 RADII = (0.6, 1.1, 1.8, 2.8, 4.0)  # per cent of the long side
 
 
 @changes("image", scale="radius of the blur, of the long side", steps=(f"{percent} %" for percent in RADII))
-def blur(content: Content, severity: int, generator: np.random.Generator, shelf: Shelf) -> Content:
+def blur(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
     """Photographs out of focus or with an unsteady hand."""
     picture = content.picture
     if picture is None:

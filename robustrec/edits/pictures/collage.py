@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
 from robustrec.edits.pictures.canvas import WHITE, share
-from robustrec.edits.view import Shelf
+from robustrec.edits.view import CatalogueView
 
 Box = tuple[float, float, float, float]
 _THIRDS = (0.0, 1 / 3, 2 / 3)
@@ -28,15 +28,15 @@ LAYOUTS: tuple[tuple[str, tuple[Box, ...]], ...] = (
 
 
 @changes("image", scale="the own picture is", steps=(said for said, _ in LAYOUTS))
-def collage(content: Content, severity: int, generator: np.random.Generator, shelf: Shelf) -> Content:
+def collage(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
     """Shows everything at once: details, variants and other goods of the shop around the picture."""
-    rows = shelf.pictures(content, generator)
+    rows = view.pictures(content, generator)
     details = generator.random((8, 3))
     picture = content.picture
     if picture is None:
         return content
     boxes = LAYOUTS[severity - 1][1]
-    others = _others(content, picture, shelf, rows, details)
+    others = _others(content, picture, view, rows, details)
     gap = share(min(picture.size), _GAP) if min(picture.size) >= 16 else 0
     after = picture.copy() if severity == 1 else Image.new("RGB", picture.size, WHITE)
     for number, box in enumerate(boxes):
@@ -57,10 +57,10 @@ def _set(sheet: Image.Image, picture: Image.Image, box: Box, gap: int) -> None:
 
 
 def _others(
-    content: Content, picture: Image.Image, shelf: Shelf, rows: list[int], details: np.ndarray[tuple[int, int]]
+    content: Content, picture: Image.Image, view: CatalogueView, rows: list[int], details: np.ndarray[tuple[int, int]]
 ) -> Iterator[Image.Image]:
     """Yield a detail of the own picture, another good, a detail, and so on; details alone where there are no others."""
-    goods = shelf.others(content, rows)
+    goods = view.others(content, rows)
     for number, (across, down, width) in enumerate(details.tolist()):
         other = next(goods, None) if number % 2 else None
         yield _detail(picture, across, down, 0.35 + 0.25 * width) if other is None else other

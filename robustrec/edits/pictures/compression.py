@@ -11,14 +11,14 @@ from PIL import Image
 from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
 from robustrec.edits.pictures.canvas import thumbnail
-from robustrec.edits.view import Shelf
+from robustrec.edits.view import CatalogueView
 
 QUALITIES = (40, 25, 15, 9, 5)
 VIEW = 384  # larger pictures are made this large before, as messengers and marketplaces do, and enlarged after
 
 
 @changes("image", scale="JPEG quality", steps=map(str, QUALITIES))
-def compression(content: Content, severity: int, generator: np.random.Generator, shelf: Shelf) -> Content:
+def compression(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
     """Passes the picture on through messengers and screenshots: blocks, and edges that ring."""
     picture = content.picture
     if picture is None:

@@ -9,13 +9,13 @@ from PIL import Image
 
 from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
-from robustrec.edits.view import Shelf
+from robustrec.edits.view import CatalogueView
 
 SIDES = (88, 75, 62, 48, 35)  # per cent of width and height that stay
 
 
 @changes("image", scale="width and height that stay, enlarged to the old size", steps=(f"{side} %" for side in SIDES))
-def crop(content: Content, severity: int, generator: np.random.Generator, shelf: Shelf) -> Content:
+def crop(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
     """Zooms in on the good until parts of it are cut off."""
     across, down = generator.random(2).tolist()
     picture = content.picture

@@ -9,7 +9,7 @@ import numpy as np
 from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
 from robustrec.edits.pictures.canvas import brightness
-from robustrec.edits.view import Shelf
+from robustrec.edits.view import CatalogueView
 
 DARKENED = (84, 68, 53, 40, 28)  # per cent of the light left
 BRIGHTENED = (118, 138, 162, 192, 230)  # per cent of the light
@@ -22,7 +22,7 @@ _LIFT = 6  # levels that stray light adds to black at each severity of overexpos
     scale="light, darkened or overexposed",
     steps=(f"{dark} % or {bright} %" for dark, bright in zip(DARKENED, BRIGHTENED, strict=True)),
 )
-def light(content: Content, severity: int, generator: np.random.Generator, shelf: Shelf) -> Content:
+def light(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
     """Photographs at home: too dark under a coloured lamp, or washed out by the flash."""
     dark, cast = generator.random() < 0.5, _CASTS[generator.integers(0, len(_CASTS))]
     picture = content.picture

@@ -10,7 +10,7 @@ from PIL import Image
 from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
 from robustrec.edits.pictures.canvas import share
-from robustrec.edits.view import Shelf
+from robustrec.edits.view import CatalogueView
 
 VIEW = 256  # pixels of the long side that a shopper, or an encoder, sees; finer detail is not missed
 SIDES = (60, 42, 30, 21, 15)  # per cent of that
@@ -21,7 +21,7 @@ SIDES = (60, 42, 30, 21, 15)  # per cent of that
     scale=f"pixels left, of the long side or of {VIEW} where it is longer",
     steps=(f"{percent} %" for percent in SIDES),
 )
-def low_resolution(content: Content, severity: int, generator: np.random.Generator, shelf: Shelf) -> Content:
+def low_resolution(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
     """Uploads a thumbnail that is enlarged again; the picture keeps its size and loses its detail."""
     picture = content.picture
     if picture is None:

@@ -10,13 +10,13 @@ from PIL import Image, ImageOps
 from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
 from robustrec.edits.pictures.canvas import border_colour
-from robustrec.edits.view import Shelf
+from robustrec.edits.view import CatalogueView
 
 ANGLES = (0, 4, 8, 13, 20)  # degrees
 
 
 @changes("image", scale="mirrored and turned by", steps=(f"{angle}°" for angle in ANGLES))
-def mirrored(content: Content, severity: int, generator: np.random.Generator, shelf: Shelf) -> Content:
+def mirrored(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
     """Shows the good from the other side, and ever more askew."""
     clockwise = generator.random() < 0.5
     picture = content.picture

@@ -13,7 +13,7 @@ from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
 from robustrec.edits.pictures.canvas import LOUD, WHITE, Colour, share
 from robustrec.edits.pictures.lettering import letters
-from robustrec.edits.view import Shelf
+from robustrec.edits.view import CatalogueView
 from robustrec.edits.vocabulary import vocabulary
 
 SIDES = (18, 25, 33, 42, 52)  # per cent of the picture's shorter side
@@ -25,7 +25,7 @@ Shape = Callable[[ImageDraw.ImageDraw, int, Colour], None]
 
 
 @changes("image", scale="side of the badge, of the shorter side", steps=(f"{percent} %" for percent in SIDES))
-def promo_badge(content: Content, severity: int, generator: np.random.Generator, shelf: Shelf) -> Content:
+def promo_badge(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
     """Sticks a sale badge into a corner of the picture."""
     words = vocabulary().badges
     word, colour, shape, corner = (int(generator.integers(0, n)) for n in (len(words), len(LOUD), len(SHAPES), 4))

@@ -12,7 +12,7 @@ from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
 from robustrec.edits.pictures.canvas import hue, thumbnail
 from robustrec.edits.pictures.cutout import cutout
-from robustrec.edits.view import Shelf
+from robustrec.edits.view import CatalogueView
 
 ANGLES = (14, 30, 55, 95, 150)  # degrees by which the main hue turns
 DYES = (12, 25, 42, 62, 85)  # per cent of dye on a good that has no colour
@@ -27,7 +27,7 @@ _BIN = 256 // 16  # hues are counted in sixteenths of the circle
     scale="turn of the main colour, or dye on a good that is grey, black or white",
     steps=(f"{angle}° or {dye} %" for angle, dye in zip(ANGLES, DYES, strict=True)),
 )
-def recolour(content: Content, severity: int, generator: np.random.Generator, shelf: Shelf) -> Content:
+def recolour(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
     """Shows another colour than is sold: one photo dyed for all variants, or tuned until it sells."""
     back, turn = generator.random() < 0.5, generator.random()
     picture = content.picture

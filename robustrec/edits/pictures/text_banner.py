@@ -11,14 +11,14 @@ from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
 from robustrec.edits.pictures.canvas import LOUD, WHITE, share
 from robustrec.edits.pictures.lettering import letters
-from robustrec.edits.view import Shelf
+from robustrec.edits.view import CatalogueView
 from robustrec.edits.vocabulary import vocabulary
 
 HEIGHTS = (10, 15, 21, 28, 36)  # per cent of the picture's height
 
 
 @changes("image", scale="height of the band, of the picture's", steps=(f"{percent} %" for percent in HEIGHTS))
-def text_banner(content: Content, severity: int, generator: np.random.Generator, shelf: Shelf) -> Content:
+def text_banner(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
     """Prints an offer in a coloured band across the top or the bottom of the picture."""
     words = vocabulary().banners
     word, colour, place = (int(generator.integers(0, n)) for n in (len(words), len(LOUD), 3))

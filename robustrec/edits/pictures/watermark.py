@@ -12,7 +12,7 @@ from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
 from robustrec.edits.pictures.canvas import share, thumbnail
 from robustrec.edits.pictures.lettering import letters, plain
-from robustrec.edits.view import Shelf
+from robustrec.edits.view import CatalogueView
 from robustrec.edits.vocabulary import vocabulary
 
 _LONGEST = 24  # letters of a brand that is written across
@@ -37,7 +37,7 @@ def _said(mark: Mark) -> str:
 
 
 @changes("image", scale="place and opacity", steps=map(_said, MARKS))
-def watermark(content: Content, severity: int, generator: np.random.Generator, shelf: Shelf) -> Content:
+def watermark(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
     """Writes the brand or the name of the shop across the picture, against copying."""
     words = vocabulary().watermarks
     word, own, shift = words[generator.integers(0, len(words))], generator.random() < 0.5, generator.random()

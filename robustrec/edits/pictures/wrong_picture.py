@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
 from robustrec.edits.pictures.canvas import border_colour
-from robustrec.edits.view import Shelf
+from robustrec.edits.view import CatalogueView
 
 PLACES = (0, 25, 50, 75, 100)  # per cent of the way from the item most alike to the one least alike
 
@@ -20,15 +20,15 @@ PLACES = (0, 25, 50, 75, 100)  # per cent of the way from the item most alike to
     scale="the item shown instead, among 48 drawn, by the words they share",
     steps=("most alike", "rather alike", "in between", "rather unlike", "least alike"),
 )
-def wrong_picture(content: Content, severity: int, generator: np.random.Generator, shelf: Shelf) -> Content:
+def wrong_picture(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
     """Uploads the wrong file: the picture of another variant, then of another good altogether."""
-    rows = shelf.pictures(content, generator)
+    rows = view.pictures(content, generator)
     picture = content.picture
     if picture is None or not rows:
         return content
     first = (len(rows) - 1) * PLACES[severity - 1] // 100
     nearest = sorted(range(len(rows)), key=lambda place: (abs(place - first), place))
-    other = next(shelf.others(content, (rows[place] for place in nearest)), None)
+    other = next(view.others(content, (rows[place] for place in nearest)), None)
     if other is None:
         return content
     fitted = ImageOps.pad(other, picture.size, Image.Resampling.BICUBIC, color=border_colour(other))

@@ -7,7 +7,7 @@ import numpy as np
 from robustrec.edits.content import Content
 from robustrec.edits.contract import SEVERITIES, changes
 from robustrec.edits.texts.wording import key, swapped, words_of
-from robustrec.edits.view import Shelf
+from robustrec.edits.view import CatalogueView
 from robustrec.edits.vocabulary import vocabulary
 
 
@@ -16,7 +16,9 @@ from robustrec.edits.vocabulary import vocabulary
     scale="attributes said wrong, colours first (one at least)",
     steps=(f"{20 * severity} %" for severity in SEVERITIES),
 )
-def attribute_contradiction(content: Content, severity: int, generator: np.random.Generator, shelf: Shelf) -> Content:
+def attribute_contradiction(
+    content: Content, severity: int, generator: np.random.Generator, view: CatalogueView
+) -> Content:
     """Copies the text of another variant: the red dress is said to be blue, the wool cotton, the thriller a comedy."""
     tables = vocabulary().contradictions
     kind_of = {word: kind for kind, table in tables.items() for word in table}

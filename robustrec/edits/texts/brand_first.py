@@ -10,7 +10,7 @@ from robustrec.edits.content import Content
 from robustrec.edits.contract import SEVERITIES, changes
 from robustrec.edits.texts.branding import without_brand
 from robustrec.edits.texts.wording import spaced
-from robustrec.edits.view import Shelf
+from robustrec.edits.view import CatalogueView
 
 
 @changes(
@@ -24,7 +24,7 @@ from robustrec.edits.view import Shelf
         "and both end with again",
     ),
 )
-def brand_first(content: Content, severity: int, generator: np.random.Generator, shelf: Shelf) -> Content:
+def brand_first(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
     """Sells the name: the brand leads the title, then is repeated wherever there is room."""
     brand = content.brand.strip()
     if not brand:

@@ -10,7 +10,7 @@ from robustrec.edits.content import Content
 from robustrec.edits.contract import SEVERITIES, changes
 from robustrec.edits.texts.branding import without_brand
 from robustrec.edits.texts.wording import spaced
-from robustrec.edits.view import Shelf
+from robustrec.edits.view import CatalogueView
 
 UNBRANDED = "Unbranded"
 
@@ -26,7 +26,7 @@ UNBRANDED = "Unbranded"
         "nowhere",
     ),
 )
-def brand_last(content: Content, severity: int, generator: np.random.Generator, shelf: Shelf) -> Content:
+def brand_last(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
     """Hides whose product it is: the brand moves behind the goods and out of sight, as resellers and copies do."""
     brand = content.brand.strip()
     if not brand:

@@ -9,7 +9,7 @@ import numpy as np
 from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
 from robustrec.edits.texts.wording import drawn, spaced
-from robustrec.edits.view import Shelf
+from robustrec.edits.view import CatalogueView
 from robustrec.edits.vocabulary import vocabulary
 
 EMOJI = (1, 2, 4, 6, 8)
@@ -21,7 +21,7 @@ CAPITALS = (0, 30, 60, 100, 100)  # per cent of the title's words
     scale="emoji, words of the title in capitals (at 5 of the description too)",
     steps=(f"{n}, {percent} %" for n, percent in zip(EMOJI, CAPITALS, strict=True)),
 )
-def emoji_capitals(content: Content, severity: int, generator: np.random.Generator, shelf: Shelf) -> Content:
+def emoji_capitals(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
     """Shouts to be seen: capitals, exclamation marks and emoji around the title."""
     emoji = drawn(vocabulary().emoji, EMOJI[severity - 1], generator)
     words = content.title.split()

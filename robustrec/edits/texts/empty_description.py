@@ -8,7 +8,7 @@ import numpy as np
 
 from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
-from robustrec.edits.view import Shelf
+from robustrec.edits.view import CatalogueView
 
 KEPT = (50, 25, 10, 5, 0)
 
@@ -18,7 +18,7 @@ KEPT = (50, 25, 10, 5, 0)
     scale="words left of the description (rounded down)",
     steps=(f"{percent} %" for percent in KEPT),
 )
-def empty_description(content: Content, severity: int, generator: np.random.Generator, shelf: Shelf) -> Content:
+def empty_description(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
     """Lists in a hurry: the description is only begun, or left empty."""
     words = content.description.split()
     return replace(content, description=" ".join(words[: len(words) * KEPT[severity - 1] // 100]))

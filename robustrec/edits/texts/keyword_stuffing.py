@@ -9,7 +9,7 @@ import numpy as np
 from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
 from robustrec.edits.texts.wording import WORD, drawn, spaced
-from robustrec.edits.view import Shelf
+from robustrec.edits.view import CatalogueView
 from robustrec.edits.vocabulary import vocabulary
 
 WORDS = (2, 4, 7, 11, 16)
@@ -22,10 +22,10 @@ POOL = 40  # the most trending words that are not in the title
     scale=f"trending words behind the title; from severity {DESCRIBED_FROM} in the description too",
     steps=map(str, WORDS),
 )
-def keyword_stuffing(content: Content, severity: int, generator: np.random.Generator, shelf: Shelf) -> Content:
+def keyword_stuffing(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
     """Stuffs the title with words that shoppers search for, whether they are true or not."""
     own = {word.lower() for word in WORD.findall(content.title)}
-    trending = dict.fromkeys((*shelf.trending, *vocabulary().stuffing))
+    trending = dict.fromkeys((*view.trending, *vocabulary().stuffing))
     pool = [word for word in trending if word not in own][:POOL]
     keywords = drawn(pool, WORDS[severity - 1], generator)
     description = content.description

@@ -9,7 +9,7 @@ import numpy as np
 from robustrec.edits.content import Content
 from robustrec.edits.contract import SEVERITIES, changes
 from robustrec.edits.texts.wording import drawn, key, share_of, spaced, swapped, words_of
-from robustrec.edits.view import Shelf
+from robustrec.edits.view import CatalogueView
 from robustrec.edits.vocabulary import vocabulary
 
 PHRASES = (1, 1, 2, 2, 3)
@@ -21,7 +21,7 @@ SENTENCES = (0, 0, 1, 2, 3)
     scale="known words translated + phrases in the title + sentences in the description, in another language",
     steps=(f"{20 * n} % + {a} + {b}" for n, a, b in zip(SEVERITIES, PHRASES, SENTENCES, strict=True)),
 )
-def language_mix(content: Content, severity: int, generator: np.random.Generator, shelf: Shelf) -> Content:
+def language_mix(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
     """Sells in several countries with one listing: half translated, with phrases left from the other market."""
     languages = vocabulary().languages
     language = languages[drawn(sorted(languages), 1, generator)[0]]

@@ -9,7 +9,7 @@ import numpy as np
 from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
 from robustrec.edits.texts.wording import drawn, spaced
-from robustrec.edits.view import Shelf
+from robustrec.edits.view import CatalogueView
 from robustrec.edits.vocabulary import vocabulary
 
 PHRASES = (1, 2, 3, 4, 6)
@@ -21,7 +21,7 @@ SENTENCES = (0, 0, 1, 2, 4)
     scale="phrases around the title + sentences before the description",
     steps=(f"{phrases} + {sentences}" for phrases, sentences in zip(PHRASES, SENTENCES, strict=True)),
 )
-def promo_phrase(content: Content, severity: int, generator: np.random.Generator, shelf: Shelf) -> Content:
+def promo_phrase(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
     """Advertises in the title: "Free Shipping! ... - Best Seller"."""
     words = vocabulary()
     phrases = drawn(words.promotions, PHRASES[severity - 1], generator)

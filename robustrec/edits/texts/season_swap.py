@@ -9,7 +9,7 @@ import numpy as np
 from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
 from robustrec.edits.texts.wording import drawn, key, spaced, swapped, words_of
-from robustrec.edits.view import Shelf
+from robustrec.edits.view import CatalogueView
 from robustrec.edits.vocabulary import vocabulary
 
 SENTENCES = (0, 0, 0, 1, 3)
@@ -26,7 +26,7 @@ SENTENCES = (0, 0, 0, 1, 3)
         "the same, the description three times",
     ),
 )
-def season_swap(content: Content, severity: int, generator: np.random.Generator, shelf: Shelf) -> Content:
+def season_swap(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
     """Reuses last season's listing: the summer dress becomes part of the winter collection."""
     words = vocabulary()
     season_of = {word: name for name, said in words.seasons.items() for word in said}

@@ -7,7 +7,7 @@ import numpy as np
 from robustrec.edits.content import Content
 from robustrec.edits.contract import SEVERITIES, changes
 from robustrec.edits.texts.wording import key, share_of, swapped, words_of
-from robustrec.edits.view import Shelf
+from robustrec.edits.view import CatalogueView
 from robustrec.edits.vocabulary import vocabulary
 
 
@@ -16,7 +16,7 @@ from robustrec.edits.vocabulary import vocabulary
     scale="words with a known synonym swapped in title and description (one at least)",
     steps=(f"{20 * severity} %" for severity in SEVERITIES),
 )
-def synonym_swap(content: Content, severity: int, generator: np.random.Generator, shelf: Shelf) -> Content:
+def synonym_swap(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
     """Words the same thing otherwise, to look different from other sellers: "sneaker", "trainer"."""
     synonyms = vocabulary().synonyms
     words = words_of(content, synonyms)

@@ -8,13 +8,13 @@ import numpy as np
 
 from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
-from robustrec.edits.view import Shelf
+from robustrec.edits.view import CatalogueView
 
 KEPT = (80, 60, 45, 30, 15)
 
 
 @changes("text", scale="characters left of title and description", steps=(f"{percent} %" for percent in KEPT))
-def truncation(content: Content, severity: int, generator: np.random.Generator, shelf: Shelf) -> Content:
+def truncation(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
     """Lets a feed or a form cut the texts off wherever its limit falls, in the middle of a word."""
     percent = KEPT[severity - 1]
     return replace(content, title=_cut(content.title, percent), description=_cut(content.description, percent))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
-from robustrec.edits.view import Shelf
+from robustrec.edits.view import CatalogueView
 
 LETTERS = (2, 5, 10, 18, 30)  # per cent of the letters
 _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
@@ -38,7 +38,7 @@ NEIGHBOURS = _neighbours()
     scale="letters of title and description mistyped (at least as many as the severity)",
     steps=(f"{percent} %" for percent in LETTERS),
 )
-def typos(content: Content, severity: int, generator: np.random.Generator, shelf: Shelf) -> Content:
+def typos(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
     """Types in haste: a neighbouring key, two letters swapped, one doubled, one missing."""
     text = f"{content.title}\0{content.description}"
     border = len(content.title)

@@ -12,21 +12,21 @@ from robustrec.models.rows import unit_rows
 
 def mean_graph(neighbours: Neighbours, *, offset: float = 1e-7, dtype: torch.dtype | None = None) -> Sparse:
     """Return the directed, unweighted graph with 1/(k + offset) at each row's neighbours (spec 4.2)."""
-    pattern, turned = neighbours.pattern()
+    pattern, transpose = neighbours.pattern()
     weight = 1 / (neighbours.items.shape[1] + offset)
     values = torch.full((pattern.n_entries,), weight, dtype=dtype, device=neighbours.items.device)
-    return Sparse(pattern, values, turned, values)
+    return Sparse(pattern, values, transpose, values)
 
 
 def similarity_graph(neighbours: Neighbours, x: Tensor) -> Sparse:
     """Return the directed graph with cos(x_i, x_j) at each row's neighbours, differentiable in x [I, D]."""
-    pattern, turned = neighbours.pattern()
+    pattern, transpose = neighbours.pattern()
     unit = unit_rows(x)
     return Sparse(
         pattern,
-        sampled_products(pattern, turned, unit, unit),
-        turned,
-        sampled_products(turned, pattern, unit, unit),
+        sampled_products(pattern, transpose, unit, unit),
+        transpose,
+        sampled_products(transpose, pattern, unit, unit),
     )
 
 
@@ -35,9 +35,9 @@ def symmetrically_normalised(graph: Sparse) -> Sparse:
     scale = inverse_root(row_sums(graph.pattern, graph.values))
     values = [
         part_values * scale[part.rows()] * scale[part.columns.long()]
-        for part, part_values in ((graph.pattern, graph.values), (graph.turned, graph.turned_values))
+        for part, part_values in ((graph.pattern, graph.values), (graph.transpose, graph.transpose_values))
     ]
-    return Sparse(graph.pattern, values[0], graph.turned, values[1])
+    return Sparse(graph.pattern, values[0], graph.transpose, values[1])
 
 
 def inverse_root(sums: Tensor) -> Tensor:

@@ -48,14 +48,14 @@ class Sparse(NamedTuple):
     Attributes:
         pattern: of the matrix.
         values: [nnz] in the order of `pattern`; may carry a graph.
-        turned: pattern of the transpose.
-        turned_values: [nnz] the same values in the order of `turned`.
+        transpose: pattern of the transpose.
+        transpose_values: [nnz] the same values in the order of `turned`.
     """
 
     pattern: Pattern
     values: Tensor
-    turned: Pattern
-    turned_values: Tensor
+    transpose: Pattern
+    transpose_values: Tensor
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -80,13 +80,13 @@ def pattern_of(rows: Tensor, columns: Tensor, shape: tuple[int, int]) -> tuple[P
 def sparse_of(rows: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> Sparse:
     """Return the matrix with the values at distinct places (int64 [nnz] each), differentiable in the values."""
     pattern, order = pattern_of(rows, columns, shape)
-    turned, turned_order = pattern_of(columns, rows, (shape[1], shape[0]))
-    return Sparse(pattern, values[order], turned, values[turned_order])
+    transpose, transpose_order = pattern_of(columns, rows, (shape[1], shape[0]))
+    return Sparse(pattern, values[order], transpose, values[transpose_order])
 
 
 def transposed(matrix: Sparse) -> Sparse:
     """Return the transpose, which costs nothing."""
-    return Sparse(matrix.turned, matrix.turned_values, matrix.pattern, matrix.values)
+    return Sparse(matrix.transpose, matrix.transpose_values, matrix.pattern, matrix.values)
 
 
 def product(matrix: Sparse, x: Tensor) -> Tensor:
@@ -106,16 +106,16 @@ def chosen_rows(matrix: Sparse, rows: Tensor) -> Sparse:
     return sparse_of(own, pattern.columns[places].long(), matrix.values[places], (len(rows), matrix.shape[1]))
 
 
-def sampled_products(pattern: Pattern, turned: Pattern, a: Tensor, b: Tensor) -> Tensor:
+def sampled_products(pattern: Pattern, transpose: Pattern, a: Tensor, b: Tensor) -> Tensor:
     """Return a_r · b_c for every place (r, c) of a pattern, [nnz], differentiable in both, as often as wanted.
 
     Args:
         pattern: [n, m].
-        turned: of the transpose.
+        transpose: of the transpose.
         a: [n, d].
         b: [m, d].
     """
-    return _SampledProducts.apply(pattern, turned, a, b)  # type: ignore[no-any-return, no-untyped-call]
+    return _SampledProducts.apply(pattern, transpose, a, b)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def row_sums(pattern: Pattern, values: Tensor) -> Tensor:
@@ -156,7 +156,7 @@ class SparseBuffer(nn.Module):
         self.shape = matrix.shape
         for name, pattern, values in (
             ("rows", matrix.pattern, matrix.values),
-            ("columns", matrix.turned, matrix.turned_values),
+            ("columns", matrix.transpose, matrix.transpose_values),
         ):
             self.register_buffer(f"{name}_starts", pattern.starts, persistent=False)
             self.register_buffer(f"{name}_places", pattern.columns, persistent=False)
@@ -166,32 +166,32 @@ class SparseBuffer(nn.Module):
         """Return the matrix where the module is now."""
         part = self.get_buffer
         pattern = Pattern(part("rows_starts"), part("rows_places"), self.shape)
-        turned = Pattern(part("columns_starts"), part("columns_places"), (self.shape[1], self.shape[0]))
-        return Sparse(pattern, part("rows_values"), turned, part("columns_values"))
+        transpose = Pattern(part("columns_starts"), part("columns_places"), (self.shape[1], self.shape[0]))
+        return Sparse(pattern, part("rows_values"), transpose, part("columns_values"))
 
 
 class _Product(torch.autograd.Function):
     """M x. PyTorch's own backward transposes M in every call, and is not differentiable again."""
 
     @staticmethod
-    def forward(pattern: Pattern, values: Tensor, turned: Pattern, turned_values: Tensor, x: Tensor) -> Tensor:  # noqa: ARG004 - kept for the backward
+    def forward(pattern: Pattern, values: Tensor, transpose: Pattern, transpose_values: Tensor, x: Tensor) -> Tensor:  # noqa: ARG004 - kept for the backward
         csr = torch.sparse_csr_tensor(pattern.starts, pattern.columns, values, pattern.shape, check_invariants=False)
         return csr @ x
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Pattern, Tensor, Pattern, Tensor, Tensor], output: Tensor) -> None:  # noqa: ARG004
-        ctx.pattern, ctx.turned = inputs[0], inputs[2]
+        ctx.pattern, ctx.transpose = inputs[0], inputs[2]
         ctx.save_for_backward(inputs[1], inputs[3], inputs[4] if inputs[1].requires_grad else None)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor | None, None, None, Tensor | None]:
-        values, turned_values, x = ctx.saved_tensors
+        values, transpose_values, x = ctx.saved_tensors
         of_values = of_x = None
         if ctx.needs_input_grad[4]:
-            of_x = product(Sparse(ctx.turned, turned_values, ctx.pattern, values), gradient)
+            of_x = product(Sparse(ctx.transpose, transpose_values, ctx.pattern, values), gradient)
         if ctx.needs_input_grad[1]:
             # The whole derivative in the values is given here, none to `turned_values`: they are the same numbers.
-            of_values = sampled_products(ctx.pattern, ctx.turned, gradient, x)
+            of_values = sampled_products(ctx.pattern, ctx.transpose, gradient, x)
         return None, of_values, None, None, of_x
 
 
@@ -199,19 +199,19 @@ class _SampledProducts(torch.autograd.Function):
     """The inner products of chosen pairs of rows, without a gathered [nnz, d] table."""
 
     @staticmethod
-    def forward(pattern: Pattern, turned: Pattern, a: Tensor, b: Tensor) -> Tensor:  # noqa: ARG004 - kept for the backward
+    def forward(pattern: Pattern, transpose: Pattern, a: Tensor, b: Tensor) -> Tensor:  # noqa: ARG004 - kept for the backward
         return _sampled(pattern, a, b) if _samples(a.device.type) else _gathered(pattern, a, b)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Pattern, Pattern, Tensor, Tensor], output: Tensor) -> None:  # noqa: ARG004
-        ctx.pattern, ctx.turned = inputs[:2]
+        ctx.pattern, ctx.transpose = inputs[:2]
         ctx.save_for_backward(*inputs[2:])
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, None, Tensor | None, Tensor | None]:
         a, b = ctx.saved_tensors
         order = _turning_order(ctx.pattern)
-        matrix = Sparse(ctx.pattern, gradient, ctx.turned, gradient[order])
+        matrix = Sparse(ctx.pattern, gradient, ctx.transpose, gradient[order])
         of_a = product(matrix, b) if ctx.needs_input_grad[2] else None
         of_b = product(transposed(matrix), a) if ctx.needs_input_grad[3] else None
         return None, None, of_a, of_b

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from robustrec.reading.names import headline, in_common
 from robustrec.reading.recommendation import recommend
-from robustrec.reading.summary import cautions, summed_up
+from robustrec.reading.summary import cautions, summary_of
 from robustrec.report.console.sheet import Page, page_of
 from robustrec.report.tables.comparison import print_comparisons
 from robustrec.report.tables.drift_tables import print_drifts
@@ -168,7 +168,7 @@ def _direction(record: SubjectRecord, cosine: float, raised: float | None) -> st
 
 
 def _print_recommendation(page: Page) -> None:
-    found = recommend(summed_up(page.report))
+    found = recommend(summary_of(page.report))
     page.heading("recommendation")
     page.paragraph(Text(found.headline), indent=1, hanging=1)
     for each in found.requirements:

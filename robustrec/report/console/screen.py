@@ -14,7 +14,7 @@ from rich.text import Text
 
 from robustrec.reading.advice import lines_that_matter
 from robustrec.reading.recommendation import recommend
-from robustrec.reading.summary import SAMPLE, GateLine, cautions, summed_up
+from robustrec.reading.summary import SAMPLE, GateLine, cautions, summary_of
 from robustrec.reading.texts import shortened
 from robustrec.report.console.console import STYLES, print_last, verdict_word
 from robustrec.report.console.sheet import Page, page_of
@@ -47,7 +47,7 @@ def print_screen(
         fail_on: what the exit code that is announced at the end depends on.
     """
     page = page_of(report, console)
-    summary = summed_up(report)
+    summary = summary_of(report)
     if report.dataset.synthetic:
         page.line(SAMPLE, "bold yellow")
     page.paragraph(Text.assemble(verdict_word(report), f"  {shortened(report.verdict_reason, 2 * _LONGEST)}"))
@@ -75,7 +75,7 @@ def print_screen(
 
 def print_recommendation(page: Page) -> None:
     """Print the recommendation with its conditions, and the commands that meet those that are not met."""
-    found = recommend(summed_up(page.report))
+    found = recommend(summary_of(page.report))
     page.heading("recommendation")
     page.paragraph(Text(found.headline), indent=1, hanging=1)
     if found.commands:

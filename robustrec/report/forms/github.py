@@ -8,7 +8,7 @@ from pathlib import Path
 
 from robustrec.files import unwritable
 from robustrec.reading.recommendation import recommend
-from robustrec.reading.summary import GateLine, cautions, gate_lines, summed_up
+from robustrec.reading.summary import GateLine, cautions, gate_lines, summary_of
 from robustrec.reading.texts import shortened, visible
 from robustrec.report.forms.markdown import markdown
 from robustrec.results.report import Report
@@ -34,7 +34,7 @@ def github_bytes(report: Report) -> bytes:
     edition = " on a SAMPLE EDITION" if report.dataset.synthetic else ""
     title = f"robustrec: {report.verdict.upper()}{edition}"
     lines.append(_command("notice", title, report.verdict_reason))
-    found = recommend(summed_up(report))
+    found = recommend(summary_of(report))
     commands = "".join(f"\n{command}" for command in found.commands)
     lines.append(_command("notice", "robustrec: recommendation", f"{found.headline}{commands}"))
     if told := cautions(report):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from robustrec.reading.recommendation import recommend
-from robustrec.reading.summary import GateLine, cautions, gate_lines, summed_up
+from robustrec.reading.summary import GateLine, cautions, gate_lines, summary_of
 from robustrec.reading.texts import one_line, visible
 from robustrec.results.report import Report
 
@@ -28,7 +28,7 @@ def junit_bytes(report: Report) -> bytes:
     suite.add_property("verdict", report.verdict)
     suite.add_property("edition", report.dataset.edition)
     suite.add_property("dataset_digest", visible(report.dataset.digest))
-    suite.add_property("recommendation", visible(recommend(summed_up(report)).headline))
+    suite.add_property("recommendation", visible(recommend(summary_of(report)).headline))
     for line in cautions(report):
         suite.add_property("warning", visible(line))
     for case in (*_audit_cases(report), *_gate_cases(report), *_waiver_cases(report), *_verdict_case(report)):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from robustrec.reading.advice import lines_that_matter
 from robustrec.reading.glance import at_a_glance
 from robustrec.reading.recommendation import recommend
-from robustrec.reading.summary import Summary, cautions, summed_up
+from robustrec.reading.summary import Summary, cautions, summary_of
 from robustrec.reading.texts import one_line, shortened
 from robustrec.results.report import Report
 
@@ -29,7 +29,7 @@ def markdown_bytes(report: Report) -> bytes:
 
 def markdown(report: Report, most_bytes: int) -> str:
     """Return a report in short, of fewer than `most_bytes` bytes in UTF-8."""
-    summary = summed_up(report)
+    summary = summary_of(report)
     parts = [f"## {_SYMBOLS[report.verdict]} robustrec: {report.verdict.upper()}", escaped(report.verdict_reason)]
     if report.dataset.synthetic:
         parts.append("> **SAMPLE EDITION**: a synthetic shop. These numbers say nothing about real shoppers.")

@@ -18,7 +18,7 @@ MOST_PICTURE_BYTES = 2_400_000
 _LONGEST_TEXT = 600
 
 
-class Side(NamedTuple):
+class ItemState(NamedTuple):
     """An item before or after: text, picture in base64, what stands where there is none; `same`: text as before."""
 
     text: str
@@ -38,8 +38,8 @@ class Card(NamedTuple):
     n_users: int
     k: int
     fall: str
-    before: Side
-    after: Side
+    before: ItemState
+    after: ItemState
 
 
 def fragile_cards(summary: Summary) -> tuple[list[Card], int]:
@@ -82,8 +82,8 @@ def _moved(item: FragileItem) -> str:
     return "did not move" if moved == 0 else f"{'fell' if moved > 0 else 'rose'} by {abs(moved):.1f} ranks"
 
 
-def _side(look: Look, picture: str | None, rank: float | None, exposure: int) -> Side:
+def _side(look: Look, picture: str | None, rank: float | None, exposure: int) -> ItemState:
     instead = "no picture" if not look.picture else "picture left out: not a readable JPEG, or no room for it"
-    return Side(
+    return ItemState(
         shortened(look.text, _LONGEST_TEXT), picture, instead, NOTHING if rank is None else f"{rank:.1f}", exposure
     )

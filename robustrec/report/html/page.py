@@ -16,7 +16,7 @@ from robustrec.reading.glance import at_a_glance, drift_text
 from robustrec.reading.glossary import glossary
 from robustrec.reading.names import headline
 from robustrec.reading.recommendation import recommend
-from robustrec.reading.summary import Summary, cautions, summed_up
+from robustrec.reading.summary import Summary, cautions, summary_of
 from robustrec.reading.texts import shortened, visible
 from robustrec.report.html.figures import (
     Figures,
@@ -49,7 +49,7 @@ def html_page(report: Report) -> str:
 
     Everything that comes from data is escaped, and control and direction characters are replaced.
     """
-    summary = summed_up(report)
+    summary = summary_of(report)
     cards, more_cards = fragile_cards(summary)
     context = {
         "report": report,

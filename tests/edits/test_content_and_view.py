@@ -1,4 +1,4 @@
-"""The content of an item is its text and picture in parts; the shelf is what the catalogue tells a merchant."""
+"""The content of an item is its text and picture in parts; the view is what the catalogue tells a merchant."""
 
 import pickle
 from dataclasses import replace
@@ -13,7 +13,7 @@ from robustrec.datasets.items import Item, read_items
 from robustrec.datasets.registry import Dataset, load_dataset
 from robustrec.datasets.shop import SHOPS, build
 from robustrec.edits.content import Content, changed, content_of, same_picture, text_of
-from robustrec.edits.view import Shelf, shelf_of, shelf_of_catalog
+from robustrec.edits.view import CatalogueView, view_of, view_of_catalog
 from robustrec.errors import RobustrecError
 
 
@@ -41,9 +41,9 @@ def test_an_unedited_item_of_movielens_has_its_catalogue_text_and_picture(shared
     assert film.title == "Toy Story (1995)"
     assert film.categories[:2] == ("Adventure", "Animation")
     assert film.picture.tobytes() == catalog.picture(0).tobytes()
-    shelf = shelf_of_catalog(catalog)
-    assert "comedy" in shelf.trending
-    assert len(shelf.pictured) == 3379
+    view = view_of_catalog(catalog)
+    assert "comedy" in view.trending
+    assert len(view.with_picture) == 3379
 
 
 def test_the_picture_comes_with_the_content(clothing):
@@ -85,40 +85,40 @@ def test_trends_are_the_words_of_the_bestsellers_in_training():
     catalog, _ = build_catalog(items, None)
     bought = [0, 0, 0, 1, 1, 2, 3, 3, 3, 3]
     labels = [0, 0, 0, 0, 0, 0, 1, 1, 2, 2]
-    shelf = shelf_of(dataset_of(catalog, range(10), bought, labels))
+    view = view_of(dataset_of(catalog, range(10), bought, labels))
     # Red, lamp and shade by three purchases, lamp by two more; "with" and "the" are no search words, and cups were
     # not bought in training.
-    assert shelf.trending == ("lamp", "red", "shade", "blue", "green", "rug")
-    assert shelf.brands == ("Acme",)
-    assert shelf.pictured == ()
+    assert view.trending == ("lamp", "red", "shade", "blue", "green", "rug")
+    assert view.brands == ("Acme",)
+    assert view.with_picture == ()
 
 
-def test_the_shelf_is_the_same_every_time_and_travels(clothing, shelf):
-    again = pickle.loads(pickle.dumps(shelf_of(clothing)))
-    assert (again.trending, again.brands, again.pictured) == (shelf.trending, shelf.brands, shelf.pictured)
-    assert len(shelf.trending) == 64
-    assert len(shelf.brands) == 10
-    assert len(shelf.pictured) == 480
-    draws = [each.pictures(content_of(clothing.catalog, 3), np.random.default_rng(1)) for each in (shelf, again)]
+def test_the_shelf_is_the_same_every_time_and_travels(clothing, view):
+    again = pickle.loads(pickle.dumps(view_of(clothing)))
+    assert (again.trending, again.brands, again.with_picture) == (view.trending, view.brands, view.with_picture)
+    assert len(view.trending) == 64
+    assert len(view.brands) == 10
+    assert len(view.with_picture) == 480
+    draws = [each.pictures(content_of(clothing.catalog, 3), np.random.default_rng(1)) for each in (view, again)]
     assert draws[0] == draws[1]
     assert len(set(draws[0])) == 48
 
 
-def test_pictures_are_offered_by_the_words_they_share(clothing, shelf):
+def test_pictures_are_offered_by_the_words_they_share(clothing, view):
     content = content_of(clothing.catalog, 3, picture=False)
-    rows = shelf.pictures(content, np.random.default_rng(1))
+    rows = view.pictures(content, np.random.default_rng(1))
     kind = clothing.catalog.items[3].categories
     same = [clothing.catalog.items[row].categories == kind for row in rows]
     assert all(same[: sum(same)]) or np.mean(np.flatnonzero(same)) < 12
 
 
 def test_a_shelf_without_a_catalogue():
-    assert shelf_of(dataset_of(None, [0], [0], [0])).trending == ()
-    empty = Shelf()
+    assert view_of(dataset_of(None, [0], [0], [0])).trending == ()
+    empty = CatalogueView()
     assert empty.pictures(Content("a", "", (), "", None), np.random.default_rng(0)) == []
-    with pytest.raises(RobustrecError, match="shelf is empty"):
+    with pytest.raises(RobustrecError, match="view is empty"):
         empty.content(0)
     catalog, _ = build_catalog([Item("Cup", "", (), "", "", ())], None)
-    shelf = shelf_of_catalog(catalog)
-    assert shelf.content(0).title == "Cup"
-    assert shelf.trending == ("cup",)
+    view = view_of_catalog(catalog)
+    assert view.content(0).title == "Cup"
+    assert view.trending == ("cup",)
