@@ -12,10 +12,12 @@ from robustrec.cli.main import run
 from robustrec.evaluation.ranking import Ranking
 from robustrec.evaluation.stability import per_user_stability
 from robustrec.reading.glossary import glossary
-from robustrec.reading.summary import gate_lines, relative_limits, summary_of
+from robustrec.reading.summary import gate_lines, relative_limits
 from robustrec.results.conditions import condition_words
+from robustrec.results.findings import AuditStatus
 from robustrec.results.gates import Gate
 from robustrec.results.judging import judge
+from robustrec.results.verdict import verdict_with_reason
 
 
 def meaning(word):
@@ -70,18 +72,30 @@ def test_config_show_prints_a_suite_as_toml_that_can_be_read(name, capsys):
     assert parse_suite(text, source="shown") == load_suite(name)
 
 
+@pytest.mark.parametrize(
+    ("other", "wrong_picture", "verdict", "failed"),
+    [
+        (-0.01, -0.20, "pass", set()),
+        (-0.01, -0.54, "pass", {"exposure of edited items"}),
+        (-0.54, -0.20, "fail", {"exposure of edited items", "exposure under"}),
+        (-0.01, -0.80, "fail", {"exposure of edited items", "exposure of edited items, lower limit"}),
+    ],
+)
 @pytest.mark.parametrize("name", ["quick", "merchant", "full"])
-def test_suites_of_merchant_edits_block_on_the_exposure_of_edited_items(name):
+def test_suites_of_merchant_edits_limit_the_exposure_of_edited_items(name, other, wrong_picture, verdict, failed):
+    """By planted losses: under an edit that leaves the product recognisable, and under wrong pictures."""
     suite = load_suite(name)
-    (gate,) = [gate for gate in suite.gates if gate.select.metric == "exposure@20_edited"]
-    assert gate.severity == "error"
-    assert gate.min == -0.5
-    found = {"wrong_picture": -0.54, "truncation": -0.01}
+    gates = tuple(gate for gate in suite.gates if gate.select.metric == "exposure@20_edited")
+    assert all("severity=3" in gate.select.condition for gate in gates)
+    found = {"wrong_picture": wrong_picture, "truncation" if name == "quick" else "promo_badge": other}
     rows = [
         drift(SGBD, loss, audit="merchant", condition=f"edit={edit} severity=3 share=0.1", metric="exposure@20_edited")
         for edit, loss in found.items()
     ]
-    assert judge([gate], rows)[0].status == "fail"
-    assert (
-        summary_of(made_up_report(suite.model_copy(update={"gates": (gate,)}), findings=rows)).report.verdict == "fail"
-    )
+    results = judge(gates, rows)
+    ok = AuditStatus(audit="merchant", subject=SGBD, status="ok")
+    word, reason = verdict_with_reason(results, [ok])
+    assert word == verdict
+    breached = {result.gate for result in results if result.status == "fail"}
+    assert {gate.partition(" truncation")[0].partition(" promotions")[0] for gate in breached} == failed
+    assert all(gate in reason for gate in breached), "the verdict line names every breached gate"
