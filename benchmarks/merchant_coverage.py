@@ -7,6 +7,9 @@ gain. What nobody edited moves by the draw and the cell alone. Places among the 
 and exposure@20 from the places, and rows from the code of a real run (`audits.merchant_measure` and `merchant_rows`).
 The truth is the same mean over all audits of a setting, whose own error is small beside an interval.
 
+`--population popular` is another shop: the items edited are popular ones, what an item has of its own has heavy tails
+(Student's t with 3 degrees of freedom), and 30 % of the users want only items that are never edited.
+
     python -m benchmarks.merchant_coverage --output benchmarks/results
 """
 
@@ -38,6 +41,8 @@ from robustrec.subject import Subject
 Floats = NDArray[np.float64]
 SUBJECT = Subject(model="vbpr", strategy="vanilla", features="basic", seed=0)
 SHARE, LENGTH = 0.1, 20
+LOYAL = 0.3
+"""Share of the users of the second population who want items that are never edited."""
 
 
 class Setting(NamedTuple):
@@ -47,6 +52,7 @@ class Setting(NamedTuple):
     items: int
     draws: int
     of_draw: float = 0.0
+    popular: bool = False
 
     def __str__(self) -> str:
         """Name it in a table's row."""
@@ -61,19 +67,25 @@ def audit(setting: Setting, rng: np.random.Generator) -> list[Finding]:
     wanted = rng.integers(1, 5, n)
     rows = np.repeat(np.arange(n), wanted)
     items = np.searchsorted(popularity, rng.random(len(rows)) * popularity[-1])
+    if setting.popular:
+        loyal = np.isin(rows, np.flatnonzero(rng.random(n) < LOYAL))
+        items[loyal] = rng.integers(0, n_items // 2, int(loyal.sum()))
     pairs = np.unique(np.stack([rows, items]), axis=1)
     rows, items = pairs
-    users, own = rng.standard_normal(n), rng.standard_normal(n_items)
+    users, own = rng.standard_normal(n), _of_items(setting, rng)
     score = 0.6 * users[rows] + 0.6 * own[items] + 0.8 * rng.standard_normal(len(rows)) + 0.3 * (strata[items] - 1)
     relevant = csr_array((np.ones(len(rows)), (rows, items)), shape=(n, n_items))
     split = Split(np.arange(n), relevant, csr_array((n, n_items)))
     metric_suite = MetricSuite(("ndcg@20",), ())
     targets = EvaluationTargets(split, metric_suite, Pairs(rows, items), strata, "ndcg@20", LENGTH)
     tally = Tally(targets, _lists(targets, score))
-    cost = rng.standard_normal(n_items)
+    cost = _of_items(setting, rng)
     seed = int(rng.integers(1 << 31))
     for draw in range(setting.draws):
         edited = choose_items(strata, SHARE, seed=seed, draw=draw)
+        if setting.popular:
+            half, weights = n_items // 2, np.diff(popularity, prepend=0.0)[n_items // 2 :]
+            edited = half + rng.choice(n_items - half, len(edited), replace=False, p=weights / weights.sum())
         on = np.isin(items, edited)
         shift = setting.of_draw * rng.standard_normal()
         in_draw = 0.3 * rng.standard_normal(n_items)
@@ -81,6 +93,13 @@ def audit(setting: Setting, rng: np.random.Generator) -> list[Finding]:
         other = 0.02 + 0.05 * rng.standard_normal(len(rows)) + 0.1 * shift
         tally.add(_lists(targets, score + np.where(on, moved, other)), edited)
     return part_rows(SUBJECT, "edit", tally, setting.draws, Intervals(Bootstrap(), 0))
+
+
+def _of_items(setting: Setting, rng: np.random.Generator) -> Floats:
+    """Return what each item has of its own [I], of variance 1."""
+    if setting.popular:
+        return rng.standard_t(3, setting.items) / np.sqrt(3.0)
+    return rng.standard_normal(setting.items)
 
 
 def _lists(targets: EvaluationTargets, score: Floats) -> Lists:

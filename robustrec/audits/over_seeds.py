@@ -1,7 +1,8 @@
 """What several training seeds of one model say together: means with intervals over seeds, draws and users.
 
 Seeds, draws and users are crossed random factors (`robustrec.evaluation.components`). The extremes of the intervals of
-each seed are not an interval of their mean: they do not measure how much trainings differ.
+each seed are not an interval of their mean: they do not measure how much trainings differ. Where few users differ in
+any seed, the interval is widened to the bounds of `evaluation.sparse`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from robustrec.evaluation.bootstrap import Interval
 from robustrec.evaluation.components import Decomposition, decompose
+from robustrec.evaluation.sparse import DEGREES, Bounds, count_changed, few_bounds
+from robustrec.evaluation.statistics import bounds_of_values, few_differ, widened_to
 from robustrec.results.arrays import Arrays, array_key, both_states
 from robustrec.results.findings import BASELINE, CLEAN, Finding
 from robustrec.subject import Subject
@@ -56,29 +60,54 @@ def _over_seeds(rows: Sequence[Finding], arrays: Arrays, level: float) -> Iterat
     absolute = decompose(effects, factors, level=level)
     columns: dict[str, Any] = {"ci_low": absolute.mean.low, "ci_high": absolute.mean.high}
     columns["degrees"] = max(1.0, absolute.degrees_of_freedom)
+    bounds, note = _few(rows, effects, level), ""
+    if bounds is not None:
+        reach = widened_to(absolute.mean, bounds)
+        columns |= {"ci_low": reach.low, "ci_high": reach.high, "degrees": min(DEGREES, columns["degrees"])}
+    if first.quantity != "value":
+        columns["n_changed"] = count_changed(_by_user(effects))
+        note = few_differ(columns["n_changed"], first.n_users) if bounds is not None else ""
     mean, clean = absolute.mean.estimate, float(base.mean())
     if first.quantity == "value":
         columns["clean"] = mean
     else:
         columns |= {"clean": clean, "perturbed": clean + mean, "drift": mean}
         if clean > 0 and all(row.relative_drift is not None for row in rows):
-            columns |= _relative(effects, base, mean / clean, level)
+            columns |= _relative(effects, base, mean / clean, level, bounds)
     kept = {
         name: getattr(first, name)
         for name in ("subject", "audit", "condition", "metric", "reference", "quantity", "n_users", "n_draws", "unit")
     }
-    yield Finding(**kept, **columns, note=f"mean of {len(rows)} training seeds; {_whose(absolute)}")
+    told = "; ".join(part for part in (f"mean of {len(rows)} training seeds", _whose(absolute), note) if part)
+    yield Finding(**kept, **columns, note=told)
 
 
-def _relative(effects: _Floats, base: _Floats, ratio: float, level: float) -> dict[str, float]:
-    """Return a ratio of means with the interval of its linearisation (delta method)."""
-    linear = (effects - ratio * base) / base.mean()
+def _few(rows: Sequence[Finding], effects: _Floats, level: float) -> Bounds | None:
+    """Return bounds of the mean where few users differ in any seed or draw, else None; see `evaluation.sparse`.
+
+    Where nothing was done (an A/A audit) no other user could differ, which the rows of the seeds say by their width.
+    """
+    if rows[0].quantity == "value":
+        return bounds_of_values(effects.mean(axis=(0, 1))[None, :], 1.0, level)
+    if all(row.ci_low == row.ci_high == 0 for row in rows):
+        return None
+    # Two drifts, or two strategies' metrics, differ by no more than 1.
+    return few_bounds(_by_user(effects), largest=1.0, level=level)
+
+
+def _by_user(effects: _Floats) -> _Floats:
+    """Return effects [seeds, draws, users] as [seeds · draws, users]."""
+    return effects.reshape(-1, effects.shape[-1])
+
+
+def _relative(effects: _Floats, base: _Floats, ratio: float, level: float, bounds: Bounds | None) -> dict[str, float]:
+    """Return a ratio of means with the interval of its linearisation (delta method), or with bounds of few users."""
+    mean = float(base.mean())
+    linear = (effects - ratio * base) / mean
     reach = decompose(np.broadcast_to(linear, effects.shape), ("seed", "draw", "user"), level=level).mean
-    return {
-        "relative_drift": ratio,
-        "relative_ci_low": ratio + reach.low - reach.estimate,
-        "relative_ci_high": ratio + reach.high - reach.estimate,
-    }
+    about = Interval(ratio, ratio + reach.low - reach.estimate, ratio + reach.high - reach.estimate)
+    found = widened_to(about, bounds, mean)
+    return {"relative_drift": ratio, "relative_ci_low": found.low, "relative_ci_high": found.high}
 
 
 def _whose(found: Decomposition) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -11,10 +12,12 @@ from numpy.typing import NDArray
 
 from robustrec.compare.budget import Budget
 from robustrec.compare.differences import Difference, holm, of_magnitudes, ratio, signed
-from robustrec.compare.measuring import DRAW, FACTORS, PER_DRAW
+from robustrec.compare.measuring import DRAW, FACTORS, PER_DRAW, USER
 from robustrec.compare.result import Better, Comparison, Mean
 from robustrec.evaluation.bootstrap import Interval
 from robustrec.evaluation.components import Decomposition, decompose
+from robustrec.evaluation.sparse import Bounds, count_changed, few_bounds
+from robustrec.evaluation.statistics import few_differ, widened_to
 from robustrec.results.numbers import bracketed, percent, plain
 from robustrec.results.scale import SCALE_DEPENDENT
 
@@ -63,6 +66,7 @@ def compared(
     for measure, table in tables.items():
         factors = factors_of(measure, table)
         own = decompose(table, factors, level=level)
+        few = _few(table, factors, level) if " drift " in measure and not _idle(measure) else None
         row = Comparison(
             model=model,
             budget=budget,
@@ -72,9 +76,9 @@ def compared(
             epochs=effort[0],
             gradients=effort[1],
             cut_off=cut_off,
-            value=_mean(own.mean),
+            value=_mean(widened_to(own.mean, few)),
             shares=own.shares,
-            note=_note(own, measure, table, factors),
+            note=_note(own, measure, table, factors, "" if few is None else _few_words(table)),
         )
         rows.append(row if reference is None else _against(row, own, table, reference, level))
     return rows if reference is None else _concluded(rows, level)
@@ -135,17 +139,41 @@ def _against(
     drifts = row.better == "nearer to 0"
     gap = (of_magnitudes if drifts else signed)(table, theirs, factors, level=level)
     share = ratio(table, theirs, factors, level=level) if table.ndim == 1 else None
+    few = None if _idle(row.measure) else _few(table - theirs, factors, level, largest=2.0 if drifts else 1.0)
+    if few is not None and drifts:  # a bound of |a - b| is one of ||a| - |b||, on either side
+        few = Bounds(-max(-few.low, few.high), max(-few.low, few.high))
+    said = "" if few is None else f"against {name}, {_few_words(table - theirs)}"
     still = drifts and _covers_zero(own.mean) and _covers_zero(decompose(theirs, factors, level=level).mean)
     return row.model_copy(
         update={
             "reference": name,
-            "difference": _mean(gap.interval),
+            "difference": _mean(widened_to(gap.interval, few)),
             "difference_shares": gap.shares,
             "ratio": None if share is None else _mean(share.interval),
-            "p": 1.0 if still else _p(gap, share),
-            "note": "; ".join(part for part in (row.note, UNMOVED if still else "") if part),
+            "p": 1.0 if still or few is not None else _p(gap, share),
+            "note": "; ".join(part for part in (row.note, UNMOVED if still else "", said) if part),
         }
     )
+
+
+def _idle(measure: str) -> bool:
+    """Tell whether a measure is of an A/A condition: nothing is added, so that no other user could differ either."""
+    return re.search(r" sigma(2|_rel)=0( |$)", measure) is not None
+
+
+def _few(table: Floats, factors: Sequence[str], level: float, largest: float = 1.0) -> Bounds | None:
+    """Return bounds of a mean over users of whom few have a value other than 0, else None; see `evaluation.sparse`.
+
+    No conclusion follows from so few users. Metrics lie between 0 and 1, their differences and drifts within ±1, and
+    differences of drifts within ±2.
+    """
+    if USER not in factors:
+        return None
+    return few_bounds(table.reshape(-1, table.shape[-1]), largest=largest, level=level)
+
+
+def _few_words(table: Floats) -> str:
+    return few_differ(count_changed(table.reshape(-1, table.shape[-1])), table.shape[-1])
 
 
 def _p(gap: Difference, share: Difference | None) -> float:
@@ -185,11 +213,13 @@ def _mean(interval: Interval) -> Mean:
     return Mean(estimate=interval.estimate, low=interval.low if known else None, high=interval.high if known else None)
 
 
-def _note(found: Decomposition, measure: str, table: Floats, factors: Sequence[str]) -> str:
+def _note(found: Decomposition, measure: str, table: Floats, factors: Sequence[str], few: str) -> str:
     draws = table.shape[factors.index(DRAW)] if DRAW in factors else FEW_DRAWS
     parts = [SCALES] if measure.endswith(SCALE_DEPENDENT) else []
     if found.single:
         parts.append(f"one {' and one '.join(found.single)}: the interval leaves others out")
     if 1 < draws < FEW_DRAWS:
         parts.append(f"{draws} draws: the interval is too narrow")
+    if few:
+        parts.append(few)
     return "; ".join(parts)

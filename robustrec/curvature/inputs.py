@@ -63,6 +63,13 @@ class Inputs:
             drawn[modality] = torch.randn(clean.shape, generator=generator).to(clean)[self.live[modality]]
         return drawn
 
+    def share_lost(self, steps: dict[str, Tensor]) -> dict[str, float]:
+        """Return, of each modality of Z, the share of the entries that rounding leaves as they were."""
+        moved = self.moved(steps)
+        return {
+            m: float((moved[m] == self.tables[m])[self.live[m]].double().mean()) for m in steps if len(self.live[m])
+        }
+
 
 def inputs_of(tables: dict[str, Tensor]) -> Inputs:
     """Return the features of a subject as a space to move in."""
@@ -208,6 +215,11 @@ def slopes(loss: AuditLoss, inputs: Inputs, modalities: Sequence[str], *, draws:
     return Slopes(found.detach(), torch.stack(along))
 
 
+def pair_noise(inputs: Inputs, modalities: Sequence[str], seed: int, pair: int) -> dict[str, Tensor]:
+    """Draw Z of one pair of `noisy_pairs`, of which the second member is -Z."""
+    return inputs.normal(modalities, seed, "pair", pair)
+
+
 def noisy_pairs(
     loss: AuditLoss, inputs: Inputs, modalities: Sequence[str], sigma: float, *, pairs: int, seed: int, rebuilt: bool
 ) -> Iterator[tuple[Representation, Representation]]:
@@ -223,7 +235,7 @@ def noisy_pairs(
         rebuilt: derive item graphs from the noisy features; else they stay those of training time.
     """
     for pair in range(pairs):
-        z = inputs.normal(modalities, seed, "pair", pair)
+        z = pair_noise(inputs, modalities, seed, pair)
         with torch.no_grad():
             up, down = (
                 loss.subject.represent(

@@ -64,6 +64,13 @@ def stringer_bound(sizes: Floats, n: float, tail: float) -> float:
     return min(1.0, float(shares[0] + np.diff(shares) @ seen))
 
 
+def few_bounds(effects: Floats, *, largest: float, level: float) -> Bounds | None:
+    """Return `bounds_of_change` where fewer than `FEWEST_CHANGED` users have an effect; None where enough have."""
+    if count_changed(effects) >= FEWEST_CHANGED:
+        return None
+    return bounds_of_change(effects, largest=largest, level=level)
+
+
 def bounds_of_change(effects: Floats, *, largest: float, level: float) -> Bounds:
     """Return bounds of the mean effect from effects [D, n] of which few users have any other than zero.
 

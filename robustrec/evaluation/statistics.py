@@ -32,8 +32,8 @@ from robustrec.evaluation.sparse import (
     FEWEST_DRAWS,
     ROUNDING,
     Bounds,
-    bounds_of_change,
     count_changed,
+    few_bounds,
     stringer_bound,
 )
 
@@ -121,7 +121,7 @@ def value_intervals(
     tables = {}
     for key, value in values.items():
         table = _checked(value, key, 1)[None, :]
-        tables[key] = effects_of(table, None, _bounds_of_values(table, largest, level))
+        tables[key] = effects_of(table, None, bounds_of_values(table, largest, level))
     return _intervals(tables, seed, level, replicates)
 
 
@@ -263,13 +263,11 @@ def differences_of_drifts(
 
 def _bounds(effects: Floats, largest: float | None, level: float) -> Bounds | None:
     """Return bounds of the mean effect where few users differ and their change is bounded, else None."""
-    if largest is None or count_changed(effects) >= FEWEST_CHANGED:
-        return None
-    return bounds_of_change(effects, largest=largest, level=level)
+    return None if largest is None else few_bounds(effects, largest=largest, level=level)
 
 
-def _bounds_of_values(values: Floats, largest: float | None, level: float) -> Bounds | None:
-    """Return bounds of a mean of values between 0 and `largest` of which few are not 0, else None."""
+def bounds_of_values(values: Floats, largest: float | None, level: float) -> Bounds | None:
+    """Return bounds of a mean of values [1, n] between 0 and `largest` of which few are not 0, else None."""
     if largest is None or count_changed(values) >= FEWEST_CHANGED or (values < 0).any():
         return None
     seen = values[values > ROUNDING] / largest

@@ -26,6 +26,8 @@ FEWEST_SEEDS = 3
 """Training seeds below which nothing is said of how much trainings differ."""
 MOST_UNEQUAL = 1.1
 """Ratio of gradient evaluations up to which two budgets count as equal."""
+_EQUAL_BUDGETS = f"gradient evaluations of a model's strategies differ by at most {100 * (MOST_UNEQUAL - 1):.0f} %"
+_OWN_BUDGETS = "no model has two strategies, each model was trained by its own settings"
 _MOST_NAMED = 4
 _MOST_GATES, _MOST_PAIRS = 2, 2
 _KEPT_OPTIONS = ("--home", "--features", "--edition", "--weights", "--device", "--threads")
@@ -41,11 +43,11 @@ def recommend(summary: Summary) -> Recommendation:
     if best is None or summary.report.verdict == "error" or summary.audits == [ENCODER]:
         conditions = [_measured(summary)]
     elif len(rated) == 1:
-        conditions = [_gates(best, rivals), _alternatives(best), _trainings(summary, [best])]
+        conditions = [_gates(summary, best, rivals), _alternatives(best), _trainings(summary, [best])]
     else:
         among = [best, *rivals]
         conditions = [
-            _gates(best, rivals),
+            _gates(summary, best, rivals),
             _trainings(summary, among),
             _budgets(summary, among),
             _seeds(summary, among),
@@ -88,7 +90,8 @@ def _alternatives(only: Candidate) -> Requirement:
     return Requirement(name="alternatives", met=False, text=f"only {only.name} was audited, nothing to choose from")
 
 
-def _gates(best: Candidate, rivals: Sequence[Candidate]) -> Requirement:
+def _gates(summary: Summary, best: Candidate, rivals: Sequence[Candidate]) -> Requirement:
+    expired = [each.gate for each in summary.report.waivers if each.state == "expired"]
     undecided = [each for each in (best, *rivals) if each.standing == "inconclusive"]
     if best.standing != "pass":
         judged = [each for each in (best, *rivals) if each.standing != "none"]
@@ -101,14 +104,24 @@ def _gates(best: Candidate, rivals: Sequence[Candidate]) -> Requirement:
         return Requirement(
             name="gates", met=False, text=f"gates are inconclusive ({told}): more test users or draws decide"
         )
+    if best.waived:
+        told = _gate_names(best.waived)
+        return Requirement(name="gates", met=False, text=f"{best.name} breaches {told}, which a waiver tolerates")
+    if expired:
+        return Requirement(name="gates", met=False, text=f"the waiver of {_gate_names(expired)} has expired")
     return Requirement(name="gates", met=True, text="it passed every blocking gate")
 
 
 def _trouble(candidate: Candidate) -> str:
     words = {"fail": "fails", "inconclusive": "is inconclusive on", "error": "could not be judged by"}
-    gates = ", ".join(f"“{name}”" for name in candidate.failed[:_MOST_GATES])
-    gates += f" and {len(candidate.failed) - _MOST_GATES} more" if len(candidate.failed) > _MOST_GATES else ""
-    return f"{candidate.name} {words.get(candidate.standing, candidate.standing)} {gates}".strip()
+    return (
+        f"{candidate.name} {words.get(candidate.standing, candidate.standing)} {_gate_names(candidate.failed)}".strip()
+    )
+
+
+def _gate_names(names: Sequence[str]) -> str:
+    told = ", ".join(f"“{name}”" for name in names[:_MOST_GATES])
+    return told + (f" and {len(names) - _MOST_GATES} more" if len(names) > _MOST_GATES else "")
 
 
 def _trained(summary: Summary, candidate: Candidate) -> list[TrainingRecord]:
@@ -139,30 +152,40 @@ def _trainings(summary: Summary, among: Sequence[Candidate]) -> Requirement:
 def _budgets(summary: Summary, among: Sequence[Candidate]) -> Requirement:
     """Hold the gradient evaluations of a model's strategies against each other; other models take what they need."""
     spent: dict[str, list[tuple[float | None, str]]] = {}
+    elsewhere: list[str] = []
     for each in among:
         counts = [record.gradient_evaluations for record in _trained(summary, each)]
         known = [count for count in counts if count]
-        if counts:
-            mean = sum(known) / len(known) if len(known) == len(counts) else None
-            spent.setdefault(each.subjects[0].model, []).append((mean, each.name))
+        mean = sum(known) / len(known) if counts and len(known) == len(counts) else None
+        spent.setdefault(each.subjects[0].model, []).append((mean, each.name))
+        elsewhere += [] if counts else [each.name]
+    if len(elsewhere) == len(among):
+        return Requirement(name="budget", met=True, text="trained elsewhere, budgets are not known")
+    if not any(len(budgets) > 1 for budgets in spent.values()):
+        return Requirement(name="budget", met=True, text=_OWN_BUDGETS)
     command = _compare(summary, among)
     for budgets in spent.values():
         if len(budgets) > 1 and any(mean is None for mean, _ in budgets):
+            strange = [name for mean, name in budgets if name in elsewhere]
             text = "the report does not record the gradient evaluations"
+            if strange:
+                text = f"budgets are not known: {_and(strange)} trained elsewhere"
             return Requirement(name="budget", met=False, text=text, command=command)
         (least, fewer), (most, more) = (pick((mean or 0.0, name) for mean, name in budgets) for pick in (min, max))
         if least and most / least > MOST_UNEQUAL:
             text = f"budgets differ: {more} took {most / least:.2f} times the gradient evaluations of {fewer}"
             return Requirement(name="budget", met=False, text=text, command=command)
-    return Requirement(name="budget", met=True, text="strategies of a model had equal gradient evaluations")
+    return Requirement(name="budget", met=True, text=_EQUAL_BUDGETS)
 
 
 def _seeds(summary: Summary, among: Sequence[Candidate]) -> Requirement:
     counts = {each.name: len(each.subjects) for each in among if _trained(summary, each)}
+    others = [each.name for each in among if each.name not in counts]
     if not counts:
         return Requirement(name="seeds", met=True, text="of these parameters, not of other trainings")
     fewest = min(counts.values())
     text = f"{fewest} training seed{'' if fewest == 1 else 's'} each"
+    text += f", {_and(others)} trained elsewhere once" if others else ""
     if fewest < FEWEST_SEEDS:
         text = f"{text}, another training may order them otherwise"
         return Requirement(name="seeds", met=False, text=text, command=_audit(summary, "--seeds", "5"))

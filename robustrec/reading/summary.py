@@ -111,12 +111,14 @@ class Candidate:
         standing: the worst status of any blocking gate on its findings; "error" where an audit of it
             ended in an error, "none" where no such gate speaks of it.
         failed: names of the blocking gates that it does not pass.
+        waived: names of the blocking gates that it breaches, and a waiver takes that back.
     """
 
     name: str
     subjects: tuple[Subject, ...]
     standing: str
     failed: tuple[str, ...] = ()
+    waived: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -240,24 +242,24 @@ def _candidates(report: Report, subjects: Sequence[Subject]) -> tuple[Candidate,
     standings = _standings(report, list(groups))
     found = []
     for key, group in groups.items():
-        standing, failed = standings[key]
+        standing, failed, waived = standings[key]
         broken = any(status.status == "error" and status.subject in group for status in report.statuses)
         name = names[group[0].model_copy(update={"seed": 0})]
-        found.append(Candidate(name, tuple(group), *(("error", ()) if broken else (standing, failed))))
+        found.append(Candidate(name, tuple(group), *(("error", ()) if broken else (standing, failed, waived))))
     return tuple(found)
 
 
 def _standings(
     report: Report, keys: Sequence[tuple[str, str, str]]
-) -> dict[tuple[str, str, str], tuple[str, tuple[str, ...]]]:
-    """Judge each candidate alone by the blocking gates, as one family with the others.
+) -> dict[tuple[str, str, str], tuple[str, tuple[str, ...], tuple[str, ...]]]:
+    """Judge each candidate alone by the blocking gates, as one family with the others: standing, failed, waived.
 
     Each gate is split into one for each candidate that it speaks of. All together select the findings that the
     suite's gates select, so that a correction for many findings is the one that the report was judged with.
     """
     gates = [gate for gate in _judged_gates(report) if gate.severity == "error"]
     if not gates:
-        return {key: _worst(_as_decided(report, key)) for key in keys}
+        return {key: (*_worst(_as_decided(report, key)), ()) for key in keys}
     split = [(key, own) for gate in gates for key in keys if (own := _narrowed(gate, key))]
     looked_at = [row for row in report.findings if any(selects(gate, row) for gate in gates)]
     correction = report.judgement.correction if report.judgement else "none"
@@ -271,10 +273,12 @@ def _standings(
         today=(report.judgement.judged if report.judgement else report.created).date(),
     )
     statuses: dict[tuple[str, str, str], dict[str, str]] = {key: {} for key in keys}
+    waived: dict[tuple[str, str, str], list[str]] = {key: [] for key in keys}
     for (key, _), result in zip(split, judged.gates, strict=True):
         if result.selected:
             statuses[key][result.gate] = result.effective
-    return {key: _worst(found) for key, found in statuses.items()}
+            waived[key] += [result.gate] if result.waived else []
+    return {key: (*_worst(found), tuple(waived[key])) for key, found in statuses.items()}
 
 
 def _as_decided(report: Report, key: tuple[str, str, str]) -> dict[str, str]:
@@ -297,13 +301,19 @@ def _worst(found: dict[str, str]) -> tuple[str, tuple[str, ...]]:
 
 
 def _judged_gates(report: Report) -> list[Gate]:
-    """Return the suite's gates that were judged; none where another version wrote the suite."""
+    """Return the gates that were judged, with their limits; none where another version wrote the suite."""
     judged = {result.gate for result in report.gates}
     try:
-        gates = [Gate.model_validate(each) for each in report.suite.content.get("gates", ())]
+        gates = [Gate.model_validate(each) for each in _judging(report).get("gates", ())]
     except (ValidationError, TypeError):
         return []
     return [gate for gate in gates if gate.name in judged]
+
+
+def _judging(report: Report) -> dict[str, Any]:
+    """Return the content of the suite that judged a report, which need not be the one that it was measured by."""
+    record = report.judgement
+    return report.suite.content if record is None or record.content is None else record.content
 
 
 def relative_limits(report: Report, rows: Sequence[Finding]) -> tuple[float, ...]:
@@ -331,7 +341,7 @@ def _narrowed(gate: Gate, key: tuple[str, str, str]) -> Gate | None:
 
 def gated(report: Report, rows: Sequence[Finding]) -> list[Finding]:
     """Return the rows whose condition some gate of the suite looks at; all of them where none does."""
-    gates = report.suite.content.get("gates", ())
+    gates = _judging(report).get("gates", ())
     chosen = [row for row in rows if any(_looks_at(gate, row) for gate in gates)]
     return chosen or list(rows)
 

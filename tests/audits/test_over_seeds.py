@@ -104,3 +104,47 @@ def test_intervals_cover_other_trainings_users_and_draws():
         single += findings[0].ci_low <= taste <= findings[0].ci_high
     assert 0.9 <= covered / 100 <= 0.99
     assert single / 100 < 0.6
+
+
+def _few_changed(moved_users, *, users=200, idle=False):
+    findings, arrays = [], {"users": np.arange(users)}
+    clean = np.full(users, 0.3)
+    for seed in range(3):
+        moved = np.repeat(clean[None], 4, axis=0)
+        moved[:, :moved_users] += 0.2
+        row = drift_rows(subject(seed), "noise", "c", {"ndcg@20": clean}, {"ndcg@20": moved}, INTERVALS, idle=idle)
+        findings += row
+        arrays[array_key(subject(seed), "clean", "test", "ndcg@20")] = clean
+        arrays[array_key(subject(seed), "noise", "c", "ndcg@20")] = moved
+    (row,) = rows_over_seeds(findings, arrays, level=LEVEL)
+    return row
+
+
+@pytest.mark.parametrize("changed", [0, 2])
+def test_few_users_who_differ_bound_the_mean_over_seeds(changed):
+    """Resampling 2 of 200 users, or none, says nothing of a third: the rule of three is the least that holds."""
+    row = _few_changed(changed)
+    assert row.n_changed == changed
+    assert row.ci_high >= 3.6 / 200, "the share of users that may move and were not seen"
+    assert row.ci_low <= -3.6 / 200
+    assert row.relative_ci_low == pytest.approx(row.ci_low / 0.3)
+    assert f"{changed} of 200 users differ" in row.note
+    assert row.degrees <= 8
+
+
+def test_an_idle_audit_and_many_users_who_differ_have_no_such_bound():
+    idle = _few_changed(0, idle=True)
+    assert (idle.ci_low, idle.ci_high) == (0.0, 0.0)
+    assert "users differ" not in _few_changed(50).note
+
+
+def test_a_mean_of_few_hits_is_bounded_from_above():
+    clean = np.zeros(200)
+    clean[:3] = 1.0
+    findings, arrays = [], {"users": np.arange(200)}
+    for seed in range(3):
+        findings += quality_rows(subject(seed), {"recall@20": clean}, INTERVALS)
+        arrays[array_key(subject(seed), "clean", "test", "recall@20")] = clean
+    (row,) = rows_over_seeds(findings, arrays, level=LEVEL)
+    # Clopper-Pearson for 3 of 200 is [.3 %, 4.3 %]; Stringer's bound is it for whole hits.
+    assert row.ci_high == pytest.approx(stats.beta.ppf(0.975, 4, 197))

@@ -271,3 +271,28 @@ def test_the_shipped_suite_is_sound_and_ends_with_sharpness() -> None:
     assert isinstance(last, SharpnessAudit), "flatness is held against what was measured before"
     assert last.triples == 100_000
     assert any(gate.select.metric == "input_sharpness" for gate in suite.gates)
+
+
+def test_a_pair_of_opposite_noise_is_one_draw(audited: Any) -> None:
+    """Its two members move lists alike: counted as two draws, they would promise an interval they do not have."""
+    _, run, _ = audited
+    rows = [row for row in run.results.findings if row.audit == "sharpness" and row.quantity == "drift"]
+    assert rows
+    assert {row.n_draws for row in rows} == {2}, "noise_pairs = 2"
+    kept = [values for name, values in run.results.arrays.items() if "|sharpness|" in name and "ndcg" in name]
+    assert kept
+    assert all(len(values) == 2 for values in kept)
+
+
+def test_noise_that_rounding_takes_away_is_an_error(audited: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Features of a large mean and a small spread: float32 adds nothing of σ = 0.05 standard deviations to them."""
+    inputs_of = sharpness_audit.inputs_of
+
+    def far_from_zero(tables: Any) -> Any:
+        found = inputs_of(tables)
+        return replace(found, spread=dict.fromkeys(found.spread, 1e-9))
+
+    monkeypatch.setattr(sharpness_audit, "inputs_of", far_from_zero)
+    found = {each.audit: each for each in _again(audited, "vbpr")}
+    assert found["sharpness"].status == "error"
+    assert "feature entries unchanged" in found["sharpness"].message

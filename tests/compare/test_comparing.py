@@ -223,3 +223,17 @@ def test_plain_training_is_one_row_in_both_budgets(report):
 def test_what_cannot_be_compared_is_refused(tiny_folder, tmp_path):
     with pytest.raises(RobustrecError, match="not among the strategies"):
         plan_comparison(_settings(tiny_folder, tmp_path, strategy=("sam", "sgbd")), 4)
+
+
+@pytest.mark.parametrize("measure", ["ndcg@20", "ndcg@20 drift sigma_rel=0.1"])
+def test_few_users_who_differ_between_strategies_carry_no_conclusion(measure):
+    """Three users of 300 who lose at every seed and draw: the interval would have no width, and p would be tiny."""
+    shape = (3, 6, 300) if " drift " in measure else (3, 300)
+    plain, ours = np.zeros(shape) + (0 if " drift " in measure else 0.3), np.zeros(shape)
+    ours += plain
+    ours[..., :3] -= 0.2
+    (row,) = compared("vbpr", "epochs", "sgbd", (5, 5), {measure: ours}, ("vanilla", {measure: plain}), level=0.95)
+    assert row.conclusion == NO_DIFFERENCE
+    most = 2 if " drift " in measure else 1
+    assert row.difference.high - row.difference.low >= 3.6 / 300 * most
+    assert "3 of 300 users differ" in row.note

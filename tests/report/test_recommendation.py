@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import html
 import io
 import json
@@ -14,7 +15,8 @@ from junitparser import JUnitXml
 from made_up_report import SGBD, VANILLA, drift, made_up_report, noise_only, value
 from rich.console import Console
 
-from robustrec.audits.suites import load_suite
+from robustrec.audits.judged import judged_again
+from robustrec.audits.suites import load_suite, recorded_suite
 from robustrec.cli.main import run
 from robustrec.reading.glance import at_a_glance, largest_loss, quality_of
 from robustrec.reading.recommendation import (
@@ -28,6 +30,7 @@ from robustrec.report.console.console import print_report
 from robustrec.report.console.screen import print_screen
 from robustrec.report.forms import FORMATS
 from robustrec.results.findings import AuditStatus
+from robustrec.results.waivers import Waiver
 
 CONDITIONS = {"gates", "training", "budget", "seeds", "difference"}
 QUALITY = {"vanilla": 0.10, "sgbd": 0.11}
@@ -179,6 +182,75 @@ def test_what_fails_a_gate_is_no_rival_and_one_that_is_left_has_none():
         suite=noise_only(load_suite("ci")).model_copy(update={"gates": load_suite("ci").gates[:2]}),
     )
     assert "only sgbd was audited" in told(alone).headline
+
+
+def judged_by(report, suite, **waived):
+    """The report as `robustrec gate --suite` judges it."""
+    return judged_again(report, suite, now=report.created, **waived)
+
+
+def _limits(report, low):
+    """The suite that a report was measured by with another limit on drift, its name and its gates' names kept."""
+    suite = recorded_suite(report.suite.content, source="report")
+    gates = [g.model_copy(update={"min": low}) if g.quantity == "relative_drift" else g for g in suite.gates]
+    return suite.model_copy(update={"gates": tuple(gates)})
+
+
+def test_a_report_judged_by_another_suite_is_recommended_by_the_limits_of_that_suite():
+    """The gates keep their names: by the limits that it was measured with, sgbd would pass."""
+    report = earned()
+    judged = judged_by(report, _limits(report, 0.5))
+    assert judged.verdict == "fail"
+    assert judged.recommendation.chosen == ""
+    assert "none passed every blocking gate" in judged.recommendation.headline
+    assert {each.standing for each in summary_of(judged).candidates} == {"fail"}
+
+
+@pytest.mark.parametrize(
+    ("expires", "verdict", "says"), [("2126-01-01", "pass", "tolerates"), ("2020-01-01", "fail", "")]
+)
+def test_a_breach_that_a_waiver_tolerates_is_not_a_gate_passed(expires, verdict, says):
+    report = earned()
+    suite = _limits(report, 0.5)
+    waivers = [
+        Waiver(gate=gate.name, reason="known", expires=datetime.date.fromisoformat(expires))
+        for gate in suite.gates
+        if gate.quantity == "relative_drift"
+    ]
+    judged = judged_by(report, suite, waivers=waivers)
+    assert judged.verdict == verdict
+    assert judged.recommendation.chosen == ""
+    assert "it passed every blocking gate" not in judged.recommendation.headline
+    assert says in judged.recommendation.headline
+
+
+def test_a_waiver_that_has_expired_fails_the_run_and_withholds_the_recommendation():
+    report = earned()
+    gate = recorded_suite(report.suite.content, source="report").gates[0].name
+    old = Waiver(gate=gate, reason="known", expires=datetime.date(2020, 1, 1))
+    judged = judged_by(report, recorded_suite(report.suite.content, source="report"), waivers=[old])
+    assert judged.verdict == "fail"
+    assert judged.recommendation.chosen == ""
+    assert "has expired" in judged.recommendation.headline
+
+
+def _external(report, *strategies):
+    """The report with the subjects of some strategies trained elsewhere: nothing is known of their trainings."""
+    records = [
+        each.model_copy(update={"training": None}) if each.subject.strategy in strategies else each
+        for each in report.subjects
+    ]
+    return report.model_copy(update={"subjects": tuple(records)})
+
+
+def test_what_was_trained_elsewhere_has_no_budget_that_anybody_knows():
+    elsewhere = told(_external(earned(), "vanilla", "sgbd"))
+    assert "budgets are not known" in elsewhere.headline
+    assert "differ by at most" not in elsewhere.headline
+    mixed = told(_external(earned(), "vanilla"))
+    assert mixed.chosen == ""
+    assert "budgets are not known: vanilla trained elsewhere" in mixed.headline
+    assert "vanilla trained elsewhere once" in " ".join(each.text for each in mixed.requirements)
 
 
 def test_an_error_and_an_audit_of_the_encoder_alone_recommend_nothing():

@@ -121,14 +121,21 @@ def refuse_lost_noise(shares: Mapping[str, float], condition: NoiseCondition) ->
     """
     for modality, share in shares.items():
         if share >= NEARLY_ALL:
-            raise RobustrecError(
-                f"noise {condition.label} leaves {share:.1%} of the {modality} feature entries unchanged: it is smaller"
-                " than what float32 can add to numbers of their size",
-                where="the noise audit",
-                fix="use noise relative to the features (relative = [0.01] in the suite), a larger sigma2, or features"
-                " divided by their standard deviation",
-            )
+            raise noise_lost(condition.label, share, modality, where="the noise audit")
     return max(shares.values(), default=0.0)
+
+
+def noise_lost(label: str, share: float, modality: str, *, where: str) -> RobustrecError:
+    """Return the error of noise that float32 addition rounds away in a share of a modality's entries."""
+    return RobustrecError(
+        f"noise {label} leaves {share:.1%} of the {modality} feature entries unchanged: it is smaller than what float32"
+        " can add to numbers of their size",
+        where=where,
+        fix="use noise relative to the features (relative = [0.01] in the suite), a larger sigma2, or features"
+        " divided by their standard deviation"
+        if where == "the noise audit"
+        else "use a larger sigma in the suite, or subtract each feature's mean from the features and import them again",
+    )
 
 
 def _sigma(table: Tensor, condition: NoiseCondition) -> Tensor:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from robustrec.audits.noise.audit import AuditContext, with_stability
+from robustrec.audits.noise.condition import NEARLY_ALL, noise_lost
 from robustrec.audits.quality import Clean, PerUser, measure_perturbed, stack
 from robustrec.audits.results import AuditResults, array_name
 from robustrec.audits.rows import drift_rows
@@ -31,6 +32,7 @@ from robustrec.curvature.inputs import (
     input_traces,
     inputs_of,
     noisy_pairs,
+    pair_noise,
     slopes,
     worst_items,
 )
@@ -273,6 +275,7 @@ def _noisy(task: SharpnessTask, inputs: Inputs, sigma: float, rebuilt: bool) -> 
     """Measure one condition of noise; return the increase of each audited loss."""
     audit, context, subject = task.audit, task.context, task.subject
     condition = sigma_condition(sigma, rebuilt=rebuilt)
+    _refuse_rounded(task, inputs, sigma, condition)
     drawn = noisy_pairs(
         task.loss,
         inputs,
@@ -288,7 +291,9 @@ def _noisy(task: SharpnessTask, inputs: Inputs, sigma: float, rebuilt: bool) -> 
         for loss, before, own in zip(task.losses, task.values, changes, strict=False):
             own.append(sum(loss.of(each) for each in both) / 2 - before)
         plain = [Representation(each.users.float(), each.items.float()) for each in both]
-        lists += [measure_perturbed(each, context.prepared.test, context.metric_suite, task.clean) for each in plain]
+        lists.append(
+            _mean_of(measure_perturbed(each, context.prepared.test, context.metric_suite, task.clean) for each in plain)
+        )
         context.costs.count_lists(2)
         context.progress(f"sharpness {condition}", number, audit.noise_pairs, subject.subject.label)
     found = [estimate(own) for own in changes]
@@ -305,8 +310,27 @@ def _noisy(task: SharpnessTask, inputs: Inputs, sigma: float, rebuilt: bool) -> 
         clean,
         after,
         task.labels.intervals,
-        note="pairs of opposite draws",
+        note="a draw is the mean of two opposite ones",
     )
     for metric, values in after.items():
         task.results.keep(array_name(subject, AUDIT, condition, metric), values)
     return found
+
+
+def _mean_of(both: Iterable[PerUser]) -> PerUser:
+    """Return the mean of the two members of a pair, metric by metric: opposite noise is not independent."""
+    first, second = both
+    return {name: (values + second[name]) / 2 for name, values in first.items()}
+
+
+def _refuse_rounded(task: SharpnessTask, inputs: Inputs, sigma: float, condition: str) -> None:
+    """Refuse noise that rounding takes away: nothing was perturbed.
+
+    Raises:
+        RobustrecError: nearly all entries of a modality stay as they were.
+    """
+    drawn = pair_noise(inputs, list(inputs.tables), task.context.seed, 0)
+    lost = inputs.share_lost({modality: sigma * each for modality, each in drawn.items()})
+    for modality, share in lost.items():
+        if share >= NEARLY_ALL:
+            raise noise_lost(condition, share, modality, where="the sharpness audit")
