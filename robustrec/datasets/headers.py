@@ -8,11 +8,17 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from robustrec.datasets.naming import ALIASES, is_missing, number_of, places_of, plain
+from robustrec.datasets.interactions import TEST, TRAIN, VALIDATION
+from robustrec.datasets.naming import ALIASES, is_missing, number_of, places_of, plain, repeated_name
 from robustrec.datasets.tables import read_lists, read_rows
 from robustrec.errors import RobustrecError
 
 KINDS = ("user", "item", "rating", "timestamp")
+SPLITS = {
+    **dict.fromkeys(("0", "0.0", "train", "training"), TRAIN),
+    **dict.fromkeys(("1", "1.0", "valid", "validation", "val", "dev"), VALIDATION),
+    **dict.fromkeys(("2", "2.0", "test", "testing"), TEST),
+}
 HEADERLESS = KINDS  # as in Amazon's "ratings only" files of 2014
 PROBE_ROWS = 200
 # "usr_id", "product code", "itemNo": what columns of ids are called.
@@ -28,6 +34,7 @@ class Located(NamedTuple):
         rows: line number and fields of every row, without the header.
         header: the header; None where there is none.
         skipped_header: whether the first row was taken for a header although it names no column that is known.
+        unread: names of the columns that are not read.
     """
 
     places: dict[str, int]
@@ -35,6 +42,37 @@ class Located(NamedTuple):
     rows: Iterator[tuple[int, list[str]]]
     header: list[str] | None
     skipped_header: bool
+    unread: tuple[str, ...] = ()
+
+
+class RepeatedHeader:
+    """Tell whether a row is the header once more, as in files that were appended to each other.
+
+    Args:
+        header: the header; None where the file has none.
+    """
+
+    def __init__(self, header: list[str] | None) -> None:
+        self.plain = [plain(name) for name in header or ()]
+        self.initials = {name[:1] for name in self.plain if name}
+
+    def __call__(self, row: list[str], where: str) -> bool:
+        """Tell whether a row is the header.
+
+        Raises:
+            RobustrecError: it has the names of the header in another order, so that the rows after it have too.
+        """
+        initial = row[0].lstrip(" \t'\"")[:1].lower()  # quick, since it is asked of every row
+        if initial not in self.initials or plain(row[0]) not in self.plain:
+            return False
+        names = [plain(name) for name in row]
+        if names != self.plain and sorted(names) == sorted(self.plain):
+            raise RobustrecError(
+                f"a second header with the columns in another order: {_shown(row)}",
+                where=where,
+                fix="write the columns of all rows in one order",
+            )
+        return names == self.plain
 
 
 def locate_columns(path: Path, columns: Sequence[str] | None, *, need_rating: bool) -> Located:
@@ -80,9 +118,49 @@ def locate_columns(path: Path, columns: Sequence[str] | None, *, need_rating: bo
             where=f"{path}: line {line}" if columns is None or not lacking else "option --columns",
             fix=_columns_fix(len(first), in_header if known else {}, lacking),
         )
+    _check_names(path, line, columns, first if is_header else [], places)
     kept = probe[1:] if is_header else probe
+    split = next(iter(places_of(first, ("label", "split")).values()), None) if is_header else None
+    if split is not None and split not in places.values() and _are_splits(kept, split, len(first)):
+        places = {**places, "split": split}
+    unread = [name for at, name in enumerate(first) if at not in places.values() and name.strip()] if is_header else []
     header = first if is_header else None
-    return Located(places, len(first), chain(kept, rows), header, skipped_header=is_header and not known)
+    skipped = is_header and not known
+    return Located(places, len(first), chain(kept, rows), header, skipped, () if skipped else tuple(unread))
+
+
+def _check_names(
+    path: Path, line: int, columns: Sequence[str] | None, header: list[str], places: dict[str, int]
+) -> None:
+    """Refuse two columns of one name, and a header that says something else of a column than `columns`.
+
+    Raises:
+        RobustrecError: such a column.
+    """
+    twice = repeated_name(columns if columns is not None else header, places)
+    if twice is not None:
+        raise RobustrecError(
+            f"two columns are called {twice[:60]!r}",
+            where="option --columns" if columns is not None else f"{path}: line {line}",
+            fix="name the columns in their order, with - for those that are not to be read, for example: "
+            f"--columns {','.join(KINDS[:3])},-",
+        )
+    named = sorted(places.items(), key=lambda place: place[1]) if columns is not None else []
+    for kind, at in named:
+        said = next((other for other in places_of(header[at : at + 1], KINDS) if other != kind), None)
+        if said is not None:
+            raise RobustrecError(
+                f"column {at + 1} is called {header[at][:60]!r} in the file and {kind} in --columns",
+                where=f"{path}: line {line}",
+                fix="leave out --columns, or correct it, or cut the header out of the file",
+            )
+
+
+def _are_splits(rows: list[tuple[int, list[str]]], at: int, width: int) -> bool:
+    values = {
+        row[at].strip().lower() for _, row in rows if len(row) == width and plain(row[at]) not in ALIASES["split"]
+    }
+    return bool(values) and values <= SPLITS.keys()
 
 
 def _columns_fix(width: int, known: dict[str, int], lacking: list[str]) -> str:
@@ -106,7 +184,7 @@ def _is_header(first: list[str], others: list[list[str]], places: dict[str, int]
     both its ids are unlike all others: they occur nowhere else, and either have no digit where all others have one or
     are called as columns of ids are.
     """
-    others = [row for row in others if len(row) == len(first)]
+    others = [row for row in others if len(row) == len(first) and row != first]
     if any(plain(first[at]) in ALIASES[kind] for kind, at in places.items() if at < len(first)):
         return True
     numeric = [places[kind] for kind in ("rating", "timestamp") if places.get(kind, len(first)) < len(first)]

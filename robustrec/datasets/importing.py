@@ -103,6 +103,7 @@ class _Material(NamedTuple):
     filters: list[FilterCount]
     user_ids: list[str] | None
     item_ids: list[str] | None
+    published: bool = False
 
 
 def import_folder(
@@ -372,6 +373,8 @@ def _origin(sources: _Sources, material: _Material, options: ImportOptions) -> s
     if sources.split:
         names = " and ".join(LABEL_NAMES[label] for label in sorted(sources.split))
         text += f"{low}, split into {names} as these files are"
+    elif material.published:
+        text += f"{low}, split as its rows say"
     elif material.user_ids is not None:
         text += f", {options.k}-core{low}, split with seed {options.seed}"
     return text

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +22,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "rating": ("rating", "overall", "stars", "score", "ratingvalue", "reviewscore", "bookrating", "preference"),
     "timestamp": ("timestamp", "time", "unixreviewtime", "ts", "date", "datetime", "unixtime", "createdat"),
     "label": ("xlabel",),
+    "split": ("split", "subset", "partition"),
     "title": (
         "title", "name", "itemname", "productname", "itemtitle", "producttitle", "movietitle", "booktitle",
         "displayname", "prodname",
@@ -41,6 +44,9 @@ MISSING = frozenset(
 
 _WHOLE = re.compile(r"[0-9]{1,100}")
 _FLOATED = re.compile(r"([0-9]{1,100})(\.0+)?")
+_INVISIBLE = dict.fromkeys([0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF])
+SCIENTIFIC = re.compile(r"[0-9](\.[0-9]+)?[eE]\+[0-9]{1,3}")
+"""What a spreadsheet makes of a long id: 1.23457E+12."""
 
 
 def plain(name: str) -> str:
@@ -85,10 +91,24 @@ def id_order(name: str) -> tuple[int, int, str]:
     return (0, int(name), name) if _WHOLE.fullmatch(name) else (1, 0, name)
 
 
+def repeated_name(header: Sequence[str], places: Mapping[str, int]) -> str | None:
+    """Return the first name of a column that is read and that another column has too; None where there is none."""
+    names = [plain(name) for name in header]
+    return next((header[at] for at in places.values() if at < len(names) and names.count(names[at]) > 1), None)
+
+
 def loose_id(name: str) -> str:
-    """Return an id as it may be written elsewhere: "007" and "7.0" are "7"; letters without case."""
+    """Return an id as it may be written elsewhere: "007" and "7.0" are "7"; letters without case, in one form."""
+    if not name.isascii():
+        name = unicodedata.normalize("NFKC", name.translate(_INVISIBLE))
     number = _FLOATED.fullmatch(name.strip())
     return str(int(number[1])) if number else name.strip().casefold()
+
+
+def written_alike(names: Iterable[str]) -> int:
+    """Return how many ids differ from another one only in how they are written."""
+    counts = Counter(map(loose_id, names))
+    return sum(count for count in counts.values() if count > 1)
 
 
 def without_decimals(names: Sequence[str]) -> list[str]:

@@ -11,9 +11,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from robustrec.datasets.headers import locate_columns
+from robustrec.datasets.headers import SPLITS, RepeatedHeader, locate_columns
 from robustrec.datasets.interactions import FilterCount, Interactions, clean_rows
-from robustrec.datasets.naming import id_order, is_missing, number_of, without_decimals
+from robustrec.datasets.naming import (
+    SCIENTIFIC,
+    id_order,
+    is_missing,
+    number_of,
+    without_decimals,
+    written_alike,
+)
 from robustrec.datasets.splits import k_core, split_per_user
 from robustrec.errors import RobustrecError
 
@@ -21,21 +28,28 @@ Ints = NDArray[np.int64]
 
 
 class Ratings(NamedTuple):
-    """Interactions of ratings files, what was left out, and the original ids by new id."""
+    """Interactions of ratings files, what was left out, and the original ids by new id.
+
+    `published` tells that the files say themselves which split a row belongs to.
+    """
 
     interactions: Interactions
     filters: list[FilterCount]
     user_ids: list[str]
     item_ids: list[str]
+    published: bool = False
 
 
 class _Rows(NamedTuple):
-    """Rows of one or several files; ids are places in lists that are in the order of `id_order`."""
+    """Rows of one or several files; ids are places in lists that are in the order of `id_order`.
+
+    `labels` has the split of each row, -1 where the files do not say.
+    """
 
     users: Ints
     items: Ints
     times: NDArray[np.float64]
-    files: Ints
+    labels: NDArray[np.int8]
     user_ids: list[str]
     item_ids: list[str]
     left_out: dict[str, int]
@@ -54,10 +68,11 @@ def read_ratings(
     Rows without user, item or time are dropped, then repeated rows and repeated pairs (each counted), then
     all that is not in the k-core. What remains is numbered in the order of ids, numbers by value and others as
     text, and sorted by user and item, so that two exports of the same ratings are the same data set. The split is
-    per user and seeded.
+    per user and seeded. Where a column says which split each row belongs to (x_label, split), the rows are kept as
+    they are, like those of `read_published_split`.
 
     Args:
-        path: comma-, tab- or semicolon-separated file.
+        path: file separated by commas, tabs, semicolons or |.
         k: smallest number of interactions of a user or item.
         min_rating: rows rated lower, and rows without a rating, are dropped; None keeps all.
         seed: of the split.
@@ -73,6 +88,8 @@ def read_ratings(
             fix="--k 1 or more, and a finite --min-rating",
         )
     rows = _read([path], columns, min_rating)
+    if (rows.labels >= 0).any():
+        return _published(rows, str(path))
     filters = [FilterCount(reason, count) for reason, count in rows.left_out.items()]
     exact = _first_of(rows.users, rows.items, rows.times)
     filters.append(FilterCount("repeated rows (same user, item and time)", int((~exact).sum())))
@@ -114,30 +131,35 @@ def read_published_split(
     Raises:
         RobustrecError: as `read_ratings`.
     """
-    labels_of_files = np.array(list(files), dtype=np.int8)
-    rows = _read(list(files.values()), columns, min_rating)
+    rows = _read(list(files.values()), columns, min_rating, list(files))
+    for label, path in files.items():
+        if not (rows.labels == label).any():
+            raise RobustrecError(
+                "no rows with a user and an item are left",
+                where=str(path),
+                fix="write the file again, or move it away where there is no such split",
+            )
+    return _published(rows, ", ".join(str(path) for path in files.values()))
+
+
+def _published(rows: _Rows, where: str) -> Ratings:
     left_out = [FilterCount(reason, count) for reason, count in rows.left_out.items() if count]
-    if not len(rows.users):
-        raise RobustrecError(
-            "no interactions left",
-            where=", ".join(path.name for path in files.values()),
-            fix="see that the files have rows with a user and an item, and use a lower --min-rating or none",
-        )
     known_users, users = np.unique(rows.users, return_inverse=True)
     known_items, items = np.unique(rows.items, return_inverse=True)
     kept = clean_rows(
         users,
         items,
-        labels_of_files[rows.files],
+        rows.labels,
         len(known_users),
         len(known_items),
-        where=", ".join(str(path) for path in files.values()),
+        where=where,
     )
     return Ratings(
         kept.interactions,
         left_out + kept.filters,
         [rows.user_ids[code] for code in known_users.tolist()],
         [rows.item_ids[code] for code in known_items.tolist()],
+        published=True,
     )
 
 
@@ -148,20 +170,32 @@ def _smaller_core(users: Ints, items: Ints, k: int) -> str:
     return f"use a smaller core: --k {smaller}"
 
 
-def _read(paths: Sequence[Path], columns: Sequence[str] | None, min_rating: float | None) -> _Rows:
-    users, items, times, files = array("q"), array("q"), array("d"), array("q")
+def _read(
+    paths: Sequence[Path],
+    columns: Sequence[str] | None,
+    min_rating: float | None,
+    labels_of_files: Sequence[int] | None = None,
+) -> _Rows:
+    users, items, times, labels = array("q"), array("q"), array("d"), array("b")
     codes: dict[str, dict[str, int]] = {"user": {}, "item": {}, "timestamp": {}}
+    notes: dict[str, int] = {}
     counts = dict.fromkeys(("header", "id", "time", "rating", "low"), 0)
     for number, path in enumerate(paths):
         table = locate_columns(path, columns, need_rating=min_rating is not None)
         counts["header"] += table.skipped_header
         user_at, item_at = table.places["user"], table.places["item"]
         rating_at, time_at = table.places.get("rating"), table.places.get("timestamp")
+        split_at = table.places.get("split") if labels_of_files is None else None
+        label = -1 if labels_of_files is None else labels_of_files[number]
+        repeated = RepeatedHeader(table.header)
+        first: tuple[int, int] | None = None
+        if table.unread:
+            notes[_unread(table.unread)] = len(table.unread)
         for line, row in table.rows:
-            if row == table.header:  # of files that were appended to each other
+            where = f"{path}: line {line}"
+            if repeated(row, where):
                 counts["header"] += 1
                 continue
-            where = f"{path}: line {line}"
             if len(row) != table.width:
                 raise RobustrecError(
                     f"{len(row)} field{'s' if len(row) != 1 else ''} where there should be {table.width}",
@@ -170,6 +204,7 @@ def _read(paths: Sequence[Path], columns: Sequence[str] | None, min_rating: floa
                 )
             user = _code(row[user_at], codes["user"], where)
             item = _code(row[item_at], codes["item"], where)
+            first = first or (user, item)
             if user < 0 or item < 0:
                 counts["id"] += 1
                 continue
@@ -188,14 +223,16 @@ def _read(paths: Sequence[Path], columns: Sequence[str] | None, min_rating: floa
             users.append(user)
             items.append(item)
             times.append(time)
-            files.append(number)
+            labels.append(label if split_at is None else _split_of(row[split_at], where))
+        if table.header is None and first is not None and _may_be_header(first, users, items, codes):
+            notes["first lines that may be a header: their user and item occur in no other line"] = 1
     user_rank, user_ids = _canonical(codes["user"])
     item_rank, item_ids = _canonical(codes["item"])
     return _Rows(
         user_rank[np.array(users, dtype=np.int64)],
         item_rank[np.array(items, dtype=np.int64)],
         np.array(times, dtype=np.float64),
-        np.array(files, dtype=np.int64),
+        np.array(labels, dtype=np.int8),
         user_ids,
         item_ids,
         {
@@ -204,6 +241,12 @@ def _read(paths: Sequence[Path], columns: Sequence[str] | None, min_rating: floa
             "rows without a time": counts["time"],
             "rows without a rating": counts["rating"],
             f"rows rated below {min_rating:g}" if min_rating is not None else "": counts["low"],
+            **notes,
+            "users whose id differs from another's only in case, leading zeros or form": written_alike(user_ids),
+            "items whose id differs from another's only in case, leading zeros or form": written_alike(item_ids),
+            "ids in scientific notation, as spreadsheets write long numbers; different ids may have become one": sum(
+                SCIENTIFIC.fullmatch(name) is not None for name in (*user_ids, *item_ids)
+            ),
         },
     )
 
@@ -221,6 +264,31 @@ def _code(field: str, codes: dict[str, int], where: str) -> int:
             f"an id holds a NUL byte: {name[:60]!r}", where=where, fix="write the file again; it may be damaged"
         )
     return codes.setdefault(name, len(codes))
+
+
+def _unread(names: Sequence[str]) -> str:
+    shown = ", ".join(name.strip()[:40] for name in names[:8]) + (", ..." if len(names) > 8 else "")
+    return f"columns that are not read: {shown}"
+
+
+def _split_of(text: str, where: str) -> int:
+    label = SPLITS.get(text.strip().lower())
+    if label is None:
+        raise RobustrecError(
+            f"unknown split {text[:60]!r}", where=where, fix="write train, valid or test, or 0, 1 or 2, in every row"
+        )
+    return label
+
+
+def _may_be_header(
+    first: tuple[int, int], users: array[int], items: array[int], codes: Mapping[str, Mapping[str, int]]
+) -> bool:
+    """Tell whether the first row of a file without a header looks like one: words that no other row has."""
+    if users.count(first[0]) != 1 or items.count(first[1]) != 1 or len(users) < 2:
+        return False
+    ids = zip(("user", "item"), first, strict=True)
+    names = [next(name for name, code in codes[kind].items() if code == at) for kind, at in ids]
+    return not any(character.isdigit() for name in names for character in name)
 
 
 def _canonical(codes: Mapping[str, int]) -> tuple[Ints, list[str]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from robustrec.errors import RobustrecError
 from robustrec.untrusted import UnreadableError, open_regular
 
-DELIMITERS = ",\t;"
+DELIMITERS = ",\t;|"
 SUFFIXES = (".csv", ".tsv")
 HEAD_CHARACTERS = 2**16
 
@@ -20,7 +20,7 @@ def read_rows(path: Path, what: str) -> Iterator[tuple[int, list[str]]]:
     """Yield line number and fields of every row that is not empty.
 
     Args:
-        path: comma-, tab- or semicolon-separated file, UTF-8 with or without a byte order mark.
+        path: file separated by commas, tabs, semicolons or |, UTF-8 with or without a byte order mark.
         what: what it holds, for messages: "ratings".
 
     Raises:
