@@ -3,6 +3,7 @@
 import functools
 import importlib.util
 import itertools
+import json
 import os
 import re
 import subprocess
@@ -19,6 +20,7 @@ from robustrec.edits import EDITS, edit
 from robustrec.edits.content import Content
 from robustrec.edits.contract import apply_edit
 from robustrec.edits.view import CatalogueView
+from robustrec.models import MODELS, training_defaults
 from robustrec.results.waivers import read_waivers
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -100,6 +102,26 @@ def test_every_suite_and_every_key_of_suites_is_in_the_reference():
 def test_every_edit_is_in_the_reference():
     for name in EDITS:
         assert f"| `{name}` |" in filled()["edits.md"]
+
+
+def test_every_model_and_its_defaults_are_in_the_reference():
+    text = filled()["models.md"]
+    assert re.findall(r"^## ([a-z0-9]+)$", text, re.M) == list(MODELS)
+    for name in MODELS:
+        section = text.split(f"\n## {name}\n")[1].split("\n## ")[0]
+        assert re.search(r"arXiv\s+\d{4}\.\d{5}|arXiv\s+\d{4}\.\d{4}|DOI\s+10\.", section), f"{name}: no paper"
+        shown = dict(re.findall(r"^\| `[a-z0-9]+\.(\w+)` \| (\S+) \|", section, re.M))
+        assert {key: json.loads(value) for key, value in shown.items()} == training_defaults(name)
+
+
+def test_defaults_of_one_data_set_are_shown_beside_the_usual_ones():
+    assert "| `dragon.reg_weight` | 0.001 | clothing: 0.1 |" in filled()["models.md"]
+    assert "| `bm3.layers` | 1 | electronics: 2 |" in filled()["models.md"]
+
+
+def test_no_page_refers_to_a_section_of_the_unpublished_specification():
+    for name, text in {"README.md": README, **filled()}.items():
+        assert not re.search(r"\bspec(?: section)? \d", text), name
 
 
 def test_every_table_stands_on_one_page():

@@ -9,17 +9,33 @@ from site_schemas import keys, section, table, text
 
 from robustrec.cli.listing import METRICS
 from robustrec.config import Settings
+from robustrec.datasets.shop import SHOPS
 from robustrec.edits import EDITS, edit
 from robustrec.edits.contract import Edit
 from robustrec.encoders import SUMMARIES
-from robustrec.models import MODELS, model_class
+from robustrec.models import MODELS, model_class, training_defaults
 from robustrec.results.report import report_schema
+from robustrec.training.config import TrainingConfig
 from robustrec.training.strategy_config import STRATEGY_NAMES, StrategyConfig
 
 
 def models_table() -> str:
     """Return what each recommender is."""
     return _named("model", ((name, _first_line(model_class(name).__doc__)) for name in MODELS))
+
+
+def defaults_table(name: str) -> str:
+    """Return what a recommender is trained with, and where the sample or a full edition has another default."""
+    usual = training_defaults(name)
+    editions = {"sample editions": training_defaults(name, "sample")}
+    editions |= {dataset: training_defaults(name, "full", dataset) for dataset in SHOPS}
+    fields = {**TrainingConfig.model_fields, **model_class(name).Config.model_fields}
+    rows = []
+    for key, value in usual.items():
+        others = [f"{where}: {each[key]:g}" for where, each in editions.items() if each[key] != value]
+        section = "training" if key in TrainingConfig.model_fields else name
+        rows.append((f"`{section}.{key}`", _plain(value), "; ".join(others), text(fields[key].description or "")))
+    return table(("setting", "default", "elsewhere", "meaning"), rows)
 
 
 def strategies_table() -> str:
@@ -83,6 +99,10 @@ def report_tables() -> str:
 
 def _named(kind: str, rows: Iterable[tuple[str, str]]) -> str:
     return table((kind, "what it is"), [(f"`{name}`", text(what)) for name, what in rows])
+
+
+def _plain(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}"
 
 
 def _yes(on: bool) -> str:

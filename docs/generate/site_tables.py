@@ -1,13 +1,16 @@
-"""What stands in the pages in place of <!-- generated: NAME -->, made from the code when the site is built."""
+"""The tables that replace <!-- generated: NAME --> in the pages, made from the code when the site is built."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 
 import site_commands
 import site_lists
 import site_suites
+
+from robustrec.models import MODELS
 
 TABLES: dict[str, Callable[[], str]] = {
     "commands": site_commands.commands_table,
@@ -21,6 +24,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "strategies": site_lists.strategies_table,
     "suite-keys": site_suites.suite_keys,
     "suites": site_suites.shipped_table,
+    **{f"defaults-{name}": partial(site_lists.defaults_table, name) for name in MODELS},
 }
 
 MARK = re.compile(r"^<!-- generated: ([\w-]+) -->$", re.M)

@@ -72,7 +72,7 @@ def recommender(tmp_path):
 @pytest.fixture
 def scorer(tmp_path):
     (tmp_path / "my_scorer.py").write_text(examples()[1])
-    return "my_scorer:LikesAlike"
+    return "my_scorer:Similar"
 
 
 @pytest.fixture
@@ -271,7 +271,7 @@ def test_a_recommender_that_is_wrong_ends_in_an_error_with_its_line(name, recomm
         (["-m", "my_shop:MyRecommender", "--set", "MyRecommender.width=0"], "greater than or equal to 1"),
         (["-m", "my_shop:MyRecommender", "--set", "MyRecommender.width=wide"], "config show --model my_shop:MyReco"),
         (["-m", "my_shop:MyRecommender", "--set", "MyRecomender.width=3"], "did you mean 'MyRecommender'"),
-        (["-m", "my_scorer:LikesAlike", "--set", "LikesAlike.width=3"], "it has no settings"),
+        (["-m", "my_scorer:Similar", "--set", "Similar.width=3"], "it has no settings"),
         (["-m", "my_shop:MyRecommender", "--checkpoint", "nowhere.pth"], "no run and no file"),
     ],
 )
