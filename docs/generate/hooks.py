@@ -1,4 +1,4 @@
-"""MkDocs calls this for every page; Markdown in, Markdown out."""
+"""A MkDocs hook that inserts the generated tables into every page."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from site_tables import filled
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Return a page with what is generated from the code."""
+    """Return a page with its generated tables."""
     return filled(markdown)

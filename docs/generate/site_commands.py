@@ -1,4 +1,4 @@
-"""The commands, their arguments and options, as the command line itself knows them."""
+"""Tables of commands, arguments and options, read from the command line definitions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _WORDS = {Path: "path", float: "number", int: "whole number"}
 
 
 def commands() -> Iterator[tuple[str, Any]]:
-    """Yield every command that does something, by its words, in the order of the table of commands."""
+    """Yield every command by its words, without groups, in the order of the help."""
     yield from _below("robustrec", get_command(app))
 
 
@@ -42,11 +42,11 @@ def _section(words: str, command: Any) -> str:
     parts = [f"## {words}", text(inspect.cleandoc(command.help or "")), f"    {' '.join(usage)}"]
     if arguments:
         placed = [(f"`{_placed(each)}`", _meaning(each)) for each in arguments]
-        parts.append(table(("argument", "meaning"), placed))
+        parts.append(table(("argument", "description"), placed))
     if options:
         hints = get_type_hints(inspect.unwrap(command.callback))
         rows = [(_names(each), _value(each, hints), _meaning(each)) for each in options]
-        parts.append(table(("option", "value", "meaning"), rows))
+        parts.append(table(("option", "value", "description"), rows))
     return "\n\n".join(parts)
 
 
@@ -67,7 +67,7 @@ def _value(option: Any, hints: Mapping[str, Any]) -> str:
 
 
 def _flat(hint: Any) -> list[Any]:
-    """Return the types that a hint is made of: [Path, NoneType] for Path | None."""
+    """Return the types of a hint: [Path, NoneType] for Path | None."""
     inner = get_args(hint)
     return [hint] if not inner else [each for part in inner for each in _flat(part)]
 

@@ -1,4 +1,4 @@
-"""What there is to choose from: models, strategies, encoders, edits, metrics, settings; and the report's schema."""
+"""Tables of models, strategies, encoders, edits, metrics and settings, and of the report's schema."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from robustrec.training.strategy_config import STRATEGY_NAMES, StrategyConfig
 
 
 def models_table() -> str:
-    """Return what each recommender is."""
+    """Return the models with their descriptions."""
     return _named("model", ((name, _first_line(model_class(name).__doc__)) for name in MODELS))
 
 
 def defaults_table(name: str) -> str:
-    """Return what a recommender is trained with, and where the sample or a full edition has another default."""
+    """Return the default settings of a model, and the editions with another default."""
     usual = training_defaults(name)
     editions = {"sample editions": training_defaults(name, "sample")}
     editions |= {dataset: training_defaults(name, "full", dataset) for dataset in SHOPS}
@@ -35,35 +35,35 @@ def defaults_table(name: str) -> str:
         others = [f"{where}: {each[key]:g}" for where, each in editions.items() if each[key] != value]
         section = "training" if key in TrainingConfig.model_fields else name
         rows.append((f"`{section}.{key}`", _plain(value), "; ".join(others), text(fields[key].description or "")))
-    return table(("setting", "default", "elsewhere", "meaning"), rows)
+    return table(("setting", "default", "other defaults", "description"), rows)
 
 
 def strategies_table() -> str:
-    """Return each strategy with its cost."""
+    """Return the strategies with their parts and cost."""
     rows = []
     for name in STRATEGY_NAMES:
         config = StrategyConfig.model_validate({"name": name})
         rows.append((f"`{name}`", _yes(config.moves.probe), _yes(config.moves.mirror), f"{config.passes_per_step:.2f}"))
-    return table(("strategy", "probes uphill", "mirrored steps", "gradients a step"), rows)
+    return table(("strategy", "SAM ascent step", "Mirror Gradient", "gradient evaluations per step"), rows)
 
 
 def encoders_table() -> str:
-    """Return what each encoder is."""
+    """Return the encoders with their descriptions."""
     return _named("encoder", SUMMARIES.items())
 
 
 def metrics_table() -> str:
-    """Return what each metric is."""
+    """Return the metrics with their descriptions."""
     return _named("metric", METRICS.items())
 
 
 def edits_table() -> str:
-    """Return each merchant edit with what its severities do, texts and pictures apart."""
+    """Return the merchant edits of texts and of pictures, with what each severity does."""
     every = [edit(name) for name in EDITS]
     parts = []
     for modality, title in (("text", "Texts"), ("image", "Pictures")):
         rows = [_edit(each) for each in every if each.modality == modality]
-        parts += [f"## {title}", table(("edit", "what the merchant does", "severity sets", "from 1 to 5"), rows)]
+        parts += [f"## {title}", table(("edit", "description", "what severity sets", "severity 1 to 5"), rows)]
     return "\n\n".join(parts)
 
 
@@ -73,7 +73,7 @@ def _edit(each: Edit) -> tuple[str, ...]:
 
 
 def settings_table() -> str:
-    """Return every setting outside a command's own options."""
+    """Return the settings that several commands share."""
     schema = Settings.model_json_schema()
     # The default depends on the machine.
     schema["properties"]["home"] = {**schema["properties"]["home"], "default": "the platform's user data folder"}
@@ -81,7 +81,7 @@ def settings_table() -> str:
 
 
 def state_table() -> str:
-    """Return the table of folders that the page on architecture has."""
+    """Return the table of folders that docs/architecture.md has."""
     page = (Path(__file__).resolve().parents[1] / "architecture.md").read_text(encoding="utf-8")
     return "\n".join(
         line
@@ -98,7 +98,7 @@ def report_tables() -> str:
 
 
 def _named(kind: str, rows: Iterable[tuple[str, str]]) -> str:
-    return table((kind, "what it is"), [(f"`{name}`", text(what)) for name, what in rows])
+    return table((kind, "description"), [(f"`{name}`", text(what)) for name, what in rows])
 
 
 def _plain(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Tables of keys from JSON Schemas: what pydantic says of a model is what the pages say."""
+"""Tables of keys from the JSON Schemas of pydantic models."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 def text(plain: str) -> str:
-    """Return plain text as Markdown that shows it letter by letter, code between backticks kept."""
+    """Return plain text with Markdown characters escaped, except in code between backticks."""
     parts = re.split(r"(`[^`]*`)", plain)
     return "".join(part if part.startswith("`") else re.sub(r"([\\*_\[\]<>#])", r"\\\1", part) for part in parts)
 
@@ -42,7 +42,7 @@ def anchor(name: str) -> str:
 
 
 def kind(schema: Schema) -> str:
-    """Return in words what a value must be, definitions as links to their sections."""
+    """Return the type of a value in words, with links to the sections of definitions."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return f"[{name}](#{anchor(name)})"
@@ -70,14 +70,14 @@ def _of_type(schema: Schema) -> str:
 
 
 def default(schema: Schema, *, required: bool) -> str:
-    """Return the default of a key as TOML or JSON would spell it."""
+    """Return the default of a key as TOML or JSON writes it."""
     if required:
         return "required"
     value = schema.get("default")
     if value is None:
         return "none"
     if isinstance(value, dict):
-        return "as below"
+        return "see below"
     return f"`{json.dumps(value, ensure_ascii=False)}`"
 
 
@@ -85,7 +85,7 @@ def keys(definition: Schema) -> str:
     """Return the table of a definition's keys."""
     required = definition.get("required", ())
     return table(
-        ("key", "value", "default", "meaning"),
+        ("key", "value", "default", "description"),
         [
             (f"`{name}`", kind(each), default(each, required=name in required), _meaning(each))
             for name, each in definition.get("properties", {}).items()
@@ -94,7 +94,7 @@ def keys(definition: Schema) -> str:
 
 
 def section(name: str, definition: Schema, *, level: int = 3, title: str | None = None) -> str:
-    """Return the section of a definition: its docstring and its keys."""
+    """Return the section of a definition: its description and its keys."""
     said = "\n\n".join(text(" ".join(part.split())) for part in definition.get("description", "").split("\n\n"))
     body = [f"{'#' * level} {title or name} {{#{anchor(name)}}}", said]
     if definition.get("properties"):
@@ -105,9 +105,9 @@ def section(name: str, definition: Schema, *, level: int = 3, title: str | None 
 
 
 def without_meaning(name: str, definition: Schema) -> Iterator[str]:
-    """Return the keys that a reader would find nothing about, as NAME.key."""
+    """Return the keys without a description, as NAME.key."""
     return (f"{name}.{key}" for key, each in definition.get("properties", {}).items() if not _meaning(each))
 
 
 def _meaning(schema: Schema) -> str:
-    return text(schema.get("description", "always this" if "const" in schema else ""))
+    return text(schema.get("description", "fixed value" if "const" in schema else ""))

@@ -1,4 +1,4 @@
-"""The suites that are shipped, and every key that a suite can have, from the models that read them."""
+"""Tables of the shipped suites and of every key of a suite, from the models that read them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FIRST = ("Gate", "Select", "Waiver", "Bootstrap")
 
 
 def shipped_table() -> str:
-    """Return a section for each shipped suite: what it measures, and its gates."""
+    """Return a section for each shipped suite with its audits, metrics and gates."""
     return "\n\n".join(_shipped(name) for name in suite_names())
 
 
@@ -36,13 +36,13 @@ def definitions() -> dict[str, dict[str, Any]]:
 
 
 def undescribed() -> Iterator[str]:
-    """Yield the keys of suites that have no meaning beside them."""
+    """Yield the keys of suites without a description."""
     for name, each in definitions().items():
         yield from without_meaning(name, each)
 
 
 def _title(name: str, every: Mapping[str, Schema], audits: Mapping[str, str]) -> str:
-    """Return how a table is written in the file: [[gates]], or KEY of the table that it stands in."""
+    """Return how a table is written in the file: [[gates]], or KEY of its parent table."""
     if name in audits:
         return f'`[[audits]]` with `kind = "{audits[name]}"`'
     for parent, each in every.items():
@@ -61,14 +61,14 @@ def _shipped(name: str) -> str:
     audits = ", ".join(f"`{audit.kind}`" for audit in suite.audits)
     parts = [f"### {name}", text(suite.description), f"Audits: {audits}. Metrics: {listed}."]
     if suite.gates:
-        rows = [(text(gate.name), _looks_at(gate), _limit(gate), _severity(gate)) for gate in suite.gates]
-        parts.append(table(("gate", "looks at", "limit", "severity"), rows))
+        rows = [(text(gate.name), _selected(gate), _limit(gate), _severity(gate)) for gate in suite.gates]
+        parts.append(table(("gate", "selects", "limit", "severity"), rows))
     else:
-        parts.append("It has no gates: it measures and judges nothing, so its verdict is inconclusive.")
+        parts.append("It has no gates, so its verdict is inconclusive.")
     return "\n\n".join(parts)
 
 
-def _looks_at(gate: Gate) -> str:
+def _selected(gate: Gate) -> str:
     select = gate.select
     narrowed = {"strategy": select.strategy, "model": select.model, "features": select.features}
     words = [f"`{gate.quantity}` of `{select.metric}`", f"audit `{select.audit}`"]

@@ -31,7 +31,7 @@ MARK = re.compile(r"^<!-- generated: ([\w-]+) -->$", re.M)
 
 
 def filled(markdown: str) -> str:
-    """Return a page with its marks replaced.
+    """Return a page with its marks replaced by tables.
 
     Raises:
         KeyError: a mark names no table.

@@ -1,11 +1,11 @@
-"""The console excerpts of the tutorial, printed anew from the report beside it.
+"""Update the console excerpts of the tutorial from docs/tutorial-report.json.
 
     python docs/generate/site_tutorial.py [REPORT]
 
-puts them into the page, and before that takes another report where one is named.
+With REPORT, that report replaces docs/tutorial-report.json first.
 
-An excerpt is the indented block under <!-- console: COMMAND -->, or under <!-- console: COMMAND :: START --> the part
-of the output, up to an empty line, that begins with START.
+The indented block under <!-- console: COMMAND --> is the output of the command. Under
+<!-- console: COMMAND :: START --> it is the paragraph of the output that begins with START.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _RUN = "import sys; from robustrec.cli.main import main; sys.argv[0] = 'robustre
 
 
 def refreshed(markdown: str) -> str:
-    """Return the page with its excerpts as the commands print them now."""
+    """Return the page with the current output of its commands."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shutil.copy(REPORT, folder / "report.json")
@@ -56,7 +56,7 @@ def refreshed(markdown: str) -> str:
 
 
 def _printed(command: str, folder: Path) -> str:
-    """Return what a command prints at 80 columns; gates may breach, so its exit code is not looked at."""
+    """Return the output of a command at 80 columns; its exit code is ignored, because gates may fail."""
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("ROBUSTREC_")},
         "COLUMNS": "80",
@@ -72,7 +72,7 @@ def _printed(command: str, folder: Path) -> str:
 
 
 def keep(path: Path) -> None:
-    """Take a report as the tutorial's, without its per-user arrays and without the name of the machine's kernel."""
+    """Store a report as the tutorial's, without its per-user arrays and the name of the kernel."""
     report = read_report(path)
     environment = report.environment.model_copy(update={"platform": sys.platform})
     write_report(report.model_copy(update={"arrays": None, "environment": environment}), REPORT)
