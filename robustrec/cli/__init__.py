@@ -1,1 +1,1 @@
-"""The command line: one module per command; each parses, calls and prints, and has no logic of its own."""
+"""The command line: one module per command; each parses options, calls the library and prints the result."""

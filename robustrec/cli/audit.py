@@ -1,4 +1,4 @@
-"""`robustrec audit`: the main job."""
+"""`robustrec audit`: measure robustness and judge the gates."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ def audit(
     baseline: options.BaselineFile = None,
     waivers: options.WaiversFile = None,
     fail_on: options.FailOnName = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan with its cost and run nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost without running it.")] = False,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Train what is needed, perturb it, and report what moved and whether the gates hold."""
+    """Train or load models, perturb their inputs, measure the change in ranking quality, and judge the gates."""
     settings = options.settings_from(
         model=model,
         dataset=dataset,
@@ -121,20 +121,20 @@ def audit(
 
 
 def _page_beside(report: Report, stored: Path) -> Path | None:
-    """Write the page that goes with every stored report; what was measured stands, whether it can be drawn or not."""
+    """Write the HTML page of a stored report; a failure is a warning and does not change the verdict."""
     from robustrec.report.forms.outputs import Output, write_outputs
 
     page = stored.with_suffix(".html")
     try:
         write_outputs(report, [Output("html", page)])
     except Exception as error:
-        say(f"warning: the HTML page could not be made ({type(error).__name__}: {error}); the verdict stands")
+        say(f"warning: cannot write the HTML page ({type(error).__name__}: {error}); the verdict is not affected")
         return None
     return page
 
 
 def _shown(outputs: Sequence[Output], form: str, otherwise: Path | None) -> Path | None:
-    """Return where the user asked for a form, else where it is kept."""
+    """Return the path that the user gave for an output format, else the default path."""
     return next((output.path for output in outputs if output.form == form and output.path is not None), otherwise)
 
 
@@ -182,16 +182,17 @@ def _print_plan(plan: Plan, *, as_json: bool) -> None:
         return
     console.print(f"data set   {plan.dataset.name}, {plan.dataset.edition} edition", markup=False)
     console.print(f"suite      {plan.suite.name}: {plan.suite.description}", markup=False)
-    console.print(f"features   {plan.encoder or 'none read'}", markup=False)
+    console.print(f"features   {plan.encoder or 'not used'}", markup=False)
     for each in plan.weights:
         console.print(f"weights    {each.network}: {each.name}, digest {each.digest[:16]}", markup=False)
     for warning in plan.warnings:
         console.print(f"warning    {warning}", markup=False)
     for spec in plan.specs:
         effort = (
-            f"at most {spec.training.max_epochs} epochs, {spec.strategy.passes_per_step:.2f} passes a step"
+            f"at most {spec.training.max_epochs} epochs, {spec.strategy.passes_per_step:.2f} gradient evaluations per"
+            " step"
             if spec.trains
-            else f"{spec.origin}, nothing to train"
+            else f"{spec.origin}, no training"
         )
         console.print(
             f"subject    {spec.model}/{spec.strategy_name} seed {spec.seed} ({effort})",
@@ -200,7 +201,7 @@ def _print_plan(plan: Plan, *, as_json: bool) -> None:
     for note in plan.notes:
         console.print(f"note       {note}", markup=False)
     console.print(
-        f"cost       at most {cost_words(cost)}; nothing was run",
+        f"cost       at most {cost_words(cost)}; dry run, nothing was executed",
         markup=False,
     )
 

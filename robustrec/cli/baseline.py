@@ -1,4 +1,4 @@
-"""`robustrec baseline`: accept a report as what later ones are held against, and show what was accepted."""
+"""`robustrec baseline`: accept a report as the baseline of later reports, and show a baseline."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ app = typer.Typer(no_args_is_help=True)
 @app.command()
 def accept(
     path: Annotated[Path, typer.Argument(metavar="REPORT", help="The report's JSON file.")],
-    output: Annotated[Path, typer.Option(help="The baseline; meant to be committed.")] = Path("baseline.json"),
+    output: Annotated[Path, typer.Option(help="Baseline file to write; commit it to your repository.")] = Path(
+        "baseline.json"
+    ),
     quiet: options.Quiet = False,
 ) -> None:
-    """Keep of a report what later ones are compared with; it replaces what was accepted before."""
+    """Accept a report as the baseline for later reports; an existing baseline file is replaced."""
     from robustrec.audits.checked import checked_report
     from robustrec.results.arrays import arrays_beside
     from robustrec.results.baseline import baseline_of, write_baseline
@@ -33,7 +35,7 @@ def accept(
     if report.verdict != "pass":
         say(f"note: this report's verdict is {report.verdict}: {report.verdict_reason}", quiet=quiet)
     kept = {
-        None: "without per-user arrays, so that reports are compared by their intervals",
+        None: "without per-user arrays; later reports are compared by confidence intervals",
         "draws": "with per-user arrays",
         "means": "with per-user arrays, averaged over the draws",
     }[record.arrays.form if record.arrays else None]
@@ -46,7 +48,7 @@ def show(
     path: Annotated[Path, typer.Argument(metavar="BASELINE", help="The baseline's JSON file.")] = Path("baseline.json"),
     as_json: options.AsJson = False,
 ) -> None:
-    """Say what a baseline was measured on, and its numbers."""
+    """Show the data, models and findings of a baseline."""
     from robustrec.report.tables.baseline import print_baseline
     from robustrec.results.baseline import read_baseline
 

@@ -1,4 +1,4 @@
-"""`robustrec compare`: rank what several reports audited, or strategies at equal budget over training seeds."""
+"""`robustrec compare`: rank the subjects of several reports, or compare strategies at equal budget."""
 
 from __future__ import annotations
 
@@ -23,16 +23,21 @@ REPORTS, STRATEGIES = "Reports", "Strategies at equal budget"
 
 def compare(
     reports: Annotated[
-        list[Path] | None, typer.Argument(metavar="[REPORT…]", help="JSON files of reports on the same data.")
+        list[Path] | None, typer.Argument(metavar="[REPORT…]", help="JSON files of reports on the same data set.")
     ] = None,
-    metric: Annotated[str | None, typer.Option(help="What decides, e.g. ndcg@20.", rich_help_panel=REPORTS)] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="Metric to rank by, e.g. ndcg@20.", rich_help_panel=REPORTS)
+    ] = None,
     by: Annotated[
         str,
         typer.Option(
-            help="quality: what is left under each condition. drift: how little is lost.", rich_help_panel=REPORTS
+            help="quality: rank by the metric under each condition. drift: rank by the loss against clean inputs.",
+            rich_help_panel=REPORTS,
         ),
     ] = "quality",
-    html: Annotated[Path | None, typer.Option(help="Also write an HTML page here.", rich_help_panel=REPORTS)] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Also write an HTML page to this path.", rich_help_panel=REPORTS)
+    ] = None,
     model: options.Models = None,
     strategy: options.Strategies = None,
     dataset: options.DatasetName = None,
@@ -41,33 +46,40 @@ def compare(
     seed: options.Seed = None,
     seeds: options.Seeds = None,
     epochs: Annotated[
-        int, typer.Option(min=1, help="Epochs of plain training; budgets follow.", rich_help_panel=STRATEGIES)
+        int,
+        typer.Option(
+            min=1, help="Epochs of vanilla training; the budgets are derived from it.", rich_help_panel=STRATEGIES
+        ),
     ] = 30,
     reference: Annotated[
-        str, typer.Option(help="Strategy the others are compared with.", rich_help_panel=STRATEGIES)
+        str, typer.Option(help="Strategy that the others are compared with.", rich_help_panel=STRATEGIES)
     ] = "vanilla",
     budget: Annotated[
         list[str] | None,
         typer.Option(
-            help="epochs, gradients (equal for all), or early-stop (each until its own); repeatable; all unless given.",
+            help="epochs or gradients (the same number for every strategy), or early-stop (each stops early);"
+            " repeatable. Default: all three.",
             rich_help_panel=STRATEGIES,
         ),
     ] = None,
-    draws: Annotated[int, typer.Option(min=1, help="Draws of each noise.", rich_help_panel=STRATEGIES)] = 6,
+    draws: Annotated[
+        int, typer.Option(min=1, help="Random draws of each noise condition.", rich_help_panel=STRATEGIES)
+    ] = 6,
     edit: Annotated[
         list[str] | None,
         typer.Option(
-            help="Merchant edit of a tenth of the items; repeatable; truncation and wrong_picture unless given; none.",
+            help="Merchant edit applied to 10% of the items, or none; repeatable. Default: truncation and"
+            " wrong_picture.",
             rich_help_panel=STRATEGIES,
         ),
     ] = None,
     edit_draws: Annotated[
-        int, typer.Option(min=1, help="Draws of edited items, for each edit.", rich_help_panel=STRATEGIES)
+        int, typer.Option(min=1, help="Random choices of the edited items, for each edit.", rich_help_panel=STRATEGIES)
     ] = 6,
     sigma2: Annotated[
         list[float] | None,
         typer.Option(
-            min=0, help="Variance of noise at inference; repeatable; 1e-6 unless given.", rich_help_panel=STRATEGIES
+            min=0, help="Variance of the noise at inference; repeatable. Default: 1e-6.", rich_help_panel=STRATEGIES
         ),
     ] = None,
     relative: Annotated[
@@ -75,33 +87,43 @@ def compare(
         typer.Option(
             min=0,
             max=1,
-            help="Noise as a share of each feature vector's norm; repeatable; 0.1 unless given.",
+            help="Noise norm relative to the norm of each feature vector; repeatable. Default: 0.1.",
             rich_help_panel=STRATEGIES,
         ),
     ] = None,
     triples: Annotated[
-        int, typer.Option(min=1, help="Triples of the audited loss.", rich_help_panel=STRATEGIES)
+        int,
+        typer.Option(
+            min=1,
+            help="Training triples (user, positive, negative) of the loss that the Hessian is taken of.",
+            rich_help_panel=STRATEGIES,
+        ),
     ] = 20_000,
-    probes: Annotated[int, typer.Option(min=2, help="Probes of the traces.", rich_help_panel=STRATEGIES)] = 16,
-    steps: Annotated[int, typer.Option(min=2, help="Hessian products for λ₁.", rich_help_panel=STRATEGIES)] = 20,
+    probes: Annotated[
+        int, typer.Option(min=2, help="Random probes of the Hessian trace estimate.", rich_help_panel=STRATEGIES)
+    ] = 16,
+    steps: Annotated[
+        int,
+        typer.Option(min=2, help="Hessian-vector products for the largest eigenvalue λ₁.", rich_help_panel=STRATEGIES),
+    ] = 20,
     device: options.Device = None,
     threads: options.Threads = None,
     home: options.Home = None,
     offline: options.Offline = None,
     overrides: options.Overrides = None,
     output: Annotated[
-        Path | None, typer.Option(help="Also write the comparison as JSON here.", rich_help_panel=STRATEGIES)
+        Path | None, typer.Option(help="Also write the comparison as JSON to this path.", rich_help_panel=STRATEGIES)
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what it would take.", rich_help_panel=STRATEGIES)
+        bool, typer.Option("--dry-run", help="Print the cost without running it.", rich_help_panel=STRATEGIES)
     ] = False,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Rank models and strategies of reports; or, with --model, train strategies at equal budget and compare them.
+    """Rank models and strategies of several reports; with --model, compare training strategies at equal budget.
 
-    Reports: mean and worst rank over what was done, and what can be told apart. Strategies: the same number of epochs,
-    the same number of gradient evaluations, and each until its own early stop, with intervals over training seeds,
+    Reports: mean and worst rank over the conditions, with statistical significance. Strategies: an equal number of
+    epochs, an equal number of gradient evaluations, and early stopping, with confidence intervals over training seeds,
     draws and users.
     """
     given = {
@@ -117,7 +139,9 @@ def compare(
         for name, value in given.items():
             if value is not None:
                 raise RobustrecError(
-                    f"reports to compare, and --{name} to train", where=f"--{name}", fix="give one of the two"
+                    f"reports and --{name} cannot be combined",
+                    where=f"--{name}",
+                    fix="give either reports or --model, not both",
                 )
         _compare_reports(reports, metric, by, html, as_json=as_json)
         return

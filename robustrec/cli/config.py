@@ -1,4 +1,4 @@
-"""`robustrec config show`: the settings in force and where each came from."""
+"""`robustrec config show`: the active settings and their sources."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.callback()
 def _group() -> None:
-    """Show the settings in force."""
+    """Show the active settings."""
 
 
 @app.command()
@@ -28,7 +28,7 @@ def show(
     overrides: options.Overrides = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Print every setting with its value and source; with --model or --suite also what they resolve to."""
+    """Print every setting with its value and source; with --model or --suite, also their resolved configuration."""
     resolved = options.settings_from(model=model, dataset=dataset, suite=suite, edition=edition, set=overrides)
     settings = resolved.settings
     content: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""`robustrec doctor`: whether this machine has what robustrec needs, or a model what the audits rely on."""
+"""`robustrec doctor`: check this machine, or check that a model meets the requirements of the audits."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def doctor(
     overrides: options.Overrides = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Check this machine, or with --model whether a model does what audits rely on; exit 2 if something is wrong."""
+    """Check this machine, or with --model check that a model can be audited; exit code 2 on failure."""
     settings = options.settings_from(model=model, home=home, device=device, set=overrides).settings
     rows = _of_models(settings) if model else _of_machine(settings)
     console = data_console()
@@ -93,7 +93,9 @@ def _device(settings: Settings) -> str:
     device = pick_device(settings.device)
     total = float((torch.ones(8, 8, device=device) @ torch.ones(8, 8, device=device)).sum())
     if total != 512.0:
-        raise RobustrecError(f"a product of ones sums to {total}, not 512", where=str(device), fix="use --device cpu")
+        raise RobustrecError(
+            f"a matrix product of ones must sum to 512, but got {total}", where=str(device), fix="use --device cpu"
+        )
     return f"{describe_environment(device)['device']}, {torch.get_num_threads()} threads"
 
 
@@ -104,7 +106,7 @@ def _home(settings: Settings) -> str:
             pass
     except OSError as error:
         raise unwritable(settings.home, error) from error
-    return f"{settings.home} can be written"
+    return f"{settings.home} is writable"
 
 
 def _disk(settings: Settings) -> str:
@@ -114,7 +116,7 @@ def _disk(settings: Settings) -> str:
     free = shutil.disk_usage(place).free / 2**30
     if free < LEAST_FREE_GIB:
         raise RobustrecError(
-            f"only {free:.2f} GiB free", where=str(place), fix="free some room, or move it with --home"
+            f"only {free:.2f} GiB free", where=str(place), fix="free disk space, or choose another folder with --home"
         )
     return f"{free:.0f} GiB free"
 

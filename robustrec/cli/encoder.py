@@ -1,4 +1,4 @@
-"""`robustrec encoder`: train a BLIP on one's own catalogue, and show what one can do."""
+"""`robustrec encoder`: train a BLIP encoder on a catalog, and show its model card."""
 
 from __future__ import annotations
 
@@ -19,30 +19,35 @@ app = typer.Typer(no_args_is_help=True)
 
 Datasets = Annotated[
     list[str] | None,
-    typer.Option("--dataset", "-d", help="Data set by name, or the path of a folder; repeatable.", show_default=False),
+    typer.Option("--dataset", "-d", help="Data set name, or path of a folder; repeatable.", show_default=False),
 ]
 
 
 @app.command()
 def pretrain(
     *,
-    out: Annotated[Path, typer.Option(help="Folder of the encoder; must not be there yet.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Output folder of the encoder; must not exist.", show_default=False)],
     dataset: Datasets = None,
     edition: options.Edition = None,
     items: Annotated[
-        Path | None, typer.Option(help="Instead of a data set: items, one JSON object a line, without users.")
+        Path | None,
+        typer.Option(help="Catalog to use instead of a data set: one JSON object per line, no users needed."),
     ] = None,
-    pictures: Annotated[Path | None, typer.Option(help="With --items: folder or zip of their pictures.")] = None,
+    pictures: Annotated[Path | None, typer.Option(help="With --items: folder or zip file of the pictures.")] = None,
     start: Annotated[
         str | None,
-        typer.Option("--from", help="Go on from this encoder: a folder or a name on the hub; else from scratch."),
+        typer.Option(
+            "--from", help="Start from this encoder: a folder or a Hugging Face Hub name. Default: train from scratch."
+        ),
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps.")] = None,
-    minutes: Annotated[float | None, typer.Option(min=0.05, help="Train for about so long instead.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of weights, split, batches and negatives.")] = 0,
-    image_size: Annotated[int | None, typer.Option(min=16, help="Side of the pictures in pixels.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Optimizer steps.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.05, help="Approximate training time in minutes, instead of --steps.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of initial weights, split, batches and negatives.")] = 0,
+    image_size: Annotated[int | None, typer.Option(min=16, help="Height and width of the pictures in pixels.")] = None,
     goods: Annotated[
-        int, typer.Option(min=64, help="For a sample edition: other goods of the shop to learn from.")
+        int, typer.Option(min=64, help="Sample edition: number of additional synthetic products to train on.")
     ] = 2000,
     device: options.Device = None,
     threads: options.Threads = None,
@@ -54,10 +59,11 @@ def pretrain(
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Train a BLIP on catalogues' pictures and texts: contrastive, matching, captioning and word losses.
+    """Train a BLIP encoder on the pictures and texts of catalogs.
 
-    From scratch, or with --from going on from a BLIP checkpoint. The folder it writes is what --weights takes. A part
-    of the items is held out, and measured on at the end. A killed training goes on where it was.
+    The losses are contrastive, matching, captioning and word prediction. Training starts from scratch, or with --from
+    from a BLIP checkpoint. Pass the output folder to --weights. A part of the items is held out for evaluation after
+    training. An interrupted training resumes.
     """
     settings = options.settings_from(device=device, threads=threads, home=home, offline=offline).settings
     catalogues = _catalogues(dataset, edition, items, pictures, goods)
@@ -69,7 +75,7 @@ def pretrain(
 
     set_numerics(settings.threads)
     if start is not None:
-        given["training"].setdefault("prelude", 0.0)  # its towers have met already
+        given["training"].setdefault("prelude", 0.0)  # its image and text encoders are aligned already
     request = Request(
         catalogues=catalogues,
         out=out,
@@ -89,12 +95,10 @@ def pretrain(
 
 @app.command()
 def card(
-    folder: Annotated[
-        Path | None, typer.Argument(help="Folder of an encoder; default: tiny-blip, which is shipped.")
-    ] = None,
+    folder: Annotated[Path | None, typer.Argument(help="Folder of an encoder. Default: the shipped tiny-blip.")] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Show the model card of an encoder: what it learned from, and what it can do on items it has not seen."""
+    """Show the model card of an encoder: its training data, and its evaluation on held-out items."""
     from robustrec.encoders.weights import shipped_blip
     from robustrec.pretraining.page import read_card
 
@@ -103,9 +107,7 @@ def card(
 
 @app.command()
 def worth(
-    folder: Annotated[
-        Path | None, typer.Argument(help="Folder of an encoder; default: tiny-blip, which is shipped.")
-    ] = None,
+    folder: Annotated[Path | None, typer.Argument(help="Folder of an encoder. Default: the shipped tiny-blip.")] = None,
     dataset: Datasets = None,
     model: options.Models = None,
     edition: options.Edition = None,
@@ -113,13 +115,13 @@ def worth(
     device: options.Device = None,
     threads: options.Threads = None,
     home: options.Home = None,
-    write: Annotated[bool, typer.Option("--write", help="Write the answer into the encoder's card.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Add the result to the model card of the encoder.")] = False,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Train recommenders on the encoder's features and on basic ones, and say whether they gain from it.
+    """Train recommenders on features of this encoder and on basic features, and compare their quality.
 
-    By default vbpr and slmrec on clothing and baby.
+    Default: vbpr and slmrec on clothing and baby.
     """
     settings = options.settings_from(device=device, threads=threads, home=home, edition=edition, seeds=seeds).settings
     from robustrec.encoders.weights import shipped_blip
@@ -168,7 +170,7 @@ def _catalogues(
         raise RobustrecError("--pictures without --items", where="--pictures", fix="--items FILE.jsonl")
     if items is None and not dataset:
         raise RobustrecError(
-            "nothing to learn from",
+            "no training data given",
             where="robustrec encoder pretrain",
             fix="--dataset clothing, or --items FILE.jsonl --pictures FOLDER_OR_ZIP",
         )

@@ -1,4 +1,4 @@
-"""`robustrec gate`: judge a report that exists, by its own suite or another, without measuring anything."""
+"""`robustrec gate`: judge an existing report by its own suite or another one, without new measurements."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def gate(
     waivers: options.WaiversFile = None,
     output_format: Annotated[
         list[str] | None,
-        typer.Option(help="Write the report, as judged now, as FORMAT:PATH (see `audit`); repeatable."),
+        typer.Option(help="Also write the judged report as FORMAT:PATH (see `robustrec audit --help`); repeatable."),
     ] = None,
     fail_on: options.FailOnName = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Judge a report's findings again: by another suite's gates, other limits, waivers, or against a baseline."""
+    """Judge the findings of a report again: with another suite, other thresholds, waivers or a baseline."""
     settings = options.settings_from(fail_on=fail_on).settings
     from robustrec.report.forms.outputs import parse_outputs, write_outputs
 

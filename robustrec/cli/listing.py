@@ -1,4 +1,4 @@
-"""`robustrec list`: what there is to choose from."""
+"""`robustrec list`: the available models, strategies, encoders, audits, suites, metrics and edits."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True)
 
 METRICS = {
-    "recall@k": "share of a user's relevant items that are among the first k",
-    "precision@k": "share of the first k items that are relevant",
-    "ndcg@k": "discounted gain of the first k, as a share of a perfect list's",
-    "map@k": "mean precision at the hits among the first k, over min(k, relevant items)",
-    "overlap@k": "share of the first k items that two lists have in common",
-    "rbo@k": "rank-biased overlap of the first k items of two lists, p = 0.9; 1 for equal lists",
-    "changed@k": "share of users whose set of the first k items changed",
+    "recall@k": "fraction of the relevant items of a user that are in the top k",
+    "precision@k": "fraction of the top k items that are relevant",
+    "ndcg@k": "discounted cumulative gain of the top k, divided by that of the ideal ranking",
+    "map@k": "sum of the precision at each hit in the top k, divided by min(k, number of relevant items)",
+    "overlap@k": "fraction of the top k items that two lists have in common",
+    "rbo@k": "rank-biased overlap of the top k items of two lists, p = 0.9; 1 for equal lists",
+    "changed@k": "fraction of users with a changed set of top k items",
 }
 
 
@@ -55,14 +55,20 @@ def models(as_json: options.AsJson = False) -> None:
 
 @app.command()
 def strategies(as_json: options.AsJson = False) -> None:
-    """List the training strategies, with their passes for each step."""
+    """List the training strategies, with their gradient evaluations per step."""
     from robustrec.training.strategy_config import STRATEGY_NAMES, StrategyConfig
 
     rows = []
     for name in STRATEGY_NAMES:
         config = StrategyConfig.model_validate({"name": name})
-        moves = [word for word, on in zip(("probes uphill", "mirrored steps"), config.moves, strict=True) if on]
-        rows.append((name, f"{' and '.join(moves) or 'plain descent'}; {config.passes_per_step:.2f} passes a step"))
+        parts = [word for word, on in zip(("SAM ascent step", "Mirror Gradient"), config.moves, strict=True) if on]
+        rows.append(
+            (
+                name,
+                f"{' + '.join(parts) or 'standard training'}; {config.passes_per_step:.2f} gradient evaluations per"
+                " step",
+            )
+        )
     _show("strategy", rows, as_json=as_json)
 
 
@@ -76,7 +82,7 @@ def encoders(as_json: options.AsJson = False) -> None:
 
 @app.command()
 def audits(as_json: options.AsJson = False) -> None:
-    """List the kinds of audit."""
+    """List the audits."""
     from robustrec.audits.suites import AUDIT_KINDS
 
     _show("audit", [(name, _first_line(kind.__doc__)) for name, kind in AUDIT_KINDS.items()], as_json=as_json)
@@ -84,7 +90,7 @@ def audits(as_json: options.AsJson = False) -> None:
 
 @app.command()
 def suites(as_json: options.AsJson = False) -> None:
-    """List the shipped suites."""
+    """List the built-in suites."""
     from robustrec.audits.suites import load_suite, suite_names
 
     _show("suite", [(name, load_suite(name).description) for name in suite_names()], as_json=as_json)
@@ -92,7 +98,7 @@ def suites(as_json: options.AsJson = False) -> None:
 
 @app.command()
 def metrics(as_json: options.AsJson = False) -> None:
-    """List the metrics; each takes a list length, as in ndcg@20."""
+    """List the metrics; each takes a list length k, as in ndcg@20."""
     _show("metric", list(METRICS.items()), as_json=as_json)
 
 
@@ -104,15 +110,19 @@ def _edit_names(incomplete: str) -> list[str]:
 
 Names = Annotated[
     list[str] | None,
-    typer.Option("--edit", help="Only this edit, or module:function; repeatable.", autocompletion=_edit_names),
+    typer.Option(
+        "--edit",
+        help="Only this edit, or a user-defined one as module:function; repeatable.",
+        autocompletion=_edit_names,
+    ),
 ]
 Sheet = Annotated[
-    Path | None, typer.Option(help="Draw what each edit does, at every severity, as a PNG.", show_default=False)
+    Path | None, typer.Option(help="Write a PNG with examples of each edit at every severity.", show_default=False)
 ]
 Pictures = Annotated[
     Path | None,
     typer.Option(
-        help="With --sheet: your own folder or zip of pictures, instead of --dataset; draws the edits of pictures.",
+        help="With --sheet: folder or zip file of your own pictures, instead of --dataset; shows picture edits only.",
         show_default=False,
     ),
 ]
@@ -125,12 +135,12 @@ def edits(
     dataset: options.DatasetName = None,
     pictures: Pictures = None,
     edition: options.Edition = None,
-    seed: Annotated[int, typer.Option(min=0, help="With --sheet: draws the items and the edits.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="With --sheet: seed of the shown items and edits.")] = 0,
     home: options.Home = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """List what merchants do to titles and pictures; with --sheet, draw it."""
+    """List the merchant edits of titles and pictures; with --sheet, write examples as a PNG."""
     from robustrec.edits import edit as edit_named
     from robustrec.edits import edit_names
 
@@ -140,16 +150,20 @@ def edits(
     if sheet is None:
         given = {"--dataset": dataset, "--pictures": pictures, "--edition": edition}
         for option in (name for name, value in given.items() if value is not None):
-            raise RobustrecError("nothing to draw it for", where=option, fix="name the picture: --sheet sheet.png")
+            raise RobustrecError(
+                f"{option} requires --sheet", where=option, fix="give the output file: --sheet sheet.png"
+            )
         _show_edits(chosen, as_json=as_json)
         return
     if dataset is not None and pictures is not None:
         raise RobustrecError(
-            "two sources of pictures", where="options --dataset and --pictures", fix="give one of the two"
+            "--dataset and --pictures cannot be combined",
+            where="options --dataset, --pictures",
+            fix="give only one of them",
         )
     with progress_bars(quiet=quiet) as progress:
         _draw_edits(chosen, sheet, dataset, pictures, edition, home, seed, progress)
-    say(f"drawn: {sheet}", quiet=quiet)
+    say(f"written: {sheet}", quiet=quiet)
 
 
 def _show_edits(chosen: Sequence[Edit], *, as_json: bool) -> None:
@@ -167,7 +181,7 @@ def _show_edits(chosen: Sequence[Edit], *, as_json: bool) -> None:
         ]
         write_json(rows)
         return
-    table = Table("edit", "changes", "what the merchant does", "severity 1 to 5", box=None, padding=(0, 1, 1, 1))
+    table = Table("edit", "changes", "what it does", "severity 1 to 5", box=None, padding=(0, 1, 1, 1))
     table.columns[0].no_wrap = True
     for edit in chosen:
         steps = " · ".join(step.replace(" ", "\u00a0") if len(step) < 16 else step for step in edit.declaration.steps)
@@ -190,7 +204,9 @@ def _draw_edits(
     from robustrec.files import check_outputs, write_atomically
 
     if sheet.suffix.lower() != ".png":
-        raise RobustrecError(f"{sheet.name} is no PNG", where="option --sheet", fix="--sheet sheet.png")
+        raise RobustrecError(
+            f"--sheet must be a .png file, but got {sheet.name!r}", where="option --sheet", fix="--sheet sheet.png"
+        )
     check_outputs([("--sheet", sheet)], [("--pictures", pictures), ("--dataset", Path(dataset) if dataset else None)])
     name, catalog, view = _goods(dataset, pictures, edition, home, progress)
     drawn = contact_sheet(catalog, view, chosen, seed=seed, heading=f"{name}, seed {seed}", progress=progress)
@@ -200,7 +216,7 @@ def _draw_edits(
 def _goods(
     dataset: str | None, pictures: Path | None, edition: str | None, home: Path | None, progress: Progress
 ) -> tuple[str, Catalog, CatalogueView]:
-    """Return what the sheet is drawn from, with its name."""
+    """Return the source of the example items, and its name."""
     from robustrec.edits.view import view_of, view_of_catalog
 
     if pictures is not None:
@@ -216,7 +232,7 @@ def _goods(
         raise RobustrecError(
             f"{data.name!r} has neither texts nor pictures",
             where="option --dataset",
-            fix="import it with a catalogue: robustrec data import FOLDER --name NAME --items FILE.jsonl",
+            fix="import it with a catalog: robustrec data import FOLDER --name NAME --items FILE.jsonl",
         )
     return f"{data.name}, {data.edition} edition", data.catalog, view_of(data)
 

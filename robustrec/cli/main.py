@@ -1,4 +1,4 @@
-"""The table of commands, and the one place where exceptions become messages and exit codes."""
+"""The command table, and the conversion of exceptions to messages and exit codes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _OF_STDOUT = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF)
 
 app = typer.Typer(
     name="robustrec",
-    help="Audit how far a multimodal recommender moves when its inputs do, and gate releases on it.",
+    help="Audit the robustness of multimodal recommenders to perturbed inputs, and gate releases on the result.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -41,14 +41,27 @@ app.command("encode", rich_help_panel="Measure")(subjects.encode)
 app.command("compare", rich_help_panel="Results")(compare.compare)
 app.command("gate", rich_help_panel="Results")(gate.gate)
 app.add_typer(
-    baseline.app, name="baseline", help="Accept a report to compare with, or show it.", rich_help_panel="Results"
+    baseline.app,
+    name="baseline",
+    help="Accept a report as the baseline, or show the baseline.",
+    rich_help_panel="Results",
 )
 app.add_typer(report.app, name="report", help="Show a report, or its JSON Schema.", rich_help_panel="Results")
-app.add_typer(data.app, name="data", help="Import, list and describe data sets.", rich_help_panel="Material")
-app.add_typer(listing.app, name="list", help="List what there is to choose from.", rich_help_panel="Material")
-app.add_typer(encoder.app, name="encoder", help="Train a BLIP on one's own goods.", rich_help_panel="Material")
-app.add_typer(config.app, name="config", help="Show the settings in force.", rich_help_panel="Material")
-app.command("doctor", rich_help_panel="Material")(doctor.doctor)
+app.add_typer(data.app, name="data", help="Import, list and describe data sets.", rich_help_panel="Data and setup")
+app.add_typer(
+    listing.app,
+    name="list",
+    help="List models, strategies, encoders, audits, suites, metrics and edits.",
+    rich_help_panel="Data and setup",
+)
+app.add_typer(
+    encoder.app,
+    name="encoder",
+    help="Train a BLIP encoder on your own catalog, or show one.",
+    rich_help_panel="Data and setup",
+)
+app.add_typer(config.app, name="config", help="Show the active settings.", rich_help_panel="Data and setup")
+app.command("doctor", rich_help_panel="Data and setup")(doctor.doctor)
 
 
 def _print_version(wanted: bool) -> None:
@@ -64,11 +77,11 @@ def _root(
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
-    """Hold the options of robustrec itself."""
+    """Define the options of robustrec itself."""
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and end the process: 0 pass, 1 a gate was breached, 2 any error, 130 interrupted."""
+    """Run the command line and exit: 0 pass, 1 a gate was breached, 2 any error, 130 interrupted."""
     try:
         code = run(sys.argv[1:] if arguments is None else arguments)
         leave_on_interrupt()
@@ -82,7 +95,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command and return its exit code; 1 only ever comes from a breached gate."""
+    """Run one command and return its exit code; 1 always means a breached gate."""
     prepare_streams()
     interrupts: list[int] = []
 
@@ -97,7 +110,7 @@ def run(arguments: list[str]) -> int:
     if interrupts:  # even where somebody's code caught it
         code = EXIT_INTERRUPTED
     if code == EXIT_INTERRUPTED:
-        say("interrupted; the same command takes the work up again where it was")
+        say("interrupted; run the same command again to resume")
     return code
 
 
@@ -134,27 +147,29 @@ def _run(arguments: list[str]) -> int:
 
 
 def _refuse_nul(arguments: list[str]) -> None:
-    """Refuse what no path and no name can hold; the system refuses it only where a path is opened."""
+    """Reject NUL characters in arguments; without this check, they fail only when a path is opened."""
     for argument in arguments:
         if "\0" in argument:
             raise RobustrecError(
-                f"an argument holds a NUL character: {argument[:200]!r}", where="the command line", fix="leave it out"
+                f"an argument contains a NUL character: {argument[:200]!r}",
+                where="the command line",
+                fix="remove the NUL character",
             )
 
 
 def _report(error: BaseException, arguments: list[str]) -> None:
-    """Print what no command expected: a full stdout, a path that fails, too little memory, or a fault here."""
+    """Print an unexpected error: a full stdout, a failing path, too little memory, or an internal error."""
     message = described(error)
     if isinstance(error, OSError) and error.filename is None and error.errno in _OF_STDOUT:  # help, by typer
         print_error(stdout_error(StdoutError(error.strerror or str(error))))
         abandon_stdout()
     elif isinstance(error, OSError) and error.filename is not None:
-        fix = "check that path: its length, its permissions and the disk it is on"
+        fix = "check the length of the path, its permissions and its disk"
         print_error(RobustrecError(error.strerror or message, where=shown_path(str(error.filename)), fix=fix))
     # torch has no exception of its own for the memory of the CPU.
     elif isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _NO_MEMORY.search(message)):
         fix = "close other programs, or use a smaller data set, model or batch: see robustrec config show"
-        print_error(RobustrecError("there is not enough memory", where=" ".join(["robustrec", *arguments]), fix=fix))
+        print_error(RobustrecError("not enough memory", where=" ".join(["robustrec", *arguments]), fix=fix))
     else:
         _report_fault(message)
 

@@ -1,4 +1,4 @@
-"""The options that commands share, with completion; a default of None means that settings decide."""
+"""Options shared by commands, with shell completion; None means that the settings decide."""
 
 from __future__ import annotations
 
@@ -42,67 +42,71 @@ def _encoders(incomplete: str) -> list[str]:
 
 Models = Annotated[
     list[str] | None,
-    typer.Option("--model", "-m", help="Recommender; repeat to compare several.", autocompletion=_models),
+    typer.Option("--model", "-m", help="Recommender; repeatable.", autocompletion=_models),
 ]
 Strategies = Annotated[
     list[str] | None,
-    typer.Option("--strategy", "-s", help="Training strategy; repeat to compare several.", autocompletion=_strategies),
+    typer.Option("--strategy", "-s", help="Training strategy; repeatable.", autocompletion=_strategies),
 ]
 DatasetName = Annotated[
     str | None,
-    typer.Option("--dataset", "-d", help="Data set by name, or the path of a folder.", autocompletion=_datasets),
+    typer.Option("--dataset", "-d", help="Data set name, or path of a folder.", autocompletion=_datasets),
 ]
-Edition = Annotated[str | None, typer.Option(help="auto, full or sample. auto: full where imported, else the sample.")]
+Edition = Annotated[str | None, typer.Option(help="auto, full or sample. auto: full if imported, else sample.")]
 FeatureName = Annotated[
     str | None,
     typer.Option("--features", "-f", help="Encoder of the item features.", autocompletion=_encoders),
 ]
 Weights = Annotated[
     list[str] | None,
-    typer.Option("--weights", help="Weights of the encoder: a folder or hub name, or NETWORK=FOLDER; repeatable."),
+    typer.Option(
+        "--weights", help="Weights of the encoder: a folder or a Hugging Face Hub name, or NETWORK=FOLDER; repeatable."
+    ),
 ]
 Denoise = Annotated[
-    str | None, typer.Option(help="none, or capfilt: captions join texts, what does not fit its picture is dropped.")
+    str | None,
+    typer.Option(help="none, or capfilt: add captions to texts and drop text that does not match the picture."),
 ]
 SuiteName = Annotated[
     str | None,
-    typer.Option("--suite", help="Suite by name, or the path of a TOML file.", autocompletion=_suites),
+    typer.Option("--suite", help="Suite name, or path of a TOML file.", autocompletion=_suites),
 ]
 Checkpoint = Annotated[
     str | None,
     typer.Option(
         "--checkpoint",
-        help="Audit these parameters instead of training: a run's key, or a .safetensors or .pth file of --model.",
+        help="Trained parameters to audit instead of training: a run key, or a .safetensors or .pth file of --model.",
     ),
 ]
 Seed = Annotated[int | None, typer.Option(help="First training seed.")]
-Seeds = Annotated[int | None, typer.Option(help="How many training seeds.")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-Threads = Annotated[int | None, typer.Option(help="CPU threads.")]
+Seeds = Annotated[int | None, typer.Option(help="Number of training seeds.")]
+Device = Annotated[str | None, typer.Option(help="Device: auto, cpu, cuda or cuda:N.")]
+Threads = Annotated[int | None, typer.Option(help="Number of CPU threads.")]
 Home = Annotated[
     Path | None,
-    typer.Option(help="Folder of data sets, features and runs; else ROBUSTREC_HOME decides.", show_default=False),
+    typer.Option(
+        help="Folder of data sets, features and runs. Default: ROBUSTREC_HOME, else a user data folder.",
+        show_default=False,
+    ),
 ]
-Offline = Annotated[bool | None, typer.Option("--offline", help="Never look on a network.", show_default=False)]
+Offline = Annotated[bool | None, typer.Option("--offline", help="Never use the network.", show_default=False)]
 Overrides = Annotated[
     list[str] | None,
     typer.Option(
         "--set", help="Override SECTION.KEY=VALUE: training, strategy, encoder or a model's name; repeatable."
     ),
 ]
-BaselineFile = Annotated[
-    Path | None, typer.Option("--baseline", help="Compare with this accepted baseline, or with another report.")
-]
+BaselineFile = Annotated[Path | None, typer.Option("--baseline", help="Baseline file, or report, to compare with.")]
 WaiversFile = Annotated[
-    Path | None, typer.Option("--waivers", help="TOML file of waivers, besides those of the suite.")
+    Path | None, typer.Option("--waivers", help="TOML file of waivers, in addition to those of the suite.")
 ]
 FailOnName = Annotated[
-    str | None, typer.Option("--fail-on", help="What ends with exit code 1: error, warn, inconclusive or never.")
+    str | None, typer.Option("--fail-on", help="Outcome that sets exit code 1: error, warn, inconclusive or never.")
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no messages.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Hide progress and messages.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout instead of a table.")]
 
 
 def settings_from(**given: Any) -> Resolved:
-    """Merge a command's options over environment, file and defaults."""
+    """Merge the options of a command with environment, configuration file and defaults."""
     return resolve(given)

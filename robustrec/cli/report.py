@@ -1,4 +1,4 @@
-"""`robustrec report`: show a report again, write it in other forms, or print the JSON Schema of reports."""
+"""`robustrec report`: show a report, convert it to other formats, or print the JSON Schema of reports."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ app = typer.Typer(no_args_is_help=True)
 @app.command()
 def show(
     path: Annotated[Path, typer.Argument(metavar="REPORT", help="The report's JSON file.")],
-    full: Annotated[bool, typer.Option("--full", help="Print every table instead of one screen.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Print all tables instead of the summary.")] = False,
     fail_on: options.FailOnName = None,
 ) -> None:
-    """Print a report as `audit` printed it; the exit code says only whether it could be read."""
+    """Print a report; the exit code is 0 if the report can be read, whatever its verdict."""
     from robustrec.audits.checked import checked_report
     from robustrec.report.console.console import print_report
     from robustrec.report.console.screen import print_screen
@@ -45,7 +45,7 @@ def convert(
         ),
     ],
 ) -> None:
-    """Write a report in other forms, without running anything."""
+    """Convert a report to other formats, without new measurements."""
     from robustrec.audits.checked import checked_report
     from robustrec.report.forms.outputs import parse_outputs, write_outputs
     from robustrec.results.report import moved_arrays, write_report

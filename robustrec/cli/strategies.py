@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 
 
 class Asked(NamedTuple):
-    """What a comparison of strategies can be told beside the settings.
+    """Options of a strategy comparison that are not settings.
 
     Attributes:
-        epochs: of plain training; the budgets follow from it.
+        epochs: epochs of vanilla training; the budgets are derived from it.
         reference: strategy the others are compared with.
-        budgets: at which each strategy is trained.
-        draws: noise draws.
-        edits: names of merchant edits; None for those measured by default.
-        edit_draws: choices of the items edited.
+        budgets: budgets at which each strategy is trained.
+        draws: number of noise draws.
+        edits: names of merchant edits; None for the default edits.
+        edit_draws: number of random choices of the edited items.
         sigma2: variances of the noise.
-        relative: noise as shares of the features' norms.
-        triples: of the audited loss.
-        probes: of the traces.
-        steps: Hessian products for λ₁.
-        output: JSON file, beside the one in the home folder.
-        dry_run: only say what it would take.
+        relative: noise norms relative to the norms of the features.
+        triples: training triples of the loss that the Hessian is taken of.
+        probes: random probes of the Hessian trace estimate.
+        steps: Hessian-vector products for λ₁.
+        output: JSON file, in addition to the one in the home folder.
+        dry_run: print the cost without running it.
         as_json: print JSON instead of tables.
-        quiet: no progress and no messages.
+        quiet: hide progress and messages.
     """
 
     epochs: int
@@ -55,7 +55,7 @@ class Asked(NamedTuple):
 
 
 def compare_strategies(settings: Settings, asked: Asked) -> None:
-    """Plan, announce, run, print and store a comparison.
+    """Plan, run, print and store a comparison.
 
     Raises:
         RobustrecError: as planning and running it.
@@ -73,10 +73,11 @@ def compare_strategies(settings: Settings, asked: Asked) -> None:
         *(NoiseCondition(amount) for amount in asked.sigma2),
         *(NoiseCondition(amount, relative=True) for amount in asked.relative),
     )
-    told = (
-        f"{plan.trainings} trainings, stored ones among them; {plan.gradients:,} gradient evaluations at equal budgets"
+    cost = (
+        f"{plan.trainings} training runs, including stored ones; {plan.gradients:,} gradient evaluations at equal"
+        " budgets"
     )
-    say(f"{plan.dataset.name} ({plan.dataset.edition} edition): {told}", quiet=asked.quiet and not asked.dry_run)
+    say(f"{plan.dataset.name} ({plan.dataset.edition} edition): {cost}", quiet=asked.quiet and not asked.dry_run)
     for warning in plan.warnings:
         say(f"warning: {warning}", quiet=asked.quiet and not asked.dry_run)
     if asked.dry_run:

@@ -1,4 +1,4 @@
-"""`robustrec train`, `evaluate` and `encode`: the steps of an audit on their own."""
+"""`robustrec train`, `evaluate` and `encode`: the single steps of an audit."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def train(
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Train models into the run store, or find them there; a killed training is taken up again."""
+    """Train models and store them; stored runs are reused, and an interrupted training resumes."""
     settings = options.settings_from(
         model=model,
         dataset=dataset,
@@ -58,9 +58,9 @@ def train(
     for spec in subject_specs(settings, "sample"):
         if not spec.trains:
             raise RobustrecError(
-                f"there is nothing to train: {spec.model} only scores, or its parameters come from a file",
+                f"{spec.model} is not trained by robustrec: it only scores, or its parameters come from a file",
                 where="robustrec train",
-                fix="measure it: robustrec evaluate, or robustrec audit",
+                fix="measure it instead: robustrec evaluate, or robustrec audit",
             )
     with progress_bars(quiet=quiet) as progress:
         _, subjects = _train(settings, progress)
@@ -88,7 +88,7 @@ def evaluate(
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Rank the test users once with the best parameters and print the suite's metrics with their intervals."""
+    """Evaluate models on the test users and print the metrics of the suite with 95% confidence intervals."""
     settings = options.settings_from(
         model=model,
         dataset=dataset,
@@ -141,7 +141,7 @@ def encode(
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Encode a data set's catalogue into the feature store, or find it there; a killed encoding is taken up again."""
+    """Encode the catalog of a data set; stored features are reused, and an interrupted encoding resumes."""
     settings = options.settings_from(
         dataset=dataset,
         features=features,

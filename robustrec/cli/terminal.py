@@ -1,4 +1,4 @@
-"""stdout for data, stderr for progress and messages; bars and colour only on a terminal."""
+"""stdout for data, stderr for progress and messages; progress bars and colour on a terminal only."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _ROOM_FOR_BAR = 72  # columns
 
 
 class Finished(Exception):  # noqa: N818 - not an error
-    """The end of a command with an exit code of its own, which only commands raise."""
+    """The end of a command with an exit code; raised by commands only."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
@@ -49,12 +49,12 @@ class Finished(Exception):  # noqa: N818 - not an error
 
 @contextmanager
 def finishing(code: int) -> Iterator[None]:
-    """Print results inside and end the command with their exit code.
+    """Print results inside the block and end the command with an exit code.
 
-    Where stdout cannot be written, a breached gate stays one; so does a pass whose reader has seen enough.
+    If stdout cannot be written, the exit code of a breached gate is kept. A closed pipe does not change the exit code.
 
     Raises:
-        Finished: always, unless what is printed raises something else.
+        Finished: always, unless printing raises another exception.
         StdoutError: stdout is full or closed, and no gate was breached.
     """
     try:
@@ -70,11 +70,11 @@ def finishing(code: int) -> Iterator[None]:
 
 
 def stdout_error(error: StdoutError) -> RobustrecError:
-    """Return the error for results that cannot be printed."""
+    """Return the error for a stdout that cannot be written."""
     return RobustrecError(
         f"cannot write the results: {error}",
         where="stdout",
-        fix="free space there, or send the results elsewhere: robustrec COMMAND … > FILE",
+        fix="free disk space, or redirect the results: robustrec COMMAND … > FILE",
     )
 
 
@@ -96,7 +96,7 @@ def _sized(console: Console) -> Console:
 
 
 def say(message: str, *, quiet: bool = False) -> None:
-    """Print a message to stderr, whatever characters it holds."""
+    """Print a message to stderr, with unencodable characters replaced."""
     if not quiet:
         message_console().print(Text(message), soft_wrap=True)
 
@@ -111,7 +111,7 @@ def print_error(error: RobustrecError) -> None:
 
 @contextmanager
 def progress_bars(*, quiet: bool = False) -> Iterator[Report]:
-    """Yield a progress reporter: bars with an ETA on a terminal, one line a stage elsewhere, nothing when quiet."""
+    """Yield a progress reporter: progress bars on a terminal, one line per stage elsewhere, nothing if quiet."""
     console = message_console()
     if quiet:
         yield silent
@@ -123,7 +123,7 @@ def progress_bars(*, quiet: bool = False) -> Iterator[Report]:
 
 
 class _Stages(Progress):
-    """The stage that runs, with its ETA, and the item it is at on a line of its own below."""
+    """The running stage with its ETA, and the current item on the line below."""
 
     def get_renderables(self) -> Iterable[RenderableType]:
         """Return the lines of the live view."""
@@ -150,7 +150,7 @@ def _bars(console: Console) -> Iterator[Report]:
 
 
 def _columns(width: int) -> list[ProgressColumn]:
-    """Return what fits: the stage, how far it is and when it ends; where there is room, a bar and the time so far."""
+    """Return the columns that fit: stage, progress and ETA; on wide terminals also a bar and the elapsed time."""
     stage = TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1))
     counts = MofNCompleteColumn(table_column=Column(no_wrap=True, min_width=5))
     left = TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True, min_width=5))
@@ -161,7 +161,7 @@ def _columns(width: int) -> list[ProgressColumn]:
 
 
 def _lines(console: Console) -> Report:
-    """Report a stage when it begins and, for a build log that is watched, every half minute."""
+    """Report a stage when it begins, and then every 30 seconds, for build logs."""
     last: dict[str, float] = {}
 
     def report(stage: str, done: int, total: int, note: str = "", /) -> None:

@@ -1,1 +1,1 @@
-"""Interactions, splits, catalogs and the registry of data sets; `shop/` makes the sample editions."""
+"""Interactions, splits, catalogs and the data set registry; `shop/` generates the sample editions."""

@@ -16,14 +16,14 @@ from robustrec.datasets.pictures import PictureSource
 
 @dataclass(frozen=True, eq=False)
 class Catalog:
-    """What the merchant says and shows of each item.
+    """Texts and pictures of all items.
 
     Attributes:
-        texts: [I] the text that is encoded (title, brand, categories, description; spec 1.3); "" for none.
+        texts: [I] the text that is encoded (title, brand, categories, description); "" for none.
         titles: [I] a short name for display.
-        pictures: where the pictures are; None where there are none.
-        items: [I] the parts each text was made of, None where the catalog lacks the item; empty where only the
-            texts are known.
+        pictures: source of the pictures; None without pictures.
+        items: [I] the parts of each text, None for an item that is not in the catalog; empty if only the texts are
+            known.
     """
 
     texts: tuple[str, ...]
@@ -32,7 +32,7 @@ class Catalog:
     items: tuple[Item | None, ...] = ()
 
     def picture(self, item: int) -> Image.Image | None:
-        """Return an item's picture as RGB, None where it has none.
+        """Return the picture of an item as RGB, or None.
 
         Raises:
             RobustrecError: the picture is missing, above the limits, or unreadable; it names item and file.
@@ -40,7 +40,7 @@ class Catalog:
         return None if self.pictures is None else self.pictures.open(item)
 
     def picture_bytes(self, item: int) -> bytes | None:
-        """Return the bytes of an item's picture file, None where it has none.
+        """Return the bytes of the picture file of an item, or None.
 
         Raises:
             RobustrecError: the picture is missing or above the limit on bytes.
@@ -59,7 +59,7 @@ class Catalog:
 
 
 class Worded(Protocol):
-    """Whatever has the four texts of an item."""
+    """Protocol of an object with the four texts of an item."""
 
     @property
     def title(self) -> str:
@@ -79,14 +79,14 @@ class Worded(Protocol):
 
 
 def sentence(item: Worded) -> str:
-    """Return an item's text as it is encoded: title, brand, first category path, description (spec 1.3)."""
+    """Return the text of an item that is encoded: title, brand, first category path, description."""
     return " ".join(" ".join((item.title, item.brand, *item.categories, item.description)).split())
 
 
 def build_catalog(
     items: Sequence[Item | None], pictures: Path | None, *, guess: bool = False
 ) -> tuple[Catalog, PictureIndex]:
-    """Return the catalog of items, and how the pictures were found.
+    """Build the catalog of items, and report how the pictures were matched.
 
     Args:
         items: [I] row i is item i, None where the catalog lacks it.

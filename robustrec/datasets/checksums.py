@@ -1,4 +1,4 @@
-"""Digests of the files of a sample edition, written when it is made, so that a changed file never counts as it."""
+"""Checksums of the files of a sample edition, written when it is created, so that changed files are detected."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def write_checksums(folder: Path) -> None:
 
 
 def check_unchanged(folder: Path, cache: Path) -> None:
-    """Hold the files of a folder against their digests, where it has any.
+    """Check the files of a folder against their checksums, if the folder has any.
 
     Args:
         folder: a sample edition's folder.
@@ -50,7 +50,7 @@ def check_unchanged(folder: Path, cache: Path) -> None:
 
 def _changed(folder: Path, name: str) -> RobustrecError:
     return RobustrecError(
-        f"{name} is not as it was made: the file was changed, damaged or removed",
+        f"the checksum of {name} does not match: the file was changed, damaged or removed",
         where=str(folder),
-        fix=f"remove the sample, it is made again at the next use: rm -r {shlex.quote(str(folder))}",
+        fix=f"remove the sample; it is created again at the next use: rm -r {shlex.quote(str(folder))}",
     )

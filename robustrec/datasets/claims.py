@@ -1,4 +1,4 @@
-"""A folder that one process writes and that takes the place of an older one only when it is whole."""
+"""Replacement of a folder by one process: the old folder is replaced only when the new one is complete."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ LOCK_SECONDS = 60
 
 @contextmanager
 def claimed_folder(target: Path, *, overwrite: bool, option: str) -> Iterator[Path]:
-    """Yield an empty folder that becomes `target` when the block ends; the old one stays until then.
+    """Yield an empty folder that becomes `target` when the block ends; the old folder stays until then.
 
-    A lock keeps other processes out; what a killed one left behind is cleared away first.
+    A lock excludes other processes; remains of a killed process are removed first.
 
     Args:
         target: the folder.
-        overwrite: whether it may take the place of one that is there.
-        option: the option that would say so, for the message.
+        overwrite: whether an existing folder is replaced.
+        option: the option that allows replacing, for the message.
 
     Raises:
-        RobustrecError: `target` is there and may not be overwritten, or it cannot be written.
+        RobustrecError: `target` exists and may not be overwritten, or it cannot be written.
     """
     old = target.parent / f".{target.name}.old"
     lock = target.parent / f".{target.name}.lock"
@@ -37,7 +37,7 @@ def claimed_folder(target: Path, *, overwrite: bool, option: str) -> Iterator[Pa
             _recover(target, old)
             if target.exists() and not overwrite:
                 raise RobustrecError(
-                    f"{target.name!r} is there already",
+                    f"{target.name!r} already exists",
                     where=str(target),
                     fix=f"choose another name, or replace it: {option}",
                 )
@@ -52,14 +52,14 @@ def claimed_folder(target: Path, *, overwrite: bool, option: str) -> Iterator[Pa
         raise RobustrecError(
             f"another process is writing {target.name!r}",
             where=str(target),
-            fix="wait for it to end, then try again",
+            fix="wait until it finishes, then try again",
         ) from error
     except OSError as error:
         raise unwritable(target, error) from error
 
 
 def _recover(target: Path, old: Path) -> None:
-    """Put the old folder back where no new one came, else remove it; remove what killed processes left."""
+    """Restore the old folder if no new one was written, else remove it; remove remains of killed processes."""
     if old.exists() and not target.exists():
         old.replace(target)
     for left in target.parent.glob(f".{target.name}.*"):

@@ -1,4 +1,4 @@
-"""Delimited text read by columns with numpy: quick on millions of rows, errors with line numbers."""
+"""Delimited text, parsed by column with numpy; errors have line numbers."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ NEWLINE, MINUS, ZERO = 10, 45, 48
 
 
 class Table(NamedTuple):
-    """A delimited file cut into fields, none of them parsed yet.
+    """A delimited file split into fields that are not parsed yet.
 
     Attributes:
         path: the file.
         header: names of the columns C.
         data: the bytes of the body.
-        starts: [rows, C] where each field begins in `data`.
+        starts: [rows, C] first byte of each field in `data`.
         ends: [rows, C] one past its last byte.
     """
 
@@ -43,11 +43,11 @@ class Table(NamedTuple):
 
 
 def read_table(path: Path, *, delimiter: str) -> Table:
-    """Read a file with a header and one record a line, without quoting.
+    """Read a file with a header and one record per line, without quoting.
 
     Raises:
-        RobustrecError: the file is missing or empty, is no UTF-8 text, or a line has another number
-            of fields than the header.
+        RobustrecError: the file is missing, empty or not UTF-8 text, or the number of fields of a line differs from
+            the header.
     """
     try:
         with open_regular(path) as file:
@@ -63,11 +63,13 @@ def read_table(path: Path, *, delimiter: str) -> Table:
     first, _, body = content.partition(b"\n")
     if not first.strip():
         what = "the file is empty" if not content.strip() else "the first line is empty"
-        raise RobustrecError(what, where=str(path), fix="the first line must be a header that names the columns")
+        raise RobustrecError(what, where=str(path), fix="the first line must be a header with the column names")
     header = tuple(name.strip() for name in first.decode().split(delimiter))
     body = body.rstrip(b"\n")
     if not body:
-        raise RobustrecError("a header and no rows", where=str(path), fix="write the file again; it may be truncated")
+        raise RobustrecError(
+            "the file has a header but no rows", where=str(path), fix="export the file again; it may be truncated"
+        )
     return _cut(path, header, np.frombuffer(body, dtype=np.uint8), ord(delimiter))
 
 
@@ -75,7 +77,7 @@ def integers(table: Table, name: str) -> NDArray[np.int64]:
     """Return one column as int64.
 
     Raises:
-        RobustrecError: a field is empty, is no decimal integer, or has more digits than an id can have.
+        RobustrecError: a field is empty, is not a decimal integer, or has too many digits for an id.
     """
     column = table.header.index(name)
     starts, ends = table.starts[:, column], table.ends[:, column]
@@ -101,7 +103,7 @@ def integers(table: Table, name: str) -> NDArray[np.int64]:
 def _check_text(path: Path, content: bytes) -> None:
     problem, position = "", content.find(b"\0")
     if position >= 0:
-        problem = "holds a NUL byte"
+        problem = "contains a NUL byte"
     else:
         try:
             content.decode("utf-8")
@@ -112,7 +114,7 @@ def _check_text(path: Path, content: bytes) -> None:
         raise RobustrecError(
             f"the file {problem}",
             where=f"{path}: line {line}",
-            fix="write the file again as UTF-8 text; it may be damaged",
+            fix="export the file again as UTF-8 text; it may be damaged",
         )
 
 
@@ -127,9 +129,9 @@ def _cut(path: Path, header: tuple[str, ...], data: NDArray[np.uint8], delimiter
         row = int(wrong[0])
         last = " (the last line: the file may be truncated)" if row == len(fields) - 1 else ""
         raise RobustrecError(
-            f"{fields[row]} field{'s' if fields[row] != 1 else ''} where the header has {width}{last}",
+            f"{fields[row]} field{'s' if fields[row] != 1 else ''}, but the header has {width}{last}",
             where=f"{path}: line {row + 2}",
-            fix="write the file again, or cut that line",
+            fix="export the file again, or delete this line",
         )
     ends = breaks.reshape(-1, width)
     starts = np.empty_like(ends)
@@ -143,5 +145,5 @@ def _field_error(table: Table, name: str, row: int, what: str) -> RobustrecError
     return RobustrecError(
         f"{name} {shown!r} {what}" if shown else f"{name} {what}",
         where=f"{table.path}: line {table.line(row)}, column {name}",
-        fix="write whole numbers from 0; the file may be truncated there",
+        fix="write integers from 0; the file may be truncated here",
     )

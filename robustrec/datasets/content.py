@@ -1,4 +1,4 @@
-"""The digest of a data set's content, and a cache of it so that a second load need not read every picture."""
+"""The digest of the content of a data set, cached so that the next load does not read all pictures again."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def content_digest(
     cache: Path,
     folder: Path,
 ) -> str:
-    """Return the sha256 over interactions, texts, picture bytes, feature files and user graph; checks the last two.
+    """Return the sha256 over interactions, texts, picture bytes, feature files and user graph; check the last two.
 
     Args:
         interactions: the interactions.
         catalog: texts and pictures, if any.
-        features: feature file by modality.
-        user_graph: file of users' co-occurrence, if any.
-        cache: folder for remembered digests; one that cannot be written is no error.
-        folder: the data set's folder; a digest is remembered while its files keep sizes, times and inodes.
+        features: feature file of each modality.
+        user_graph: user graph file, if any.
+        cache: folder of cached digests; a folder that cannot be written is not an error.
+        folder: folder of the data set; a digest is cached as long as its files keep sizes, times and inodes.
 
     Raises:
         RobustrecError: a picture or the user graph cannot be read, or a feature is not finite.
@@ -78,7 +78,7 @@ def _digest_pictures(catalog: Catalog | None) -> str | None:
 
 
 def _stamps(catalog: Catalog | None, features: Mapping[str, Path], user_graph: Path | None) -> list[Stamp | None]:
-    """Return the stamp of every file that is not read anew at each load."""
+    """Return the stamps of all files that are not read at each load."""
     files = [path for _, path in sorted(features.items())]
     if user_graph is not None:
         files.append(user_graph)

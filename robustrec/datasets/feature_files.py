@@ -1,4 +1,4 @@
-"""Feature files of a data set in the MMRec layout: checked without being loaded."""
+"""Feature files of a data set in the MMRec layout, checked without loading them."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ FEATURE_FILES = {
     "image": "image_feat.npy",
     "text": "text_feat.npy",
 }  # in the order of the modalities everywhere
-NOT_READ = "feature file that is not read, since only image and text features are: {}"
+NOT_READ = "feature file that is ignored because only image and text features are supported: {}"
 CHUNK_VALUES = 2**22
 PROBE_WIDTH = 16
 
 
 def open_features(path: Path, n_items: int) -> NDArray[Any]:
-    """Return a feature file as a read-only map [I, D] of floating-point numbers; values are not looked at.
+    """Return a feature file as a read-only memory map [I, D] of floating-point numbers; values are not checked.
 
     Raises:
-        RobustrecError: it is missing, no .npy file, truncated, pickled, of another shape or dtype, or its
-            rows do not match the items.
+        RobustrecError: it is missing, not an .npy file, truncated, pickled, of another shape or dtype, or the number
+            of rows does not match the items.
     """
     table = map_features(path)
     if table.ndim != 2 or table.dtype.kind != "f" or 0 in table.shape:
         raise RobustrecError(
-            f"features must be floating-point numbers [items, width], not {table.dtype} {table.shape}",
+            f"features must be floating-point numbers of shape [items, width], but got {table.dtype} {table.shape}",
             where=str(path),
-            fix="write it again with numpy.save(path, array) from a float32 array of two dimensions",
+            fix="save it again with numpy.save(path, array) as a two-dimensional float32 array",
         )
     if len(table) != n_items:
         raise RobustrecError(
-            f"{len(table)} feature rows for {n_items} items",
+            f"expected {n_items} feature rows, one per item, but got {len(table)}",
             where=str(path),
             fix="use features of the same catalog: row i must be item i",
         )
@@ -45,10 +45,10 @@ def open_features(path: Path, n_items: int) -> NDArray[Any]:
 
 
 def map_features(path: Path) -> NDArray[Any]:
-    """Return an .npy file as a read-only map, whatever its shape and type.
+    """Return an .npy file of any shape and dtype as a read-only memory map.
 
     Raises:
-        RobustrecError: it is missing, no .npy file, truncated or pickled.
+        RobustrecError: it is missing, not an .npy file, truncated or pickled.
     """
     try:
         table = open_npy(path)
@@ -56,25 +56,25 @@ def map_features(path: Path) -> NDArray[Any]:
         raise RobustrecError(
             f"cannot read the features: {error}",
             where=str(path),
-            fix="write it again with numpy.save(path, array) from a float32 array",
+            fix="save it again with numpy.save(path, array) as a float32 array",
         ) from error
     return table
 
 
 def other_features(folder: Path, read: Iterable[Path]) -> list[Path]:
-    """Return the feature files in a folder (audio_feat.npy, ...) that are not among those read, sorted."""
+    """Return the feature files in a folder (audio_feat.npy, ...) that are not read, sorted."""
     known = {path.resolve() for path in read}
     return sorted(path for path in folder.glob("*feat*.npy") if path.is_file() and path.resolve() not in known)
 
 
 def zero_rows(table: NDArray[Any]) -> int:
-    """Return how many rows of a table [I, D] are zero throughout, as fillers for missing features are."""
+    """Return the number of all-zero rows of a table [I, D]; such rows usually fill in missing features."""
     suspects = np.flatnonzero(~np.asarray(table[:, :PROBE_WIDTH]).any(axis=1))
     return sum(1 for row in suspects.tolist() if not np.asarray(table[row]).any())
 
 
 def check_finite(path: Path, table: NDArray[Any]) -> None:
-    """Read a feature table once, in pieces, and refuse NaN, infinity and what float32 cannot hold.
+    """Check a feature table, in chunks, for NaN, infinity and values outside the range of float32.
 
     Raises:
         RobustrecError: such a value; the message names its row.
@@ -89,7 +89,7 @@ def check_finite(path: Path, table: NDArray[Any]) -> None:
         if bad.any():
             row, column = (int(place) for place in np.argwhere(bad)[0])
             raise RobustrecError(
-                f"feature value {piece[row, column]} of item {start + row}",
+                f"feature value {piece[row, column]} of item {start + row} is not a finite float32",
                 where=f"{path}: row {start + row}, column {column}",
-                fix="replace missing features before saving, for example by the mean over all others",
+                fix="replace missing features before saving, for example by the mean over all other items",
             )

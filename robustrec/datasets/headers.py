@@ -1,4 +1,4 @@
-"""Where the columns of a ratings file are, and whether its first row is a header or an interaction."""
+"""Column detection of ratings files: the header, and the position of each column."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _ID_NAME = re.compile(r"([a-z]{2,}[ _.-]?)(id|ids|code|key|no|nr|number)", re.IG
 
 
 class Located(NamedTuple):
-    """The rows of a ratings file, and where their columns are.
+    """The rows of a ratings file, and the positions of the columns.
 
     Attributes:
-        places: place of each known column.
+        places: position of each known column.
         width: number of columns.
         rows: line number and fields of every row, without the header.
-        header: the header; None where there is none.
-        skipped_header: whether the first row was taken for a header although it names no column that is known.
-        unread: names of the columns that are not read.
+        header: the header; None without a header.
+        skipped_header: whether the first row was treated as a header although it has no known column name.
+        unread: names of ignored columns.
     """
 
     places: dict[str, int]
@@ -80,11 +80,11 @@ def locate_columns(path: Path, columns: Sequence[str] | None, *, need_rating: bo
 
     Args:
         path: the file.
-        columns: their names as the user gives them; None: from the header, or by position without one.
-        need_rating: whether a column of ratings must be there.
+        columns: column names given by the user; None: from the header, or by position without a header.
+        need_rating: whether a rating column is required.
 
     Raises:
-        RobustrecError: the file is empty, or a column that is needed is not there or not named.
+        RobustrecError: the file is empty, or a required column is missing or not named.
     """
     lists = read_lists(path) if path.suffix == ".txt" and columns is None and not need_rating else None
     if lists is not None:
@@ -112,9 +112,9 @@ def locate_columns(path: Path, columns: Sequence[str] | None, *, need_rating: bo
         lacking.append("rating")
     if lacking or max(places.values()) >= len(first):
         raise RobustrecError(
-            f"no column for {', '.join(lacking)} in {_shown(columns or first)}"
+            f"column not found: {', '.join(lacking)} (got {_shown(columns or first)})"
             if lacking
-            else f"fewer columns than named: {_shown(first)}",
+            else f"the file has fewer columns than --columns names: {_shown(first)}",
             where=f"{path}: line {line}" if columns is None or not lacking else "option --columns",
             fix=_columns_fix(len(first), in_header if known else {}, lacking),
         )
@@ -164,21 +164,21 @@ def _are_splits(rows: list[tuple[int, list[str]]], at: int, width: int) -> bool:
 
 
 def _columns_fix(width: int, known: dict[str, int], lacking: list[str]) -> str:
-    """Return the advice that names the columns: those known where they are, what is lacking in the places between."""
+    """Return the fix that names the columns: known columns at their positions, missing ones in between."""
     names = {place: kind for kind, place in known.items()}
     wanted = iter([kind for kind in KINDS if kind not in known])
     for place in range(width):
         if place not in names:
             names[place] = next(wanted, "-")
     if any(kind not in names.values() for kind in ("user", "item", *lacking)):
-        return f"write a column of {' and '.join(lacking or ['user', 'item'])} into the file" + (
-            ", or leave out --min-rating" if lacking == ["rating"] else ""
+        return f"add a column of {' and '.join(lacking or ['user', 'item'])} to the file" + (
+            ", or omit --min-rating" if lacking == ["rating"] else ""
         )
-    return f"name the columns in their order: --columns {','.join(names[place] for place in range(width))}"
+    return f"name the columns in order: --columns {','.join(names[place] for place in range(width))}"
 
 
 def _is_header(first: list[str], others: list[list[str]], places: dict[str, int]) -> bool:
-    """Tell whether a first row that names no known column is a header all the same.
+    """Return whether a first row without a known column name is a header.
 
     It is one where its rating or time is no number while all others are, where it is a name of a column, or where
     both its ids are unlike all others: they occur nowhere else, and either have no digit where all others have one or
@@ -220,7 +220,7 @@ def _is_number(text: str) -> bool:
 
 
 def _headerless(path: Path, rows: list[list[str]]) -> dict[str, int]:
-    """Return the columns of a file without a header: user, item, rating, timestamp, unless plainly not."""
+    """Return the columns of a file without a header: user, item, rating, timestamp, if the values allow it."""
     looks_swapped = all(
         len(row) > 1 and _is_asin(row[0].strip()) and not _is_asin(row[1].strip()) and row[1].startswith("A")
         for row in rows
@@ -232,11 +232,11 @@ def _headerless(path: Path, rows: list[list[str]]) -> dict[str, int]:
         width = len(rows[0])
         named = ",".join(kinds[:width])
         raise RobustrecError(
-            f"no header, and the columns are not plainly user,item,rating,timestamp: {_shown(rows[0])}",
+            f"the file has no header, and its columns do not look like user,item,rating,timestamp: {_shown(rows[0])}",
             where=f"{path}: line 1",
-            fix=f"name the columns in their order, for example: --columns {named}"
+            fix=f"name the columns in order, for example: --columns {named}"
             if width > 1
-            else "write a file of several columns: user,item,rating,timestamp",
+            else "export a file with the columns user,item,rating,timestamp",
         )
     return {kind: place for place, kind in enumerate(HEADERLESS) if place < len(rows[0])}
 

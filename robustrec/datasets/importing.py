@@ -1,4 +1,4 @@
-"""`data import`: a folder of somebody's data becomes a data set, checked, whole or not at all."""
+"""`robustrec data import`: check a folder of user data and store it as a data set, complete or not at all."""
 
 from __future__ import annotations
 
@@ -54,18 +54,18 @@ from robustrec.progress import Progress, silent
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """What an import may be told beside folder and name.
+    """Options of an import, apart from folder and name.
 
     Attributes:
-        interactions: `.inter` or ratings file; None: found in the folder.
-        items: catalog, JSON Lines; None: found in the folder.
-        pictures: folder or zip; None: found in the folder.
-        columns: names of a ratings file's columns, where it has no header.
-        k: ratings only: core.
+        interactions: `.inter` or ratings file; None: search the folder.
+        items: catalog, JSON Lines; None: search the folder.
+        pictures: folder or zip; None: search the folder.
+        columns: column names of a ratings file without a header.
+        k: ratings only: minimum interactions of a user or item (k-core).
         min_rating: ratings only: rows rated lower are dropped.
-        seed: ratings only: of the split.
-        skip_unreadable: leave out pictures that cannot be read rather than refuse the import.
-        replace: take the place of a data set of that name.
+        seed: ratings only: seed of the split.
+        skip_unreadable: skip pictures that cannot be read instead of failing.
+        replace: replace an existing data set with the same name.
     """
 
     interactions: Path | None = None
@@ -80,9 +80,9 @@ class ImportOptions:
 
 
 class _Sources(NamedTuple):
-    """The files to import, and what the folder says about itself if it says anything.
+    """The files to import, and the manifest of the folder, if any.
 
-    `interactions` are several files where the folder holds a published split, whose label each file has in `split`.
+    `interactions` has several files if the folder holds a published split; `split` has the label of each file.
     """
 
     folder: Path
@@ -97,7 +97,7 @@ class _Sources(NamedTuple):
 
 
 class _Material(NamedTuple):
-    """Interactions as read, with the original ids where a ratings file had any."""
+    """Interactions, with the original ids of a ratings file."""
 
     interactions: Interactions
     filters: list[FilterCount]
@@ -109,24 +109,24 @@ class _Material(NamedTuple):
 def import_folder(
     source: Path, name: str, home: Path, options: ImportOptions | None = None, *, progress: Progress = silent
 ) -> Path:
-    """Import a folder as the full edition of a data set and return where it lies, HOME/data/NAME.
+    """Import a folder as the full edition of a data set and return its location, HOME/data/NAME.
 
     Args:
         source: folder in the MMRec layout, or with a ratings file; with or without a catalog and pictures.
-        name: name it shall have; that of a sample edition makes it the full edition of that name.
-        home: robustrec's own folder.
-        options: what else was said.
-        progress: told about pictures.
+        name: name of the data set; the name of a sample edition is allowed.
+        home: the robustrec home folder.
+        options: further options.
+        progress: reports the number of pictures.
 
     Raises:
-        RobustrecError: the name is taken or not allowed, data are malformed, or the folder cannot be written.
+        RobustrecError: the name exists or is invalid, data are malformed, or the folder cannot be written.
     """
     options = options or ImportOptions()
     if not re.fullmatch(NAME_PATTERN, name):
         raise RobustrecError(
-            f"{name!r} cannot be a data set's name",
+            f"invalid data set name {name!r}",
             where="option --name",
-            fix="use lower-case letters, digits, dashes and underscores, beginning with a letter or digit",
+            fix="use lower-case letters, digits, dashes and underscores; the first character must be a letter or digit",
         )
     target = data_folder(home, name)
     try:
@@ -146,7 +146,7 @@ def import_folder(
 
 
 def _pasteable(fix: str, source: Path, name: str, home: Path, options: ImportOptions) -> str:
-    """Return advice that ends in an option with the whole command instead: this import, with that option."""
+    """Return a fix with the complete command: this import, with the suggested option."""
     advice, colon, option = fix.rpartition(": --")
     if not colon:
         return fix
@@ -163,7 +163,7 @@ def _pasteable(fix: str, source: Path, name: str, home: Path, options: ImportOpt
 
 
 def _import_key(sources: _Sources, options: ImportOptions) -> str:
-    """Return a digest of what is imported and how: options, and path, size and times of every file."""
+    """Return a digest of the import: options, and path, size and times of each file."""
     files = [*sources.interactions, *sources.features.values(), *sources.not_read]
     files += [path for path in (sources.items, sources.user_graph) if path is not None]
     files += [path for name in (MANIFEST, *MAPPINGS) if (path := sources.folder / name).is_file()]
@@ -184,15 +184,15 @@ def _import_key_of(target: Path) -> str | None:
 def _sources(source: Path, name: str, options: ImportOptions) -> _Sources:
     if not source.is_dir():
         raise RobustrecError(
-            f"{source} is no folder", where="argument FOLDER", fix="give the folder that holds the data"
+            f"{source} is not a directory", where="argument FOLDER", fix="give the folder with the data"
         )
     options = _resolved(source, options)
     manifest = read_manifest(source) if (source / MANIFEST).exists() else None
     if manifest is not None and manifest.synthetic:
         raise RobustrecError(
-            f"the folder holds the synthetic sample of {manifest.name!r}, no full edition",
+            f"the folder is the synthetic sample edition of {manifest.name!r} and cannot be imported",
             where=str(source / MANIFEST),
-            fix=f"use it as it is: --dataset {manifest.name} --edition sample",
+            fix=f"use it without an import: --dataset {manifest.name} --edition sample",
         )
     if manifest is not None:
         files = files_of(manifest, source)
@@ -206,9 +206,9 @@ def _sources(source: Path, name: str, options: ImportOptions) -> _Sources:
     found = find_files(source, given=given, name=name)
     if found.interactions is None and not found.split:
         raise RobustrecError(
-            "no interactions in the folder: neither a .inter file nor a ratings CSV",
+            "no interactions found in the folder: expected a .inter file or a ratings CSV",
             where=str(source),
-            fix="put the file there, or name it with --interactions FILE",
+            fix="add the file to the folder, or give it with --interactions FILE",
         )
     names = dict(FEATURE_FILES)
     if manifest is not None:
@@ -229,10 +229,10 @@ def _sources(source: Path, name: str, options: ImportOptions) -> _Sources:
 
 
 def _resolved(source: Path, options: ImportOptions) -> ImportOptions:
-    """Return the options with paths of existing files; a relative path may be meant from the folder.
+    """Return the options with existing paths; a relative path may be relative to the folder.
 
     Raises:
-        RobustrecError: a file is not there, or is neither a file nor, for pictures, a folder.
+        RobustrecError: a file is not found, or is not a regular file (or, for pictures, a folder).
     """
     found: dict[str, Path] = {}
     for option in ("interactions", "items", "pictures"):
@@ -242,7 +242,7 @@ def _resolved(source: Path, options: ImportOptions) -> ImportOptions:
         path = next((place for place in (given, source / given) if place.exists()), None)
         if path is None:
             raise RobustrecError(
-                f"{given} is not there", where=f"option --{option}", fix="give the path of an existing file"
+                f"{given} not found", where=f"option --{option}", fix="give the path of an existing file"
             )
         if not (path.is_file() or (option == "pictures" and path.is_dir())):
             raise RobustrecError(
@@ -287,7 +287,7 @@ def _write(stage: Path, name: str, sources: _Sources, options: ImportOptions, ke
     for modality, path in sources.features.items():
         file = FEATURE_FILES[modality]
         if material.item_ids is not None:
-            reason = f"rows of {path.name}: a ratings file does not say which row is which item"
+            reason = f"rows of {path.name} that were ignored: the item of each row is unknown for a ratings file"
             filters.append(FilterCount(reason, interactions.n_items))
         else:
             check_finite(path, open_features(path, interactions.n_items))
@@ -296,7 +296,7 @@ def _write(stage: Path, name: str, sources: _Sources, options: ImportOptions, ke
     filters += [FilterCount(NOT_READ.format(path.name), 1) for path in sources.not_read]
     if sources.user_graph is not None:
         if material.item_ids is not None:
-            reason = f"{sources.user_graph.name}: a ratings file does not say which user of it is which"
+            reason = f"{sources.user_graph.name} was ignored: its users cannot be matched to a ratings file"
             filters.append(FilterCount(reason, interactions.n_users))
         else:
             write_user_graph(stage / USER_GRAPH, read_user_graph(sources.user_graph, interactions.n_users))
@@ -335,10 +335,12 @@ def _items(path: Path | None, material: _Material) -> tuple[list[Item | None], l
     if path is not None:
         ids = None if originals is None else {name: row for row, name in enumerate(originals)}
         table = read_items(path, n_items, ids=ids)
-        counts["lines of the catalog about items without interactions"] = table.unknown
-        counts["items whose id the catalog writes otherwise, with zeros before it, .0 or in another case"] = table.loose
+        counts["catalog lines of items without interactions"] = table.unknown
+        counts["items with a differently written id in the catalog (leading zeros, .0, or upper/lower case)"] = (
+            table.loose
+        )
         if originals is not None:
-            counts["items without a line in the catalog"] = sum(row is None for row in table.rows)
+            counts["items that are missing in the catalog"] = sum(row is None for row in table.rows)
     rows = table.rows
     if originals is not None:  # the original id finds a picture, and tells a person what item 17 is
         rows = [
@@ -369,12 +371,12 @@ def _write_mappings(stage: Path, source: Path, material: _Material) -> None:
 
 def _origin(sources: _Sources, material: _Material, options: ImportOptions) -> str:
     text = f"imported from {', '.join(path.name for path in sources.interactions)}"
-    low = "" if options.min_rating is None else f", ratings of {options.min_rating:g} and more"
+    low = "" if options.min_rating is None else f", ratings of at least {options.min_rating:g}"
     if sources.split:
         names = " and ".join(LABEL_NAMES[label] for label in sorted(sources.split))
-        text += f"{low}, split into {names} as these files are"
+        text += f"{low}, split into {names} as given by the files"
     elif material.published:
-        text += f"{low}, split as its rows say"
+        text += f"{low}, split as given by the rows"
     elif material.user_ids is not None:
         text += f", {options.k}-core{low}, split with seed {options.seed}"
     return text

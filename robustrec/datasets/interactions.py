@@ -1,4 +1,4 @@
-"""Interactions in the MMRec layout: read, checked, written (spec 1.1)."""
+"""Interactions in the MMRec layout: reading, checking and writing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MAX_IDS_PER_SEEN = 100
 
 @dataclass(frozen=True, eq=False)
 class Interactions:
-    """Unique (user, item) pairs with the split each belongs to.
+    """Unique (user, item) pairs and the split of each pair.
 
     Attributes:
         users: [E] user ids, 0 to n_users - 1.
@@ -44,7 +44,7 @@ class Interactions:
     n_items: int
 
     def pairs(self, label: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return users and items of one split, in the order of the rows."""
+        """Return users and items of one split, in row order."""
         chosen = self.labels == label
         return self.users[chosen], self.items[chosen]
 
@@ -60,14 +60,14 @@ class Interactions:
 
 @dataclass(frozen=True)
 class FilterCount:
-    """How many rows (or ids, where the reason says so) a filter left out or found."""
+    """Number of rows (or ids) that a filter dropped or found, with the reason."""
 
     reason: str
     rows: int
 
 
 class Kept(NamedTuple):
-    """Rows that remain after the filters, and what the filters counted."""
+    """Rows that remain after the filters, and the counts of the filters."""
 
     interactions: Interactions
     filters: list[FilterCount]
@@ -78,17 +78,17 @@ def read_inter(
 ) -> tuple[Interactions, list[FilterCount]]:
     """Read a `.inter` file: tab-separated with a header; only userID, itemID and x_label are read.
 
-    Rows are sorted by user and item, so that the same rows in another order are the same data.
+    Rows are sorted by user and item, so that the row order does not matter.
 
     Args:
         path: the file.
-        n_items: the number of items where it is known from a catalog; else the largest item id plus one.
+        n_items: number of items, if known from a catalog; else the largest item id plus one.
         n_users: the same for users.
         canonical: False keeps the order of the file.
 
     Raises:
-        RobustrecError: the file is missing, empty, truncated or malformed, an id is missing, negative, no
-            integer or out of range, a label is unknown, ids are far from dense, or no training row is left.
+        RobustrecError: the file is missing, empty, truncated or malformed, an id is missing, negative, not an integer
+            or out of range, a label is unknown, ids are sparse, or no training row is left.
     """
     table = read_table(path, delimiter="\t")
     names = _columns(table)
@@ -109,7 +109,7 @@ def read_inter(
 
 
 def _columns(table: Table) -> list[str]:
-    """Return the names that a table gives its columns of users, items and labels."""
+    """Return the names of the user, item and label columns of a table."""
     shown = [name[:60] for name in table.header[:8]]
     found = {name: [each for each in table.header if plain(each) == plain(name)] for name in COLUMNS}
     places = places_of(table.header, KINDS)
@@ -119,15 +119,15 @@ def _columns(table: Table) -> list[str]:
     missing = [name for name in COLUMNS if not found[name]]
     if missing:
         raise RobustrecError(
-            f"the header {shown} lacks {', '.join(missing)}",
+            f"column not found in the header: {', '.join(missing)} (got {shown})",
             where=f"{table.path}: line 1",
-            fix="the header must name userID, itemID and x_label, separated by tabs; for ratings without splits, name "
-            "the columns in their order with --columns",
+            fix="the header must name userID, itemID and x_label, separated by tabs; for ratings without splits, name"
+            " the columns in order with --columns",
         )
     twice = [name for name in COLUMNS if len(found[name]) > 1]
     if twice:
         raise RobustrecError(
-            f"the header {shown} repeats {', '.join(twice)}",
+            f"the header {shown} has duplicate columns: {', '.join(twice)}",
             where=f"{table.path}: line 1",
             fix="name each column once",
         )
@@ -135,7 +135,7 @@ def _columns(table: Table) -> list[str]:
 
 
 def write_inter(path: Path, interactions: Interactions) -> None:
-    """Write interactions in the MMRec layout, whole or not at all.
+    """Write interactions in the MMRec layout, atomically.
 
     Raises:
         RobustrecError: the file cannot be written.
@@ -182,7 +182,7 @@ def clean_rows(
     if repeats - leaks:
         filters.append(FilterCount("repeated rows (same user, item and split)", repeats - leaks))
     if leaks:
-        filters.append(FilterCount("rows of a pair that an earlier split holds already", leaks))
+        filters.append(FilterCount("rows of a pair that is already in an earlier split", leaks))
     keep = np.zeros(len(users), dtype=np.bool_)
     keep[order[first]] = True
 
@@ -196,14 +196,14 @@ def clean_rows(
         raise RobustrecError(
             "no training rows" if not trained.any() else "no rows left after the filters",
             where=where,
-            fix="x_label must be 0 for training rows (1 validation, 2 test)",
+            fix="x_label must be 0 for training rows, 1 for validation and 2 for test",
         )
     chosen = order[keep[order]] if canonical else np.flatnonzero(keep)
     interactions = Interactions(users[chosen], items[chosen], labels[chosen], n_users, n_items)
     for kind, ids, count in (("user", interactions.users, n_users), ("item", interactions.items, n_items)):
         unseen = count - _distinct(ids, count)
         if unseen:
-            filters.append(FilterCount(f"{kind} ids without any interaction{KEPT}", unseen))
+            filters.append(FilterCount(f"{kind} ids without interactions{KEPT}", unseen))
     return Kept(interactions, filters)
 
 
@@ -220,7 +220,7 @@ def _check_labels(table: Table, labels: NDArray[np.int64]) -> None:
         raise RobustrecError(
             f"unknown x_label {shown} in {len(wrong)} row{'s' if len(wrong) > 1 else ''}",
             where=f"{table.path}: line {table.line(int(wrong[0]))}, column x_label",
-            fix="x_label is 0 for training, 1 for validation and 2 for test rows",
+            fix="x_label must be 0 for training, 1 for validation and 2 for test rows",
         )
 
 
@@ -239,11 +239,11 @@ def _check_ids(table: Table, ids: NDArray[np.int64], column: str, bound: int | N
         raise wrong(negative, "is negative", dense)
     large = np.flatnonzero(ids > MAX_ID)
     if len(large):
-        raise wrong(large, f"is above the largest id allowed, {MAX_ID}", dense)
+        raise wrong(large, f"is above the maximum id, {MAX_ID}", dense)
     if bound is not None:
         outside = np.flatnonzero(ids >= bound)
         if len(outside):
-            raise wrong(outside, f"is not below {bound}, the number there is", "use ids from 0, of the same catalog")
+            raise wrong(outside, f"is out of range; ids must be below {bound}", "use ids from 0 that match the catalog")
     if bound is not None:
         return
     largest = int(ids.max())
@@ -251,4 +251,4 @@ def _check_ids(table: Table, ids: NDArray[np.int64], column: str, bound: int | N
     sparse = largest + 1 > MAX_IDS_PER_SEEN * len(ids)
     seen = len(np.unique(ids)) if sparse else _distinct(ids, largest + 1)
     if largest + 1 > MAX_IDS_PER_SEEN * seen:
-        raise wrong(np.flatnonzero(ids == largest), f"is far from dense: only {seen} different ids occur", dense)
+        raise wrong(np.flatnonzero(ids == largest), f"is too large: only {seen} different ids occur", dense)

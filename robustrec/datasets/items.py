@@ -1,4 +1,4 @@
-"""Catalogs: JSON Lines, or a table with a header, read with tolerance for what catalogs in the wild look like."""
+"""Catalogs: JSON Lines, or a table with a header; common variants of the format are accepted."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ LABELS = ("category", "genres", "tags")  # where there are no categories
 
 @dataclass(frozen=True)
 class Item:
-    """What a catalog says about one item; missing texts are "".
+    """Catalog record of one item; missing texts are "".
 
     Attributes:
-        title: name of the item.
-        brand: maker.
-        categories: labels of its first category path; where there is none, genres and tags.
+        title: title of the item.
+        brand: brand of the item.
+        categories: labels of its first category path; without one, genres and tags.
         description: longer text.
-        image: entry name of its picture in the folder or zip of pictures, as the catalog writes it.
-        external: ids it has elsewhere (asin, movieId, ...), as text.
+        image: entry name of its picture in the folder or zip of pictures, as in the catalog.
+        external: external ids (asin, movieId, ...), as text.
     """
 
     title: str
@@ -48,12 +48,12 @@ class Item:
 
 
 class ItemTable(NamedTuple):
-    """What a catalog says about the items.
+    """Content of a catalog.
 
     Attributes:
-        rows: [I] items by id, None where the catalog lacks one.
-        unknown: lines about items that nobody knows.
-        loose: items whose id the catalog writes otherwise: with or without leading zeros, ".0", in another case.
+        rows: [I] items by id, None for an item that is not in the catalog.
+        unknown: number of lines with an unknown item.
+        loose: number of items with a differently written id: leading zeros, ".0", or upper/lower case.
     """
 
     rows: list[Item | None]
@@ -66,14 +66,14 @@ def read_items(path: Path, n_items: int | None, *, ids: Mapping[str, int] | None
 
     Args:
         path: the file: JSON Lines, or a table by its suffix (.csv, .tsv, RecBole's .item).
-        n_items: number of items I; None: as many as the catalog numbers.
-        ids: item ids by external id, for catalogs that go with a ratings CSV; rows without such an id are
-            counted. Without it, each row needs an integer itemID from 0 to I - 1.
+        n_items: number of items I; None: determined by the catalog.
+        ids: item ids by external id, for catalogs of a ratings CSV; rows without such an id are counted. Without `ids`,
+            each row needs an integer itemID from 0 to I - 1.
 
     Raises:
-        RobustrecError: the file cannot be read, a line is no JSON object or too long, an itemID is missing,
-            no integer, out of range or repeated, a text is no text, or none of the external ids is an item's. The
-            message names file and line.
+        RobustrecError: the file cannot be read, a line is not a JSON object or too long, an itemID is missing, not an
+            integer, out of range or duplicate, a text has another type, or no external id matches an item. The message
+            has file and line.
     """
     records = _table_records(path) if path.suffix in TABLE_SUFFIXES else _records(path)
     if ids is not None:
@@ -92,10 +92,9 @@ def read_items(path: Path, n_items: int | None, *, ids: Mapping[str, int] | None
 def _by_external(
     path: Path, records: Iterator[tuple[int, dict[str, Any]]], n_items: int, ids: Mapping[str, int]
 ) -> ItemTable:
-    """Return the items of a catalog that has the ids of a ratings file.
+    """Return the items of a catalog with the ids of a ratings file.
 
-    An id that is written otherwise finds its item where exactly one id of the ratings, and one line of the catalog,
-    could be meant.
+    A differently written id matches if exactly one id of the ratings and one line of the catalog are candidates.
     """
     rows: list[Item | None] = [None] * n_items
     loose_ids: dict[str, int | None] = {}
@@ -125,23 +124,24 @@ def _by_external(
             loose, unknown = loose + 1, unknown - 1
     if unknown and not any(rows):
         wanted = next(iter(ids), "")
-        shown = f"for example {example[:60]!r}" if example else "it has no column of ids"
+        shown = f"for example {example[:60]!r}" if example else "it has no id column"
         raise RobustrecError(
-            f"none of the {unknown} lines of the catalog is about an item of the interactions: {shown}, and the"
+            f"none of the {unknown} catalog lines has an item id of the interactions: {shown}, but the"
             f" interactions have for example {wanted[:60]!r}",
             where=str(path),
-            fix="give the catalog the item ids of the interactions, by the key item_id, or import without it: "
+            fix="add the item ids of the interactions to the catalog as the key item_id, or import without the"
+            " catalog: "
             f"mv {shlex.quote(str(path))} {shlex.quote(str(path) + '.unused')}",
         )
     return ItemTable(rows, unknown, loose)
 
 
 def _twice(item: int | str, where: str) -> RobustrecError:
-    return RobustrecError(f"item {item} is there twice", where=where, fix="leave one line for each item")
+    return RobustrecError(f"duplicate item {item}", where=where, fix="keep one line per item")
 
 
 def items_text(items: Sequence[Item | None]) -> str:
-    """Return the JSON Lines text of items in the normal form; absent items are left out."""
+    """Return the JSON Lines text of items in the standard form; missing items are omitted."""
     lines = []
     for row, item in enumerate(items):
         if item is not None:
@@ -165,9 +165,9 @@ def _table_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, row in rows:
         if len(row) != len(header):
             raise RobustrecError(
-                f"{len(row)} field{'s' if len(row) != 1 else ''} where the header has {len(header)}",
+                f"{len(row)} field{'s' if len(row) != 1 else ''}, but the header has {len(header)}",
                 where=f"{path}: line {number}",
-                fix="write the file again, it may be truncated; or cut that line",
+                fix="export the file again, it may be truncated; or delete this line",
             )
         yield number, dict(zip(header, row, strict=True))
 
@@ -180,9 +180,9 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 number += 1
                 if len(line) > MAX_LINE_BYTES:
                     raise RobustrecError(
-                        f"a line has more than {MAX_LINE_BYTES} bytes",
+                        f"the line is longer than {MAX_LINE_BYTES} bytes",
                         where=f"{path}: line {number}",
-                        fix="write one JSON object a line",
+                        fix="write one JSON object per line",
                     )
                 if line.strip():
                     yield number, _parse(line, f"{path}: line {number}")
@@ -199,13 +199,13 @@ def _parse(line: bytes, where: str) -> dict[str, Any]:
         record = json.loads(line.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise RobustrecError(
-            f"not JSON: {error}",
+            f"invalid JSON: {error}",
             where=where,
-            fix="write one JSON object a line, UTF-8; the file may be truncated",
+            fix="write one JSON object per line, as UTF-8; the file may be truncated",
         ) from error
     if not isinstance(record, dict):
         raise RobustrecError(
-            f"a {type(record).__name__} where an object must stand",
+            f"expected a JSON object, but got {type(record).__name__}",
             where=where,
             fix='write lines like {"itemID": 0, "title": "..."}',
         )
@@ -213,7 +213,7 @@ def _parse(line: bytes, where: str) -> dict[str, Any]:
 
 
 def _item(record: dict[str, Any], where: str, *, number: str = "") -> Item:
-    """Return what a record says; `number` is the key that holds the item's number, which is no external id."""
+    """Return the item of a record; `number` is the key of the item number, which is not an external id."""
     by_name = named(record)
 
     def text(kind: str) -> str:
@@ -234,7 +234,7 @@ def _item(record: dict[str, Any], where: str, *, number: str = "") -> Item:
 
 
 def _id(value: Any) -> str:
-    """Return an id as text, "" for what is none."""
+    """Return an id as text, "" for a missing one."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
     name = str(value).encode("utf-8", "replace").decode().strip()
@@ -242,14 +242,14 @@ def _id(value: Any) -> str:
 
 
 def _image(value: Any) -> str:
-    """Return the entry of a picture; of a list of entries, the first."""
+    """Return the picture entry; the first one of a list of entries."""
     if isinstance(value, list) and value:
         value = value[0]
     return value.strip() if isinstance(value, str) and not is_missing(value) and len(value) <= MAX_TEXT else ""
 
 
 def _text(value: Any, where: str) -> str:
-    """Return text with white space collapsed; None and what stands for it is none, lists of texts are joined."""
+    """Return text with collapsed white space; missing values become "", lists of texts are joined."""
     if value is None or isinstance(value, bool):
         return ""
     if isinstance(value, list) and all(isinstance(part, str | int | float) for part in value):
@@ -258,10 +258,14 @@ def _text(value: Any, where: str) -> str:
         value = str(value)
     if not isinstance(value, str):
         raise RobustrecError(
-            f"a {type(value).__name__} where a text must stand", where=where, fix="write a string or null"
+            f"expected a string, but got {type(value).__name__}", where=where, fix="write a string or null"
         )
     if len(value) > MAX_TEXT:
-        raise RobustrecError(f"a text of {len(value)} characters, more than {MAX_TEXT}", where=where, fix="shorten it")
+        raise RobustrecError(
+            f"the text has {len(value)} characters, but at most {MAX_TEXT} are allowed",
+            where=where,
+            fix="shorten the text",
+        )
     # JSON can spell half a surrogate pair, which no encoder of UTF-8 takes.
     text = " ".join(value.encode("utf-8", "replace").decode().split())
     return "" if is_missing(text) else text
@@ -277,19 +281,23 @@ def _labels(value: Any, where: str) -> tuple[str, ...]:
         return ()
     if not isinstance(value, list):
         raise RobustrecError(
-            f"a {type(value).__name__} where labels must stand",
+            f"expected labels, but got {type(value).__name__}",
             where=where,
             fix='write ["A", "B"], [["A", "B"]] or "A|B"',
         )
     if len(value) > MAX_LABELS:
-        raise RobustrecError(f"{len(value)} labels, more than {MAX_LABELS}", where=where, fix="leave the main ones")
+        raise RobustrecError(
+            f"{len(value)} labels, but at most {MAX_LABELS} are allowed",
+            where=where,
+            fix="keep the most important labels",
+        )
     return tuple(label for part in value if (label := _text(part, where)))
 
 
 def _row_by_id(record: dict[str, Any], n_items: int | None, where: str) -> tuple[int, str]:
-    """Return the number of an item and the key that holds it: itemID, else the first id that is an integer."""
+    """Return the number of an item and its key: itemID, else the first integer id."""
     last = MAX_ITEMS - 1 if n_items is None else n_items - 1
-    fix = f"give each line an integer itemID from 0 to {last}, the ids of the interactions"
+    fix = f"add to each line an integer itemID from 0 to {last}, as in the interactions"
     by_name = named(record)
     keys = [key for key in ID_KEYS if key in by_name]
     if not keys:
@@ -300,12 +308,12 @@ def _row_by_id(record: dict[str, Any], n_items: int | None, where: str) -> tuple
     if row is None:
         raise RobustrecError(f"itemID {repr(by_name[key])[:60]} is not an integer", where=where, fix=fix)
     if not 0 <= row <= last:
-        raise RobustrecError(f"itemID {row} is not among the {last + 1} items", where=where, fix=fix)
+        raise RobustrecError(f"itemID {row} is out of range; there are {last + 1} items", where=where, fix=fix)
     return row, key
 
 
 def _whole(value: Any) -> int | None:
-    """Return the integer that a JSON value or a field of a table is, None where it is none."""
+    """Return the integer value of a JSON value or a table field, or None."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, str) and re.fullmatch(r"\s*-?(0|[1-9][0-9]{0,17})(\.0+)?\s*", value):

@@ -1,4 +1,4 @@
-"""What lies in a folder nobody has described: files found by their usual names."""
+"""Detection of the files in a folder without a manifest, by their usual names."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _ROLES = {TRAIN: "train(ing)?", VALIDATION: "valid(ation)?|val|dev", TEST: "test
 
 
 class Found(NamedTuple):
-    """Paths of a .inter or ratings file, a catalog, a folder or zip of pictures; None where there is none.
+    """Paths of a .inter or ratings file, a catalog, and a folder or zip of pictures; None if not found.
 
-    `split` has the files of a published split by label, empty where there are none.
+    `split` has the files of a published split by label; it is empty without one.
     """
 
     interactions: Path | None
@@ -41,10 +41,10 @@ class Found(NamedTuple):
 
 
 def describe_folder(folder: Path) -> tuple[Manifest, bool]:
-    """Return what a folder holds, and whether it is bare (without a dataset.toml, so that this was guessed).
+    """Return the manifest of a folder, and whether it was inferred because the folder has no dataset.toml.
 
     Raises:
-        RobustrecError: dataset.toml is malformed, or there are no interactions or more than one candidate.
+        RobustrecError: dataset.toml is malformed, or there is no interaction file or more than one candidate.
     """
     if (folder / MANIFEST).exists():
         return read_manifest(folder), False
@@ -57,9 +57,9 @@ def describe_folder(folder: Path) -> tuple[Manifest, bool]:
         raise RobustrecError(error.what, where=error.where, fix=fix) from error
     if found.interactions is None or not is_mmrec(found.interactions):
         raise RobustrecError(
-            "no dataset.toml and no .inter file with userID, itemID and x_label in the folder",
+            "the folder has no dataset.toml and no .inter file with userID, itemID and x_label",
             where=str(folder),
-            fix=f"import ratings first: {command}",
+            fix=f"import the ratings first: {command}",
         )
 
     def name(path: Path | None) -> str:
@@ -81,11 +81,11 @@ def find_files(folder: Path, given: Found | None = None, *, name: str) -> Found:
 
     Args:
         folder: the folder.
-        given: paths that need not be found.
-        name: name of the data set, which its .inter file may have.
+        given: paths given by the user.
+        name: name of the data set; its .inter file may have the same name.
 
     Raises:
-        RobustrecError: the folder cannot be listed, or several files of one kind leave the choice open.
+        RobustrecError: the folder cannot be listed, or several files of one kind are candidates.
     """
     try:
         entries = sorted(folder.iterdir())
@@ -93,7 +93,7 @@ def find_files(folder: Path, given: Found | None = None, *, name: str) -> Found:
         raise RobustrecError(
             f"cannot list {folder}: {error.strerror or error}",
             where=str(folder),
-            fix="give an existing folder",
+            fix="give the path of an existing folder",
         ) from error
     files = [entry for entry in entries if entry.is_file() and not entry.name.startswith(".")]
     interactions, items, pictures, split = given or Found(None, None, None, {})
@@ -115,9 +115,9 @@ def find_files(folder: Path, given: Found | None = None, *, name: str) -> Found:
 
 
 def is_mmrec(path: Path) -> bool:
-    """Tell whether a .inter file is in the MMRec layout, or RecBole's, whose names have types and which is ratings.
+    """Return whether a .inter file is in the MMRec layout. RecBole files have typed column names and hold ratings.
 
-    One without a column of splits and without types is taken for a damaged MMRec file, not split anew in silence.
+    A file without a split column and without types counts as a damaged MMRec file and is not split again.
     """
     header = peek_header(path)
     typed = any(":" in name for name in header)
@@ -125,13 +125,13 @@ def is_mmrec(path: Path) -> bool:
 
 
 def _is_catalog(path: Path) -> bool:
-    """Tell whether a table is about items: it has a title, and no users."""
+    """Return whether a table is a catalog: it has a title column and no user column."""
     places = places_of(peek_header(path), ("user", "title"))
     return "title" in places and "user" not in places
 
 
 def _split(files: list[Path]) -> dict[int, Path]:
-    """Return train, validation and test files of one name, where there is exactly one such set."""
+    """Return train, validation and test files with a common name, if there is exactly one such set."""
     found: dict[tuple[str, str], dict[int, Path]] = {}
     for file in files:
         if file.suffix in SPLIT_SUFFIXES:
@@ -143,7 +143,7 @@ def _split(files: list[Path]) -> dict[int, Path]:
 
 
 def plain_name(text: str) -> str:
-    """Return a text as a data set's name: lower case, other characters replaced by dashes."""
+    """Return a text as a data set name: lower case, other characters replaced by dashes."""
     return re.sub(r"[^a-z0-9_-]+", "-", text.lower()).strip("-_") or "dataset"
 
 
@@ -155,9 +155,9 @@ def _one(folder: Path, files: list[Path], preferred: tuple[str, ...], option: st
     if len(files) > 1:
         shown = ", ".join(list(by_name)[:5])
         raise RobustrecError(
-            f"several files could be meant: {shown}",
+            f"several files match: {shown}",
             where=str(folder),
-            fix=f"name it: {option} {shlex.quote(str(files[0]))}",
+            fix=f"choose one: {option} {shlex.quote(str(files[0]))}",
         )
     return files[0] if files else None
 

@@ -1,4 +1,4 @@
-"""`dataset.toml`: what a data set's folder says about itself."""
+"""`dataset.toml`, the manifest of a data set folder."""
 
 from __future__ import annotations
 
@@ -31,25 +31,23 @@ USUAL_FILES = {
 
 
 class Files(BaseModel):
-    """The files of a data set, by path relative to its folder; empty means there is none."""
+    """The files of a data set, by path relative to its folder; empty for a missing file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     interactions: str = Field(min_length=1, description="interactions in the MMRec layout")
-    items: str = Field("", description="one JSON object a line: itemID, title, brand, categories, description, image")
-    pictures: str = Field(default="", description="zip or folder with the pictures that `image` names")
+    items: str = Field("", description="one JSON object per line: itemID, title, brand, categories, description, image")
+    pictures: str = Field(default="", description="zip or folder with the pictures referenced by `image`")
     image_feat: str = Field(default="", description="image features .npy, [I, D]")
     text_feat: str = Field(default="", description="text features .npy, [I, D]")
     clean_items: str = Field(default="", description="sample editions: items without the merchant noise")
     clean_pictures: str = Field(default="", description="sample editions: pictures without the merchant noise")
     attributes: str = Field(default="", description="sample editions: hidden attributes of every item")
-    user_graph: str = Field(
-        default="", description="users' co-occurrence, where it is not counted from the interactions"
-    )
+    user_graph: str = Field(default="", description="user graph, if it is not computed from the interactions")
 
 
 class Filtered(BaseModel):
-    """Rows that an import left out, and why."""
+    """Number of rows that an import dropped, and the reason."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -58,15 +56,13 @@ class Filtered(BaseModel):
 
 
 class Counts(BaseModel):
-    """How much there is; `items` counts the catalog, of which some may never have been chosen."""
+    """Counts of a data set; `items` counts the catalog and may include items without interactions."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     users: int = Field(ge=1, le=MOST_ROWS)
     items: int = Field(ge=1, le=MOST_ROWS)
-    interactions: int = Field(
-        ge=1, le=MOST_ROWS, description="rows of the interactions file, so that a truncated one is noticed"
-    )
+    interactions: int = Field(ge=1, le=MOST_ROWS, description="rows of the interactions file, to detect truncation")
 
 
 class Manifest(BaseModel):
@@ -78,22 +74,25 @@ class Manifest(BaseModel):
     name: str = Field(pattern=NAME_PATTERN)
     edition: Literal["full", "sample"] = "full"
     synthetic: bool = False
-    source: str = Field(default="", description="where the data came from, in words")
-    seed: str = Field(default="", description="sample editions: name that every stream of draws begins with")
-    imported: str = Field(default="", description="digest of the import's options and of its files' sizes and times")
+    source: str = Field(default="", description="origin of the data, as text")
+    seed: str = Field(default="", description="sample editions: name prefix of all random streams")
+    imported: str = Field(
+        default="", description="digest of the import options and of the sizes and times of the imported files"
+    )
     counts: Counts | None = None
-    files: Files | None = Field(default=None, description="absent: the usual names, NAME.inter and those below")
+    files: Files | None = Field(default=None, description="missing: the default names, NAME.inter and those below")
     noise_rates: dict[str, dict[str, float]] = Field(
-        default_factory=dict, description="sample editions: share of the items by merchant noise, by modality"
+        default_factory=dict,
+        description="sample editions: share of items with each kind of merchant noise, by modality",
     )
     filters: tuple[Filtered, ...] = ()
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read `dataset.toml` of a folder.
+    """Read the `dataset.toml` of a folder.
 
     Raises:
-        RobustrecError: the file is missing, is no TOML, or has unknown or wrong keys.
+        RobustrecError: the file is missing, is not TOML, or has unknown or invalid keys.
     """
     path = folder / MANIFEST
     try:
@@ -104,7 +103,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise RobustrecError(
             f"{key or 'dataset.toml'}: {first['msg']} (got {str(first['input'])[:60]!r})",
             where=f"{path}: {key}",
-            fix=f"mend that key; keys there are: {', '.join(Manifest.model_fields)}; "
+            fix=f"correct this key; known keys: {', '.join(Manifest.model_fields)}; "
             f"files: {', '.join(Files.model_fields)}",
         ) from error
     except UnreadableError as error:
@@ -116,7 +115,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def manifest_text(manifest: Manifest) -> str:
-    """Return the TOML text of a manifest; keys at their defaults are left out."""
+    """Return the TOML text of a manifest; keys with default values are omitted."""
     top = manifest.model_dump(exclude_defaults=True, exclude={"schema_version", "counts", "files", "filters"})
     lines = [f"schema_version = {manifest.schema_version}", *_pairs(top)]
     for name, table in (("counts", manifest.counts), ("files", manifest.files)):
@@ -128,7 +127,7 @@ def manifest_text(manifest: Manifest) -> str:
 
 
 def files_of(manifest: Manifest, folder: Path) -> Files:
-    """Return the files of a data set: those its manifest names, else those there under their usual names."""
+    """Return the files of a data set: those in its manifest, else those with default names."""
     if manifest.files is not None:
         return manifest.files
     there = {key: name for key, name in USUAL_FILES.items() if (folder / name).exists()}

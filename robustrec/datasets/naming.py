@@ -1,4 +1,4 @@
-"""How columns, ids and missing values are spelled: one table for ratings, catalogs and the MMRec layout."""
+"""Accepted spellings of columns, ids and missing values, for ratings, catalogs and the MMRec layout."""
 
 from __future__ import annotations
 
@@ -50,17 +50,17 @@ SCIENTIFIC = re.compile(r"[0-9](\.[0-9]+)?[eE]\+[0-9]{1,3}")
 
 
 def plain(name: str) -> str:
-    """Return a column's name without case, separators and RecBole's type ("item_id:token" is "itemid")."""
+    """Return a column name in lower case, without separators and RecBole's type ("item_id:token" becomes "itemid")."""
     return re.sub(r"[\s_.\-]+", "", name.partition(":")[0].strip().strip("'\"").lower())
 
 
 def is_missing(text: str) -> bool:
-    """Tell whether a text stands for no value: empty, NaN, NULL, None, N/A and the like, in any case."""
+    """Return whether a text is a missing value: empty, NaN, NULL, None, N/A and the like, in any case."""
     return text.strip().lower() in MISSING
 
 
 def places_of(header: Sequence[str], kinds: Iterable[str]) -> dict[str, int]:
-    """Return the place of each kind of column that a header names."""
+    """Return the position of each known column in a header."""
     names = [plain(name) for name in header]
     found = {}
     for kind in kinds:
@@ -71,7 +71,7 @@ def places_of(header: Sequence[str], kinds: Iterable[str]) -> dict[str, int]:
 
 
 def named(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a catalog's record by plain names; of several that are the same, the first."""
+    """Return a catalog record by normalized names; the first one of equal names is used."""
     found: dict[str, Any] = {}
     for name, value in record.items():
         found.setdefault(plain(name), value)
@@ -79,7 +79,7 @@ def named(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def number_of(text: str) -> float | None:
-    """Return the number that a text is, possibly infinite or NaN; None where it is none."""
+    """Return the number in a text, possibly infinite or NaN, or None."""
     try:
         return None if "_" in text else float(text)  # Python reads 1_0 as 10
     except ValueError:
@@ -87,18 +87,18 @@ def number_of(text: str) -> float | None:
 
 
 def id_order(name: str) -> tuple[int, int, str]:
-    """Return the key that orders ids: whole numbers by value, then all others as text."""
+    """Return the sort key of ids: integers by value, then all others as text."""
     return (0, int(name), name) if _WHOLE.fullmatch(name) else (1, 0, name)
 
 
 def repeated_name(header: Sequence[str], places: Mapping[str, int]) -> str | None:
-    """Return the first name of a column that is read and that another column has too; None where there is none."""
+    """Return the first duplicate name of a column that is read, or None."""
     names = [plain(name) for name in header]
     return next((header[at] for at in places.values() if at < len(names) and names.count(names[at]) > 1), None)
 
 
 def loose_id(name: str) -> str:
-    """Return an id as it may be written elsewhere: "007" and "7.0" are "7"; letters without case, in one form."""
+    """Return the normalized form of an id: "007" and "7.0" become "7"; letters become lower case, in Unicode form NFKC."""
     if not name.isascii():
         name = unicodedata.normalize("NFKC", name.translate(_INVISIBLE))
     number = _FLOATED.fullmatch(name.strip())
@@ -106,13 +106,13 @@ def loose_id(name: str) -> str:
 
 
 def written_alike(names: Iterable[str]) -> int:
-    """Return how many ids differ from another one only in how they are written."""
+    """Return the number of ids that differ from another id in spelling only."""
     counts = Counter(map(loose_id, names))
     return sum(count for count in counts.values() if count > 1)
 
 
 def without_decimals(names: Sequence[str]) -> list[str]:
-    """Return ids without ".0", which a table with gaps gets when it is written as numbers, where all are numbers."""
+    """Return ids without the suffix ".0" if all are numbers; tables with missing values are often written as floats."""
     numbers = [_FLOATED.fullmatch(name) for name in names]
     if all(numbers) and any(number and number[2] for number in numbers):
         return [number[1] if number else "" for number in numbers]

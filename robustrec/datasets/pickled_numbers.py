@@ -1,8 +1,8 @@
-"""Numbers in lists, dicts and numpy arrays, read from a pickle that is never unpickled.
+"""Reader for numbers in lists, dicts and numpy arrays in a pickle, without unpickling.
 
-A pickle is a program. This reads the few instructions that build lists, tuples, dicts, numbers and numpy arrays, names
-among them only those that numpy itself writes for an array; nothing is imported and nothing is called by name. Any
-other instruction or name is an error.
+A pickle is a program. This reader interprets only the instructions that build lists, tuples, dicts, numbers and numpy
+arrays, and accepts only the names that numpy writes for an array. Nothing is imported or called by name. Any other
+instruction or name is an error.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from robustrec.untrusted import UnreadableError
 
 Tree = Any
-"""Numbers, None, strings and bytes; lists, tuples and dicts with integer keys of such; `Array`."""
+"""Numbers, None, strings and bytes; lists, tuples and dicts with integer keys of these; `Array`."""
 
 MAX_TEXT = 64
 MAX_NESTING = 32
@@ -38,10 +38,10 @@ _NAMES = {
 
 
 class Array:
-    """A numpy array as its pickle describes it: an array of numbers, or what an array of objects held.
+    """A numpy array in a pickle: an array of numbers, or the content of an object array.
 
     Attributes:
-        value: numbers of any shape; for objects the one of shape (), or the list of shape (n,).
+        value: numbers of any shape; for objects, the object of shape () or the list of shape (n,).
     """
 
     __slots__ = ("value",)
@@ -51,7 +51,7 @@ class Array:
 
 
 class _Name(str):
-    """One of the names in `_NAMES`; a string of the pickle is not."""
+    """One of the names in `_NAMES`, as distinct from a string in the pickle."""
 
     __slots__ = ()
 
@@ -67,16 +67,16 @@ class _DType:
     def build(self, state: Tree) -> None:
         order = state[1] if isinstance(state, tuple) and len(state) > 1 else None
         if order not in ("<", ">", "|", "="):
-            raise UnreadableError("an unknown kind of dtype")
+            raise UnreadableError("an unknown dtype")
         if self.numbers is not None and order in "<>":
             self.numbers = self.numbers.newbyteorder(order)
 
 
 def read_pickled_numbers(content: bytes) -> Tree:
-    """Return what a pickle describes, of numbers, lists, tuples, dicts and numpy arrays only.
+    """Return the content of a pickle of numbers, lists, tuples, dicts and numpy arrays.
 
     Raises:
-        UnreadableError: it is cut short, damaged, or describes anything else.
+        UnreadableError: it is truncated, damaged, or has other content.
     """
     machine = _Machine()
     try:
@@ -90,7 +90,7 @@ def read_pickled_numbers(content: bytes) -> Tree:
 
 
 class _Machine:
-    """The stack and the memo of a pickle's instructions; not one of them leads out of here."""
+    """The stack and the memo of a pickle, with the supported instructions."""
 
     def __init__(self) -> None:
         self.stack: list[Any] = []
@@ -98,7 +98,7 @@ class _Machine:
         self.memo: dict[int, Any] = {}
 
     def step(self, name: str, argument: Any) -> None:
-        """Follow one instruction."""
+        """Execute one instruction."""
         if name in _PUSHED:
             self.stack.append(argument)
         elif name == "MEMOIZE":
@@ -122,9 +122,9 @@ class _Machine:
             self._structure(name, argument)
 
     def result(self) -> Tree:
-        """Return the one thing on the stack after the last instruction."""
+        """Return the only value on the stack after the last instruction."""
         if self.below or len(self.stack) != 1:
-            raise UnreadableError("damaged: it ends in the middle of something")
+            raise UnreadableError("damaged: it ends before an object is complete")
         return self.stack[0]
 
     def _structure(self, name: str, argument: Any) -> None:
@@ -152,23 +152,23 @@ class _Machine:
             del self.stack[-1]
             _complete(target, state)
         else:
-            raise UnreadableError(f"the instruction {name}, which no table of numbers needs")
+            raise UnreadableError(f"the instruction {name}, which is not supported")
 
     def _fill(self, items: list[Any], *, in_dict: bool) -> None:
         target = self.stack[-1]
         if in_dict and isinstance(target, dict):
             for key, value in zip(items[::2], items[1::2], strict=True):
                 if type(key) is not int:
-                    raise UnreadableError(f"a dict with the key {str(key)[:40]!r}, which is no whole number")
+                    raise UnreadableError(f"a dict with the key {str(key)[:40]!r}, which is not an integer")
                 target[key] = value
         elif not in_dict and isinstance(target, list):
             target.extend(items)
         else:
-            raise UnreadableError("damaged: items of a list or dict without one")
+            raise UnreadableError("damaged: items without a list or dict")
 
     def _name(self, module: Any, attribute: Any) -> None:
         if not isinstance(module, str) or not isinstance(attribute, str) or (module, attribute) not in _NAMES:
-            raise UnreadableError(f"the name {module}.{attribute}, which could run anything; it was not followed")
+            raise UnreadableError(f"the name {module}.{attribute}, which could execute code; it was not imported")
         self.stack.append(_Name(_NAMES[module, attribute]))
 
     def _text(self, text: str) -> None:
@@ -185,15 +185,15 @@ class _Machine:
 
     def _last(self, count: int) -> list[Any]:
         if len(self.stack) < count:
-            raise UnreadableError("damaged: an instruction without what it needs")
+            raise UnreadableError("damaged: an instruction without its arguments")
         return self.stack[-count:]
 
 
 def _described(function: Any, arguments: Any) -> Any:
-    """Return what a name applied to arguments stands for."""
+    """Return the value of a name applied to arguments."""
     known = function if isinstance(function, _Name) else ""
     if not isinstance(arguments, tuple):
-        raise UnreadableError("damaged: arguments that are none")
+        raise UnreadableError("damaged: invalid arguments")
     if known == "_reconstruct" and isinstance(arguments[0], _Name) and arguments[0] == "ndarray":
         return Array()
     if known == "dtype" and isinstance(arguments[0], str):
@@ -203,16 +203,16 @@ def _described(function: Any, arguments: Any) -> Any:
         return array.item()
     if known == "encode" and len(arguments) == 2 and arguments[1] == "latin1":
         return str(arguments[0]).encode("latin1")
-    raise UnreadableError(f"a use of {known or 'something'} that numpy does not make")
+    raise UnreadableError(f"an unexpected use of {known or 'an object'}")
 
 
 def _complete(target: Any, state: Any) -> None:
-    """Give an array or a dtype its state."""
+    """Set the state of an array or a dtype."""
     if isinstance(target, _DType):
         target.build(state)
         return
     if not isinstance(target, Array) or not isinstance(state, tuple) or len(state) != 5:
-        raise UnreadableError("the state of something that is no array")
+        raise UnreadableError("a state for an object that is not an array")
     _, shape, dtype, _, data = state
     if not isinstance(dtype, _DType) or not isinstance(shape, tuple):
         raise UnreadableError("damaged: an array without shape and dtype")
@@ -221,14 +221,14 @@ def _complete(target: Any, state: Any) -> None:
     elif isinstance(data, list) and shape in ((), (len(data),)) and (shape or len(data) == 1):
         target.value = data if shape else data[0]
     else:
-        raise UnreadableError("an array of objects that is no list of them")
+        raise UnreadableError("an object array without a list of objects")
 
 
 def _numbers(dtype: _DType, shape: tuple[Any, ...], data: Any) -> np.ndarray[Any, Any]:
     if dtype.numbers is None or not isinstance(data, bytes) or len(shape) > 1:
-        raise UnreadableError("an array that is no list of numbers")
+        raise UnreadableError("an array without a list of numbers")
     if any(type(size) is not int or size < 0 for size in shape):
-        raise UnreadableError("damaged: an array of impossible shape")
+        raise UnreadableError("damaged: an array of invalid shape")
     if len(data) != math.prod(shape) * dtype.numbers.itemsize:
-        raise UnreadableError("damaged: an array with more or fewer bytes than its shape says")
+        raise UnreadableError("damaged: the number of bytes of an array does not match its shape")
     return np.frombuffer(data, dtype.numbers).reshape(shape)

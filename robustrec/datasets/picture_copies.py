@@ -1,4 +1,4 @@
-"""The pictures of an imported data set: one zip, an entry an item, each proven to be readable."""
+"""The pictures of an imported data set: one zip with one readable entry per item."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def copy_pictures(
     numbered: bool,
     progress: Progress,
 ) -> tuple[list[Item | None], list[FilterCount]]:
-    """Copy every item's picture into one zip under its item id, each proven to be readable.
+    """Copy the picture of every item into one zip under its item id, and check that it can be read.
 
     Args:
-        stage: where the zip goes.
+        stage: folder of the zip.
         rows: the items.
         pictures: folder or zip.
-        skip_unreadable: leave out pictures that cannot be read.
-        numbered: whether a picture may be named by the number of its item.
-        progress: told about pictures.
+        skip_unreadable: skip pictures that cannot be read.
+        numbered: whether the file name of a picture may be the item number.
+        progress: reports the number of pictures.
     """
     entries, lost, further, unused = index_pictures(rows, pictures, guess=True, numbered=numbered)
     source = PictureSource(pictures, entries)
@@ -51,7 +51,7 @@ def copy_pictures(
                     archive.writestr(zipfile.ZipInfo(name, EPOCH), content)
             except RobustrecError as error:
                 if not skip_unreadable:
-                    fix = "replace the picture, or leave such pictures out: --skip-unreadable"
+                    fix = "replace the picture, or skip unreadable pictures: --skip-unreadable"
                     raise RobustrecError(error.what, where=error.where, fix=fix) from error
                 unreadable += 1
             item = rows[row]
@@ -60,9 +60,9 @@ def copy_pictures(
             if row % 100 == 99 or row == len(entries) - 1:
                 progress("pictures", row + 1, len(entries))
     counts = {
-        "pictures the catalog names that are not there": lost,
+        "pictures named in the catalog but not found": lost,
         "pictures that cannot be read": unreadable,
-        "further pictures of items that have one": further,
-        "pictures that belong to no item": unused,
+        "additional pictures of items that have one": further,
+        "pictures that match no item": unused,
     }
     return result, [FilterCount(reason, count) for reason, count in counts.items() if count]

@@ -1,4 +1,4 @@
-"""Which picture belongs to which item: by the entry the catalog names, else by the item's ids."""
+"""Matching of pictures to items: by the entry in the catalog, else by the item ids."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _NUMBERED = re.compile(r"(.+?)[ _.\-]+\(?[0-9]{1,3}\)?")  # "B000_2", "B000-1", 
 
 
 class PictureIndex(NamedTuple):
-    """What was found.
+    """Result of the matching.
 
     Attributes:
-        entries: [I] entry of each item's picture, None where there is none.
-        lost: items that name a picture that is not there.
-        further: pictures by the id of an item that has one already.
-        unused: pictures that belong to no item.
+        entries: [I] entry of the picture of each item, or None.
+        lost: number of items with a named picture that is not found.
+        further: number of additional pictures of items that have one.
+        unused: number of pictures that match no item.
     """
 
     entries: list[str | None]
@@ -39,19 +39,19 @@ class PictureIndex(NamedTuple):
 def index_pictures(items: Sequence[Item | None], pictures: Path, *, guess: bool, numbered: bool = True) -> PictureIndex:
     """Find the picture of each item.
 
-    An entry is found however its path is written: relative to another folder, with Windows separators, URL-encoded,
-    in another case. It may be another item's picture, and is counted as lost, where the folders that the catalog
-    names are others than those the file lies in, and where several files or several items could be meant. With
-    `guess`, an item that names none has the first picture whose name, or whose folder's name, is one of its ids.
+    The path of an entry may be relative to another folder, have Windows separators, be URL-encoded, or differ in case.
+    An entry is counted as lost if the folders in the catalog contradict the folders of the file, or if several files or
+    items match. With `guess`, an item without an entry gets the first picture with a file or folder name that is one
+    of its ids.
 
     Args:
         items: [I] row i is item i.
         pictures: zip or folder.
-        guess: False leaves items without a picture that name none: an imported catalog says what it has.
-        numbered: whether the number of an item is an id that its picture may have.
+        guess: match pictures by id for items without an entry; False for imported catalogs, which name all pictures.
+        numbered: whether the item number is a possible file name of its picture.
 
     Raises:
-        RobustrecError: `guess`, and there are pictures, and none of them belongs to an item.
+        RobustrecError: with `guess`, if there are pictures and none of them matches an item.
     """
     names = entry_names(pictures)
     shown = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
@@ -75,7 +75,7 @@ def index_pictures(items: Sequence[Item | None], pictures: Path, *, guess: bool,
 
 
 class _Places:
-    """The files there are, to be found by paths that are written otherwise."""
+    """Index of the files for differently written paths."""
 
     def __init__(self, names: Sequence[str], pictures: Path) -> None:
         self.exact = set(names)
@@ -89,7 +89,7 @@ class _Places:
                 self.by_base[_fold(parts[-1])].append(name)
 
     def of(self, images: Iterable[str]) -> dict[str, str]:
-        """Return the file of each path, without those that could be several files and files that are several paths'."""
+        """Return the file of each path, without ambiguous paths and files."""
         found = {image: image for image in images if image in self.exact}
         claims: dict[str, list[str]] = defaultdict(list)
         for image in images:
@@ -119,7 +119,7 @@ class _Places:
         return None
 
     def _same(self, wanted: list[str], parts: list[str]) -> bool:
-        """Tell whether a file lies in the folders that a path names, as far as both say so."""
+        """Return whether the folders of a file agree with those of a path, as far as both have them."""
         ours, theirs = list(map(_fold, parts)), list(map(_fold, wanted))
         short = min(len(ours), len(theirs))
         if ours[-short:] != theirs[-short:]:
@@ -145,7 +145,7 @@ def _fold(text: str) -> str:
 def _by_id(
     items: Sequence[Item | None], rows: Sequence[int], names: Sequence[str], *, numbered: bool
 ) -> tuple[dict[int, str], int]:
-    """Return the picture of rows by their ids, and how many more pictures these ids have."""
+    """Return the picture of each row by its ids, and the number of additional pictures of these ids."""
     by_external = {row: item.external for row in rows if (item := items[row]) is not None}
     found = _owned(names, by_external)
     if numbered:  # by whichever kind of id more pictures are named
@@ -155,7 +155,7 @@ def _by_id(
 
 
 def _owned(names: Sequence[str], ids: Mapping[int, Sequence[str]]) -> dict[int, list[str]]:
-    """Return the pictures of each row; an id that several rows have is nobody's."""
+    """Return the pictures of each row; an id of several rows is ignored."""
     owners: dict[tuple[bool, str], int | None] = {}
     for row, own in ids.items():
         for key in {(loose, loose_id(name) if loose else name) for name in own for loose in (False, True)}:
@@ -170,7 +170,7 @@ def _owned(names: Sequence[str], ids: Mapping[int, Sequence[str]]) -> dict[int, 
 
 
 def _keys(name: str) -> list[str]:
-    """Return the ids a picture's name can stand for: its stem, the stem without a number, its folder."""
+    """Return the possible ids of a picture: its stem, the stem without a number, and its folder."""
     path = PurePosixPath(unquote(name))
     number = _NUMBERED.fullmatch(path.stem)
     return [path.stem, *([number[1]] if number else []), *path.parts[-2:-1]]
@@ -185,15 +185,16 @@ def _nothing_found(
     pictures: Path, shown: Sequence[str], wanted: Sequence[str], items: Sequence[Item | None]
 ) -> RobustrecError:
     named = sorted({image for image in wanted if image})
-    there = f"there is for example {shown[0][:80]!r}" if shown else "there are none"
+    there = f"the pictures include {shown[0][:80]!r}" if shown else "there are no pictures"
     if named:
-        what = f"none of the {len(named)} pictures the catalog names is there: it names for example {named[0][:80]!r},"
+        example = repr(named[0][:80])
+        what = f"none of the {len(named)} pictures named in the catalog was found: it names for example {example},"
     else:
         ids = next((item.external[0] for item in items if item is not None and item.external), "0")
-        what = f"none of the {len(shown)} pictures belongs to an item: an item has for example the id {ids[:80]!r},"
+        what = f"none of the {len(shown)} pictures matches an item: an item has for example the id {ids[:80]!r},"
     return RobustrecError(
         f"{what} and {there}",
         where=str(pictures),
-        fix="name each item's picture by the key image of the catalog, relative to that folder or zip, or name the "
-        "files by item id; to leave the pictures out, move them away",
+        fix="set the key image of each item in the catalog to the path of its picture, relative to this folder or zip,"
+        " or name the files by item id; to import without pictures, move them to another folder",
     )

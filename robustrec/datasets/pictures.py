@@ -1,4 +1,4 @@
-"""Pictures from a folder or a zip, read lazily and within limits; untrusted input."""
+"""Pictures in a folder or a zip, read lazily and with limits because the input is untrusted."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 # Once for the process, because catch_warnings is not safe in threads.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
-_MEND = "replace the picture; an import leaves such pictures out with --skip-unreadable"
+_MEND = "replace the picture, or import with --skip-unreadable"
 
 
 class PictureSource:
-    """A folder or zip of pictures and whose each entry is; safe to use from several threads.
+    """A folder or zip of pictures, and the item of each entry; thread-safe.
 
     Args:
         path: the folder or the zip.
-        entries: [I] entry name of each item, None where an item has no picture.
+        entries: [I] entry name of each item, None without a picture.
     """
 
     def __init__(self, path: Path, entries: Sequence[str | None]) -> None:
@@ -66,7 +66,7 @@ class PictureSource:
         self.__init__(**state)  # type: ignore[misc]
 
     def read(self, item: int) -> bytes | None:
-        """Return the bytes of an item's picture file, None where it has none.
+        """Return the bytes of the picture file of an item, or None.
 
         Raises:
             RobustrecError: the file is missing, too large, damaged, or outside the folder.
@@ -81,10 +81,10 @@ class PictureSource:
             return _read_entry(self._archive(), entry, where)
 
     def open(self, item: int) -> Image.Image | None:
-        """Return an item's picture as upright RGB, None where it has none.
+        """Return the picture of an item as upright RGB, or None.
 
         Raises:
-            RobustrecError: the file is missing, too large in bytes or pixels, no picture, or truncated.
+            RobustrecError: the file is missing, too large in bytes or pixels, not a picture, or truncated.
         """
         content = self.read(item)
         return None if content is None else decode(content, f"item {item}: {self.path}: {self.entries[item]}")
@@ -101,7 +101,7 @@ def open_zip(path: Path) -> zipfile.ZipFile:
     """Open a zip for reading.
 
     Raises:
-        RobustrecError: it is missing or no zip.
+        RobustrecError: it is missing or not a zip file.
     """
     try:
         regular_file(path)
@@ -110,7 +110,7 @@ def open_zip(path: Path) -> zipfile.ZipFile:
         raise RobustrecError(
             f"cannot open the pictures: {error}",
             where=str(path),
-            fix="give a folder of pictures or a whole zip file",
+            fix="give a folder of pictures or a complete zip file",
         ) from error
 
 
@@ -118,13 +118,13 @@ def picture_names(path: Path) -> list[str]:
     """Return the names of all pictures in a folder or zip, by suffix, sorted.
 
     Raises:
-        RobustrecError: the path is missing or no zip.
+        RobustrecError: the path is missing or not a zip file.
     """
     return [name for name in entry_names(path) if PurePosixPath(name).suffix.lower() in SUFFIXES]
 
 
 def suffix_of(content: bytes, name: str) -> str:
-    """Return the suffix of a picture file that can be read: its own, else that of its format."""
+    """Return the suffix of a picture file: its own, else that of its format."""
     suffix = PurePosixPath(name).suffix.lower()
     if suffix in SUFFIXES:
         return suffix
@@ -136,7 +136,7 @@ def entry_names(path: Path) -> list[str]:
     """Return the names of all files in a folder or zip, sorted.
 
     Raises:
-        RobustrecError: the path is missing or no zip.
+        RobustrecError: the path is missing or not a zip file.
     """
     if path.is_dir():
         names = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
@@ -147,15 +147,15 @@ def entry_names(path: Path) -> list[str]:
 
 
 def decode(content: bytes, where: str, *, quick: bool = False) -> Image.Image:
-    """Decode a picture file to upright RGB; alpha goes on white, 16-bit grey is scaled down.
+    """Decode a picture file to upright RGB; transparency becomes white, 16-bit grey is scaled to 8 bits.
 
     Args:
         content: the file.
         where: item and file, for messages.
-        quick: only prove that it can be decoded; the result may be smaller than the picture.
+        quick: only check that it can be decoded; the result may be smaller than the picture.
 
     Raises:
-        RobustrecError: the bytes are no picture, too many pixels (read from the header), or truncated.
+        RobustrecError: the bytes are not a picture, have too many pixels (by the header), or are truncated.
     """
     try:
         image: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
@@ -209,15 +209,15 @@ def _read_entry(archive: zipfile.ZipFile, entry: str, where: str) -> bytes:
             raise _too_many_bytes(info.file_size, where)
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 1:
             raise RobustrecError(
-                "the zip entry is encrypted or of an unusual compression",
+                "the zip entry is encrypted or has an unsupported compression",
                 where=where,
-                fix="pack the pictures again with plain zip: zip -r pictures.zip pictures",
+                fix="create the zip file again: zip -r pictures.zip pictures",
             )
         # Never more than declared is inflated, whatever the entry really holds.
         with archive.open(info) as file:
             content = file.read(info.file_size + 1)
     except KeyError as error:
-        raise RobustrecError("the zip has no such entry", where=where, fix=_MEND) from error
+        raise RobustrecError("zip entry not found", where=where, fix=_MEND) from error
     except (
         OSError,
         ValueError,
@@ -230,14 +230,14 @@ def _read_entry(archive: zipfile.ZipFile, entry: str, where: str) -> bytes:
         raise RobustrecError(f"the zip entry is damaged: {error}", where=where, fix=_MEND) from error
     if len(content) != info.file_size:
         raise RobustrecError(
-            f"the zip entry holds {len(content)} bytes and declares {info.file_size}", where=where, fix=_MEND
+            f"the zip entry has {len(content)} bytes, but declares {info.file_size}", where=where, fix=_MEND
         )
     return content
 
 
 def _too_many_bytes(size: int, where: str) -> RobustrecError:
     return RobustrecError(
-        f"the picture file has {size / 2**20:.1f} MiB, more than {MAX_PICTURE_BYTES // 2**20} MiB",
+        f"the picture file has {size / 2**20:.1f} MiB, but at most {MAX_PICTURE_BYTES // 2**20} MiB are allowed",
         where=where,
         fix=_MEND,
     )
@@ -245,7 +245,7 @@ def _too_many_bytes(size: int, where: str) -> RobustrecError:
 
 def _too_many_pixels(what: str, where: str) -> RobustrecError:
     return RobustrecError(
-        f"the picture is too large: {what}, more than {MAX_PICTURE_PIXELS // 10**6} million pixels",
+        f"the picture is too large: {what}, but at most {MAX_PICTURE_PIXELS // 10**6} million pixels are allowed",
         where=where,
         fix=_MEND,
     )
@@ -254,5 +254,5 @@ def _too_many_pixels(what: str, where: str) -> RobustrecError:
 def _reason(error: Exception) -> str:
     # Pillow's message on an unknown format prints the address of the buffer, never the same twice.
     if isinstance(error, UnidentifiedImageError):
-        return f"none of {', '.join(FORMATS)}"
+        return f"expected one of {', '.join(FORMATS)}"
     return str(error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""Ratings files to interactions: filtered, k-core, numbered and split (spec 1.2), whatever the order of rows."""
+"""Conversion of ratings files to interactions: filters, k-core, numbering and split, independent of the row order."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ Ints = NDArray[np.int64]
 
 
 class Ratings(NamedTuple):
-    """Interactions of ratings files, what was left out, and the original ids by new id.
+    """Interactions of ratings files, counts of dropped rows, and the original ids by new id.
 
-    `published` tells that the files say themselves which split a row belongs to.
+    `published` is true if the files give the split of each row.
     """
 
     interactions: Interactions
@@ -41,9 +41,9 @@ class Ratings(NamedTuple):
 
 
 class _Rows(NamedTuple):
-    """Rows of one or several files; ids are places in lists that are in the order of `id_order`.
+    """Rows of one or several files; ids are positions in lists sorted by `id_order`.
 
-    `labels` has the split of each row, -1 where the files do not say.
+    `labels` has the split of each row, -1 if the files do not give it.
     """
 
     users: Ints
@@ -63,29 +63,29 @@ def read_ratings(
     seed: int = 0,
     columns: Sequence[str] | None = None,
 ) -> Ratings:
-    """Read a ratings file, with or without a header, and make interactions of it.
+    """Read a ratings file, with or without a header, and convert it to interactions.
 
-    Rows without user, item or time are dropped, then repeated rows and repeated pairs (each counted), then
-    all that is not in the k-core. What remains is numbered in the order of ids, numbers by value and others as
-    text, and sorted by user and item, so that two exports of the same ratings are the same data set. The split is
-    per user and seeded. Where a column says which split each row belongs to (x_label, split), the rows are kept as
+    Rows without user, item or time are dropped, then repeated rows and repeated pairs (each counted), then rows outside
+    the k-core. Users and items are numbered in the order of their ids (numbers by value, others as text) and rows are
+    sorted by user and item, so that two exports of the same ratings give the same data set. The split is per user and
+    seeded. Where a column says which split each row belongs to (x_label, split), the rows are kept as
     they are, like those of `read_published_split`.
 
     Args:
         path: file separated by commas, tabs, semicolons or |.
         k: smallest number of interactions of a user or item.
         min_rating: rows rated lower, and rows without a rating, are dropped; None keeps all.
-        seed: of the split.
-        columns: names of the columns, where the file has no header that is understood.
+        seed: seed of the split.
+        columns: column names of a file without a known header.
 
     Raises:
-        RobustrecError: the file cannot be read, is no table, has no user or item column, or nothing is left.
+        RobustrecError: the file cannot be read, is not a table, has no user or item column, or no rows are left.
     """
     if k < 1 or (min_rating is not None and not math.isfinite(min_rating)):
         raise RobustrecError(
-            f"core {k}, lowest rating {min_rating}",
+            f"invalid filter: k {k}, min_rating {min_rating}",
             where="options --k, --min-rating",
-            fix="--k 1 or more, and a finite --min-rating",
+            fix="--k must be 1 or more, and --min-rating must be finite",
         )
     rows = _read([path], columns, min_rating)
     if (rows.labels >= 0).any():
@@ -101,7 +101,7 @@ def read_ratings(
     users, items = users[core], items[core]
     if not len(users):
         raise RobustrecError(
-            f"no interactions left of {len(core)} after the {k}-core filter",
+            f"no interactions left after the {k}-core filter (of {len(core)} before)",
             where=str(path),
             fix=_smaller_core(rows.users[first], rows.items[first], k),
         )
@@ -121,12 +121,12 @@ def read_ratings(
 def read_published_split(
     files: Mapping[int, Path], *, min_rating: float | None = None, columns: Sequence[str] | None = None
 ) -> Ratings:
-    """Read ratings that are split already, a file for each split; no core is taken, and no split is drawn.
+    """Read ratings with a published split, one file per split; no k-core filter and no random split are applied.
 
     Args:
         files: by label (0 train, 1 validation, 2 test).
         min_rating: rows rated lower, and rows without a rating, are dropped; None keeps all.
-        columns: names of the columns, where the files have no header that is understood.
+        columns: column names of files without a known header.
 
     Raises:
         RobustrecError: as `read_ratings`.
@@ -137,7 +137,7 @@ def read_published_split(
             raise RobustrecError(
                 "no rows with a user and an item are left",
                 where=str(path),
-                fix="write the file again, or move it away where there is no such split",
+                fix="export the file again, or move it to another folder if there is no such split",
             )
     return _published(rows, ", ".join(str(path) for path in files.values()))
 
@@ -166,7 +166,7 @@ def _published(rows: _Rows, where: str) -> Ratings:
 def _smaller_core(users: Ints, items: Ints, k: int) -> str:
     smaller = next((each for each in range(k - 1, 0, -1) if k_core(users, items, each).any()), None)
     if smaller is None:
-        return "see that the file has rows with a user and an item, and use a lower --min-rating or none"
+        return "check that the file has rows with a user and an item, and lower or omit --min-rating"
     return f"use a smaller core: --k {smaller}"
 
 
@@ -198,9 +198,9 @@ def _read(
                 continue
             if len(row) != table.width:
                 raise RobustrecError(
-                    f"{len(row)} field{'s' if len(row) != 1 else ''} where there should be {table.width}",
+                    f"{len(row)} field{'s' if len(row) != 1 else ''}, but expected {table.width}",
                     where=where,
-                    fix="write the file again, it may be truncated; or cut that line",
+                    fix="export the file again, it may be truncated; or delete this line",
                 )
             user = _code(row[user_at], codes["user"], where)
             item = _code(row[item_at], codes["item"], where)
@@ -261,21 +261,21 @@ def _code(field: str, codes: dict[str, int], where: str) -> int:
         return -1
     if "\0" in name:
         raise RobustrecError(
-            f"an id holds a NUL byte: {name[:60]!r}", where=where, fix="write the file again; it may be damaged"
+            f"an id contains a NUL byte: {name[:60]!r}", where=where, fix="export the file again; it may be damaged"
         )
     return codes.setdefault(name, len(codes))
 
 
 def _unread(names: Sequence[str]) -> str:
     shown = ", ".join(name.strip()[:40] for name in names[:8]) + (", ..." if len(names) > 8 else "")
-    return f"columns that are not read: {shown}"
+    return f"columns that are ignored: {shown}"
 
 
 def _split_of(text: str, where: str) -> int:
     label = SPLITS.get(text.strip().lower())
     if label is None:
         raise RobustrecError(
-            f"unknown split {text[:60]!r}", where=where, fix="write train, valid or test, or 0, 1 or 2, in every row"
+            f"unknown split {text[:60]!r}", where=where, fix="the split must be train, valid or test, or 0, 1 or 2, in every row"
         )
     return label
 
@@ -283,7 +283,7 @@ def _split_of(text: str, where: str) -> int:
 def _may_be_header(
     first: tuple[int, int], users: array[int], items: array[int], codes: Mapping[str, Mapping[str, int]]
 ) -> bool:
-    """Tell whether the first row of a file without a header looks like one: words that no other row has."""
+    """Return whether the first row of a file without a header looks like a header: its words occur in no other row."""
     if users.count(first[0]) != 1 or items.count(first[1]) != 1 or len(users) < 2:
         return False
     ids = zip(("user", "item"), first, strict=True)
@@ -292,7 +292,7 @@ def _may_be_header(
 
 
 def _canonical(codes: Mapping[str, int]) -> tuple[Ints, list[str]]:
-    """Return the new code by old code, and the ids in the order of `id_order`."""
+    """Return the new code of each old code, and the ids sorted by `id_order`."""
     names = without_decimals(list(codes))
     ids = sorted(set(names), key=id_order)
     rank = {name: place for place, name in enumerate(ids)}
@@ -300,19 +300,19 @@ def _canonical(codes: Mapping[str, int]) -> tuple[Ints, list[str]]:
 
 
 def _number(text: str, where: str) -> float:
-    """Return a rating, NaN where there is none."""
+    """Return a rating, NaN for a missing one."""
     if is_missing(text):
         return math.nan
     rating = number_of(text)
     if rating is None:
         raise RobustrecError(
-            f"rating {text[:60]!r} is not a number", where=where, fix="correct that field, or leave out --min-rating"
+            f"rating {text[:60]!r} is not a number", where=where, fix="correct this field, or omit --min-rating"
         )
     return rating
 
 
 def _time(text: str, codes: dict[str, int]) -> float:
-    """Return a number that is equal for equal times, NaN for none; times only tell repeated rows from later ones."""
+    """Return a number that is equal for equal times, NaN for a missing time; times only distinguish repeated rows."""
     if is_missing(text):
         return math.nan
     time = number_of(text)
@@ -320,7 +320,7 @@ def _time(text: str, codes: dict[str, int]) -> float:
 
 
 def _first_of(*keys: Ints | NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return which rows are the first with their combination of keys."""
+    """Return a mask of the first row of each combination of keys."""
     first = np.zeros(len(keys[0]), dtype=np.bool_)
     if len(first):
         order = np.lexsort(keys[::-1])  # stable: equal rows stay in file order

@@ -1,4 +1,4 @@
-"""Data sets by name or path: imported ones, sample editions, and folders nobody has imported."""
+"""Data sets by name or path: imported data sets, sample editions, and folders that were not imported."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ class Dataset:
     Attributes:
         name: its name.
         edition: "full" or "sample".
-        interactions: who chose what, by split.
-        catalog: texts and pictures; None where there are neither.
-        clean_catalog: sample editions only: the catalog without the merchant noise.
-        feature_files: .npy file by modality ("image", "text"), checked: finite, one row an item.
-        filters: what was left out at import and at reading, and why.
+        interactions: (user, item) pairs by split.
+        catalog: texts and pictures; None without both.
+        clean_catalog: sample editions only: the catalog without merchant noise.
+        feature_files: .npy file by modality ("image", "text"), checked: finite, one row per item.
+        filters: counts of dropped rows at import and at reading, with the reasons.
         digest: sha256 over interactions, texts, picture bytes, feature files and user graph.
-        folder: where it lies.
-        synthetic: True exactly for sample editions: nothing in it was done by a person.
-        user_graph: file of users' co-occurrence, checked; None where it is counted from the interactions.
+        folder: folder of the data set.
+        synthetic: True for sample editions, which have no real users.
+        user_graph: user graph file, checked; None if it is computed from the interactions.
     """
 
     name: str
@@ -68,12 +68,12 @@ class Dataset:
 
 
 def data_folder(home: Path, name: str) -> Path:
-    """Return where an imported data set lies."""
+    """Return the folder of an imported data set."""
     return home / "data" / name
 
 
 def dataset_names(home: Path) -> list[str]:
-    """Return the names `load_dataset` knows: imported data sets and those with a sample edition, sorted."""
+    """Return the names of imported data sets and of those with a sample edition, sorted."""
     from robustrec.datasets.shop import SHOPS
 
     return sorted({*SHOPS, *imported_names(home)})
@@ -91,17 +91,16 @@ def imported_names(home: Path) -> list[str]:
 
 
 def load_dataset(name_or_path: str, *, home: Path, edition: str = "auto", progress: Progress = silent) -> Dataset:
-    """Load a data set, building its sample edition if that is what is asked for and not there yet.
+    """Load a data set; create its sample edition if needed.
 
     Args:
-        name_or_path: a name `data list` shows, or a folder with a dataset.toml or in the MMRec layout.
-        home: robustrec's own folder.
-        edition: "full", "sample", or "auto": full where it was imported, else the sample.
-        progress: told how the building of a sample edition goes.
+        name_or_path: a name in `robustrec data list`, or a folder with a dataset.toml or in the MMRec layout.
+        home: the robustrec home folder.
+        edition: "full", "sample", or "auto": full if imported, else sample.
+        progress: reports the creation of a sample edition.
 
     Raises:
-        RobustrecError: the name or edition is unknown, the edition asked for is not there, or the data are
-            malformed.
+        RobustrecError: the name or edition is unknown, the edition does not exist, or the data are malformed.
     """
     if edition not in EDITIONS:
         raise unknown_name("edition", edition, EDITIONS, where="option --edition")
@@ -109,10 +108,10 @@ def load_dataset(name_or_path: str, *, home: Path, edition: str = "auto", progre
 
 
 def locate(name_or_path: str, *, home: Path, edition: str = "auto", progress: Progress = silent) -> Path:
-    """Return the folder of a data set, building its sample edition if needed.
+    """Return the folder of a data set; create its sample edition if needed.
 
     Raises:
-        RobustrecError: as `load_dataset`, but nothing of the data has been read.
+        RobustrecError: as `load_dataset`, but without reading the data.
     """
     from robustrec.datasets.shop import SHOPS
 
@@ -122,14 +121,14 @@ def locate(name_or_path: str, *, home: Path, edition: str = "auto", progress: Pr
     if name_or_path in SHOPS:
         if edition == "full":
             raise RobustrecError(
-                f"the full edition of {name_or_path!r} is not here, only its synthetic sample",
+                f"the full edition of {name_or_path!r} is not imported; only its synthetic sample edition is available",
                 where="option --edition (or require_edition of the suite): full",
                 fix=f"robustrec data import FOLDER --name {name_or_path}",
             )
         return sample_folder(name_or_path, home, progress)
     if full is not None and (full / MANIFEST).is_file():
         raise RobustrecError(
-            f"{name_or_path!r} has no sample edition; there are samples of {', '.join(SHOPS)}",
+            f"{name_or_path!r} has no sample edition; sample editions exist for {', '.join(SHOPS)}",
             where="option --edition: sample",
             fix=f"--edition full, or --dataset {SHOPS[0]} --edition sample",
         )
@@ -137,7 +136,7 @@ def locate(name_or_path: str, *, home: Path, edition: str = "auto", progress: Pr
 
 
 def sample_folder(name: str, home: Path, progress: Progress = silent) -> Path:
-    """Return the folder of a sample edition, built now if it is not there.
+    """Return the folder of a sample edition; create it if it does not exist.
 
     Raises:
         RobustrecError: the folder cannot be written.
@@ -159,9 +158,9 @@ def sample_folder(name: str, home: Path, progress: Progress = silent) -> Path:
                     write_checksums(stage)
     except Timeout as error:
         raise RobustrecError(
-            f"another process has been building the sample of {name!r} for {BUILD_SECONDS} s",
+            f"another process has been creating the sample edition of {name!r} for {BUILD_SECONDS} s",
             where=str(folder),
-            fix=f"end that process, then: rm {folder.parent / f'.{folder.name}.lock'}",
+            fix=f"stop this process, then: rm {folder.parent / f'.{folder.name}.lock'}",
         ) from error
     except OSError as error:
         raise unwritable(folder, error) from error
@@ -169,14 +168,14 @@ def sample_folder(name: str, home: Path, progress: Progress = silent) -> Path:
 
 
 def sample_path(name: str, home: Path) -> Path:
-    """Return where a sample edition of this version of the shop lies once it is built."""
+    """Return the folder of a sample edition for this version of the shop."""
     from robustrec.datasets.shop import shop_digest
 
     return home / "samples" / f"{name}-{shop_digest()[:12]}"
 
 
 def load_folder(folder: Path, *, home: Path) -> Dataset:
-    """Load a data set from its folder: one with a dataset.toml, or a bare one in the MMRec layout.
+    """Load a data set from a folder with a dataset.toml, or from a folder in the MMRec layout.
 
     Raises:
         RobustrecError: a file is missing or malformed, or row counts do not match.
@@ -196,7 +195,7 @@ def load_folder(folder: Path, *, home: Path) -> Dataset:
     for path in features.values():
         zeros = zero_rows(open_features(path, interactions.n_items))
         if zeros:
-            gaps.append(FilterCount(f"items with nothing but zeros in {path.name}{KEPT}", zeros))
+            gaps.append(FilterCount(f"items with all-zero features in {path.name}{KEPT}", zeros))
     if bare:
         gaps += [FilterCount(NOT_READ.format(path.name), 1) for path in other_features(folder, features.values())]
     user_graph = path_inside(folder, files.user_graph) if files.user_graph else None
@@ -221,11 +220,11 @@ def load_folder(folder: Path, *, home: Path) -> Dataset:
 def read_inter_of_all_items(
     interactions: Path, items: Path | None, features: Iterable[Path], *, canonical: bool = True
 ) -> tuple[Interactions, list[FilterCount]]:
-    """Read interactions whose catalog or feature files may know more items than any user chose.
+    """Read interactions; the catalog or feature files may have items without interactions.
 
     Raises:
-        RobustrecError: the interactions or the catalog are malformed, or most of the items were never chosen, so that
-            the files are not of one data set.
+        RobustrecError: the interactions or the catalog are malformed, or most items have no interactions, so that the
+            files do not belong to the same data set.
     """
     read = read_inter(interactions, canonical=canonical)
     chosen = read[0].n_items
@@ -237,9 +236,9 @@ def read_inter_of_all_items(
         return read
     if known > MAX_ITEMS_PER_CHOSEN * chosen:
         raise RobustrecError(
-            f"{known} items in the catalog or the feature files, {chosen} in the interactions",
+            f"the catalog or the feature files have {known} items, but the interactions have {chosen}",
             where=str(interactions),
-            fix="use the interactions, catalog and features of one data set: row i must be item i",
+            fix="use interactions, catalog and features of the same data set: row i must be item i",
         )
     return read_inter(interactions, n_items=known, canonical=canonical)
 
@@ -247,16 +246,16 @@ def read_inter_of_all_items(
 def read_interactions(
     folder: Path, manifest: Manifest, *, items: Path | None = None, features: Iterable[Path] = ()
 ) -> tuple[Interactions, list[FilterCount]]:
-    """Read a folder's interactions and hold them against the counts of its manifest.
+    """Read the interactions of a folder and check them against the counts of its manifest.
 
     Args:
         folder: the folder.
-        manifest: what it says.
+        manifest: manifest of the folder.
         items: catalog, and
         features: feature files, which may know more items where the manifest counts none.
 
     Raises:
-        RobustrecError: they are malformed, or there are more or fewer rows than the manifest says.
+        RobustrecError: they are malformed, or the number of rows differs from the manifest.
     """
     path = path_inside(folder, files_of(manifest, folder).interactions)
     counts = manifest.counts
@@ -268,11 +267,11 @@ def read_interactions(
     rows = len(interactions.users) + sum(row.rows for row in filters if not row.reason.endswith(KEPT))
     if rows != counts.interactions:
         raise RobustrecError(
-            f"{rows} rows where {MANIFEST} counts {counts.interactions}; the file was cut or changed",
+            f"expected {counts.interactions} rows as in {MANIFEST}, but got {rows}; the file was truncated or changed",
             where=str(path),
             fix=f"import it again: robustrec data import FOLDER --name {manifest.name} --replace"
             if not manifest.synthetic
-            else f"remove it, so that it is made again: rm -r {shlex.quote(str(folder))}",
+            else f"remove the sample; it is created again at the next use: rm -r {shlex.quote(str(folder))}",
         )
     return interactions, filters
 
@@ -287,11 +286,11 @@ def _catalog(
     catalog, index = build_catalog(rows, path_inside(folder, pictures) if pictures else None, guess=bare)
     untitled = sum(row is not None and not row.title for row in rows) if catalog.n_texts else 0
     gaps = {
-        f"items without a line in the catalog{KEPT}": sum(row is None for row in rows) if table else 0,
+        f"items that are missing in the catalog{KEPT}": sum(row is None for row in rows) if table else 0,
         f"items without a title in the catalog{KEPT}": untitled,
-        f"items whose picture is named but not there{KEPT}": index.lost,
-        "further pictures of items that have one": index.further,
-        "pictures that belong to no item": index.unused,
+        f"items with a named picture that is not found{KEPT}": index.lost,
+        "additional pictures of items that have one": index.further,
+        "pictures that match no item": index.unused,
     }
     return catalog, [FilterCount(reason, count) for reason, count in gaps.items() if count]
 
@@ -302,14 +301,14 @@ def _located_path(name_or_path: str, home: Path, edition: str) -> Path:
         if re.fullmatch(NAME_PATTERN, name_or_path):
             raise unknown_name("dataset", name_or_path, dataset_names(home), where="name of the data set (--dataset)")
         raise RobustrecError(
-            f"{name_or_path!r} is no folder",
+            f"{name_or_path!r} is not a directory",
             where="name of the data set (--dataset)",
             fix=f"give a folder, or one of: {', '.join(dataset_names(home))}",
         )
     manifest: Manifest = describe_folder(folder)[0]
     if edition not in ("auto", manifest.edition):
         raise RobustrecError(
-            f"the folder holds the {manifest.edition} edition",
+            f"the folder has the {manifest.edition} edition",
             where=f"{folder}, option --edition: {edition}",
             fix=f"--edition {manifest.edition}",
         )

@@ -1,4 +1,4 @@
-"""k-core filtering and the per-user split (spec 1.2)."""
+"""k-core filter and per-user random split."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from robustrec.datasets.interactions import TEST, TRAIN, VALIDATION
 
 
 def k_core(users: NDArray[Any], items: NDArray[Any], k: int = 5) -> NDArray[np.bool_]:
-    """Return which rows remain when users and items with fewer than k rows are removed until none is left.
+    """Return a mask of the k-core: users and items with fewer than k rows are removed repeatedly.
 
-    Counts of users and items are taken simultaneously in each round; the result is the unique largest k-core.
+    Each round counts users and items simultaneously; the result is the unique maximal k-core.
 
     Args:
         users: [E] user of each row.
         items: [E] item of each row.
-        k: smallest number of rows a user or item may have.
+        k: minimum number of rows of a user or item.
     """
     rows = len(users)
     keep = np.ones(rows, dtype=np.bool_)
@@ -36,7 +36,7 @@ def k_core(users: NDArray[Any], items: NDArray[Any], k: int = 5) -> NDArray[np.b
 
 
 def split_per_user(users: NDArray[Any], items: NDArray[Any], *, seed: int) -> NDArray[np.int8]:
-    """Return a label for each row: about 8:1:1 within each user, drawn with a seed.
+    """Return a split label for each row: about 8:1:1 within each user, random with a seed.
 
     A user with n rows in random order: n < 10 gives the last two to validation and test, one each; n >= 10
     gives h = floor(0.2 n) away, floor(h / 2) to validation and the rest to test. Users with one or two
@@ -46,7 +46,7 @@ def split_per_user(users: NDArray[Any], items: NDArray[Any], *, seed: int) -> ND
     Args:
         users: [E] user of each row.
         items: [E] item of each row.
-        seed: of the shuffle.
+        seed: seed of the shuffle.
     """
     rows = len(users)
     if not rows:

@@ -17,14 +17,14 @@ HEAD_CHARACTERS = 2**16
 
 
 def read_rows(path: Path, what: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield line number and fields of every row that is not empty.
+    """Yield line number and fields of every non-empty row.
 
     Args:
         path: file separated by commas, tabs, semicolons or |, UTF-8 with or without a byte order mark.
-        what: what it holds, for messages: "ratings".
+        what: content of the file for messages, e.g. "ratings".
 
     Raises:
-        RobustrecError: the file cannot be read, is not UTF-8 text, or a quote is never closed.
+        RobustrecError: the file cannot be read, is not UTF-8 text, or a quote is not closed.
     """
     line = 0
     try:
@@ -40,14 +40,14 @@ def read_rows(path: Path, what: str) -> Iterator[tuple[int, list[str]]]:
         raise RobustrecError(
             f"cannot read the {what}: {error}",
             where=f"{path}: line {line + 1} or after",
-            fix="write the file again as CSV, with every quote closed; it may be truncated",
+            fix="export the file again as CSV with closed quotes; it may be truncated",
         ) from error
 
 
 def read_lists(path: Path) -> Iterator[tuple[int, list[str]]] | None:
-    """Yield line number, user and item of a file with a line for each user: the user, then its items.
+    """Yield line number, user and item of a file with one line per user: the user, then its items.
 
-    That is how LightGCN's splits are written, with spaces. None where the file is delimited otherwise.
+    This is the format of LightGCN's splits, separated by spaces. Returns None for other formats.
 
     Raises:
         RobustrecError: the file cannot be read, is not UTF-8 text, or a user has two lines.
@@ -68,7 +68,7 @@ def _pairs_of(path: Path, lines: list[str]) -> Iterator[tuple[int, list[str]]]:
             raise RobustrecError(
                 f"user {user[:60]!r} has two lines",
                 where=f"{path}: line {number}",
-                fix="write a line for each user, the user and then its items; or a CSV file: user,item",
+                fix="write one line per user, the user and then its items; or a CSV file with the columns user,item",
             )
         if user:
             seen.add(user)
@@ -83,17 +83,17 @@ def _guarded(path: Path, what: str) -> Iterator[None]:
         raise RobustrecError(
             f"the file is not UTF-8 text: {error.reason} (byte 0x{error.object[error.start]:02x})",
             where=f"{path}: line {_undecodable_line(path)}",
-            fix="write the file again as UTF-8 text",
+            fix="export the file again as UTF-8 text",
         ) from error
     except (OSError, UnreadableError) as error:
         reason = getattr(error, "strerror", None) or error
         raise RobustrecError(
-            f"cannot read the {what}: {reason}", where=str(path), fix="give an existing CSV file"
+            f"cannot read the {what}: {reason}", where=str(path), fix="give the path of an existing CSV file"
         ) from error
 
 
 def peek_header(path: Path) -> list[str]:
-    """Return the first row of a delimited file, nothing where there is none that can be read."""
+    """Return the first row of a delimited file; empty if it cannot be read."""
     try:
         return next((row for _, row in read_rows(path, "table")), [])
     except RobustrecError:

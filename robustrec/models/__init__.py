@@ -1,4 +1,4 @@
-"""Recommenders: the dict of names, and the defaults they train with; importable without torch."""
+"""Recommender registry and default training settings; importable without torch."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ MODELS: dict[str, str] = _distinct(
 
 
 def model_class(name: str) -> type[Any]:
-    """Return the class of a recommender by its name, or what "package.module:Name" names; this imports torch.
+    """Return the class of a recommender by its name or by "package.module:Name"; this imports torch.
 
     A class takes `(problem, config, generator)`, has `Config` (its Pydantic class) and `modalities`, and
-    is a `robustrec.models.contract.Recommender`. One's own may also be a scorer (`robustrec.models.own`).
+    is a `robustrec.models.contract.Recommender`. A user-defined one may also be a scorer (`robustrec.models.own`).
 
     Raises:
-        RobustrecError: no model has the name.
+        RobustrecError: the model is unknown.
     """
     known(name)
     if is_own(name):
@@ -64,35 +64,35 @@ def model_class(name: str) -> type[Any]:
 
 
 def known(name: str) -> None:
-    """Check that a name is a model's or has the form of one's own.
+    """Check that a name is a registered model or has the form of a user-defined one.
 
     Raises:
-        RobustrecError: it is neither.
+        RobustrecError: it is neither of them.
     """
     if name not in MODELS and not is_own(name):
-        raise unknown_name("model", name, MODELS, where="--model (a name, or package.module:Class for one's own)")
+        raise unknown_name("model", name, MODELS, where="--model (a name, or package.module:Class for your own model)")
 
 
 def section_of(name: str) -> str:
-    """Return the section of `--set` that a model's settings have: its name, for one's own the class's."""
+    """Return the `--set` section of a model: its name, or the class name of a user-defined model."""
     return name.partition(":")[2] if is_own(name) else name
 
 
 def training_defaults(
     name: str, edition: Literal["full", "sample"] = "full", dataset: str | None = None
 ) -> dict[str, Any]:
-    """Return the settings a model trains with unless told otherwise.
+    """Return the default training settings of a model.
 
     Args:
-        name: a model's name; one's own has the defaults of its Config and of the training loop.
-        edition: "sample" applies the model's overrides for the small synthetic editions.
+        name: model name; a user-defined model has the defaults of its Config and of the training loop.
+        edition: "sample" applies the overrides of the model for the small synthetic editions.
         dataset: name of the data set, for the overrides of its full edition.
 
     Returns:
-        Fields of `TrainingConfig` and of the model's own config, flat.
+        Fields of `TrainingConfig` and of the model config in one dict.
 
     Raises:
-        RobustrecError: no model has the name.
+        RobustrecError: the model is unknown.
     """
     known(name)
     table = {} if is_own(name) else _defaults()[name]

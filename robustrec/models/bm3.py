@@ -1,4 +1,4 @@
-"""BM3: graph-smoothed embeddings trained to predict each other and their items' features, without negatives."""
+"""BM3: self-supervised multimodal recommendation without negative samples."""
 
 from __future__ import annotations
 
@@ -32,19 +32,20 @@ class BM3Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    latent_width: int = Field(64, ge=1, description="d, numbers per user and item vector")
-    layers: int = Field(1, ge=0, le=16, description="L, propagations over the graph")
-    dropout: float = Field(0.5, ge=0, lt=1, description="share of a target's entries that is set to zero in training")
-    reg_weight: float = Field(0.1, ge=0, description="weight λ of the norms of all smoothed vectors")
-    feature_weight: float = Field(2.0, ge=0, description="weight of the losses that involve features")
+    latent_width: int = Field(64, ge=1, description="embedding dimension d")
+    layers: int = Field(1, ge=0, le=16, description="number of graph propagation layers L")
+    dropout: float = Field(0.5, ge=0, lt=1, description="dropout rate of the prediction targets in training")
+    reg_weight: float = Field(0.1, ge=0, description="weight λ of the embedding regularization")
+    feature_weight: float = Field(2.0, ge=0, description="weight of the losses with item features")
 
 
 class BM3(nn.Module):
-    """Bootstrapped user, item and feature vectors (Zhou et al., arXiv 2207.05969).
+    """BM3: LightGCN embeddings trained by self-supervised prediction of items and item features, without negatives.
 
-    Features shape the training only: the scores q(h_u)·q(h_i) do not follow them, so that disturbing features at
-    inference changes nothing. The feature tables are trained too. With one modality missing, its two losses are left
-    out.
+    Source: Zhou et al., WWW 2023, arXiv 2207.05969. Item features are used in training only: the scores q(h_u)·q(h_i)
+        do
+    not depend on them, so that perturbed features at inference have no effect. The feature tables are trained too. If a
+    modality is missing, its two losses are omitted.
     """
 
     Config = BM3Config
@@ -75,13 +76,13 @@ class BM3(nn.Module):
         return Representation(self.predictor(users), self.predictor(items))
 
     def loss(self, features: Features, batch: Batch) -> Loss:
-        """Return how badly q predicts the other side's and the features' vectors, plus λ times the norms (spec 5).
+        """Return the prediction losses of users, items and features, plus the regularization.
 
         With c(a, b) the mean of 1 - cos over the batch, x̂ = dropout(x) without gradient, f_m the projected features:
 
             c(q(h_u), ĥ_i) + c(q(h_i), ĥ_u) + w Σ_m [c(q(f_m), ĥ_i) + c(q(f_m), f̂_m)] + λ EmbLoss(all h_u, all h_i)
 
-        Negatives are not used. Only the batch's rows are predicted, dropped out and projected.
+        Negatives are not used. Only the rows of the batch are predicted, dropped out and projected.
         """
         all_users, all_items = self._smooth()
         user_rows, user_places = distinct(batch.users, self.n_users)
@@ -90,7 +91,7 @@ class BM3(nn.Module):
         user_targets, item_targets = self._target(users, batch, "users"), self._target(items, batch, "items")
 
         def pairs(at_users: Tensor, at_items: Tensor) -> Tensor:
-            """Return the mean of 1 - cos over the batch's pairs."""
+            """Return the mean of 1 - cos over the pairs of the batch."""
             return (
                 1
                 - _dot(functional.embedding(user_places, at_users), functional.embedding(item_places, at_items)).mean()
@@ -116,16 +117,16 @@ class BM3(nn.Module):
         return self
 
     def _smooth(self) -> tuple[Tensor, Tensor]:
-        """Return h_u [U, d] and h_i [I, d]: smoothed embeddings, on the items the embedding once more."""
+        """Return h_u [U, d] and h_i [I, d]: propagated embeddings, plus the embedding itself for items."""
         users, items = self.graph.smooth(self.users, self.items, self.config.layers)
         return users, items + self.items
 
     def _prediction(self, vectors: Tensor) -> Tensor:
-        """Return q(x) with rows of length 1 [n, d]."""
+        """Return q(x) with L2-normalized rows [n, d]."""
         return unit_rows(self.predictor(vectors), NORM_FLOOR)
 
     def _target(self, vectors: Tensor, batch: Batch, name: str) -> Tensor:
-        """Return x̂ with rows of length 1 [n, d], without gradient."""
+        """Return x̂ with L2-normalized rows [n, d], without gradient."""
         target = vectors.detach()
         generator = batch.noise(f"dropout {name}")
         if generator is not None and self.config.dropout > 0:

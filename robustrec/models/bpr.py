@@ -1,4 +1,4 @@
-"""BPR matrix factorisation: no graph, no features; the plainest baseline."""
+"""BPR: matrix factorization with the pairwise ranking loss."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ class BPRConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    latent_width: int = Field(64, ge=1, description="d, numbers per user and item vector")
-    reg_weight: float = Field(1e-1, ge=0, description="weight λ of the embedding norms")
+    latent_width: int = Field(64, ge=1, description="embedding dimension d")
+    reg_weight: float = Field(1e-1, ge=0, description="weight λ of the embedding regularization")
 
 
 class BPR(nn.Module):
-    """Inner products of free user and item vectors (Rendle et al., arXiv 1205.2618)."""
+    """BPR: matrix factorization trained with the pairwise BPR loss; uses no graph and no item features.
+
+    Source: Rendle et al., UAI 2009, arXiv 1205.2618.
+    """
 
     Config = BPRConfig
     modalities: tuple[str, ...] = ()
@@ -39,7 +42,7 @@ class BPR(nn.Module):
         return Representation(self.users.clone(), self.items.clone())
 
     def loss(self, features: Features, batch: Batch) -> Loss:  # noqa: ARG002
-        """Return BPR plus λ times the norms of the batch's embeddings (spec section 5)."""
+        """Return the BPR loss plus λ times the regularization of the batch embeddings."""
         users = functional.embedding(batch.users, self.users)
         positives = functional.embedding(batch.positives, self.items)
         negatives = functional.embedding(batch.negatives, self.items)

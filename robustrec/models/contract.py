@@ -1,4 +1,4 @@
-"""What every recommender takes and returns.
+"""Interfaces of recommenders.
 
 Dimension letters: U users, I items, E edges (training interactions), B batch, D feature width,
 d latent width.
@@ -23,25 +23,25 @@ Features = Mapping[str, Tensor]
 """Modality -> item features [I, D_m]."""
 
 Graphs = Mapping[str, Sparse]
-"""Name -> graph over items that a model derives from the features."""
+"""Name -> item graph that a model derives from the features."""
 
 FindNeighbours = Callable[[Tensor, int], Neighbours]
-"""(item features [I, D], k) -> each item's k nearest."""
+"""(item features [I, D], k) -> the k nearest neighbours of each item."""
 
 
 class Batch(NamedTuple):
-    """Training triples, and what a training holds for the step they belong to.
+    """Training triples, and the training state of their step.
 
-    Outside training the last three keep their defaults: then a loss is a deterministic function of parameters,
+    Outside training the last three have their defaults: the loss is then a deterministic function of parameters,
     features and triples.
 
     Attributes:
-        users: int64 [B], on the model's device like the next two.
+        users: int64 [B], on the device of the model, as are positives and negatives.
         positives: int64 [B].
         negatives: int64 [B].
-        epoch: what the model's `epoch_state` returned for this epoch; None outside training.
-        step: place of the batch in its epoch, from 0.
-        seed: seed of the step's noise (dropout, Gumbel); None for no noise. All passes of one step share it.
+        epoch: result of the model's `epoch_state` for this epoch; None outside training.
+        step: index of the batch in its epoch, from 0.
+        seed: seed of the noise of the step (dropout, Gumbel); None for no noise. All passes of one step share it.
     """
 
     users: Tensor
@@ -52,19 +52,19 @@ class Batch(NamedTuple):
     seed: int | None = None
 
     def noise(self, name: str) -> torch.Generator | None:
-        """Return a fresh generator for a named noise of this step on the batch's device, None for no noise."""
+        """Return a new generator for a named noise of this step on the device of the batch, or None for no noise."""
         return None if self.seed is None else torch_generator(self.seed, name, device=self.users.device)
 
 
 class Representation(NamedTuple):
-    """User vectors [U, d] and item vectors [I, d], no views of parameters; scores are inner products."""
+    """User vectors [U, d] and item vectors [I, d], not views of parameters; scores are inner products."""
 
     users: Tensor
     items: Tensor
 
 
 class Scored(NamedTuple):
-    """Scores that only a function knows, standing where a `Representation` stands.
+    """Scores given by a function, in place of a `Representation`.
 
     Attributes:
         score: user ids, int64 [n] -> float32 scores [n, I] on the CPU.
@@ -78,7 +78,7 @@ class Scored(NamedTuple):
 
 
 class Loss(NamedTuple):
-    """The scalar to minimise, and the named scalars that add up to it (weights included)."""
+    """The loss, and its named weighted terms."""
 
     total: Tensor
     terms: dict[str, Tensor]
@@ -86,14 +86,14 @@ class Loss(NamedTuple):
 
 @dataclass(frozen=True)
 class Problem:
-    """What a model is built for.
+    """Sizes, training graph and feature widths that a model is built for.
 
     Attributes:
         n_users: U.
         n_items: I.
         edges: int64 [2, E], distinct training pairs (user, item).
-        feature_widths: modality -> D_m of the features there are; a modality left out is missing.
-        user_neighbours: users' co-occurrence, where the data set brings its own; else it is counted from the edges.
+        feature_widths: modality -> D_m of the available features.
+        user_neighbours: user graph of the data set; None to compute it from the edges.
     """
 
     n_users: int
@@ -105,17 +105,19 @@ class Problem:
 
     def __post_init__(self) -> None:
         if self.edges.dim() != 2 or self.edges.shape[0] != 2 or self.edges.dtype != torch.int64:
-            raise _bad_edges(f"edges are {self.edges.dtype} {tuple(self.edges.shape)}, not int64 (2, E)")
+            raise _bad_edges(
+                f"edges must be int64 of shape (2, E), but got {self.edges.dtype} {tuple(self.edges.shape)}"
+            )
         if self.edges.shape[1] == 0:
-            raise _bad_edges("there is no training interaction")
+            raise _bad_edges("the data set has no training interactions")
         largest = self.edges.amax(dim=1).tolist()
         if int(self.edges.min()) < 0 or largest[0] >= self.n_users or largest[1] >= self.n_items:
             raise _bad_edges(
-                f"an edge lies outside {self.n_users} users x {self.n_items} items (largest ids {largest})"
+                f"an edge is out of range for {self.n_users} users x {self.n_items} items (largest ids {largest})"
             )
 
     def nearest_users(self, k: int) -> CoOccurrence:
-        """Return each user's k nearest by shared items, counted once for a problem (spec 1.4)."""
+        """Return the k nearest users of each user by the number of shared items, computed once per problem."""
         if self.user_neighbours is not None:
             return self.user_neighbours.first(k)
         if k not in self._counted:
@@ -124,33 +126,33 @@ class Problem:
 
 
 class Scorer(Protocol):
-    """A recommender that only scores: a service, an ONNX file, another framework.
+    """A recommender that only returns scores, e.g. a service, an ONNX file or another framework.
 
-    It is a function, or the method `score` of a class built as `Class(problem)`. It must follow the features it is
-    given; what it holds of an earlier call must not show. `modalities`, where it has that attribute, names those it
-    reads; without it, it is given all there are.
+    It is a function, or the method `score` of a class built as `Class(problem)`. Its scores must depend on the given
+    features only, not on earlier calls. The optional attribute `modalities` names the modalities that it reads;
+    without it, all available modalities are passed.
     """
 
     def __call__(self, features: Mapping[str, NDArray[np.float32]], users: NDArray[np.int64]) -> Any:
-        """Return the scores [n, I] of all items for users [n], given item features modality -> [I, D_m]."""
+        """Return the scores [n, I] of all items for users [n], for item features modality -> [I, D_m]."""
         ...
 
 
 class Recommender(Protocol):
     """An `nn.Module` whose representation is a pure function of (parameters, features, training graph).
 
-    Nothing is kept from one call to the next except constants of the training graph, which are buffers and
-    so move with `.to`. A class is built as `Class(problem, config, generator)`, on the CPU, every
-    random number drawn from the generator; its attribute `Config` is the Pydantic class of `config`.
+    A model keeps no state between calls except constants of the training graph, which are buffers and
+    move with `.to`. A class is built as `Class(problem, config, generator)`, on the CPU; all
+    random numbers come from the generator. Its attribute `Config` is the Pydantic class of `config`.
 
-    A model may also be a `DerivesItemGraphs` and a `DrawsPerEpoch`. Where some modalities shape the training only and
-    scores do not follow them, its attribute `modalities_in_scores` names those that scores follow. Fine-tuned feature
-    tables are an `nn.ParameterDict` named `deltas`: what training adds to the features, zero at first.
+    A model may also be a `DerivesItemGraphs` and a `DrawsPerEpoch`. If some modalities are used in training only, its
+    attribute `modalities_in_scores` names the modalities that the scores depend on. Fine-tuned feature tables are an
+    `nn.ParameterDict` named `deltas`: the change of the features by training, initially zero.
     """
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """Modalities this instance reads."""
+        """Modalities that this instance reads."""
         ...
 
     def represent(self, features: Features) -> Representation:
@@ -168,66 +170,66 @@ class Recommender(Protocol):
 
 @runtime_checkable
 class DerivesItemGraphs(Protocol):
-    """A recommender whose items are joined by graphs that follow from their features.
+    """A recommender with item graphs that are derived from item features.
 
-    `represent` and `loss` take the graphs as a further argument; without it they derive them anew, so that changed
-    features change the graphs too. Training derives them once, from the clean features.
+    `represent` and `loss` take the graphs as an additional argument; without it they derive the graphs again, so that
+    changed features also change the graphs. Training derives them once, from the clean features.
     """
 
     def item_graphs(self, features: Features, neighbours: FindNeighbours = cosine_neighbours) -> Graphs:
-        """Return the graphs of given features; a pure function of them, and of no parameter."""
+        """Return the graphs of the features; a pure function of the features, independent of parameters."""
         ...
 
     def represent(self, features: Features, graphs: Graphs | None = None) -> Representation:
-        """Return user and item vectors, on the given graphs or on those of the features."""
+        """Return user and item vectors with the given graphs, or with graphs derived from the features."""
         ...
 
     def loss(self, features: Features, batch: Batch, graphs: Graphs | None = None) -> Loss:
-        """Return the training loss, on the given graphs or on those of the features."""
+        """Return the training loss with the given graphs, or with graphs derived from the features."""
         ...
 
 
 @runtime_checkable
 class DrawsPerEpoch(Protocol):
-    """A recommender that draws or takes stock of something when an epoch begins.
+    """A recommender with a per-epoch state, such as a random graph.
 
-    The trainer hands what it returned back as `Batch.epoch`; it is kept nowhere else.
+    The trainer passes the state as `Batch.epoch`; the model does not keep it.
     """
 
     def epoch_state(self, features: Features, generator: torch.Generator) -> Any:
-        """Return what holds for the epoch that begins: a function of parameters, features and the generator."""
+        """Return the state of a new epoch, a function of parameters, features and the generator."""
         ...
 
 
 def item_graphs(
     model: Recommender, features: Features, neighbours: FindNeighbours = cosine_neighbours
 ) -> Graphs | None:
-    """Return the graphs a model derives from features, None where it derives none."""
+    """Return the graphs that a model derives from features, or None."""
     return model.item_graphs(features, neighbours) if isinstance(model, DerivesItemGraphs) else None
 
 
 def represent(model: Recommender, features: Features, graphs: Graphs | None) -> Representation:
-    """Return a model's representation on given graphs; None derives them from the features, where the model has any."""
+    """Return the representation of a model with given graphs; None derives them from the features."""
     return model.represent(features) if graphs is None else cast(DerivesItemGraphs, model).represent(features, graphs)
 
 
 def batch_loss(model: Recommender, features: Features, batch: Batch, graphs: Graphs | None) -> Loss:
-    """Return a model's loss on given graphs; None derives them from the features, where the model has any."""
+    """Return the loss of a model with given graphs; None derives them from the features."""
     if graphs is None:
         return model.loss(features, batch)
     return cast(DerivesItemGraphs, model).loss(features, batch, graphs)
 
 
 def read_modalities(model: str, problem: Problem, readable: tuple[str, ...]) -> tuple[str, ...]:
-    """Return those of the readable modalities that the problem has features for, in the order of `readable`.
+    """Return the readable modalities that the problem has features for, in the order of `readable`.
 
     Raises:
-        RobustrecError: there is none.
+        RobustrecError: none is available.
     """
     there = tuple(modality for modality in readable if modality in problem.feature_widths)
     if not there:
         raise RobustrecError(
-            f"{model} needs features of at least one of {', '.join(readable)}; the data set has none",
+            f"{model} needs features of at least one of {', '.join(readable)}, but the data set has none",
             where="item features",
             fix="choose a model without features, for example --model lightgcn, or import feature files",
         )
@@ -238,13 +240,13 @@ def feature_table(features: Features, modality: str, n_items: int, width: int) -
     """Return the table [I, D_m] of a modality.
 
     Raises:
-        RobustrecError: it is missing or of another shape than the model was built for.
+        RobustrecError: it is missing or has another shape than the model was built for.
     """
     table: Any = features.get(modality)
     found = "none" if table is None else tuple(table.shape)
     if found != (n_items, width):
         raise RobustrecError(
-            f"the {modality} features are {found}, and the model was trained with {(n_items, width)}",
+            f"the {modality} features must be {(n_items, width)}, as in training, but got {found}",
             where=f"item features, modality {modality!r}",
             fix="use the encoder and data set that the model was trained with, or train it again",
         )

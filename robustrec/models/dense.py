@@ -1,4 +1,4 @@
-"""Products of large dense tables: on a CPU by oneDNN where PyTorch brings it, which uses all of the processor."""
+"""Products of large dense matrices, with oneDNN on CPUs that support it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ LARGE = 2**24
 
 
 def times_transposed(a: Tensor, b: Tensor) -> Tensor:
-    """Return a bᵀ [n, m] for a [n, d] and b [m, d], differentiable as often as wanted.
+    """Return a bᵀ [n, m] for a [n, d] and b [m, d], differentiable to any order.
 
-    In float32 on a CPU PyTorch multiplies by MKL, which leaves half of some processors' arithmetic unused; oneDNN,
-    which it holds too, does not. Both round as float32 does, and differ as two orders of a sum differ.
+    In float32 on a CPU, PyTorch uses MKL, which is up to two times slower than oneDNN on some processors. The two
+    results differ by float32 rounding, because the order of summation differs.
     """
     size = a.shape[0] * a.shape[1] * b.shape[0]
     if size < LARGE or a.device.type != "cpu" or not a.dtype == b.dtype == torch.float32 or not _has_onednn():
@@ -25,7 +25,7 @@ def times_transposed(a: Tensor, b: Tensor) -> Tensor:
 
 
 def apply_linear(layer: nn.Linear, x: Tensor) -> Tensor:
-    """Return what the layer makes of a large table x [n, D]."""
+    """Return the output of a linear layer for a large table x [n, D]."""
     return times_transposed(x, layer.weight) + layer.bias
 
 
@@ -55,7 +55,7 @@ def _onednn(a: Tensor, b: Tensor) -> Tensor:
 
 @cache
 def _has_onednn() -> bool:
-    """Tell whether oneDNN can be reached here and is right."""
+    """Return whether oneDNN is available and gives correct results."""
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     a, b = torch.linspace(-1, 1, 35).view(5, 7), torch.linspace(2, -1, 21).view(3, 7)

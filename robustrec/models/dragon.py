@@ -1,4 +1,4 @@
-"""DRAGON: a channel for each modality side by side, an item graph, and an average over users alike."""
+"""DRAGON: dual representation learning with item and user graphs."""
 
 from __future__ import annotations
 
@@ -30,21 +30,28 @@ class DRAGONConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    latent_width: int = Field(64, ge=1, description="d, numbers per modality in a user and an item vector")
-    user_neighbours: int = Field(40, ge=1, description="most alike users that are averaged")
-    item_neighbours: int = Field(10, ge=1, description="k, nearest items by features, each item itself included")
-    item_layers: int = Field(1, ge=0, le=16, description="L, propagations over the item graph")
-    image_weight: float = Field(0.1, ge=0, le=1, description="share of the images' item graph; texts have the rest")
-    reg_weight: float = Field(1e-3, ge=0, description="weight λ of the mean squares of preferences and weights")
+    latent_width: int = Field(64, ge=1, description="embedding dimension d per modality")
+    user_neighbours: int = Field(40, ge=1, description="number of most similar users in the user graph")
+    item_neighbours: int = Field(
+        10, ge=1, description="number of nearest items k by features, including the item itself"
+    )
+    item_layers: int = Field(1, ge=0, le=16, description="number of item graph layers L")
+    image_weight: float = Field(
+        0.1, ge=0, le=1, description="weight of the image item graph; the text item graph has the remaining weight"
+    )
+    reg_weight: float = Field(
+        1e-3, ge=0, description="weight λ of the regularization of preferences and modality weights"
+    )
 
 
 class DRAGON(nn.Module):
-    """Item r + G^L r, user [w_v r_v ; w_t r_t] plus its average over the users most alike (arXiv 2301.12097).
+    """DRAGON: modality-specific graph convolutions, concatenated and combined with an item-item and a user-user graph.
 
-    r = [r_v ; r_t] are the smoothed channels of `ModalityEncoders`, G the `frozen_item_graph`. The published code
-    fills the lists of users with fewer than k neighbours by repeating some at random, anew every epoch; here they are
-    averaged over those they have. With one modality vectors are d wide, without weights. Nothing is drawn while
-    training.
+    Source: Zhou et al., ECAI 2023, arXiv 2301.12097. An item is r + G^L r, and a user is [w_v r_v ; w_t r_t] plus its
+    average over the most similar users. r = [r_v ; r_t] are the channels of `ModalityEncoders`, G is the
+    `frozen_item_graph`. The published code fills the lists of users with fewer than k neighbours with random repeats in
+    every epoch; here the average is over the existing neighbours. With one modality, vectors have width d and no
+    modality weights. Training draws no random numbers.
     """
 
     Config = DRAGONConfig
@@ -77,7 +84,7 @@ class DRAGON(nn.Module):
         return Representation(self.neighbours.of_all(users), items)
 
     def loss(self, features: Features, batch: Batch, graphs: Graphs | None = None) -> Loss:
-        """Return BPR to the base 2 plus λ times the mean squares (spec 4.2)."""
+        """Return the BPR loss with a logarithm to base 2, plus λ times the mean squares, as in the published code."""
         all_users, items = self._before_average(features, graphs)
         users = self.neighbours.of_batch(all_users, batch)
         positive = (users * functional.embedding(batch.positives, items)).sum(1)

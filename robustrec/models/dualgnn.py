@@ -1,4 +1,4 @@
-"""DualGNN: a channel for each modality, weighed by user, and an average over users alike."""
+"""DualGNN: modality-specific graph convolutions with user-specific modality weights and a user graph."""
 
 from __future__ import annotations
 
@@ -19,22 +19,25 @@ class DualGNNConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    latent_width: int = Field(64, ge=1, description="d, numbers per user and item vector")
-    user_neighbours: int = Field(40, ge=1, description="k, most alike users that are averaged")
-    reg_weight: float = Field(1e-3, ge=0, description="weight λ of the mean squares of preferences and weights")
+    latent_width: int = Field(64, ge=1, description="embedding dimension d")
+    user_neighbours: int = Field(40, ge=1, description="number of most similar users k in the user graph")
+    reg_weight: float = Field(
+        1e-3, ge=0, description="weight λ of the regularization of preferences and modality weights"
+    )
     mmrec_compat: bool = Field(
         False,
-        description="as MMRec computes it: the user's image channel holds image + text, because a table is overwritten "
-        "in place, and a weight of items takes part in the regularisation and in nothing else",
+        description="reproduce MMRec: the image channel of a user has image + text because MMRec overwrites a table in"
+        " place, and item weights occur in the regularization only",
     )
 
 
 class DualGNN(nn.Module):
-    """Item r_v + r_t, user w_v r_v + w_t r_t plus the average of that over users alike (Wang et al., TMM 2021).
+    """DualGNN: modality-specific graph convolutions, weighted by user and combined with a user co-occurrence graph.
 
-    r_m are the smoothed channels of `ModalityEncoders`. The published code fills the lists of users with fewer than
-    k neighbours by repeating some at random, anew every epoch; here they are averaged over those they have. With one
-    modality the user has its channel, without weights. Nothing is drawn while training.
+    Source: Wang et al., TMM 2021. An item is r_v + r_t, and a user is w_v r_v + w_t r_t plus its average over the most
+    similar users. r_m are the channels of `ModalityEncoders`. The published code fills the lists of users with fewer
+    than k neighbours with random repeats in every epoch; here the average is over the existing neighbours. With one
+    modality, there are no modality weights. Training draws no random numbers.
     """
 
     Config = DualGNNConfig
@@ -59,7 +62,7 @@ class DualGNN(nn.Module):
         return Representation(self.neighbours.of_all(users), items)
 
     def loss(self, features: Features, batch: Batch) -> Loss:
-        """Return BPR to the base 2 plus λ times the mean squares (spec 4.1)."""
+        """Return the BPR loss with a logarithm to base 2, plus λ times the mean squares, as in the published code."""
         all_users, items = self._before_average(features)
         users = self.neighbours.of_batch(all_users, batch)
         positive = (users * functional.embedding(batch.positives, items)).sum(1)

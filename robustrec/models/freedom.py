@@ -1,4 +1,4 @@
-"""FREEDOM: LightGCN on a user-item graph pruned anew every epoch, beside a frozen item graph."""
+"""FREEDOM: LightGCN on a pruned user-item graph, with a frozen item graph."""
 
 from __future__ import annotations
 
@@ -35,22 +35,27 @@ class FREEDOMConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    latent_width: int = Field(64, ge=1, description="d, numbers per user and item vector and per projected feature")
-    layers: int = Field(2, ge=0, le=16, description="propagations over the user-item graph")
-    item_neighbours: int = Field(10, ge=1, description="k, nearest items by features, each item itself included")
-    item_layers: int = Field(1, ge=0, le=16, description="propagations over the item graph")
-    image_weight: float = Field(0.1, ge=0, le=1, description="share of the images' item graph; texts have the rest")
-    pruning: float = Field(0.8, ge=0, lt=1, description="ρ, share of the edges left out in an epoch")
-    reg_weight: float = Field(1e-3, ge=0, description="weight λ of the losses of the projected features")
+    latent_width: int = Field(64, ge=1, description="embedding dimension d")
+    layers: int = Field(2, ge=0, le=16, description="number of user-item graph layers")
+    item_neighbours: int = Field(
+        10, ge=1, description="number of nearest items k by features, including the item itself"
+    )
+    item_layers: int = Field(1, ge=0, le=16, description="number of item graph layers")
+    image_weight: float = Field(
+        0.1, ge=0, le=1, description="weight of the image item graph; the text item graph has the remaining weight"
+    )
+    pruning: float = Field(0.8, ge=0, lt=1, description="fraction ρ of edges dropped in each epoch")
+    reg_weight: float = Field(1e-3, ge=0, description="weight λ of the losses on projected features")
 
 
 class FREEDOM(nn.Module):
-    """Item h_i + G E_i with h = LightGCN and G the `frozen_item_graph` of the raw features (arXiv 2211.06924).
+    """FREEDOM: LightGCN on a randomly pruned user-item graph, plus a frozen item-item graph of the features.
 
-    Scores depend on features through G alone: they move when a change of features changes which items are nearest,
-    and their derivative in the features is zero. The fine-tuned features, features + delta, take part in the loss
-    only. In training every epoch has a graph of its own (`epoch_state`); scores and losses outside training have all
-    edges. With one modality G is that modality's and there is one loss of projected features.
+    Source: Zhou and Shen, MM 2023, arXiv 2211.06924. An item is h_i + G E_i, with h from LightGCN and G the
+    `frozen_item_graph` of the raw features. Scores depend on features through G only: they change if the nearest items
+    change, and their derivative with respect to features is zero. The fine-tuned features, features + delta, are used
+    in the loss only. In training every epoch has its own pruned graph (`epoch_state`); scores, and losses outside
+    training, use all edges. With one modality, G is the graph of this modality, and there is one feature loss.
     """
 
     Config = FREEDOMConfig
@@ -70,7 +75,7 @@ class FREEDOM(nn.Module):
         self.graph = UserItemGraph(problem.n_users, problem.n_items, problem.edges, offset=OFFSET)
 
     def item_graphs(self, features: Features, neighbours: FindNeighbours = cosine_neighbours) -> Graphs:
-        """Return G under the name "items"; it follows the raw features, not the fine-tuned ones."""
+        """Return G under the name "items", derived from the raw features, not the fine-tuned ones."""
         return frozen_item_graph(
             features,
             self.widths,
@@ -83,7 +88,7 @@ class FREEDOM(nn.Module):
     def epoch_state(self, features: Features, generator: torch.Generator) -> Bipartite:  # noqa: ARG002 - the contract passes features to all
         """Return the graph of ⌊|E|(1-ρ)⌋ edges, normalised by their own degrees.
 
-        They are drawn without replacement, the next one always with a probability in proportion to 1/√(d_u d_i).
+        Edges are drawn without replacement, each with a probability proportional to 1/√(d_u d_i).
         """
         whole = self.graph.bipartite()
         pattern, weights = whole.matrix.pattern, whole.matrix.values
@@ -104,7 +109,7 @@ class FREEDOM(nn.Module):
         return Representation(users, items)
 
     def loss(self, features: Features, batch: Batch, graphs: Graphs | None = None) -> Loss:
-        """Return BPR plus λ times the BPR of the same users with each modality's projected features (spec 5)."""
+        """Return the BPR loss plus λ times the BPR losses of users with the projected features of each modality."""
         graphs = self.item_graphs(features) if graphs is None else graphs
         all_users, items = self._smooth(self.graph.bipartite() if batch.epoch is None else batch.epoch, graphs)
         users = functional.embedding(batch.users, all_users)
@@ -127,6 +132,6 @@ class FREEDOM(nn.Module):
 
 
 def _bpr(users: Tensor, items: Tensor) -> Tensor:
-    """Return the BPR loss of users [B, d] with their positives and negatives, one after the other [2B, d]."""
+    """Return the BPR loss of users [B, d] with concatenated positives and negatives [2B, d]."""
     positive, negative = items.chunk(2)
     return bpr_loss((users * positive).sum(1), (users * negative).sum(1))

@@ -1,4 +1,4 @@
-"""The item graph of DRAGON and FREEDOM: nearest neighbours by raw features, unweighted, images and texts mixed."""
+"""The item graph of DRAGON and FREEDOM: unweighted k-nearest-neighbour graphs of image and text features, averaged."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ def frozen_item_graph(
     image_weight: float,
     neighbours: FindNeighbours,
 ) -> Graphs:
-    """Return {"items": α G_image + (1-α) G_text}, or the graph of the one modality there is (spec 4.2).
+    """Return {"items": α G_image + (1-α) G_text}, or the graph of the only modality (arXiv 2211.06924).
 
-    Row i of G_m has 1/(k + 1e-7) at the k items nearest to i by cosine, i itself included; it is not symmetric.
+    Row i of G_m is 1/(k + 1e-7) at the k nearest items of i by cosine, including i; it is not symmetric.
 
     Args:
         features: raw item features.
-        widths: modality -> D_m of those to read, of "image" and "text".
+        widths: modality -> D_m of the modalities to read ("image", "text").
         n_items: I.
         k: neighbours.
         image_weight: α.
-        neighbours: finds them.
+        neighbours: function that finds the nearest neighbours.
     """
     tables = [feature_table(features, m, n_items, width) for m, width in widths.items()]
     parts = [mean_graph(neighbours(table, k), dtype=table.dtype) for table in tables]

@@ -1,4 +1,4 @@
-"""GRCN: interactions weighed by how well contents match, ids smoothed over what is left."""
+"""GRCN: LightGCN-style propagation on a user-item graph with edges weighted by content affinity."""
 
 from __future__ import annotations
 
@@ -31,33 +31,37 @@ class GRCNConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    latent_width: int = Field(64, ge=1, description="d, numbers per channel: the ids, and each modality")
-    routings: int = Field(3, ge=0, le=16, description="times that users' preferences move towards what they took")
-    layers: int = Field(2, ge=0, le=16, description="L, propagations of the ids over the weighed graph")
-    reg_weight: float = Field(1e-3, ge=0, description="weight λ of the mean squares of ids and preferences")
+    latent_width: int = Field(
+        64, ge=1, description="embedding dimension d of the id channel and of each modality channel"
+    )
+    routings: int = Field(3, ge=0, le=16, description="number of routing iterations")
+    layers: int = Field(2, ge=0, le=16, description="number of id propagation layers L")
+    reg_weight: float = Field(1e-3, ge=0, description="weight λ of the regularization of ids and preferences")
     mmrec_compat: bool = Field(
         False,
-        description="as MMRec computes it: routing changes nothing, because its edges lead from users to items only",
+        description="reproduce MMRec: routing has no effect because its edges lead from users to items only",
     )
 
 
 class Both(NamedTuple):
-    """What belongs to users and to items: vectors [U, d] and [I, d], or weights of edges towards users and items."""
+    """A pair of user and item values: vectors [U, d] and [I, d], or edge weights towards users and items."""
 
     users: Tensor
     items: Tensor
 
 
 class GRCN(nn.Module):
-    """Vectors [smoothed ids ; content of each modality] (Wei et al., MM 2020, arXiv 2111.02036; spec 5).
+    """GRCN: id embeddings propagated on a user-item graph that is refined by content affinity, plus modality content.
+
+    Source: Wei et al., MM 2020, arXiv 2111.02036.
 
     For each modality, users start as rn(P_m) and items as rn(lrelu(linear(X_m))). Routing: a user's preference moves to
     rn(p + Σ_i α_ui f_i) over its items, α the softmax of <p, f_i>, several times. Then both sides receive once,
     each with the softmax over its own neighbours. An edge from s to t weighs relu(max_m α_m(s → t) · conf_m(s)), and
     the ids are smoothed with these weights.
 
-    The paper's users receive while routing, as they do here; in the published code they do not (`mmrec_compat`).
-    Either modality may be missing; without images the whole table of preferences is not regularised.
+    Users receive messages while routing, as in the paper; in the published code they do not (`mmrec_compat`). Either
+    modality may be missing; without images the preferences are not regularized.
     """
 
     Config = GRCNConfig
@@ -81,12 +85,12 @@ class GRCN(nn.Module):
         self.edges = Edges(problem)
 
     def represent(self, features: Features) -> Representation:
-        """Return user and item vectors, d wide for the ids and for each modality."""
+        """Return user and item vectors with width d for the ids and for each modality."""
         channels = self._channels(features)
         return Representation(*(torch.cat(side, dim=1) for side in zip(*channels, strict=True)))
 
     def loss(self, features: Features, batch: Batch) -> Loss:
-        """Return BPR plus λ times the mean squares (spec 5)."""
+        """Return the BPR loss plus λ times the mean squares."""
         chosen = torch.cat([batch.positives, batch.negatives])
         margin: Tensor | float = 0.0
         for channel in self._channels(features):
@@ -122,7 +126,7 @@ class GRCN(nn.Module):
         return [self._smooth_ids(largest), *contents]
 
     def _content(self, modality: str, features: Features) -> tuple[Both, Both]:
-        """Return a modality's vectors, and the attention of users to their items and of items to their users."""
+        """Return the vectors of a modality, and the attention of users to their items and of items to their users."""
         raw = feature_table(features, modality, self.sizes[1], self.widths[modality])
         items = unit_rows(functional.leaky_relu(apply_linear(cast(nn.Linear, self.projections[modality]), raw)))
         users = unit_rows(self.preferences[modality])
@@ -139,7 +143,7 @@ class GRCN(nn.Module):
         return Both(users + received.users, items + received.items), attentions
 
     def _smooth_ids(self, weights: Both) -> Both:
-        """Return the sum of the unit ids and their propagations over the weighed graph."""
+        """Return the sum of the normalized ids and their propagations over the weighted graph."""
         to_users, to_items = self.edges.towards_users(weights.users), self.edges.towards_items(weights.items)
         total = signal = Both(*torch.split(unit_rows(self.ids), self.sizes))
         for _ in range(self.config.layers):
@@ -148,7 +152,7 @@ class GRCN(nn.Module):
         return total
 
     def _squares(self, users: Tensor, items: Tensor) -> Tensor:
-        """Return what λ weighs; users [B] stand twice, beside their positives and beside their negatives [2B]."""
+        """Return the regularization term; users [B] count twice, once per positive and once per negative [2B]."""
         ids = Both(*torch.split(self.ids, self.sizes))
         parts = [functional.embedding(users, ids.users), functional.embedding(items, ids.items)]
         parts += [functional.embedding(users, self.preferences[m]) for m in self.modalities]
@@ -158,9 +162,9 @@ class GRCN(nn.Module):
 
 
 class Edges(SparseBuffer):
-    """The training interactions, and values on them: in the order of users, or in that of items ("turned").
+    """The training interactions and values on them, sorted by user, or sorted by item ("transposed").
 
-    A value in the order of users is one of the matrix [U, I], a turned one of its transpose.
+    Values sorted by user belong to the matrix [U, I], transposed values to the matrix [I, U].
     """
 
     returning: Tensor
@@ -180,20 +184,20 @@ class Edges(SparseBuffer):
         return sampled_products(matrix.pattern, matrix.transpose, users, items)
 
     def softmax_of_users(self, logits: Tensor) -> Tensor:
-        """Return the softmax over each user's edges."""
+        """Return the softmax over the edges of each user."""
         return row_softmax(self.matrix().pattern, logits)
 
     def softmax_of_items(self, logits: Tensor) -> Tensor:
-        """Return the softmax over each item's edges, turned, of logits in the order of users."""
+        """Return the softmax over the edges of each item, transposed, for logits sorted by user."""
         matrix = self.matrix()
         return row_softmax(matrix.transpose, logits.index_select(0, matrix.transpose_values))
 
     def column_values(self, items: Tensor) -> Tensor:
-        """Return the value of each edge's item, of values [I]."""
+        """Return the item value of each edge, for values [I]."""
         return items.index_select(0, self.matrix().pattern.columns)
 
     def transpose_column_values(self, users: Tensor) -> Tensor:
-        """Return the value of each edge's user, turned, of values [U]."""
+        """Return the user value of each edge, transposed, for values [U]."""
         return users.index_select(0, self.matrix().transpose.columns)
 
     def towards_users(self, values: Tensor) -> Sparse:
@@ -202,6 +206,6 @@ class Edges(SparseBuffer):
         return Sparse(matrix.pattern, values, matrix.transpose, values.index_select(0, matrix.transpose_values))
 
     def towards_items(self, values: Tensor) -> Sparse:
-        """Return the matrix [I, U] of turned values."""
+        """Return the matrix [I, U] of transposed values."""
         matrix = self.matrix()
         return Sparse(matrix.transpose, values, matrix.pattern, values.index_select(0, self.returning))

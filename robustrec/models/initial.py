@@ -24,13 +24,13 @@ def linear(
     weight: Scheme = "default",
     bias: Literal["default", "zero"] = "default",
 ) -> nn.Linear:
-    """Return a linear layer whose weight and bias are drawn from the generator and from nothing else.
+    """Return a linear layer with weight and bias drawn from the generator.
 
     Args:
-        width_in: columns in.
-        width_out: columns out.
-        generator: source of the numbers.
-        weight: scheme of the weight; "default" is that of `nn.Linear`, uniform in ±1/√width_in.
+        width_in: input width.
+        width_out: output width.
+        generator: random generator.
+        weight: initialization of the weight; "default" is that of `nn.Linear`, uniform in ±1/√width_in.
         bias: "default" is that of `nn.Linear`, uniform in ±1/√width_in.
     """
     layer = nn.Linear(width_in, width_out, device="meta").to_empty(device="cpu")

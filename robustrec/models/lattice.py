@@ -1,4 +1,4 @@
-"""LATTICE: item graphs learned from fine-tuned features beside frozen ones, added to a smoothed user-item graph."""
+"""LATTICE: LightGCN with learned and frozen item graphs of the features."""
 
 from __future__ import annotations
 
@@ -40,25 +40,25 @@ class LATTICEConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    latent_width: int = Field(64, ge=1, description="d, numbers per user and item vector and per projected feature")
-    layers: int = Field(2, ge=0, le=16, description="propagations over the user-item graph")
-    item_neighbours: int = Field(10, ge=1, description="k, nearest items by features, each item itself included")
-    item_layers: int = Field(1, ge=1, le=16, description="propagations over the item graph")
+    latent_width: int = Field(64, ge=1, description="embedding dimension d")
+    layers: int = Field(2, ge=0, le=16, description="number of user-item graph layers")
+    item_neighbours: int = Field(
+        10, ge=1, description="number of nearest items k by features, including the item itself"
+    )
+    item_layers: int = Field(1, ge=1, le=16, description="number of item graph layers")
     frozen_share: float = Field(
-        0.9, ge=0, le=1, description="share λ of the graphs of raw features; the rest is learned"
+        0.9, ge=0, le=1, description="weight λ of the frozen graphs of raw features; the learned graph has weight 1 - λ"
     )
-    reg_weight: float = Field(1e-4, ge=0, description="weight of the squared norms of the batch's vectors")
-    nominal_batch: int = Field(
-        2048, ge=1, description="what the squared norms are divided by, however many rows a batch has"
-    )
+    reg_weight: float = Field(1e-4, ge=0, description="weight of the squared L2 regularization of the batch vectors")
+    nominal_batch: int = Field(2048, ge=1, description="divisor of the squared norms, independent of the batch size")
 
 
 class LearnedGraph(NamedTuple):
     """The learned part of the item graph.
 
     Attributes:
-        matrix: [I, I], the modalities' graphs of projected features weighed, summed and normalised.
-        shares: [modalities], the weights, which the frozen graphs have too.
+        matrix: [I, I], weighted and normalized sum of the modality graphs of projected features.
+        shares: [modalities], the weights, which are also used for the frozen graphs.
     """
 
     matrix: Sparse
@@ -66,13 +66,14 @@ class LearnedGraph(NamedTuple):
 
 
 class LATTICE(nn.Module):
-    """Item h_i + rn(S E_i), S a mixture of frozen and learned item graphs (Zhang et al., arXiv 2104.09036).
+    """LATTICE: LightGCN plus a latent item-item graph, a mix of frozen and learned feature similarity graphs.
 
-    S = λ Σ_m w_m O_m + (1-λ) norm(Σ_m w_m L_m): O_m of the raw features, L_m of the projected fine-tuned ones, w the
-    softmax of two weights. Both are cosines at each item's nearest items, O_m normalised symmetrically. In training
-    the learned part is differentiated in the first step of an epoch, in both halves if that step is mirrored, and in
-    the other steps stays as it was when the epoch began (`epoch_state`), so that those steps train the embeddings
-    only. Scores, and losses outside training, derive it anew. With one modality w is 1.
+    Source: Zhang et al., MM 2021, arXiv 2104.09036. An item is h_i + rn(S E_i) with
+    S = λ Σ_m w_m O_m + (1-λ) norm(Σ_m w_m L_m): O_m from the raw features, L_m from the projected fine-tuned features,
+    w the softmax of two weights. Both have cosines at the nearest items; O_m is normalized symmetrically. In training
+    the learned part is differentiated in the first step of an epoch (in both half-steps if it is a mirrored step).
+    Other steps use the graph of the start of the epoch (`epoch_state`) and train the embeddings only. Scores, and
+    losses outside training, derive the graph again. With one modality w is 1.
     """
 
     Config = LATTICEConfig
@@ -95,13 +96,13 @@ class LATTICE(nn.Module):
         self.graph = SparseBuffer(_with_loops(problem))
 
     def item_graphs(self, features: Features, neighbours: FindNeighbours = cosine_neighbours) -> Graphs:
-        """Return O_m of every modality under its name; they follow the raw features, not the fine-tuned ones."""
+        """Return O_m of every modality under its name, derived from the raw features, not the fine-tuned ones."""
         raw = {m: self._raw(features, m) for m in self.modalities}
         k = self.config.item_neighbours
         return {m: symmetrically_normalised(similarity_graph(neighbours(x, k), x)) for m, x in raw.items()}
 
     def epoch_state(self, features: Features, generator: torch.Generator) -> LearnedGraph:  # noqa: ARG002 - nothing is drawn
-        """Return the learned graph of the parameters as they are."""
+        """Return the learned graph for the current parameters."""
         return self._learned(features)
 
     def represent(self, features: Features, graphs: Graphs | None = None) -> Representation:
@@ -110,7 +111,7 @@ class LATTICE(nn.Module):
         return self._vectors(frozen, self._learned(features))
 
     def loss(self, features: Features, batch: Batch, graphs: Graphs | None = None) -> Loss:
-        """Return BPR plus the squared norms of the batch's vectors (spec 5)."""
+        """Return the BPR loss plus the squared norms of the batch vectors."""
         frozen = self.item_graphs(features) if graphs is None else graphs
         held = batch.epoch is not None and batch.step > 0
         vectors = self._vectors(frozen, batch.epoch if held else self._learned(features))
@@ -132,7 +133,7 @@ class LATTICE(nn.Module):
         return feature_table(features, modality, self.n_items, self.widths[modality])
 
     def _learned(self, features: Features) -> LearnedGraph:
-        """Return norm(Σ_m w_m L_m) and w, differentiable in all but the choice of neighbours."""
+        """Return norm(Σ_m w_m L_m) and w, differentiable except for the choice of neighbours."""
         shares = torch.softmax(self.weights, dim=0)
         parts = []
         for modality, share in zip(self.modalities, shares, strict=True):
@@ -143,7 +144,7 @@ class LATTICE(nn.Module):
         return LearnedGraph(symmetrically_normalised(weighted_sum([1.0] * len(parts), parts)), shares)
 
     def _vectors(self, frozen: Graphs, learned: LearnedGraph) -> Representation:
-        """Return the smoothed embeddings, on the items with rn(S E_i)."""
+        """Return the propagated embeddings, with rn(S E_i) added for items."""
         signal = total = torch.cat([self.users, self.items])
         graph = self.graph.matrix()
         for _ in range(self.config.layers):
@@ -156,7 +157,7 @@ class LATTICE(nn.Module):
         return Representation(users, items + unit_rows(near))
 
     def _mixed(self, frozen: Graphs, learned: LearnedGraph, x: Tensor) -> Tensor:
-        """Return S x [I, d]; S itself is not made, since that would cost more than its products."""
+        """Return S x [I, d] without building S, which would cost more than its products."""
         share = self.config.frozen_share
         mixed = (1 - share) * product(learned.matrix, x)
         for modality, weight in zip(self.modalities, share * learned.shares, strict=True):
@@ -165,7 +166,7 @@ class LATTICE(nn.Module):
 
 
 def _with_loops(problem: Problem) -> Sparse:
-    """Return D^-1 (A + 1) over users and items [U + I, U + I], D the row sums of A + 1 (spec section 5)."""
+    """Return D^-1 (A + 1) over users and items [U + I, U + I], D the row sums of A + 1."""
     size = problem.n_users + problem.n_items
     users, items = problem.edges[0], problem.edges[1] + problem.n_users
     loops = torch.arange(size)

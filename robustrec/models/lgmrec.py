@@ -1,4 +1,4 @@
-"""LGMRec: ids and contents over the interaction graph, and contents over a few learned hyperedges."""
+"""LGMRec: local propagation on the interaction graph, and global propagation on learned hypergraphs."""
 
 from __future__ import annotations
 
@@ -35,25 +35,29 @@ class LGMRecConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    latent_width: int = Field(64, ge=1, description="d, numbers per user and item vector")
-    ui_layers: int = Field(2, ge=0, le=16, description="L, propagations of the ids over the interaction graph")
-    mm_layers: int = Field(2, ge=0, le=16, description="propagations of the contents over the interaction graph")
-    hyper_layers: int = Field(1, ge=1, le=16, description="passes from items to hyperedges and back")
-    hyperedges: int = Field(4, ge=1, description="H, hyperedges of each modality")
-    keep_rate: float = Field(0.5, gt=0, le=1, description="share of the memberships in hyperedges kept in a step")
-    alpha: float = Field(0.3, ge=0, description="weight α of what comes from the hyperedges")
-    temperature: float = Field(0.2, gt=0, description="temperature τ of the memberships and of the contrast")
-    cl_weight: float = Field(1e-4, ge=0, description="weight of the contrast between modalities, summed over the batch")
-    reg_weight: float = Field(1e-6, ge=0, description="weight of the norms of the batch's vectors")
+    latent_width: int = Field(64, ge=1, description="embedding dimension d")
+    ui_layers: int = Field(2, ge=0, le=16, description="number of id propagation layers L")
+    mm_layers: int = Field(2, ge=0, le=16, description="number of content propagation layers")
+    hyper_layers: int = Field(1, ge=1, le=16, description="number of hypergraph layers")
+    hyperedges: int = Field(4, ge=1, description="number of hyperedges H per modality")
+    keep_rate: float = Field(0.5, gt=0, le=1, description="keep probability of the hypergraph dropout")
+    alpha: float = Field(0.3, ge=0, description="weight α of the hypergraph embeddings")
+    temperature: float = Field(
+        0.2, gt=0, description="temperature τ of the hyperedge memberships and of the contrastive loss"
+    )
+    cl_weight: float = Field(
+        1e-4, ge=0, description="weight of the contrastive loss between modalities, summed over the batch"
+    )
+    reg_weight: float = Field(1e-6, ge=0, description="weight of the regularization of the batch vectors")
 
 
 class NodeVectors(NamedTuple):
-    """What the vectors of the users, or of the items, are made of; n users or items.
+    """Components of the user vectors or of the item vectors; n users or items.
 
     Attributes:
-        ids: [n, d] smoothed.
+        ids: [n, d] propagated.
         contents: modality -> [n, d], propagated.
-        memberships: modality -> [n, H], how much each belongs to each hyperedge.
+        memberships: modality -> [n, H], membership in each hyperedge.
     """
 
     ids: Tensor
@@ -61,7 +65,7 @@ class NodeVectors(NamedTuple):
     memberships: dict[str, Tensor]
 
     def rows(self, ids: Tensor) -> NodeVectors:
-        """Return the side of the given users or items, int64 [B]."""
+        """Return the components of the given users or items, int64 [B]."""
         return NodeVectors(
             functional.embedding(ids, self.ids),
             {m: functional.embedding(ids, values) for m, values in self.contents.items()},
@@ -70,7 +74,7 @@ class NodeVectors(NamedTuple):
 
 
 class State(NamedTuple):
-    """Both sides, and modality -> what its hyperedges hold [H, d]."""
+    """User and item components, and modality -> hyperedge embeddings [H, d]."""
 
     users: NodeVectors
     items: NodeVectors
@@ -78,14 +82,16 @@ class State(NamedTuple):
 
 
 class LGMRec(nn.Module):
-    """Vectors c + Σ_m rn(g_m) + α rn(Σ_m h_m) (Guo et al., AAAI 2024, arXiv 2312.16400; spec 5).
+    """LGMRec: local graph embeddings of ids and modalities, plus global embeddings from learned hypergraphs.
+
+    Source: Guo et al., AAAI 2024, arXiv 2312.16400. The vectors are c + Σ_m rn(g_m) + α rn(Σ_m h_m).
 
     c are LightGCN's ids. g_m: an item starts as X_m T_m, a user as the mean over its items, and both are propagated.
-    h_m: items belong to hyperedges by softmax(X_m V_m / τ), users by softmax(R X_m V_m / τ); hyperedges sum up their
-    items' c, and everyone receives from its hyperedges.
+    h_m: items belong to hyperedges by softmax(X_m V_m / τ), users by softmax(R X_m V_m / τ); hyperedges sum the c of
+        their items, and users and items receive the sum of their hyperedges.
 
-    Memberships have Gumbel noise and dropout in training steps only; the published code has the noise when it
-    scores, too, so that its scores are random. Either modality may be missing: then there is no contrast between two.
+    Memberships have Gumbel noise and dropout in training steps only; the published code also adds the noise when it
+    scores, so that its scores are random. Either modality may be missing; then there is no contrastive loss.
     """
 
     Config = LGMRecConfig
@@ -113,7 +119,7 @@ class LGMRec(nn.Module):
         return Representation(self._vectors(state.users, state), self._vectors(state.items, state))
 
     def loss(self, features: Features, batch: Batch) -> Loss:
-        """Return BPR plus the contrast of images with texts over all users and items, plus the vectors' norms."""
+        """Return the sum of the BPR loss, the contrastive loss of images with texts, and the regularization."""
         state = self._state(features, batch.noise("hyperedges"))
         of_users, of_positives = state.users.rows(batch.users), state.items.rows(batch.positives)
         users, positive = self._vectors(of_users, state), self._vectors(of_positives, state)
@@ -134,7 +140,7 @@ class LGMRec(nn.Module):
         return self
 
     def _state(self, features: Features, noise: torch.Generator | None) -> State:
-        """Return what vectors are made of; noise is a generator in training steps."""
+        """Return the components of the vectors; `noise` is a generator in training steps."""
         d, n_hyper = self.config.latent_width, self.config.hyperedges
         user_ids, item_ids = self.graph.smooth(self.users, self.items, self.config.ui_layers)
         item_parts = [self._projected(m, features) for m in self.modalities]
@@ -162,7 +168,7 @@ class LGMRec(nn.Module):
         return times_transposed(raw, torch.cat([self.projections[modality], self.hyperedges[modality]], dim=1).T)
 
     def _interactions(self) -> Sparse:
-        """Return R [U, I], which has the places of the normalised graph and ones in them."""
+        """Return R [U, I], the pattern of the normalized graph with ones as values."""
         graph = self.graph.matrix()
         ones = torch.ones_like(graph.values)
         return Sparse(graph.pattern, ones, graph.transpose, ones)
@@ -170,7 +176,7 @@ class LGMRec(nn.Module):
     def _propagated(
         self, item_contents: list[Tensor], user_sums: list[Tensor], degrees: Tensor
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Return items' and users' contents after the propagations, all modalities side by side; [U] degrees."""
+        """Return propagated item and user contents, concatenated over modalities; [U] degrees."""
         items, users = torch.cat(item_contents, dim=1), torch.cat(user_sums, dim=1)
         users = users / (degrees.to(users.dtype) + DEGREE_OFFSET).unsqueeze(1)
         graph = self.graph.bipartite()
@@ -183,7 +189,7 @@ class LGMRec(nn.Module):
         )
 
     def _vectors(self, side: NodeVectors, state: State) -> Tensor:
-        """Return the vectors of a side or of some of its rows."""
+        """Return the vectors of users or items, or of some rows."""
         local = side.ids
         received = torch.zeros_like(local)
         for m in self.modalities:
@@ -194,13 +200,12 @@ class LGMRec(nn.Module):
     def _contrast(self, rows: NodeVectors, side: NodeVectors, ids: Tensor, hyperedges: dict[str, Tensor]) -> Tensor:
         """Return Σ_b -log of the softmax, over the whole side, of cos(h_image,b , h_text,j)/τ at b itself.
 
-        A vector h = m·l is H memberships times what the hyperedges hold, so inner products are taken with H
-        numbers instead of d.
+        A vector h = m·l is H memberships times the hyperedge embeddings, so inner products need H numbers instead of d.
 
         Args:
-            rows: the batch's part of the side.
-            side: all users or all items.
-            ids: int64 [B] of the rows.
+            rows: components of the batch.
+            side: components of all users or all items.
+            ids: int64 [B], ids of the rows.
             hyperedges: modality -> [H, d].
         """
         images, texts = hyperedges["image"], hyperedges["text"]
@@ -223,5 +228,5 @@ def memberships(logits: Tensor, config: LGMRecConfig, noise: torch.Generator | N
 
 
 def _per_length(rows: Tensor) -> Tensor:
-    """Return one over the length of each row, or over the floor where that is larger [n, 1]."""
+    """Return 1 / max(row norm, floor) for each row [n, 1]."""
     return rows.square().sum(1, keepdim=True).clamp_min(NORM_FLOOR**2).rsqrt()

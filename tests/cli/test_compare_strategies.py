@@ -46,7 +46,7 @@ def test_strategies_are_compared_and_written(tiny_folder, tmp_path, capsys):
         "4",
     ]
     assert run([*words, *small, "--dry-run"]) == 0
-    assert "10 trainings" in capsys.readouterr().err
+    assert "10 training runs" in capsys.readouterr().err
     assert not (tmp_path / "home" / "runs").exists()
     assert run([*words, *small, "--output", str(out), "--quiet"]) == 0
     told = capsys.readouterr().out
@@ -65,7 +65,7 @@ def test_strategies_are_compared_and_written(tiny_folder, tmp_path, capsys):
     ("words", "told"),
     [
         ([], "nothing to compare"),
-        (["a.json", "--model", "vbpr"], "reports to compare, and --model"),
+        (["a.json", "--model", "vbpr"], "reports and --model cannot be combined"),
         (["--model", "vbpr", "-s", "sam", "-s", "sgbd"], "not among the strategies compared"),
         (["--model", "vbpr", "-s", "quick"], "unknown strategy"),
     ],

@@ -207,7 +207,7 @@ def test_what_a_scorer_reads_is_perturbed_and_nothing_else(tmp_path, audit):
 
 def test_there_is_nothing_to_train_in_a_scorer(scorer, tiny_folder, capsys):
     assert run(["train", "-m", scorer, "-d", str(tiny_folder), "-q"]) == 2
-    assert "there is nothing to train" in capsys.readouterr().err
+    assert "is not trained by robustrec" in capsys.readouterr().err
     assert run(["evaluate", "-m", scorer, "-d", str(tiny_folder), "-q", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["subject"] == f"{scorer}/external/imported/seed 0"
 

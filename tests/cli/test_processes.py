@@ -43,7 +43,7 @@ def test_an_interrupted_training_ends_with_130_leaves_nothing_half_written_and_g
     process = _start(endless, home, tmp_path)
     err = _interrupt_once_it_says(process, "1 of 1000000", number)
     assert process.returncode == 130
-    assert "takes the work up again" in err
+    assert "run the same command again to resume" in err
     assert "Traceback" not in err
     assert not list(home.glob("runs/*/run.json"))
     process = _start([*train, "--set", "training.max_epochs=2", "--json"], home, tmp_path)

@@ -163,7 +163,7 @@ def test_a_header_of_other_names_is_no_row(
     assert (len(found.user_ids), len(found.item_ids)) == (7, 9)
     counts = {row.reason: row.rows for row in found.filters}
     assert counts["header lines (column names, not interactions)"] == 1
-    with pytest.raises(RobustrecError, match=r"no column for user, item|no header"):
+    with pytest.raises(RobustrecError, match=r"column not found: user, item|no header"):
         read_ratings(tmp_path / "ratings.csv", k=1)
 
 
@@ -230,5 +230,5 @@ def test_pairs_that_two_files_of_a_split_hold_are_counted(tmp_path: Path) -> Non
     for name, rows in (("train.csv", ROWS[:20]), ("test.csv", [*ROWS[18:22], ("stranger", "0", 1, 1)])):
         written(tmp_path / "source", text(rows), name)
     counts = told(tmp_path / "source", tmp_path / "home")[4]
-    assert counts["rows of a pair that an earlier split holds already"] == 2
+    assert counts["rows of a pair that is already in an earlier split"] == 2
     assert counts["validation/test rows of users without training rows"] == 1

@@ -149,7 +149,7 @@ def test_limits_on_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     for path in (zipped(tmp_path / "p.zip", contents, zipfile.ZIP_DEFLATED), foldered(tmp_path / "p", contents)):
         source = PictureSource(path, ["big.png", "fit.png"])
         assert source.read(1) == bytes(1000)
-        with pytest.raises(RobustrecError, match="MiB, more than"):
+        with pytest.raises(RobustrecError, match="MiB, but at most"):
             source.read(0)
 
 
@@ -169,7 +169,7 @@ def test_a_zip_that_lies_about_its_sizes(tmp_path: Path) -> None:
 def test_damaged_encrypted_and_oddly_compressed_zips(tmp_path: Path) -> None:
     content = {"a.png": picture()}
     odd = zipped(tmp_path / "odd.zip", content, zipfile.ZIP_LZMA)
-    with pytest.raises(RobustrecError, match="unusual compression"):
+    with pytest.raises(RobustrecError, match="unsupported compression"):
         PictureSource(odd, ["a.png"]).read(0)
     plain = zipped(tmp_path / "plain.zip", content)
     raw = bytearray(plain.read_bytes())
@@ -187,7 +187,7 @@ def test_damaged_encrypted_and_oddly_compressed_zips(tmp_path: Path) -> None:
     for path in (tmp_path / "cut.zip", tmp_path / "none.zip"):
         with pytest.raises(RobustrecError, match="cannot open the pictures"):
             PictureSource(path, ["a.png"]).read(0)
-    with pytest.raises(RobustrecError, match="no such entry"):
+    with pytest.raises(RobustrecError, match="zip entry not found"):
         PictureSource(plain, ["b.png"]).read(0)
 
 

@@ -46,18 +46,18 @@ def test_json_says_everything(tiny: Maker, home: Path) -> None:
     assert told["sparsity"] == 1 - 30 / 48
     assert told["per_user"] == {"min": 5, "median": 5.0, "mean": 5.0, "max": 5}
     assert (told["texts"], told["pictures"], told["text_words"]) == (N_ITEMS - 1, None, 5.0)
-    assert told["filters"] == {"items without a line in the catalog (kept)": 1}
+    assert told["filters"] == {"items that are missing in the catalog (kept)": 1}
     assert len(told["digest"]) == 64
 
 
 def test_errors_come_through_whole(tiny: Maker, home: Path) -> None:
     run("import", tiny(), "--name", "mine", home=home)
-    with pytest.raises(RobustrecError, match="is there already"):
+    with pytest.raises(RobustrecError, match="already exists"):
         run("import", tiny("two"), "--name", "mine", home=home)
     run("import", tiny("three", items=True), "--name", "mine", "--replace", home=home)
     with pytest.raises(RobustrecError, match="unknown dataset"):
         run("describe", "nothing", home=home)
-    with pytest.raises(RobustrecError, match="full edition of 'baby' is not here"):
+    with pytest.raises(RobustrecError, match="full edition of 'baby' is not imported"):
         run("describe", "baby", "--edition", "full", home=home)
     (home / "data" / "mine" / "dataset.toml").write_text("schema_version = 7\n")
     assert "damaged" in run("list", home=home)

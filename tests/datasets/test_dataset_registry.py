@@ -63,7 +63,7 @@ def test_a_bare_folder_in_the_mmrec_layout(tiny: Maker, home: Path) -> None:
     assert image is not None
     assert image.getpixel((0, 0)) == (40, 10, 10)
     assert data.catalog.picture(N_ITEMS - 1) is None
-    assert {row.reason: row.rows for row in data.filters} == {"items without a line in the catalog (kept)": 1}
+    assert {row.reason: row.rows for row in data.filters} == {"items that are missing in the catalog (kept)": 1}
 
 
 def test_interactions_alone_are_a_data_set(tiny: Maker, home: Path) -> None:
@@ -143,7 +143,7 @@ def test_a_home_that_cannot_be_written_costs_only_time(tiny: Maker, tmp_path: Pa
 def test_wrong_features_stop_the_load(tiny: Maker, home: Path) -> None:
     folder = tiny(features=("image",))
     np.save(folder / "image_feat.npy", np.ones((N_ITEMS - 1, 3)))
-    with pytest.raises(RobustrecError, match="7 feature rows for 8 items"):
+    with pytest.raises(RobustrecError, match="expected 8 feature rows, one per item, but got 7"):
         load_dataset(str(folder), home=home)
     np.save(folder / "image_feat.npy", np.full((N_ITEMS, 3), np.nan))
     for _ in range(2):  # a failure is not remembered as a success
@@ -157,7 +157,7 @@ def test_auto_takes_full_where_it_is_and_else_the_sample(tiny: Maker, home: Path
     assert sample.folder == home / "samples" / "clothing-abcdefabcdef"
     assert sample.clean_catalog is not None
     assert sample.clean_catalog.n_pictures == N_ITEMS - 1
-    with pytest.raises(RobustrecError, match="full edition of 'clothing' is not here") as caught:
+    with pytest.raises(RobustrecError, match="full edition of 'clothing' is not imported") as caught:
         load_dataset("clothing", home=home, edition="full")
     assert "robustrec data import FOLDER --name clothing" in caught.value.fix
 
@@ -193,8 +193,8 @@ def test_names_that_are_none(tiny: Maker, home: Path, toy_shop: list[str]) -> No
     assert dataset_names(home / "nowhere") == ["baby", "clothing", "electronics", "sports"]
     cases = {
         ("clothng", "auto"): "unknown dataset 'clothng'",
-        ("./nowhere", "auto"): "is no folder",
-        ("../../nowhere", "full"): "is no folder",
+        ("./nowhere", "auto"): "is not a directory",
+        ("../../nowhere", "full"): "is not a directory",
         ("mine", "sample"): "has no sample edition",
         ("baby", "ful"): "unknown edition",
     }
@@ -210,7 +210,7 @@ def test_a_path_keeps_its_edition(tiny: Maker, home: Path, toy_shop: list[str]) 
     sample = load_dataset("clothing", home=home).folder
     assert load_dataset(str(sample), home=home).synthetic
     for folder, edition in ((sample, "full"), (tiny(), "sample")):
-        with pytest.raises(RobustrecError, match="the folder holds the"):
+        with pytest.raises(RobustrecError, match="the folder has the"):
             load_dataset(str(folder), home=home, edition=edition)
     with pytest.raises(RobustrecError, match="synthetic sample"):
         import_folder(sample, "clothing", home)
@@ -220,7 +220,7 @@ def test_a_folder_without_a_plain_choice(tiny: Maker, home: Path, tmp_path: Path
     folder = tiny()
     (folder / "tiny.inter").rename(folder / "a.inter")
     (folder / "b.inter").write_text(inter_text())
-    with pytest.raises(RobustrecError, match=r"several files could be meant: a.inter, b.inter"):
+    with pytest.raises(RobustrecError, match=r"several files match: a.inter, b.inter"):
         load_dataset(str(folder), home=home)
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -238,8 +238,8 @@ def test_a_folder_without_a_plain_choice(tiny: Maker, home: Path, tmp_path: Path
         (("[files]", "[files"), "not valid TOML"),
         (('interactions = "tiny.inter"', 'interactions = "../x.inter"'), "leads outside"),
         (('interactions = "tiny.inter"', 'interactions = "gone.inter"'), "cannot read"),
-        (("interactions = 30", "interactions = 31"), "30 rows where dataset.toml counts 31"),
-        (("items = 8", "items = 7"), "itemID 7 is not below 7"),
+        (("interactions = 30", "interactions = 31"), "expected 31 rows as in dataset.toml, but got 30"),
+        (("items = 8", "items = 7"), "itemID 7 is out of range; ids must be below 7"),
     ],
 )
 def test_a_wrong_dataset_toml(tiny: Maker, home: Path, edit: tuple[str, str], what: str) -> None:
@@ -256,7 +256,7 @@ def test_a_file_cut_at_a_line_end_is_noticed(tiny: Maker, home: Path) -> None:
     folder = import_folder(tiny(), "tiny", home)
     lines = (folder / "tiny.inter").read_text().splitlines(keepends=True)
     (folder / "tiny.inter").write_text("".join(lines[:-1]))
-    with pytest.raises(RobustrecError, match="29 rows where"):
+    with pytest.raises(RobustrecError, match=r"expected 30 rows as in dataset.toml, but got 29"):
         load_dataset("tiny", home=home)
 
 
@@ -281,6 +281,6 @@ def test_the_wait_for_another_builder_ends(home: Path, toy_shop: list[str], monk
     (home / "samples").mkdir(parents=True)
     with (
         FileLock(home / "samples" / ".baby-abcdefabcdef.lock", is_singleton=False),
-        pytest.raises(RobustrecError, match="another process has been building"),
+        pytest.raises(RobustrecError, match="another process has been creating"),
     ):
         load_dataset("baby", home=home)

@@ -24,11 +24,11 @@ def test_tables_are_mapped_not_loaded(tmp_path: Path, dtype: str) -> None:
 
 
 WRONG = {
-    "rows": (np.ones((5, 3), dtype=np.float32), "5 feature rows for 4 items"),
-    "one dimension": (np.ones(4), r"not float64 \(4,\)"),
-    "integers": (np.ones((4, 3), dtype=np.int64), r"not int64"),
-    "no columns": (np.ones((4, 0)), r"not float64 \(4, 0\)"),
-    "texts": (np.full((4, 3), "x"), "not <U1"),
+    "rows": (np.ones((5, 3), dtype=np.float32), "expected 4 feature rows, one per item, but got 5"),
+    "one dimension": (np.ones(4), r"got float64 \(4,\)"),
+    "integers": (np.ones((4, 3), dtype=np.int64), r"got int64"),
+    "no columns": (np.ones((4, 0)), r"got float64 \(4, 0\)"),
+    "texts": (np.full((4, 3), "x"), "got <U1"),
     "objects": (np.full((4, 3), None), "cannot read"),
 }
 

@@ -57,7 +57,7 @@ def test_a_catalogue_finds_its_items_by_any_key_and_way_to_write_a_number(
     data = load_dataset("mine", home=home)
     assert data.catalog is not None
     assert data.catalog.titles == tuple(f"Good {row}" for row in range(6))
-    loose = "items whose id the catalog writes otherwise, with zeros before it, .0 or in another case"
+    loose = "items with a differently written id in the catalog (leading zeros, .0, or upper/lower case)"
     assert counts_of("mine", home) == ({} if written(IDS[0]) == IDS[0] else {loose: 6})
 
 
@@ -68,17 +68,17 @@ def test_ids_that_could_be_two_items_find_none(tmp_path: Path, home: Path) -> No
     data = load_dataset("mine", home=home)
     assert data.catalog is not None
     assert sorted(data.catalog.titles) == ["Good 1", "Good 4", "item 0", "item 2", "item 4", "item 5"]
-    assert counts_of("mine", home)["lines of the catalog about items without interactions"] == 3
-    assert counts_of("mine", home)["items without a line in the catalog"] == 4
+    assert counts_of("mine", home)["catalog lines of items without interactions"] == 3
+    assert counts_of("mine", home)["items that are missing in the catalog"] == 4
 
 
 def test_a_catalogue_that_matches_nothing_is_an_error_with_an_id_of_each_side(tmp_path: Path, home: Path) -> None:
     source = shop_of(tmp_path / "source", IDS)
     catalogue(source, ["P1", "P2"])
-    with pytest.raises(RobustrecError, match=r"none of the 2 lines.*'P1'.*'00000003'"):
+    with pytest.raises(RobustrecError, match=r"none of the 2 catalog lines.*'P1'.*'00000003'"):
         import_folder(source, "mine", home)
     (source / "items.jsonl").write_text('{"title": "x", "price": 3}\n')
-    with pytest.raises(RobustrecError, match="it has no column of ids"):
+    with pytest.raises(RobustrecError, match="it has no id column"):
         import_folder(source, "mine", home)
 
 
@@ -92,7 +92,7 @@ def test_a_table_is_a_catalogue(tmp_path: Path, home: Path, name: str, delimiter
     assert data.catalog is not None
     assert data.catalog.texts[0] == "Good 00000003 A B"
     (source / name).write_text(delimiter.join(lines[0]) + "\n" + "x\n")
-    with pytest.raises(RobustrecError, match="1 field where the header has 3") as caught:
+    with pytest.raises(RobustrecError, match="1 field, but the header has 3") as caught:
         import_folder(source, "other", home)
     assert "line 2" in caught.value.where
 
@@ -107,12 +107,12 @@ def test_items_that_nobody_has_bought_are_cold_items(tiny: Maker, home: Path, im
     data = load_folder(place, home=home)
     assert data.interactions.n_items == N_ITEMS + 2
     assert describe(data).cold_items >= 2
-    assert counts_of(place, home) == {"item ids without any interaction (kept)": 2}
+    assert counts_of(place, home) == {"item ids without interactions (kept)": 2}
     np.save(source / "image_feat.npy", np.ones((N_ITEMS + 1, 3), dtype=np.float32))
-    with pytest.raises(RobustrecError, match=r"9 feature rows for 10 items"):
+    with pytest.raises(RobustrecError, match=r"expected 10 feature rows, one per item, but got 9"):
         load_folder(source, home=home)
     np.save(source / "image_feat.npy", np.ones((N_ITEMS * 11, 3), dtype=np.float32))
-    with pytest.raises(RobustrecError, match="88 items in the catalog or the feature files, 8 in the interactions"):
+    with pytest.raises(RobustrecError, match="have 88 items, but the interactions have 8"):
         load_folder(source, home=home)
 
 
@@ -125,9 +125,9 @@ def test_other_feature_files_and_rows_of_zeros_are_counted(tiny: Maker, home: Pa
     np.save(source / "audio_feat.npy", table)
     np.save(source / "video_feat.npy", table)
     counts = counts_of(import_folder(source, "mine", home) if imported else source, home)
-    reason = "feature file that is not read, since only image and text features are: {}"
+    reason = "feature file that is ignored because only image and text features are supported: {}"
     assert counts == {
-        "items with nothing but zeros in image_feat.npy (kept)": 2,
+        "items with all-zero features in image_feat.npy (kept)": 2,
         reason.format("audio_feat.npy"): 1,
         reason.format("video_feat.npy"): 1,
     }
@@ -136,7 +136,7 @@ def test_other_feature_files_and_rows_of_zeros_are_counted(tiny: Maker, home: Pa
 def test_all_rows_of_zeros_are_counted(tiny: Maker, home: Path) -> None:
     source = tiny()
     np.save(source / "text_feat.npy", np.zeros((N_ITEMS, 40), dtype=np.float32))
-    assert counts_of(source, home) == {"items with nothing but zeros in text_feat.npy (kept)": N_ITEMS}
+    assert counts_of(source, home) == {"items with all-zero features in text_feat.npy (kept)": N_ITEMS}
 
 
 def test_pictures_beside_the_ratings_or_in_several_folders_are_found(tmp_path: Path, home: Path) -> None:
@@ -162,10 +162,10 @@ def test_an_import_that_is_there_already_is_recognised(tiny: Maker, home: Path) 
     before = (target / "dataset.toml").stat().st_ino
     assert import_folder(source, "mine", home) == target
     assert (target / "dataset.toml").stat().st_ino == before
-    with pytest.raises(RobustrecError, match="is there already"):
+    with pytest.raises(RobustrecError, match="already exists"):
         import_folder(source, "mine", home, ImportOptions(skip_unreadable=True))
     (source / "pictures" / "0.png").write_bytes(picture((9, 9, 9)))
-    with pytest.raises(RobustrecError, match="is there already"):
+    with pytest.raises(RobustrecError, match="already exists"):
         import_folder(source, "mine", home)
 
 
@@ -200,7 +200,7 @@ def test_a_changed_sample_is_refused_and_made_again(sample: Path, home: Path, fi
     if (change, file) == ("removed", "checksums.json"):  # made by a version that wrote none: made again at once
         assert load_dataset("baby", home=home).digest == digest
         return
-    with pytest.raises(RobustrecError, match="is not as it was made") as caught:
+    with pytest.raises(RobustrecError, match=r"checksum of .* does not match") as caught:
         load_dataset("baby", home=home)
     command = caught.value.fix.rpartition(": ")[2]
     assert shlex.split(command) == ["rm", "-r", str(sample)]
@@ -328,7 +328,7 @@ def test_a_recbole_file_is_ratings_and_says_so_where_it_is_not_imported(tmp_path
 def test_mmrec_files_are_not_taken_for_ratings(tiny: Maker, home: Path) -> None:
     source = tiny()
     (source / "tiny.inter").write_text(inter_text().replace("x_label", "x_lable"))
-    with pytest.raises(RobustrecError, match="lacks x_label"):
+    with pytest.raises(RobustrecError, match="column not found in the header: x_label"):
         import_folder(source, "mine", home)
     (source / "tiny.inter").write_text(inter_text().replace("x_label", "X Label"))
     import_folder(source, "mine", home)

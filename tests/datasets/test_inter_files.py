@@ -52,14 +52,14 @@ MALFORMED = {
     "empty file": ("", "empty", ""),
     "white space only": ("\n\n", "empty", ""),
     "header only": (HEADER, "no rows", ""),
-    "no header": ("0\t0\t0\n0\t1\t0\n", "lacks userID", "line 1"),
-    "commas": ("userID,itemID,x_label\n0,0,0\n", "lacks userID", "line 1"),
-    "missing column": ("userID\titemID\n0\t0\n", "lacks x_label", "line 1"),
-    "column twice": ("userID\titemID\tx_label\tuserID\n0\t0\t0\t0\n", "repeats", "line 1"),
-    "truncated in the last line": (GOOD + "1\t", "2 fields where the header has 3", "line 6"),
+    "no header": ("0\t0\t0\n0\t1\t0\n", "column not found in the header: userID", "line 1"),
+    "commas": ("userID,itemID,x_label\n0,0,0\n", "column not found in the header: userID", "line 1"),
+    "missing column": ("userID\titemID\n0\t0\n", "column not found in the header: x_label", "line 1"),
+    "column twice": ("userID\titemID\tx_label\tuserID\n0\t0\t0\t0\n", "duplicate columns: userID", "line 1"),
+    "truncated in the last line": (GOOD + "1\t", "2 fields, but the header has 3", "line 6"),
     "truncated after a tab": (GOOD + "1\t1\t", "x_label is missing", "line 6"),
     "too many fields": (HEADER + "0\t0\t0\n0\t1\t0\t7\n0\t1\t1\n", "4 fields", "line 3"),
-    "blank line inside": (HEADER + "0\t0\t0\n\n0\t1\t1\n", "1 field ", "line 3"),
+    "blank line inside": (HEADER + "0\t0\t0\n\n0\t1\t1\n", "1 field, but the header has 3", "line 3"),
     "fields that even out over two lines": (HEADER + "0\t0\n0\t0\t0\t0\n", "2 fields", "line 2"),
     "missing user": (HEADER + "0\t0\t0\n\t1\t0\n", "userID is missing", "line 3, column userID"),
     "word for an id": (HEADER + "0\tB00X\t0\n", "itemID 'B00X' is not an integer", "line 2, column itemID"),
@@ -69,9 +69,9 @@ MALFORMED = {
     "lone minus": (HEADER + "0\t-\t0\n", "is not an integer", "line 2"),
     "minus at the very end": (HEADER + "0\t1\t0\n0\t1\t-", "is not an integer", "line 3"),
     "negative id": (HEADER + "0\t0\t0\n-1\t0\t0\n", "userID -1 is negative", "line 3"),
-    "huge id": (HEADER + "0\t99999999999\t0\n", "largest id", "line 2"),
+    "huge id": (HEADER + "0\t99999999999\t0\n", "maximum id", "line 2"),
     "longer than any integer": (HEADER + "0\t1" + "0" * 30 + "\t0\n", "digits", "line 2"),
-    "sparse ids": (HEADER + "0\t0\t0\n0\t1000\t0\n", "far from dense", "line 3"),
+    "sparse ids": (HEADER + "0\t0\t0\n0\t1000\t0\n", "is too large: only 2 different ids occur", "line 3"),
     "unknown labels": (HEADER + "0\t0\t0\n0\t1\t3\n0\t2\t9\n", "unknown x_label 3, 9 in 2 rows", "line 3"),
     "negative label": (HEADER + "0\t0\t-1\n", "unknown x_label -1", "line 2"),
     "NUL byte": (HEADER + "0\t0\t0\n0\t\x00\t0\n", "NUL", "line 3"),
@@ -106,7 +106,7 @@ def test_missing_file_and_folder_in_its_place(tmp_path: Path) -> None:
 def test_a_known_catalog_bounds_and_widens(tmp_path: Path) -> None:
     path = write(tmp_path, GOOD)
     assert read_inter(path, n_items=5)[0].n_items == 5
-    with pytest.raises(RobustrecError, match="itemID 1 is not below 1"):
+    with pytest.raises(RobustrecError, match="itemID 1 is out of range; ids must be below 1"):
         read_inter(path, n_items=1)
 
 
@@ -117,7 +117,7 @@ def test_repeats_are_counted_and_the_earliest_split_wins(tmp_path: Path) -> None
     assert kept == [(0, 0), (1, 0), (2, 1)]
     assert {row.reason: row.rows for row in filters} == {
         "repeated rows (same user, item and split)": 1,
-        "rows of a pair that an earlier split holds already": 2,
+        "rows of a pair that is already in an earlier split": 2,
     }
 
 
@@ -127,13 +127,13 @@ def test_held_out_rows_of_cold_users_are_dropped_and_counted(tmp_path: Path) -> 
     assert data.n_users == 2
     counts = {row.reason: row.rows for row in filters}
     assert counts["validation/test rows of users without training rows"] == 2
-    assert counts["user ids without any interaction (kept)"] == 1
+    assert counts["user ids without interactions (kept)"] == 1
 
 
 def test_gaps_in_ids_are_allowed_and_counted(tmp_path: Path) -> None:
     data, filters = read_inter(write(tmp_path, HEADER + "0\t0\t0\n0\t9\t0\n"))
     assert data.n_items == 10
-    assert {row.reason: row.rows for row in filters} == {"item ids without any interaction (kept)": 8}
+    assert {row.reason: row.rows for row in filters} == {"item ids without interactions (kept)": 8}
 
 
 pair_lists = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(0, 2)), min_size=1, max_size=60)

@@ -78,19 +78,19 @@ def test_missing_items_are_none_and_have_a_name(tmp_path: Path) -> None:
 
 
 WRONG = {
-    "not JSON": ('{"itemID": 0,', "not JSON"),
-    "truncated": ('{"itemID": 0, "title": "Ba', "not JSON"),
-    "not an object": ("[1, 2]", "a list where an object"),
+    "invalid JSON": ('{"itemID": 0,', "invalid JSON"),
+    "truncated": ('{"itemID": 0, "title": "Ba', "invalid JSON"),
+    "not an object": ("[1, 2]", "expected a JSON object, but got list"),
     "no itemID": ('{"title": "x"}', "itemID is missing"),
     "null itemID": ('{"itemID": null}', "itemID None is not an integer"),
     "text itemID": ('{"itemID": "zero"}', "itemID 'zero' is not an integer"),
     "true": ('{"itemID": true}', "is not an integer"),
-    "negative": ('{"itemID": -1}', "itemID -1 is not among the 5 items"),
-    "out of range": ('{"itemID": 5}', "itemID 5 is not among the 5 items"),
-    "object for a title": ('{"itemID": 1, "title": {}}', "a dict where a text"),
-    "number for categories": ('{"itemID": 1, "categories": 4}', "a int where labels"),
-    "deeply nested": ('{"itemID": ' + "[" * 100_000, "not JSON"),
-    "endless number": ('{"itemID": ' + "9" * 10_000 + "}", "not JSON"),
+    "negative": ('{"itemID": -1}', "itemID -1 is out of range; there are 5 items"),
+    "out of range": ('{"itemID": 5}', "itemID 5 is out of range; there are 5 items"),
+    "object for a title": ('{"itemID": 1, "title": {}}', "expected a string, but got dict"),
+    "number for categories": ('{"itemID": 1, "categories": 4}', "expected labels, but got int"),
+    "deeply nested": ('{"itemID": ' + "[" * 100_000, "invalid JSON"),
+    "endless number": ('{"itemID": ' + "9" * 10_000 + "}", "invalid JSON"),
     "long text": ('{"itemID": 1, "title": "' + "x" * 100_001 + '"}', "100001 characters"),
 }
 
@@ -107,17 +107,17 @@ def test_wrong_lines_name_file_and_line(tmp_path: Path, case: str) -> None:
 
 
 def test_repeated_items_are_an_error(tmp_path: Path) -> None:
-    with pytest.raises(RobustrecError, match="item 1 is there twice"):
+    with pytest.raises(RobustrecError, match="duplicate item 1"):
         read_items(write(tmp_path, {"itemID": 1}, {"itemID": 1}), 3)
 
 
 def test_long_lines_and_other_encodings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "items.jsonl"
     path.write_bytes('{"itemID": 0, "title": "Café"}\n'.encode("latin-1"))
-    with pytest.raises(RobustrecError, match="not JSON"):
+    with pytest.raises(RobustrecError, match="invalid JSON"):
         read_items(path, 1)
     monkeypatch.setattr(items_module, "MAX_LINE_BYTES", 40)
-    with pytest.raises(RobustrecError, match="a line has more than 40 bytes"):
+    with pytest.raises(RobustrecError, match="the line is longer than 40 bytes"):
         read_items(write(tmp_path, {"itemID": 0, "title": "x" * 60}), 1)
     with pytest.raises(RobustrecError, match="cannot read"):
         read_items(tmp_path / "none.jsonl", 1)

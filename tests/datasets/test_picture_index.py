@@ -118,12 +118,14 @@ def test_items_that_name_no_picture_have_those_of_their_ids(tmp_path: Path, case
 
 
 def test_pictures_of_which_none_belongs_to_an_item_are_an_error_with_an_example_of_each_side(tmp_path: Path) -> None:
-    with pytest.raises(RobustrecError, match=r"none of the 2 pictures belongs to an item.*'B7'.*'x.png'"):
+    with pytest.raises(RobustrecError, match=r"none of the 2 pictures matches an item.*'B7'.*'x.png'"):
         index(tmp_path / "a", ["x.png", "y.png"], [item("", "B7"), None])
-    with pytest.raises(RobustrecError, match=r"none of the 1 pictures the catalog names is there.*'a.png'.*'x.png'"):
+    with pytest.raises(
+        RobustrecError, match=r"none of the 1 pictures named in the catalog was found.*'a.png'.*'x.png'"
+    ):
         index(tmp_path / "b", ["x.png"], [item("a.png"), None])
     assert index_pictures([item("a.png")], tmp_path / "b" / "images", guess=False) == PictureIndex([None], 1, 0, 0)
-    with pytest.raises(RobustrecError, match="none of the 1 pictures belongs"):
+    with pytest.raises(RobustrecError, match="none of the 1 pictures matches"):
         index(tmp_path / "c", ["0.png"], [item("", "B7")], numbered=False)  # numbers of ratings are ours
 
 
@@ -144,5 +146,5 @@ def test_the_pictures_of_an_import_are_the_items_own(tiny: Maker, home: Path) ->
         None if row in (3, 7) else (row * 20, 10, 10) for row in range(8)
     ]
     counts = {row.reason: row.rows for row in data.filters}
-    assert counts["pictures the catalog names that are not there"] == 1
-    assert counts["pictures that belong to no item"] == 1
+    assert counts["pictures named in the catalog but not found"] == 1
+    assert counts["pictures that match no item"] == 1

@@ -156,7 +156,7 @@ def test_a_folder_that_is_there_is_not_overwritten(catalogue, tmp_path, capsys):
     (tmp_path / "out").mkdir()
     given = ["--items", catalogue / "items.jsonl", "--pictures", catalogue / "pictures.zip"]
     assert pretrain("--out", tmp_path / "out", *given, home=tmp_path) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
 
 
 def test_stdout_is_the_card_and_nothing_of_transformers_is_said(catalogue, tmp_path):

@@ -1,8 +1,8 @@
-"""Graphs over users and items, and their sparse products; nowhere a dense users×users or items×items matrix.
+"""User and item graphs, and sparse products; no dense users×users or items×items matrix is built.
 
 `sparse.py` has the matrix and its products, differentiable to any order in both factors; `user_item.py` the normalised
 interaction graph; `nearest.py` the nearest items by features and `item_item.py` graphs over them; `user_user.py` the
-co-occurrence of users.
+user co-occurrence graph.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Item graphs over nearest neighbours: unweighted, or with cosines as differentiable values."""
+"""Item graphs of nearest neighbours: unweighted, or with differentiable cosine weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from robustrec.models.rows import unit_rows
 
 
 def mean_graph(neighbours: Neighbours, *, offset: float = 1e-7, dtype: torch.dtype | None = None) -> Sparse:
-    """Return the directed, unweighted graph with 1/(k + offset) at each row's neighbours (spec 4.2)."""
+    """Return the directed, unweighted graph with 1/(k + offset) at the neighbours of each row."""
     pattern, transpose = neighbours.pattern()
     weight = 1 / (neighbours.items.shape[1] + offset)
     values = torch.full((pattern.n_entries,), weight, dtype=dtype, device=neighbours.items.device)
@@ -19,7 +19,7 @@ def mean_graph(neighbours: Neighbours, *, offset: float = 1e-7, dtype: torch.dty
 
 
 def similarity_graph(neighbours: Neighbours, x: Tensor) -> Sparse:
-    """Return the directed graph with cos(x_i, x_j) at each row's neighbours, differentiable in x [I, D]."""
+    """Return the directed graph with cos(x_i, x_j) at the neighbours of each row, differentiable in x [I, D]."""
     pattern, transpose = neighbours.pattern()
     unit = unit_rows(x)
     return Sparse(
@@ -31,7 +31,7 @@ def similarity_graph(neighbours: Neighbours, x: Tensor) -> Sparse:
 
 
 def symmetrically_normalised(graph: Sparse) -> Sparse:
-    """Return D^-1/2 S D^-1/2 with D the row sums of S, rows and columns of sum 0 left at 0; differentiable."""
+    """Return D^-1/2 S D^-1/2 with D the row sums of S, differentiable; rows and columns with sum 0 stay 0."""
     scale = inverse_root(row_sums(graph.pattern, graph.values))
     values = [
         part_values * scale[part.rows()] * scale[part.columns.long()]

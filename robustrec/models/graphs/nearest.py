@@ -1,4 +1,4 @@
-"""Nearest items by cosine of their features: exact, in chunks, ties by lower id."""
+"""Exact nearest items by cosine similarity of features, in chunks, with ties broken by lower id."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ NORM_FLOOR = 1e-12
 
 
 class Neighbours(NamedTuple):
-    """The k nearest items of each item, itself included: int64 [I, k], nearest first, ties by lower id."""
+    """The k nearest items of each item, including itself: int64 [I, k], nearest first, ties by lower id."""
 
     items: Tensor
 
     def pattern(self) -> tuple[Pattern, Pattern]:
-        """Return the pattern [I, I] with row i on the neighbours of i, and that of its transpose."""
+        """Return the pattern [I, I] of the neighbours of each row, and the pattern of its transpose."""
         n_items, k = self.items.shape
         rows = torch.arange(n_items, device=self.items.device).repeat_interleave(k)
         columns = self.items.reshape(-1)
@@ -37,7 +37,7 @@ class Neighbours(NamedTuple):
 
 
 class _Lists(NamedTuple):
-    """The nearest rows of each row, int64 [n, k], and their cosines, float64 [n, k], falling."""
+    """The nearest rows of each row, int64 [n, k], and their cosines, float64 [n, k], decreasing."""
 
     rows: Tensor
     cosines: Tensor
@@ -45,16 +45,16 @@ class _Lists(NamedTuple):
 
 @torch.no_grad()
 def cosine_neighbours(x: Tensor, k: int, *, chunk: int | None = None) -> Neighbours:
-    """Return each item's k nearest by cosine, itself included unless k others with lower ids are as near.
+    """Return the k nearest items of each item by cosine, including itself unless k items with lower ids tie with it.
 
-    Candidates come from float32 products of blocks of rows. Where their cosines are too near to each other to decide,
-    they are computed again in float64, so that the result depends neither on the chunk nor on the device. Items with
-    equal features are compared once.
+    Candidates come from float32 products of row blocks. Cosines that are too close to each other are computed again in
+    float64, so that the result depends neither on the chunk size nor on the device. Items with equal features are
+    compared once.
 
     Args:
-        x: [I, D]; a row of zeros is at cosine 0 from everything, itself included.
-        k: neighbours; all items where there are fewer.
-        chunk: rows of a block; by default as many as is quick.
+        x: [I, D]; a row of zeros has cosine 0 with every row, including itself.
+        k: number of neighbours; all items if there are fewer.
+        chunk: rows per block; the default is chosen for speed.
     """
     n_items = x.shape[0]
     chunk = chunk or CHUNK
@@ -68,7 +68,7 @@ def cosine_neighbours(x: Tensor, k: int, *, chunk: int | None = None) -> Neighbo
 
 
 def _lists(x: Tensor, k: int, chunk: int) -> _Lists:
-    """Return each row's k nearest of distinct rows [n, D]."""
+    """Return the k nearest rows of each of the distinct rows [n, D]."""
     n = x.shape[0]
     k, wide = min(k, n), min(n, k + MARGIN)
     norms = torch.cat([torch.linalg.vector_norm(part.double(), dim=1) for part in _parts(x, CHUNK)])
@@ -91,13 +91,13 @@ def _lists(x: Tensor, k: int, chunk: int) -> _Lists:
 
 
 def _candidates(unit: Tensor, wide: int, chunk: int) -> tuple[Tensor, Tensor]:
-    """Return the float32 cosines [n, wide] of each row's likely nearest, falling, and which rows those are."""
+    """Return the float32 cosines [n, wide] of the candidates of each row, decreasing, and the candidates."""
     n = unit.shape[0]
     cosines = unit.new_full((n, wide), -torch.inf)
     candidates = torch.zeros(n, wide, dtype=torch.int64, device=unit.device)
 
     def merge(start: int, similar: Tensor, first: int) -> None:
-        """Take note of the cosines of rows from `start` on with rows from `first` on."""
+        """Merge the cosines of rows from `start` on with rows from `first` on."""
         part = slice(start, start + similar.shape[0])
         values, places = similar.topk(min(wide, similar.shape[1]), dim=1)
         values, order = torch.cat([cosines[part], values], dim=1).topk(wide, dim=1)
@@ -125,7 +125,7 @@ def _settled(x: Tensor, norms: Tensor, rows: Tensor, candidates: Tensor, k: int)
 
 
 def _first_with_equal_features(x: Tensor) -> Tensor:
-    """Return for each item the lowest item that has the same features bit for bit, int64 [I]."""
+    """Return the lowest item with bitwise equal features for each item, int64 [I]."""
     n_items, width = x.shape
     generator = torch.Generator().manual_seed(0)
     factors = torch.randint(-(2**62), 2**62, (width,), generator=generator).to(x.device)
@@ -141,13 +141,13 @@ def _first_with_equal_features(x: Tensor) -> Tensor:
 
 
 def _with_equal_items(lists: _Lists, group: Tensor, n_groups: int, k: int) -> Tensor:
-    """Return the k nearest items of each group of items with equal features, [n_groups, k], from its nearest groups.
+    """Return the k nearest items of each group of items with equal features, [n_groups, k], from the nearest groups.
 
     Args:
-        lists: each group's nearest groups, which are numbered in the order of their lowest items.
-        group: int64 [I] group of each item.
+        lists: nearest groups of each group; groups are numbered in the order of their lowest items.
+        group: int64 [I], group of each item.
         n_groups: number of groups.
-        k: items.
+        k: number of items.
     """
     n_items = len(group)
     members = torch.argsort(group, stable=True)
@@ -167,6 +167,6 @@ def _with_equal_items(lists: _Lists, group: Tensor, n_groups: int, k: int) -> Te
 
 
 def _parts(table: Tensor, size: int) -> list[Tensor]:
-    """Return the table in parts of so many rows, one at least."""
+    """Return the table in chunks of the given number of rows, at least one."""
     size = max(1, size)
     return [table[start : start + size] for start in range(0, table.shape[0], size)]

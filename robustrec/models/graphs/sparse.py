@@ -1,4 +1,4 @@
-"""A sparse matrix with its transpose at hand, and its products, differentiable to any order in both factors."""
+"""A sparse matrix stored with its transpose, with products that are differentiable to any order in both factors."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ CHUNK, CHUNK_WIDTH = 2**17, 64
 
 
 class Pattern(NamedTuple):
-    """Where a matrix [n, m] has entries, sorted by row and column; int32, for which the kernels are fastest.
+    """Sparsity pattern of a matrix [n, m], sorted by row and column; int32, which has the fastest kernels.
 
     Attributes:
-        starts: int32 [n + 1], where each row begins.
+        starts: int32 [n + 1], first entry of each row.
         columns: int32 [nnz].
         shape: (n, m).
     """
@@ -46,10 +46,10 @@ class Sparse(NamedTuple):
     """A matrix and its transpose.
 
     Attributes:
-        pattern: of the matrix.
-        values: [nnz] in the order of `pattern`; may carry a graph.
+        pattern: pattern of the matrix.
+        values: [nnz] in the order of `pattern`; may require gradients.
         transpose: pattern of the transpose.
-        transpose_values: [nnz] the same values in the order of `turned`.
+        transpose_values: [nnz] the same values in the order of `transpose`.
     """
 
     pattern: Pattern
@@ -64,7 +64,7 @@ class Sparse(NamedTuple):
 
 
 def pattern_of(rows: Tensor, columns: Tensor, shape: tuple[int, int]) -> tuple[Pattern, Tensor]:
-    """Return the pattern of distinct places, and the order that sorts what belongs to them, int64 [nnz].
+    """Return the pattern of distinct positions, and the permutation that sorts their values, int64 [nnz].
 
     Args:
         rows: int64 [nnz].
@@ -78,24 +78,24 @@ def pattern_of(rows: Tensor, columns: Tensor, shape: tuple[int, int]) -> tuple[P
 
 
 def sparse_of(rows: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> Sparse:
-    """Return the matrix with the values at distinct places (int64 [nnz] each), differentiable in the values."""
+    """Return the matrix with values at distinct positions (int64 [nnz] each), differentiable in the values."""
     pattern, order = pattern_of(rows, columns, shape)
     transpose, transpose_order = pattern_of(columns, rows, (shape[1], shape[0]))
     return Sparse(pattern, values[order], transpose, values[transpose_order])
 
 
 def transposed(matrix: Sparse) -> Sparse:
-    """Return the transpose, which costs nothing."""
+    """Return the transpose, without copying."""
     return Sparse(matrix.transpose, matrix.transpose_values, matrix.pattern, matrix.values)
 
 
 def product(matrix: Sparse, x: Tensor) -> Tensor:
-    """Return M x [n, d] for x [m, d], differentiable in x and in the values, as often as wanted."""
+    """Return M x [n, d] for x [m, d], differentiable to any order in x and in the values."""
     return _Product.apply(*matrix, x.contiguous())  # type: ignore[no-any-return, no-untyped-call]
 
 
 def chosen_rows(matrix: Sparse, rows: Tensor) -> Sparse:
-    """Return the matrix [B, m] of the given rows, int64 [B], in their order; a row may be asked for again."""
+    """Return the matrix [B, m] of the given rows, int64 [B], in order; rows may repeat."""
     pattern = matrix.pattern
     first, counts = pattern.starts[rows].long(), pattern.starts.diff()[rows]
     ends = counts.cumsum(0)
@@ -107,11 +107,11 @@ def chosen_rows(matrix: Sparse, rows: Tensor) -> Sparse:
 
 
 def sampled_products(pattern: Pattern, transpose: Pattern, a: Tensor, b: Tensor) -> Tensor:
-    """Return a_r · b_c for every place (r, c) of a pattern, [nnz], differentiable in both, as often as wanted.
+    """Return a_r · b_c for every position (r, c) of a pattern, [nnz], differentiable to any order in both.
 
     Args:
         pattern: [n, m].
-        transpose: of the transpose.
+        transpose: pattern of the transpose.
         a: [n, d].
         b: [m, d].
     """
@@ -119,7 +119,7 @@ def sampled_products(pattern: Pattern, transpose: Pattern, a: Tensor, b: Tensor)
 
 
 def row_sums(pattern: Pattern, values: Tensor) -> Tensor:
-    """Return the sum of each row's values [n]."""
+    """Return the row sums [n]."""
     return values.new_zeros(pattern.shape[0]).index_add(0, pattern.rows(), values)
 
 
@@ -127,9 +127,9 @@ def row_softmax(pattern: Pattern, logits: Tensor, floor: float = 0.0) -> Tensor:
     """Return the softmax over the entries of each row [nnz].
 
     Args:
-        pattern: whose rows.
+        pattern: pattern with the rows.
         logits: [nnz].
-        floor: added to each row's sum of exponentials, taken relative to the row's largest logit.
+        floor: added to the sum of exponentials of each row, relative to its largest logit.
     """
     rows = pattern.rows()
     largest = logits.new_zeros(pattern.shape[0]).scatter_reduce(0, rows, logits.detach(), "amax", include_self=False)
@@ -138,7 +138,7 @@ def row_softmax(pattern: Pattern, logits: Tensor, floor: float = 0.0) -> Tensor:
 
 
 def weighted_sum(weights: Sequence[float], matrices: Sequence[Sparse]) -> Sparse:
-    """Return Σ_j w_j M_j of matrices of one shape, entries of several at one place added in order."""
+    """Return Σ_j w_j M_j of matrices of equal shape; coinciding entries are added in order."""
     shape = matrices[0].shape
     rows = torch.cat([matrix.pattern.rows() for matrix in matrices])
     columns = torch.cat([matrix.pattern.columns.long() for matrix in matrices])
@@ -149,7 +149,7 @@ def weighted_sum(weights: Sequence[float], matrices: Sequence[Sparse]) -> Sparse
 
 
 class SparseBuffer(nn.Module):
-    """A constant sparse matrix that moves with its module and is not saved: it follows from the training edges."""
+    """A constant sparse matrix as a module buffer; it is not saved because it is derived from the training edges."""
 
     def __init__(self, matrix: Sparse) -> None:
         super().__init__()
@@ -163,7 +163,7 @@ class SparseBuffer(nn.Module):
             self.register_buffer(f"{name}_values", values, persistent=False)
 
     def matrix(self) -> Sparse:
-        """Return the matrix where the module is now."""
+        """Return the matrix on the device of the module."""
         part = self.get_buffer
         pattern = Pattern(part("rows_starts"), part("rows_places"), self.shape)
         transpose = Pattern(part("columns_starts"), part("columns_places"), (self.shape[1], self.shape[0]))
@@ -171,7 +171,7 @@ class SparseBuffer(nn.Module):
 
 
 class _Product(torch.autograd.Function):
-    """M x. PyTorch's own backward transposes M in every call, and is not differentiable again."""
+    """M x, differentiable twice; PyTorch's backward transposes M in every call and has no second derivative."""
 
     @staticmethod
     def forward(pattern: Pattern, values: Tensor, transpose: Pattern, transpose_values: Tensor, x: Tensor) -> Tensor:  # noqa: ARG004 - kept for the backward
@@ -196,7 +196,7 @@ class _Product(torch.autograd.Function):
 
 
 class _SampledProducts(torch.autograd.Function):
-    """The inner products of chosen pairs of rows, without a gathered [nnz, d] table."""
+    """Inner products of selected pairs of rows, without a gathered [nnz, d] table."""
 
     @staticmethod
     def forward(pattern: Pattern, transpose: Pattern, a: Tensor, b: Tensor) -> Tensor:  # noqa: ARG004 - kept for the backward
@@ -235,7 +235,7 @@ def _gathered(pattern: Pattern, a: Tensor, b: Tensor) -> Tensor:
 
 @cache
 def _samples(device: str) -> bool:
-    """Tell whether this build of PyTorch has the sampled product on a kind of device; not all have."""
+    """Return whether this PyTorch build supports the sampled product on a device type."""
     rows = torch.tensor([0, 1, 1], device=device)
     pattern, _ = pattern_of(rows, torch.tensor([2, 0, 1], device=device), (2, 3))
     a, b = torch.ones(2, 2, device=device), torch.arange(6.0, device=device).view(3, 2)
@@ -246,5 +246,5 @@ def _samples(device: str) -> bool:
 
 
 def _turning_order(pattern: Pattern) -> Tensor:
-    """Return where the transpose's entries stand among the pattern's, int64 [nnz]."""
+    """Return the positions of the entries of the transpose in the pattern, int64 [nnz]."""
     return torch.argsort(pattern.columns, stable=True)  # the rows are in order already

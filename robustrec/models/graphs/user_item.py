@@ -1,4 +1,4 @@
-"""The normalised user-item graph and what propagates over it."""
+"""The normalized user-item graph and its propagation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from robustrec.models.graphs.sparse import Sparse, SparseBuffer, product, sparse
 
 
 class Propagated(NamedTuple):
-    """Mean over the layers of a propagation, parted by where the signal started.
+    """Mean over the layers of a propagation, split by the side that the signal started on.
 
     Attributes:
         users_from_users: [U, a].
@@ -41,11 +41,11 @@ class Bipartite(NamedTuple):
         return product(transposed(self.matrix), users)
 
     def propagate(self, users: Tensor, items: Tensor, layers: int) -> Propagated:
-        """Return the mean of x, Âx, …, Â^L x (LightGCN, arXiv 2002.02126, eq. 7) for x = [users; items].
+        """Return the mean of x, Âx, …, Â^L x for x = [users; items] (LightGCN, arXiv 2002.02126, eq. 7).
 
-        The graph is bipartite: what starts on the users is on the items after one layer and back after two.
-        So the two starts never mix, each costs half a product a layer, and several item inputs can share one
-        user input.
+        The graph is bipartite: a signal on users moves to items in one layer and back in two. The signals that start on
+        users and on items therefore stay separate, each costs half a product per layer, and several item inputs can
+        share one user input.
 
         Args:
             users: [U, a].
@@ -63,7 +63,7 @@ class Bipartite(NamedTuple):
         )
 
     def smooth(self, users: Tensor, items: Tensor, layers: int) -> tuple[Tensor, Tensor]:
-        """Return the users' [U, d] and items' [I, d] part of the mean of x, Âx, …, Â^L x, starts of one width d."""
+        """Return the user part [U, d] and item part [I, d] of the mean of x, Âx, …, Â^L x, for inputs of width d."""
         mean = self.propagate(users, items, layers)
         return mean.users_from_users + mean.users_from_items, mean.items_from_items + mean.items_from_users
 
@@ -71,14 +71,14 @@ class Bipartite(NamedTuple):
 def normalised(
     users: Tensor, items: Tensor, shape: tuple[int, int], *, offset: float, dtype: torch.dtype | None = None
 ) -> Bipartite:
-    """Return D_u^-1/2 R D_i^-1/2 of distinct edges, the block of the symmetrically normalised adjacency.
+    """Return D_u^-1/2 R D_i^-1/2 of distinct edges, the off-diagonal block of the symmetrically normalized adjacency.
 
     Args:
         users: int64 [E].
         items: int64 [E].
         shape: (U, I).
-        offset: added to every degree before the root (spec section 4).
-        dtype: of the weights; torch's default without it.
+        offset: added to every degree before the square root.
+        dtype: dtype of the weights; torch's default dtype if None.
     """
     # In float64, so that no degree's root is rounded twice.
     user_scale = (torch.bincount(users, minlength=shape[0]).double() + offset).rsqrt()
@@ -94,7 +94,7 @@ class UserItemGraph(SparseBuffer):
         n_users: U.
         n_items: I.
         edges: int64 [2, E], distinct pairs (user, item).
-        offset: added to every degree before the root (spec section 4); it is what the published code adds.
+        offset: added to every degree before the square root, as in the published code.
     """
 
     def __init__(self, n_users: int, n_items: int, edges: Tensor, *, offset: float) -> None:
@@ -102,7 +102,7 @@ class UserItemGraph(SparseBuffer):
         super().__init__(normalised(users, items, (n_users, n_items), offset=offset).matrix)
 
     def bipartite(self) -> Bipartite:
-        """Return the graph where the module is now."""
+        """Return the graph on the device of the module."""
         return Bipartite(self.matrix())
 
     def propagate(self, users: Tensor, items: Tensor, layers: int) -> Propagated:
@@ -117,7 +117,7 @@ class UserItemGraph(SparseBuffer):
 def _alternate(
     start: Tensor, across: Callable[[Tensor], Tensor], back: Callable[[Tensor], Tensor], layers: int
 ) -> tuple[Tensor, Tensor | None]:
-    """Return the sums over layers 0, 2, … (on the start's own side) and 1, 3, … (on the other side)."""
+    """Return the sums over layers 0, 2, … (same side as the input) and 1, 3, … (other side)."""
     here, there = start, None
     signal = start
     for layer in range(1, layers + 1):

@@ -1,4 +1,4 @@
-"""Users' co-occurrence: how many items two users share, the most alike kept, from a chunked sparse product."""
+"""User co-occurrence graph: number of items that two users share, top k per user, from a chunked sparse product."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ PRODUCT_ENTRIES = 2**20
 
 
 class CoOccurrence(NamedTuple):
-    """Users' nearest users, most shared items first, ties by lower id, ragged.
+    """Nearest users of each user, most shared items first, ties by lower id, as a ragged array.
 
     Attributes:
-        starts: int64 [U + 1], where each user's neighbours begin.
+        starts: int64 [U + 1], first neighbour of each user.
         neighbours: int64 [nnz].
         counts: int64 [nnz] shared items, at least 1.
     """
@@ -31,7 +31,7 @@ class CoOccurrence(NamedTuple):
     counts: NDArray[np.int64]
 
     def first(self, k: int) -> CoOccurrence:
-        """Return the lists cut to k neighbours."""
+        """Return the lists truncated to k neighbours."""
         sizes = np.diff(self.starts)
         place = np.arange(len(self.neighbours)) - np.repeat(self.starts[:-1], sizes)
         starts = np.concatenate([[0], np.cumsum(np.minimum(sizes, k))])
@@ -39,14 +39,14 @@ class CoOccurrence(NamedTuple):
 
 
 def co_occurrence(edges: Tensor, n_users: int, n_items: int, k: int, *, entries: int = PRODUCT_ENTRIES) -> CoOccurrence:
-    """Return each user's k nearest by C = R Rᵀ with its diagonal left out (spec 1.4), never holding C.
+    """Return the k nearest users of each user by C = R Rᵀ without its diagonal, without storing C.
 
     Args:
         edges: int64 [2, E], distinct training pairs (user, item).
         n_users: U.
         n_items: I.
-        k: neighbours at most; users who share no item with anyone have none.
-        entries: bound of the entries of C held at once.
+        k: maximum number of neighbours; users without a shared item have none.
+        entries: maximum number of entries of C in memory.
     """
     users, items = edges.cpu().numpy()
     # int32 is enough for a count of shared items, and half the memory.
@@ -68,7 +68,7 @@ def co_occurrence(edges: Tensor, n_users: int, n_items: int, k: int, *, entries:
 def _first_neighbours(
     block: csr_array, first: int, n_users: int, k: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return (how many a row, neighbours, counts) of the rows of C that start at user `first`."""
+    """Return (row lengths, neighbours, counts) of the rows of C that start at user `first`."""
     rows = np.repeat(np.arange(block.shape[0], dtype=np.int64), np.diff(block.indptr))
     columns, counts = block.indices.astype(np.int64), block.data.astype(np.int64)
     other = columns != rows + first
@@ -86,10 +86,10 @@ def _first_neighbours(
 
 
 def neighbour_average(found: CoOccurrence, n_users: int) -> Sparse:
-    """Return the matrix [U, U] that averages over neighbours, weighted by the softmax of the raw counts (spec 1.4).
+    """Return the matrix [U, U] that averages over neighbours, weighted by the softmax of the raw counts.
 
-    The published code fills the lists of users with fewer than k neighbours by repeating some of them at random, anew
-    every epoch; here such a user has fewer neighbours, and a user without any gets zero.
+    The published code fills the lists of users with fewer than k neighbours with random repeats in every epoch; here
+    such a user has fewer neighbours, and a user without neighbours has a zero row.
     """
     rows = torch.repeat_interleave(torch.arange(n_users), torch.from_numpy(np.diff(found.starts)))
     counts = torch.from_numpy(found.counts).to(torch.get_default_dtype())
