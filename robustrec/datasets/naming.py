@@ -98,7 +98,7 @@ def repeated_name(header: Sequence[str], places: Mapping[str, int]) -> str | Non
 
 
 def loose_id(name: str) -> str:
-    """Return the normalized form of an id: "007" and "7.0" become "7"; letters become lower case, in Unicode form NFKC."""
+    """Return the normalized form of an id: "007" and "7.0" become "7"; letters become lower case (NFKC)."""
     if not name.isascii():
         name = unicodedata.normalize("NFKC", name.translate(_INVISIBLE))
     number = _FLOATED.fullmatch(name.strip())

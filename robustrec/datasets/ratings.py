@@ -275,7 +275,9 @@ def _split_of(text: str, where: str) -> int:
     label = SPLITS.get(text.strip().lower())
     if label is None:
         raise RobustrecError(
-            f"unknown split {text[:60]!r}", where=where, fix="the split must be train, valid or test, or 0, 1 or 2, in every row"
+            f"unknown split {text[:60]!r}",
+            where=where,
+            fix="the split must be train, valid or test, or 0, 1 or 2, in every row",
         )
     return label
 

@@ -84,7 +84,7 @@ def test_a_split_that_is_none_is_an_error_and_a_column_of_other_values_is_only_n
     with pytest.raises(RobustrecError, match="unknown split 'later'"):
         read(tmp_path, rows)
     ratings = read(tmp_path, ["user,item,split,label", *(f"U{user},B{item},a,{item % 2}" for user, item in PAIRS)])
-    assert counted(ratings)["columns that are not read: split, label"] == 2
+    assert counted(ratings)["columns that are ignored: split, label"] == 2
 
 
 def test_ids_that_differ_only_in_how_they_are_written_are_counted(tmp_path: Path) -> None:
