@@ -15,9 +15,9 @@ from robustrec.pretraining.training import LOSSES
 
 FORMAT = 1
 LIMITS = (
-    "It knows the words and pictures of the catalogues above and no others; what it says of other goods means little.",
-    "Numbers are of held-out items of these same catalogues, each searched among those of its own catalogue.",
-    "Captions are written from the picture alone, so they guess what a picture does not show.",
+    "It was trained on the catalogues above only; its vectors and captions of other products are not reliable.",
+    "Results are on held-out items of these catalogues; retrieval searches the held-out items of one catalogue.",
+    "Captions are generated from the picture alone, so attributes that it does not show are guessed.",
 )
 
 
@@ -73,8 +73,8 @@ def make_card(
         "training": {
             **training.model_dump(),
             "losses": "contrastive with in-batch negatives (no momentum encoder, no queue), matching with hard "
-            "negatives drawn by contrastive similarity, captioning; and, none of BLIP's own, the words of the caption "
-            "told linearly from the fused vector",
+            "negatives drawn by contrastive similarity, captioning; and one that BLIP does not have: a linear "
+            "prediction of the caption's words from the fused vector",
             "text_views": TEXT_SHARES,
             "picture_views": PICTURE_SHARES,
             "dropout": 0.0,

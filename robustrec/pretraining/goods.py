@@ -57,8 +57,8 @@ def shop_source(shop: str, n_goods: int, training: Training, side: int, progress
             "synthetic": True,
             "edition": "sample",
             "digest": shop_digest(),
-            "what": f"held out: the sample edition's {sample} items; learned from: {len(train)} of {n_goods} other "
-            f"goods of the same shop, less those that look like a held-out one in every attribute",
+            "what": f"held out: the sample edition's {sample} items; training: {len(train)} of {n_goods} other items "
+            "of the same shop, without those that equal a held-out item in every visible attribute",
             "items": len(values),
             "trained_on": len(train),
             "held_out": sample,

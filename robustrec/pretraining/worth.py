@@ -92,16 +92,19 @@ def gains(
 
 
 def verdict(rows: Sequence[Gain]) -> str:
-    """Return in a sentence whether the encoder earns its place, judged by the intervals."""
+    """Return a sentence on whether recommenders are better with the encoder, judged by the intervals."""
     better = sum(row.low > 0 for row in rows)
     worse = sum(row.high < 0 for row in rows)
     if better == len(rows):
-        return "Yes: on every data set and metric below the fused features beat the basic ones beyond the interval."
+        return "Yes: significantly better than basic features on every data set, model and metric below."
     if better > worse == 0:
-        return f"Partly: better beyond the interval in {better} of {len(rows)} rows below, undecided in the others."
+        return (
+            f"Partly: significantly better in {better} of {len(rows)} rows below, no significant difference in the"
+            " others."
+        )
     return (
-        f"No, not clearly: better beyond the interval in {better} of {len(rows)} rows below, worse in {worse}, "
-        f"undecided in {len(rows) - better - worse}."
+        f"Not shown: significantly better in {better} of {len(rows)} rows below, significantly worse in {worse}, "
+        f"no significant difference in {len(rows) - better - worse}."
     )
 
 

@@ -68,7 +68,7 @@ def test_items_without_users_are_enough(made):
     assert (source["items"], source["unreadable_pictures"], source["named_pictures_not_there"]) == (38, 1, 1)
     assert (source["trained_on"], source["held_out"], source["synthetic"]) == (34, 4, False)
     assert card["training"]["steps"] == 4
-    assert "What it can do on items it has not seen" in (made / "README.md").read_text()
+    assert "Results on held-out items" in (made / "README.md").read_text()
     assert {path.name for path in made.iterdir()} == {"itm", "caption", "card.json", "README.md"}
     assert not made.with_name("encoder.partial").exists()
 
