@@ -269,7 +269,7 @@ def _ours(case: Case, steps: int = STEPS) -> Measured:
         return traces(products, products.space, {}, probes=PROBES, generator=torch_generator(0, "probes"))
 
     value = clock.timed("trace", trace)[WHOLE]
-    note = f"trace's standard error {value.error / value.value:.2%}; its products reuse the graph of the eigenvalues"
+    note = f"standard error of the trace {value.error / value.value:.2%}; its graph is that of the eigenvalues"
     return Measured([each.value for each in found.largest], value.value, found.products, PROBES, clock.seconds, note)
 
 
@@ -324,7 +324,7 @@ def _eigenthings(case: Case) -> Measured:
     found = clock.timed("eigenvalues", lambda: lanczos(operator(), k=COUNT, max_iter=STEPS, which="LA", seed=0))
     values = [float(each) for each in found.eigenvalues]
     whole = clock.timed("trace", lambda: trace(operator(), num_matvecs=PROBES, method="hutchinson", seed=0))
-    note = f"max_iter {STEPS} (its default, 10, is off by far), Hutchinson"
+    note = f"max_iter {STEPS} (far from converged with its default, 10), Hutchinson"
     return Measured(sorted(values, reverse=True), float(whole.estimate), STEPS, PROBES, clock.seconds, note)
 
 
@@ -340,7 +340,7 @@ def _pyhessian(case: Case) -> Measured:
 
     held, values = clock.timed("eigenvalues", largest)
     draws = clock.timed("trace", lambda: held.trace(maxIter=PROBES, tol=0.0))
-    note = "power iteration, its default tolerance 1e-3; does not tell its products"
+    note = "power iteration with its default tolerance 1e-3; it does not report the number of products"
     return Measured(sorted(values, reverse=True), float(np.mean(draws)), None, PROBES, clock.seconds, note)
 
 
@@ -396,17 +396,17 @@ def _page(results: list[dict[str, Any]], settings: dict[str, Any], machine: dict
     truth = next(each["truth"] for each in results if each["truth"])
     count = f"{results[-1]['parameters']:,} parameters, {settings['triples']:,} triples"
     lines = [
-        "# Curvature beside other tools",
+        "# Curvature, compared with other tools",
         "",
         ", ".join(f"{key} {value}" for key, value in machine.items()) + ".",
         f"VBPR after {settings['epochs']} epochs on data {settings['data']}: {count}. One run each, one after "
-        "the other, each in a process of its own. Error: the largest of the five relative errors, against float64 "
-        f"(scipy, residuals at most {max(truth['residuals']):.0e}); of the trace against its closed form. "
-        "Memory: the process's peak, less what it held before.",
+        "the other, each in a separate process. Error: the largest of the five relative errors, against float64 "
+        f"(scipy, residuals at most {max(truth['residuals']):.0e}); for the trace, against its closed form. "
+        "Memory: the peak of the process minus its memory before.",
         "",
         f"λ₁ to λ₅ {', '.join(f'{value:.6g}' for value in truth['eigenvalues'])}; trace {truth['trace']:.6g}.",
         "",
-        "| tool | products | seconds (processor) | a product, in gradients | error | trace: seconds | error | memory |",
+        "| tool | products | seconds (processor) | gradients per product | error | trace: seconds | error | memory |",
         "|---|---|---|---|---|---|---|---|",
     ]
     compared = [each for each in results if each["truth"]]
@@ -416,7 +416,7 @@ def _page(results: list[dict[str, Any]], settings: dict[str, Any], machine: dict
     if len(grown) > 1:
         lines += [
             "",
-            "Growth of robustrec with triples:",
+            "robustrec, by number of triples:",
             "",
             "| triples | seconds (processor) | memory |",
             "|---|---|---|",

@@ -269,7 +269,7 @@ def markdown(result: dict[str, Any], settings: dict[str, Any], machine: dict[str
         "",
         ", ".join(f"{key} {value}" for key, value in machine.items()) + ".",
         f"BLIP with random weights: {settings['size']}; {n:,} items, batches of {settings['batch_size']}, "
-        f"{settings['precision']}; medians of {settings['rounds']} rounds that take turns; models loaded before.",
+        f"{settings['precision']}; medians of {settings['rounds']} alternating rounds; models loaded before.",
         "",
         "| way | items/s (min-max) | over one by one | over in batches | processor time, of in batches |",
         "|---|---|---|---|---|",

@@ -125,15 +125,16 @@ def main() -> None:
         f"{options.audits} simulated audits a row of coverage, {options.runs} runs a row of power, intervals of 95 %; "
         f"processor {cpu_name()}.",
         f"Made by `python -m benchmarks.few --audits {options.audits} --runs {options.runs} --seed {options.seed}"
-        " --output benchmarks/results`, whose head says what is simulated.",
+        " --output benchmarks/results`, see its docstring for the simulation.",
         "",
-        "| variance | draws | held | median width |",
+        "| source of variance | draws | coverage | median width |",
         "|---|---|---|---|",
         *of_draws(options.audits, rng),
         "",
-        "Below four draws a row says that its interval may be too narrow, and power is unknown.",
+        "Below four draws reports say that the interval may be too narrow, and power is unknown.",
         "",
-        f"| users | expected to differ | change | held | fewer than {FEWEST_CHANGED} differ | median width, × users |",
+        "| users | users expected to differ | change | coverage"
+        f" | audits with fewer than {FEWEST_CHANGED} differing | median width, × users |",
         "|---|---|---|---|---|---|",
         *of_users(options.audits, rng),
         "",

@@ -159,9 +159,10 @@ def page(lines: Sequence[str], options: argparse.Namespace, seconds: float) -> s
             f"{options.audits} simulated audits a row, 10 % of the items edited, intervals of 95 %; processor "
             f"{cpu_name()}, {seconds:.0f} s.",
             f"Made by `python -m benchmarks.merchant_coverage --audits {options.audits} --seed {options.seed} --output"
-            " benchmarks/results`, whose head says what is simulated.",
+            " benchmarks/results`, see its docstring for the simulation.",
             "",
-            "| users | items | draws | spread of draws | metric | drift held | relative drift held | median width |",
+            "| users | items | draws | spread of draws | metric | drift coverage | relative drift coverage"
+            " | median width |",
             "|---|---|---|---|---|---|---|---|",
             *lines,
         ]

@@ -144,11 +144,11 @@ def markdown(record: dict[str, Any]) -> str:
         "",
         f"{about['users']:,} users, {about['items']:,} items, {about['training rows']:,} training rows; features "
         f"{about['encoder']}: {widths}. Strategy vanilla, one training seed; the settings of "
-        "`robustrec/models/defaults.toml` (the JSON file has all of them) except those of the loop in the table. "
-        "Parameters by validation NDCG@20, test read once; 95 % intervals over users. Epochs with a + were cut off "
-        "while validation might still have improved: such a model may be better than its row.",
+        "`robustrec/models/defaults.toml` (the JSON file has all of them) except the training settings in the table. "
+        "Parameters are selected by validation NDCG@20; 95 % intervals over users. Trainings marked + were cut off "
+        "before early stopping, so their numbers may be too low.",
         "",
-        f"{machine['cpu']}, torch {machine['torch']}; other work ran beside, so times are left out.",
+        f"{machine['cpu']}, torch {machine['torch']}; other work ran on the machine, so times are omitted.",
         "",
         "| model | best epoch / epochs | evaluated every | learning rate | Recall@20 | NDCG@20 |",
         "|---|---|---|---|---|---|",

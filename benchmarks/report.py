@@ -44,10 +44,10 @@ def markdown(results: list[dict[str, Any]], settings: dict[str, Any], machine: d
         ", ".join(f"{key} {value}" for key, value in machine.items()) + ".",
         f"{size['n_users']:,} users, {size['n_items']:,} items, {size['train']:,} training rows, features "
         f"{size['image_width']} and {size['text_width']} wide, batches of {size['batch']:,}; "
-        f"{settings['rounds']} epochs a strategy, taking turns of {settings['block']} batches.",
-        "Passes are those of the first epoch measured (+n: forward passes without gradient that see whether a mirrored "
-        "step raised the loss). Bound: passes a step, on average. Peak: the device's allocations under that strategy, "
-        "or the model's whole process on a CPU, all strategies in memory.",
+        f"{settings['rounds']} epochs per strategy, alternating every {settings['block']} batches.",
+        "Passes are those of the first measured epoch (+n: forward passes without gradient that test whether a "
+        "mirrored step raised the loss). Bound: average gradient evaluations per step. Peak: memory of the "
+        "device under that strategy; on a CPU, of the whole process with all strategies.",
         "",
         HEAD,
     ]

@@ -73,13 +73,13 @@ def page(comparisons: int, seed: int) -> str:
 
 
 def _rates(comparisons: int, seed: int) -> Iterator[str]:
-    yield "# How often equal strategies are told apart, simulated"
+    yield "# False conclusions about equal strategies, simulated"
     yield ""
     yield f"    python -m benchmarks.strategy_rates --comparisons {comparisons}"
     yield ""
     yield (
-        f"{comparisons:,} comparisons of two equal strategies a row. Share with any conclusion of a kind; it should be"
-        f" at most {1 - LEVEL:.0%}, with a standard error of {math.sqrt(LEVEL * (1 - LEVEL) / comparisons):.1%}."
+        f"Each row is {comparisons:,} comparisons of two equal strategies: the share with any conclusion of a kind. It"
+        f" should be at most {1 - LEVEL:.0%}; the standard error is {math.sqrt(LEVEL * (1 - LEVEL) / comparisons):.1%}."
         " Conclusions are corrected (Holm) over the measures of one kind."
     )
     yield ""
@@ -93,8 +93,8 @@ def _rates(comparisons: int, seed: int) -> Iterator[str]:
 
 
 def _coverage(comparisons: int, seed: int) -> Iterator[str]:
-    yield "Drifts of known means: how often the 95 % interval of |mean| − |mean| holds the true difference, and how"
-    yield "often the smaller drift is called smaller (right) or larger (wrong). Population: users matter."
+    yield "Drifts with known means: how often the 95 % interval of |mean| − |mean| contains the true difference,"
+    yield "and how often the smaller drift is called smaller (right) or larger (wrong). Population: users matter."
     yield ""
     yield "| first mean | second mean | seeds | draws | users | covered | right | wrong |"
     yield "|---|---|---|---|---|---|---|---|"
