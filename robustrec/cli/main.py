@@ -140,7 +140,9 @@ def _run(arguments: list[str]) -> int:
     except SystemExit as error:
         # Shell completion ends so. Code of somebody else's that ends the process must never look like a pass.
         completing = any(name.endswith("_COMPLETE") for name in os.environ)
-        code = EXIT_PASS if completing and error.code in (0, None) else EXIT_ERROR
+        # Typer ends so where the reader of its help has left.
+        left = isinstance(error.__context__, BrokenPipeError) and "--help" in arguments
+        code = EXIT_PASS if left or (completing and error.code in (0, None)) else EXIT_ERROR
     except BaseException as error:  # an internal error must never look like a breached gate
         _report(error, arguments)
     return code

@@ -29,7 +29,7 @@ def open_features(path: Path, n_items: int) -> NDArray[Any]:
             of rows does not match the items.
     """
     table = map_features(path)
-    if table.ndim != 2 or table.dtype.kind != "f" or 0 in table.shape:
+    if table.ndim != 2 or table.dtype.kind != "f" or table.dtype.itemsize > 8 or 0 in table.shape:
         raise RobustrecError(
             f"features must be floating-point numbers of shape [items, width], but got {table.dtype} {table.shape}",
             where=str(path),
@@ -69,8 +69,14 @@ def other_features(folder: Path, read: Iterable[Path]) -> list[Path]:
 
 def zero_rows(table: NDArray[Any]) -> int:
     """Return the number of all-zero rows of a table [I, D]; such rows usually fill in missing features."""
-    suspects = np.flatnonzero(~np.asarray(table[:, :PROBE_WIDTH]).any(axis=1))
-    return sum(1 for row in suspects.tolist() if not np.asarray(table[row]).any())
+    suspects = np.flatnonzero(~_as_used(table[:, :PROBE_WIDTH]).any(axis=1))
+    return sum(1 for row in suspects.tolist() if not _as_used(table[row]).any())
+
+
+def _as_used(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Return values as float32, in which very small numbers are zero."""
+    with np.errstate(over="ignore"):
+        return np.asarray(values).astype(np.float32)
 
 
 def check_finite(path: Path, table: NDArray[Any]) -> None:

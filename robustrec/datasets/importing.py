@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 import shlex
 import shutil
@@ -14,11 +12,13 @@ from typing import NamedTuple
 
 from robustrec import __version__
 from robustrec.config import default_home
+from robustrec.datasets.catalog import sentence
 from robustrec.datasets.claims import claimed_folder
 from robustrec.datasets.feature_files import (
     FEATURE_FILES,
     NOT_READ,
     check_finite,
+    map_features,
     open_features,
     other_features,
 )
@@ -29,8 +29,9 @@ from robustrec.datasets.interactions import (
     Interactions,
     write_inter,
 )
-from robustrec.datasets.items import Item, ItemTable, items_text, read_items
-from robustrec.datasets.layout import MAPPINGS, Found, find_files, is_mmrec
+from robustrec.datasets.item_numbers import MAPPINGS, read_item_numbers, write_mappings
+from robustrec.datasets.items import ABOUT_OTHERS, Item, ItemTable, items_text, read_items
+from robustrec.datasets.layout import Found, find_files, is_mmrec, unread_files
 from robustrec.datasets.manifest import (
     MANIFEST,
     NAME_PATTERN,
@@ -92,6 +93,7 @@ class _Sources(NamedTuple):
     pictures: Path | None
     features: dict[str, Path]
     not_read: tuple[Path, ...]
+    unread: tuple[Path, ...]
     user_graph: Path | None
     manifest: Manifest | None
 
@@ -215,15 +217,20 @@ def _sources(source: Path, name: str, options: ImportOptions) -> _Sources:
         files = files_of(manifest, source)
         names = {kind: file for kind, file in (("image", files.image_feat), ("text", files.text_feat)) if file}
     features = {modality: path for modality, file in names.items() if (path := path_inside(source, file)).exists()}
+    interactions = tuple(found.split.values()) if found.interactions is None else (found.interactions,)
+    not_read, user_graph = other_features(source, features.values()), _user_graph(source, manifest)
+    read = (*interactions, found.items, found.pictures, *features.values(), *not_read, user_graph)
+    unread = unread_files(source, filter(None, read)) if manifest is None else []
     return _Sources(
         source,
-        tuple(found.split.values()) if found.interactions is None else (found.interactions,),
+        interactions,
         found.split,
         found.items,
         found.pictures,
         features,
-        tuple(other_features(source, features.values())),
-        _user_graph(source, manifest),
+        tuple(not_read),
+        tuple(unread),
+        user_graph,
         manifest,
     )
 
@@ -266,7 +273,7 @@ def _write(stage: Path, name: str, sources: _Sources, options: ImportOptions, ke
     write_inter(stage / f"{name}.inter", interactions)
     files = {"interactions": f"{name}.inter"}
 
-    rows, left_out = _items(sources.items, material)
+    rows, left_out = _items(sources.items, material, sources.folder)
     filters += left_out
     if sources.pictures is not None:
         rows, left_out = copy_pictures(
@@ -286,14 +293,20 @@ def _write(stage: Path, name: str, sources: _Sources, options: ImportOptions, ke
 
     for modality, path in sources.features.items():
         file = FEATURE_FILES[modality]
-        if material.item_ids is not None:
+        if material.item_ids is not None and not _are_rows(material, path):
             reason = f"rows of {path.name} that were ignored: the item of each row is unknown for a ratings file"
             filters.append(FilterCount(reason, interactions.n_items))
         else:
+            if material.item_ids is not None:
+                reason = f"rows of {path.name} taken by item id, since the item ids are 0 to {interactions.n_items - 1}"
+                filters.append(FilterCount(reason, interactions.n_items))
             check_finite(path, open_features(path, interactions.n_items))
             shutil.copyfile(path, stage / file)
             files[f"{modality}_feat"] = file
     filters += [FilterCount(NOT_READ.format(path.name), 1) for path in sources.not_read]
+    if sources.unread:
+        shown = ", ".join(path.name for path in sources.unread[:8]) + (", ..." if len(sources.unread) > 8 else "")
+        filters.append(FilterCount(f"files that are not read: {shown}", len(sources.unread)))
     if sources.user_graph is not None:
         if material.item_ids is not None:
             reason = f"{sources.user_graph.name} was ignored: its users cannot be matched to a ratings file"
@@ -301,7 +314,7 @@ def _write(stage: Path, name: str, sources: _Sources, options: ImportOptions, ke
         else:
             write_user_graph(stage / USER_GRAPH, read_user_graph(sources.user_graph, interactions.n_users))
             files["user_graph"] = USER_GRAPH
-    _write_mappings(stage, sources.folder, material)
+    write_mappings(stage, sources.folder, material.user_ids, material.item_ids)
     manifest = Manifest(
         name=name,
         edition="full",
@@ -312,6 +325,12 @@ def _write(stage: Path, name: str, sources: _Sources, options: ImportOptions, ke
         filters=tuple(Filtered(reason=row.reason, rows=row.rows) for row in filters if not row.reason.endswith(KEPT)),
     )
     write_atomically(stage / MANIFEST, manifest_text(manifest))
+
+
+def _are_rows(material: _Material, features: Path) -> bool:
+    """Tell whether the ids of the items are the numbers of the rows of a feature file: 0 to I - 1."""
+    ids = material.item_ids or []
+    return ids == [str(row) for row in range(len(ids))] and map_features(features).shape[:1] == (len(ids),)
 
 
 def _interactions(sources: _Sources, options: ImportOptions) -> _Material:
@@ -327,15 +346,22 @@ def _interactions(sources: _Sources, options: ImportOptions) -> _Material:
     return _Material(*ratings)
 
 
-def _items(path: Path | None, material: _Material) -> tuple[list[Item | None], list[FilterCount]]:
+def _items(path: Path | None, material: _Material, folder: Path) -> tuple[list[Item | None], list[FilterCount]]:
     n_items = material.interactions.n_items
     originals = material.item_ids
     table = ItemTable([None] * n_items, 0, 0)
     counts = {}
     if path is not None:
         ids = None if originals is None else {name: row for row, name in enumerate(originals)}
-        table = read_items(path, n_items, ids=ids)
-        counts["catalog lines of items without interactions"] = table.unknown
+        table = read_items(path, n_items, ids=ids, numbers=read_item_numbers(folder) if ids is None else None)
+        if not any(row and (sentence(row) or row.image) for row in table.rows):
+            raise RobustrecError(
+                "the catalog has no title, brand, category, description or picture of any item",
+                where=str(path),
+                fix="name these columns so, for example item_id,title; or import without the catalog: "
+                f"mv {shlex.quote(str(path))} {shlex.quote(str(path) + '.unused')}",
+            )
+        counts[ABOUT_OTHERS] = table.unknown
         counts["items with a differently written id in the catalog (leading zeros, .0, or upper/lower case)"] = (
             table.loose
         )
@@ -350,23 +376,6 @@ def _items(path: Path | None, material: _Material) -> tuple[list[Item | None], l
             for row, name in zip(rows, originals, strict=True)
         ]
     return rows, [FilterCount(reason, count) for reason, count in counts.items() if count]
-
-
-def _write_mappings(stage: Path, source: Path, material: _Material) -> None:
-    for file, header, ids in zip(
-        MAPPINGS,
-        (("user_id", "userID"), ("asin", "itemID")),
-        (material.user_ids, material.item_ids),
-        strict=True,
-    ):
-        if ids is not None:
-            text = io.StringIO()
-            writer = csv.writer(text, delimiter="\t", lineterminator="\n")
-            writer.writerow(header)
-            writer.writerows((name, row) for row, name in enumerate(ids))
-            write_atomically(stage / file, text.getvalue())
-        elif (source / file).is_file():
-            shutil.copyfile(source / file, stage / file)
 
 
 def _origin(sources: _Sources, material: _Material, options: ImportOptions) -> str:

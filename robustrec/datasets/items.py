@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,12 +20,17 @@ from robustrec.untrusted import UnreadableError, open_regular
 MAX_LINE_BYTES = 2**20
 MAX_TEXT = 100_000
 MAX_LABELS = 1_000
+MAX_LISTED = 10_000
 MAX_ID = 1_000
 MAX_ITEMS = 2**30
 TABLE_SUFFIXES = (*SUFFIXES, ".item")
 ID_KEYS = (*ALIASES["item"], CATALOG_ID)
+NUMBER_KEYS = ("itemid", "item", "iid", CATALOG_ID)
 TEXTS = ("title", "brand", "description")
 LABELS = ("category", "genres", "tags")  # where there are no categories
+UNKNOWN = -1
+ABOUT_OTHERS = "catalog lines of items without interactions"
+MAX_ARRAY_BYTES = 2**30
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,9 @@ class ItemTable(NamedTuple):
     loose: int
 
 
-def read_items(path: Path, n_items: int | None, *, ids: Mapping[str, int] | None = None) -> ItemTable:
+def read_items(
+    path: Path, n_items: int | None, *, ids: Mapping[str, int] | None = None, numbers: Mapping[str, int] | None = None
+) -> ItemTable:
     """Read a catalog.
 
     Args:
@@ -69,6 +78,7 @@ def read_items(path: Path, n_items: int | None, *, ids: Mapping[str, int] | None
         n_items: number of items I; None: determined by the catalog.
         ids: item ids by external id, for catalogs of a ratings CSV; rows without such an id are counted. Without `ids`,
             each row needs an integer itemID from 0 to I - 1.
+        numbers: such numbers by external id, for rows that have only an external id.
 
     Raises:
         RobustrecError: the file cannot be read, a line is not a JSON object or too long, an itemID is missing, not an
@@ -79,14 +89,47 @@ def read_items(path: Path, n_items: int | None, *, ids: Mapping[str, int] | None
     if ids is not None:
         return _by_external(path, records, n_items or len(ids), ids)
     found: dict[int, Item] = {}
+    keys: set[str] = set()
+    unknown = 0
     for number, record in records:
         where = f"{path}: line {number}"
-        row, key = _row_by_id(record, n_items, where)
+        mapped = _mapped(record, numbers) if numbers is not None else None
+        row, key = (mapped, "") if mapped is not None else _row_by_id(record, n_items, where)
+        if mapped == UNKNOWN or (mapped is not None and n_items is not None and mapped >= n_items):
+            unknown += 1
+            continue
         if row in found:
             raise _twice(row, where)
         found[row] = _item(record, where, number=key)
+        keys.add(key)
     size = n_items if n_items is not None else max(found, default=-1) + 1
-    return ItemTable([found.get(row) for row in range(size)], 0, 0)
+    if not keys <= {*NUMBER_KEYS, ""} and len(found) != size:
+        raise RobustrecError(
+            f"the catalog has no itemID, and its {', '.join(sorted(keys))} are not the numbers 0 to {size - 1} of the"
+            " interactions",
+            where=str(path),
+            fix="give each line the itemID of the interactions, or put i_id_mapping.csv beside them (asin, itemID)",
+        )
+    if unknown and not found:
+        raise RobustrecError(
+            f"none of the {unknown} lines of the catalog is about an item of i_id_mapping.csv, which has for example "
+            f"{next(iter(numbers or ()), '')[:60]!r}",
+            where=str(path),
+            fix="use the catalog and the i_id_mapping.csv of one data set",
+        )
+    return ItemTable([found.get(row) for row in range(size)], unknown, 0)
+
+
+def _mapped(record: dict[str, Any], numbers: Mapping[str, int]) -> int | None:
+    """Return the number of a record by its external ids, UNKNOWN where none has one; None where it has an itemID."""
+    by_name = named(record)
+    if any(_whole(by_name.get(key)) is not None for key in NUMBER_KEYS if key != CATALOG_ID):
+        return None
+    names = [name for key in ID_KEYS if (name := _id(by_name.get(key)))]
+    found = next((numbers[name] for name in names if name in numbers), None)
+    if found is None and _whole(by_name.get(CATALOG_ID)) is not None:
+        return None
+    return UNKNOWN if found is None and names else found
 
 
 def _by_external(
@@ -175,6 +218,11 @@ def _table_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         with open_regular(path) as file:
+            if file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
+                file.seek(0)
+                yield from _array(file.read(MAX_ARRAY_BYTES + 1), path)
+                return
+            file.seek(0)
             number = 0
             while line := file.readline(MAX_LINE_BYTES + 1):
                 number += 1
@@ -192,6 +240,26 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             where=str(path),
             fix="name the catalog with --items FILE",
         ) from error
+
+
+def _array(content: bytes, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the objects of a JSON array, by their place from 1."""
+    try:
+        if len(content) > MAX_ARRAY_BYTES:
+            raise ValueError(f"an array of more than {MAX_ARRAY_BYTES} bytes")
+        records = json.loads(content.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise RobustrecError(
+            f"not JSON: {error}", where=str(path), fix="write an array of objects, or one JSON object a line, UTF-8"
+        ) from error
+    for number, record in enumerate(records, start=1):
+        if not isinstance(record, dict):
+            raise RobustrecError(
+                f"a {type(record).__name__} where an object must stand",
+                where=f"{path}: element {number}",
+                fix='write objects like {"itemID": 0, "title": "..."}',
+            )
+        yield number, record
 
 
 def _parse(line: bytes, where: str) -> dict[str, Any]:
@@ -243,8 +311,13 @@ def _id(value: Any) -> str:
 
 def _image(value: Any) -> str:
     """Return the picture entry; the first one of a list of entries."""
+    value = _listed(value)
     if isinstance(value, list) and value:
         value = value[0]
+    if isinstance(value, dict):  # of the datasets library, and of Amazon
+        value = next(
+            (value[key] for key in ("path", "file", "filename", "hi_res", "large", "url") if value.get(key)), ""
+        )
     return value.strip() if isinstance(value, str) and not is_missing(value) and len(value) <= MAX_TEXT else ""
 
 
@@ -252,8 +325,9 @@ def _text(value: Any, where: str) -> str:
     """Return text with collapsed white space; missing values become "", lists of texts are joined."""
     if value is None or isinstance(value, bool):
         return ""
-    if isinstance(value, list) and all(isinstance(part, str | int | float) for part in value):
-        value = " ".join(str(part) for part in value)
+    value = _listed(value)
+    if isinstance(value, list) and all(part is None or isinstance(part, str | int | float) for part in value):
+        value = " ".join(text for part in value if part is not None and not is_missing(text := str(part)))
     if isinstance(value, int | float):
         value = str(value)
     if not isinstance(value, str):
@@ -271,8 +345,25 @@ def _text(value: Any, where: str) -> str:
     return "" if is_missing(text) else text
 
 
+def _listed(value: Any) -> Any:
+    """Return the list that a text spells as JSON or Python do ("['A', 'B']" in a table); anything else as it is."""
+    if not (isinstance(value, str) and value.strip()[:1] == "[" and value.strip()[-1:] == "]"):
+        return value
+    text = value.strip()
+    if len(text) > MAX_LISTED or text.count("[") > MAX_LABELS or text.startswith("[[["):
+        return value
+    for read in (json.loads, ast.literal_eval):
+        with suppress(ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+            found = read(text)
+            parts = [part for each in found for part in (each if isinstance(each, list) else [each])]
+            if all(part is None or isinstance(part, str) for part in parts):
+                return found
+    return value
+
+
 def _labels(value: Any, where: str) -> tuple[str, ...]:
     """Return the labels of the first path of ["A", "B"], [["A", "B"], ...] or "A|B"."""
+    value = _listed(value)
     if isinstance(value, str):
         value = value.split("|")
     if isinstance(value, list) and value and isinstance(value[0], list):

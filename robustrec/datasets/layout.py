@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from robustrec.datasets.feature_files import FEATURE_FILES
 from robustrec.datasets.interactions import TEST, TRAIN, VALIDATION
+from robustrec.datasets.item_numbers import MAPPINGS
 from robustrec.datasets.manifest import MANIFEST, Files, Manifest, read_manifest
 from robustrec.datasets.naming import places_of
 from robustrec.datasets.pictures import SUFFIXES
@@ -18,9 +19,15 @@ from robustrec.datasets.user_graph import MMREC_USER_GRAPH
 from robustrec.errors import RobustrecError
 
 PICTURE_NAMES = ("pictures", "images", "posters", "image", "photos")
-ITEM_NAMES = ("items.jsonl", "meta.jsonl", "products.jsonl", "items.csv", "products.csv", "movies.csv")
-MAPPINGS = ("u_id_mapping.csv", "i_id_mapping.csv")
+ITEM_NAMES = (
+    "items.jsonl", "meta.jsonl", "products.jsonl", "items.json", "meta.json", "products.json", "items.csv", "items.tsv",
+    "products.csv", "movies.csv",
+)  # fmt: skip
 RATING_NAMES = ("ratings.csv", "interactions.csv", "ratings.tsv")
+DATA_SUFFIXES = (
+    ".csv", ".tsv", ".txt", ".json", ".jsonl", ".inter", ".item", ".user", ".dat", ".data", ".gz", ".zip", ".parquet",
+    ".npy", ".npz", ".pt", ".pth", ".pkl", ".pickle", ".h5", ".mat",
+)  # fmt: skip
 
 
 TABLE_SUFFIXES = (".csv", ".tsv")
@@ -107,9 +114,13 @@ def find_files(folder: Path, given: Found | None = None, *, name: str) -> Found:
             split = {}
             preferred = (f"{folder.name}.inter", f"{name}.inter", *RATING_NAMES)
             interactions = _one(folder, inter or ratings, preferred, "--interactions")
+            _check_whole(interactions)
     if items is None:
         lists = [file for file in files if file.suffix == ".jsonl"] or catalogs
         lists = lists or [file for file in files if file.suffix == ".item"]
+        lists = lists or [
+            file for file in files if file.name in ITEM_NAMES or re.fullmatch("meta_.*[.]json", file.name)
+        ]
         items = _one(folder, lists, ITEM_NAMES, "--items")
     return Found(interactions, items, pictures or _pictures(folder, entries), split)
 
@@ -125,21 +136,60 @@ def is_mmrec(path: Path) -> bool:
 
 
 def _is_catalog(path: Path) -> bool:
-    """Return whether a table is a catalog: it has a title column and no user column."""
+    """Return whether a table is a catalog: by its name, or because it has a title column and no user column."""
     places = places_of(peek_header(path), ("user", "title"))
-    return "title" in places and "user" not in places
+    return path.name in ITEM_NAMES or ("title" in places and "user" not in places)
+
+
+def _role(file: Path) -> tuple[str, int] | None:
+    """Return the name of a published split that a file is part of, and its label; None where it is of none."""
+    if file.suffix in SPLIT_SUFFIXES:
+        for label, role in _ROLES.items():
+            if match := re.fullmatch(rf"(.*[._-])?({role})", file.stem, re.IGNORECASE):
+                return match[1] or "", label
+    return None
+
+
+def _check_whole(interactions: Path | None) -> None:
+    """Refuse the validation or test file of a published split without its training file: it is not all ratings."""
+    role = None if interactions is None else _role(interactions)
+    if interactions is not None and role is not None and role[1] != TRAIN:
+        raise RobustrecError(
+            f"{interactions.name} is part of a published split, and its training file is not there",
+            where=str(interactions),
+            fix="put the training file beside it; or, where it holds all interactions, give it another name, "
+            "for example: ratings.csv",
+        )
+
+
+def unread_files(folder: Path, read: Iterable[Path]) -> list[Path]:
+    """Return the files of a folder that look like data and are not among those read, sorted."""
+    known = {path.resolve() for path in read} | {(folder / name).resolve() for name in (*MAPPINGS, MANIFEST)}
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in DATA_SUFFIXES
+        and not path.name.lower().startswith((".", "readme", "license", "citation"))
+        and path.is_file()
+        and path.resolve() not in known
+    )
 
 
 def _split(files: list[Path]) -> dict[int, Path]:
     """Return train, validation and test files with a common name, if there is exactly one such set."""
     found: dict[tuple[str, str], dict[int, Path]] = {}
     for file in files:
-        if file.suffix in SPLIT_SUFFIXES:
-            for label, role in _ROLES.items():
-                if match := re.fullmatch(rf"(.*[._-])?({role})", file.stem, re.IGNORECASE):
-                    found.setdefault((match[1] or "", file.suffix), {})[label] = file
+        if role := _role(file):
+            found.setdefault((role[0], file.suffix), {})[role[1]] = file
     whole = [split for split in found.values() if TRAIN in split and TEST in split]
-    return whole[0] if len(whole) == 1 else {}
+    if len(whole) > 1:
+        shown = ", ".join(split[TRAIN].name for split in whole[:5])
+        raise RobustrecError(
+            f"several published splits could be meant, with the training files {shown}",
+            where=str(whole[0][TRAIN].parent),
+            fix="leave one split in the folder and move the others away",
+        )
+    return whole[0] if whole else {}
 
 
 def plain_name(text: str) -> str:

@@ -24,7 +24,8 @@ from robustrec.datasets.feature_files import (
     zero_rows,
 )
 from robustrec.datasets.interactions import KEPT, FilterCount, Interactions, read_inter
-from robustrec.datasets.items import Item, read_items
+from robustrec.datasets.item_numbers import read_item_numbers
+from robustrec.datasets.items import ABOUT_OTHERS, Item, read_items
 from robustrec.datasets.layout import describe_folder
 from robustrec.datasets.manifest import MANIFEST, NAME_PATTERN, Manifest, files_of
 from robustrec.errors import RobustrecError, unknown_name
@@ -228,10 +229,17 @@ def read_inter_of_all_items(
     """
     read = read_inter(interactions, canonical=canonical)
     chosen = read[0].n_items
-    known = len(read_items(items, None).rows) if items is not None else 0
+    rows = read_items(items, None, numbers=read_item_numbers(interactions.parent)).rows if items is not None else []
+    known = len(rows)
+    if known == chosen + 1 and rows[0] is None and all(rows[1:]):
+        raise RobustrecError(
+            f"the catalog numbers its items from 1 to {chosen}, the interactions from 0 to {chosen - 1}",
+            where=str(items),
+            fix="write the itemID of the interactions into the catalog",
+        )
     for path in features:
         with suppress(RobustrecError):  # reported where the features are read
-            known = max(known, *map_features(path).shape[:1])
+            known = max((known, *map_features(path).shape[:1]))
     if known <= chosen:
         return read
     if known > MAX_ITEMS_PER_CHOSEN * chosen:
@@ -281,11 +289,13 @@ def _catalog(
 ) -> tuple[Catalog | None, list[FilterCount]]:
     if not items and not pictures:
         return None, []
-    table = read_items(path_inside(folder, items), n_items) if items else None
+    numbers = read_item_numbers(folder) if items else None
+    table = read_items(path_inside(folder, items), n_items, numbers=numbers) if items else None
     rows: list[Item | None] = table.rows if table else [None] * n_items
     catalog, index = build_catalog(rows, path_inside(folder, pictures) if pictures else None, guess=bare)
     untitled = sum(row is not None and not row.title for row in rows) if catalog.n_texts else 0
     gaps = {
+        ABOUT_OTHERS: table.unknown if table else 0,
         f"items that are missing in the catalog{KEPT}": sum(row is None for row in rows) if table else 0,
         f"items without a title in the catalog{KEPT}": untitled,
         f"items with a named picture that is not found{KEPT}": index.lost,

@@ -215,6 +215,16 @@ def test_a_failing_gate_piped_into_head_is_one(gated):
     assert done.stderr.count("cannot write the results") == 1
 
 
+def test_help_for_a_reader_that_has_left_is_no_error():
+    reading, writing = os.pipe()
+    os.close(reading)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-m", "robustrec", "audit", "--help"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, env=environment, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 COMMANDS = [
     ["list", "models"],
     ["list", "edits"],
