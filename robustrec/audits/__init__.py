@@ -1,1 +1,1 @@
-"""Audits: what is done to a subject, what is compared, and the suites that say which audits to run."""
+"""Audits of subjects, and the suites that configure them."""

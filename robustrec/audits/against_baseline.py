@@ -1,10 +1,9 @@
-"""Hold a report against an accepted baseline: refuse what cannot be compared, then compare row by row.
+"""Compare a report with an accepted baseline, finding by finding.
 
-Where the per-user arrays of both are at hand, users are compared with themselves (`evaluation.statistics`), and draws
-with the same draws. Where not, the interval of a difference is recovered from the two intervals as if they came from
-independent samples (MOVER: Zou and Donner 2008, "Construction of confidence limits about effect measures", Statistics
-in Medicine 27). The same users make two measurements go up and down together, so that this is too wide rather than too
-narrow; the row says so.
+With the per-user arrays of both, the comparison is paired by user and draw (`evaluation.statistics`). Without them, the
+interval of a difference is computed from the two intervals as for independent samples (MOVER: Zou and Donner 2008,
+"Construction of confidence limits about effect measures", Statistics in Medicine 27). The same users correlate the two
+measurements, so this interval is conservative; the finding has a note.
 """
 
 from __future__ import annotations
@@ -28,17 +27,17 @@ from robustrec.results.report import BaselineRecord, DatasetRecord
 from robustrec.subject import Subject
 
 MEASURED = ("metrics", "stability", "mask_validation", "bootstrap", "audits")
-"""What of a suite decides over the numbers; gates, waivers and names do not."""
+"""Keys of a suite that affect the numbers; gates, waivers and names do not."""
 
-ONE_TRAINING = "one training of each: the interval does not cover another training"
-AS_INDEPENDENT = "from the two intervals, as if of independent samples: too wide rather than too narrow"
-NO_INTERVAL = "no interval: the baseline or the report has none"
+ONE_TRAINING = "one training each: the interval does not account for other trainings"
+AS_INDEPENDENT = "from two intervals, as for independent samples: conservative"
+NO_INTERVAL = "no interval, because the baseline or the report has none"
 
-_FIX = "accept a report of this very measurement: robustrec baseline accept REPORT --output FILE"
+_FIX = "accept a report with the same settings: robustrec baseline accept REPORT --output FILE"
 
 
 class MeasuredState(NamedTuple):
-    """What a report or a run says about how it was measured.
+    """Measurement settings of a report or a run.
 
     Attributes:
         dataset: the data.
@@ -56,7 +55,7 @@ class MeasuredState(NamedTuple):
 
 
 def side_of(baseline: Baseline) -> MeasuredState:
-    """Return how a baseline was measured."""
+    """Return the measurement settings of a baseline."""
     record = baseline.record
     return MeasuredState(
         record.dataset,
@@ -68,28 +67,28 @@ def side_of(baseline: Baseline) -> MeasuredState:
 
 
 class Difference(NamedTuple):
-    """A setting that two suites have different values of."""
+    """A setting with different values in two suites."""
 
     place: str
     ours: Any
     theirs: Any
 
     def __str__(self) -> str:
-        """Name the setting with both values."""
+        """Return the setting with both values."""
         return f"{self.place} {json.dumps(self.theirs)}, not {json.dumps(self.ours)}"
 
 
 def measured_differently(ours: dict[str, Any], theirs: dict[str, Any]) -> list[Difference]:
-    """Return the settings that make two suites measure different numbers."""
+    """Return the settings that make the numbers of two suites different."""
     first, second = ({key: _resolved(suite).get(key) for key in MEASURED} for suite in (ours, theirs))
     return list(_differences(first, second, ""))
 
 
 def refuse_incomparable(ours: MeasuredState, baseline: Baseline) -> None:
-    """Make sure, before any work where possible, that numbers and users are the same kind of thing.
+    """Check, before any work if possible, that a report and a baseline are comparable.
 
     Raises:
-        RobustrecError: other data, another edition, other metrics or perturbations; which digest differs is said.
+        RobustrecError: different data, edition, metrics or perturbations; the different digest is named.
     """
     theirs, where = side_of(baseline), f"baseline {baseline.file}"
     mine, other = ours.dataset, theirs.dataset
@@ -101,7 +100,7 @@ def refuse_incomparable(ours: MeasuredState, baseline: Baseline) -> None:
         )
     if mine.digest != other.digest:
         raise RobustrecError(
-            f"the baseline is of other data: {other.name} with digest {other.digest[:16]}, "
+            f"the baseline is of different data: {other.name} with digest {other.digest[:16]}, "
             f"not {mine.name} with digest {mine.digest[:16]}",
             where=f"{where}, key dataset.digest",
             fix=_FIX,
@@ -109,16 +108,16 @@ def refuse_incomparable(ours: MeasuredState, baseline: Baseline) -> None:
     if differing := measured_differently(ours.suite, theirs.suite):
         digests = (digest_json({key: _resolved(suite).get(key) for key in MEASURED}) for suite in (theirs[1], ours[1]))
         raise RobustrecError(
-            f"the baseline measured something else: {'; '.join(map(str, differing[:3]))} "
+            f"the baseline has different settings: {'; '.join(map(str, differing[:3]))} "
             f"(digest {next(digests)[:16]}, not {next(digests)[:16]})",
             where=f"{where}, key suite.content",
             fix=_FIX,
         )
     if ours.audit_seed != theirs.audit_seed:
         raise RobustrecError(
-            f"the baseline's perturbations were drawn from seed {theirs.audit_seed}, these from {ours.audit_seed}",
+            f"the baseline has audit seed {theirs.audit_seed}, but the report has {ours.audit_seed}",
             where=f"{where}, key audit_seed",
-            fix=f"use its seed: --seed {theirs.audit_seed}",
+            fix=f"use the same seed: --seed {theirs.audit_seed}",
         )
 
 
@@ -147,7 +146,7 @@ def _by_kind(audits: list[Any]) -> dict[str, Any]:
 def compare_with_baseline(
     findings: Sequence[Finding], arrays: Arrays | None, ours: MeasuredState, baseline: Baseline
 ) -> tuple[tuple[Finding, ...], BaselineRecord]:
-    """Return a row for each finding that the baseline has too, with reference "baseline", and a record of it.
+    """Return a finding with reference "baseline" for each finding in the baseline, and a record of the comparison.
 
     A row of audit "clean" has the baseline's quality in `clean` and this report's in `perturbed`; any other row the
     two drifts, or the two values, likewise.
@@ -159,7 +158,9 @@ def compare_with_baseline(
     theirs = baseline.arrays
     if arrays is not None and theirs is not None and not np.array_equal(arrays[USERS], theirs[USERS]):
         raise RobustrecError(
-            "the baseline's arrays are of other users", where=f"baseline {baseline.file}, array users", fix=_FIX
+            "the per-user arrays of the baseline are of different users",
+            where=f"baseline {baseline.file}, array users",
+            fix=_FIX,
         )
     known = {_identity(row): row for row in baseline.record.findings}
     pairs = [(row, known[_identity(row)]) for row in findings if row.reference == CLEAN and _identity(row) in known]
@@ -192,7 +193,7 @@ def _identity(row: Finding) -> tuple[Subject, str, str, str, str]:
 def _notes(ours: MeasuredState, theirs: MeasuredState) -> Iterator[str]:
     for subject, digest in ours.features.items():
         if subject in theirs.features and theirs.features[subject] != digest:
-            yield f"{subject.label}: other item features than in the baseline"
+            yield f"{subject.label}: item features differ from the baseline"
     for subject, digest in ours.parameters.items():
         if subject not in theirs.parameters:
             yield f"{subject.label}: not in the baseline"
@@ -204,7 +205,7 @@ def _notes(ours: MeasuredState, theirs: MeasuredState) -> Iterator[str]:
 
 
 def _same_models(ours: MeasuredState, theirs: MeasuredState) -> set[Subject]:
-    """Return the subjects with the baseline's own parameters and features: of them no other user could differ."""
+    """Return the subjects with the same parameters and features as in the baseline, which cannot differ."""
     return {
         subject
         for subject, digest in ours.parameters.items()
@@ -216,7 +217,7 @@ def _same_models(ours: MeasuredState, theirs: MeasuredState) -> set[Subject]:
 def _by_users(
     pairs: Sequence[tuple[Finding, Finding]], arrays: Arrays, theirs: Arrays, ours: MeasuredState, same: set[Subject]
 ) -> dict[tuple[Subject, str, str, str, str], Finding]:
-    """Return the rows that can be compared user by user, resampled once for each subject and condition."""
+    """Return the findings compared user by user, resampled once for each subject and condition."""
     tables: dict[tuple[Subject, str, str], list[tuple[Finding, Finding, Any, Any]]] = {}
     for mine, other in pairs:
         own, their = both_states(mine, arrays), both_states(other, theirs)
@@ -266,12 +267,12 @@ def _paired_row(mine: Finding, other: Finding, found: PairedIntervals) -> Findin
         relative_ci_high=relative.high if relative else None,
         degrees=found.degrees,
         n_changed=found.n_changed,
-        note="; ".join(text for text in ("user by user", caveat.strip("; "), ONE_TRAINING) if text),
+        note="; ".join(text for text in ("compared user by user", caveat.strip("; "), ONE_TRAINING) if text),
     )
 
 
 def _by_intervals(mine: Finding, other: Finding) -> Finding | None:
-    """Return the row of two findings of which only estimates and intervals are known; None without numbers."""
+    """Return the difference of two findings from their estimates and intervals; None without numbers."""
     shared = _shared(mine, other)
     a, b = shared["clean"], shared["perturbed"]
     if a is None or b is None or "bracket" in (mine.interval, other.interval):
@@ -297,7 +298,7 @@ def _by_intervals(mine: Finding, other: Finding) -> Finding | None:
 
 
 def _shared(mine: Finding, other: Finding) -> dict[str, Any]:
-    """What a row against the baseline has however it is compared: whose it is, and the two numbers."""
+    """Common fields of findings against the baseline."""
     before, after = (row.clean if row.quantity == "value" else row.drift for row in (other, mine))
     return {
         "subject": mine.subject,

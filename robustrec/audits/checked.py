@@ -1,8 +1,7 @@
-"""Read a report whose verdict is shown or relied on: its findings are judged again and held against what it records.
+"""Read a report and judge its findings again, to check the recorded verdict.
 
-A report is a file that anyone can edit. Reading it already refuses sections that do not have their digest
-(`reporting.section_digests`); here gates and verdict are derived again from findings and suite, so that a verdict
-is never printed because a file says so.
+A report is a file that anyone can edit. Reading already checks the digests of its sections (`results.section_digests`).
+This module also derives gates and verdict again from findings and suite, so that no unchecked verdict is shown.
 """
 
 from __future__ import annotations
@@ -22,20 +21,20 @@ from robustrec.results.gates import GateResult
 from robustrec.results.report import JUDGEMENT_RULES, Report, read_report
 from robustrec.results.waivers import Waiver
 
-_FIX = "run the audit again, or take the file that the audit wrote"
+_FIX = "run the audit again, or use the original file that the audit wrote"
 _BY_USERS = (CLEAN, "noise")
 _DECIDED = ("gate", "severity", "status", "selected", "quantity", "min", "max", "subject", "condition", "metric")
 _NUMBERS = ("estimate", "low", "high")
 
 
 def checked_report(path: Path) -> Report:
-    """Return the report in a file as its findings and its suite say that it must be.
+    """Return the report in a file, judged again from its findings and suite.
 
-    Gates, waivers and verdict are judged again as of the day on which the report was judged. A report of earlier rules
-    is returned as the rules of today judge it, with a warning where those differ.
+    Gates, waivers and verdict are judged as of the date of the recorded judgement. A report of older judging rules is
+    judged with the current rules, with a warning if the results differ.
 
     Raises:
-        RobustrecError: not a report, edited, or of a verdict that does not follow from its findings.
+        RobustrecError: not a report, edited, or with a verdict that does not match its findings.
     """
     report = read_report(path)
     check_means(report, arrays_beside(report, path), source=str(path))
@@ -43,7 +42,7 @@ def checked_report(path: Path) -> Report:
     content = record.content if record and record.content is not None else report.suite.content
     if record and record.content is None and record.digest != report.suite.digest:
         raise RobustrecError(
-            f"the verdict cannot be checked: the report does not hold the suite {record.suite!r} that judged it",
+            f"the verdict cannot be checked: the report does not contain the suite {record.suite!r} of its judgement",
             where=f"{path}, key judgement",
             fix=f"robustrec gate {path} --suite SUITE",
         )
@@ -59,16 +58,16 @@ def checked_report(path: Path) -> Report:
     if not differing:
         return again
     if record is None or record.rules < JUDGEMENT_RULES:
-        warning = f"judged again by the rules of this version; the report records the verdict {report.verdict}"
+        warning = f"judged again with the rules of this version; the report records the verdict {report.verdict}"
         return with_recommendation(again.model_copy(update={"warnings": (*again.warnings, warning)}))
     more = f" (and {len(differing) - 3} more)" if len(differing) > 3 else ""
     raise RobustrecError(
-        f"the report does not follow from its findings: {'; '.join(differing[:3])}{more}", where=str(path), fix=_FIX
+        f"the report does not match its findings: {'; '.join(differing[:3])}{more}", where=str(path), fix=_FIX
     )
 
 
 def check_means(report: Report, arrays: Arrays | None, *, source: str) -> None:
-    """Make sure that findings are the means of the per-user arrays beside them, where both are of all users.
+    """Check that findings equal the means of their per-user arrays, if both are of all users.
 
     Raises:
         RobustrecError: a finding and its array have different means.
@@ -83,7 +82,7 @@ def check_means(report: Report, arrays: Arrays | None, *, source: str) -> None:
         recorded = row.clean if row.quantity == "value" else row.perturbed
         if recorded is not None and not np.isclose(float(values.mean()), recorded, rtol=1e-9, atol=1e-12):
             raise RobustrecError(
-                f"{row.metric} of {row.subject.label} at {row.condition} is {recorded:g} in the report, and"
+                f"{row.metric} of {row.subject.label} at {row.condition} is {recorded:g} in the report, but"
                 f" {float(values.mean()):g} in the per-user arrays beside it",
                 where=f"{source}, key findings",
                 fix=_FIX,
@@ -91,24 +90,25 @@ def check_means(report: Report, arrays: Arrays | None, *, source: str) -> None:
 
 
 def _differences(report: Report, again: Report) -> Iterator[str]:
-    """Yield what of a recorded judgement differs from one made anew."""
+    """Yield the differences between a recorded and a new judgement."""
     if report.verdict != again.verdict:
-        yield f"verdict {report.verdict} is recorded, the findings give {again.verdict}"
+        yield f"the recorded verdict is {report.verdict}, but the findings give {again.verdict}"
     ours, theirs = ({each.gate: each for each in side.gates} for side in (again, report))
     for name in dict.fromkeys((*ours, *theirs)):
         if name not in ours or name not in theirs:
-            where = "recorded but not in the suite" if name in theirs else "in the suite but not recorded"
+            where = "recorded, but not in the suite" if name in theirs else "in the suite, but not recorded"
             yield f"gate {name!r} is {where}"
         elif not _same(ours[name], theirs[name]):
-            yield f"gate {name!r}: {theirs[name].status} is recorded, the findings give {ours[name].status}"
+            yield f"gate {name!r}: the recorded status is {theirs[name].status}, but the findings "
+            f"give {ours[name].status}"
     states = [
         {(each.gate, each.subject, each.expires): each.state for each in side.waivers} for side in (again, report)
     ]
     if states[0] != states[1]:
-        yield "the waivers recorded are not those that apply"
+        yield "the recorded waivers differ from those that apply"
     chosen = [side.recommendation.chosen if side.recommendation else "" for side in (again, report)]
     if chosen[0] != chosen[1]:
-        yield f"{chosen[1] or 'nothing'} is recorded as recommended, the findings give {chosen[0] or 'none'}"
+        yield f"the recorded recommendation is {chosen[1] or 'none'}, but the findings give {chosen[0] or 'none'}"
 
 
 def _same(one: GateResult, two: GateResult) -> bool:

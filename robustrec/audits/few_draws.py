@@ -1,4 +1,4 @@
-"""Gates that stand on few random draws, told before anything is measured."""
+"""Warnings for gates with few random draws, before any measurement."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from robustrec.audits.suites import BREAK_POINT, Suite
 from robustrec.results.gates import Gate, matches, plain_condition
 
 ADVISED = 6
-"""Draws that a gate should stand on: with fewer its interval is wide, or too narrow, and it detects little."""
+"""Advised number of draws for a gate; with fewer its interval is too wide or too narrow."""
 
 
 def few_draws(suite: Suite) -> list[str]:
-    """Return a warning for each setting of fewer than `ADVISED` draws that gates of a suite stand on."""
+    """Return a warning for each setting with fewer than `ADVISED` draws that gates of a suite use."""
     gates: dict[tuple[str, str, int], list[str]] = {}
     for gate in suite.gates:
         for audit in suite.audits:
@@ -26,14 +26,14 @@ def few_draws(suite: Suite) -> list[str]:
                     if draws < ADVISED:
                         gates.setdefault((audit.kind, setting, draws), []).append(gate.name)
     return [
-        f"{kind} audit, {setting} = {draws}: gate {', '.join(map(repr, names))} should have at least {ADVISED} draws;"
-        " with fewer its interval may be too narrow or too wide to decide"
+        f"{kind} audit, {setting} = {draws}: gate {', '.join(map(repr, names))} needs at least {ADVISED} draws;"
+        " with fewer draws its interval can be too narrow, or too wide to decide"
         for (kind, setting, draws), names in gates.items()
     ]
 
 
 def _draws_behind(gate: Gate, audit: Any) -> Iterator[tuple[str, int]]:
-    """Yield (key of the suite, draws) for what a gate looks at in an audit."""
+    """Yield (key of the suite, draws) for the findings that a gate checks in an audit."""
     metric = gate.select.metric
     if isinstance(audit, MerchantAudit):
         yield "draws", audit.draws

@@ -1,4 +1,4 @@
-"""Judge findings by a suite, within a run or from a report that exists."""
+"""Judge findings by a suite, in a run or for an existing report."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ def judgement(
     waivers: Sequence[Waiver] = (),
     now: datetime.datetime,
 ) -> dict[str, Any]:
-    """Return the fields of a report that follow from its findings: rows against the baseline, gates, verdict.
+    """Return the fields of a report that follow from its findings: baseline comparison, gates, verdict.
 
     Args:
         suite: its gates, correction and waivers.
         findings: of the run; without rows against a baseline if one is given.
-        statuses: how its audits ended.
-        side: how it was measured.
-        arrays: the per-user arrays behind the findings, if they are at hand.
-        baseline: to compare with, if there is one.
+        statuses: statuses of its audits.
+        side: its measurement settings.
+        arrays: per-user arrays of the findings, or None.
+        baseline: the baseline, or None.
         compared: subjects whose findings hold rows against a baseline already.
-        waivers: besides those of the suite.
-        now: when this is judged; waivers are held against its day.
+        waivers: waivers in addition to those of the suite.
+        now: time of the judgement, for the expiry of waivers.
 
     Raises:
-        RobustrecError: the baseline is of something else.
+        RobustrecError: the baseline is not comparable.
     """
     findings, record = tuple(findings), None
     if baseline is not None:
@@ -58,7 +58,7 @@ def judgement(
     gates = applicable_gates(suite.gates, list(side.parameters), baseline.subjects if baseline else compared)
     reasons = {gate.name: inapplicable(gate, findings, statuses) for gate in gates.gates}
     found = judge_all(
-        # What speaks of no subject is an error here as well, should nobody have refused it before.
+        # A gate that matches no subject is an error here too.
         [gate for gate in suite.gates if (gate in gates.gates or not gate.optional) and not reasons.get(gate.name)],
         findings,
         level=suite.bootstrap.level,
@@ -89,7 +89,7 @@ def judgement(
 
 
 def side_of_report(report: Report) -> MeasuredState:
-    """Return how a report was measured."""
+    """Return the measurement settings of a report."""
     return MeasuredState(
         report.dataset,
         report.suite.content,
@@ -108,23 +108,24 @@ def judged_again(
     waivers: Sequence[Waiver] = (),
     now: datetime.datetime,
 ) -> Report:
-    """Return a report judged by another suite, or by its own another day; nothing is measured.
+    """Return a report judged again by a suite; nothing is measured.
 
     Where the report was compared with a baseline and none is given now, those rows are judged as they are.
 
     Raises:
-        RobustrecError: the suite asks for what the report did not measure.
+        RobustrecError: the suite needs findings that the report does not have.
     """
     where = f"suite {suite.name!r}"
     if suite.require_edition == "full" and report.dataset.synthetic:
         raise RobustrecError(
-            f"{where} requires the full edition, and the report is of the sample",
+            f"{where} requires the full edition, but the report is of the sample edition",
             where=f"{where}, require_edition",
-            fix="audit the full edition, or judge by another suite",
+            fix="audit the full edition, or judge with another suite",
         )
     if suite.bootstrap.level != report.suite.level:
         raise RobustrecError(
-            f"the report has intervals of level {report.suite.level:g}, the suite wants {suite.bootstrap.level:g}",
+            f"the report has intervals of level {report.suite.level:g}, but the suite requires "
+            f"{suite.bootstrap.level:g}",
             where=f"{where}, bootstrap.level",
             fix=f"set level = {report.suite.level:g} in the suite, or audit again with --suite",
         )
@@ -134,7 +135,7 @@ def judged_again(
     known = baseline.subjects if baseline else compared
     applicable = applicable_gates(suite.gates, subjects, known)
     if applicable.unmet:
-        fix = "audit the subject it speaks of, or mark the gate optional = true"
+        fix = "audit the subject of the gate, or set optional = true for the gate"
         raise RobustrecError(
             applicable.unmet[0],
             where=f"{where}, gates",
@@ -156,11 +157,15 @@ def judged_again(
     # A suite may look at fewer conditions or metrics than were measured; what it would have measured otherwise is said.
     other = measured_differently(suite.model_dump(mode="json"), report.suite.content)
     warnings = [
-        f"measured otherwise than {where} would: {each}"
+        f"measured with other settings than in {where}: {each}"
         for each in other
         if not isinstance(each.ours, list | dict | None) and not isinstance(each.theirs, list | dict | None)
     ]
     # What the earlier judgement warned of is judged anew.
-    lasting = [each for each in report.warnings if not each.startswith(("gate ", "waiver of ", "measured otherwise"))]
+    lasting = [
+        each
+        for each in report.warnings
+        if not each.startswith(("gate ", "waiver of ", "measured with other settings", "measured otherwise"))
+    ]
     fields["warnings"] = (*lasting, *fields["warnings"], *warnings)
     return with_recommendation(Report(**{**dict(report), **fields}))

@@ -1,4 +1,4 @@
-"""Judge a finished run and put it into a report with everything a reader needs to repeat or doubt it."""
+"""Judge a finished run and create its report."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def make_report(plan: Plan, run: Measurements, *, command: Sequence[str]) -> tup
     """Judge a run's findings and return its report, with the per-user arrays as the bytes of an npz file.
 
     Args:
-        plan: what was asked for.
-        run: what was measured.
-        command: the command line, word by word.
+        plan: the plan of the run.
+        run: the finished run.
+        command: the command line, as words.
     """
     suite, results = plan.suite, run.results
     records = tuple(_subject_record(subject, run) for subject, _ in run.subjects)
@@ -101,10 +101,10 @@ def make_report(plan: Plan, run: Measurements, *, command: Sequence[str]) -> tup
 
 
 def check_baseline(plan: Plan) -> None:
-    """Make sure, before any work, that a plan's report will be comparable with its baseline.
+    """Check, before any work, that the report of a plan will be comparable with its baseline.
 
     Raises:
-        RobustrecError: it will not; which digest differs is said.
+        RobustrecError: it will not; the different digest is named.
     """
     if plan.baseline is not None:
         refuse_incomparable(_side(plan, ()), plan.baseline)
@@ -121,7 +121,7 @@ def _side(plan: Plan, records: Sequence[SubjectRecord]) -> MeasuredState:
 
 
 def write_outcome(report: Report, arrays: bytes, path: Path) -> Report:
-    """Write a report as JSON with its per-user arrays beside it where it is a regular file, and return it.
+    """Write a report as JSON and return it. A regular file gets the per-user arrays beside it.
 
     Args:
         report: as judged.
@@ -156,7 +156,7 @@ def _npz(run: Measurements) -> bytes:
 
 
 def dataset_record(dataset: Dataset) -> DatasetRecord:
-    """Return what a report says of the data."""
+    """Return the data set record of a report."""
     interactions = dataset.interactions
     train, validation, test = (int((interactions.labels == label).sum()) for label in (TRAIN, VALIDATION, TEST))
     return DatasetRecord(
@@ -174,7 +174,7 @@ def dataset_record(dataset: Dataset) -> DatasetRecord:
 
 
 def weights_record(used: UsedWeights) -> WeightsRecord:
-    """Return what a report says of the weights of a network."""
+    """Return the record of the weights of a network."""
     return WeightsRecord(network=used.network, name=used.name, digest=used.digest)
 
 
@@ -225,8 +225,8 @@ def _features_warnings(run: Measurements) -> tuple[str, ...]:
 def _warnings(subjects: Sequence[tuple[TrainedSubject, Clean]]) -> list[str]:
     short = short_lists(subjects[0][1]) if subjects else None
     return ([short] if short else []) + [
-        f"{subject.subject.label}: training was cut off at {subject.record['epochs']} epochs before it stopped"
-        " improving; raise it with --set training.max_epochs=…"
+        f"{subject.subject.label}: training reached max_epochs ({subject.record['epochs']}) before early stopping;"
+        " increase the limit with --set training.max_epochs=…"
         for subject, _ in subjects
         if not subject.record.get("stopped_early", True)
     ]

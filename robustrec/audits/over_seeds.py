@@ -1,8 +1,8 @@
-"""What several training seeds of one model say together: means with intervals over seeds, draws and users.
+"""Means over the training seeds of a subject, with intervals over seeds, draws and users.
 
 Seeds, draws and users are crossed random factors (`robustrec.evaluation.components`). The extremes of the intervals of
-each seed are not an interval of their mean: they do not measure how much trainings differ. Where few users differ in
-any seed, the interval is widened to the bounds of `evaluation.sparse`.
+the seeds are not an interval of their mean, because they do not measure the variance between trainings. If few users
+change in any seed, the interval is widened to the bounds of `evaluation.sparse`.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _Row = tuple[str, str, str, str, str]
 
 
 def rows_over_seeds(findings: Sequence[Finding], arrays: Arrays, *, level: float) -> tuple[Finding, ...]:
-    """Return a row for each finding that all training seeds of a model, strategy and features have, by users.
+    """Return the mean of each finding over all training seeds of a model, strategy and features.
 
-    Its subject is that of the first seed, and its note says of how many seeds it is the mean.
+    Its subject is that of the first seed, and its note has the number of seeds.
 
     Args:
         findings: of the run.
@@ -112,7 +112,7 @@ def _relative(effects: _Floats, base: _Floats, ratio: float, level: float, bound
 
 def _whose(found: Decomposition) -> str:
     seed = sum(share for name, share in found.shares.items() if "seed" in name)
-    return f"{100 * seed:.0f} % of the variance is between trainings" if found.shares else "no variance"
+    return f"{100 * seed:.0f} % of the variance is between training seeds" if found.shares else "no variance"
 
 
 def _states(rows: Sequence[Finding], arrays: Arrays) -> tuple[_Floats, _Floats] | None:

@@ -1,4 +1,4 @@
-"""The plan of an audit: everything resolved and its cost known before any of it is paid."""
+"""The plan of an audit: resolved settings and cost, before any work."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ from robustrec.subject import Subject
 
 @dataclass(frozen=True)
 class Plan:
-    """What a command is about to do.
+    """Plan of a command.
 
     Attributes:
-        settings: as resolved.
-        suite: what is measured and tolerated.
+        settings: resolved settings.
+        suite: the suite.
         dataset: loaded and checked.
         specs: the subjects, in the order they were named.
-        encoder: whose features they read, or None where none reads any.
+        encoder: name of the encoder of their features; None if no model reads features.
         weights: the encoder's weights, by name and digest.
-        warnings: what to know before anything is run.
-        baseline: what the report will be compared with, if anything.
-        waivers: besides those of the suite.
-        notes: which audits measure nothing for which model, and why.
+        warnings: warnings before the run.
+        baseline: the baseline of the report, or None.
+        waivers: waivers in addition to those of the suite.
+        notes: audits without measurements for a model, with the reason.
     """
 
     settings: Settings
@@ -69,7 +69,7 @@ class Plan:
 
 
 class Cost(NamedTuple):
-    """What a plan will take at most.
+    """Largest cost of a plan.
 
     Attributes:
         trainings: subjects, and their retrainings on noisy features; those in the run store cost nothing.
@@ -101,9 +101,9 @@ def make_plan(
     edition = settings.edition
     if suite.require_edition == "full" and edition == "sample":
         raise RobustrecError(
-            f"suite {suite.name!r} requires the full edition, and the sample was asked for",
+            f"suite {suite.name!r} requires the full edition, but --edition is sample",
             where="suite, require_edition",
-            fix="leave --edition out, or choose another suite: robustrec list suites",
+            fix="omit --edition, or choose another suite: robustrec list suites",
         )
     # Names are checked on either edition's defaults before anything is built.
     subject_specs(settings, "sample")
@@ -121,7 +121,7 @@ def make_plan(
     dataset = load_dataset(settings.dataset, home=settings.home, edition=wanted, progress=progress)
     if suite.require_edition == "full" and dataset.synthetic:
         raise RobustrecError(
-            f"suite {suite.name!r} requires the full edition, and {settings.dataset!r} is a synthetic sample",
+            f"suite {suite.name!r} requires the full edition, but {settings.dataset!r} is a synthetic sample",
             where="suite, require_edition",
             fix=f"import the real data: robustrec data import FOLDER --name {dataset.name}",
         )
@@ -137,7 +137,7 @@ def make_plan(
 
 
 def _needed(suite: Suite, specs: tuple[SubjectSpec, ...]) -> tuple[SubjectSpec, ...]:
-    """Return one subject where only the encoder is looked at, which is the same under all of them; else all."""
+    """Return one subject if the suite audits only the encoder, else all subjects."""
     encoder_only = all(isinstance(audit, EncoderAudit) for audit in suite.audits)
     if not (encoder_only and all(gate.select.audit == "encoder" for gate in suite.gates)):
         return specs
@@ -156,7 +156,7 @@ def _check_gates(suite: Suite, specs: tuple[SubjectSpec, ...], encoder: str | No
     ]
     applicable = applicable_gates(suite.gates, subjects, baseline.subjects if baseline else None)
     if applicable.unmet:
-        fix = "name the subject it speaks of with --model or --strategy, or mark the gate optional = true"
+        fix = "add the subject with --model or --strategy, or set optional = true for the gate"
         raise RobustrecError(
             applicable.unmet[0],
             where=f"suite {suite.name!r}, gates",
@@ -165,25 +165,26 @@ def _check_gates(suite: Suite, specs: tuple[SubjectSpec, ...], encoder: str | No
 
 
 def _check_editable(suite: Suite, dataset: Dataset, encoder: str | None) -> None:
-    """Refuse a suite of which nothing could be measured; beside other audits, edits are only not applicable."""
+    """Refuse a suite without possible measurements; with other audits, edits are only not applicable."""
     reason = not_editable(dataset, encoder)
     if reason and all(isinstance(audit, MerchantAudit) for audit in suite.audits):
         raise RobustrecError(
-            f"suite {suite.name!r} edits texts and pictures of items: {reason}",
+            f"suite {suite.name!r} edits item texts and pictures, but {reason}",
             where=f"--dataset {dataset.name}, --features {encoder}",
-            fix="--features basic on a data set with texts or pictures, or another suite: robustrec list suites",
+            fix="use --features basic on a data set with texts or pictures, or choose another suite: "
+            "robustrec list suites",
         )
 
 
 def cost_of(plan: Plan) -> Cost:
-    """Return the most a plan will take, counted in trainings, rankings, encodings and gradients."""
+    """Return the largest cost of a plan in trainings, rankings, encodings and gradients."""
     own = Cost(trainings=sum(spec.trains for spec in plan.specs), rankings=len(plan.specs))
     parts = [own, *(COSTS[audit.kind](audit, plan) for audit in plan.suite.audits)]
     return Cost(*(sum(column) for column in zip(*parts, strict=True)))
 
 
 def cost_words(cost: Cost) -> str:
-    """Say what a plan takes, without what it takes none of."""
+    """Return the nonzero costs of a plan as a text."""
     counted = [
         f"{cost.trainings} trainings",
         f"{cost.rankings} full rankings",
@@ -234,4 +235,4 @@ COSTS: dict[str, Callable[[Any, Plan], Cost]] = {
     "encoder": _encoder_cost,
     "sharpness": _sharpness_cost,
 }
-"""Kind of audit -> what one of its configurations costs over a plan's subjects."""
+"""Kind of audit -> function of the cost of a configuration over the subjects of a plan."""

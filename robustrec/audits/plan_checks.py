@@ -1,4 +1,4 @@
-"""What a suite can measure for the models of a run, told before anything is trained."""
+"""Checks, before training, of what a suite can measure for the models of a run."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from robustrec.results.gates import Gate, matches, plain_condition
 from robustrec.runs.specs import SubjectSpec, reads_features
 
 _VALUES = {"noise": (BREAK_POINT, "snr_db_image", "snr_db_text"), "merchant": ("touched", "seen")}
-"""Audit -> what it reports as a value; all else it reports are drifts."""
+"""Audit -> metrics of its value findings; its other findings are drifts."""
 
 
 def unmeasured(suite: Suite, specs: Sequence[SubjectSpec], dataset: Dataset, encoder: str | None) -> list[str]:
-    """Return a line for each model and audit of which nothing can be measured, with the reason.
+    """Return a line for each model and audit without measurements, with the reason.
 
     Raises:
         RobustrecError: no audit of the suite can measure anything for any model.
@@ -48,7 +48,7 @@ def unmeasured(suite: Suite, specs: Sequence[SubjectSpec], dataset: Dataset, enc
     ]
     if len(reasons) == len(models) * len(suite.audits):
         raise RobustrecError(
-            f"suite {suite.name!r} can measure nothing here; {'; '.join(told)}",
+            f"suite {suite.name!r} cannot measure anything for this run; {'; '.join(told)}",
             where=f"--suite {suite.name}, {', '.join(f'--model {model}' for model in models)}",
             fix=_fix(specs),
         )
@@ -60,14 +60,15 @@ def _and(words: Sequence[str]) -> str:
 
 
 def _fix(specs: Sequence[SubjectSpec]) -> str:
-    """Return a command that measures something."""
+    """Return a command with measurements."""
     if any(reads_features(spec) for spec in specs):
         return "choose another suite: robustrec list suites"
-    return "choose a model that reads item features: robustrec audit --model vbpr; all of them: robustrec list models"
+    return "choose a model that reads item features: robustrec audit --model vbpr; list all models: "
+    "robustrec list models"
 
 
 def _nothing_to_measure(audit: Any, spec: SubjectSpec, dataset: Dataset, encoder: str | None) -> str:
-    """Say why an audit measures nothing for a model; empty where it measures something."""
+    """Return why an audit cannot measure a model; empty if it can."""
     editable = not_editable(dataset, encoder)
     without_effect = getattr(model_class(spec.model), "modalities_in_scores", None) == ()
     retrained = isinstance(audit, NoiseAudit) and audit.training is not None and spec.can_train
@@ -84,12 +85,12 @@ def _nothing_to_measure(audit: Any, spec: SubjectSpec, dataset: Dataset, encoder
     elif isinstance(audit, SharpnessAudit) and spec.origin == "scorer":
         reason = "a scoring function has no derivatives"
     elif isinstance(audit, NoiseAudit) and not (audit.sigma2 or audit.relative or audit.break_point or retrained):
-        reason = "a model that was trained elsewhere is not trained again"
+        reason = "robustrec cannot train this model again, because it was trained elsewhere"
     return reason
 
 
 def check_gates_select(suite: Suite) -> None:
-    """Make sure that each gate on clean quality, noise or merchant edits selects what its audit will report.
+    """Check that each gate on clean quality, noise or merchant edits matches findings of its audit.
 
     Raises:
         RobustrecError: a gate selects a condition, a metric or a quantity that its audit does not report.
@@ -110,7 +111,7 @@ def _check(gate: Gate, suite: Suite, what: str, wanted: str, there: Sequence[str
         return
     near = unknown_name(what, wanted, list(dict.fromkeys(there)), where="")
     raise RobustrecError(
-        f"gate {gate.name!r} can select nothing: audit {gate.select.audit} reports no {gate.quantity} of"
+        f"gate {gate.name!r} cannot match a finding: audit {gate.select.audit} reports no {gate.quantity} of"
         f" {what} {wanted!r} in this suite",
         where=f"suite {suite.name!r}, gates, select.{what}",
         fix=near.fix,

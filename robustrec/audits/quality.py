@@ -1,4 +1,4 @@
-"""Rank a subject's users and score the lists: the step every audit repeats for every perturbation."""
+"""Rank the users of a subject and compute the metrics of their lists."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PerUser = dict[str, NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class MetricSuite:
-    """What is measured on every list.
+    """Metrics of every list.
 
     Attributes:
         metrics: quality metrics, "ndcg@20".
@@ -32,7 +32,7 @@ class MetricSuite:
 
     @property
     def length(self) -> int:
-        """The longest list any measure needs."""
+        """Longest list length of the metrics."""
         length = max(parse_metric(name).k for name in self.metrics)
         return max([length, *(int(name.partition("@")[2]) for name in self.stability)])
 
@@ -46,7 +46,7 @@ class Clean:
 
 
 def measure_clean(representation: Representation | Scored, split: Split, metric_suite: MetricSuite) -> Clean:
-    """Rank the split's users and score the lists."""
+    """Rank the users of a split and compute the metrics."""
     ranking = rank(representation, split.users, split.masked, k=metric_suite.length)
     return Clean(ranking, per_user_metrics(ranking, split.relevant, metric_suite.metrics))
 
@@ -54,14 +54,14 @@ def measure_clean(representation: Representation | Scored, split: Split, metric_
 def measure_perturbed(
     representation: Representation | Scored, split: Split, metric_suite: MetricSuite, clean: Clean
 ) -> PerUser:
-    """Rank the same users again, score the lists and compare them with the clean ones."""
+    """Rank the same users again, compute the metrics and compare the lists with the clean ones."""
     ranking = rank(representation, split.users, split.masked, k=metric_suite.length)
     values = per_user_metrics(ranking, split.relevant, metric_suite.metrics)
     return values | per_user_stability(clean.ranking, ranking, metric_suite.stability)
 
 
 def short_lists(clean: Clean) -> str | None:
-    """Return a sentence on users with fewer items left than a list has places, None where there are none."""
+    """Return a warning on users with fewer items than the list length, or None."""
     lengths, wanted = clean.ranking.lengths, clean.ranking.items.shape[1]
     short = int((lengths < wanted).sum())
     if not short:
@@ -73,10 +73,10 @@ def short_lists(clean: Clean) -> str | None:
 
 
 def undisturbed(names: Sequence[str], n_users: int) -> PerUser:
-    """Return what the stability measures of a list with itself are: 0 for "changed", 1 for the likenesses."""
+    """Return the stability metrics of identical lists: 0 for "changed", 1 for the others."""
     return {name: np.zeros(n_users) if name.startswith("changed") else np.ones(n_users) for name in names}
 
 
 def stack(draws: list[PerUser]) -> dict[str, NDArray[np.float64]]:
-    """Turn a list of per-user metrics, one entry a draw, into metric -> float64 [n_draws, n]."""
+    """Stack per-user metrics of several draws into metric -> float64 [n_draws, n]."""
     return {name: np.stack([draw[name] for draw in draws]) for name in draws[0]}

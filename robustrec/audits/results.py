@@ -1,4 +1,4 @@
-"""What a run gathers while it works, and what every audit is given to work with."""
+"""Results of a run, and the inputs of every audit."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ KEPT_BYTES = 512 * 2**20
 
 @dataclass
 class AuditResults:
-    """What a run has gathered so far.
+    """Results of a run so far.
 
     Attributes:
         findings: rows of the table, in the order they were measured.
-        statuses: how each audit of each subject ended.
-        arrays: name -> per-user arrays behind the rows: [n], or [n_draws, n] while they are few enough to keep.
-        exhibits: what cannot be a row: items before and after, curves, surfaces.
-        relations: what holds over several subjects, e.g. flatness against drift.
-        warnings: what a reader must know of how the numbers were made.
+        statuses: status of each audit of each subject.
+        arrays: name -> per-user arrays of the findings: [n], or [n_draws, n] if they are small enough.
+        exhibits: results other than findings: items before and after, curves, surfaces.
+        relations: rank correlations over the subjects, for example sharpness and drift.
+        warnings: warnings of the run.
         durations: seconds by stage.
-        reused: keys of the runs that were in the store already.
+        reused: keys of the runs that were already in the store.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -52,7 +52,7 @@ class AuditResults:
     reused: set[str] = field(default_factory=set)
 
     def keep(self, name: str, values: NDArray[np.float64]) -> None:
-        """Keep the per-user values [n_draws, n] behind a row, or their mean over the draws where they are too many."""
+        """Keep the per-user values [n_draws, n] of a finding, or their mean over the draws if they are too large."""
         held = sum(array.nbytes for array in self.arrays.values())
         self.arrays[name] = values if held + values.nbytes <= KEPT_BYTES else values.mean(axis=0)
 
@@ -68,12 +68,12 @@ class AuditResults:
 
 @dataclass(frozen=True)
 class Work:
-    """What an audit works with.
+    """Inputs of an audit.
 
     Attributes:
-        plan: what was asked for.
+        plan: the plan of the run.
         context: data, features, metrics, seed, progress and costs.
-        intervals: how intervals are made.
+        intervals: settings of the intervals.
         results: findings, statuses, arrays, exhibits and relations go here.
     """
 
@@ -84,7 +84,7 @@ class Work:
 
     @cached_property
     def _row_encoder(self) -> RowEncoder:
-        """The encoder of the features, whose weights are loaded once for all audits of a run."""
+        """The encoder of the features; its weights are loaded once for all audits of a run."""
         plan, features = self.plan, self._features
         return row_encoder(plan.dataset, features.name, home=plan.home, options=options_of(plan.settings))
 
@@ -94,7 +94,7 @@ class Work:
         return self.context.prepared.features
 
     def edited_rows(self) -> EditedRows:
-        """Return what encodes edited rows, and counts them among the costs.
+        """Return the encoder of edited rows, which counts them as costs.
 
         Raises:
             RobustrecError: there is no such encoder, or it is not the one that made the features.

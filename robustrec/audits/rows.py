@@ -1,4 +1,4 @@
-"""From per-user arrays to rows of the findings table, with paired bootstrap intervals."""
+"""Findings from per-user arrays, with paired bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Draws = dict[str, NDArray[np.float64]]
 """Metric name -> float64 [n_draws, n]."""
 
 
-ONE_TRAINING = "one training of each: the interval covers users only"
+ONE_TRAINING = "one training each: the interval accounts for users only"
 
 
 class Options(TypedDict):
@@ -38,7 +38,7 @@ class Options(TypedDict):
 
 @dataclass(frozen=True)
 class Intervals:
-    """How intervals are made: the suite's bootstrap, and the audit's seed that its resampling derives from."""
+    """Settings of intervals: the bootstrap of the suite, and the seed of its resampling."""
 
     bootstrap: Bootstrap
     seed: int
@@ -58,7 +58,7 @@ def unit_of(metric: str) -> str:
 
 
 def quality_rows(subject: Subject, per_user: PerUser, intervals: Intervals) -> list[Finding]:
-    """Return a subject's clean quality on the test split, one row a metric."""
+    """Return the clean quality of a subject on the test split, one finding per metric."""
     found = value_intervals(per_user, **intervals.options("clean"))
     return [
         Finding(
@@ -94,15 +94,15 @@ def drift_rows(
     """Return the drift of every metric between two states of the same users.
 
     Args:
-        subject: whose rows they are.
+        subject: subject of the findings.
         audit: name of the audit.
-        condition: name of what was done.
+        condition: name of the condition.
         clean: metric -> [n] before.
         perturbed: metric -> [n_draws, n] after.
-        intervals: how intervals are made; the resampling is the same for every subject, so that they stay paired.
-        reference: what `clean` is: "clean", or the strategy compared with.
-        note: kept in every row.
-        idle: nothing was done (an A/A audit), so that no other user could differ either.
+        intervals: settings of the intervals; the resampling is the same for all subjects, so that they are paired.
+        reference: reference of the findings: "clean", or a strategy.
+        note: note of every finding.
+        idle: whether the perturbation is zero (an A/A audit), so that no user can change.
     """
     largest = None if idle else 1.0
     found = paired_intervals(clean, perturbed, **intervals.options(audit, condition), largest=largest)
@@ -132,7 +132,7 @@ def drift_row(
     reference: str = "clean",
     note: str = "",
 ) -> Finding:
-    """Return the row of one drift whose interval is known; `means` are before and after."""
+    """Return the finding of one drift with a known interval; `means` are before and after."""
     row = _row(subject, audit, condition, metric, reference, found, note)
     row |= {"clean": means[0], "perturbed": means[1]}
     if relative := found.relative:
@@ -152,16 +152,16 @@ def difference_rows(
     *,
     idle: bool = False,
 ) -> list[Finding]:
-    """Return how much a subject's drift differs from a reference subject's, on the same users and the same draws.
+    """Return the difference in drift from a reference subject, on the same users and draws.
 
     Args:
-        subject: whose rows they are.
-        reference: strategy of the subject compared with.
+        subject: subject of the findings.
+        reference: strategy of the reference subject.
         audit: name of the audit.
-        condition: name of what was done.
+        condition: name of the condition.
         ours: (clean [n], perturbed [n_draws, n]) by metric, of the subject.
         theirs: the same of the reference.
-        intervals: how intervals are made.
+        intervals: settings of the intervals.
         idle: as in `drift_rows`.
     """
     largest = None if idle else 1.0
@@ -186,7 +186,7 @@ def _row(
     found: PairedIntervals,
     note: str,
 ) -> dict[str, Any]:
-    """Return what every drift row has: whose it is, the drift with its interval, users and draws."""
+    """Return the common fields of drift findings."""
     between_clean = audit == "clean"
     # Between two clean subjects nothing is drawn; what one of each leaves out is another training.
     caveat = found.note.replace(ONE_DRAW, ONE_TRAINING) if between_clean else found.note

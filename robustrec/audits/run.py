@@ -1,4 +1,4 @@
-"""Run a suite over its subjects: train or fetch them, measure, compare, judge, and hand back one report."""
+"""Run a suite over its subjects: train or load them, measure and compare."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ RUNNERS: dict[str, Callable[[Any, Audited, Work], None]] = {
     "encoder": run_encoder,
     "sharpness": run_sharpness,
 }
-"""Kind of audit -> what runs it; each ends with a status for every subject."""
+"""Kind of audit -> function that runs it and records a status for every subject."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Measurements:
     Attributes:
         prepared: data and features it ran on.
         subjects: trained subjects with their clean lists.
-        results: what was found.
+        results: its results.
         context: seeds and costs.
     """
 
@@ -58,7 +58,7 @@ class Measurements:
 
 
 def measure(plan: Plan, *, progress: Progress = silent) -> Measurements:
-    """Carry out a plan: encode, train, and run every audit of the suite over every subject.
+    """Run a plan: encode, train, and run every audit of the suite over every subject.
 
     Raises:
         RobustrecError: encoding or training failed; an audit that fails becomes a status, not an exception.
@@ -127,7 +127,7 @@ def _obtain(
 
 
 def _scores(subject: TrainedSubject, prepared: Prepared) -> Tensor:
-    """Return some of a subject's clean scores, by which two that are the same can be told."""
+    """Return some clean scores of a subject, to identify equal subjects."""
     return sampled_scores(subject.represent(), prepared.test.users)
 
 

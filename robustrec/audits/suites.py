@@ -1,4 +1,4 @@
-"""Suites: what an audit run measures and what it tolerates, read from TOML."""
+"""Suites: audits, metrics and gates of a run, read from TOML."""
 
 from __future__ import annotations
 
@@ -37,42 +37,48 @@ AUDIT_KINDS: dict[str, type[Record]] = {
     "encoder": EncoderAudit,
     "sharpness": SharpnessAudit,
 }
-"""Kind of audit, as a suite names it -> its configuration."""
+"""Kind of audit in a suite -> its configuration class."""
 
 
 class Bootstrap(Record):
-    """How intervals are made."""
+    """Settings of the confidence intervals."""
 
-    replicates: int = Field(default=2000, ge=100, le=100_000, description="resamples of users and draws")
+    replicates: int = Field(
+        default=2000, ge=100, le=100_000, description="number of bootstrap samples of users and draws"
+    )
     level: float = Field(default=0.95, ge=0.5, le=0.999, description="confidence level")
 
 
 class Suite(Record):
-    """What a run measures (`audits`), in which metrics, and what it tolerates (`gates`)."""
+    """A suite: audits, metrics and gates of a run."""
 
     schema_version: Literal[1]
-    name: str = Field(min_length=1, description="as reports call it")
-    description: str = Field(default="", description="what it measures, in a line")
-    require_edition: Literal["any", "full"] = Field(default="any", description="full: refuse synthetic sample editions")
+    name: str = Field(min_length=1, description="name of the suite in reports")
+    description: str = Field(default="", description="what the suite measures, in one line")
+    require_edition: Literal["any", "full"] = Field(
+        default="any", description="any: no restriction; full: refuse synthetic sample editions"
+    )
     metrics: Annotated[tuple[QualityMetric, ...], Field(min_length=1), AfterValidator(distinct)] = Field(
-        description="quality of lists, e.g. ndcg@20: recall, precision, ndcg or map at a length from 1 to 50"
+        description="quality metrics, for example ndcg@20: recall, precision, ndcg or map at a list length from 1 to 50"
     )
     stability: Annotated[tuple[StabilityMetric, ...], AfterValidator(distinct)] = Field(
-        default=(), description="likeness of lists before and after: rbo, overlap or changed at such a length"
+        default=(), description="list stability metrics: rbo, overlap or changed, at a list length from 1 to 50"
     )
-    compare_with: str | None = Field(
-        default="vanilla", min_length=1, description="strategy that the others are compared with"
+    compare_with: str | None = Field(default="vanilla", min_length=1, description="reference strategy for comparisons")
+    mask_validation: bool = Field(default=False, description="also mask validation items in the test ranking")
+    bootstrap: Bootstrap = Field(default=Bootstrap(), description="settings of the confidence intervals")
+    audits: tuple[AuditConfig, ...] = Field(min_length=1, description="audits to run, one table for each kind")
+    gates: tuple[Gate, ...] = Field(
+        default=(), description="limits on findings; without gates the verdict is inconclusive"
     )
-    mask_validation: bool = Field(default=False, description="hide validation items too at test")
-    bootstrap: Bootstrap = Field(default=Bootstrap(), description="how intervals are made")
-    audits: tuple[AuditConfig, ...] = Field(min_length=1, description="what is measured, one table for each kind")
-    gates: tuple[Gate, ...] = Field(default=(), description="what is tolerated; without any nothing can pass or fail")
-    correction: Correction = Field(default="holm", description="for many findings under gates, see error_rates.py")
-    waivers: tuple[Waiver, ...] = Field(default=(), description="breaches that somebody answers for, until a date")
+    correction: Correction = Field(
+        default="holm", description="correction for multiple testing over the findings of gates"
+    )
+    waivers: tuple[Waiver, ...] = Field(default=(), description="breaches of gates that are accepted until a date")
 
     @property
     def digest(self) -> str:
-        """sha256 of the resolved content."""
+        """Return the sha256 of the resolved content."""
         return digest_json(self.model_dump(mode="json"))
 
     @model_validator(mode="after")
@@ -86,20 +92,22 @@ class Suite(Record):
             select = gate.select
             if not any(matches(audit, select.audit) for audit in audits):
                 error = unknown_name("audit", select.audit, audits, where="")
-                raise ValueError(f"gate {gate.name!r} selects {error.what}, which the suite does not run; {error.fix}")
+                raise ValueError(f"gate {gate.name!r} selects {error.what}, but the suite does not run it; {error.fix}")
             if "@" in select.metric and not any(matches(metric, select.metric) for metric in listed):
                 error = unknown_name("metric", select.metric, listed, where="")
-                raise ValueError(f"gate {gate.name!r} selects {error.what}, which the suite does not list; {error.fix}")
+                raise ValueError(
+                    f"gate {gate.name!r} selects {error.what}, but the suite does not list it; {error.fix}"
+                )
             if gate.reference not in (CLEAN, BASELINE, self.compare_with):
                 raise ValueError(
-                    f"gate {gate.name!r} compares with {gate.reference!r}, but the suite with {self.compare_with!r}"
+                    f"gate {gate.name!r} compares with {gate.reference!r}, but compare_with is {self.compare_with!r}"
                 )
         for audit in self.audits:
             if isinstance(audit, MerchantAudit) and audit.metric not in self.metrics:
-                raise ValueError(f"the merchant audit's metric {audit.metric!r} is not among the suite's metrics")
+                raise ValueError(f"metric {audit.metric!r} of the merchant audit is not in the metrics of the suite")
             if isinstance(audit, NoiseAudit) and audit.break_point and audit.break_point.metric not in self.metrics:
                 raise ValueError(
-                    f"the break point's metric {audit.break_point.metric!r} is not among the suite's metrics"
+                    f"metric {audit.break_point.metric!r} of break_point is not in the metrics of the suite"
                 )
             if isinstance(audit, NoiseAudit) and audit.break_point:
                 _check_break_point_gates(self.gates, audit.break_point)
@@ -107,11 +115,11 @@ class Suite(Record):
 
 
 def _check_break_point_gates(gates: Sequence[Gate], search: BreakPoint) -> None:
-    """Refuse limits on the break point that lie where the search does not look."""
+    """Refuse limits on the break point outside the range of the search."""
     searched = Range(search.sigma2_min, search.sigma2_max)
     for gate in gates:
         if gate.select.metric == BREAK_POINT and gate.quantity == "value":
-            wrong = wrong_limits(gate.min, gate.max, searched, what="what the break point's search can find")
+            wrong = wrong_limits(gate.min, gate.max, searched, what="the range of the noise tolerance search")
             if wrong:
                 raise ValueError(f"gate {gate.name!r}: {wrong}")
 
@@ -122,10 +130,10 @@ def suite_names() -> list[str]:
 
 
 def load_suite(name_or_path: str) -> Suite:
-    """Return a shipped suite by its name, or one's own by the path of its TOML file.
+    """Return a shipped suite by its name, or your own suite by the path of its TOML file.
 
     Raises:
-        RobustrecError: unknown name, unreadable file, bad TOML, or a key or value that does not belong.
+        RobustrecError: unknown name, unreadable file, invalid TOML, or an unknown key or value.
     """
     path = Path(name_or_path)
     if path.suffix != ".toml" and len(path.parts) == 1:
@@ -137,7 +145,7 @@ def load_suite(name_or_path: str) -> Suite:
 
 
 def suite_text(name_or_path: str) -> str:
-    """Return the TOML of a suite as it was written, comments included; see `load_suite`."""
+    """Return the TOML of a suite as written, including comments; see `load_suite`."""
     load_suite(name_or_path)
     path = Path(name_or_path)
     shipped_name = path.suffix != ".toml" and len(path.parts) == 1
@@ -145,20 +153,20 @@ def suite_text(name_or_path: str) -> str:
 
 
 def parse_suite(text: str, *, source: str) -> Suite:
-    """Return the suite that a TOML text describes.
+    """Parse a suite from a TOML text.
 
     Args:
         text: the TOML.
         source: where it came from, for errors.
 
     Raises:
-        RobustrecError: bad TOML, or a key or value that does not belong.
+        RobustrecError: invalid TOML, or an unknown key or value.
     """
-    fix = "see a suite that works: robustrec config show --suite quick"
+    fix = "see an example: robustrec config show --suite quick"
     try:
         data = parse_toml(text)
     except UnreadableError as error:
-        raise RobustrecError(str(error), where=source, fix="mend the place named above") from error
+        raise RobustrecError(str(error), where=source, fix="fix the key or line named above") from error
     try:
         # By way of JSON: strict, so that "8" or true is no number, yet with lists for tuples.
         return Suite.model_validate_json(json.dumps(data, default=str), strict=True)
@@ -167,19 +175,19 @@ def parse_suite(text: str, *, source: str) -> Suite:
 
 
 def recorded_suite(content: dict[str, Any], *, source: str) -> Suite:
-    """Return the suite whose resolved content a report holds.
+    """Return the suite of a report from its resolved content.
 
     Raises:
-        RobustrecError: its content is not that of a suite.
+        RobustrecError: the content is not a suite.
     """
     try:
         return Suite.model_validate_json(json.dumps(content), strict=True)
     except ValidationError as error:
-        raise invalid(error, Suite, source=f"{source}, key suite.content", fix="name a suite with --suite") from error
+        raise invalid(error, Suite, source=f"{source}, key suite.content", fix="pass a suite with --suite") from error
 
 
 def _read(path: Path) -> str:
-    fix = f"give a suite's name ({', '.join(suite_names())}) or the path of a .toml file"
+    fix = f"pass the name of a suite ({', '.join(suite_names())}) or the path of a .toml file"
     try:
         return read_text(path)
     except UnreadableError as error:

@@ -24,15 +24,15 @@ COMBINATIONS = (
     "attribute_contradiction+recolour",
     "truncation+low_resolution",
 )
-"""What merchants do to text and picture at once; "all" stands for these too."""
+"""Combinations of text and picture edits; "all" includes them."""
 
 
 @dataclass(frozen=True)
 class Treatment:
-    """What a merchant does to an item: an edit, or several one after the other.
+    """An edit of an item, or several edits in order.
 
     Attributes:
-        name: as the suite names it.
+        name: name in the suite.
         parts: the edits.
     """
 
@@ -41,14 +41,14 @@ class Treatment:
 
     @property
     def modality(self) -> str:
-        """What it touches: "text", "image" or "both"."""
+        """Modality of the edit: "text", "image" or "both"."""
         touched = {part.modality for part in self.parts}
         return touched.pop() if len(touched) == 1 else "both"
 
     def apply(
         self, content: Content, severity: int, view: CatalogueView, *, seed: int, draw: int, item: int
     ) -> Content:
-        """Return an item as the merchant leaves it; the very object `content` where nothing of it is changed.
+        """Return the edited item, or the object `content` itself if nothing changed.
 
         What is drawn depends on seed, draw, item and the part's name: not on the severity, nor on the other parts.
         """
@@ -58,10 +58,10 @@ class Treatment:
 
 
 def treatments_of(config: MerchantAudit, *, where: str = "suite, audits.edits") -> tuple[Treatment, ...]:
-    """Return the treatments that a suite names; users' own edits are tried.
+    """Return the treatments of a suite; user-defined edits are checked.
 
     Raises:
-        RobustrecError: there is no such edit, or it is none.
+        RobustrecError: the edit was not found, or is not an edit.
     """
     names = [each for name in config.edits for each in ((*EDITS, *COMBINATIONS) if name == ALL else (name,))]
     return tuple(
@@ -114,7 +114,7 @@ def row_of(text: str, picture: StoredPicture | Shown) -> Row:
 
 @dataclass(frozen=True, eq=False)
 class EditApplier:
-    """Where items are edited: the catalogue and what a merchant could take from it.
+    """Applies edits to the items of a catalogue.
 
     Attributes:
         catalog: the items.
@@ -129,14 +129,14 @@ class EditApplier:
     seed: int
 
     def before(self, treatment: Treatment, item: int) -> Content:
-        """Return an item as it is; a picture that no part edits, or that cannot be read, is left out (None)."""
+        """Return an unedited item; a picture that is not edited or not readable is None."""
         try:
             return content_of(self.catalog, item, picture=treatment.modality != "text")
         except RobustrecError:
             return content_of(self.catalog, item, picture=False)
 
     def after(self, treatment: Treatment, before: Content, item: int, severity: int, draw: int) -> Content:
-        """Return an item as the merchant leaves it; the very object `before` where nothing is changed."""
+        """Return the edited item, or the object `before` itself if nothing changed."""
         return treatment.apply(before, severity, self.view, seed=self.seed, draw=draw, item=item)
 
     def edited(

@@ -1,4 +1,4 @@
-"""Values that suites are made of: metrics with their list lengths, variances, shares, draws."""
+"""Value types of suites: metrics with list lengths, variances, shares, draws."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _metric_of(kinds: tuple[str, ...]) -> AfterValidator:
         kind = match["kind"] if match else name.partition("@")[0]
         if kind not in kinds:
             error = unknown_name("metric", name, (f"{each}@20" for each in kinds), where="")
-            raise ValueError(f"{error.what}; {error.fix}, or at another length from 1 to {LONGEST_LIST}")
+            raise ValueError(f"{error.what}; {error.fix}, or another list length from 1 to {LONGEST_LIST}")
         if not match or not 1 <= int(match["k"]) <= LONGEST_LIST:
             raise ValueError(f"metric {name!r} needs a list length from 1 to {LONGEST_LIST}, for example {kind}@20")
         return f"{kind}@{int(match['k'])}"
@@ -31,10 +31,10 @@ def _metric_of(kinds: tuple[str, ...]) -> AfterValidator:
 
 
 def distinct(values: tuple[object, ...]) -> tuple[object, ...]:
-    """Return the values, each of which must stand there once."""
+    """Return the values; duplicates are refused."""
     twice = [value for position, value in enumerate(values) if value in values[:position]]
     if twice:
-        raise ValueError(f"{twice[0]!r} stands there twice")
+        raise ValueError(f"duplicate value {twice[0]!r}")
     return values
 
 

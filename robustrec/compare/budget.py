@@ -1,4 +1,4 @@
-"""Budgets: the same number of epochs for every strategy, of gradient evaluations, or each until its own early stop."""
+"""Budgets: equal epochs, equal gradient evaluations, or training until early stopping."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ BUDGETS: tuple[Budget, ...] = get_args(Budget)
 
 BUDGET_WORDS: dict[Budget, str] = {
     "epochs": "equal epochs",
-    "gradients": "equal gradients",
-    "early-stop": "each until its own early stop",
+    "gradients": "equal gradient evaluations",
+    "early-stop": "until early stopping",
 }
 
 
 def at_budget(spec: SubjectSpec, budget: Budget, epochs: int) -> SubjectSpec:
-    """Return a subject that trains for a budget; its best validation is kept as ever.
+    """Return a subject that trains for a budget and keeps its best validation epoch.
 
     Args:
         spec: the subject as its settings have it.
         budget: "epochs": that many epochs. "gradients": as many whole epochs as take no more gradient evaluations than
-            plain training takes in that many epochs; a strategy with 1.67 passes a step gets 3/5 of them. Neither stops
-            before. "early-stop": as its own settings say, until validation has not improved for `patience` evaluations.
+            plain training takes in that many epochs; a strategy with 1.67 gradient evaluations per step gets 3/5 of
+            them. Both run to the end. "early-stop": until validation has not improved for `patience` evaluations.
         epochs: of plain training; "early-stop" does not use it.
     """
     if budget == "early-stop":

@@ -1,4 +1,4 @@
-"""What a comparison of reports is made of: subjects with their findings, and what was found of them."""
+"""Data of a comparison of reports: subjects with their findings, and results."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Place(Record):
 
     condition: str
     value: float
-    rank: float = Field(description="1 is best; ties share")
-    best: int = Field(description="smallest rank that the users leave possible")
-    worst: int = Field(description="largest rank that they leave possible")
+    rank: float = Field(description="rank, 1 is best; ties have the same rank")
+    best: int = Field(description="lower end of the rank interval")
+    worst: int = Field(description="upper end of the rank interval")
 
 
 class Standing(Record):
@@ -31,7 +31,7 @@ class Standing(Record):
     subject: Subject
     report: str
     mean_rank: float
-    mean_best: float = Field(description="bounds that hold for all subjects together, at the level")
+    mean_best: float = Field(description="rank intervals, simultaneous for all subjects at the confidence level")
     mean_worst: float
     worst_rank: float
     worst_best: int
@@ -40,11 +40,11 @@ class Standing(Record):
 
 
 class Pair(Record):
-    """How two subjects differ, on average over the conditions."""
+    """Mean difference of two subjects over the conditions."""
 
     first: str
     second: str
-    difference: float = Field(description="first - second; more is better")
+    difference: float = Field(description="first minus second; a larger value is better")
     low: float
     high: float
     apart: bool = Field(description="whether the interval, simultaneous for all pairs, excludes 0")
@@ -58,7 +58,7 @@ class Comparison(Record):
     level: float
     n_users: int
     method: Literal["users", "intervals"]
-    critical: float = Field(description="critical value of |t|: what a difference must exceed, in standard errors")
+    critical: float = Field(description="critical value of |t|, in standard errors: larger differences are significant")
     reports: tuple[str, ...]
     conditions: tuple[str, ...]
     standings: tuple[Standing, ...]
@@ -75,7 +75,7 @@ class Loaded(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A subject that is ranked, with its findings by condition; None where nothing could move it."""
+    """A ranked subject with its findings by condition; None if the condition cannot affect it."""
 
     name: str
     subject: Subject
@@ -85,14 +85,14 @@ class Entry(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What a method of comparing says.
+    """Result of a comparison method.
 
     Attributes:
         method: which one.
         critical: value of |t|.
         values: condition -> value of each entry; more is better.
-        better: condition -> for each entry, the entries surely better.
-        worse: likewise, surely worse.
+        better: condition -> for each entry, the number of significantly better entries.
+        worse: the same for significantly worse entries.
         pairs: over all conditions.
     """
 

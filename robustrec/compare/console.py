@@ -1,4 +1,4 @@
-"""Print a comparison of strategies: one table a model and budget, then what can be said."""
+"""Print a comparison of strategies: one table per model and budget, then the conclusions."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from robustrec.compare.sentences import cut_off_words
 from robustrec.results.numbers import plain
 
 WIDE = 120
-"""Columns of a terminal from which on the sources of variance are shown too."""
+"""Console width from which the sources of variance are shown."""
 
 MAIN_FACTORS = 2
-"""Sources of variance that are named in a row."""
+"""Number of sources of variance in a row."""
 
 _FOOT = (
-    "Each interval stands for itself: of twenty that are compared one may miss. Conclusions are corrected (Holm) over a"
-    " strategy's measures of the same kind. More seeds make both narrower."
+    "Intervals are not corrected for multiple testing. Conclusions are corrected (Holm) over the "
+    "measures of one kind of"
+    " a strategy. More seeds make the intervals narrower."
 )
 
 
@@ -56,7 +57,7 @@ def print_comparison(report: StrategyReport, console: Console) -> None:
 
 def _table(title: str, rows: list[Comparison], *, wide: bool) -> Table:
     table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
-    names = ["measure", "strategy", "epochs", "gradients", "value", "against the reference", ""]
+    names = ["measure", "strategy", "epochs", "gradients", "value", "difference", "conclusion"]
     for name in [*names, "variance from"] if wide else names:
         table.add_column(name, overflow="fold")
     order = list(dict.fromkeys(row.measure for row in rows))
@@ -72,7 +73,7 @@ def _table(title: str, rows: list[Comparison], *, wide: bool) -> Table:
 
 
 def _whose(row: Comparison) -> str:
-    """Return the largest sources of the difference's variance, of the value's where nothing is compared."""
+    """Return the largest sources of variance of the difference, or of the value for the reference."""
     shares = row.difference_shares or row.shares
     largest = sorted(shares.items(), key=lambda item: -item[1])[:MAIN_FACTORS]
     return ", ".join(f"{name} {share:.0%}" for name, share in largest if share >= 0.005)

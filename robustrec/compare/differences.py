@@ -9,8 +9,8 @@ stability measures that directly. So "drifts less" is the claim |μ_A| < |μ_B| 
 
     μ_A² − μ_B² = δσ,  hence  |μ_A| < |μ_B|  if and only if  δσ < 0,  and  |μ_A| − |μ_B| = sign(δσ) min(|δ|, |σ|).
 
-δ and σ are means of tables, with the intervals of `evaluation.components` whatever their size. |μ_A| and |μ_B| are told
-apart where both intervals leave 0 out: an intersection-union test, whose level is that of its parts (Berger 1982,
+δ and σ are means of tables, with the intervals of `evaluation.components` whatever their size. The difference of |μ_A| and
+|μ_B| is significant if both intervals exclude 0: an intersection-union test with the level of its parts (Berger 1982,
 "Multiparameter hypothesis testing and acceptance sampling", Technometrics 24). The interval of the difference is the
 image of the rectangle of the two; `benchmarks/results/compare-strategies-simulated.md` has its coverage.
 """
@@ -36,9 +36,9 @@ class Difference(NamedTuple):
     """A difference of two strategies.
 
     Attributes:
-        interval: the estimate with its bounds, which are infinite where nothing is known of them.
-        p: two-sided p-value of no difference; 1 where nothing is known.
-        shares: what part of the variance of the (signed) difference each factor has.
+        interval: the estimate with its bounds, which are infinite if unknown.
+        p: two-sided p-value of no difference; 1 if unknown.
+        shares: share of the variance of the (signed) difference by factor.
     """
 
     interval: Interval

@@ -1,4 +1,4 @@
-"""A few merchant edits, made and encoded once, under which every strategy is measured."""
+"""Merchant edits for `compare`, applied and encoded once for all strategies."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from robustrec.runs.trained import TrainedSubject
 
 Floats = NDArray[np.float64]
 EDITS: tuple[str, ...] = ("truncation", "wrong_picture")
-"""Edits measured unless others are named: one of the text, one of the picture."""
+"""Default edits: one of the text, one of the picture."""
 
 SEVERITY, SHARE, DRAWS = 3, 0.1, 6
 
@@ -40,8 +40,8 @@ class EditedCatalog:
     """The edits of a comparison, encoded.
 
     Attributes:
-        draws: condition -> what each draw edited; a draw chooses the items anew.
-        why_not: why there are none, a sentence; empty where there are.
+        draws: condition -> edited items of each draw; each draw chooses the items again.
+        why_not: why there are no edits; empty if there are.
     """
 
     draws: dict[str, tuple[Edited, ...]] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class EditedCatalog:
 
     @property
     def n_draws(self) -> int:
-        """How many draws there are of each condition."""
+        """Number of draws of each condition."""
         return max((len(each) for each in self.draws.values()), default=0)
 
 
@@ -69,14 +69,14 @@ def edited_catalog(
         features: of the unedited items; None where no model reads any.
         settings: seed, home and options of the encoder.
         edits: names of edits; none measures no edits.
-        draws: choices of items.
-        progress: told how the encoding goes.
+        draws: number of choices of items.
+        progress: callback during encoding.
 
     Raises:
         RobustrecError: an edit is unknown, the encoder fails, or edits do not reach its vectors.
     """
     if not edits:
-        return EditedCatalog(why_not="no edits were asked for")
+        return EditedCatalog(why_not="no edits were requested")
     config = MerchantAudit(kind="merchant", edits=tuple(edits), severities=(SEVERITY,), shares=(SHARE,), draws=draws)
     treatments = treatments_of(config, where="--edit")
     reason = not_editable(dataset, features.name if features else None)
@@ -99,7 +99,7 @@ def edited_catalog(
 def measure_edits(
     subject: TrainedSubject, clean: Clean, edited: EditedCatalog, split: Split, metric_suite: MetricSuite
 ) -> dict[str, Floats]:
-    """Return what edits do to a subject's lists.
+    """Return the effect of edits on the lists of a subject.
 
     Returns:
         "METRIC drift CONDITION" and "STABILITY under CONDITION" -> [D, U]; "exposure@k_edited drift CONDITION" -> [D],
@@ -127,7 +127,7 @@ def measure_edits(
 
 
 def _shown(ranking: Ranking, edited: Edited, split: Split) -> float:
-    """Return the share of the edited test items that are in the list of their user; NaN where none was edited."""
+    """Return the share of edited test items in the top k of their users; NaN if none was edited."""
     wanted = split.relevant[split.users].tocoo()
     pairs = np.isin(wanted.col, edited.items)
     rows, items = wanted.row[pairs], wanted.col[pairs]
@@ -147,10 +147,10 @@ def _check_arrival(encoder: EditedRows, applier: EditApplier, treatments: Sequen
         read = modality in touched and modality in encoder.features.tables
         if read and check_edits_arrive(encoder, applier, modality) is False:
             raise RobustrecError(
-                f"edits do not reach the features: another item's {modality} moved no vector of encoder"
+                f"edits do not reach the features: the {modality} of another item changed no vector of encoder"
                 f" {encoder.encoder.name!r}",
                 where="robustrec compare",
-                fix="use an encoder that reads it, or measure no edits: --edit none",
+                fix="use an encoder that reads it, or skip edits: --edit none",
             )
 
 

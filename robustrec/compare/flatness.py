@@ -1,4 +1,4 @@
-"""The flatness measures that strategies are compared by: in the item features, and in the parameters."""
+"""Sharpness measures of `compare`, in the item features and in the parameters."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ Found = dict[str, float]
 def flatness_by(
     prepared: Prepared, *, seed: int, triples: int, probes: int, steps: int
 ) -> Callable[[TrainedSubject], Mapping[str, float]]:
-    """Return what measures the flatness of a subject, on the same triples for all of them.
+    """Return the function that measures the sharpness of a subject, on the same triples for all subjects.
 
-    The loss is that of margins standardised to variance 1 (spec section 1), so that multiplying all scores by a
-    constant changes nothing. "input sharpness M" is ½ s² tr ∇²_X L for modality M with the features' standard deviation
+    The loss has margins standardised to variance 1, so it does not change if all scores are multiplied by a
+    constant. "input sharpness M" is ½ s² tr ∇²_X L for modality M with the features' standard deviation
     s, the loss that noise of one standard deviation adds to second order; "worst case (ASAM)" and "row-adaptive
     curvature" are of the parameters, in steps relative to their own size. Measures that end with `SCALE_DEPENDENT` come
     last: input sharpness of the margins as they are, and λ₁, trace and the worst case of SAM. They change when a model
@@ -58,7 +58,9 @@ def flatness_by(
     def flatness(subject: TrainedSubject) -> Found:
         if subject.model is None:
             raise RobustrecError(
-                f"{subject.spec.model} only scores: it has no curvature", where="robustrec compare", fix="leave it out"
+                f"{subject.spec.model} is a scoring function and has no curvature",
+                where="robustrec compare",
+                fix="remove it from the command",
             )
         raw = AuditLoss(audited(subject.model, subject.tables, subject.graphs), pairs)
         free = AuditLoss(raw.subject, pairs, standardised=True)
@@ -73,7 +75,7 @@ def flatness_by(
             raise RobustrecError(
                 f"a flatness measure of {subject.subject.label} is not finite: {found}",
                 where="robustrec compare",
-                fix="look at its training: robustrec train",
+                fix="check its training: robustrec train",
             )
         return found
 
@@ -83,7 +85,7 @@ def flatness_by(
 def _of_inputs(loss: AuditLoss, subject: TrainedSubject, probes: int, seed: int) -> Found:
     """Return the input sharpness by modality; nothing where the scores have no derivative in the features.
 
-    Scores that follow the features only through which items are neighbours have none: 0 would be called flat.
+    Scores that depend on features only through graph neighbours have no derivative; 0 would mean flat.
     """
     inputs = inputs_of(subject.scored_tables)
     if not inputs.tables:

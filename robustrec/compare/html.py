@@ -1,4 +1,4 @@
-"""Put a comparison of reports into a page of its own."""
+"""Render a comparison of reports as an HTML page."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from robustrec.results.numbers import bracketed, plain
 from robustrec.results.report import DatasetRecord
 
 MOST_PLOTTED = 28
-"""Pairs that are drawn; the table has all of them."""
+"""Largest number of pairs in the plot; the table has all pairs."""
 
 
 class PairRow(NamedTuple):
-    """Two subjects as the page's table has them."""
+    """A pair of subjects in the table of the page."""
 
     first: str
     second: str
@@ -26,7 +26,7 @@ class PairRow(NamedTuple):
 
 
 class PlaceRow(NamedTuple):
-    """A condition with a cell a subject."""
+    """A condition with one cell per subject."""
 
     condition: str
     cells: tuple[str, ...]
@@ -36,10 +36,10 @@ def comparison_page(found: Comparison, dataset: DatasetRecord) -> str:
     """Return a comparison as one HTML document, without scripts, the same bytes for the same comparison.
 
     Args:
-        found: who stands where.
-        dataset: what all reports are of.
+        found: the comparison.
+        dataset: the data set of all reports.
     """
-    what = f"{found.metric} that is left" if found.by == "quality" else f"how little of {found.metric} is lost"
+    what = f"remaining {found.metric}" if found.by == "quality" else f"smallest loss of {found.metric}"
     ordered = sorted(found.pairs, key=lambda pair: not pair.apart)
     context = {
         "found": found,
@@ -55,7 +55,7 @@ def comparison_page(found: Comparison, dataset: DatasetRecord) -> str:
                 each.second,
                 plain(each.difference, signed=True),
                 bracketed(each.low, each.high, plain, signed=True),
-                ("better" if each.difference > 0 else "worse") if each.apart else "not told apart",
+                ("better" if each.difference > 0 else "worse") if each.apart else "no significant difference",
             )
             for each in ordered
         ],
@@ -71,12 +71,12 @@ def comparison_page(found: Comparison, dataset: DatasetRecord) -> str:
 
 
 def _headline(found: Comparison) -> str:
-    """Say who is best, or that nobody can be told to be."""
+    """Return a sentence on the first rank and its significance."""
     first = found.standings[0]
     beaten = [pair for pair in found.pairs if pair.apart and first.name in (pair.first, pair.second)]
     if len(beaten) == len(found.standings) - 1:
-        return f"{first.name} ranks first, and can be told apart from all others"
-    return f"{first.name} ranks first, but cannot be told apart from all others"
+        return f"{first.name} ranks first, with a significant difference from all others"
+    return f"{first.name} ranks first, without a significant difference from all others"
 
 
 def _ranks(found: Comparison) -> Plot:

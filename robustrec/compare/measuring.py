@@ -1,4 +1,4 @@
-"""Train every strategy at a budget over several seeds; measure quality, drift, list stability and flatness of each."""
+"""Train every strategy at a budget over several seeds; measure quality, drift, list stability and sharpness."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ PER_DRAW = (SEED, DRAW)
 """The factors of what is a mean over the edited items of a draw: other users are concerned in every draw."""
 
 STABILITY = ("overlap@20", "rbo@20")
-"""Measures of how alike a user's lists with and without a perturbation are."""
+"""List stability metrics."""
 
 
 @dataclass(frozen=True)
 class Measures:
-    """What is measured on every trained subject.
+    """Measures of every trained subject.
 
     Attributes:
         metric: quality, "ndcg@20".
@@ -64,7 +64,7 @@ def drift_name(metric: str, condition: NoiseCondition) -> str:
 
 
 class StrategyMeasured(NamedTuple):
-    """What was measured of one model and strategy at one budget, over its training seeds.
+    """Measurements of one model and strategy at one budget, over its training seeds.
 
     Attributes:
         tables: measure -> [S], [S, U], [S, D, U], or [S, D].
@@ -88,7 +88,7 @@ def measure_strategy(
     seed: int,
     progress: Progress = silent,
 ) -> StrategyMeasured:
-    """Train what is not stored yet, and measure one model and strategy at one budget.
+    """Train missing runs, and measure one model and strategy at one budget.
 
     Args:
         specs: the subject at each training seed.
@@ -98,7 +98,7 @@ def measure_strategy(
         measures: what is measured.
         home: the folder of the run store.
         seed: of the noise.
-        progress: told after each epoch.
+        progress: callback after each epoch.
     """
     found, trainings, identities = [], [], []
     for spec in specs:
@@ -113,10 +113,10 @@ def measure_strategy(
 
 
 def training_of(subject: TrainedSubject, budget: Budget, own: SubjectSpec, n_interactions: int) -> Training:
-    """Return what a training took, and whether it was cut off.
+    """Return the effort of a training, and whether it ended before early stopping.
 
-    It was cut off where it ended before its own settings would have ended it: before validation had not improved for
-    `patience` evaluations. At equal budgets patience is not used while training, so it is counted afterwards.
+    It was cut off if it ended before validation had not improved for `patience` evaluations. At equal budgets, training
+    does not use patience, so it is counted afterwards.
 
     Args:
         subject: trained.

@@ -1,4 +1,4 @@
-"""A comparison of reports on the console: who stands where, under which condition, and what can be told apart."""
+"""Console output of a comparison of reports: ranks, values by condition, and significant differences."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _COLUMN = 16  # a value with its rank, and the gap before it
 def print_comparison(found: Comparison, console: Console) -> None:
     """Print the ranks over all conditions, the values under each, and the differences of all pairs."""
     sheet = Sheet(console)
-    what = f"{found.metric} that is left" if found.by == "quality" else f"how little of {found.metric} is lost"
+    what = f"remaining {found.metric}" if found.by == "quality" else f"smallest loss of {found.metric}"
     many = len(found.conditions)
     sheet.line(
         f"ranked by {what} under {many} condition{'' if many == 1 else 's'} on {found.n_users} users; 1 is best", "bold"
     )
     level = f"{100 * found.level:g} %"
     sheet.table(
-        ["", "mean rank", f"may be ({level})", "worst rank", "may be"],
+        ["subject", "mean rank", f"rank interval ({level})", "worst rank", "rank interval"],
         [
             [
                 each.name,
@@ -42,8 +42,8 @@ def print_comparison(found: Comparison, console: Console) -> None:
 
 
 def _print_conditions(found: Comparison, sheet: Sheet) -> None:
-    """Print a row a condition and a column a subject, as many as fit."""
-    sheet.heading("under each condition: value and rank")
+    """Print one row per condition and one column per subject."""
+    sheet.heading("value and rank under each condition")
     widest = max(len(name) for name in found.conditions)
     room = max(1, (sheet.console.width - widest) // _COLUMN)
     for start in range(0, len(found.standings), room):
@@ -56,17 +56,17 @@ def _print_conditions(found: Comparison, sheet: Sheet) -> None:
 
 
 def _print_pairs(found: Comparison, sheet: Sheet, level: str) -> None:
-    sheet.heading(f"differences on average over the conditions ({level} for all pairs together)")
+    sheet.heading(f"mean differences over the conditions (simultaneous {level} intervals)")
     rows = [
         [
             each.first,
             each.second,
             plain(each.difference, signed=True),
             bracketed(each.low, each.high, plain, signed=True),
-            ("better" if each.difference > 0 else "worse") if each.apart else "not told apart",
+            ("better" if each.difference > 0 else "worse") if each.apart else "no significant difference",
         ]
         for each in sorted(found.pairs, key=lambda pair: not pair.apart)[:_MOST_PAIRS]
     ]
-    sheet.table(["", "against", "difference", level, "the first is"], rows, numbers_from=2)
+    sheet.table(["subject", "reference", "difference", level, "conclusion"], rows, numbers_from=2)
     if len(found.pairs) > _MOST_PAIRS:
         sheet.line(f"and {len(found.pairs) - _MOST_PAIRS} more pairs in the JSON", indent=1)

@@ -1,4 +1,4 @@
-"""Rank the subjects of several reports over what was done to them, with what the users can tell apart.
+"""Rank the subjects of several reports over their conditions, with simultaneous rank intervals.
 
 Friedman's test with Nemenyi's critical difference (Demšar 2006, "Statistical comparisons of classifiers over multiple
 data sets", Journal of Machine Learning Research 7) counts data sets, which must be independent of each other. The
@@ -36,37 +36,37 @@ def compare_reports(loaded: Sequence[Loaded], *, metric: str | None = None, by: 
 
     Args:
         loaded: the reports; the same subject may be in several.
-        metric: what decides; NDCG@20 where left out, or else the reports' headline metric.
-        by: "quality" ranks by the metric that is left under each condition, clean input among them; "drift" by how
-            little of it is lost.
+        metric: metric of the ranks; default: NDCG@20, else the headline metric of the reports.
+        by: "quality" ranks by the metric under each condition, including clean input; "drift" by the smallest
+            loss.
 
     Raises:
-        RobustrecError: fewer than two subjects, other data, or nothing measured in common.
+        RobustrecError: fewer than two subjects, different data, or no common conditions.
     """
     _refuse_incomparable(loaded)
     chosen = _metric(loaded, metric)
     entries = _entries(loaded, chosen)
     if len(entries) < 2:
         raise RobustrecError(
-            f"one subject has nothing to be compared with: {', '.join(entry.name for entry in entries) or 'none'}",
+            f"one subject cannot be compared: {', '.join(entry.name for entry in entries) or 'none'}",
             where=", ".join(each.file for each in loaded),
-            fix="name a second report, or audit several strategies: robustrec audit -s sgbd -s vanilla",
+            fix="pass a second report, or audit several strategies: robustrec audit -s sgbd -s vanilla",
         )
     conditions = [name for name in entries[0].rows if all(name in entry.rows for entry in entries)]
     if by == "drift":
         conditions.remove(CLEAN)
     if not conditions:
         raise RobustrecError(
-            f"nothing was done to all {len(entries)} subjects alike",
+            f"the {len(entries)} subjects have no condition in common",
             where=", ".join(each.file for each in loaded),
             fix="audit all of them with the same suite",
         )
     level = loaded[0].report.suite.level
     found = compared_by_users(entries, conditions, by, level) or compared_by_intervals(entries, conditions, by, level)
     left_out = sum(len(set(entry.rows) - set(conditions)) for entry in entries) if by == "quality" else 0
-    notes = ["one training of each: the ranks say nothing of another training"]
-    notes += ["intervals without the users: far too wide rather than too narrow"] if found.method == "intervals" else []
-    notes += ["conditions that not all subjects met are left out"] if left_out else []
+    notes = ["one training each: the ranks do not account for other trainings"]
+    notes += ["intervals without per-user arrays: conservative, much too wide"] if found.method == "intervals" else []
+    notes += ["conditions that some subjects lack were skipped"] if left_out else []
     return Comparison(
         metric=chosen,
         by=by,
@@ -120,7 +120,7 @@ def _refuse_incomparable(loaded: Sequence[Loaded]) -> None:
         for key in ("edition", "digest"):
             if getattr(ours, key) != getattr(theirs, key):
                 raise RobustrecError(
-                    f"{other.file} is of other data: {key} {str(getattr(theirs, key))[:16]}, "
+                    f"{other.file} is of different data: {key} {str(getattr(theirs, key))[:16]}, "
                     f"not {str(getattr(ours, key))[:16]} as {first.file}",
                     where=f"{other.file}, key dataset.{key}",
                     fix=_FIX,
@@ -128,9 +128,9 @@ def _refuse_incomparable(loaded: Sequence[Loaded]) -> None:
         masks = [each.report.suite.content.get("mask_validation", False) for each in (first, other)]
         if masks[0] != masks[1] or first.report.suite.level != other.report.suite.level:
             raise RobustrecError(
-                f"{other.file} was measured otherwise than {first.file}: validation items hidden, or another level",
+                f"{other.file} has other settings than {first.file}: mask_validation or bootstrap.level differ",
                 where=f"{other.file}, key suite.content",
-                fix="audit both with suites of the same mask_validation and bootstrap.level",
+                fix="audit both with the same mask_validation and bootstrap.level",
             )
 
 
@@ -172,14 +172,14 @@ def _entries(loaded: Sequence[Loaded], metric: str) -> list[Entry]:
 
 
 def _counts(row: Finding, metric: str) -> bool:
-    """Whether a row says what a subject's quality is, or became."""
+    """Return whether a finding is of clean or perturbed quality."""
     if row.metric != metric or row.reference != CLEAN or row.clean is None or row.n_users == 0:
         return False
     return row.quantity == "value" if row.audit == CLEAN else row.quantity == "drift" and row.perturbed is not None
 
 
 def _names(loaded: Sequence[Loaded]) -> dict[tuple[int, Subject], str]:
-    """Name every subject of every report; by its report too where several have it."""
+    """Return unique names of the subjects, with the report if several have the same subject."""
     subjects = [(number, each.subject) for number, item in enumerate(loaded) for each in item.report.subjects]
     short = short_names(list(dict.fromkeys(subject for _, subject in subjects)))
     counts = [subject for _, subject in subjects]

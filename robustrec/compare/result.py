@@ -1,4 +1,4 @@
-"""What a comparison of strategies found, as it is written and printed."""
+"""Results of a comparison of strategies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Better = Literal["higher", "lower", "nearer to 0", "neither"]
 
 
 class Mean(Record):
-    """A mean with its interval; the bounds are None where one level of each factor tells nothing of others."""
+    """A mean with its interval; the bounds are None if each factor has only one level."""
 
     estimate: float
     low: float | None
@@ -28,13 +28,12 @@ class Training(Record):
     budget: Budget
     strategy: str
     seed: int
-    epochs: int = Field(ge=1, description="epochs it took")
-    best_epoch: int = Field(ge=1, description="epoch whose parameters were kept")
-    gradients: int = Field(
-        ge=1, description="gradient evaluations it took, ascent steps and second half-steps included"
-    )
+    epochs: int = Field(ge=1, description="number of epochs")
+    best_epoch: int = Field(ge=1, description="epoch of the kept parameters")
+    gradients: int = Field(ge=1, description="gradient evaluations, including SAM ascent steps and mirrored half-steps")
     cut_off: str = Field(
-        default="", description="why it may not have finished: it ended before `patience` ran out; empty where it did"
+        default="",
+        description="why training may not have converged: it ended before early stopping; empty if it converged",
     )
 
 
@@ -47,30 +46,34 @@ class Comparison(Record):
     model: str
     budget: Budget
     strategy: str
-    measure: str = Field(description="e.g. ndcg@20, ndcg@20 drift sigma_rel=0.1, input sharpness image")
-    better: Better = Field(
-        description="which way is better; neither for what depends on the scale of the scores or of the parameters"
+    measure: str = Field(
+        description="measure, for example ndcg@20, ndcg@20 drift sigma_rel=0.1 or input sharpness image"
     )
-    epochs: int = Field(ge=1, description="mean over its trainings")
-    gradients: int = Field(ge=1, description="gradient evaluations, mean over its trainings")
-    cut_off: int = Field(default=0, ge=0, description="how many of its trainings were cut off")
+    better: Better = Field(
+        description="better direction; neither if the measure depends on the scale of the scores or parameters"
+    )
+    epochs: int = Field(ge=1, description="mean epochs over the trainings")
+    gradients: int = Field(ge=1, description="mean gradient evaluations over the trainings")
+    cut_off: int = Field(default=0, ge=0, description="number of trainings that ended before early stopping")
     value: Mean
     shares: dict[str, float] = Field(
-        description="what part of the value's variance is the training seed's, the draw's, the user's, or of several"
+        description="shares of the variance of the value from training seed, draw, user, and their interactions"
     )
-    reference: str | None = Field(default=None, description="strategy compared with; None for that strategy itself")
+    reference: str | None = Field(default=None, description="reference strategy; None for the reference itself")
     difference: Mean | None = Field(
         default=None,
-        description="value - value of the reference, paired; for drifts the difference of the sizes of the mean drifts",
+        description="value minus value of the reference, paired; for drifts, the difference of the "
+        "absolute mean drifts",
     )
     ratio: Mean | None = Field(
         default=None,
-        description="value over the reference's, for measures that are positive: geometric mean over seeds",
+        description="ratio of the value to that of the reference, for positive measures: geometric mean over seeds",
     )
     difference_shares: dict[str, float] = Field(default_factory=dict)
-    p: float | None = Field(default=None, description="two-sided p-value of no difference, of this measure alone")
+    p: float | None = Field(default=None, description="two-sided p-value of no difference, without correction")
     conclusion: str = Field(
-        default="", description="what follows at 95 %, corrected (Holm) over the strategy's measures of the same kind"
+        default="",
+        description="conclusion at 95 %, corrected (Holm) over the measures of the same kind of the strategy",
     )
     note: str = ""
 
@@ -86,10 +89,10 @@ class StrategyReport(Record):
     features: str | None
     weights: tuple[WeightsRecord, ...] = Field(default=(), description="weights of the encoder's networks")
     warnings: tuple[str, ...] = ()
-    epochs: int = Field(description="epochs of plain training that the equal budgets stand for")
+    epochs: int = Field(description="number of vanilla epochs that defines the equal budgets")
     seeds: tuple[int, ...]
     draws: int
-    edit_draws: int = Field(default=0, description="draws of edited items; 0 where no edits were measured")
+    edit_draws: int = Field(default=0, description="draws of edited items; 0 if no edits were measured")
     n_users: int
     level: float
     rows: tuple[Comparison, ...]
@@ -97,5 +100,5 @@ class StrategyReport(Record):
     sentences: tuple[str, ...]
     environment: Environment
     settings: dict[str, object] = Field(
-        default_factory=dict, description="models and strategies with all defaults resolved"
+        default_factory=dict, description="configuration of models and strategies, with all defaults resolved"
     )

@@ -1,4 +1,4 @@
-"""From tables over seeds, draws and users to rows with intervals and conclusions."""
+"""Rows with intervals and conclusions from tables over seeds, draws and users."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ Floats = NDArray[np.float64]
 Tables = Mapping[str, Floats]
 
 NO_DIFFERENCE = "no significant difference"
-SCALES = "depends on the scale of the scores or of the parameters, so no conclusion follows from it"
+SCALES = "depends on the scale of the scores or parameters, so it has no conclusion"
 UNMOVED = "neither drift differs significantly from 0"
 FEW_DRAWS = 4
-"""Draws below which an interval over draws is too narrow to be relied on."""
+"""Smallest number of draws for a reliable interval over draws."""
 
 
 class Words(NamedTuple):
-    """A kind of measure, whose conclusions are corrected together, and what it is called to be below or above."""
+    """A kind of measure, with a common correction, and the words for below and above."""
 
     kind: str
     below: str
@@ -50,17 +50,17 @@ def compared(
     level: float,
     cut_off: int = 0,
 ) -> list[Comparison]:
-    """Return a row a measure.
+    """Return one row per measure.
 
     Args:
-        model: whose.
-        budget: what was held equal.
-        strategy: whose.
+        model: name of the model.
+        budget: the budget.
+        strategy: name of the strategy.
         effort: epochs and gradient evaluations of a training.
         tables: measure -> [S], [S, U] or [S, D, U]; [S, D] for what is a mean over a draw's edited items.
         reference: the strategy compared with and its tables, over the same seeds, draws and users.
         level: of the intervals, and of the conclusions of one kind of measure taken together.
-        cut_off: how many of its trainings were cut off.
+        cut_off: number of trainings that ended before early stopping.
     """
     rows = []
     for measure, table in tables.items():
@@ -90,9 +90,9 @@ def factors_of(measure: str, table: Floats) -> tuple[str, ...]:
 
 
 def better_way(measure: str) -> Better:
-    """Tell which way is better: quality up, drift towards nothing, sharpness down.
+    """Return which direction is better: higher quality, drift near 0, lower sharpness.
 
-    Neither way where a measure depends on the scale of the scores or of the parameters: wider margins alone change it.
+    It is "neither" if a measure depends on the scale of the scores or parameters.
     """
     if measure.endswith(SCALE_DEPENDENT):
         return "neither"
@@ -113,7 +113,7 @@ def words_of(row: Comparison) -> Words:
 
 
 def verdict_of(row: Comparison) -> str:
-    """Return what a row says against the reference in a word; empty where neither way is better."""
+    """Return the conclusion of a row; empty if no direction is better."""
     return row.conclusion
 
 
@@ -217,9 +217,9 @@ def _note(found: Decomposition, measure: str, table: Floats, factors: Sequence[s
     draws = table.shape[factors.index(DRAW)] if DRAW in factors else FEW_DRAWS
     parts = [SCALES] if measure.endswith(SCALE_DEPENDENT) else []
     if found.single:
-        parts.append(f"one {' and one '.join(found.single)}: the interval leaves others out")
+        parts.append(f"one {' and one '.join(found.single)}: the interval does not account for others")
     if 1 < draws < FEW_DRAWS:
-        parts.append(f"{draws} draws: the interval is too narrow")
+        parts.append(f"only {draws} draws: the interval is too narrow")
     if few:
         parts.append(few)
     return "; ".join(parts)

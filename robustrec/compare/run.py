@@ -36,7 +36,7 @@ METRIC = "ndcg@20"
 
 
 class Effort(NamedTuple):
-    """How much is measured on every trained subject.
+    """Amount of measurements for every trained subject.
 
     Attributes:
         conditions: noise at inference.
@@ -59,7 +59,7 @@ class Effort(NamedTuple):
 
 @dataclass(frozen=True)
 class ComparisonPlan:
-    """What a comparison is about to do.
+    """Plan of a comparison.
 
     Attributes:
         settings: as resolved.
@@ -83,12 +83,12 @@ class ComparisonPlan:
 
     @property
     def trainings(self) -> int:
-        """How many different trainings there are; plain training is the same for equal epochs and equal gradients."""
+        """Number of different trainings; vanilla is the same for equal epochs and equal gradient evaluations."""
         return len(self._distinct(self.budgets))
 
     @property
     def gradients(self) -> int:
-        """How many gradient evaluations the equal budgets take; how many an early stop takes is not known before."""
+        """Gradient evaluations of the equal budgets; those of early stopping are not known in advance."""
         n_train = int((self.dataset.interactions.labels == TRAIN).sum())
         equal = self._distinct(tuple(budget for budget in self.budgets if budget != "early-stop"))
         return sum(gradient_evaluations(spec, n_train) for spec in equal)
@@ -117,13 +117,13 @@ def plan_comparison(
     fixed = next((spec for spec in specs if not spec.trains), None)
     if fixed is not None:
         raise RobustrecError(
-            f"{fixed.model} is not trained here, so no strategy can be compared",
+            f"{fixed.model} cannot be trained by robustrec, so strategies cannot be compared",
             where="robustrec compare",
-            fix="name models that can be trained: robustrec list models",
+            fix="choose a model that can be trained: robustrec list models",
         )
     if reference not in {spec.strategy_name for spec in specs}:
         raise RobustrecError(
-            f"{reference!r} is not among the strategies compared",
+            f"{reference!r} is not among the compared strategies",
             where="--reference",
             fix=f"add it: --strategy {reference}",
         )
@@ -138,7 +138,7 @@ def plan_comparison(
 def run_comparison(
     plan: ComparisonPlan, effort: Effort, *, command: Sequence[str], progress: Progress = silent
 ) -> StrategyReport:
-    """Train what is not in the run store yet, measure, and compare.
+    """Train missing runs, measure and compare.
 
     Raises:
         RobustrecError: encoding or training failed, or two strategies trained equal parameters.
@@ -204,7 +204,7 @@ def _at_budget(
     kept: dict[str, StrategyMeasured],
     progress: Progress,
 ) -> dict[str, StrategyMeasured]:
-    """Return what each strategy of a model has at a budget.
+    """Return the measurements of each strategy of a model at a budget.
 
     Raises:
         RobustrecError: as training, or two strategies have equal parameters.

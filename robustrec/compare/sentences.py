@@ -1,4 +1,4 @@
-"""What can be said of each strategy against the reference, with the conditions that it rests on."""
+"""Conclusions for each strategy against the reference, with their conditions."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _sentence(rows: list[Comparison], reference: list[Comparison], n_seeds: int)
 
 
 def conditions(row: Comparison, reference: Comparison | None, n_seeds: int) -> list[str]:
-    """Return what a conclusion rests on and would not hold without: seeds, unequal effort, trainings cut off.
+    """Return the conditions of a conclusion: seeds, unequal effort, trainings without early stopping.
 
     Args:
         row: any row of the strategy.
@@ -59,31 +59,31 @@ def conditions(row: Comparison, reference: Comparison | None, n_seeds: int) -> l
     """
     found = []
     if n_seeds == 1:
-        found.append("one training seed, another training may differ")
+        found.append("one training seed, so another training can differ")
     if reference is not None:
         more = row.gradients / reference.gradients
         if max(more, 1 / more) > ALIKE:
-            found.append(f"{row.strategy} took {more:.2f} times the gradient evaluations of {reference.strategy}")
+            found.append(f"{row.strategy} used {more:.2f} times the gradient evaluations of {reference.strategy}")
     cut = {each.strategy: each.cut_off for each in (row, reference) if each is not None and each.cut_off}
     if cut:
         which = " and ".join(f"{count} of {n_seeds} of {name}" for name, count in cut.items())
-        found.append(f"trainings cut off before early stopping: {which}")
+        found.append(f"trainings ended before early stopping: {which}")
     return found
 
 
 def _small(row: Comparison) -> str:
-    """Say that a difference of quality is significant but small, empty where it is not."""
+    """Return that a difference of quality is significant but small; empty otherwise."""
     if row.conclusion not in ("better", "worse") or row.difference is None:
         return ""
     before = row.value.estimate - row.difference.estimate
     if before == 0 or abs(row.difference.estimate / before) >= SMALL:
         return ""
-    return f"{row.measure} differs by less than {percent(SMALL)} of that of {row.reference}"
+    return f"{row.measure} differs by less than {percent(SMALL)} of the value of {row.reference}"
 
 
 def cut_off_words(counts: Mapping[str, int], n_seeds: int) -> str:
-    """Return a line on the trainings of a table that were cut off, empty where none was."""
+    """Return a line on trainings that ended before early stopping; empty if there are none."""
     cut = [f"{name} {count} of {n_seeds}" for name, count in counts.items() if count]
     if not cut:
         return ""
-    return f"trainings cut off before early stopping, so that more epochs may change the numbers: {', '.join(cut)}"
+    return f"trainings ended before early stopping, so more epochs can change the numbers: {', '.join(cut)}"

@@ -36,7 +36,7 @@ class _Difference(NamedTuple):
 
 
 def compared_by_users(entries: Sequence[Entry], conditions: Sequence[str], by: By, level: float) -> Found | None:
-    """Compare on the same users; None where the arrays of any entry are not at hand or are of other users."""
+    """Compare on the same users; None if arrays are missing or of different users."""
     tables = _tables(entries, conditions, by)
     if tables is None:
         return None
@@ -56,7 +56,7 @@ def compared_by_users(entries: Sequence[Entry], conditions: Sequence[str], by: B
 
 
 def compared_by_intervals(entries: Sequence[Entry], conditions: Sequence[str], by: By, level: float) -> Found:
-    """Compare estimates with the sum of their half widths: right whatever the dependence, and so far too wide.
+    """Compare estimates with the sum of their half widths: valid under any dependence, and conservative.
 
     The critical value is Bonferroni's over all pairs and conditions.
     """
@@ -116,7 +116,7 @@ def _same_draws(entries: Sequence[Entry], pair: tuple[int, int]) -> bool:
 
 
 def _difference(ours: Floats, theirs: Floats, *, paired: bool) -> _Difference:
-    """Return the difference of two tables [n_draws, n]; draws are paired where they are the same ones.
+    """Return the difference of two tables [n_draws, n]; equal draws are paired.
 
     Where few users differ, the error is what the bound of rare changes makes it.
     """
@@ -140,7 +140,7 @@ def _difference(ours: Floats, theirs: Floats, *, paired: bool) -> _Difference:
 
 
 def _overall(differences: Sequence[_Difference]) -> _Difference:
-    """Return the mean difference over conditions; the draws' errors are added as if they always went together."""
+    """Return the mean difference over conditions; errors of draws are added as if fully correlated."""
     count = len(differences)
     influence = np.sum([each.influence for each in differences], axis=0) / count
     n = len(influence)
@@ -178,7 +178,7 @@ def _reach(difference: _Difference, critical: float) -> float:
 def _surely(
     differences: dict[tuple[str, tuple[int, int]], float], conditions: Sequence[str], size: int
 ) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
-    """Count, for each condition and entry, the entries surely better and surely worse."""
+    """Count, for each condition and entry, the significantly better and worse entries."""
     better = {name: [0] * size for name in conditions}
     worse = {name: [0] * size for name in conditions}
     for (name, (a, b)), difference in differences.items():

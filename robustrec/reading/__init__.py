@@ -1,1 +1,1 @@
-"""What is read from a report: the summary, the recommendation, the short list and the glossary."""
+"""Summary, recommendation, main results and glossary of a report."""

@@ -1,4 +1,4 @@
-"""The five lines of a report that matter most."""
+"""The main results of a report, at most five lines."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ MOST_LINES = 5
 
 
 def lines_that_matter(summary: Summary) -> list[str]:
-    """Return the five lines that matter most.
+    """Return the main results, at most five lines.
 
-    Lines are taken in this order, one of each kind before a second of any, and only where there is something to
-    say: audits that ended in an error; the largest loss of quality under each audit; what flatness
-    says about drift; the noise at which quality breaks; how much the lists change; the most fragile item; what moves
-    the encoder's vectors farthest. Gates and the recommendation have their own place and are not repeated.
+    The order is: audits that ended with an error; the largest loss of quality under each audit; the rank correlation of
+    sharpness and drift; the noise tolerance; changes of the lists; the most fragile item; the largest movement of the
+    encoder. One line of each kind comes before a second one. Gates and the recommendation are shown elsewhere.
     """
     kinds: tuple[Callable[[Summary], Iterator[str]], ...] = (
         _errors,
@@ -49,7 +48,7 @@ def _errors(summary: Summary) -> Iterator[str]:
     if broken:
         more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
         first = broken[0]
-        yield f"{first.audit} of {summary.names[first.subject]} ended in an error{more}: {first.message}"
+        yield f"{first.audit} of {summary.names[first.subject]} ended with an error{more}: {first.message}"
 
 
 def _losses(summary: Summary) -> Iterator[str]:
@@ -87,7 +86,7 @@ def _hurt(summary: Summary, row: Finding) -> str:
     of_those = f"{row.metric}_edited"
     for each in summary.drifts(row.audit, of_those):
         if (each.subject, each.condition) == (row.subject, row.condition) and each.relative_drift is not None:
-            return f"; of users who want an edited item {percent(each.relative_drift, signed=True)}"
+            return f"; for users with an edited test item {percent(each.relative_drift, signed=True)}"
     return ""
 
 
@@ -102,9 +101,10 @@ def _break_points(summary: Summary) -> Iterator[str]:
     if found:
         weakest = min(found, key=lambda point: point.value or 0.0)
         picked = f" (lowest of {len(points)})" if len(points) > 1 else ""
-        yield f"noise until {weakest.condition}{picked}: {weakest.name}, at σ² = {as_given(two_digits(weakest.value))}"
+        yield f"noise tolerance{picked}: {weakest.condition} for {weakest.name} at σ² = "
+        f"{as_given(two_digits(weakest.value))}"
     elif points:
-        yield f"noise until {points[0].condition}: {points[0].name}, {points[0].text}"
+        yield f"noise tolerance: {points[0].condition} for {points[0].name} at σ² {points[0].text}"
 
 
 def _lists(summary: Summary) -> Iterator[str]:
@@ -114,7 +114,7 @@ def _lists(summary: Summary) -> Iterator[str]:
         k = most.metric.partition("@")[2]
         where = f"{summary.names[most.subject]} at {condition_words(most.condition)}"
         picked = f" (worst of {len(rows)})" if len(rows) > 1 else ""
-        yield f"{percent(most.perturbed)} of users have other items in their top {k} with {where}{picked}"
+        yield f"{percent(most.perturbed)} of users have different items in their top {k}: {where}{picked}"
 
 
 def _shifts(summary: Summary) -> list[Finding]:
@@ -127,8 +127,8 @@ def _fragile(summary: Summary) -> Iterator[str]:
         worst = max(items, key=harm)
         ranks = "" if None in (worst.rank_before, worst.rank_after) else _ranks(worst)
         where = f"{summary.names.get(worst.subject, worst.subject.label)} at {condition_words(worst.condition)}"
-        picked = f" (worst of the {len(items)} kept)" if len(items) > 1 else ""
-        yield f"most fragile item{picked}: {shortened(worst.item, 40)} moves{ranks} with {where}"
+        picked = f" (worst of {len(items)} in the report)" if len(items) > 1 else ""
+        yield f"most fragile item{picked}: {shortened(worst.item, 40)} moves{ranks}: {where}"
 
 
 def _ranks(item: FragileItem) -> str:
@@ -136,7 +136,7 @@ def _ranks(item: FragileItem) -> str:
 
 
 def harm(item: FragileItem) -> float:
-    """Return what an item lost with the users who should get it: n · (1/log2(1 + before) - 1/log2(1 + after))."""
+    """Return the loss of an item for users with this test item: n · (1/log2(1 + before) - 1/log2(1 + after))."""
     before, after = item.rank_before, item.rank_after
     if before is None or after is None or min(before, after) < 1:
         return 0.0
@@ -153,4 +153,4 @@ def _encoder(summary: Summary) -> Iterator[str]:
         most = max(rows, key=lambda row: row.clean or 0.0)
         vector = f"vector {most.metric.removeprefix(MOVEMENT)} of {most.subject.features}"
         edit = condition_words(most.condition)
-        yield f"{vector}: {edit} moves an item farthest, by {plain(most.clean)} of the median distance of two items"
+        yield f"{vector}: {edit} has the largest movement, {plain(most.clean)} of the median distance between two items"

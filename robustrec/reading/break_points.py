@@ -1,4 +1,4 @@
-"""Where quality breaks under noise, as people read it."""
+"""Noise tolerance for display."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from robustrec.results.numbers import as_given
 
 
 class BreakPoint(NamedTuple):
-    """Where a subject breaks: the value with its bracket, or only the bound that is known."""
+    """Noise tolerance of a subject: the value with its bracket, or one bound."""
 
     name: str
     condition: str
@@ -21,7 +21,7 @@ class BreakPoint(NamedTuple):
 
 
 def break_points(summary: Summary) -> list[BreakPoint]:
-    """Return every break point of a report."""
+    """Return the noise tolerance of every subject of a report."""
     rows = [
         row
         for row in summary.report.findings
@@ -39,7 +39,7 @@ def _point(row: Finding) -> str:
         where = f"above {as_given(row.ci_low)}" if row.ci_high is None else f"below {as_given(row.ci_high)}"
         return f"{where}{note}"
     if row.clean is None:
-        return f"not known{note}"
+        return f"unknown{note}"
     found, low, high = (as_given(two_digits(value)) for value in (row.clean, row.ci_low, row.ci_high))
     return f"{found} (between {low} and {high})"
 

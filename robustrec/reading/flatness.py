@@ -1,4 +1,4 @@
-"""Whether flatness orders the measured drift, in a sentence and as a table."""
+"""Rank correlation of sharpness and drift, as a sentence and as a table."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from robustrec.results.numbers import NOTHING
 MOST_OUTCOMES = 4
 
 _UNMARKED = ("λ₁", "trace")
-"""Measures of reports from before margins were standardised; they are named as scale-dependent since."""
+"""Measures of older reports, without standardised margins; newer reports name them scale-dependent."""
 
 
 def flatness_sentence(relations: Sequence[Relation]) -> str:
-    """Say whether flatness orders the largest drift; empty where nothing was held against anything.
+    """Return the rank correlation of sharpness with the largest drift, as a sentence; empty without relations.
 
-    Input sharpness and the average case of the parameters count, which do not change when scores are only rescaled.
+    It uses input sharpness and average-case sharpness of the parameters. Both do not depend on the scale of scores.
 
-    The first outcome counts, which was chosen by its size and not by how well it goes with flatness.
+    It uses the first outcome, which was selected by size and not by its correlation with sharpness.
     """
     if not relations:
         return ""
@@ -29,20 +29,21 @@ def flatness_sentence(relations: Sequence[Relation]) -> str:
     same = {each.measure: each for each in relations if each.outcome == first.outcome}
     models = ", ".join(dict.fromkeys(label.partition("/")[0] for label in first.labels))
     told = (
-        f"on these {first.n_subjects} subjects ({models}) {first.measure} {_verb(first)} the drift of {first.outcome}"
+        f"for these {first.n_subjects} subjects ({models}) {first.measure} {_verb(first)} with the "
+        f"drift of {first.outcome}"
     )
     parts = [f"{told} ({_numbers(first)})"]
     within = same.get(first.measure + WITHIN)
     if within is not None:
-        parts.append(f"within models it {_short(within)}")
+        parts.append(f"within models, it {_short(within)}")
     parts += [f"{name} {_short(same[name])}" for name in ("row-adaptive sharpness",) if name in same]
     if any(each.measure in _UNMARKED for each in relations):
-        parts.append("measured on raw margins, which depend on the scale of the scores")
+        parts.append("measured on raw margins, so it depends on the scale of the scores")
     return "; ".join(parts)
 
 
 class FlatnessTold(NamedTuple):
-    """What flatness says of drift: in sentences, and as a table of τ by measure and outcome."""
+    """Rank correlations of sharpness and drift: sentences, and a table of τ by measure and outcome."""
 
     sentences: list[str]
     outcomes: list[str]
@@ -50,11 +51,11 @@ class FlatnessTold(NamedTuple):
 
 
 def flatness_told(relations: Sequence[Relation]) -> FlatnessTold:
-    """Return what a report's relations come down to; one sentence where none of them can be told."""
+    """Return the sentences and the table of the relations of a report."""
     told = [each for each in relations if each.tau is not None]
     if not told:
         few = [each.n_subjects for each in relations]
-        more = f"; {len(relations)} pairs of a measure and a drift could not be told" if len(relations) > 1 else ""
+        more = f"; {len(relations)} rank correlations are not defined" if len(relations) > 1 else ""
         return FlatnessTold([f"{relations[0].sentence}{more}"] if few else [], [], [])
     outcomes = list(dict.fromkeys(each.outcome for each in told))[:MOST_OUTCOMES]
     cells = {(each.measure, each.outcome): each for each in told}
@@ -71,15 +72,14 @@ def _cell(relation: Relation | None) -> str:
 
 def _verb(relation: Relation) -> str:
     if relation.p is None or relation.p > SIGNIFICANT:
-        return "does not order"
-    return "orders" if (relation.tau or 0.0) > 0 else "orders in reverse"
+        return "does not correlate significantly"
+    return "correlates positively" if (relation.tau or 0.0) > 0 else "correlates negatively"
 
 
 def _short(relation: Relation) -> str:
     if relation.tau is None:
-        return "cannot be told"
-    word = {"does not order": "does not", "orders": "does"}.get(_verb(relation), "does in reverse")
-    return f"{word} (τ = {relation.tau:.2f})"
+        return "has no defined τ"
+    return f"{_verb(relation).removesuffix(' significantly')} (τ = {relation.tau:.2f})"
 
 
 def _numbers(relation: Relation) -> str:

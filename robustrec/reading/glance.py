@@ -1,4 +1,4 @@
-"""Models × strategies at a glance: clean quality, the largest loss under each audit, flatness."""
+"""Table of models and strategies: clean quality, the largest loss under each audit, sharpness."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _TELLING = ("input_sharpness", "average_case", "asam_sharpness")
 _MOST_FLATNESS = 3
 _FLATNESS_WORDS = {
     "input_sharpness": "input sharpness, nats",
-    "average_case": "average case of the parameters, nats",
-    "asam_sharpness": "worst case of the parameters (ASAM), nats",
+    "average_case": "average-case sharpness of the parameters, nats",
+    "asam_sharpness": "worst-case sharpness of the parameters (ASAM), nats",
 }
 
 
 class Quality(NamedTuple):
-    """A candidate's clean quality: the mean over its training seeds, with its interval where there is one."""
+    """Clean quality of a candidate: mean over training seeds, with its interval or None."""
 
     mean: float
     low: float | None
@@ -31,9 +31,9 @@ class Quality(NamedTuple):
 
 
 def quality_of(summary: Summary, candidate: Candidate) -> Quality | None:
-    """Return a candidate's clean quality in the headline metric, or None where it was not measured.
+    """Return the clean quality of a candidate in the headline metric, or None if it was not measured.
 
-    Of several training seeds the interval is that over seeds and users; without it there is none.
+    For several training seeds, the interval is over seeds and users, or None if it was not computed.
     """
     rows = [summary.quality.get((subject, summary.metric)) for subject in candidate.subjects]
     found = [row for row in rows if row is not None and row.clean is not None]
@@ -56,8 +56,8 @@ class Worst(NamedTuple):
     """The largest loss of several.
 
     Attributes:
-        row: the finding, its intervals widened for having been picked as the worst (Bonferroni).
-        of: of how many it is the worst.
+        row: the finding, with intervals corrected for the selection of the worst (Bonferroni).
+        of: number of losses to select from.
     """
 
     row: Finding
@@ -65,24 +65,24 @@ class Worst(NamedTuple):
 
     @property
     def words(self) -> str:
-        """Say of how many it is the worst; empty where there was no choice."""
+        """Return "worst of n"; empty if n is 1."""
         return f"worst of {self.of}" if self.of > 1 else ""
 
 
 def largest_loss(
     summary: Summary, audit: str, candidate: Candidate | None = None, *, sure_first: bool = False
 ) -> Worst | None:
-    """Return the largest loss of quality under an audit, among the conditions that gates look at, else among all.
+    """Return the largest loss of quality under an audit, among conditions that gates check, else among all.
 
-    Losses are of the headline metric where it was measured, else of whatever quality was. Several training seeds of a
-    candidate count as one, by their mean, where that was measured. The worst of n losses is an extreme: its interval
-    is the one of level 1 - α/n, so that it covers the true loss of whichever was picked.
+    Losses are of the headline metric if it was measured, else of any quality metric. Several training seeds of a
+    candidate count as one, by their mean, if it was measured. The interval of the worst of n losses has level
+    1 - α/n, which corrects for the selection.
 
     Args:
         summary: of the report.
-        audit: whose losses.
-        candidate: whose losses; those of all candidates where left out.
-        sure_first: take a loss whose interval excludes 0 before a larger estimate whose interval does not.
+        audit: name of the audit.
+        candidate: the candidate; default: all candidates.
+        sure_first: prefer significant losses over larger estimates that are not significant.
     """
     chosen = [candidate] if candidate is not None else list(summary.candidates)
     rows = [row for each in chosen for row in _losses_of(summary, audit, each)]
@@ -112,7 +112,7 @@ def _picked(row: Finding, of: int, level: float) -> Finding:
 
 
 def sure_loss(row: Finding) -> bool:
-    """Whether a drift lies below zero with its whole interval."""
+    """Return whether the whole interval of a drift is below zero."""
     return row.drift is not None and row.ci_high is not None and row.ci_high < 0
 
 
@@ -123,7 +123,7 @@ def _loss(row: Finding) -> float:
 
 
 def drift_text(row: Finding) -> str:
-    """Return a row's drift with its interval, relative where that can be told."""
+    """Return the drift of a finding with its interval, relative if it is defined."""
     if row.relative_drift is not None:
         interval = bracketed(row.relative_ci_low, row.relative_ci_high, percent, signed=True)
         return f"{percent(row.relative_drift, signed=True)} {interval}".rstrip()
@@ -131,10 +131,10 @@ def drift_text(row: Finding) -> str:
 
 
 def flatness_metrics(summary: Summary) -> list[tuple[str, str]]:
-    """Return the (condition, metric) pairs that tell a subject's flatness best, the most telling first.
+    """Return the (condition, metric) pairs of the main sharpness measures, the most relevant first.
 
-    Input sharpness, which is where the noise comes in; then the average and the worst case of the parameters. All of
-    standardised margins: what changes when scores or factors are only rescaled orders no subjects.
+    Input sharpness comes first, because the noise is on the inputs; then average-case and worst-case sharpness of the
+    parameters. All use standardised margins, because raw margins depend on the scale of the scores.
     """
     rows = summary.values(SHARPNESS)
     there = dict.fromkeys((row.condition, row.metric) for row in rows if not depends_on_scale(row))
@@ -146,7 +146,7 @@ def flatness_metrics(summary: Summary) -> list[tuple[str, str]]:
 
 
 class Cell(NamedTuple):
-    """A number with its interval, and where it was measured or why it was not."""
+    """A number with its interval, and its condition or the reason why it is missing."""
 
     number: str
     interval: str = ""
@@ -154,14 +154,14 @@ class Cell(NamedTuple):
 
 
 class Column(NamedTuple):
-    """A column's title, and what is the same in all its cells."""
+    """Title of a column, and the common remark of its cells."""
 
     title: str
     remark: str = ""
 
 
 class GlanceRow(NamedTuple):
-    """A candidate's row: its name, how it stands with the gates, its numbers, column by column."""
+    """Row of a candidate: name, status of its gates, and cells."""
 
     name: str
     standing: str
@@ -185,7 +185,7 @@ STANDINGS = {
 
 
 def at_a_glance(summary: Summary) -> Glance:
-    """Return the table of models × strategies; a remark that all cells of a column share stands in its head."""
+    """Return the table of models and strategies. The column header has the common remark of its cells."""
     audits = [audit for audit in summary.audits if any(is_quality(row.metric) for row in summary.drifts(audit))]
     flat = flatness_metrics(summary)
     titles = [f"clean {summary.metric}".strip(), *(f"{audit}: largest loss" for audit in audits)]

@@ -1,4 +1,4 @@
-"""What each number of a report means, in a sentence that somebody can act on."""
+"""Definitions of the numbers in a report, one short paragraph each."""
 
 from __future__ import annotations
 
@@ -8,90 +8,120 @@ from robustrec.results.report import Report
 _ALWAYS = (
     (
         "subject",
-        "A model trained with a strategy on item features, from one seed. Everything is measured subject by subject.",
+        "A model trained with one strategy, on one kind of item features, from one seed. Most findings are of one "
+        "subject.",
     ),
     (
         "drift",
-        "Perturbed minus clean, on the same users. Negative means the lists got worse; relative drift is its share "
-        "of the clean value.",
+        "Perturbed value minus clean value, on the same users. For quality metrics, a negative drift is a loss. "
+        "Relative drift is the drift as a share of the clean value.",
     ),
     (
-        "interval",
-        "Where the number would lie, at the stated confidence, had other users and other draws of the noise been "
-        "taken. With one training seed it does not cover another training; means over several seeds do. The worst of n "
-        "has the interval of level 1 - α/n (Bonferroni).",
+        "confidence interval",
+        "Range that covers the true value with the stated confidence. It accounts for the sample of "
+        "users and the random "
+        "draws of the perturbation. With one training seed it does not account for other trainings; the mean over "
+        "several seeds does. The worst of n has an interval of level 1 - α/n (Bonferroni).",
     ),
     (
         "gate",
-        "A limit from the suite. PASS: the whole interval lies within it. FAIL: the whole interval lies outside. "
-        "INCONCLUSIVE: the interval straddles the limit; more users, draws or seeds would decide. ERROR: it could not "
-        "be judged, which is never a pass. Blocking gates decide the verdict, warning gates are listed. A gate is "
-        "underpowered where it detects less than twice its limit in fewer than 80 % of runs.",
+        "A limit from the suite. PASS: the whole interval is inside the limit. FAIL: the whole interval is outside. "
+        "INCONCLUSIVE: the interval crosses the limit; use more users, draws or seeds. ERROR: the gate could not be "
+        "judged, which never counts as a pass. Blocking gates decide the verdict. Warning gates are only listed.",
+    ),
+    (
+        "power",
+        "Probability that a gate fails if the true value is outside its limit. A gate is "
+        "underpowered if only a change of "
+        "more than twice its limit fails it in 80 % of runs.",
     ),
     (
         "margin",
-        "How far the end of the interval that lies worst is inside the limit, or beyond it: of a gate that passes the "
-        "end nearest to the limit, of one that fails the end farthest beyond it.",
+        "Distance between the limit and the worst end of the interval. If the gate passes, this is the end nearest to "
+        "the limit. If it fails, this is the end farthest outside the limit.",
     ),
 )
 
 _METRICS = {
-    "ndcg": "How high the items a user went on to take stand in the list; 1 would be all of them on top.",
-    "recall": "The share of the items a user went on to take that are in the list.",
-    "precision": "The share of the list that the user went on to take.",
-    "map": "Precision averaged over the places of the hits: early hits count more.",
-    "rbo": "How alike two lists are, with the top counting most; 1 is the same list.",
-    "overlap": "The share of items that two lists have in common.",
-    "changed": "The share of users whose list holds another set of items than before; order alone does not count.",
+    "ndcg": "Normalised discounted cumulative gain: 1 if all test items of a user are at the top of "
+    "the list. Lower ranks "
+    "count less.",
+    "recall": "Share of the test items of a user that are in the top k.",
+    "precision": "Share of the top k that are test items of the user.",
+    "map": "Mean average precision: the precision at the rank of each hit, averaged. Early hits count more.",
+    "rbo": "Rank-biased overlap of the lists before and after: 1 if they are identical. Top ranks count most.",
+    "overlap": "Share of the top k that the lists before and after have in common.",
+    "changed": "Share of users with a different set of items in the top k. A change of order alone does not count.",
 }
 
 _CONDITIONS = (
-    ("sigma2=", "noise σ²", "Noise of this variance, added to every number of the item features."),
+    ("sigma2=", "noise σ²", "Gaussian noise of this variance, added to each entry of the item features."),
     (
         "sigma_rel=",
         "relative noise",
-        "Noise whose size is this share of the features' own size, so that encoders compare.",
+        "Gaussian noise with an expected norm equal to this share of the norm of each feature "
+        "vector. It makes encoders "
+        "comparable.",
     ),
-    ("trained ", "trained", "The noise was in the features while training, and the model was trained once more."),
+    (
+        "trained ",
+        "noise in training",
+        "The model was trained again on features with this noise, and evaluated on the same features.",
+    ),
     (
         "break point",
-        "break point",
-        "The smallest noise found that costs more than the stated loss. The bracket is where the search stopped, not "
-        "a confidence interval.",
+        "noise tolerance",
+        "The smallest noise variance found with more than the stated loss. The numbers after it are the bracket of the "
+        "search, not a confidence interval.",
     ),
     (
         "severity=",
-        "severity",
-        "How strongly a merchant's edit is applied, from 1 to 5; share is the part of the items edited.",
+        "severity, share",
+        "Severity is the strength of a merchant edit, from 1 to 5. Share is the share of items that are edited.",
     ),
     (
         "frozen graphs",
         "frozen graphs",
-        "Item graphs stay those of training; otherwise they are rebuilt from the new features.",
+        "The item graphs of the clean features are kept. Otherwise they are rebuilt from the perturbed features.",
     ),
 )
 
-_SNR = "How much stronger the features are than the noise, in decibels; 20 dB less is ten times the noise."
+_PARTS = (
+    "Merchant edits split the results. _edited: users with an edited test item, and these items. "
+    "_head and _tail: the same "
+    "for popular and for rare items. _untouched: the other users and items."
+)
+_EXPOSURE = (
+    "exposure@k_edited: share of edited test items in the top k of their users. exposure@k_all: "
+    "share of all places in the "
+    "top k with an edited item."
+)
+_SNR = "Power of the features relative to the noise, in decibels. 20 dB less means noise with 10 times the amplitude."
 _TAU = (
-    "Kendall's rank correlation between two measures over the subjects: 1 the same order, −1 the reverse, 0 none. "
-    "p is how often chance alone would do as much; with few subjects it cannot be small."
+    "Kendall's rank correlation of two measures over the subjects: 1 for the same order, −1 for the "
+    "reverse order, and 0 "
+    "for no correlation. p is the permutation p-value. With few subjects it cannot be small."
 )
 _FLAT = (
-    "How much the loss rises when parameters or features move a little. Flat is thought to be robust; whether it was "
-    "so here is what flatness against drift shows."
+    "Increase of the loss under a small change of parameters or features. Low sharpness means a flat loss. The rank "
+    "correlation with drift shows whether flat subjects drift less in this run."
 )
 
 
 def glossary(report: Report) -> list[tuple[str, str]]:
-    """Return (word, meaning) for what stands in a report, and for nothing else."""
+    """Return (term, definition) for the terms that occur in a report."""
     metrics = dict.fromkeys(kind_of(row.metric) for row in report.findings)
     conditions = dict.fromkeys(row.condition for row in report.findings)
     entries = [(f"{kind}@k", _METRICS[kind]) for kind in metrics if kind in _METRICS]
     entries += [(name, text) for mark, name, text in _CONDITIONS if any(mark in each for each in conditions)]
+    if any(row.metric.endswith("_edited") for row in report.findings):
+        entries.append(("_edited, _untouched", _PARTS))
+    if "exposure" in metrics:
+        entries.append(("exposure@k", _EXPOSURE))
     if any(metric.startswith("snr_db") for metric in metrics):
         entries.append(("signal-to-noise ratio", _SNR))
     if any(row.audit == "sharpness" for row in report.findings) or report.relations:
-        entries.append(("flatness, sharpness", _FLAT))
+        entries.append(("sharpness, flatness", _FLAT))
     if report.relations:
         entries.append(("τ, p", _TAU))
     return [*_ALWAYS, *entries]

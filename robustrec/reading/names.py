@@ -11,7 +11,7 @@ _HEADLINES = ("ndcg@20", "recall@20")
 
 
 def short_names(subjects: Sequence[Subject]) -> dict[Subject, str]:
-    """Name each subject by its strategy and whatever else tells them apart: "sgbd", "slmrec/sgbd s0"."""
+    """Return short names of subjects: strategy, and other parts that differ: "sgbd", "slmrec/sgbd s0"."""
 
     def differs(part: str) -> bool:
         return len({getattr(subject, part) for subject in subjects}) > 1
@@ -31,7 +31,7 @@ def short_names(subjects: Sequence[Subject]) -> dict[Subject, str]:
 
 
 def in_common(subjects: Sequence[Subject]) -> str:
-    """Say what the short names leave out, because it is the same for all subjects or follows from their model."""
+    """Return what the short names omit, because it is the same for all subjects."""
     models, seeds = ({getattr(subject, part) for subject in subjects} for part in ("model", "seed"))
     features = dict.fromkeys(subject.features for subject in subjects if subject.features != "none") or {"none": None}
     words = [*models] if len(models) == 1 else [f"{len(models)} models"]
@@ -41,12 +41,12 @@ def in_common(subjects: Sequence[Subject]) -> str:
 
 
 def kind_of(metric: str) -> str:
-    """Return what a metric measures, whatever its list length: "rbo" for "rbo@20"."""
+    """Return the kind of a metric without its list length: "rbo" for "rbo@20"."""
     return metric.partition("@")[0]
 
 
 def headline(findings: Iterable[Finding]) -> list[str]:
-    """Return the two metrics shown where there is room for no more, the most telling first."""
+    """Return the two main metrics, the most important first."""
     there = list(dict.fromkeys(finding.metric for finding in findings if "@" in finding.metric))
     preferred = [metric for metric in _HEADLINES if metric in there]
     rest = sorted((metric for metric in there if metric not in preferred), key=lambda name: kind_of(name) != "ndcg")

@@ -1,8 +1,8 @@
-"""Which model and strategy a report recommends, and on which conditions; or why it recommends none.
+"""The recommendation of a report: model and strategy with conditions, or the reasons for none.
 
-A recommendation is a claim that another choice is worse. It is made only where every condition is met: gates passed,
-trainings that converged at equal budget, several training seeds, and a difference that is significant and large enough
-to matter. Where one is not met, that is said with the command that resolves it.
+A recommendation claims that the alternatives are worse. It requires all conditions: gates passed, trainings converged
+at equal budget, several training seeds, and a significant difference that is large enough to matter. Each
+unmet condition is listed, with the command that can meet it.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from robustrec.results.report import Recommendation, Report, Requirement, Traini
 SMALLEST_DIFFERENCE = 0.01
 """Smallest difference in clean quality that matters, as a share of the other candidate's quality."""
 FEWEST_SEEDS = 3
-"""Training seeds below which nothing is said of how much trainings differ."""
+"""Smallest number of training seeds for a recommendation."""
 MOST_UNEQUAL = 1.1
 """Ratio of gradient evaluations up to which two budgets count as equal."""
-_EQUAL_BUDGETS = f"gradient evaluations of a model's strategies differ by at most {100 * (MOST_UNEQUAL - 1):.0f} %"
-_OWN_BUDGETS = "no model has two strategies, each model was trained by its own settings"
+_EQUAL_BUDGETS = f"the gradient evaluations of the strategies of each model differ by at most {100 * (MOST_UNEQUAL - 1):.0f} %"
+_OWN_BUDGETS = "no model has two strategies, so budgets are not compared"
 _MOST_NAMED = 4
 _MOST_GATES, _MOST_PAIRS = 2, 2
 _KEPT_OPTIONS = ("--home", "--features", "--edition", "--weights", "--device", "--threads")
-SAMPLE = "The sample edition is synthetic: nothing here applies to real users."
+SAMPLE = "The sample edition is synthetic: these results do not apply to real users."
 
 
 def recommend(summary: Summary) -> Recommendation:
-    """Return the recommendation of a report with its conditions, or that there is none with what is missing."""
+    """Return the recommendation of a report, or no recommendation with the unmet conditions."""
     rated = [each for each in summary.candidates if quality_of(summary, each) is not None]
     passing = [each for each in rated if each.standing == "pass"]
     best = max(passing or rated, key=lambda each: _quality(summary, each).mean, default=None)
@@ -62,7 +62,7 @@ def recommend(summary: Summary) -> Recommendation:
 
 
 def with_recommendation(report: Report) -> Report:
-    """Return a report that records its recommendation and what a reader must know, as every form shows them."""
+    """Return a report with its recommendation and warnings."""
     summary = summary_of(report)
     return report.model_copy(update={"recommendation": recommend(summary), "cautions": tuple(cautions(report))})
 
@@ -80,14 +80,16 @@ def _measured(summary: Summary) -> Requirement:
     if report.verdict == "error":
         text = f"the run ended in an error ({report.verdict_reason}); fix this first"
         return Requirement(name="measured", met=False, text=text)
-    text = "no model was tried"
+    text = "no model was audited"
     if summary.audits == [ENCODER]:
-        text = "only the encoder was audited, which all models that read its features share"
+        text = "only the encoder was audited, and all models with these features share it"
     return Requirement(name="measured", met=False, text=text, command=_audit(summary, "--suite", "quick"))
 
 
 def _alternatives(only: Candidate) -> Requirement:
-    return Requirement(name="alternatives", met=False, text=f"only {only.name} was audited, nothing to choose from")
+    return Requirement(
+        name="alternatives", met=False, text=f"only {only.name} was audited, so there is no alternative to compare with"
+    )
 
 
 def _gates(summary: Summary, best: Candidate, rivals: Sequence[Candidate]) -> Requirement:
@@ -98,22 +100,22 @@ def _gates(summary: Summary, best: Candidate, rivals: Sequence[Candidate]) -> Re
         told = "; ".join(_trouble(each) for each in judged[:_MOST_NAMED])
         if best.standing == "none":
             return Requirement(name="gates", met=False, text="no blocking gate was judged")
-        return Requirement(name="gates", met=False, text=f"none passed every blocking gate ({told})")
+        return Requirement(name="gates", met=False, text=f"no candidate passed all blocking gates ({told})")
     if undecided:
         told = "; ".join(_trouble(each) for each in undecided[:_MOST_NAMED])
         return Requirement(
-            name="gates", met=False, text=f"gates are inconclusive ({told}): more test users or draws decide"
+            name="gates", met=False, text=f"gates are inconclusive ({told}); use more test users or draws"
         )
     if best.waived:
         told = _gate_names(best.waived)
-        return Requirement(name="gates", met=False, text=f"{best.name} breaches {told}, which a waiver tolerates")
+        return Requirement(name="gates", met=False, text=f"{best.name} breaches {told}, which is waived")
     if expired:
         return Requirement(name="gates", met=False, text=f"the waiver of {_gate_names(expired)} has expired")
-    return Requirement(name="gates", met=True, text="it passed every blocking gate")
+    return Requirement(name="gates", met=True, text="all blocking gates passed")
 
 
 def _trouble(candidate: Candidate) -> str:
-    words = {"fail": "fails", "inconclusive": "is inconclusive on", "error": "could not be judged by"}
+    words = {"fail": "fails", "inconclusive": "is inconclusive for", "error": "could not be judged by"}
     return (
         f"{candidate.name} {words.get(candidate.standing, candidate.standing)} {_gate_names(candidate.failed)}".strip()
     )
@@ -138,19 +140,19 @@ def _trainings(summary: Summary, among: Sequence[Candidate]) -> Requirement:
         return Requirement(
             name="training",
             met=False,
-            text=f"trainings were cut off before they stopped improving: {names} at {record.epochs} epochs",
+            text=f"training reached max_epochs before early stopping: {names} at {record.epochs} epochs",
             command=_audit(summary, "--set", f"training.max_epochs={max(10 * record.epochs, 1000)}"),
         )
     if any(record.cut_off is None for _, record in trained):
-        text = "the report does not record whether trainings were cut off"
+        text = "the report does not record whether trainings reached max_epochs before early stopping"
         return Requirement(name="training", met=False, text=text, command=_audit(summary))
     if not trained:
-        return Requirement(name="training", met=True, text="trained elsewhere, convergence is not checked")
-    return Requirement(name="training", met=True, text=f"all {len(trained)} trainings stopped early")
+        return Requirement(name="training", met=True, text="trained outside robustrec, so convergence was not checked")
+    return Requirement(name="training", met=True, text=f"all {len(trained)} trainings ended by early stopping")
 
 
 def _budgets(summary: Summary, among: Sequence[Candidate]) -> Requirement:
-    """Hold the gradient evaluations of a model's strategies against each other; other models take what they need."""
+    """Compare the gradient evaluations of the strategies of each model."""
     spent: dict[str, list[tuple[float | None, str]]] = {}
     elsewhere: list[str] = []
     for each in among:
@@ -173,7 +175,7 @@ def _budgets(summary: Summary, among: Sequence[Candidate]) -> Requirement:
             return Requirement(name="budget", met=False, text=text, command=command)
         (least, fewer), (most, more) = (pick((mean or 0.0, name) for mean, name in budgets) for pick in (min, max))
         if least and most / least > MOST_UNEQUAL:
-            text = f"budgets differ: {more} took {most / least:.2f} times the gradient evaluations of {fewer}"
+            text = f"budgets differ: {more} used {most / least:.2f} times the gradient evaluations of {fewer}"
             return Requirement(name="budget", met=False, text=text, command=command)
     return Requirement(name="budget", met=True, text=_EQUAL_BUDGETS)
 
@@ -182,18 +184,18 @@ def _seeds(summary: Summary, among: Sequence[Candidate]) -> Requirement:
     counts = {each.name: len(each.subjects) for each in among if _trained(summary, each)}
     others = [each.name for each in among if each.name not in counts]
     if not counts:
-        return Requirement(name="seeds", met=True, text="of these parameters, not of other trainings")
+        return Requirement(name="seeds", met=True, text="valid for these parameters, not for other trainings")
     fewest = min(counts.values())
     text = f"{fewest} training seed{'' if fewest == 1 else 's'} each"
-    text += f", {_and(others)} trained elsewhere once" if others else ""
+    text += f", {_and(others)} trained once elsewhere" if others else ""
     if fewest < FEWEST_SEEDS:
-        text = f"{text}, another training may order them otherwise"
+        text = f"{text}, but another training can change the order"
         return Requirement(name="seeds", met=False, text=text, command=_audit(summary, "--seeds", "5"))
     return Requirement(name="seeds", met=True, text=text)
 
 
 class Difference(NamedTuple):
-    """How much better a candidate's clean quality is than another's, with an interval where there is one."""
+    """Difference in clean quality of two candidates, with its interval or None."""
 
     estimate: float
     low: float | None
@@ -211,26 +213,28 @@ def _differences(summary: Summary, best: Candidate, rivals: Sequence[Candidate])
             short.append(f"no significant difference between {best.name} and {rival.name} ({told})")
         elif found.estimate < SMALLEST_DIFFERENCE:
             limit = percent(SMALLEST_DIFFERENCE)
-            short.append(f"{best.name} differs from {rival.name} by less than {limit} ({told}), too little to matter")
+            short.append(
+                f"{best.name} differs from {rival.name} by less than {limit} ({told}), which is too small to matter"
+            )
         else:
             yield Requirement(name="difference", met=True, text=f"against {rival.name} {told}")
     if short:
-        more = f" and {len(short) - _MOST_PAIRS} more like it" if len(short) > _MOST_PAIRS else ""
+        more = f" and {len(short) - _MOST_PAIRS} similar pairs" if len(short) > _MOST_PAIRS else ""
         text = f"{'; '.join(short[:_MOST_PAIRS])}{more}"
         yield Requirement(name="difference", met=False, text=text, command=_compare(summary, [best, *rivals]))
 
 
 def relative_difference(summary: Summary, one: Candidate, two: Candidate, *, comparisons: int = 1) -> Difference:
-    """Return how much the first is better in clean quality, as a share of the second's.
+    """Return the relative difference in clean quality of two candidates.
 
-    By the paired difference where the audit measured it for all seeds, else from the two intervals as if of
-    independent samples, which is too wide rather than too narrow.
+    Uses the paired difference if the audit measured it for all seeds. Otherwise it uses the two intervals as for
+    independent samples, which is conservative.
 
     Args:
         summary: of the report.
         one: the candidate.
-        two: what it is compared with.
-        comparisons: for how many the interval is corrected (Bonferroni).
+        two: the candidate to compare with.
+        comparisons: number of comparisons in the Bonferroni correction.
     """
     first, second = _quality(summary, one), _quality(summary, two)
     if second.mean <= 0:

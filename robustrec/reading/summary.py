@@ -1,6 +1,6 @@
-"""The one reading of a report that every page and form is made from: gates, candidates, what each measured.
+"""Summary of a report for all output formats: gates, candidates and their findings.
 
-Fields of gate results are read here and nowhere else among the forms, so that a new version of them is one change.
+Only this module reads the fields of gate results, so that a new version changes one place.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from robustrec.results.wording import power_sentence
 from robustrec.subject import Subject
 
 _QUALITY = re.compile(r"[a-z]+@\d+")
-SAMPLE = "SAMPLE EDITION: a synthetic shop; its numbers say nothing about real users."
+SAMPLE = "SAMPLE EDITION: synthetic data; these numbers do not apply to real users."
 STABILITY = ("rbo", "overlap", "changed")
 
 
 class GateLine(NamedTuple):
-    """A gate as people read it.
+    """A gate result for display.
 
     Attributes:
-        status: as judged; `word` is the same in capitals, with "(warn)" where it only warns and "(waived)" where a
-            waiver takes it back.
-        margin: how far the deciding bound lies inside its nearest limit, negative outside; None without numbers.
+        status: status of the gate; `word` is the same in capitals, with "(warn)" for a breached warning gate and
+            "(waived)" for a waived breach.
+        margin: distance of the worst bound inside its limit, negative outside; None without numbers.
         margin_text: the same in words.
-        power: what the gate would catch, in a sentence; empty where that is not known.
-        waiver: why its breach does not count, empty where it does.
-        remark: what else a reader must know.
+        power: what the gate detects, in a sentence; empty if unknown.
+        waiver: reason of the waiver; empty if not waived.
+        remark: limitations of the result.
     """
 
     name: str
@@ -98,7 +98,7 @@ def _margin_text(margin: float | None, *, relative: bool) -> str:
     if margin is None:
         return "no margin"
     size = f"{percent(abs(margin)).removesuffix(' %')} percentage points" if relative else plain(abs(margin))
-    return f"{size} {'inside' if margin >= 0 else 'beyond'} the limit"
+    return f"{size} {'inside' if margin >= 0 else 'outside'} the limit"
 
 
 @dataclass(frozen=True)
@@ -108,10 +108,10 @@ class Candidate:
     Attributes:
         name: unique within the report.
         subjects: one for each training seed.
-        standing: the worst status of any blocking gate on its findings; "error" where an audit of it
-            ended in an error, "none" where no such gate speaks of it.
-        failed: names of the blocking gates that it does not pass.
-        waived: names of the blocking gates that it breaches, and a waiver takes that back.
+        standing: worst status of the blocking gates on its findings; "error" if an audit ended with an error,
+            "none" if no blocking gate matches it.
+        failed: names of the blocking gates that do not pass.
+        waived: names of the blocking gates with a waived breach.
     """
 
     name: str
@@ -123,15 +123,15 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Summary:
-    """A report with what every page asks of it, looked up once.
+    """A report with the lookups that every output format needs.
 
     Attributes:
-        report: what is summed up.
+        report: the report.
         names: subject -> its short name.
         level: the intervals' confidence level in words.
-        metric: the headline metric, e.g. ndcg@20; empty where no quality was measured.
+        metric: the headline metric, for example ndcg@20; empty if no quality was measured.
         candidates: models with strategies and features, in the report's order.
-        gates: every gate as people read it.
+        gates: all gate results for display.
     """
 
     report: Report
@@ -144,11 +144,11 @@ class Summary:
 
     @property
     def audits(self) -> list[str]:
-        """The audits that measured something besides clean quality, in order."""
+        """Audits with findings other than clean quality, in order."""
         return list(dict.fromkeys(row.audit for row in self.report.findings if row.audit != CLEAN))
 
     def drifts(self, audit: str, metric: str | None = None) -> list[Finding]:
-        """Return the drifts from clean under an audit, in order; of one metric, or of all."""
+        """Return the drifts from clean of an audit, in order, for one metric or all."""
         return [
             row
             for row in self.report.findings
@@ -159,7 +159,7 @@ class Summary:
         ]
 
     def over_seeds(self, candidate: Candidate, audit: str, quantity: str, reference: str = CLEAN) -> list[Finding]:
-        """Return the means over a candidate's training seeds under an audit; none where it has one seed."""
+        """Return the means over the training seeds of a candidate for an audit; empty with one seed."""
         first = candidate.subjects[0]
         return [
             row
@@ -170,12 +170,12 @@ class Summary:
         ]
 
     def values(self, audit: str) -> list[Finding]:
-        """Return what an audit measured that is no drift."""
+        """Return the value findings of an audit."""
         return [row for row in self.report.findings if row.audit == audit and row.quantity == "value"]
 
 
 def summary_of(report: Report) -> Summary:
-    """Return a report with what every page asks of it."""
+    """Return the summary of a report."""
     subjects = [record.subject for record in report.subjects]
     quality = {
         (row.subject, row.metric): row
@@ -195,9 +195,9 @@ def summary_of(report: Report) -> Summary:
 
 
 def cautions(report: Report) -> list[str]:
-    """Return everything a reader must know before relying on a report, the same in every form that shows it.
+    """Return the warnings of a report, the same for every output format.
 
-    How audits ended that did not end well, what became of waivers, the warnings of the run, and notes on features.
+    They are: audits that did not end well, waivers, warnings of the run, and notes on features.
     """
     names = short_names([record.subject for record in report.subjects])
     told = [
@@ -212,7 +212,7 @@ def cautions(report: Report) -> list[str]:
         for note in record.notes:
             noted.setdefault(note, []).append(names[record.subject])
     told += [f"{', '.join(subjects)}: {note}" for note, subjects in noted.items()]
-    told += [f"left out: {each.rows} rows, {each.reason}" for each in report.dataset.filters if each.rows]
+    told += [f"skipped: {each.rows} rows, {each.reason}" for each in report.dataset.filters if each.rows]
     if report.dataset.synthetic:
         told.append(SAMPLE)
     return list(dict.fromkeys(told))
@@ -230,7 +230,7 @@ def troubles(report: Report) -> list[AuditStatus]:
 
 
 def is_quality(metric: str) -> bool:
-    """Whether a metric says how good a list is, and not how alike two lists are or anything else."""
+    """Return whether a metric is a quality metric."""
     return _QUALITY.fullmatch(metric) is not None and kind_of(metric) not in (*STABILITY, "exposure")
 
 
@@ -252,10 +252,10 @@ def _candidates(report: Report, subjects: Sequence[Subject]) -> tuple[Candidate,
 def _standings(
     report: Report, keys: Sequence[tuple[str, str, str]]
 ) -> dict[tuple[str, str, str], tuple[str, tuple[str, ...], tuple[str, ...]]]:
-    """Judge each candidate alone by the blocking gates, as one family with the others: standing, failed, waived.
+    """Judge each candidate by the blocking gates, with one correction for all: standing, failed, waived.
 
-    Each gate is split into one for each candidate that it speaks of. All together select the findings that the
-    suite's gates select, so that a correction for many findings is the one that the report was judged with.
+    Each gate is split into one for each matching candidate. Together they select the same findings as the gates of the
+    suite, so that the correction for multiple testing is the same as in the report.
     """
     gates = [gate for gate in _judged_gates(report) if gate.severity == "error"]
     if not gates:
@@ -311,13 +311,13 @@ def _judged_gates(report: Report) -> list[Gate]:
 
 
 def _judging(report: Report) -> dict[str, Any]:
-    """Return the content of the suite that judged a report, which need not be the one that it was measured by."""
+    """Return the content of the suite that judged a report, which can differ from the measured suite."""
     record = report.judgement
     return report.suite.content if record is None or record.content is None else record.content
 
 
 def relative_limits(report: Report, rows: Sequence[Finding]) -> tuple[float, ...]:
-    """Return the limits on relative drift that the gates set on every one of some rows, where they agree.
+    """Return the limits on relative drift that gates set on all given rows, if they agree.
 
     A gate on one metric, strategy or condition sets no limit on another.
     """
@@ -340,7 +340,7 @@ def _narrowed(gate: Gate, key: tuple[str, str, str]) -> Gate | None:
 
 
 def gated(report: Report, rows: Sequence[Finding]) -> list[Finding]:
-    """Return the rows whose condition some gate of the suite looks at; all of them where none does."""
+    """Return the rows with a condition that a gate of the suite checks; all rows if there are none."""
     gates = _judging(report).get("gates", ())
     chosen = [row for row in rows if any(_looks_at(gate, row) for gate in gates)]
     return chosen or list(rows)

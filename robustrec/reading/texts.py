@@ -1,4 +1,4 @@
-"""Texts that come from data, made fit to be shown: nothing that hides, reorders or commands."""
+"""Make texts from data safe to display."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def one_line(text: str) -> str:
 
 
 def shortened(text: str, longest: int) -> str:
-    """Return a text of at most `longest` characters, with an ellipsis where something was cut."""
+    """Return a text of at most `longest` characters, with an ellipsis if it was shortened."""
     return text if len(text) <= longest else text[: max(longest - 1, 0)] + "…"
 
 

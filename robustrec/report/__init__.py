@@ -1,1 +1,1 @@
-"""How a report is shown: what is read from it, tables, the console, the page and the other forms."""
+"""Output formats of a report: tables, console, HTML page and other formats."""

@@ -1,1 +1,1 @@
-"""Findings, gates and their verdict, and the report that holds them; nothing here measures, shows or imports torch."""
+"""Findings, gates, verdict and report. This package does not measure, display or import torch."""

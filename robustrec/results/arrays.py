@@ -1,4 +1,4 @@
-"""The per-user arrays behind a report's rows: beside the report as npz, or packed into a baseline."""
+"""Per-user arrays of findings: beside the report as npz, or packed into a baseline."""
 
 from __future__ import annotations
 
@@ -21,49 +21,51 @@ from robustrec.subject import Record, Subject
 from robustrec.untrusted import NPZ_BYTES, UnreadableError, read_bytes, read_npz
 
 Arrays = Mapping[str, NDArray[Any]]
-"""Name -> per-user values [n], or [n_draws, n]; "users" holds who they are."""
+"""Name -> per-user values [n] or [n_draws, n]; "users" has the user ids."""
 
 USERS = "users"
 LARGEST_RAW = 256 << 20
-"""Bytes of arrays that are packed or unpacked at most."""
+"""Largest size, in bytes, of arrays to pack or unpack."""
 
 
 class Packed(Record):
     """Arrays within a JSON file: an npz, compressed by xz, in base64."""
 
-    form: Literal["draws", "means"] = Field(description="[n_draws, n] as measured, or their means over the draws")
+    form: Literal["draws", "means"] = Field(
+        description="draws: values [n_draws, n]; means: their means over the draws [n]"
+    )
     digest: str = Field(description="sha256 of the compressed bytes")
     data: str
 
 
 def array_key(subject: Subject, audit: str, condition: str, metric: str) -> str:
-    """Return the name of the per-user array behind a row."""
+    """Return the name of the per-user array of a finding."""
     return "|".join([subject.label.replace("/", ":"), audit, condition, metric])
 
 
 def arrays_beside(report: Report, path: Path) -> dict[str, NDArray[np.float64]] | None:
-    """Return the arrays that lie beside a report; None where the file is not there.
+    """Return the arrays beside a report, or None if the file does not exist.
 
     Raises:
-        RobustrecError: the file is another than the report names by its digest, or cannot be read.
+        RobustrecError: the digest of the file does not match the report, or the file cannot be read.
     """
     if report.arrays is None:
         return None
     file = path.parent / Path(report.arrays.file).name
     if not file.is_file():
         return None
-    fix = "put the file back that the audit wrote, or remove it: intervals are then compared instead of users"
+    fix = "restore the file that the audit wrote, or remove it to compare by intervals instead of by users"
     try:
         data = read_bytes(file, most=NPZ_BYTES)
     except UnreadableError as error:
         raise RobustrecError(f"the per-user arrays cannot be read: {error}", where=str(file), fix=fix) from error
     if hashlib.sha256(data).hexdigest() != report.arrays.digest:
-        raise RobustrecError("the arrays are not those that belong to the report", where=str(file), fix=fix)
+        raise RobustrecError("the digest of the per-user arrays does not match the report", where=str(file), fix=fix)
     return _loaded(data, str(file), fix, most=NPZ_BYTES)
 
 
 def packed(arrays: Arrays, *, most_bytes: int) -> Packed | None:
-    """Return arrays small enough to be committed: with all draws if they fit, else their means, else None."""
+    """Return arrays packed for a commit: all draws if they fit, else their means, else None."""
     means = {name: values if values.ndim < 2 else values.mean(axis=0) for name, values in arrays.items()}
     forms: tuple[tuple[Literal["draws", "means"], Arrays], ...] = (("draws", arrays), ("means", means))
     for form, chosen in forms:
@@ -82,9 +84,9 @@ def unpacked(record: Packed, *, source: str) -> dict[str, NDArray[np.float64]]:
     """Return packed arrays.
 
     Raises:
-        RobustrecError: damaged, or larger than is ever packed.
+        RobustrecError: damaged, or larger than LARGEST_RAW.
     """
-    fix = "make it anew: robustrec baseline accept REPORT"
+    fix = "create it again: robustrec baseline accept REPORT"
     try:
         data = base64.b64decode(record.data, validate=True)
         if hashlib.sha256(data).hexdigest() != record.digest:
@@ -107,11 +109,12 @@ def _loaded(data: bytes, where: str, fix: str, *, most: int) -> dict[str, NDArra
         raise RobustrecError(f"the per-user arrays cannot be read: {error}", where=where, fix=fix) from error
     users = arrays.get(USERS)
     if users is None or users.ndim != 1:
-        raise RobustrecError("the per-user arrays do not say who the users are", where=where, fix=fix)
+        raise RobustrecError("the per-user arrays have no list of users", where=where, fix=fix)
     for name, values in arrays.items():
         if values.dtype.kind not in "fiub" or values.ndim == 0:
             raise RobustrecError(
-                f"the per-user array {name!r} is {values.dtype} {values.shape}, not a table of numbers",
+                f"the per-user array {name!r} must be a table of numbers, but it is {values.dtype} "
+                f"of shape {values.shape}",
                 where=where,
                 fix=fix,
             )
@@ -119,10 +122,10 @@ def _loaded(data: bytes, where: str, fix: str, *, most: int) -> dict[str, NDArra
 
 
 def both_states(finding: Finding, arrays: Arrays) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Return the users' values behind a row, clean [n] and perturbed [n_draws, n]; None where they are not at hand.
+    """Return the per-user values of a finding, clean [n] and perturbed [n_draws, n], or None if they are missing.
 
-    A value of audit "clean" comes twice. What the arrays hold must have the row's means: an audit that keeps other
-    arrays under these names is not compared by them.
+    For audit "clean" both are the same. The means of the arrays must equal those of the finding; otherwise the
+    arrays are not used.
     """
     users = arrays.get(USERS)
     if users is None or finding.reference != CLEAN or finding.n_users != len(users):

@@ -1,4 +1,4 @@
-"""Baselines: what of an accepted report is kept, in a file meant to be committed, to hold later reports against."""
+"""Baselines: the part of an accepted report that later reports are compared with, in a file to commit."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from robustrec.subject import Record, Subject
 from robustrec.untrusted import UnreadableError, parse_json, read_bytes
 
 MOST_ARRAY_BYTES = 1 << 20
-"""Per-user arrays go into a baseline where they are no larger, compressed."""
+"""Largest compressed size, in bytes, of per-user arrays in a baseline."""
 
 _KIND: Literal["robustrec baseline"] = "robustrec baseline"
-_FIX = "make it again: robustrec baseline accept REPORT --output FILE"
+_FIX = "create it again: robustrec baseline accept REPORT --output FILE"
 
 
 class BaselineSubject(Record):
-    """Which subject was measured, and what it was made of."""
+    """A subject of a baseline, with the digests of its features and parameters."""
 
     subject: Subject
     features_digest: str | None
@@ -36,18 +36,18 @@ class BaselineSubject(Record):
 
 
 class BaselineFile(Record):
-    """What is kept of an accepted report: enough to compare with, and to refuse what cannot be compared."""
+    """The content of a baseline: findings to compare with, and what makes reports comparable."""
 
     kind: Literal["robustrec baseline"] = _KIND
     schema_version: Literal[1] = 1
-    robustrec: str = Field(description="version of the tool that measured it")
-    created: AwareDatetime = Field(description="when the run ended")
+    robustrec: str = Field(description="robustrec version of the run")
+    created: AwareDatetime = Field(description="end time of the run")
     verdict: str
     dataset: DatasetRecord
     suite: SuiteRecord
-    audit_seed: int | None = Field(description="seed of the perturbations' draws")
+    audit_seed: int | None = Field(description="seed of the random draws of perturbations")
     subjects: tuple[BaselineSubject, ...]
-    findings: tuple[Finding, ...] = Field(description="those that compare a subject with itself")
+    findings: tuple[Finding, ...] = Field(description="findings with reference clean")
     arrays: Packed | None = None
     digests: dict[str, str] = Field(default_factory=dict, description="key -> sha256 of its content")
 
@@ -58,7 +58,7 @@ class Baseline:
 
     Attributes:
         record: its content.
-        arrays: per-user arrays behind its findings, where they are at hand.
+        arrays: per-user arrays of its findings, or None.
         file: where it was read from.
         digest: sha256 of the file.
     """
@@ -70,17 +70,17 @@ class Baseline:
 
     @property
     def subjects(self) -> tuple[Subject, ...]:
-        """The subjects it holds."""
+        """Subjects of the baseline."""
         return tuple(each.subject for each in self.record.subjects)
 
 
 def baseline_of(report: Report, arrays: Arrays | None, *, most_bytes: int = MOST_ARRAY_BYTES) -> BaselineFile:
-    """Return what is kept of a report.
+    """Return the baseline of a report.
 
     Args:
         report: the accepted one.
-        arrays: the per-user arrays beside it, if there are any.
-        most_bytes: arrays that compress to more are left out.
+        arrays: its per-user arrays, or None.
+        most_bytes: largest compressed size; larger arrays are not kept.
 
     Raises:
         RobustrecError: the report's verdict is error.
@@ -114,10 +114,10 @@ def _from_report(report: Report, arrays: Packed | None) -> BaselineFile:
 
 
 def write_baseline(record: BaselineFile, path: Path) -> None:
-    """Write a baseline, one finding a line, so that what changed can be seen where it is committed.
+    """Write a baseline with one finding per line, so that a commit shows the changes.
 
     Raises:
-        RobustrecError: the folder cannot be written.
+        RobustrecError: the folder is not writable.
     """
     sealed = record.model_copy(update={DIGESTS: section_digests(record)})
     content = json.loads(sealed.model_dump_json(exclude_none=True))
@@ -138,7 +138,7 @@ def read_baseline(path: Path) -> Baseline:
     """Return the baseline in a file: one that `baseline accept` wrote, or a whole report.
 
     Raises:
-        RobustrecError: not readable, too large, neither of the two, damaged, edited, or of verdict error.
+        RobustrecError: not readable, too large, neither of both, damaged, edited, or with verdict error.
     """
     source = str(path)
     try:

@@ -1,8 +1,8 @@
-"""What a condition's name says, so that conditions of one family can be drawn as one curve.
+"""Parse condition names, so that the conditions of one family can form one curve.
 
-A condition is a line of words, most of them KEY=VALUE: "sigma2=1e-06 image", "trained sigma2=1e-06",
-"edit=promo_badge severity=2 share=0.1 frozen graphs". What is not understood stays in `rest`, and a condition of
-which nothing is understood is shown as a row under its own name.
+A condition is a list of words, mostly KEY=VALUE: "sigma2=1e-06 image", "trained sigma2=1e-06",
+"edit=promo_badge severity=2 share=0.1 frozen graphs". Unknown words stay in `rest`. A condition without
+known words is shown under its own name.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ENCODER = "encoder"
 """Name of the encoder audit."""
 
 MOVEMENT = "movement_"
-"""Begins the metrics that say how far an edit moves a vector."""
+"""Prefix of metrics of the movement of a vector under an edit."""
 
 BREAK_POINT = "break point"
 SPREAD = "sigma_std"
@@ -27,13 +27,13 @@ _PAIR = re.compile(r"(?:^|(?<=\s))([a-z_][a-z0-9_]*)=(\S+)")
 
 
 class Condition(NamedTuple):
-    """A condition taken apart.
+    """A parsed condition.
 
     Attributes:
-        name: as it stands in the findings.
+        name: name in the findings.
         kind: "noise" with an amount, "edit" with a severity, else "".
         family: what the conditions of one curve share, e.g. "sigma2 image" or "promo_badge share=0.1".
-        amount: where on its curve the condition lies: the variance, the relative size, or the severity.
+        amount: x value on the curve: the variance, the relative size, or the severity.
         keys: every KEY=VALUE.
         rest: the other words.
     """
@@ -47,7 +47,7 @@ class Condition(NamedTuple):
 
 
 def parse_condition(name: str) -> Condition:
-    """Take a condition's name apart; any text is accepted."""
+    """Parse the name of a condition; any text is accepted."""
     keys = dict(_PAIR.findall(name))
     rest = " ".join(_PAIR.sub("", name).split())
     noise = next((key for key in NOISE_KINDS if _number(keys.get(key)) is not None), None)
@@ -62,7 +62,7 @@ def parse_condition(name: str) -> Condition:
 
 
 def condition_words(name: str) -> str:
-    """Return a condition as people say it: "wrong picture, severity 5, 10 % of items"; unknown ones as they are."""
+    """Return a condition in plain words: "wrong picture, severity 5, 10 % of items"; unknown ones as they are."""
     condition = parse_condition(name)
     if condition.kind == "edit":
         return ", ".join([edit_words(condition), f"severity {condition.amount:g}", *_more(condition)])
@@ -79,7 +79,7 @@ def condition_words(name: str) -> str:
     if name.startswith(_ALL_EDITS):  # of the encoder audit: the mean over those that the suite names
         return f"mean of the edits, severity {name.removeprefix(_ALL_EDITS)}"
     if _number(condition.keys.get(SPREAD)) is not None:
-        size = f"σ = {condition.keys[SPREAD]} of the features' spread"
+        size = f"σ = {condition.keys[SPREAD]} standard deviations of the features"
         return f"{size}, {condition.rest}" if condition.rest else size
     return name
 
@@ -91,23 +91,23 @@ def _break_words(name: str) -> str:
 
 
 def edit_words(condition: Condition) -> str:
-    """Return the name of a condition's edit as people say it: "promo badge and crop" for promo_badge+crop."""
+    """Return the edit of a condition in plain words: "promo badge and crop" for promo_badge+crop."""
     name = condition.keys["edit"]
     return "mean of the edits" if name == "all" else name.replace("+", " and ").replace("_", " ")
 
 
 def family_words(condition: Condition) -> str:
-    """Return what the conditions of one curve share, as people say it."""
+    """Return the common part of the conditions of one curve in plain words."""
     if condition.kind == "edit":
         return ", ".join([edit_words(condition), *_more(condition)])
     if condition.kind == "noise":
-        what = "noise of variance σ²" if "sigma2" in condition.keys else "noise relative to the features' size"
+        what = "noise of variance σ²" if "sigma2" in condition.keys else "noise relative to the feature norm"
         return f"{what}, {condition.family.partition(' ')[2] or 'all features'}"
     return condition.name
 
 
 def without_shared_end(labels: list[str]) -> tuple[list[str], str]:
-    """Return labels without the words after a comma that all of them end with, and those words."""
+    """Return labels without their common suffix after a comma, and this suffix."""
     shared: list[str] = []
     while len(labels) > 1 and len({label.rpartition(", ")[2] for label in labels}) == 1 and ", " in labels[0]:
         shared.insert(0, labels[0].rpartition(", ")[2])

@@ -1,4 +1,4 @@
-"""What a report shows beside its table: edited items, curves, surfaces, and relations over subjects."""
+"""Exhibits of a report: edited items, curves, surfaces, and rank correlations over subjects."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from robustrec.subject import Record, Subject
 
 
 class Look(Record):
-    """How an item looks to a shopper."""
+    """Content of an item before or after an edit."""
 
-    text: str = Field(max_length=4000, description="title, brand and description as the catalogue shows them")
+    text: str = Field(max_length=4000, description="title, brand and description of the item in the catalogue")
     picture: str | None = Field(
-        default=None, max_length=60_000, description="a thumbnail, JPEG in base64; None for an item without a picture"
+        default=None, max_length=60_000, description="thumbnail, JPEG in base64; None for an item without a picture"
     )
 
 
 class FragileItem(Record):
-    """One edited item whose recommendations moved most."""
+    """An edited item with a large loss of rank."""
 
     kind: Literal["fragile_item"] = "fragile_item"
     subject: Subject
     audit: str
     condition: str
-    item: str = Field(description="the item's id in the data set")
+    item: str = Field(description="id of the item in the data set")
     before: Look
     after: Look
-    n_users: int = Field(ge=0, description="users who should get the item: test users who have it in their test split")
-    rank_before: float | None = Field(description="mean rank among those users, from 1")
+    n_users: int = Field(ge=0, description="number of users with this item in their test split")
+    rank_before: float | None = Field(description="mean rank of the item for these users, from 1")
     rank_after: float | None
-    exposure_before: int = Field(ge=0, description="users, of all evaluated ones, in whose list the item stands")
+    exposure_before: int = Field(ge=0, description="number of evaluated users with the item in their top k")
     exposure_after: int = Field(ge=0)
-    k: int = Field(ge=1, description="length of the lists that exposure is counted in")
+    k: int = Field(ge=1, description="list length k for exposure")
 
 
 class Curve(Record):
@@ -42,7 +42,7 @@ class Curve(Record):
     kind: Literal["curve"] = "curve"
     subject: Subject
     audit: str
-    name: str = Field(description="what it is, e.g. spectral density")
+    name: str = Field(description="name of the plot, for example spectral density")
     x_label: str
     y_label: str
     x: tuple[float, ...]
@@ -71,22 +71,24 @@ Exhibit = Annotated[FragileItem | Curve | Surface, Field(discriminator="kind")]
 
 
 WITHIN = ", within models"
-"""Ends the name of a relation that counts only pairs of subjects of one model."""
+"""Suffix of a relation over pairs of subjects of the same model."""
 
 SIGNIFICANT = 0.05
-"""p-value up to which a relation is called statistically significant."""
+"""Largest p-value of a statistically significant relation."""
 
 
 class Relation(Record):
-    """Rank correlation of two measures over the subjects of a report, and the sentence that follows from it."""
+    """Rank correlation of a measure with drift over the subjects of a report, and its sentence."""
 
     audit: str
-    measure: str = Field(description="e.g. input sharpness, image")
-    outcome: str = Field(description="e.g. noise sigma2=1e-06 ndcg@20")
+    measure: str = Field(description="measure, for example input sharpness, image")
+    outcome: str = Field(description="outcome, for example noise sigma2=1e-06 ndcg@20")
     n_subjects: int = Field(ge=0)
-    tau: float | None = Field(default=None, ge=-1, le=1, description="Kendall's τ-b; None where it cannot be told")
+    tau: float | None = Field(
+        default=None, ge=-1, le=1, description="Kendall's τ-b; None if it is not defined or there are too few subjects"
+    )
     p: float | None = Field(default=None, ge=0, le=1, description="two-sided permutation p-value")
-    x: tuple[float, ...] = Field(default=(), description="the measure, subject by subject")
-    y: tuple[float, ...] = Field(default=(), description="the outcome, subject by subject")
-    labels: tuple[str, ...] = Field(default=(), description="the subjects")
+    x: tuple[float, ...] = Field(default=(), description="values of the measure, one per subject")
+    y: tuple[float, ...] = Field(default=(), description="values of the outcome, one per subject")
+    labels: tuple[str, ...] = Field(default=(), description="labels of the subjects")
     sentence: str

@@ -1,7 +1,7 @@
-"""The tidy table of findings: one row per number that an audit measured, and how each audit ended.
+"""The table of findings: one row for each measured number, and the status of each audit.
 
-Console, JSON, gates and comparisons read this table and nothing else. Values are unrounded float64;
-rounding is a matter of display. A number that could not be measured is None with a note, never NaN.
+Console, JSON, gates and comparisons read only this table. Values are unrounded float64; only the display rounds.
+A number that could not be measured is None with a note, never NaN.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from pydantic import Field, model_validator
 from robustrec.subject import Record, Subject
 
 CLEAN = "clean"
-"""The reference of a row that compares a subject with itself on unperturbed input."""
+"""Reference of a row that compares a subject with itself on clean input."""
 
 BASELINE = "baseline"
-"""The reference of a row that compares a subject with itself in an accepted earlier report."""
+"""Reference of a row that compares a subject with itself in the baseline."""
 
 TRAINED = "trained "
-"""How the condition of a row begins that was measured by training once more."""
+"""Prefix of conditions with another training."""
 
 # Means over users taken in different orders are equal up to float64 summation, not to the bit.
 _SUMMATION_TOLERANCE = 1e-6
@@ -34,41 +34,44 @@ class Finding(Record):
     subject's in `perturbed` and their difference in `drift`; under audit "clean" the numbers are qualities,
     else drifts.
 
-    A value known only to lie beyond the searched range (a break point that was not reached) has `clean` None
-    and exactly one bound: `ci_low` alone says "at least", `ci_high` alone "at most".
+    A value outside the searched range (a break point that was not reached) has `clean` None and exactly one bound:
+    only `ci_low` means "at least", and only `ci_high` means "at most".
     """
 
     subject: Subject
-    audit: str = Field(min_length=1, description="audit that measured it, e.g. noise; clean for plain quality")
-    condition: str = Field(min_length=1, description="what was done, e.g. sigma2=1e-06")
-    metric: str = Field(min_length=1, description="e.g. ndcg@20, rbo@20, snr_db_image")
-    reference: str = Field(default=CLEAN, min_length=1, description='"clean", or the strategy compared with')
-    quantity: Literal["drift", "value"] = Field(description="what ci_low and ci_high are the interval of")
+    audit: str = Field(
+        min_length=1, description="audit that measured the finding, for example noise; clean for clean quality"
+    )
+    condition: str = Field(min_length=1, description="condition, for example sigma2=1e-06")
+    metric: str = Field(min_length=1, description="metric, for example ndcg@20, rbo@20 or snr_db_image")
+    reference: str = Field(default=CLEAN, min_length=1, description='"clean", or the strategy to compare with')
+    quantity: Literal["drift", "value"] = Field(description="number that ci_low and ci_high bound")
     clean: float | None = None
     perturbed: float | None = None
     drift: float | None = None
-    relative_drift: float | None = Field(default=None, description="share of clean; None where clean is 0")
+    relative_drift: float | None = Field(default=None, description="drift as a share of clean; None if clean is 0")
     ci_low: float | None = None
     ci_high: float | None = None
     relative_ci_low: float | None = None
     relative_ci_high: float | None = None
     degrees: float | None = Field(
-        default=None, ge=1, description="effective degrees of freedom of the intervals; None where they are unknown"
+        default=None, ge=1, description="effective degrees of freedom of the intervals; None if unknown"
     )
     interval: Literal["confidence", "bracket"] = Field(
-        default="confidence", description="bracket: two values of a search that the number lies between for certain"
+        default="confidence",
+        description="confidence: confidence interval; bracket: search bounds that contain the value",
     )
-    n_users: int = Field(ge=0, description="users averaged over; 0 where no user is involved")
+    n_users: int = Field(ge=0, description="number of users in the mean; 0 if the metric does not depend on users")
     n_changed: int | None = Field(
-        default=None, ge=0, description="users whose value differs in any draw; None where they were not counted"
+        default=None, ge=0, description="number of users with a different value in any draw; None if not counted"
     )
-    n_draws: int = Field(ge=0, description="random perturbations averaged over; 0 where nothing is random")
-    unit: str = Field(description="unit of clean, perturbed and drift, e.g. share, dB, variance")
+    n_draws: int = Field(ge=0, description="number of random draws in the mean; 0 if nothing is random")
+    unit: str = Field(description="unit of clean, perturbed and drift, for example share, dB or variance")
     note: str = ""
 
     @property
     def censored(self) -> bool:
-        """Whether only one bound of the value is known: it lies beyond the range that was searched."""
+        """Whether only one bound of the value is known, because it is outside the searched range."""
         one_bound = (self.ci_low is None) != (self.ci_high is None)
         return self.quantity == "value" and self.clean is None and one_bound
 
@@ -81,7 +84,9 @@ class Finding(Record):
             None,
             None,
         ):
-            raise ValueError("a value row holds its value in clean and has no perturbed, drift or relative_drift")
+            raise ValueError(
+                "a finding of quantity value must have its value in clean, and no perturbed, drift or relative_drift"
+            )
         if self.clean is not None and self.perturbed is not None and self.drift is not None:
             scale = max(abs(self.clean), abs(self.perturbed))
             if abs(self.drift - (self.perturbed - self.clean)) > _SUMMATION_TOLERANCE * scale:
@@ -90,18 +95,18 @@ class Finding(Record):
 
 
 class AuditStatus(Record):
-    """How one audit of one subject ended: measured, failed to measure, or has nothing to measure there."""
+    """Status of one audit of one subject: ok, error, or not applicable."""
 
     audit: str = Field(min_length=1)
     subject: Subject
     status: Literal["ok", "error", "not_applicable"]
-    message: str = Field(default="", description="why, unless ok")
+    message: str = Field(default="", description="reason, unless the status is ok")
 
 
 def _check_bounds(
     low_name: str, low: float | None, high_name: str, high: float | None, *, one_allowed: bool = False
 ) -> None:
     if (low is None) != (high is None) and not one_allowed:
-        raise ValueError(f"{low_name} and {high_name} come together or not at all")
+        raise ValueError(f"{low_name} and {high_name} must both be set or both be None")
     if low is not None and high is not None and low > high:
-        raise ValueError(f"{low_name} {low} lies above {high_name} {high}")
+        raise ValueError(f"{low_name} {low} must not be above {high_name} {high}")

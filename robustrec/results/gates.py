@@ -1,7 +1,7 @@
-"""Gates: limits on findings, and how each gate says so.
+"""Gates: limits on findings.
 
-A gate selects findings, names the number it looks at and says between which limits it must lie. `judging` judges
-them; `error_rates` keeps the chance of a false alarm within what the suite allows.
+A gate selects findings, the number to check, and the limits of this number. `judging` judges gates; `error_rates`
+controls the false alarm rate at the level of the suite.
 """
 
 from __future__ import annotations
@@ -23,74 +23,84 @@ GateStatus = Literal["pass", "fail", "inconclusive", "error"]
 Quantity = Literal["value", "drift", "relative_drift"]
 
 MOST_DETECTED = 2.0
-"""A gate that does not detect this many times its limit with probability POWER is underpowered."""
+"""A gate is underpowered if it does not detect this multiple of its limit with probability POWER."""
 
 _NUMBER = re.compile(r"(?<==)[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?=\s|$)")
 
 
 class Select(Record):
-    """Which findings a gate looks at; a key left out selects any, and * and ? are wildcards."""
+    """Findings that a gate checks. A missing key matches any value; * and ? are wildcards."""
 
-    audit: str = Field(default="*", min_length=1, description="kind of audit; clean for plain quality")
+    audit: str = Field(default="*", min_length=1, description="kind of audit; clean for clean quality")
     condition: str = Field(
         default="*",
         min_length=1,
-        description="what was done, as reports name it; sigma2=1e-6 and sigma2=1e-06 are the same condition",
+        description="condition as named in reports; sigma2=1e-6 and sigma2=1e-06 are the same condition",
     )
-    metric: str = Field(min_length=1, description="e.g. ndcg@20")
+    metric: str = Field(min_length=1, description="metric, for example ndcg@20")
     strategy: str = Field(default="*", min_length=1, description="training strategy")
     model: str = Field(default="*", min_length=1, description="recommender")
-    features: str = Field(default="*", min_length=1, description="encoder behind the item features")
+    features: str = Field(default="*", min_length=1, description="encoder that made the item features")
     reference: str = Field(
-        default=CLEAN, min_length=1, description='"clean", the strategy compared with, or "baseline"; see `against`'
+        default=CLEAN, min_length=1, description='"clean", the strategy to compare with, or "baseline"; see `against`'
     )
 
 
 class Gate(Record):
     """A limit on findings.
 
-    quantity "value" looks at the value of value rows, "drift" and "relative_drift" at those of drift rows
-    (a drift is signed: a loss is negative). `against` = "baseline" looks at the change since the accepted baseline
-    (of clean quality under audit "clean", else of the drift), `against` = a strategy at the difference from that
-    strategy; it is `select.reference` in one word. bound "interval" counts the whole interval; "estimate" has no
-    error rate and no part in the suite's correction. `optional` leaves the gate out, and says so, where the run
-    has no subject that it speaks about; a gate that is not optional makes such a run an error.
+    The quantity "value" is for value rows; "drift" and "relative_drift" are for drift rows (a loss is negative).
+    `against` = "baseline" checks the change since the accepted baseline (of clean quality for audit "clean", else of
+    the drift). `against` = a strategy checks the difference from this strategy; it is short for `select.reference`.
+    The bound "interval" compares the whole interval with the limits; "estimate" has no error rate and is not part of
+    the correction. An `optional` gate is skipped with a warning if it matches no subject of the run; any other gate
+    that matches no subject is an error.
     """
 
-    name: str = Field(min_length=1, description="as verdicts and waivers call it")
-    select: Select = Field(description="which findings it looks at")
-    quantity: Quantity = Field(description="which number of a finding it looks at")
-    min: float | None = Field(default=None, description="smallest number tolerated")
-    max: float | None = Field(default=None, description="largest number tolerated")
+    name: str = Field(min_length=1, description="name of the gate in verdicts and waivers")
+    select: Select = Field(description="which findings the gate checks")
+    quantity: Quantity = Field(description="which number of each finding the gate checks")
+    min: float | None = Field(default=None, description="smallest allowed number")
+    max: float | None = Field(default=None, description="largest allowed number")
     bound: Literal["interval", "estimate"] = Field(
-        default="interval", description="interval: the whole interval counts; estimate: the number alone"
+        default="interval",
+        description="interval: compare the whole confidence interval with the limit; estimate: "
+        "compare only the estimate",
     )
-    severity: Literal["error", "warn"] = Field(default="error", description="warn: a breach is listed and ends nothing")
-    optional: bool = Field(default=False, description="leave it out where no subject of the run is spoken of")
-    against: str | None = Field(default=None, min_length=1, description='"baseline", or a strategy to compare with')
+    severity: Literal["error", "warn"] = Field(
+        default="error",
+        description="error: blocking gate; warn: warning gate, a breach is listed and does not change the verdict",
+    )
+    optional: bool = Field(
+        default=False, description="skip the gate, with a warning, if it matches no subject of the run"
+    )
+    against: str | None = Field(default=None, min_length=1, description='"baseline", or the strategy to compare with')
 
     @property
     def reference(self) -> str:
-        """What the findings it looks at compare with."""
+        """Reference of the findings that the gate checks."""
         return self.against or self.select.reference
 
     @model_validator(mode="after")
     def _has_limits(self) -> Gate:
         if self.min is None and self.max is None:
-            raise ValueError(f"gate {self.name!r} has neither min nor max and could never fail")
+            raise ValueError(f"gate {self.name!r} has neither min nor max and can never fail")
         if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError(f"gate {self.name!r} has min {self.min} above max {self.max} and could never pass")
+            raise ValueError(f"gate {self.name!r} has min {self.min} above max {self.max} and can never pass")
         if self.against and self.select.reference not in (CLEAN, self.against):
             raise ValueError(
                 f"gate {self.name!r} is against {self.against!r}, but selects the reference {self.select.reference!r}"
             )
         if self.reference == BASELINE and self.quantity == "value":
             raise ValueError(
-                f"gate {self.name!r} looks at a value against the baseline, which has only a drift and a relative_drift"
+                f"gate {self.name!r} checks a value against the baseline, but a baseline comparison "
+                "has only drift and relative_drift"
             )
         select = self.select
         if select.audit == CLEAN and self.quantity != "value" and self.reference == CLEAN:
-            raise ValueError(f"gate {self.name!r} looks at the drift of clean quality from itself, which nothing has")
+            raise ValueError(
+                f"gate {self.name!r} checks the drift of clean quality, which has no drift without a reference"
+            )
         possible = possible_range(self.quantity, select.metric, reference=self.reference, audit=select.audit)
         what = f"the {self.quantity.replace('_', ' ')} of {select.metric}"
         if wrong := wrong_limits(self.min, self.max, possible, what=what):
@@ -99,17 +109,17 @@ class Gate(Record):
 
 
 class GateResult(Record):
-    """How a gate was judged, with the finding that decided."""
+    """Result of a gate, with the deciding finding."""
 
     gate: str
     severity: Literal["error", "warn"]
     status: GateStatus
-    message: str = Field(description="in plain words, with the number and the limit")
-    selected: int = Field(ge=0, description="findings the gate looked at")
+    message: str = Field(description="result in one sentence, with the number and the limit")
+    selected: int = Field(ge=0, description="number of findings that the gate checked")
     quantity: Quantity
     min: float | None
     max: float | None
-    subject: Subject | None = Field(default=None, description="of the finding that decided")
+    subject: Subject | None = Field(default=None, description="subject of the finding that decided")
     audit: str | None = None
     condition: str | None = None
     metric: str | None = None
@@ -120,33 +130,34 @@ class GateResult(Record):
         default=None,
         ge=0,
         le=1,
-        description="smallest of its findings: the interval of level 1 - p just lies beyond a limit",
+        description="smallest p-value of its findings: the interval of level 1 - p just lies outside a limit",
     )
     p_adjusted: float | None = Field(
-        default=None, ge=0, le=1, description="smallest of its findings, corrected for all of the family"
+        default=None, ge=0, le=1, description="smallest p-value of its findings, corrected for multiple testing"
     )
-    family: int | None = Field(default=None, ge=1, description="findings of the suite that the correction is for")
+    family: int | None = Field(default=None, ge=1, description="number of findings in the multiple-testing correction")
     correction: Correction | None = None
     detects_below: float | None = Field(
         default=None,
-        description=f"numbers at or below fail with a probability of {POWER:.0%}, in each finding: a loss of quality "
-        "even where it falls on some users who lose all, any other where all users move alike",
+        description=f"true values at or below this fail with a probability of {POWER:.0%}, in each "
+        "finding: a loss of quality "
+        "even if it affects only some users, who lose everything; any other change if all users change alike",
     )
-    detects_above: float | None = Field(default=None, description="likewise numbers at or above")
-    waived: Waived | None = Field(default=None, description="why the status does not count as it stands")
-    note: str = Field(default="", description="what a reader must know about the judgement")
+    detects_above: float | None = Field(default=None, description="the same for true values at or above this")
+    waived: Waived | None = Field(default=None, description="the waiver that changes how the status counts")
+    note: str = Field(default="", description="limitations of this result")
 
     @property
     def effective(self) -> GateStatus:
-        """The status that the verdict counts: what is left where breaches are waived."""
+        """Status that counts for the verdict, after waivers."""
         return self.waived.otherwise if self.waived else self.status
 
     @property
     def underpowered(self) -> bool | None:
-        """Whether a number twice as far out as the limit would pass unnoticed too often; None where that is unknown.
+        """Whether the gate misses a change of twice its limit too often; None if unknown.
 
-        What the gate detects with a probability of POWER lies farther from zero than twice its limit. A limit of zero
-        has no such scale.
+        The smallest change that the gate detects with probability POWER is more than twice its limit. This is not
+        defined for a limit of zero.
         """
         reach = [
             (limit, detects)
@@ -157,12 +168,12 @@ class GateResult(Record):
 
     @property
     def where(self) -> str:
-        """The subject and condition of the finding that decided, in one line; empty where there is none."""
+        """Subject and condition of the deciding finding in one line; empty if there is none."""
         return f"{self.subject.label}, {self.condition}" if self.subject else ""
 
 
 class Numbers(NamedTuple):
-    """The number a gate looks at in a finding, with its interval; None where the finding has none."""
+    """The number of a finding that a gate checks, with its interval; None if the finding has none."""
 
     estimate: float | None
     low: float | None
@@ -170,7 +181,7 @@ class Numbers(NamedTuple):
 
 
 def selects(gate: Gate, finding: Finding) -> bool:
-    """Whether a gate looks at a finding."""
+    """Return whether a gate selects a finding."""
     wanted_rows = "value" if gate.quantity == "value" else "drift"
     select = gate.select
     return (
@@ -186,7 +197,7 @@ def selects(gate: Gate, finding: Finding) -> bool:
 
 
 def matches(text: str, pattern: str) -> bool:
-    """Whether a text equals a pattern, in which * stands for anything and ? for one character."""
+    """Return whether a text matches a pattern; * matches any text and ? matches one character."""
     return fnmatch.fnmatchcase(text, pattern.replace("[", "[[]"))
 
 
@@ -196,20 +207,20 @@ def plain_condition(condition: str) -> str:
 
 
 def numbers_of(finding: Finding, quantity: Quantity) -> Numbers:
-    """Return the number that a gate on `quantity` looks at, with its interval."""
+    """Return the number that a gate on `quantity` checks, with its interval."""
     if quantity == "relative_drift":
         return Numbers(finding.relative_drift, finding.relative_ci_low, finding.relative_ci_high)
     estimate = finding.clean if quantity == "value" else finding.drift
     return Numbers(estimate, finding.ci_low, finding.ci_high)
 
 
-NO_BASELINE_FIX = "name it with --baseline FILE, or mark the gate optional = true"
+NO_BASELINE_FIX = "pass --baseline FILE, or set optional = true for the gate"
 
 
 class Applicable(NamedTuple):
-    """The gates that a run can be judged by, and a line for each that was left out.
+    """Gates that apply to a run, and a line for each gate that does not.
 
-    `needs_baseline` tells whether the first unmet one speaks of a baseline that was not given.
+    `needs_baseline` is true if the first unmet gate needs a baseline and none was given.
     """
 
     gates: tuple[Gate, ...]
@@ -221,7 +232,7 @@ class Applicable(NamedTuple):
 def applicable_gates(
     gates: Iterable[Gate], subjects: Sequence[Subject], baseline: Sequence[Subject] | None = None
 ) -> Applicable:
-    """Sort gates, before any work, by whether the planned subjects include one that they speak about.
+    """Sort gates, before any work, by whether they match a planned subject.
 
     Args:
         gates: of the suite.
@@ -229,8 +240,8 @@ def applicable_gates(
         baseline: subjects of the baseline; None where there is no baseline.
 
     Returns:
-        The gates to judge, the optional ones left out (warnings for the report), and those that are not
-        optional and would end in an error: refuse the run, naming them.
+        The gates to judge, the skipped optional gates (warnings for the report), and the required gates that match
+        no subject, for which the run is refused.
     """
     kept: list[Gate] = []
     left_out: list[str] = []
@@ -248,10 +259,10 @@ def applicable_gates(
             needs += ", in the baseline too"
         elif gate.reference != CLEAN:
             needs += f" to compare with strategy {gate.reference}"
-        line = f"gate {gate.name!r} speaks of no subject of this run (needs {needs})"
+        line = f"gate {gate.name!r} matches no subject of this run (needs {needs})"
         missing = gate.reference == BASELINE and baseline is None
         if missing:
-            line = f"gate {gate.name!r} compares with the baseline, and none was given"
+            line = f"gate {gate.name!r} compares with the baseline, but no baseline was given"
         (left_out if gate.optional else unmet).append(line)
         without += [] if gate.optional else [missing]
     return Applicable(tuple(kept), tuple(left_out), tuple(unmet), any(without[:1]))

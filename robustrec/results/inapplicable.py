@@ -1,4 +1,4 @@
-"""Gates that speak of what a data set or its features cannot have done to them."""
+"""Optional gates that do not apply to a data set or its features."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from robustrec.results.findings import AuditStatus, Finding
 from robustrec.results.gates import Gate, matches, plain_condition, selects
 
 TOUCHED = "touched"
-"""Metric of a value row: the share of the chosen items that an edit changed."""
+"""Metric of a value row: share of the chosen items that an edit changed."""
 
 
 def inapplicable(gate: Gate, findings: Sequence[Finding], statuses: Sequence[AuditStatus]) -> str:
-    """Say why an optional gate that selects nothing is left out; empty where it must be judged all the same.
+    """Return why an optional gate without findings is skipped, or an empty text if it must be judged.
 
-    It is left out where its audit was not applicable to any subject, or where all it speaks of are edits that touched
-    no item here (a brand moved where there are no brands). A name that nothing bears stays an error.
+    A gate is skipped if its audit is not applicable to any subject, or if all selected edits changed no item (for
+    example, an edit of brands in a catalogue without brands). An unknown name stays an error.
     """
     if not gate.optional or any(selects(gate, finding) for finding in findings):
         return ""
     select = gate.select
     ended = [status.status for status in statuses if matches(status.audit, select.audit) and status.audit != "reach"]
     if ended and all(status == "not_applicable" for status in ended):
-        return f"gate {gate.name!r} was left out: audit {select.audit} is not applicable here"
+        return f"gate {gate.name!r} was skipped: audit {select.audit} is not applicable"
     wanted = plain_condition(select.condition)
     edits = [
         finding
@@ -32,5 +32,5 @@ def inapplicable(gate: Gate, findings: Sequence[Finding], statuses: Sequence[Aud
         and matches(plain_condition(finding.condition), wanted)
     ]
     if edits and all(finding.clean == 0 for finding in edits):
-        return f"gate {gate.name!r} was left out: no item has what {select.condition} changes"
+        return f"gate {gate.name!r} was skipped: no item has a modality that {select.condition} edits"
     return ""

@@ -1,9 +1,9 @@
-"""Judge findings by gates: within the limits, beyond them beyond doubt, or neither.
+"""Judge findings by gates: pass, fail or inconclusive.
 
-By default a finding's whole interval counts: within the limits is a pass, wholly beyond one is a fail where it still
-is at the level that the suite's correction for many findings calls for (see `error_rates`), anything between is
-inconclusive. The worst selected finding decides for its gate; breaches that a waiver covers are shown, and do not
-count. What cannot be judged (nothing selected, a number missing, no users) is an error, which nothing waives.
+By default, a gate compares the whole confidence interval with the limits. Inside the limits is a pass. Outside a limit
+is a fail if it is still significant after the correction for multiple testing (see `error_rates`). Anything else is
+inconclusive. The worst selected finding decides. Waived breaches are shown and do not count. A gate that cannot be
+judged (no finding, a missing number, no users) is an error, which cannot be waived.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from robustrec.results.waivers import Waived, Waiver, WaiverRecord, WaiverState
 from robustrec.results.wording import gate_message, not_beyond_doubt, nothing_selected, too_few_differ
 from robustrec.subject import Subject
 
-POWER_UNKNOWN = f"power unknown: it takes {FEWEST_DRAWS} draws or more"
-NORMAL = "normal approximation: the findings do not say how many degrees of freedom their intervals have"
+POWER_UNKNOWN = f"power unknown: this needs at least {FEWEST_DRAWS} draws"
+NORMAL = "normal approximation: the degrees of freedom of the intervals are unknown"
 
 _SEVEREST_FIRST: tuple[GateStatus, ...] = ("error", "fail", "inconclusive", "pass")
 _BREACHES = ("fail", "inconclusive")
 
 
 class Judgement(NamedTuple):
-    """How every gate was judged, and what became of every waiver."""
+    """Results of all gates and waivers."""
 
     gates: tuple[GateResult, ...]
     waivers: tuple[WaiverRecord, ...]
@@ -94,9 +94,9 @@ def judge_all(
         gates: the limits.
         findings: all findings of the run.
         level: confidence level of the findings' intervals; 1 - level is the chance of a false alarm that is allowed.
-        correction: for many findings, within the gates of each severity.
-        waivers: breaches that somebody answers for.
-        today: the day that waivers are held against; today's in UTC where left out.
+        correction: for multiple testing, within the gates of each severity.
+        waivers: accepted breaches.
+        today: date for the expiry of waivers; default: today in UTC.
     """
     gates = list(gates)
     today = today or datetime.datetime.now(datetime.UTC).date()
@@ -155,7 +155,7 @@ def _limits(gate: Gate) -> tuple[float, float]:
 
 
 def _problem(gate: Gate, finding: Finding) -> str:
-    """Say why a finding cannot be judged; empty where it can."""
+    """Return why a finding cannot be judged; empty if it can."""
     what, quantity = finding.metric, gate.quantity.replace("_", " ")
     numbers = numbers_of(finding, gate.quantity)
     reason = f" ({finding.note})" if finding.note else ""
@@ -168,7 +168,7 @@ def _problem(gate: Gate, finding: Finding) -> str:
     if numbers.estimate is None:
         return f"{what} has no {quantity}{reason}"
     if gate.bound == "interval" and (numbers.low is None or numbers.high is None):
-        return f'{what} has no interval{reason}; judge it with bound = "estimate"'
+        return f'{what} has no interval{reason}; set bound = "estimate"'
     return ""
 
 
@@ -240,7 +240,11 @@ def _error_rates(gate: Gate, rows: Sequence[_Judged], terms: _Terms) -> dict[str
     """Return a gate's p-values and what it detects in the least certain of its findings."""
     tested = [row for row in rows if row.spread is not None and row.p is not None and row.adjusted is not None]
     if not tested:
-        return {"note": "judged without an error rate: the estimate alone counts"} if gate.bound == "estimate" else {}
+        return (
+            {"note": "judged by the estimate alone, so the error rate is not controlled"}
+            if gate.bound == "estimate"
+            else {}
+        )
     return {
         "p_value": min(row.p for row in tested if row.p is not None),
         "p_adjusted": min(row.adjusted for row in tested if row.adjusted is not None),

@@ -1,4 +1,4 @@
-"""Numbers as people read them. Display only: nothing here is compared or stored."""
+"""Format numbers for display. These texts are never compared or stored."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import math
 from collections.abc import Callable
 
 NOTHING = "-"
-"""Shown where there is no number."""
+"""Text for a missing number."""
 
 _SMALLEST_PERCENT = 0.001
 
 
 def percent(share: float | None, *, signed: bool = False) -> str:
-    """Return a share as a percentage; "0 %" only for exactly 0, and what would round to 0 is "<0.001 %"."""
+    """Return a share as a percentage; "0 %" only for exactly 0, and "<0.001 %" for values that round to 0."""
     return NOTHING if share is None else f"{_percentage(share, signed=signed)} %"
 
 
@@ -35,7 +35,7 @@ def plain(value: float | None, *, signed: bool = False) -> str:
 
 
 def bracketed(low: float | None, high: float | None, show: Callable[..., str], *, signed: bool = False) -> str:
-    """Return an interval as "[low, high]", without repeating the unit; empty where there is none."""
+    """Return an interval as "[low, high]", with one unit; empty if there is none."""
     if low is None or high is None:
         return ""
     ends = (show(end, signed=signed).removesuffix(" %") for end in (low, high))
@@ -43,7 +43,7 @@ def bracketed(low: float | None, high: float | None, show: Callable[..., str], *
 
 
 def as_given(value: float | None) -> str:
-    """Return a number as somebody wrote it into a suite: no digits added."""
+    """Return a number as written in a suite, without extra digits."""
     return NOTHING if value is None else f"{value:g}"
 
 

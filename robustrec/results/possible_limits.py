@@ -1,4 +1,4 @@
-"""The range of the number that a gate looks at, so that a limit that nothing can breach is refused at reading."""
+"""Range of the number that a gate checks, to refuse limits that no number can breach."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 from robustrec.results.findings import CLEAN
 
 LARGEST = 1e15
-"""Largest size of a limit; no measured number comes near it."""
+"""Largest absolute limit."""
 
 _SHARES = re.compile(r"(?:recall|precision|ndcg|map|exposure)@.*|touched|seen|flip_rate.*|edit_size.*")
 _LIKENESS = re.compile(r"(?:rbo|overlap)@.*")
@@ -19,19 +19,19 @@ _RANKS = re.compile(r"rank_.*")
 
 
 class Range(NamedTuple):
-    """The smallest and the largest number that a quantity can have."""
+    """Smallest and largest possible number of a quantity."""
 
     low: float = -math.inf
     high: float = math.inf
 
 
 def possible_range(quantity: str, metric: str, *, reference: str = CLEAN, audit: str = "*") -> Range:
-    """Return the range of the number that a gate looks at.
+    """Return the range of the number that a gate checks.
 
     Args:
         quantity: value, drift or relative_drift.
-        metric: name or pattern, of which the part before a wildcard is looked at.
-        reference: what the finding compares with.
+        metric: name or pattern; only the part before a wildcard is used.
+        reference: reference of the finding.
         audit: its audit, or a pattern.
     """
     if quantity == "relative_drift":
@@ -48,22 +48,22 @@ def possible_range(quantity: str, metric: str, *, reference: str = CLEAN, audit:
 
 
 def wrong_limits(low: float | None, high: float | None, possible: Range, *, what: str) -> str:
-    """Say why limits on a quantity of that range make no gate; empty where they do.
+    """Return why limits are not valid for a range; empty if they are.
 
     Args:
-        low: smallest number tolerated.
-        high: largest number tolerated.
+        low: smallest allowed number.
+        high: largest allowed number.
         possible: range of the number.
         what: the number in words.
     """
     for name, limit in (("min", low), ("max", high)):
         if limit is not None and not abs(limit) <= LARGEST:
-            return f"{name} {limit:g} is beyond every number that can be measured"
-    range_ = f"{what} lies between {possible.low:g} and {possible.high:g}"
+            return f"{name} {limit:g} is outside the range of this quantity"
+    range_ = f"{what} is between {possible.low:g} and {possible.high:g}"
     if (low is None or low <= possible.low) and (high is None or high >= possible.high):
-        return f"it could never fail: {range_}"
+        return f"the gate can never fail: {range_}"
     if (low is not None and low > possible.high) or (high is not None and high < possible.low):
-        return f"it could never pass: {range_}"
+        return f"the gate can never pass: {range_}"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""The report of an audit run: everything measured, how it was judged, and where it came from."""
+"""The report of an audit run: findings, gate results, and provenance."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from robustrec.subject import Record, Subject
 from robustrec.untrusted import UnreadableError, parse_json, read_text
 
 JUDGEMENT_RULES = 2
-"""Version of the rules that findings are judged by; raise it when the same findings can be judged otherwise."""
+"""Version of the judging rules. Increase it if the same findings can get another result."""
 SCHEMA_VERSION = 2
-"""Version of the reports written; those of earlier versions are read and brought to it."""
+"""Schema version of written reports. Older versions are read and upgraded to it."""
 _RULES_WITH_DIGESTS = 2
 MAX_BYTES = 256 << 20
 """Largest report read, in bytes; a full audit has a few MiB."""
@@ -34,22 +34,24 @@ _FIX = "run the audit again: robustrec audit --model MODEL --dataset DATASET"
 
 
 class Filter(Record):
-    """Rows of the raw data that were left out."""
+    """Rows of the raw data that were skipped."""
 
     reason: str
     rows: int = Field(ge=0)
 
 
 class DatasetRecord(Record):
-    """What was recommended to whom."""
+    """The data set of a run."""
 
     name: str
     edition: Literal["full", "sample"]
     synthetic: bool
-    digest: str = Field(description="sha256 over interactions, texts, pictures and feature files")
+    digest: str = Field(description="sha256 of interactions, texts, pictures and feature files")
     n_users: int = Field(ge=0)
     n_items: int = Field(ge=0)
-    n_train: int = Field(ge=0, description="interactions in training; likewise for the two below")
+    n_train: int = Field(
+        ge=0, description="interactions in the training split; the next two are for validation and test"
+    )
     n_validation: int = Field(ge=0)
     n_test: int = Field(ge=0)
     filters: tuple[Filter, ...] = ()
@@ -57,17 +59,20 @@ class DatasetRecord(Record):
     @model_validator(mode="after")
     def _sample_is_synthetic(self) -> DatasetRecord:
         if self.synthetic != (self.edition == "sample"):
-            raise ValueError(f"edition {self.edition!r} with synthetic {self.synthetic}: exactly samples are synthetic")
+            raise ValueError(
+                f"edition {self.edition!r} with synthetic {self.synthetic}: edition sample must be "
+                "synthetic, and every other edition must not"
+            )
         return self
 
 
 class SuiteRecord(Record):
-    """What was measured and tolerated."""
+    """The suite of a run."""
 
     name: str
     digest: str
     level: float = Field(default=0.95, gt=0, lt=1, description="confidence level of the intervals")
-    content: dict[str, Any] = Field(description="the suite with all defaults resolved")
+    content: dict[str, Any] = Field(description="the suite, with all defaults resolved")
 
     @model_validator(mode="after")
     def _is_of_its_digest(self) -> SuiteRecord:
@@ -76,87 +81,100 @@ class SuiteRecord(Record):
 
 
 def check_suite_digest(content: dict[str, Any], digest: str) -> None:
-    """Make sure that a suite's resolved content is what its digest says.
+    """Check the resolved content of a suite against its digest.
 
     Raises:
-        ValueError: a limit, a waiver or anything else in it was changed.
+        ValueError: the content was changed.
     """
     found = digest_json(content)
     if found != digest:
-        raise ValueError(f"the suite was edited: its content has the digest {found[:16]}…, recorded is {digest[:16]}…")
+        raise ValueError(
+            f"the suite was edited: the digest of its content is {found[:16]}…, but the report records {digest[:16]}…"
+        )
 
 
 class TrainingRecord(Record):
-    """How a subject was trained."""
+    """Training record of a subject."""
 
     epochs: int = Field(ge=0)
-    best_epoch: int | None = Field(default=None, ge=0, description="epoch whose parameters were kept")
+    best_epoch: int | None = Field(default=None, ge=0, description="epoch of the kept parameters")
     best_validation: float | None = None
-    metric: str = Field(description="validation metric that stopped the training, e.g. ndcg@20")
-    seconds: float = Field(ge=0, description="wall time of the training itself")
+    metric: str = Field(description="validation metric for early stopping, for example ndcg@20")
+    seconds: float = Field(ge=0, description="wall time of the training, in seconds")
     n_parameters: int = Field(ge=0)
-    max_epochs: int | None = Field(default=None, ge=0, description="limit of the epochs; None where not recorded")
+    max_epochs: int | None = Field(default=None, ge=0, description="largest number of epochs; None if not recorded")
     cut_off: bool | None = Field(
-        default=None, description="ended by that limit before early stopping ended it; None where not recorded"
+        default=None, description="whether training reached max_epochs before early stopping; None if not recorded"
     )
     gradient_evaluations: int | None = Field(
-        default=None, ge=0, description="gradients of a batch's loss, those of probes and second half-steps included"
+        default=None,
+        ge=0,
+        description="gradient evaluations of batch losses, including SAM ascent steps and mirrored half-steps",
     )
-    resumed: bool = Field(default=False, description="taken up again after an interruption")
-    reused: bool = Field(default=False, description="taken from the run store instead of trained now")
+    resumed: bool = Field(default=False, description="whether training was interrupted and resumed")
+    reused: bool = Field(
+        default=False, description="whether the run comes from the run store instead of a new training"
+    )
 
 
 class MirrorFacts(Record):
-    """What the second half-steps of mirrored steps did, with the fields that training records them by.
+    """Statistics of the second half-steps of Mirror Gradient.
 
-    A second half-step is meant to climb: to raise the batch loss, along its gradient (cosine near 1).
+    The second half-step is an ascent step: it increases the batch loss, with a cosine to the gradient near 1.
     """
 
-    mirrored_steps: int = Field(ge=0, description="second half-steps taken")
-    mean_cosine: float | None = Field(description="mean cosine with the gradient; 1 climbs, -1 descends")
-    share_ascending: float | None = Field(description="share with a positive cosine")
-    probed_steps: int = Field(ge=0, description="those after which the batch loss was computed again")
-    share_raised_loss: float | None = Field(description="share of the probed ones that raised the batch loss")
-    mean_length_ratio: float | None = Field(description="mean length, over that of the first half-step")
-    mean_first_order_change: float | None = Field(description="mean change of the loss to first order")
+    mirrored_steps: int = Field(ge=0, description="number of mirrored half-steps")
+    mean_cosine: float | None = Field(description="mean cosine with the gradient: 1 is ascent, -1 is descent")
+    share_ascending: float | None = Field(description="share of mirrored half-steps with a positive cosine")
+    probed_steps: int = Field(
+        ge=0, description="number of mirrored half-steps after which the batch loss was computed again"
+    )
+    share_raised_loss: float | None = Field(description="share of these that increased the batch loss")
+    mean_length_ratio: float | None = Field(description="mean length relative to the first half-step")
+    mean_first_order_change: float | None = Field(description="mean first-order change of the loss")
 
 
 class WeightsRecord(Record):
-    """The weights of a network behind the item features."""
+    """Weights of a network that computes item features."""
 
     network: str
-    name: str = Field(description="folder, hub name, or the name of what is shipped or installed")
-    digest: str = Field(description="of configuration, tokenizer and weights")
+    name: str = Field(description="folder, hub name, or name of shipped or installed weights")
+    digest: str = Field(description="digest of configuration, tokenizer and weights")
 
 
 class SubjectRecord(Record):
-    """A subject with everything it was made from."""
+    """A subject with its provenance."""
 
     subject: Subject
     features_digest: str | None = Field(
-        default=None, description="of the feature tables; None for models without features"
+        default=None, description="digest of the feature tables; None for models without features"
     )
-    parameters_digest: str = Field(description="of the trained parameters")
+    parameters_digest: str = Field(description="digest of the trained parameters")
     run: str = Field(
-        description="key of the run in the store: digest of data, features, configuration, code and torch version"
+        description="key of the run in the store: digest of data, features, configuration, format "
+        "numbers and torch version"
     )
-    config: dict[str, Any] = Field(description="model, training and strategy, with all defaults resolved")
-    source: str = Field(default="trained here", description="where the parameters, or the scores, come from")
-    training: TrainingRecord | None = Field(default=None, description="None for what was not trained here")
+    config: dict[str, Any] = Field(
+        description="configuration of model, training and strategy, with all defaults resolved"
+    )
+    source: str = Field(default="trained here", description="origin of the parameters or scores")
+    training: TrainingRecord | None = Field(
+        default=None, description="None if the subject was not trained by robustrec"
+    )
     mirror: MirrorFacts | None = None
-    notes: tuple[str, ...] = Field(default=(), description="e.g. 3 items without a picture: mean vector")
+    notes: tuple[str, ...] = Field(default=(), description="for example: 3 items without a picture: mean vector")
     encoder: dict[str, Any] | None = Field(
         default=None,
-        description="what the feature vectors depend on besides the catalogue: networks with their weights by digest, "
+        description="inputs of the feature vectors besides the catalogue: networks with the digest of their weights, "
         "settings, versions",
     )
     weights: tuple[WeightsRecord, ...] = Field(
-        default=(), description="weights of the encoder's networks; none for encoders without"
+        default=(), description="weights of the encoder's networks; empty for encoders without networks"
     )
 
 
 class Environment(Record):
-    """Where it ran."""
+    """Software and hardware of the run."""
 
     python: str
     torch: str
@@ -167,36 +185,38 @@ class Environment(Record):
 
 
 class Costs(Record):
-    """What the audits took, apart from time."""
+    """Work counts of the audits."""
 
     trainings: int = Field(default=0, ge=0)
-    representations: int = Field(default=0, ge=0, description="forward passes over all users and items")
-    rankings: int = Field(default=0, ge=0, description="full rankings of all evaluated users")
-    encodings: int = Field(default=0, ge=0, description="edited items that went through the encoder")
-    gradients: int = Field(default=0, ge=0, description="gradients and Hessian products over the training graph")
+    representations: int = Field(default=0, ge=0, description="number of forward passes over all users and items")
+    rankings: int = Field(default=0, ge=0, description="number of full rankings of all evaluated users")
+    encodings: int = Field(default=0, ge=0, description="number of edited items that the encoder encoded")
+    gradients: int = Field(
+        default=0, ge=0, description="number of gradients and Hessian-vector products over the training graph"
+    )
 
 
 class ArraysRecord(Record):
-    """The per-user arrays kept beside the report."""
+    """The file of per-user arrays beside the report."""
 
-    file: str = Field(description="name, in the report's folder")
+    file: str = Field(description="file name, in the folder of the report")
     digest: str
 
 
 class JudgementRecord(Record):
-    """By what, when and how strictly the findings were judged; `gate` judges a report again."""
+    """Suite, time and error rates of the judgement; `robustrec gate` judges a report again."""
 
-    suite: str = Field(description="name of the suite whose gates these are")
-    digest: str = Field(description="sha256 of that suite's resolved content")
+    suite: str = Field(description="name of the suite that defines these gates")
+    digest: str = Field(description="sha256 of the resolved content of that suite")
     judged: AwareDatetime
     correction: Correction
-    level: float = Field(gt=0, lt=1, description="1 - the chance of a false alarm that the suite allows")
+    level: float = Field(gt=0, lt=1, description="1 - the false alarm rate that the suite allows")
     findings_judged: dict[str, int] = Field(
-        default_factory=dict, description="size of the family that the correction is for, by severity"
+        default_factory=dict, description="number of findings in the multiple-testing correction, by severity"
     )
-    rules: int = Field(default=1, ge=1, description="version of the rules of judging")
+    rules: int = Field(default=1, ge=1, description="version of the judging rules")
     content: dict[str, Any] | None = Field(
-        default=None, description="that suite with all defaults resolved, where it is not the report's own"
+        default=None, description="that suite, with all defaults resolved, if it differs from the suite of the report"
     )
 
     @model_validator(mode="after")
@@ -207,44 +227,46 @@ class JudgementRecord(Record):
 
 
 class BaselineRecord(Record):
-    """The accepted earlier report that this one was compared with."""
+    """The accepted earlier report that this report is compared with."""
 
     file: str
     digest: str = Field(description="sha256 of the file")
-    created: AwareDatetime = Field(description="when the run ended that became the baseline")
-    robustrec: str = Field(description="version of the tool that measured it")
-    by_users: int = Field(ge=0, description="rows compared user by user")
-    by_intervals: int = Field(ge=0, description="rows compared by their intervals, as if of independent samples")
-    uncertain: int = Field(default=0, ge=0, description="rows compared without any interval")
-    notes: tuple[str, ...] = Field(default=(), description="what differs and may explain a change, e.g. features")
+    created: AwareDatetime = Field(description="end time of the baseline run")
+    robustrec: str = Field(description="robustrec version of the run")
+    by_users: int = Field(ge=0, description="number of rows compared user by user")
+    by_intervals: int = Field(ge=0, description="number of rows compared by their intervals, as independent samples")
+    uncertain: int = Field(default=0, ge=0, description="number of rows compared without an interval")
+    notes: tuple[str, ...] = Field(
+        default=(), description="differences that may explain a change, for example features"
+    )
 
 
 class Requirement(Record):
-    """A condition that a recommendation needs."""
+    """A condition of a recommendation."""
 
-    name: str = Field(description="measured, alternatives, gates, training, budget, seeds or difference")
+    name: str = Field(description="condition: measured, alternatives, gates, training, budget, seeds or difference")
     met: bool
-    text: str = Field(description="what was found of it")
-    command: str = Field(default="", description="command that meets it, where there is one")
+    text: str = Field(description="result for this condition")
+    command: str = Field(default="", description="command that can meet the condition, if there is one")
 
 
 class Recommendation(Record):
-    """Which model and strategy is recommended on which conditions, or why none is."""
+    """The recommended model and strategy with its conditions, or the reasons for no recommendation."""
 
-    chosen: str = Field(description="name of the candidate; empty where none is recommended")
-    headline: str = Field(description="the answer with its conditions, or with each one that is not met")
+    chosen: str = Field(description="name of the recommended candidate; empty if none is recommended")
+    headline: str = Field(description="the recommendation with its conditions, or the reasons for no recommendation")
     requirements: tuple[Requirement, ...]
-    commands: tuple[str, ...] = Field(default=(), description="what to run to meet the conditions that are not met")
-    note: str = Field(default="", description="what limits any recommendation from these data")
+    commands: tuple[str, ...] = Field(default=(), description="commands that can meet the unmet conditions")
+    note: str = Field(default="", description="limitation of any recommendation from these data")
 
 
 class Report(Record):
-    """A whole run. The verdict must follow from gates, statuses and waivers: a report cannot claim another."""
+    """A report of one run. Its verdict must follow from gates, statuses and waivers."""
 
     schema_version: Literal[2] = 2
-    robustrec: str = Field(description="version of the tool")
-    created: AwareDatetime = Field(description="when the run ended, UTC")
-    command: tuple[str, ...] = Field(description="the command line, word by word")
+    robustrec: str = Field(description="robustrec version")
+    created: AwareDatetime = Field(description="end time of the run, UTC")
+    command: tuple[str, ...] = Field(description="command line, as a list of words")
     dataset: DatasetRecord
     suite: SuiteRecord
     subjects: tuple[SubjectRecord, ...]
@@ -252,7 +274,8 @@ class Report(Record):
     findings: tuple[Finding, ...]
     over_seeds: tuple[Finding, ...] = Field(
         default=(),
-        description="means over the training seeds of a model, strategy and features, under the subject of the first "
+        description="means over the training seeds of a model, strategy and features, listed under "
+        "the subject of the first "
         "seed, with intervals over seeds, draws and users",
     )
     exhibits: tuple[Exhibit, ...] = ()
@@ -260,41 +283,45 @@ class Report(Record):
     gates: tuple[GateResult, ...]
     waivers: tuple[WaiverRecord, ...] = ()
     judgement: JudgementRecord | None = Field(default=None, description="None in reports of schema version 1")
-    baseline: BaselineRecord | None = Field(default=None, description="None where nothing was compared with one")
+    baseline: BaselineRecord | None = Field(
+        default=None, description="None if the run was not compared with a baseline"
+    )
     verdict: VerdictWord
     verdict_reason: str
     warnings: tuple[str, ...] = ()
-    recommendation: Recommendation | None = Field(default=None, description="follows from everything above")
-    cautions: tuple[str, ...] = Field(default=(), description="what a reader must know, as every form shows it")
-    seeds: dict[str, int] = Field(description="every seed of the run, by what it seeds")
+    recommendation: Recommendation | None = Field(
+        default=None, description="recommendation that follows from the report"
+    )
+    cautions: tuple[str, ...] = Field(default=(), description="warnings that every report format shows")
+    seeds: dict[str, int] = Field(description="every seed of the run, by purpose")
     environment: Environment
-    durations: dict[str, float] = Field(description="seconds by stage")
+    durations: dict[str, float] = Field(description="duration of each stage, in seconds")
     costs: Costs
     arrays: ArraysRecord | None = None
     digests: dict[str, str] = Field(
-        default_factory=dict, description="section -> sha256 of its content, in a report that was written to a file"
+        default_factory=dict, description="section -> sha256 of its content, for a report written to a file"
     )
 
     @model_validator(mode="after")
     def _sound(self) -> Report:
         word, _ = verdict_with_reason(self.gates, self.statuses, self.waivers)
         if word != self.verdict:
-            raise ValueError(f"verdict {self.verdict!r} does not follow from the gates and audits, which say {word!r}")
+            raise ValueError(f"verdict {self.verdict!r} does not match the gates and audits, which give {word!r}")
         known = {record.subject for record in self.subjects}
         if len(known) != len(self.subjects):
-            raise ValueError("a subject stands there twice")
+            raise ValueError("duplicate subject")
         with_results = {row.subject for row in self.findings} | {row.subject for row in self.statuses}
         if not with_results <= known:
             label = min(subject.label for subject in with_results - known)
-            raise ValueError(f"subject {label} has results but no record")
+            raise ValueError(f"subject {label} has results but no subject record")
         return self
 
 
 def write_report(report: Report, path: Path) -> None:
-    """Write a report as JSON, whole or not at all.
+    """Write a report as JSON, atomically.
 
     Raises:
-        RobustrecError: the folder cannot be written.
+        RobustrecError: the folder is not writable.
     """
     write_atomically(path, report_json(report))
 
@@ -306,7 +333,7 @@ def report_json(report: Report) -> str:
 
 
 def moved_arrays(report: Report, source: Path, target: Path) -> Report:
-    """Return a report that names its arrays as seen from another folder; without them where they cannot be named."""
+    """Return a report with its arrays relative to another folder, or without arrays if that is not possible."""
     if report.arrays is None or source.resolve().parent == target.resolve().parent:
         return report
     return report.model_copy(update={"arrays": None})
@@ -335,7 +362,7 @@ def read_report(path: Path) -> Report:
         raise RobustrecError("not a report: it has no schema_version", where=source, fix=_FIX)
     if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:
         raise RobustrecError(
-            f"report of schema version {version!r}; this robustrec reads versions 1 to {SCHEMA_VERSION}",
+            f"report of schema version {version!r}; expected a version from 1 to {SCHEMA_VERSION}",
             where=f"{source}, key schema_version",
             fix="read it with the robustrec that wrote it, or " + _FIX,
         )
@@ -351,7 +378,7 @@ def read_report(path: Path) -> Report:
 
 
 def report_schema() -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) of reports as they are written."""
+    """Return the JSON Schema (draft 2020-12) of written reports."""
     schema = Report.model_json_schema(mode="serialization")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

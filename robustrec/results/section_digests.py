@@ -1,4 +1,4 @@
-"""Digests of a report's sections, so that a report that was edited after it was written is noticed."""
+"""Digests of report sections, which detect edits after writing."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from robustrec.errors import RobustrecError
 from robustrec.files import digest_json
 
 DIGESTS = "digests"
-"""Name of the field that holds the digests, the only one without a digest."""
+"""Field of the digests, the only one without a digest."""
 
 
 def section_digests(record: BaseModel) -> dict[str, str]:
-    """Return field -> sha256 of its content as JSON, for each field that differs from its default.
+    """Return field -> sha256 of its JSON content, for each field that differs from its default.
 
-    Defaults are left out at every depth, so that a field that a later version adds does not change the digests of
-    the reports before it.
+    Defaults are omitted at every depth, so that a field of a later version does not change the digests of older
+    reports.
     """
     content: dict[str, Any] = record.model_dump(mode="json", exclude_defaults=True, exclude={DIGESTS})
     return {name: digest_json(value) for name, value in content.items()}
 
 
 def refuse_edited(record: BaseModel, recorded: dict[str, str], *, source: str, fix: str) -> None:
-    """Make sure that a file has the content that it was written with.
+    """Check that the content of a file matches its digests.
 
     Args:
         record: as read.
@@ -33,7 +33,7 @@ def refuse_edited(record: BaseModel, recorded: dict[str, str], *, source: str, f
         fix: what to do, for the error.
 
     Raises:
-        RobustrecError: a section was changed, added or removed; which one is said.
+        RobustrecError: a section was changed, added or removed.
     """
     found = section_digests(record)
     changed = [name for name in (*found, *recorded) if found.get(name) != recorded.get(name)]

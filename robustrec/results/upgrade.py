@@ -1,4 +1,4 @@
-"""Bring the JSON of older reports to the schema of today, one version at a time."""
+"""Upgrade the JSON of older reports to the current schema, one version at a time."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ _BRACKET_NOTE = "bracket of the search"
 
 
 def upgraded(data: dict[str, Any]) -> dict[str, Any]:
-    """Return a report's JSON content in the newest schema version; what it did not record stays out.
+    """Return the JSON content of a report in the newest schema version; missing records stay missing.
 
     Args:
-        data: with a `schema_version` that is a whole number, 1 or more. What does not look like a report is left
-            as it is, for the validation to name.
+        data: with a `schema_version` of at least 1. Content that is not a report is returned unchanged, and the
+            validation refuses it.
     """
     while step := _STEPS.get(data["schema_version"]):
         data = step(data)
@@ -21,7 +21,7 @@ def upgraded(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_1(data: dict[str, Any]) -> dict[str, Any]:
-    """Version 2 says of an interval whether it is a search's bracket, and how gates were judged, waived, compared."""
+    """Version 2 adds the kind of interval, and the judgement, waivers and baseline."""
     findings = data.get("findings")
     if isinstance(findings, list):
         findings = [_with_interval(each) for each in findings]

@@ -22,19 +22,18 @@ def verdict(results: Sequence[GateResult], statuses: Sequence[AuditStatus]) -> V
 def verdict_with_reason(
     results: Sequence[GateResult], statuses: Sequence[AuditStatus], waivers: Sequence[WaiverRecord] = ()
 ) -> tuple[VerdictWord, str]:
-    """Return the verdict and why, in one line.
+    """Return the verdict and its reason, in one line.
 
-    error: an audit ended in an error, none measured anything, or a gate of any severity could not be
-    judged. fail: a blocking gate (severity error) failed, or a waiver has expired. inconclusive: a blocking gate
-    was inconclusive, or there is none, since a suite that cannot fail cannot pass either. Warning gates are counted,
-    those that did not pass are listed, and they change nothing; so are waived breaches. Blocking gates that are
-    underpowered are counted.
+    error: an audit ended with an error, no audit measured anything, or a gate of any severity could not be judged.
+    fail: a blocking gate (severity error) failed, or a waiver expired. inconclusive: a blocking gate is inconclusive,
+    or there is no blocking gate. Warning gates and waived breaches are counted and listed, but do not change the
+    verdict. The reason also counts underpowered blocking gates.
     """
     broken = [status for status in statuses if status.status == "error"]
     if broken:
         return "error", f"audit {broken[0].audit} of {broken[0].subject.label}: {broken[0].message}"
     if not any(status.status == "ok" for status in statuses):
-        return "error", "no audit measured anything"
+        return "error", "no audit produced a measurement"
     unjudged = [result for result in results if result.status == "error"]
     if unjudged:
         return "error", _named("could not be judged", unjudged)
@@ -49,7 +48,7 @@ def verdict_with_reason(
     elif undecided:
         outcome = "inconclusive", _named("inconclusive", undecided, of=decisive)
     elif not decisive:
-        outcome = "inconclusive", "the suite has no blocking gate, so nothing could have failed"
+        outcome = "inconclusive", "the suite has no blocking gate, so it cannot fail"
     else:
         held = [result for result in decisive if not result.waived]
         outcome = "pass", f"{_counted(held, 'blocking')} passed"
@@ -99,9 +98,8 @@ def _named(what: str, results: Sequence[GateResult], *, of: Sequence[GateResult]
 def exit_code(word: VerdictWord, results: Sequence[GateResult], fail_on: FailOn) -> int:
     """Return the exit code: 0 pass, 1 a gate was breached, 2 an error, which no `fail_on` hides.
 
-    `fail_on` is a threshold, each including the ones before: "error" the verdict fail; "warn" also a failed
-    gate of severity warn; "inconclusive" also an inconclusive verdict or gate. "never" returns 1 for none
-    of them. A waived breach counts for none of them.
+    `fail_on` is a threshold: "error" returns 1 for the verdict fail; "warn" also for a failed warning gate;
+    "inconclusive" also for an inconclusive verdict or gate; "never" does not return 1. Waived breaches do not count.
     """
     if word == "error":
         return EXIT_ERROR

@@ -1,4 +1,4 @@
-"""Waivers: breaches of a gate that somebody answers for, with a reason, until a date."""
+"""Waivers: accepted breaches of a gate, with a reason and an expiry date."""
 
 from __future__ import annotations
 
@@ -15,59 +15,59 @@ from robustrec.invalid import invalid
 from robustrec.subject import Record
 from robustrec.untrusted import UnreadableError, read_toml
 
-_FIX = '[[waivers]], and below it on lines of their own: gate = "NAME", reason = "WHY", expires = 2030-12-31'
+_FIX = '[[waivers]], and below it, one per line: gate = "NAME", reason = "WHY", expires = 2030-12-31'
 
 WaiverState = Literal["used", "not_needed", "matches_nothing", "expired"]
 
 
 class Waiver(Record):
-    """A breach that is tolerated until a date: the gate's failures, and what it leaves undecided, for some subjects.
+    """An accepted breach: failures and inconclusive results of a gate for some subjects, until a date.
 
-    A gate that cannot be judged is never waived.
+    A gate that cannot be judged cannot be waived.
     """
 
     gate: str = Field(min_length=1, description="name of the gate")
     subject: str = Field(
-        default="*", min_length=1, description="of which subjects, as their label with wildcards: slmrec/sgbd/*"
+        default="*", min_length=1, description="subjects of the waiver, as a label with wildcards: slmrec/sgbd/*"
     )
-    reason: str = Field(min_length=1, description="why, and who answers for it")
-    expires: datetime.date = Field(description="last day on which it holds; afterwards the run fails")
+    reason: str = Field(min_length=1, description="reason, and who is responsible")
+    expires: datetime.date = Field(description="last valid day; after it the run fails")
 
     def expired(self, today: datetime.date) -> bool:
-        """Whether its last day is over."""
+        """Return whether the waiver is expired."""
         return today > self.expires
 
 
 class WaiverRecord(Waiver):
-    """A waiver with what became of it."""
+    """A waiver with its state."""
 
     state: WaiverState
 
     @property
     def sentence(self) -> str:
-        """What became of it, in plain words."""
+        """State of the waiver, as a sentence."""
         told = {
-            "used": f"holds until {self.expires}: {self.reason}",
-            "not_needed": "is no longer needed, nothing it covers is breached: remove it",
+            "used": f"is valid until {self.expires}: {self.reason}",
+            "not_needed": "is no longer needed, because no covered finding breaches the gate: remove it",
             "matches_nothing": f"matches nothing: no judged gate of this name has findings of subject {self.subject!r}",
-            "expired": f"expired on {self.expires}: mend the breach, or give it a new date ({self.reason})",
+            "expired": f"expired on {self.expires}: fix the breach, or set a new date ({self.reason})",
         }
         return f"waiver of {self.gate!r} {told[self.state]}"
 
 
 class Waived(Record):
-    """What a waiver took from a gate's judgement."""
+    """Effect of a waiver on a gate result."""
 
     reason: str
     expires: datetime.date
-    findings: int = Field(ge=1, description="breached findings that are waived")
+    findings: int = Field(ge=1, description="number of waived findings that breach the gate")
     otherwise: Literal["pass", "fail", "inconclusive", "error"] = Field(
-        description="status of the gate without them; what the verdict counts"
+        description="status of the gate without the waived findings, which counts for the verdict"
     )
 
 
 def warnings_of(records: Iterable[WaiverRecord]) -> tuple[str, ...]:
-    """Return a warning for each waiver that does nothing."""
+    """Return a warning for each waiver without effect."""
     return tuple(each.sentence for each in records if each.state in ("not_needed", "matches_nothing"))
 
 
@@ -79,7 +79,7 @@ def read_waivers(path: Path) -> tuple[Waiver, ...]:
     """Return the waivers in a TOML file with nothing but [[waivers]] tables.
 
     Raises:
-        RobustrecError: not readable, bad TOML, or a key or value that does not belong.
+        RobustrecError: not readable, invalid TOML, or an unknown key or value.
     """
     source = str(path)
     try:

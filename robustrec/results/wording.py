@@ -1,4 +1,4 @@
-"""What a gate found, in plain words."""
+"""Sentences for gate results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST_LISTED = 6
 
 
 def gate_message(gate: Gate, finding: Finding, numbers: Numbers, level: float) -> str:
-    """Say what happened, how sure it is and what the limit was, without the subject and the condition."""
+    """Return the result, its interval and the limit, without the subject and the condition."""
     relative = gate.quantity == "relative_drift"
     show: Callable[..., str] = percent if relative else plain
     certainty = ""
@@ -46,7 +46,7 @@ def _what_happened(gate: Gate, finding: Finding, numbers: Numbers, show: Callabl
             else f"{what} equals {labels}"
         )
     if estimate == 0:
-        return f"{metric} did not move"
+        return f"{metric} did not change"
     span = ""
     if gate.quantity == "drift" and finding.clean is not None and finding.perturbed is not None:
         span = f" from {plain(finding.clean)} to {plain(finding.perturbed)}"
@@ -54,23 +54,23 @@ def _what_happened(gate: Gate, finding: Finding, numbers: Numbers, show: Callabl
 
 
 def not_beyond_doubt(level: float, family: int, correction: Correction) -> str:
-    """Say that a number lies beyond its limit, but not as surely as many findings call for."""
-    return f"; beyond the limit at {100 * level:g} %, but not after the correction for {family} findings ({correction})"
+    """Return the note for a breach that is not significant after correction."""
+    return f"; outside the limit at {100 * level:g} %, but not after correction for {family} findings ({correction})"
 
 
 def too_few_differ(changed: int, n_users: int) -> str:
-    """Say that a gate is not decided because few users differ."""
-    return f"; only {changed} of {n_users} users differ, too few to decide: test more users"
+    """Return the note for a gate that is inconclusive because few users changed."""
+    return f"; only {changed} of {n_users} users changed, too few to decide; use more test users"
 
 
 def power_sentence(result: GateResult) -> str:
-    """Say what a gate can detect: "a true fall of 2.61 % or more fails here in 80 % of runs"; empty where unknown."""
+    """Return what a gate detects: "a true fall of 2.61 % or more fails this gate in 80 % of runs"; empty if unknown."""
     low, high = result.detects_below, result.detects_above
     often = f"in {100 * POWER:g} % of runs"
     if result.quantity == "relative_drift" and low is not None and low <= -1 and high is None:
-        return f"too few users: not even the loss of everything fails here {often}"
+        return f"too few users: not even a loss of 100 % fails this gate {often}"
     ends = [_beyond(result, end, below=below) for end, below in ((low, True), (high, False)) if end is not None]
-    return f"a true {' or a true '.join(ends)} fails here {often}" if ends else ""
+    return f"a true {' or a true '.join(ends)} fails this gate {often}" if ends else ""
 
 
 def _beyond(result: GateResult, end: float, *, below: bool) -> str:
@@ -83,19 +83,19 @@ def _beyond(result: GateResult, end: float, *, below: bool) -> str:
 
 
 def baseline_sentence(record: BaselineRecord) -> str:
-    """Say what a report was compared with and how."""
+    """Return the baseline of a report and the method of comparison."""
     ways = [
-        f"{record.by_users} rows user by user" if record.by_users else "",
-        f"{record.by_intervals} by their intervals" if record.by_intervals else "",
+        f"{record.by_users} rows compared user by user" if record.by_users else "",
+        f"{record.by_intervals} by intervals" if record.by_intervals else "",
         f"{record.uncertain} without intervals" if record.uncertain else "",
     ]
-    told = ", ".join(way for way in ways if way) or "nothing in common"
+    told = ", ".join(way for way in ways if way) or "no common rows"
     notes = f"; {'; '.join(record.notes)}" if record.notes else ""
     return f"compared with the baseline {record.file} of {record.created:%Y-%m-%d}: {told}{notes}"
 
 
 def weights_lines(report: Report) -> list[str]:
-    """Return a line for each network behind the item features: which weights, by name and digest."""
+    """Return a line for each network of the item features, with name and digest of its weights."""
     used = dict.fromkeys(
         f"{record.subject.features}, weights of {each.network}: {each.name}, digest {each.digest[:16]}"
         for record in report.subjects
@@ -113,7 +113,7 @@ def _limits(gate: Gate, *, relative: bool) -> str:
 
 
 def nothing_selected(gate: Gate, findings: Sequence[Finding]) -> str:
-    """Say that a gate selected no finding, and what there would have been for its metric."""
+    """Return that a gate selected no finding, and the existing findings of its metric."""
     select = gate.select
     asked = {
         "audit": select.audit,
@@ -125,7 +125,7 @@ def nothing_selected(gate: Gate, findings: Sequence[Finding]) -> str:
         "reference": gate.reference,
     }
     wanted = ", ".join(f"{key} {value!r}" for key, value in asked.items() if value != "*")
-    nothing = f"no finding has {wanted} with a {gate.quantity.replace('_', ' ')}"
+    nothing = f"no finding matches {wanted} with a {gate.quantity.replace('_', ' ')}"
     near = dict.fromkeys(
         f"{finding.audit} / {finding.condition} / {finding.quantity} / reference {finding.reference}"
         for finding in findings

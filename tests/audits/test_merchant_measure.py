@@ -123,7 +123,7 @@ def test_lists_hold_the_exact_places_of_wanted_items() -> None:
     [
         ('edits = ["promo_badge+"]', "no combination"),
         ('edits = ["all+typos"]', "no combination"),
-        ('edits = ["typos", "typos"]', "stands there twice"),
+        ('edits = ["typos", "typos"]', "duplicate value"),
         ("severities = [6]", "severities"),
         ("shares = [0]", "shares"),
         ('metric = "ndcg@10"', "not among the suite's metrics"),

@@ -42,7 +42,7 @@ def _audit(folder, *more, epochs=12, rate=0.05):
 
 def test_a_baseline_through_the_life_of_a_model(tiny_folder, tmp_path, capsys):
     assert _audit(tiny_folder, "--suite", "strict.toml") == 2
-    assert "compares with the baseline, and none was given" in capsys.readouterr().err
+    assert "compares with the baseline, but no baseline was given" in capsys.readouterr().err
     assert not list((tmp_path / "home").glob("runs/*")), "refused before any work"
 
     assert _audit(tiny_folder, "--suite", "first.toml", "--output-format", "json:first.json") == 0

@@ -98,7 +98,7 @@ def test_a_gate_against_the_baseline_passes_fails_and_stays_open(factor, status,
 
 def test_a_gate_against_the_baseline_is_an_error_without_one_or_for_another_subject(tmp_path):
     report, arrays = measured()
-    with pytest.raises(RobustrecError, match="compares with the baseline, and none was given") as caught:
+    with pytest.raises(RobustrecError, match="compares with the baseline, but no baseline was given") as caught:
         judged_again(report, STRICT, now=NOW)
     assert "--baseline" in caught.value.fix
     other = SGBD.model_copy(update={"seed": 9})
@@ -262,7 +262,7 @@ def test_damage_is_refused(tmp_path, monkeypatch):
 def test_arrays_of_another_report_are_refused(tmp_path):
     path = written(tmp_path)
     (tmp_path / "report.users.npz").write_bytes(b"something else")
-    with pytest.raises(RobustrecError, match="not those that belong"):
+    with pytest.raises(RobustrecError, match="does not match the report"):
         arrays_beside(read_report(path), path)
 
 

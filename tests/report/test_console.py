@@ -74,7 +74,7 @@ def test_no_line_is_wider_than_the_console(width, encoding):
 def test_the_key_lines_at_80_columns():
     lines = shown(made_up_report(), location=Path("report.json")).splitlines()
     for line in (
-        "┃ SAMPLE EDITION: a synthetic shop, not the real Amazon data.                  ┃",
+        "┃ SAMPLE EDITION: synthetic data, not the real Amazon data.                    ┃",
         "VERDICT: PASS  2 blocking gates passed; 2 warning gates passed; 2 of 2 blocking",
         "gates are underpowered",
         "subjects: slmrec, features basic, seed 0; 95 % intervals",
@@ -86,7 +86,7 @@ def test_the_key_lines_at_80_columns():
         " break point: ndcg@20 -5%: vanilla at sigma2 3.2e-05 [3.1e-05, 3.2e-05]",
         " clean         ndcg@20    sgbd        -3.10 %        [-4.30, -1.90]  ranks worse",
         " sigma2=1e-06  ndcg@20    sgbd       +0.00070  [+0.00020, +0.00120]   moves less",
-        " PASS  ndcg@20 stands noise: worst of 2: vanilla at sigma2=1e-06: ndcg@20 fell",
+        " PASS  NDCG@20 under noise: worst of 2: vanilla at sigma2=1e-06: ndcg@20 fell",
         "    by 1.21 % (95 % interval -1.61 to -0.81 %), limits -2 to 2 %",
         "all numbers: report.json",
         "VERDICT: PASS on a SAMPLE EDITION, exit code 0 (--fail-on error)",
@@ -98,7 +98,7 @@ def test_the_key_lines_at_80_columns():
 def test_the_mirror_sentence():
     text = in_one_line(shown(made_up_report()))
     assert (
-        "sgbd: of 412 mirrored steps 0 % raised the batch loss; mean cosine with the gradient -0.98: "
+        "sgbd: 0 % of 412 mirrored steps increased the batch loss; mean cosine with the gradient -0.98: "
         "under shared Adam moments these were descent steps" in text
     )
 
@@ -106,12 +106,12 @@ def test_the_mirror_sentence():
 @pytest.mark.parametrize(
     ("changes", "reading", "says"),
     [
-        ({"mean_cosine": 0.9, "share_raised_loss": 0.97}, "sgd", "these climbed, as mirrored steps are meant to"),
-        ({"mean_cosine": -0.4}, "preconditioned", "-0.40: these were descent steps"),
-        ({"mean_cosine": -0.4, "share_raised_loss": 0.8}, "shared", "neither clearly climbed nor clearly descended"),
-        ({"probed_steps": 40, "share_raised_loss": 0.00001}, "shared", "of 40 probed among 412 mirrored steps 0.001 %"),
+        ({"mean_cosine": 0.9, "share_raised_loss": 0.97}, "sgd", "mirrored steps were ascent steps, as intended"),
+        ({"mean_cosine": -0.4}, "preconditioned", "-0.40: mirrored steps were descent steps"),
+        ({"mean_cosine": -0.4, "share_raised_loss": 0.8}, "shared", "neither clearly ascent nor clearly descent steps"),
+        ({"probed_steps": 40, "share_raised_loss": 0.00001}, "shared", "0.001 % of 40 probed among 412 mirrored steps"),
         ({"probed_steps": 0, "share_raised_loss": None}, "shared", "412 mirrored steps; mean cosine"),
-        ({"mean_cosine": None}, "shared", "of 412 mirrored steps 0 % raised the batch loss"),
+        ({"mean_cosine": None}, "shared", "0 % of 412 mirrored steps increased the batch loss"),
     ],
 )
 def test_the_mirror_sentence_says_what_was_measured(changes, reading, says):
@@ -142,8 +142,8 @@ def test_every_status_is_a_word_without_any_colour():
     ]
     text = shown(made_up_report(findings=findings), console={"no_color": True})
     assert "VERDICT: FAIL  2 of 2 blocking gates failed" in text
-    assert " FAIL  ndcg@20 stands noise" in text
-    assert " FAIL (warn)  lists stay alike" in text
+    assert " FAIL  NDCG@20 under noise" in text
+    assert " FAIL (warn)  list stability" in text
     assert text.rstrip().endswith("exit code 1 (--fail-on error)")
     assert "\x1b" not in text
 
@@ -152,7 +152,7 @@ def test_an_inconclusive_run_says_how_to_decide_it():
     undecided = [drift(each, -0.019, metric=metric) for each in (VANILLA, SGBD) for metric in ("ndcg@20", "recall@20")]
     rest = [drift(each, -0.01, clean=1.0, metric="rbo@20") for each in (VANILLA, SGBD)] + comparisons("sigma2=1e-06")
     report = made_up_report(findings=[*undecided, *rest])
-    assert "INCONCLUSIVE  ndcg@20 stands noise" in shown(report)
+    assert "INCONCLUSIVE  NDCG@20 under noise" in shown(report)
     assert "exit code 0 (--fail-on error); more test users" in in_one_line(shown(report))
     assert "exit code 1 (--fail-on inconclusive)" in in_one_line(shown(report, fail_on="inconclusive"))
 
@@ -168,7 +168,7 @@ def test_troubles_are_listed():
     assert "NOT APPLICABLE: noise of vanilla: reads no features" in text
     assert "warning: gate 'x' was left out" in text
     assert "vanilla, sgbd: 3 items without a picture: mean vector" in text
-    assert "left out: 3 rows, validation/test rows" in text
+    assert "skipped: 3 rows, validation/test rows" in text
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])
@@ -240,20 +240,20 @@ def test_break_points_out_of_reach_say_so():
     below = value(SGBD, None, None, audit="noise", metric="sigma2", condition="break point", ci_high=1e-8, note="tiny")
     assert "at sigma2 below 1e-08 (tiny)" in in_one_line(shown(made_up_report(findings=[below])))
     unknown = value(SGBD, None, None, audit="noise", metric="sigma2", condition="break point", note="clean value is 0")
-    assert "at sigma2 not known (clean value is 0)" in in_one_line(shown(made_up_report(findings=[unknown])))
+    assert "at sigma2 unknown (clean value is 0)" in in_one_line(shown(made_up_report(findings=[unknown])))
 
 
 @pytest.mark.parametrize(
     ("numbers", "audit", "says"),
     [
-        ((0.10, 0.11, 0.005, 0.015), "clean", "ranks better"),
-        ((0.10, 0.09, -0.015, -0.005), "clean", "ranks worse"),
-        ((0.10, 0.11, -0.005, 0.025), "clean", "is unclear"),
-        ((0.10, 0.10, 0.0, 0.0), "clean", "is the same"),
-        ((-0.02, -0.01, 0.005, 0.015), "noise", "moves less"),
-        ((-0.01, -0.02, -0.015, -0.005), "noise", "moves more"),
-        ((-0.01, 0.01, 0.015, 0.025), "noise", "moves the other way"),
-        ((-0.02, -0.01, None, None), "noise", "is unknown"),
+        ((0.10, 0.11, 0.005, 0.015), "clean", "better"),
+        ((0.10, 0.09, -0.015, -0.005), "clean", "worse"),
+        ((0.10, 0.11, -0.005, 0.025), "clean", "no significant difference"),
+        ((0.10, 0.10, 0.0, 0.0), "clean", "identical"),
+        ((-0.02, -0.01, 0.005, 0.015), "noise", "drifts less"),
+        ((-0.01, -0.02, -0.015, -0.005), "noise", "drifts more"),
+        ((-0.01, 0.01, 0.015, 0.025), "noise", "drifts in the other direction"),
+        ((-0.02, -0.01, None, None), "noise", "unknown"),
     ],
 )
 def test_what_differences_mean(numbers, audit, says):
@@ -287,9 +287,9 @@ def test_rows_that_few_users_decide_say_how_many_differ():
     rows = [drift(SGBD, -0.001, n_changed=3), drift(SGBD, -0.02, n_changed=40, metric="recall@20")]
     rows.append(drift(SGBD, 0.0, half_width=0.0, n_changed=0, condition="sigma2=0"))  # nothing was done
     text = in_one_line(shown(made_up_report(findings=rows)))
-    assert "Fewer than 10 users differ; the intervals are bounds for rare changes:" in text
+    assert "Rows with fewer than 10 changed users; their intervals are bounds for rare changes:" in text
     assert "sigma2=1e-06: 3 of 1203 users" in text
     assert "40 of 1203" not in text
     assert " 0 of 1203" not in text
     many = in_one_line(shown(made_up_report(findings=rows[1:])))
-    assert "users differ" not in many
+    assert "changed users" not in many

@@ -114,7 +114,7 @@ def test_every_edit_ends_with_2_wherever_the_verdict_is_shown(change, failing, c
 def test_digests_made_anew_do_not_make_a_verdict_true(change, failing, capsys):
     edit(failing, change, resealed=True)
     assert set(shows(failing).values()) == {2}
-    assert "does not follow" in capsys.readouterr().err
+    assert "does not match" in capsys.readouterr().err
 
 
 def test_a_changed_mean_is_noticed_beside_its_arrays(failing, capsys):

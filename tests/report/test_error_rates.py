@@ -109,7 +109,7 @@ def test_one_finding_needs_no_correction_and_many_do():
     rows = [drift(relative=-0.026, half_width=0.005), *(drift(relative=0.0, condition=f"c{i}") for i in range(9))]
     (strict,) = judge([gate()], rows, correction="holm")
     assert strict.status == "inconclusive"
-    assert "beyond the limit at 95 %, but not after the correction for 10 findings (holm)" in strict.message
+    assert "outside the limit at 95 %, but not after correction for 10 findings (holm)" in strict.message
     assert (strict.family, strict.correction) == (10, "holm")
     assert strict.p_adjusted == pytest.approx(10 * strict.p_value)
     assert judge([gate()], rows, correction="none")[0].status == "fail"

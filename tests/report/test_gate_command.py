@@ -70,7 +70,7 @@ def test_without_a_suite_the_report_s_own_decides(report, capsys):
     told = capsys.readouterr().out
     assert "VERDICT: PASS" in told
     assert "judged by suite own" in told
-    assert "fails here in 80 % of runs" in " ".join(told.split())
+    assert "fails this gate in 80 % of runs" in " ".join(told.split())
 
 
 def test_changed_limits_are_judged_on_the_same_numbers(report, capsys):

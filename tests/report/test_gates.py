@@ -337,7 +337,7 @@ def test_few_users_who_differ_are_named_where_they_leave_a_gate_undecided():
     row = drift(relative=0.0, half_width=0.05, n_users=100, n_changed=3)
     (result,) = judge([gate()], [row])
     assert result.status == "inconclusive"
-    assert result.message.endswith("; only 3 of 100 users differ, too few to decide: test more users")
+    assert result.message.endswith("; only 3 of 100 users changed, too few to decide; use more test users")
     (decided,) = judge([gate()], [drift(relative=0.0, half_width=0.005, n_users=100, n_changed=3)])
     assert (decided.status, "differ" in decided.message) == ("pass", False)
     (many,) = judge([gate()], [drift(relative=0.0, half_width=0.05, n_users=100, n_changed=10)])
@@ -363,7 +363,7 @@ def test_rows_of_few_users_who_differ_are_judged_by_how_many_more_there_may_be(u
     assert row.n_changed == changed
     (result,) = judge([gate()], [row])
     assert result.status == expected
-    assert (f"only {changed} of {users} users differ" in result.message) == (expected == "inconclusive")
+    assert (f"only {changed} of {users} users changed" in result.message) == (expected == "inconclusive")
 
 
 def test_a_difference_between_strategies_that_few_users_make_is_not_decided():

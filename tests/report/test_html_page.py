@@ -96,10 +96,10 @@ def test_a_page_has_everything_in_order_and_needs_nothing_else():
         "SAMPLE EDITION",
         "2 of 2 blocking gates failed",
         "1 training seed each",
-        "On these 6 subjects",
+        "For these 6 subjects",
         "wrong picture",
         "mean rank 4.3",
-        "8.00 percentage points beyond the limit",
+        "8.00 percentage points outside the limit",
         "robustrec audit --model slmrec --dataset clothing",
         "Kendall's rank correlation",
         "no image at all",
@@ -158,7 +158,7 @@ def test_only_whole_jpegs_are_shown(text):
     assert checked_jpeg(text) is None
     page = html_page(full_report(MANY[:1], exhibits=(fragile(MANY[0], before=Look(text="a", picture=text)),)))
     assert page.count("data:image/jpeg") == 1
-    assert ("picture left out" in page) == bool(text)
+    assert ("picture not shown" in page) == bool(text)
 
 
 def test_whole_jpegs_are_shown():
@@ -188,7 +188,7 @@ def test_a_report_of_nothing_has_a_page():
     empty = made_up_report(findings=[], statuses=[], subjects=(), gates=(), verdict="error", verdict_reason="nothing")
     text = "".join(is_harmless(html_page(empty)).text)
     assert "the run ended in an error" in text
-    assert "nothing could have failed" in text
+    assert "so it cannot fail" in text
 
 
 def test_what_cannot_be_drawn_is_left_out():
@@ -235,9 +235,9 @@ def test_the_encoder_and_flatness_are_tables_and_sentences_on_the_page():
     ]
     report = made_up_report()
     page = html_page(report.model_copy(update={"findings": (*report.findings, *rows)}))
-    assert "What the encoder lets through" in page
+    assert "Encoder response to edits" in page
     assert "<td>0.59</td><td>0.31</td><td>0.61 [0.51, 0.71]</td>" in page
-    assert "What the encoder lets through" not in html_page(report)
+    assert "Encoder response to edits" not in html_page(report)
 
 
 def test_what_cannot_be_told_of_flatness_is_said_once():
@@ -251,7 +251,7 @@ def test_what_cannot_be_told_of_flatness_is_said_once():
         sentence="cannot be told whether λ₁ orders the drift: there are 4 subjects",
     )
     told = flatness_told([few, few, few])
-    assert told.sentences == [f"{few.sentence}; 3 pairs of a measure and a drift could not be told"]
+    assert told.sentences == [f"{few.sentence}; 3 rank correlations are not defined"]
     assert told.rows == []
     sure = few.model_copy(update={"tau": 0.8, "p": 0.01, "labels": ("slmrec/vanilla",)})
     told = flatness_told([sure, few.model_copy(update={"measure": "trace"})])

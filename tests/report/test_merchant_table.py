@@ -91,7 +91,7 @@ def test_one_row_an_edit_the_worst_first_with_every_severity(findings: list[Find
     assert [row[0] for row in table] == ["wrong", "mean", "typos", "promo"]
     wrong = " ".join(table[0])
     assert wrong == "wrong picture picture -0.6 -3.0 [-5.0, -1.0] -30 -45 +1.0"
-    assert any("change nothing here: brand_first" in line for line in lines)
+    assert any("no item changed: brand_first" in line for line in lines)
     assert any("10 % of items" in line for line in lines)
     assert all(len(line) <= 80 for line in lines)
 
@@ -119,7 +119,9 @@ def test_the_most_fragile_items_are_named_without_markup(findings: list[Finding]
     )
     text = " ".join(" ".join(_printed(findings, (item,))).split())
     assert "item 17 '[red]Shoe" in text
-    assert "typos severity 5: in the lists of 35 users, then of 2; mean place 3 to 210 for 4 who should get it" in text
+    assert (
+        "typos severity 5: in the top 20 of 35 -> 2 users; mean rank 3 -> 210 for 4 users with this test item" in text
+    )
 
 
 def _gate(condition: str, *, optional: bool = True) -> Gate:
@@ -134,7 +136,7 @@ def _status(status: str) -> AuditStatus:
 def test_an_optional_gate_is_left_out_where_nothing_could_be_edited(findings: list[Finding]) -> None:
     ok, idle = [_status("ok")], [_status("not_applicable")]
     assert "no item has" in inapplicable(_gate("edit=brand_first *"), findings, ok)
-    assert "not applicable here" in inapplicable(_gate("edit=typos *"), [], idle)
+    assert "is not applicable" in inapplicable(_gate("edit=typos *"), [], idle)
     assert not inapplicable(_gate("edit=typos *"), findings, ok)
     assert not inapplicable(_gate("edit=brand_frist *"), findings, ok), "a misspelt name stays an error"
     assert not inapplicable(_gate("edit=brand_first *", optional=False), findings, ok)

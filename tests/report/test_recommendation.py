@@ -115,7 +115,7 @@ def test_what_is_earned_is_recommended_with_its_conditions():
     found = told(earned())
     assert found.chosen == "sgbd"
     assert found.headline.startswith("Recommendation: sgbd (")
-    assert "all 6 trainings stopped early" in found.headline
+    assert "all 6 trainings ended by early stopping" in found.headline
     assert "3 training seeds each" in found.headline
     assert "against vanilla ndcg@20 +10.00 % [+8.00, +12.0]" in found.headline
     assert {each.name for each in found.requirements} == CONDITIONS
@@ -126,7 +126,7 @@ def test_what_is_earned_is_recommended_with_its_conditions():
 @pytest.mark.parametrize(
     ("changes", "condition", "says", "command"),
     [
-        ({"training": {"vanilla": {"cut_off": True}}}, "training", "cut off", "training.max_epochs=1000"),
+        ({"training": {"vanilla": {"cut_off": True}}}, "training", "before early stopping", "training.max_epochs=1000"),
         (
             {"training": {"sgbd": {"cut_off": True, "epochs": 500}}},
             "training",
@@ -134,8 +134,8 @@ def test_what_is_earned_is_recommended_with_its_conditions():
             "training.max_epochs=5000",
         ),
         ({"training": {"sgbd": {"cut_off": None}}}, "training", "does not record", "robustrec audit"),
-        ({"training": {"sgbd": {"gradient_evaluations": 1670}}}, "budget", "sgbd took 1.67 times", "robustrec compare"),
-        ({"training": {"vanilla": {"gradient_evaluations": 1200}}}, "budget", "vanilla took 1.20", "robustrec compare"),
+        ({"training": {"sgbd": {"gradient_evaluations": 1670}}}, "budget", "sgbd used 1.67 times", "robustrec compare"),
+        ({"training": {"vanilla": {"gradient_evaluations": 1200}}}, "budget", "vanilla used 1.20", "robustrec compare"),
         ({"training": {"sgbd": {"gradient_evaluations": None}}}, "budget", "does not record", "robustrec compare"),
         ({"seeds": 1}, "seeds", "1 training seed each", "--seeds 5"),
         ({"seeds": 2}, "seeds", "2 training seeds each", "--seeds 5"),
@@ -147,8 +147,8 @@ def test_what_is_earned_is_recommended_with_its_conditions():
             "robustrec compare",
         ),
         ({"losses": {"sgbd": -0.3, "vanilla": -0.3}}, "gates", "sgbd fails", ""),
-        ({"losses": {"sgbd": -0.019, "vanilla": -0.019}}, "gates", "is inconclusive on", ""),
-        ({"losses": {"vanilla": -0.019}}, "gates", "vanilla is inconclusive on", ""),
+        ({"losses": {"sgbd": -0.019, "vanilla": -0.019}}, "gates", "is inconclusive for", ""),
+        ({"losses": {"vanilla": -0.019}}, "gates", "vanilla is inconclusive for", ""),
     ],
 )
 def test_each_condition_that_is_not_met_withholds_it_and_names_the_command(changes, condition, says, command):

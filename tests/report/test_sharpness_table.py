@@ -72,7 +72,7 @@ def test_a_row_a_subject_and_blocks_side_by_side() -> None:
     for shown in ("0.6543", "0.0123", "[0.0111, 0.0135]", "1.0163", "0.0693", "-0.0776", "-0.9649", "-0.3386"):
         assert shown in text
     features, _, rest = text.partition("the same of raw margins; depends on the scale of the scores")
-    assert "margins of variance 1" in " ".join(features.split())
+    assert "margins scaled to variance 1" in " ".join(features.split())
     assert "0.0123" in features, "the headline comes before the raw one"
     assert "0.0321" not in features
     assert "0.0321" in rest
@@ -102,17 +102,17 @@ def test_the_sentence_follows_from_the_first_outcome() -> None:
     )
     sentence = flatness_sentence(relations)
     assert sentence == (
-        "on these 8 subjects (a, b) input sharpness orders the drift of ndcg@20 under noise sigma_rel=0.5"
-        " (τ = 0.87, p = 0.02); within models it cannot be told; row-adaptive sharpness does not (τ = 0.07)"
+        "for these 8 subjects (a, b) input sharpness correlates positively with the drift of ndcg@20 under noise sigma_rel=0.5"
+        " (τ = 0.87, p = 0.02); within models, it has no defined τ; row-adaptive sharpness does not correlate (τ = 0.07)"
     )
     assert len(sentence) <= 230, "one screen's line"
     subject = full_report().subjects[0].subject
-    assert "input sharpness orders" in _printed([_value(subject, "clean", "audit_loss", 1.0)], relations)
+    assert "input sharpness correlates positively" in _printed([_value(subject, "clean", "audit_loss", 1.0)], relations)
 
 
 def test_a_report_from_before_margins_were_standardised_says_so() -> None:
     told = (_relation("input sharpness", -0.79, 0.006), _relation("λ₁", -0.5, 0.1))
-    assert flatness_sentence(told).endswith("; measured on raw margins, which depend on the scale of the scores")
+    assert flatness_sentence(told).endswith("; measured on raw margins, so it depends on the scale of the scores")
     marked = (told[0], _relation("λ₁ (scale-dependent)", -0.5, 0.1))
     assert "raw margins" not in flatness_sentence(marked)
 

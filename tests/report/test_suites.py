@@ -101,22 +101,22 @@ def test_bad_toml_names_the_line():
         ("sigma2 = [nan]", "audits[0].sigma2[0]", "finite", ""),
         ("sigma2 = [inf]", "audits[0].sigma2[0]", "", ""),
         ("sigma2 = [-1.0]", "audits[0].sigma2[0]", "greater than or equal to 0", ""),
-        ("sigma2 = [1e-6, 0.000001]", "audits[0].sigma2", "twice", ""),
+        ("sigma2 = [1e-6, 0.000001]", "audits[0].sigma2", "duplicate", ""),
         ("sigma2 = []", "audits[0]", "needs sigma2, relative, break_point or training", ""),
         ('scopes = ["video"]', "audits[0].scopes[0]", "'all', 'image' or 'text'", ""),
-        ("break_point = { metric = 'ndcg@5' }", "mine.toml", "not among the suite's metrics", ""),
+        ("break_point = { metric = 'ndcg@5' }", "mine.toml", "not in the metrics of the suite", ""),
         ("break_point = { max_relative_drop = 1.5 }", "max_relative_drop", "less than 1", ""),
         ("break_point = { sigma2_min = 1.0, sigma2_max = 0.1 }", "break_point", "must be smaller", ""),
         ("training = { }", "audits[0].training.sigma2", "missing", ""),
-        ('[[audits]]\nkind = "noise"', "mine.toml", "'noise' stands there twice", ""),
+        ('[[audits]]\nkind = "noise"', "mine.toml", "duplicate value 'noise'", ""),
         ('[[audits]]\nkind = "nois"', "audits[1].kind", "noise", ""),
         (GATE + "max_drop = 3", "gates[0].max_drop", "unknown key", "keys there are"),
         (GATE.replace("metric", "metrik"), "gates[0].select.metri", "", ""),
-        (GATE.replace("min = -0.1", ""), "gates[0]", "could never fail", ""),
-        (GATE.replace("ndcg@10", "ndcg@20"), "mine.toml", "which the suite does not list", ""),
-        (GATE.replace("metric =", "audit = 'merchant', metric ="), "mine.toml", "which the suite does not run", ""),
+        (GATE.replace("min = -0.1", ""), "gates[0]", "can never fail", ""),
+        (GATE.replace("ndcg@10", "ndcg@20"), "mine.toml", "but the suite does not list it", ""),
+        (GATE.replace("metric =", "audit = 'merchant', metric ="), "mine.toml", "but the suite does not run it", ""),
         (GATE.replace("metric =", "reference = 'sam', metric ="), "mine.toml", "compares with 'sam'", ""),
-        (GATE + GATE, "mine.toml", "'g' stands there twice", ""),
+        (GATE + GATE, "mine.toml", "duplicate value 'g'", ""),
     ],
 )
 def test_what_does_not_belong_is_refused_before_any_work(addition, where, what, fix):
@@ -136,7 +136,7 @@ def test_what_does_not_belong_is_refused_before_any_work(addition, where, what, 
         ('["ndcg@51"]', "list length"),
         ('["ndcg@5000000"]', "list length"),
         ('["rbo@20"]', "unknown metric"),
-        ('["ndcg@10", "ndcg@010"]', "twice"),
+        ('["ndcg@10", "ndcg@010"]', "duplicate"),
         ("[]", "at least 1 item"),
         ('"ndcg@10"', "valid array"),
     ],
@@ -243,6 +243,6 @@ def test_gates_on_few_draws_are_warned_of(select, told):
     suite = parse_suite(FEW + f"select = {{ {select} }}\n", source="few.toml")
     warnings = few_draws(suite)
     assert [warning.partition(":")[0] for warning in warnings] == told
-    assert all("'g' should have at least 6 draws" in warning for warning in warnings)
+    assert all("'g' needs at least 6 draws" in warning for warning in warnings)
     judged_by_estimate = parse_suite(FEW + f'bound = "estimate"\nselect = {{ {select} }}\n', source="few.toml")
     assert few_draws(judged_by_estimate) == []

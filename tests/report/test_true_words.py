@@ -46,7 +46,7 @@ def test_the_margin_is_that_of_the_end_that_lies_worst(relative, margin):
     report = made_up_report().model_copy(update={"gates": judge([gate], rows)})
     (line,) = gate_lines(report)
     assert line.margin == pytest.approx(margin)
-    assert "the end of the interval that lies worst" in meaning("margin")
+    assert "the worst end of the interval" in meaning("margin")
 
 
 def test_limits_are_drawn_only_where_a_gate_judges_every_row():

@@ -1,1 +1,1 @@
-"""The encoder audit: how much of an edit an encoder passes on."""
+"""The encoder audit: movement of encoder vectors under edits."""

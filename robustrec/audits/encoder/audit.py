@@ -1,4 +1,4 @@
-"""How far an edit moves an item, before the encoder and after it: distances, and the ratios made of them.
+"""Distances between an item and its edited version, before and after the encoder, and their ratios.
 
 The size ‖η‖ of an edit needs a unit. Here it is, for each modality from 0 to 1:
 
@@ -6,9 +6,9 @@ The size ‖η‖ of an edit needs a unit. Here it is, for each modality from 0 
 - image: the root mean square difference of all pixels and channels, each from 0 to 1, at the first picture's size;
   1 where one of the two has no picture.
 
-A factor ‖f(x+η) − f(x)‖ / ‖η‖ means something only in that unit and at the encoder's scale. The contraction has no
-unit and compares encoders: both lengths as a share of the median between two different items, on its side of the
-encoder. Below 1 the encoder damps the edit, above 1 it magnifies it, compared with what tells items apart.
+A factor ‖f(x+η) − f(x)‖ / ‖η‖ depends on this unit and on the scale of the encoder. The contraction has no unit, so it
+can compare encoders: both norms are relative to the median distance between two different items, before and after the
+encoder. Below 1 the encoder reduces the edit, and above 1 it amplifies the edit, relative to differences of items.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Floats = NDArray[np.float64]
 Thing = TypeVar("Thing")
 
 PAIRS = 256
-"""Pairs of items that the median distance is taken over."""
+"""Number of random pairs of items for the median distance."""
 
 
 class VectorShifts(NamedTuple):
@@ -49,13 +49,13 @@ class VectorShifts(NamedTuple):
 
 
 def chosen_items(n_items: int, n: int, *, seed: int) -> list[int]:
-    """Return a seeded choice of n of the items, ascending; all where there are fewer."""
+    """Return n random items (seeded), ascending; all items if there are fewer."""
     order = numpy_generator(seed, "encoder audit", n_items).permutation(n_items)
     return sorted(order[:n].tolist())
 
 
 def treatments(audit: EncoderAudit, *, where: str = "suite, audits.edits") -> tuple[Treatment, ...]:
-    """Return what is done to the items.
+    """Return the treatments of the audit.
 
     Raises:
         RobustrecError: there is no such edit.
@@ -64,7 +64,7 @@ def treatments(audit: EncoderAudit, *, where: str = "suite, audits.edits") -> tu
 
 
 def encodings_of(audit: EncoderAudit, n_items: int, *, clean: bool) -> int:
-    """Return how many items go through the encoder at most."""
+    """Return the largest number of items to encode."""
     n = min(audit.items, n_items)
     return n * (len(treatments(audit)) * len(audit.severities) + (1 + audit.denoise if clean else 0))
 
@@ -113,7 +113,7 @@ def lengths(before: Tensor, after: Tensor) -> Floats:
 def median_distance(
     things: Sequence[Thing], distance: Callable[[Thing, Thing], float], random: np.random.Generator
 ) -> float:
-    """Return the median distance of two different things, over PAIRS random pairs; 0 where there are fewer than two."""
+    """Return the median distance over PAIRS random pairs of different objects; 0 with fewer than two."""
     n = len(things)
     if n < 2:
         return 0.0
@@ -128,7 +128,7 @@ def median_length(table: Tensor, random: np.random.Generator) -> float:
 
 
 def same_vectors(tables: dict[str, Tensor]) -> dict[str, tuple[str, ...]]:
-    """Return the vectors that differ, by a name: "fused" for one that stands for every modality, else the modality's.
+    """Return the distinct vectors by name: "fused" if all modalities share one, else the modality.
 
     Returns:
         name -> the modalities that hold it.

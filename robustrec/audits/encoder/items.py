@@ -1,4 +1,4 @@
-"""The items of an encoder audit, with no more decoded pictures in memory than a budget allows."""
+"""Items of an encoder audit, with a memory limit for decoded pictures."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from robustrec.edits.content import Content, content_of
 from robustrec.errors import RobustrecError
 
 BUDGET = 256 * 2**20
-"""Bytes of decoded pictures that are kept."""
+"""Memory limit of decoded pictures, in bytes."""
 
 
 class Contents:
-    """The content of some items of a catalogue; decoded once while they fit the budget, else each time.
+    """Content of some items of a catalogue, decoded once within the memory limit, else at each access.
 
     Args:
         catalog: the catalogue.
-        items: which of it, in this order.
+        items: the items, in this order.
     """
 
     def __init__(self, catalog: Catalog, items: Sequence[int]) -> None:
@@ -34,7 +34,7 @@ class Contents:
         return map(self.of, self.items)
 
     def of(self, item: int) -> Content:
-        """Return an item's content; one whose picture cannot be read has none, as the encoder takes it."""
+        """Return the content of an item, without its picture if that cannot be read."""
         if item in self._kept:
             return self._kept[item]
         try:

@@ -1,6 +1,6 @@
-"""Run the encoder audit and put what it measured into the results.
+"""Run the encoder audit and record its results.
 
-It is an audit of the encoder, so it is measured once, and its rows stand under the first subject that reads features.
+The encoder is measured once. Its findings are listed under the first subject that reads features.
 """
 
 from __future__ import annotations
@@ -43,19 +43,19 @@ from robustrec.seeds import numpy_generator
 from robustrec.subject import Subject
 
 SIGNAL = "merchant noise"
-"""Condition of the rows that compare an item as it is shown with its clean content, which sample editions know."""
+"""Condition of findings that compare an item with its clean content, which sample editions know."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Run:
-    """What the steps of one audit share.
+    """Shared state of one audit.
 
     Attributes:
-        audit: what was asked for.
+        audit: its configuration.
         work: data, intervals and the results.
-        subject: under whom the rows stand.
+        subject: subject of the findings.
         rows: [I] the catalogue as the encoder reads it.
-        view: what a merchant could take from it.
+        view: the rest of the catalogue, as a source for edits.
         encoder: encodes edited rows.
         items: [n] the items, ascending.
         contents: [n] their content.
@@ -78,7 +78,7 @@ class _Run:
 
 
 def run_encoder(audit: EncoderAudit, subjects: Audited, work: Work) -> None:
-    """Run the encoder audit; each subject ends with a status, the first with the rows."""
+    """Run the encoder audit; each subject gets a status, and the first one the findings."""
     if not subjects:
         return
     first, *others = [subject.subject for subject, _ in subjects]
@@ -124,7 +124,7 @@ def _prepared(audit: EncoderAudit, subject: Subject, work: Work) -> _Run:
 
 
 def _measure(run: _Run) -> list[str]:
-    """Measure every edit, and the clean signal where it is known; return what a reader must be told."""
+    """Measure every edit, and the distance to the clean content if it is known; return the warnings."""
     results, intervals = run.work.results, run.work.intervals
     moves: dict[tuple[str, int], list[VectorShifts]] = {}
     every = treatments(run.audit)
@@ -155,7 +155,7 @@ def _measure(run: _Run) -> list[str]:
 
 
 def _moves(run: _Run, treatment: Treatment, severity: int) -> VectorShifts:
-    """Apply an edit to every item and encode those it changed; at severity 0 all of them as they are, which is A/A."""
+    """Apply an edit to every item and encode the changed items; severity 0 encodes all items unchanged (A/A)."""
     touched: list[int] = []
     sizes: list[float] = []
 
@@ -184,18 +184,18 @@ def _modalities(treatment: Treatment) -> tuple[str, ...]:
 
 
 def _deaf(run: _Run, moves: dict[tuple[str, int], list[VectorShifts]]) -> list[str]:
-    """Say which modality's edits moved no vector at all."""
+    """Return a warning for each modality without effect of edits on vectors."""
     said = []
     for modality, word in (("text", "texts"), ("image", "pictures")):
         parts = [part for (each, severity), found in moves.items() if each == modality and severity for part in found]
         parts = [part for part in parts if len(part.items)]
         if parts and not any(values.any() for part in parts for values in part.moved.values()):
-            said.append(f"{run.encoder.encoder.name} does not see {word}: no edit of them moved any vector")
+            said.append(f"{run.encoder.encoder.name} ignores {word}: no edit of them changed a vector")
     return said
 
 
 def _signal(run: _Run) -> list[str]:
-    """Compare items as they are shown with their clean content, where that is known."""
+    """Compare items with their clean content, if it is known."""
     clean = run.work.plan.dataset.clean_catalog
     if clean is None:
         return []
@@ -223,15 +223,15 @@ def _signal(run: _Run) -> list[str]:
 
 
 def _denoised(run: _Run, target: dict[str, Tensor], held: dict[str, tuple[str, ...]]) -> list[str]:
-    """Measure the distance to the clean encoding without and with capfilt: inequality (6) of the paper, tested.
+    """Measure the distance to the clean encoding without and with capfilt (inequality 6 of the SGBD paper).
 
-    Both sides stand in the encoder's own space, where the difference has a meaning: E‖f(C(x)) − f(x*)‖ against
-    E‖f(x) − f(x*)‖, x as it is shown, x* clean, C the caption filter.
+    Both distances are in the space of the encoder: E‖f(C(x)) − f(x*)‖ and E‖f(x) − f(x*)‖, with the item x, its clean
+    content x* and the caption filter C.
     """
     plan, name = run.work.plan, run.encoder.features.name
     options = options_of(plan.settings)
     if options.denoise != "none":
-        return ["denoising is part of this encoder: measure what it does with --denoise none"]
+        return ["denoising is part of this encoder; use --denoise none to measure its effect"]
     if not has_captions(name):
         return []
     try:

@@ -1,4 +1,4 @@
-"""From distances before and after an encoder to rows of the findings table."""
+"""Findings of the encoder audit from distances before and after the encoder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SIZES = {
     "both": "mean of words edited and RMS of pixel differences",
 }
 FEWEST = 2
-"""Items that an interval needs."""
+"""Smallest number of items for an interval."""
 
 
 def edit_rows(
@@ -32,18 +32,18 @@ def edit_rows(
     own: float,
     intervals: Intervals,
 ) -> list[Finding]:
-    """Return the rows of one condition: the edit's size, and of each vector movement, factor and contraction.
+    """Return the findings of one condition: size of the edit, and movement, factor and contraction per vector.
 
-    Fewer than two touched items have no rows. A factor is the ratio of the means, and so is its interval.
+    With fewer than two edited items there are no findings. A factor is a ratio of means, and so is its interval.
 
     Args:
-        subject: under whom they stand.
-        condition: what was done.
+        subject: subject of the findings.
+        condition: name of the condition.
         modality: "text", "image" or "both": the unit of the sizes.
         moves: what was measured.
         spreads: vector -> median distance of two items.
-        own: the same of their content, in the unit of the sizes.
-        intervals: how they are made; over items.
+        own: median distance of their content, in the unit of the sizes.
+        intervals: settings of the intervals, over items.
     """
     n = len(moves.items)
     if n < FEWEST:

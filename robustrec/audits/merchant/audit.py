@@ -1,4 +1,4 @@
-"""The plan of a merchant audit: its conditions, what it will cost, and what keeps a data set from it."""
+"""Plan of a merchant audit: conditions, cost, and applicability to a data set."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from robustrec.datasets.registry import Dataset
 
 @dataclass(frozen=True)
 class MerchantCondition:
-    """One treatment of a share of the items, at one severity, in one world.
+    """One treatment of a share of the items, at one severity and graph setting.
 
     Attributes:
-        treatment: what is done.
-        severity: 0 (nothing happens) to 5.
+        treatment: the edit or combination of edits.
+        severity: 0 (no edit) to 5.
         share: of the items.
-        frozen: whether item graphs stay those of the clean features; else they are rebuilt from the edited ones.
+        frozen: whether to keep the item graphs of the clean features instead of rebuilding them.
     """
 
     treatment: Treatment
@@ -32,7 +32,7 @@ class MerchantCondition:
 
     @property
     def label(self) -> str:
-        """The condition's name in the table of findings."""
+        """Name of the condition in the findings."""
         name = f"edit={self.treatment.name} severity={self.severity} share={self.share:g}"
         return f"{name} frozen graphs" if self.frozen else name
 
@@ -63,23 +63,23 @@ def items_of_draw(choices: dict[tuple[float, int], Items], draw: int) -> Items:
 
 
 def not_editable(dataset: Dataset, encoder: str | None) -> str:
-    """Say why items of a data set cannot be edited and encoded again; empty where they can."""
+    """Return why items of a data set cannot be edited and encoded again; empty if they can."""
     if encoder is None:
         return "no model of the run reads item features"
     if encoder == "imported":
         return (
-            "imported feature files cannot be made again from an edited text or picture; name an encoder that reads"
+            "imported features cannot be computed again from an edited text or picture; choose an encoder that reads"
             " them: --features basic, or --features blip --weights FOLDER"
         )
     catalog = dataset.catalog
     if catalog is None or not (catalog.n_texts or catalog.n_pictures):
-        return f"dataset {dataset.name} has neither texts nor pictures that a merchant could edit"
+        return f"dataset {dataset.name} has no texts and no pictures to edit"
     return ""
 
 
 @dataclass(frozen=True)
 class MerchantCost:
-    """What a merchant audit costs at most.
+    """Largest cost of a merchant audit.
 
     Attributes:
         rankings: of one subject.
@@ -91,7 +91,7 @@ class MerchantCost:
 
 
 def cost_of_edits(config: MerchantAudit, dataset: Dataset, *, seed: int) -> MerchantCost:
-    """Return what an audit costs: it grows with the items edited, not with the catalogue."""
+    """Return the cost of an audit, which grows with the edited items and not with the catalogue."""
     treatments = treatments_of(config)
     conditions = sum(len(conditions_of(config, treatment)) for treatment in treatments)
     choices = choices_of(config, dataset, seed=seed)

@@ -1,18 +1,18 @@
-"""What edits do to a subject's lists: to all users, to the edited items, and to everything else.
+"""Effect of edits on the lists of a subject: all users, edited items, and other users and items.
 
-Of each test user are known the lists and metrics before and after, and of each item in their test split (a wanted item)
-the exact place among all items. Over the draws:
+For each test user there are the lists and metrics before and after, and the exact rank of each of their test items
+among all items. Over the draws:
 
-- all users: the suite's metrics and stability, and `exposure@k_all`, the share of the places of the lists that edited
-  items hold. The same users in every draw, so that intervals are over users and draws.
-- edited: `rank_edited`, mean place of wanted edited items; `exposure@k_edited`, share of them in the list of the user
-  who should get them; and the headline metric of users who want an edited item. `_head` and `_tail` are the same for
+- all users: metrics and stability of the suite, and `exposure@k_all`, the share of places in the top k with edited
+  items. The users are the same in every draw, so intervals are over users and draws.
+- edited: `rank_edited`, the mean rank of edited test items; `exposure@k_edited`, the share of edited test items in the
+  top k of their users; and the headline metric of users with an edited test item. `_head` and `_tail` are the same for
   edited items of the most and the least popular stratum.
-- untouched: `rank_untouched`, mean place of wanted items that nobody edited, and the headline metric of users who want
-  no edited item: what falls on those who edited nothing.
+- untouched: `rank_untouched`, the mean rank of test items that were not edited, and the headline metric of users
+  without an edited test item.
 
-Edited means changed: an item without a brand is not edited by moving it. In other draws other users are concerned;
-each user's values are averaged over the draws that concern them, and intervals are over users, items and draws.
+Edited means changed: an edit that moves the brand does not edit an item without a brand. Each draw affects other users;
+the values of a user are averaged over the draws that affect them, and intervals are over users, items and draws.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 PARTS = ("edited", "head", "tail", "untouched")
-"""Parts of the wanted items, and of the users who want them."""
+"""Parts of the test items and of their users."""
 
 
 @dataclass(frozen=True)
 class EvaluationTargets:
-    """What is the same for all subjects and edits.
+    """Evaluation data that all subjects and edits share.
 
     Attributes:
         split: the test users.
-        metric_suite: what is measured on every list.
-        wanted: the items of their test split, without those that are never recommended to them.
+        metric_suite: metrics of every list.
+        wanted: their test items, without those that are never recommended to them.
         strata: [I] stratum of popularity of each item; 0 is the tail, the highest the head.
         metric: the headline metric.
-        k: length of the lists that exposure is counted in.
+        k: list length for exposure.
     """
 
     split: Split
@@ -62,7 +62,7 @@ class EvaluationTargets:
 
     @property
     def length(self) -> int:
-        """The longest list that anything needs."""
+        """Longest list length."""
         return max(self.metric_suite.length, self.k)
 
 
@@ -81,8 +81,8 @@ class Lists(NamedTuple):
     Attributes:
         ranking: [n, K], K the length of `targets`.
         per_user: metric -> [n].
-        places: [P] places of the wanted items, from 1.
-        shown: [I] users in whose list of length k each item stands.
+        places: [P] ranks of the test items, from 1.
+        shown: [I] number of users with each item in their top k.
     """
 
     ranking: Ranking
@@ -92,7 +92,7 @@ class Lists(NamedTuple):
 
 
 def lists_of(representation: Representation | Scored, targets: EvaluationTargets, clean: Clean | None = None) -> Lists:
-    """Rank the test users, score the lists and, where there are clean ones, compare them with those."""
+    """Rank the test users, compute the metrics, and compare with clean lists if given."""
     split, metric_suite = targets.split, targets.metric_suite
     ranking, places = rank_pairs(representation, split.users, split.masked, targets.wanted, k=targets.length)
     per_user = per_user_metrics(ranking, split.relevant, metric_suite.metrics)
@@ -104,13 +104,13 @@ def lists_of(representation: Representation | Scored, targets: EvaluationTargets
 
 
 class Part(NamedTuple):
-    """The users whom a part concerns in any draw.
+    """Values of the users of a part in any draw.
 
     Attributes:
         clean: metric -> [m], averaged over a user's own items and draws.
         perturbed: metric -> [m], likewise.
-        shifts: [pairs of all draws] how many places each wanted item of the part fell.
-        cells: metric -> what they are means of: a user's own items and draws count alike, and users count alike.
+        shifts: [pairs of all draws] rank change of each test item of the part.
+        cells: metric -> values of the mean: equal weights for items and draws of a user, and for users.
     """
 
     clean: PerUser
@@ -179,7 +179,7 @@ class Tally:
         return clean, perturbed
 
     def of_part(self, name: str) -> Part:
-        """Return what became of a part of PARTS."""
+        """Return the values of a part of PARTS."""
         targets, before = self.targets, self.before.places
         n = len(targets.split.users)
         count, sums = np.zeros(n), {key: np.zeros(n) for key in ("rank", "rank'", "seen", "seen'")}
@@ -218,7 +218,7 @@ class Tally:
         return cells
 
     def of_users(self, name: str) -> tuple[PerUser, PerUser]:
-        """Return (clean [m], perturbed [m]) of the headline metric over users who want an edited item, or want none."""
+        """Return (clean [m], perturbed [m]) of the headline metric for users with an edited test item, or without."""
         metric = self.targets.metric
         before = self.before.per_user[metric]
         count, total = self._times_concerned(name), np.zeros(len(before))
@@ -229,14 +229,14 @@ class Tally:
         return {label: before[there]}, {label: total[there] / count[there]}
 
     def _times_concerned(self, name: str) -> Floats:
-        """Return in how many draws a part concerns each user, [n]."""
+        """Return the number of draws of a part for each user, [n]."""
         times: Floats = np.zeros(len(self.targets.split.users))
         for concerned, _ in self._users[name]:
             times += concerned
         return times
 
     def cells_of_users(self, name: str) -> dict[str, Cells]:
-        """Return what the means of `of_users` are made of; empty where no user is concerned.
+        """Return the values of the means of `of_users`; empty without users.
 
         Draws that concern a user count alike, and in each the wanted items that do share its weight.
         """

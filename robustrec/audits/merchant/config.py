@@ -1,4 +1,4 @@
-"""What a suite can ask of the merchant audit."""
+"""Configuration of the merchant audit."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from robustrec.audits.values import LONGEST_LIST, Draws, QualityMetric, distinct
 from robustrec.subject import Record
 
 ALL = "all"
-"""Stands for every edit that comes with robustrec."""
+"""Name for all built-in edits."""
 
 JOIN = "+"
-"""Between the edits of a combination, which are made one after the other on the same item."""
+"""Separator of the edits in a combination, which are applied in order to the same item."""
 
 Severity = Annotated[int, Field(ge=0, le=5)]
 EditName = Annotated[str, Field(min_length=1)]
@@ -21,33 +21,42 @@ EditedShare = Annotated[float, Field(gt=0, le=1)]
 
 
 class MerchantAudit(Record):
-    """Merchants edit titles, descriptions and pictures of some items, which are encoded again."""
+    """Edit titles, descriptions and pictures of some items, and encode these items again."""
 
     kind: Literal["merchant"]
     edits: Annotated[tuple[EditName, ...], Field(min_length=1), AfterValidator(distinct)] = Field(
         default=(ALL,),
         description='names of edits, "package.module:function", combinations of them ("promo_phrase+promo_badge"), or '
-        '"all" for those that come with robustrec',
+        '"all" for all built-in edits',
     )
     severities: Annotated[tuple[Severity, ...], Field(min_length=1), AfterValidator(distinct)] = Field(
-        default=(1, 3, 5), description="from 1 to 5; 0 is an A/A audit and must find nothing"
+        default=(1, 3, 5), description="severities from 1 to 5; 0 is an A/A audit, which must measure no change"
     )
     shares: Annotated[tuple[EditedShare, ...], Field(min_length=1), AfterValidator(distinct)] = Field(
-        default=(0.1,), description="share of the items that are edited, the same of each stratum of popularity"
+        default=(0.1,), description="share of items to edit, the same in each popularity stratum"
     )
-    draws: Draws = Field(default=3, description="choices of items, each with its own random numbers for the edits")
-    strata: int = Field(default=3, ge=2, le=10, description="strata of popularity; the first is tail, the last head")
+    draws: Draws = Field(default=3, description="random choices of items, each with other random numbers for the edits")
+    strata: int = Field(
+        default=3, ge=2, le=10, description="number of popularity strata; the first is tail, the last is head"
+    )
     graphs: Annotated[tuple[Literal["rebuilt", "frozen"], ...], Field(min_length=1), AfterValidator(distinct)] = Field(
         default=("rebuilt",),
-        description="item graphs rebuilt from the edited features (the pipeline ran again), or kept as they were",
+        description="rebuilt: build item graphs from the edited features; frozen: keep the clean item graphs",
     )
-    metric: QualityMetric = Field(default="ndcg@20", description="headline: measured for parts of the users too")
-    exposure: int = Field(default=20, ge=1, le=LONGEST_LIST, description="length of the lists exposure is counted in")
-    fragile: int = Field(default=5, ge=0, le=50, description="most fragile items kept with their before and after")
+    metric: QualityMetric = Field(
+        default="ndcg@20", description="main metric, also measured for users with edited test items and for other users"
+    )
+    exposure: int = Field(default=20, ge=1, le=LONGEST_LIST, description="list length k for exposure")
+    fragile: int = Field(
+        default=5,
+        ge=0,
+        le=50,
+        description="number of most fragile items to keep, with content before and after the edit",
+    )
 
     @property
     def own_metrics(self) -> tuple[str, ...]:
-        """The metrics it measures beside the suite's, see `robustrec.audits.merchant.conditions`."""
+        """Metrics in addition to those of the suite, see `robustrec.audits.merchant.conditions`."""
         exposure = f"exposure@{self.exposure}"
         return (
             f"{exposure}_all",
@@ -70,5 +79,7 @@ class MerchantAudit(Record):
         for name in self.edits:
             parts = name.split(JOIN)
             if len(parts) > 1 and (ALL in parts or "" in parts or len(set(parts)) < len(parts)):
-                raise ValueError(f"{name!r} is no combination of edits; for example promo_phrase{JOIN}promo_badge")
+                raise ValueError(
+                    f"{name!r} is not a combination of edits; expected for example promo_phrase{JOIN}promo_badge"
+                )
         return self

@@ -1,4 +1,4 @@
-"""What one draw edited, and the features with it."""
+"""Edited items of one draw, and their features."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Edited(NamedTuple):
 
 
 def of_share(edited: Edited, chosen: Items) -> Edited:
-    """Return what is edited of the items of one share."""
+    """Return the edited part of the items of one share."""
     kept = np.flatnonzero(np.isin(edited.items, chosen))
     return Edited(
         edited.items[kept],
@@ -38,7 +38,7 @@ def of_share(edited: Edited, chosen: Items) -> Edited:
 
 
 def share_seen(draws: Sequence[Edited], subject: TrainedSubject) -> float:
-    """Return the share of the changed items of which the subject reads another vector."""
+    """Return the share of the changed items with a changed vector for the subject."""
     seen, total = 0, 0
     for edited in draws:
         read = [which for name, which in edited.moved.items() if name in subject.scored_tables]
@@ -48,7 +48,7 @@ def share_seen(draws: Sequence[Edited], subject: TrainedSubject) -> float:
 
 
 def replaced(table: Tensor, edited: Edited, modality: str) -> Tensor:
-    """Return a copy of a feature table with the vectors of the edited items; all other rows stay to the bit."""
+    """Return a copy of a feature table with the vectors of the edited items; other rows are unchanged."""
     if not len(edited.items) or modality not in edited.tables:
         return table
     copy = table.clone()

@@ -1,4 +1,4 @@
-"""Edited items through the encoder of the features: each content once, kept on disk, and shown to arrive."""
+"""Encode edited items with the encoder of the features: once per content, stored on disk, with a check."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from robustrec.errors import RobustrecError
 from robustrec.progress import Progress, silent
 
 AT_ONCE = 1024
-"""Rows that wait to be encoded at a time."""
+"""Number of rows to encode at a time."""
 
 BUDGET = 256 * 2**20
-"""Bytes of edited pictures that wait with them."""
+"""Memory limit of their edited pictures, in bytes."""
 
 PROBED = 8
-"""Items that the check puts another's text and another's picture into."""
+"""Number of items of the check, which get the text or picture of another item."""
 
 # An item's vector counts as moved when it changes by more than this share of its length; rounding stays below, in half
 # precision too, and another item's content moves it by far more.
@@ -37,14 +37,14 @@ class EditedRows:
     """Encodes edited rows with the encoder that made the features.
 
     Vectors are kept in the row store by content, under the encoder's identity and the digest of the features (of which
-    the mean vector that stands for missing content is a part), so that a killed audit goes on where it was.
+    the mean vector for missing content is a part), so that an interrupted audit resumes.
 
     Attributes:
         encoder: made once for the run; it loads its weights at the first row.
         features: of the unedited catalogue.
         home: the folder that holds the store.
-        count: told how many rows go through the encoder.
-        progress: told how the encoding goes.
+        count: callback with the number of encoded rows.
+        progress: callback during encoding.
     """
 
     encoder: RowEncoder
@@ -63,9 +63,9 @@ class EditedRows:
         identity = dict(self.encoder.identity)
         if (self.encoder.name, identity) != (self.features.name, dict(self.features.identity)):
             raise RobustrecError(
-                f"the features were made by {self.features.name!r} with other settings than its edited rows would be",
+                f"the settings of encoder {self.features.name!r} changed after the features were computed",
                 where="the merchant audit",
-                fix="run the command again: something it reads changed meanwhile",
+                fix="run the command again; its inputs changed while it ran",
             )
         of = {"edited rows of": self.features.digest, "encoder": self.encoder.name, "identity": identity}
         self._store = RowStore(self.home, of)
@@ -133,13 +133,13 @@ def encode_all(rows: Iterable[Row], encode: Callable[[Sequence[Row]], dict[str, 
 
 
 def moved(features: ItemFeatures, items: Sequence[int], tables: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return which items' vectors an edit changed at all, modality -> bool [n]."""
+    """Return which vectors an edit changed, modality -> bool [n]."""
     rows = list(items)
     return {name: (table != features.tables[name][rows]).any(dim=1) for name, table in tables.items()}
 
 
 def check_edits_arrive(edited: EditedRows, applier: EditApplier, modality: str) -> bool | None:
-    """Put another item's text or picture into a few items and see whether their vectors move.
+    """Check that the text or picture of another item changes the vectors of a few items.
 
     What an encoder keeps must not stand in the way of an edit: a drift of zero would then be a cache's, not the
     model's.

@@ -1,4 +1,4 @@
-"""The most fragile items of a subject, with their before and after."""
+"""The most fragile items of a subject, before and after the edit."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _TEXT, _QUALITY = 4000, 80
 
 
 class Fall(NamedTuple):
-    """What one edit of one item cost it.
+    """Loss of one item under one edit.
 
     Attributes:
-        loss: Σ over the users who should get it of 1/log2(1 + place), before minus after: its part of their DCG.
-        condition: what was done.
+        loss: Σ over users with this test item of 1/log2(1 + rank), before minus after: its part of their DCG.
+        condition: name of the condition.
         draw: number of the draw.
         item: the item.
-        n_users: users who should get it.
-        places: their mean place of it, before and after.
-        shown: users in whose list it stands, before and after.
+        n_users: number of users with this test item.
+        places: mean rank for these users, before and after.
+        shown: number of users with the item in their top k, before and after.
     """
 
     loss: float
@@ -49,11 +49,11 @@ class Fall(NamedTuple):
 
 @dataclass
 class Fragile:
-    """Collects the items that lost most, each at its worst.
+    """Collects the items with the largest losses, each at its worst condition.
 
     Attributes:
         targets: what is measured.
-        most: how many items are kept.
+        most: number of items to keep.
     """
 
     targets: EvaluationTargets
@@ -61,7 +61,7 @@ class Fragile:
     _worst: dict[int, Fall] = field(default_factory=dict, init=False)
 
     def add(self, condition: MerchantCondition, draw: int, before: Lists, after: Lists, edited: Ints) -> None:
-        """Add what became of a draw's edited items; those that nobody wants, or that lost nothing, do not count."""
+        """Add the edited items of a draw; items that are in no test split or without loss do not count."""
         wanted, n_items = self.targets.wanted, len(self.targets.strata)
 
         def gain(lists: Lists) -> Floats:
@@ -88,12 +88,12 @@ class Fragile:
 
     @property
     def falls(self) -> list[Fall]:
-        """The items that lost most, the worst first."""
+        """Items with the largest losses, the worst first."""
         return sorted(self._worst.values(), key=lambda fall: (-fall.loss, fall.item))[: self.most]
 
 
 def exhibit(subject: Subject, fall: Fall, applier: EditApplier, k: int) -> FragileItem:
-    """Return a fragile item with its looks, the edit made once more."""
+    """Return a fragile item with its content; the edit is applied again."""
     condition = fall.condition
     before = applier.before(condition.treatment, fall.item)
     after = applier.after(condition.treatment, before, fall.item, condition.severity, fall.draw)

@@ -1,4 +1,4 @@
-"""Which items merchants edit: the same share of each stratum of popularity, the same for every edit and subject."""
+"""Choice of edited items: the same share of each popularity stratum, the same for every edit and subject."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run the merchant audit and put what it measured into the results."""
+"""Run the merchant audit and record its results."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ FEW = 0.1
 
 @dataclass(eq=False)
 class _Subject:
-    """A subject while it is audited: its clean lists, its most fragile items, and what had nothing to measure."""
+    """State of a subject during the audit: clean lists, fragile items, and skipped conditions."""
 
     subject: TrainedSubject
     clean: Clean
@@ -51,7 +51,7 @@ class _Subject:
 
 @dataclass(frozen=True)
 class _Run:
-    """What the steps of one audit share."""
+    """Shared state of one audit."""
 
     audit: MerchantAudit
     work: Work
@@ -63,12 +63,12 @@ class _Run:
 
 
 def run_merchant(audit: MerchantAudit, subjects: Audited, work: Work) -> None:
-    """Run the merchant audit over its subjects; each ends with a status."""
+    """Run the merchant audit over its subjects; each gets a status."""
     reason = not_editable(work.plan.dataset, work.plan.encoder)
     served = [pair for pair in subjects if pair[0].scored_tables]
     for subject, _ in subjects:
         if reason or not subject.scored_tables:
-            why = reason or f"{subject.spec.model}: features shape its training only, its scores do not follow them"
+            why = reason or f"{subject.spec.model}: the features affect training only and have no effect on scores"
             work.results.statuses.append(_status(subject, "not_applicable", why))
     if reason or not served:
         return
@@ -112,14 +112,14 @@ def _prepared(audit: MerchantAudit, subjects: Audited, work: Work) -> _Run:
 
 
 def _measure(run: _Run) -> list[str]:
-    """Measure every condition; return what keeps the audit from counting, nothing where it counts."""
+    """Measure every condition; return the fault of the audit, or an empty text."""
     treatments = treatments_of(run.audit)
     touched = {part.modality for treatment in treatments for part in treatment.parts}
     arrives = {each: check_edits_arrive(run.encoder, run.applier, each) for each in MODALITIES if each in touched}
     tables = run.encoder.features.tables
     faults = [
-        f"edits do not reach the features: the {'text' if modality == 'text' else 'picture'} of another item put into"
-        f" some moved no vector of encoder {run.encoder.encoder.name!r}"
+        f"edits do not reach the features: the {'text' if modality == 'text' else 'picture'} of another item"
+        f" changed no vector of encoder {run.encoder.encoder.name!r}"
         for modality, arrived in arrives.items()
         if arrived is False and modality in tables
     ]
@@ -180,14 +180,14 @@ def _measure_condition(run: _Run, condition: MerchantCondition, encoded: Mapping
             subject.subject, condition.label, condition.treatment.modality, touched / chosen, seen, run.audit.draws
         )
         if nothing or (condition.severity > 0 and not changed & set(subject.scored_tables)):
-            why = "changes no item" if nothing else "changes no vector that the model reads"
+            why = "changes no item" if nothing else "changes no vector of the model"
             each.untouched[f"{condition.treatment.name} {why}"] = None
             continue
         measured[place] = _measure_subject(run, condition, each, draws)
         if condition.severity > 0 and seen is not None and seen < FEW:
             run.work.results.warnings.append(
                 f"{subject.subject.label}: {condition.label} changed the vectors of only {seen:.1%} of the edited"
-                " items; the encoder does not see this edit, and its rows say little of the model"
+                " items; the encoder mostly ignores this edit, so its rows show little about the model"
             )
         key = (condition.severity, condition.share, condition.frozen)
         each.pools.setdefault(key, Pool(condition)).add(*measured[place])
@@ -197,7 +197,7 @@ def _measure_condition(run: _Run, condition: MerchantCondition, encoded: Mapping
 def _measure_subject(
     run: _Run, condition: MerchantCondition, audited: _Subject, draws: Sequence[Edited]
 ) -> tuple[PerUser, Draws]:
-    """Rank on every draw's features, and put the rows of the condition into the results."""
+    """Rank on the features of every draw, and record the findings of the condition."""
     work, subject = run.work, audited.subject
     tally = Tally(run.targets, audited.before)
     for draw, edited in enumerate(draws):
@@ -218,7 +218,7 @@ def _measure_subject(
 
 
 def _record_differences(run: _Run, condition: str, measured: Mapping[int, tuple[PerUser, Draws]]) -> None:
-    """Compare the drift of the headline metric with that of the strategy that the suite compares with."""
+    """Compare the drift of the headline metric with that of the reference strategy."""
     work, metric = run.work, run.audit.metric
     pairs = [(each.subject, each.clean) for each in run.subjects]
     for place, other in references(work.plan, pairs):
@@ -238,7 +238,7 @@ def _record_differences(run: _Run, condition: str, measured: Mapping[int, tuple[
 
 
 def _record_pools(run: _Run) -> None:
-    """Put the mean over all edits into the results, for each severity, share and world."""
+    """Record the mean over all edits, for each severity, share and graph setting."""
     for key in dict.fromkeys(key for each in run.subjects for key in each.pools):
         label, measured = "", dict[int, tuple[PerUser, Draws]]()
         for place, each in enumerate(run.subjects):

@@ -1,4 +1,4 @@
-"""What all edits of an audit do on average: one line by which strategies can be compared."""
+"""Mean over all edits of an audit, to compare strategies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what was measured to rows of the findings table."""
+"""Findings of the merchant audit from its measurements."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FEWEST = 2  # users that an interval needs
 def part_rows(
     subject: Subject, condition: str, tally: Tally, draws: int, intervals: Intervals, *, idle: bool = False
 ) -> list[Finding]:
-    """Return the rows of the edited items, head and tail among them, and of the untouched ones.
+    """Return the findings of edited items, with head and tail, and of other items.
 
     Their intervals are over users, items and draws. A part that concerns fewer than two users has no rows. `idle` is
     as in `drift_rows`.
@@ -69,7 +69,7 @@ def share_rows(
 
 
 def _largest_change(metric: str, targets: EvaluationTargets) -> float:
-    """Return how much a user's value can change at most: an item falls from the first place to the last."""
+    """Return the largest change of a value of a user: an item falls from the first to the last rank."""
     return float(len(targets.strata) - 1) if metric.startswith("rank_") else 1.0
 
 

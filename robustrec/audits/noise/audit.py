@@ -1,4 +1,4 @@
-"""The noise audit: every subject under the same draws of noise, its drift, its break point, and noise in training."""
+"""The noise audit: drift under the same noise draws for all subjects, noise tolerance, and noise in training."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from robustrec.seeds import derive_seed
 
 @dataclass
 class Costs:
-    """What was spent so far, see `plan.Cost`; representations are forward passes over all users and items."""
+    """Work counts so far, see `plan.Cost`; representations are forward passes over all users and items."""
 
     trainings: int = 0
     representations: int = 0
@@ -55,14 +55,14 @@ class Costs:
 
 @dataclass(frozen=True)
 class AuditContext:
-    """What the audits of one command work on.
+    """Context of the audits of one command.
 
     Attributes:
         prepared: data and features on the device.
-        metric_suite: what is measured on every list.
-        seed: seed of the audits' draws, apart from the training seeds.
-        progress: told after each ranking.
-        costs: added to as work is done.
+        metric_suite: metrics of every list.
+        seed: seed of the audits, separate from the training seeds.
+        progress: callback after each ranking.
+        costs: work counts, updated during the run.
     """
 
     prepared: Prepared
@@ -74,10 +74,10 @@ class AuditContext:
 
 @dataclass(frozen=True)
 class Measured:
-    """One subject under one condition: the arrays behind its rows.
+    """Per-user arrays of one subject under one condition.
 
     Attributes:
-        clean: metric -> [n]; stability measures hold what an undisturbed list has.
+        clean: metric -> [n]; for stability metrics, the value of identical lists.
         perturbed: metric -> [n_draws, n].
         lost: largest share of a modality's entries that float32 rounding leaves unchanged.
     """
@@ -88,7 +88,7 @@ class Measured:
 
     @property
     def moved(self) -> bool:
-        """Whether any value of any user changed in any draw."""
+        """Return whether any value of any user changed in any draw."""
         return any(bool((values != self.clean[name]).any()) for name, values in self.perturbed.items())
 
 
@@ -104,7 +104,7 @@ def conditions_of(config: NoiseAudit) -> tuple[NoiseCondition, ...]:
 
 
 def training_conditions_of(config: NoiseAudit) -> tuple[NoiseCondition, ...]:
-    """Return the conditions of a noise audit that train anew."""
+    """Return the conditions of a noise audit with another training."""
     return tuple(NoiseCondition(amount, trained=True) for amount in (config.training.sigma2 if config.training else ()))
 
 
@@ -115,7 +115,7 @@ def clean_of(subject: TrainedSubject, context: AuditContext) -> Clean:
 
 
 def touched(subject: TrainedSubject, condition: NoiseCondition) -> bool:
-    """Tell whether a condition changes anything that the subject reads, and is not another under a second name."""
+    """Return whether a condition changes an input of the subject and is not a duplicate."""
     if condition.frozen and subject.graphs is None:
         return False
     return any(condition.touches(modality) for modality in subject.scored_tables)
@@ -127,13 +127,13 @@ def measure_condition(
     """Measure several subjects under the same draws of one condition.
 
     Args:
-        subjects: with their clean lists; all of them touched by the condition.
-        condition: what is added.
-        draws: how many independent draws.
+        subjects: with their clean lists; the condition changes inputs of all of them.
+        condition: the noise.
+        draws: number of independent draws.
         context: data, metrics, seed.
 
     Raises:
-        RobustrecError: float32 rounds the noise away.
+        RobustrecError: float32 rounding removes the noise.
     """
     collected: list[list[PerUser]] = [[] for _ in subjects]
     lost = 0.0
@@ -166,7 +166,7 @@ def measure_trained(
     draws: int,
     context: AuditContext,
 ) -> Measured:
-    """Measure a subject against itself trained and served on noisy features, one training a draw."""
+    """Compare a subject with its retraining on noisy features, with one training per draw."""
     collected = []
     for draw in range(draws):
         noisy = retrain(condition, draw)
@@ -177,12 +177,12 @@ def measure_trained(
 
 
 def with_stability(clean: Clean, metric_suite: MetricSuite) -> PerUser:
-    """Return the clean per-user metrics, with what the stability measures of an undisturbed list are."""
+    """Return the clean per-user metrics, with the stability metrics of identical lists."""
     return {**clean.per_user, **undisturbed(metric_suite.stability, len(clean.ranking.users))}
 
 
 def snr_rows(subject: TrainedSubject, condition: NoiseCondition) -> list[Finding]:
-    """Return the signal-to-noise ratio of each modality that a condition touches; none where it is infinite."""
+    """Return the signal-to-noise ratio of each modality with noise; none if it is infinite."""
     return [
         Finding(
             subject=subject.subject,
@@ -201,9 +201,9 @@ def snr_rows(subject: TrainedSubject, condition: NoiseCondition) -> list[Finding
 
 
 def break_point_row(subject: TrainedSubject, clean: Clean, config: BreakPointConfig, context: AuditContext) -> Finding:
-    """Search the smallest σ² on all modalities that costs more of a metric than is tolerated.
+    """Search for the smallest σ² on all modalities with more than the allowed loss.
 
-    The draws are the same at every strength (only their scale changes), and the mean over them decides.
+    The draws are the same at every variance (only their scale changes), and their mean decides.
     """
     metric, split = config.metric, context.prepared.test
     before = float(clean.per_user[metric].mean())
@@ -237,11 +237,11 @@ def _break_point_finding(subject: TrainedSubject, config: BreakPointConfig, foun
     if both:
         note = "bracket of the search, not a confidence interval"
     elif found.safe is not None:
-        note = "not reached up to the largest σ² tried"
+        note = "not reached at the largest σ² of the search"
     elif found.broken is not None:
-        note = "below the smallest σ² tried"
+        note = "below the smallest σ² of the search"
     else:
-        note = f"cannot be told: the clean {config.metric} is 0"
+        note = f"not defined, because the clean {config.metric} is 0"
     return Finding(
         subject=subject.subject,
         audit="noise",

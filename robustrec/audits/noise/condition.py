@@ -1,6 +1,6 @@
-"""Gaussian noise on the item features: the perturbations, their signal-to-noise ratio, and the break point.
+"""Gaussian noise on the item features: perturbations, signal-to-noise ratio, and break point search.
 
-The noise goes into the raw features of each modality, before any normalisation inside a model (spec A13), and the whole
+The noise is added to the raw features of each modality, before any normalisation inside a model. The whole
 representation is computed again from the noisy features.
 """
 
@@ -25,14 +25,14 @@ NEARLY_ALL = 0.9
 
 @dataclass(frozen=True)
 class NoiseCondition:
-    """One way and strength of adding noise.
+    """Kind and amount of noise.
 
     Attributes:
         amount: σ² where `relative` is False; where it is True, σ as a share of the item's feature norm.
-        relative: which of the two.
-        scope: "all", or the one modality that gets the noise.
+        relative: whether `amount` is relative.
+        scope: "all", or the modality with noise.
         trained: whether the model was trained on the noisy features too.
-        frozen: whether item graphs stay those of the clean features; else they are rebuilt from the noisy ones.
+        frozen: whether to keep the item graphs of the clean features instead of rebuilding them.
     """
 
     amount: float
@@ -43,18 +43,18 @@ class NoiseCondition:
 
     @property
     def label(self) -> str:
-        """The condition's name in the table of findings."""
+        """Name of the condition in the findings."""
         kind = "sigma_rel" if self.relative else "sigma2"
         name = f"{TRAINED if self.trained else ''}{kind}={self.amount:g}{' frozen graphs' if self.frozen else ''}"
         return name if self.scope == "all" else f"{name} {self.scope}"
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is added: an A/A audit."""
+        """Whether the amount is zero (an A/A audit)."""
         return self.amount == 0
 
     def touches(self, modality: str) -> bool:
-        """Tell whether a modality gets noise."""
+        """Return whether a modality has noise."""
         return self.scope in {"all", modality}
 
 
@@ -94,9 +94,9 @@ def add_noise(tables: dict[str, Tensor], noise: dict[str, Tensor], condition: No
 def share_lost(
     tables: dict[str, Tensor], noisy: dict[str, Tensor], condition: NoiseCondition, modalities: Collection[str]
 ) -> dict[str, float]:
-    """Return, of each modality that gets noise, the share of entries that float32 addition leaves as they were.
+    """Return the share of unchanged entries after float32 addition, for each modality with noise.
 
-    Noise far below the spacing of the numbers that it is added to is rounded away, and nothing was perturbed.
+    Rounding removes noise far below the float32 spacing of the features.
 
     Args:
         tables: modality -> float32 [I, D_m].
@@ -159,7 +159,7 @@ def snr_db(table: Tensor, condition: NoiseCondition) -> float:
 
 
 class BreakPoint(NamedTuple):
-    """Where the drop first exceeds its limit.
+    """Result of a break point search: where the drop first exceeds its limit.
 
     Attributes:
         safe: largest strength tried below the break that kept the limit; None where the smallest already breached it.
@@ -173,12 +173,12 @@ class BreakPoint(NamedTuple):
 
 
 def strengths_between(low: float, high: float) -> list[float]:
-    """Return the strengths a search for the break point walks up through: low, a decade apart, and last high."""
+    """Return the amounts of the ascending search: from low to high, one decade apart."""
     return [low * 10.0**i for i in range(max(1, math.ceil(math.log10(high / low) - 1e-9)))] + [high]
 
 
 def find_break_point(breaches: Callable[[float], bool], *, low: float, high: float, steps: int) -> BreakPoint:
-    """Find the smallest strength that breaches a limit: up by decades to the first breach, then bisection in between.
+    """Find the smallest amount that breaches a limit: ascend by decades to the first breach, then bisect.
 
     Walking up from below, rather than bisecting the whole range, finds the first breach even where the drop is not
     monotone between decades.

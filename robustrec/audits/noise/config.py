@@ -1,4 +1,4 @@
-"""What a suite can ask of the noise audit."""
+"""Configuration of the noise audit."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from robustrec.subject import Record
 
 
 class BreakPoint(Record):
-    """Search, on a logarithmic scale, for the smallest noise that costs more than is tolerated."""
+    """Search for the noise tolerance on a logarithmic scale: the smallest noise with more than the allowed loss."""
 
-    metric: QualityMetric = Field(default="ndcg@20", description="whose loss is looked at")
+    metric: QualityMetric = Field(default="ndcg@20", description="metric of the search")
     max_relative_drop: float = Field(
-        default=0.05, gt=0, lt=1, description="tolerated loss, as a share of the clean value"
+        default=0.05, gt=0, lt=1, description="allowed loss, as a share of the clean value"
     )
-    sigma2_min: float = Field(default=1e-8, gt=0, description="smallest variance tried")
-    sigma2_max: float = Field(default=1.0, gt=0, le=1e6, description="largest variance tried")
-    draws: Draws = Field(default=4, description="random draws of the noise at each variance tried")
+    sigma2_min: float = Field(default=1e-8, gt=0, description="smallest variance of the search")
+    sigma2_max: float = Field(default=1.0, gt=0, le=1e6, description="largest variance of the search")
+    draws: Draws = Field(default=4, description="random draws of the noise at each variance of the search")
     steps: int = Field(default=12, ge=1, le=60, description="bisection steps")
 
     @model_validator(mode="after")
@@ -30,37 +30,37 @@ class BreakPoint(Record):
 
 
 class TrainingNoise(Record):
-    """Noise that was there from the start: train once more on noisy features and serve on the same."""
+    """Noise in training: train again on noisy features and evaluate on the same features."""
 
     sigma2: Annotated[tuple[Variance, ...], Field(min_length=1), AfterValidator(distinct)] = Field(
-        description="variances of the noise"
+        description="noise variances"
     )
-    draws: Draws = Field(default=1, description="trainings per variance, each with its own noise")
+    draws: Draws = Field(default=1, description="trainings per variance, each with other noise")
 
 
 class NoiseAudit(Record):
-    """Gaussian noise on the item features before any normalisation inside the model."""
+    """Add Gaussian noise to the item features, before any normalisation inside the model."""
 
     kind: Literal["noise"]
     sigma2: Annotated[tuple[Variance, ...], AfterValidator(distinct)] = Field(
-        default=(1e-6,), description="variances of the noise; 0 is an A/A audit and must find nothing"
+        default=(1e-6,), description="noise variances; 0 is an A/A audit, which must measure no change"
     )
     relative: Annotated[tuple[Share, ...], AfterValidator(distinct)] = Field(
         default=(),
-        description="expected length of the noise, as a share of each feature vector's norm",
+        description="expected norm of the noise, as a share of the norm of each feature vector",
     )
     scopes: Annotated[tuple[Literal["all", "image", "text"], ...], Field(min_length=1), AfterValidator(distinct)] = (
-        Field(default=("all",), description="modalities that get the noise")
+        Field(default=("all",), description="modalities with noise")
     )
     graphs: Annotated[tuple[Literal["rebuilt", "frozen"], ...], Field(min_length=1), AfterValidator(distinct)] = Field(
         default=("rebuilt",),
-        description="item graphs rebuilt from the noisy features (the pipeline ran again), or kept as they were",
+        description="rebuilt: build item graphs from the noisy features; frozen: keep the clean item graphs",
     )
-    draws: Draws = Field(default=10, description="random draws of the noise under each condition")
+    draws: Draws = Field(default=10, description="random draws of the noise for each condition")
     break_point: BreakPoint | None = Field(
-        default=None, description="search for the smallest noise that costs too much"
+        default=None, description="search for the noise tolerance: the smallest noise with more than the allowed loss"
     )
-    training: TrainingNoise | None = Field(default=None, description="train once more on noisy features")
+    training: TrainingNoise | None = Field(default=None, description="also train on noisy features")
 
     @model_validator(mode="after")
     def _measures_something(self) -> NoiseAudit:

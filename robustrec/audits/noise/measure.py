@@ -1,4 +1,4 @@
-"""Run the noise audit and put what it measured into the results."""
+"""Run the noise audit and record its results."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from robustrec.runs.store import run_key, stored_run
 from robustrec.runs.subjects import obtain_subject
 from robustrec.runs.trained import TrainedSubject
 
-TRAINING_ONLY = "features shape its training only, its scores do not follow them: noise at inference changes nothing"
+TRAINING_ONLY = "the features affect training only and have no effect on scores, so noise at inference changes nothing"
 # Share of unchanged entries from which on a reader is warned.
 PARTLY_LOST = 0.01
-NOT_RETRAINED = "noise in training: not applicable, the subject is not trained here"
+NOT_RETRAINED = "noise in training: not applicable, because robustrec did not train the subject"
 
 
 def run_noise(audit: NoiseAudit, subjects: Audited, work: Work) -> None:
-    """Run the noise audit over its subjects: at inference, in training, and the search of the break point."""
+    """Run the noise audit over its subjects: noise at inference, noise in training, and noise tolerance."""
     results = work.results
     findings = len(results.findings)
     try:
@@ -62,7 +62,7 @@ def _measure(audit: NoiseAudit, subjects: Audited, work: Work) -> None:
                 label = subject.subject.label
                 unmoved[label] = unmoved.get(label, True) and not each.moved
     results.warnings += [
-        f"{label}: no noise of the audit changed any list; a drift of exactly 0 says only that this noise is too small"
+        f"{label}: no noise of the audit changed any list; a drift of exactly 0 shows only that this noise is too small"
         " to reorder two items"
         for label, still in unmoved.items()
         if still
@@ -81,7 +81,7 @@ def _measure(audit: NoiseAudit, subjects: Audited, work: Work) -> None:
 
 
 def _noise_status(audit: NoiseAudit, subject: TrainedSubject) -> AuditStatus:
-    """Return how the noise audit of a subject ended, and what of it had nothing to measure there."""
+    """Return the status of the noise audit of a subject."""
     retrained = audit.training is not None and subject.spec.can_train
     left_out = [] if subject.scored_tables else [f"{subject.spec.model}: {TRAINING_ONLY}"]
     if audit.training is not None and not retrained:
@@ -93,7 +93,7 @@ def _noise_status(audit: NoiseAudit, subject: TrainedSubject) -> AuditStatus:
 
 @dataclass(frozen=True)
 class _Retrain:
-    """Train a subject once more, on features with one draw of a condition's noise."""
+    """Train a subject again, on features with one draw of the noise."""
 
     subject: TrainedSubject
     plan: Plan

@@ -1,1 +1,1 @@
-"""The reach check: a perturbation must be shown to arrive at the scores before an audit counts."""
+"""The reach check: perturbations must change the scores, or an audit does not count."""

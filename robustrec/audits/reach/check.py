@@ -1,14 +1,14 @@
-"""The reach check: a large perturbation of each modality must arrive at the lists before and after any audit counts.
+"""The reach check: a large perturbation of each modality must change the lists, before and after the audits.
 
-Research code often scores from tensors cached by the last training step (spec section 0, item 2); an audit of such a
-model would report a drift of zero whatever is done to its features. Here that is an error, never a result.
+Research code often scores from tensors cached by the last training step. An audit of such a model would report a drift
+of zero for every perturbation. Here this is an error.
 
-What is looked at is what audits measure: scores relative to the other items of the same user, and the users' lists. A
-shift of all items of a user changes no list and does not count. Two perturbations are tried. Noise as long as a
-typical row changes what a cache keyed by the features' content or shape holds; an exchange of rows among the items
-in the middle of the catalogue keeps the first rows, mean, norm and every other summary of the features, and so finds
-caches keyed by one of those. After the audits clean features are scored again, and new noise is added to that very
-table in place: a cache that fills up over many calls, or one keyed by a table's address, shows then.
+The check uses what audits measure: scores relative to the other items of the same user, and the lists. A shift of all
+items of a user changes no list and does not count. There are two perturbations. Noise with the norm of a typical row
+detects caches keyed by the content or shape of the features. An exchange of rows in the middle of the catalogue keeps
+the first rows, mean, norm and other summaries of the features, so it detects caches keyed by a summary. After the
+audits, the check scores clean features again and adds new noise to the same table in place. This detects caches that
+fill up over many calls, and caches keyed by the address of a table.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ DISTINCT = 0.05
 
 
 class Ranked(NamedTuple):
-    """RowLabels lists are looked at, as the audits rank them.
+    """Users and lists of the check, as the audits rank them.
 
     Attributes:
         users: int64 [n].
@@ -57,15 +57,15 @@ class Ranked(NamedTuple):
 
 
 class Reach(NamedTuple):
-    """What became of a large perturbation of one modality.
+    """Effect of a large perturbation of one modality.
 
     Attributes:
         modality: "image" or "text".
         reached: whether any score moved relative to the user's other items, and any list changed.
-        claimed: whether the subject says that its scores follow the modality.
+        claimed: whether the subject declares that the modality affects its scores.
         change: largest such change of a score, in standard deviations of the clean scores.
         users: share of the users whose list changed.
-        fault: what keeps the modality from counting as reached, for messages; empty where it is reached.
+        fault: why the modality is not reached; empty if it is.
     """
 
     modality: str
@@ -77,7 +77,7 @@ class Reach(NamedTuple):
 
 
 class Ties(NamedTuple):
-    """Equal scores in the clean lists; they are ordered by item id, which no score decides.
+    """Ties in the clean lists, which are broken by item id.
 
     Attributes:
         boundary: share of the users whose last place ties with the first item left out.
@@ -89,7 +89,7 @@ class Ties(NamedTuple):
 
 
 class _Look(NamedTuple):
-    """What is compared: scores less each user's mean, float64 [n, I], and ordered lists [m, k]."""
+    """Scores minus the mean of each user, float64 [n, I], and ordered lists [m, k]."""
 
     scores: Tensor
     lists: NDArray[np.int64]
@@ -102,8 +102,8 @@ class ReachCheck:
         represent: the subject's representation of given features, as the audits call it.
         tables: the modalities it reads, float32 [I, D_m].
         seed: seed of the perturbations.
-        claimed: the modalities that the subject says its scores follow; None for all it reads.
-        ranked: whose lists; None for a sample of all users, nothing masked.
+        claimed: the modalities that affect its scores, as declared by the subject; None for all it reads.
+        ranked: users and lists; None for a sample of all users without masking.
 
     Raises:
         RobustrecError: a table holds nothing but zeros, scores are not finite, all items tie, or the same features
@@ -129,32 +129,34 @@ class ReachCheck:
         self.clean = self._look(first, raw, "clean")
         self.spread = float(self.clean.scores.std())
         if self.spread <= 1e-12 * max(1.0, float(raw.abs().max())):
-            raise _useless("all scores are equal: each user has one score for all items")
+            raise _useless("all scores are equal: each user has the same score for all items")
         self.ties = self._ties(raw)
         if self.ties.whole > ALL_TIED:
             raise _useless(
-                f"all scores in the list are equal for {self.ties.whole:.0%} of the users: item ids decide their lists"
+                f"all scores in the top k are tied for {self.ties.whole:.0%} of the users, so item "
+                "ids decide their lists"
             )
         if not self._same(represent(tables)):
             raise RobustrecError(
-                "the same features scored twice give different scores",
+                "two calls with the same features give different scores",
                 where="model.represent",
-                fix="make represent a pure function: no dropout and no fresh noise outside training",
+                fix="make represent a pure function, without dropout or random noise outside training",
             )
 
     def before(self) -> tuple[Reach, ...]:
-        """Perturb one modality at a time, by noise and by an exchange of rows, and say what moved."""
+        """Perturb one modality at a time, by noise and by an exchange of rows, and return the effects."""
         self.reaches = tuple(self._reach(modality) for modality in self.tables)
         return self.reaches
 
     def after(self) -> str:
-        """Score clean and noisy features again; return what is wrong, nothing where all is as before.
+        """Score clean and noisy features again; return the fault, or an empty text.
 
-        The noise is another than that of `before`, added in place.
+        The noise differs from that of `before`, and is added in place.
         """
         held = {modality: table.clone() for modality, table in self.tables.items()}
         if not self._same(self.represent(held)):
-            return "after the audits, clean features give other scores than before them: it keeps something of a call"
+            return "after the audits, clean features give different scores than before: the model "
+            "keeps state between calls"
         for modality in self.claimed:
             for factor in LOUDER:
                 held[modality].add_(self._noise(modality, "after", factor))
@@ -164,9 +166,9 @@ class ReachCheck:
                     break
             if change <= MOVED or not users:
                 return (
-                    f"after the audits, new noise as large as the {modality} features moved"
-                    f" {'no score' if change <= MOVED else 'no list'}, which it did before them: scores come from"
-                    " an earlier call"
+                    f"after the audits, new noise as large as the {modality} features changed"
+                    f" {'no score' if change <= MOVED else 'no list'}, but before the audits it did: scores come from"
+                    " a cache"
                 )
         return ""
 
@@ -180,22 +182,22 @@ class ReachCheck:
                 break
         fault = ""
         claimed = modality in self.claimed
-        noise = f"noise as large as the {modality} features, added to them,"
+        noise = f"added noise as large as the {modality} features"
         if change <= MOVED:
-            fault = f"{noise} moved no score by more than {change:.1e} of the scores' spread"
+            fault = f"{noise} changed no score by more than {change:.1e} standard deviations of the scores"
         elif not claimed:
             pass  # a score that moves is enough to contradict the subject
         elif not users:
-            fault = f"noise up to {LOUDER[-1]:g} times as large as the {modality} features moved scores and no list"
+            fault = f"noise up to {LOUDER[-1]:g} times as large as the {modality} features changed scores but no list"
         elif not self._follows_exchange(modality):
             fault = (
-                f"{noise} moved scores, but exchanging {modality} features between items did not: scores follow"
-                " a summary of the features, or are cached by one"
+                f"{noise} changed scores, but exchanging {modality} features between items did not: scores depend on"
+                " a summary of the features, or a cache uses one"
             )
         return Reach(modality, not fault, claimed, change, users, fault)
 
     def _follows_exchange(self, modality: str) -> bool:
-        """Tell whether scores move when items in the middle of the catalogue exchange their rows."""
+        """Return whether scores change if items in the middle of the catalogue exchange their rows."""
         table = self.tables[modality]
         quarter = len(table) // 4
         rows = torch.arange(quarter, len(table) - quarter)
@@ -256,12 +258,12 @@ def check_reach(
     seed: int,
     claimed: Collection[str] | None = None,
 ) -> tuple[Reach, ...]:
-    """Run the first half of a `ReachCheck`, whose arguments and errors it shares."""
+    """Run the first half of a `ReachCheck`, with the same arguments and errors."""
     return ReachCheck(represent, tables, seed=seed, claimed=claimed).before()
 
 
 def sampled_scores(representation: Representation | Scored, users: NDArray[np.int64]) -> Tensor:
-    """Return the scores [n, I] of at most twice SAMPLED_USERS of the users, float32 or what the model computes in."""
+    """Return the scores [n, I] of at most twice SAMPLED_USERS of the users, in the dtype of the model."""
     sampled = _sampled(users)
     if isinstance(representation, Scored):
         return representation.score(sampled)
@@ -270,7 +272,7 @@ def sampled_scores(representation: Representation | Scored, users: NDArray[np.in
 
 
 def refuse_zero_tables(tables: dict[str, Tensor]) -> None:
-    """Refuse features of which nothing is there.
+    """Refuse features that are all zero.
 
     Raises:
         RobustrecError: all rows of a modality are zero.
@@ -278,7 +280,7 @@ def refuse_zero_tables(tables: dict[str, Tensor]) -> None:
     for modality, table in tables.items():
         if not bool(table.any()):
             raise RobustrecError(
-                f"all {len(table)} rows of the {modality} features are zero: there is nothing to perturb",
+                f"all {len(table)} rows of the {modality} features are zero, so there is nothing to perturb",
                 where=f"item features, modality {modality!r}",
                 fix=f"remove the {modality} feature file and import the data again, or choose another encoder with"
                 " --features",
@@ -286,7 +288,7 @@ def refuse_zero_tables(tables: dict[str, Tensor]) -> None:
 
 
 def typical_entry(table: Tensor) -> float:
-    """Return the mean norm of the rows that are not zero over the square root of their width."""
+    """Return the mean norm of the nonzero rows divided by the square root of their width."""
     norms = table.double().norm(dim=1)
     return float(norms[norms > 0].mean()) / math.sqrt(table.shape[1])
 
@@ -309,5 +311,5 @@ def _centred(scores: Tensor) -> Tensor:
 
 def _useless(what: str) -> RobustrecError:
     return RobustrecError(
-        what, where="model.represent", fix="train the model again; look at its validation metric with: robustrec train"
+        what, where="model.represent", fix="train the model again and check its validation metric: robustrec train"
     )

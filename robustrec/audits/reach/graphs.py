@@ -1,7 +1,6 @@
-"""The reach check of item graphs: where a model derives them from features, perturbed features must give others.
+"""Reach check of item graphs: if a model derives them from features, perturbed features must change them.
 
-A graph frozen by mistake makes "rebuilt" the same measurement as "frozen", and the drift that a rebuilt pipeline would
-have stays unseen.
+If a graph is frozen by mistake, "rebuilt" measures the same as "frozen" and misses the drift of a rebuilt pipeline.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ from robustrec.seeds import torch_generator
 
 
 def check_item_graphs(subject: TrainedSubject, *, seed: int) -> str:
-    """Return what is wrong with the item graphs of a subject; nothing where they follow the features or it has none.
+    """Return the fault of the item graphs of a subject; empty if they depend on the features or do not exist.
 
     Args:
         subject: trained.
-        seed: of the perturbation, noise as long as a typical row.
+        seed: of the perturbation, noise with the norm of a typical row.
     """
     clean = subject.graphs
     if clean is None or subject.model is None:
@@ -41,18 +40,18 @@ def check_item_graphs(subject: TrainedSubject, *, seed: int) -> str:
         differs = not _equal(graphs, clean)
         changed |= differs
         if not differs and not _complete(clean):
-            return f"item_graphs of {_noise(modality)} are those of the clean ones: graphs are frozen"
+            return f"item_graphs on {_noise(modality)} equal the clean graphs: item graphs are frozen"
         if _distance(_given(subject, alone, graphs), subject.represent(alone)) > ROUNDING:
             return (
-                f"on {_noise(modality)}, represent without graphs is not represent with the graphs that item_graphs"
-                " derives from them: it uses others"
+                f"on {_noise(modality)}, represent without graphs differs from represent with the "
+                "graphs of item_graphs:"
+                " it uses other graphs"
             )
     if not changed or _unused(model):
         return ""
     if _distance(subject.represent(noisy), subject.represent(noisy, frozen=True)) <= ROUNDING:
         return (
-            f"on {_noise('')}, scores on rebuilt item graphs are those on frozen ones: represent ignores the graphs"
-            " it is given"
+            f"on {_noise('')}, rebuilt and frozen item graphs give equal scores: represent ignores its graphs argument"
         )
     return ""
 

@@ -1,4 +1,4 @@
-"""Run the reach check of a subject before and after its audits, and put its end and its warnings into the results."""
+"""Run the reach check of a subject before and after its audits, and record its status and warnings."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ UNMOVED = 0.5
 
 
 def reach_first(subject: TrainedSubject, work: Work, fault: str = "") -> ReachCheck | None:
-    """Run the check before the audits; return it where they may count, None where they may not.
+    """Run the check before the audits; return it, or None if the audits cannot count.
 
     Args:
         subject: with its features.
-        work: the results get how the check ended; where audits may not count, how each of them ended too.
-        fault: what is known to be wrong already.
+        work: its results get the status of the check, and of all audits if they cannot count.
+        fault: a fault that is already known.
     """
     results, spec = work.results, subject.spec
     if not subject.tables and not fault:
-        reason = f"{spec.model} reads no item features: there is nothing to perturb"
+        reason = f"{spec.model} reads no item features, so there is nothing to perturb"
         results.statuses += [_status(audit, subject, "not_applicable", reason) for audit in _everything(work)]
         return None
     check = None
@@ -41,7 +41,7 @@ def reach_first(subject: TrainedSubject, work: Work, fault: str = "") -> ReachCh
         results.statuses += [_status(audit, subject, "error", fault) for audit in _everything(work)]
         return None
     without_effect = [modality for modality in subject.tables if modality not in subject.scored_tables]
-    message = f"checked: scores do not follow the {' and '.join(without_effect)} features" if without_effect else ""
+    message = f"modality without effect on scores: {', '.join(without_effect)}" if without_effect else ""
     results.statuses.append(_status(REACH, subject, "ok", message))
     if check:
         results.warnings += _warnings(subject, check)
@@ -49,7 +49,7 @@ def reach_first(subject: TrainedSubject, work: Work, fault: str = "") -> ReachCh
 
 
 def reach_again(subject: TrainedSubject, check: ReachCheck, work: Work) -> None:
-    """Run the check after the audits; where it fails, every audit of the subject ends in an error without rows."""
+    """Run the check after the audits; if it fails, every audit of the subject is an error without findings."""
     results = work.results
     try:
         fault = check.after()
@@ -73,10 +73,10 @@ def reach_again(subject: TrainedSubject, check: ReachCheck, work: Work) -> None:
 
 
 def require_reach(subject: TrainedSubject, context: AuditContext) -> ReachCheck:
-    """Run the check before anything is measured of a subject, where an error ends all; run its `after` at the end.
+    """Run the check before a subject is measured, and raise if it fails; the caller runs its `after` at the end.
 
     Raises:
-        RobustrecError: a perturbation does not arrive; the subject is named.
+        RobustrecError: a perturbation has no effect; the subject is named.
     """
     check, fault = _checked(subject, context)
     if fault:
@@ -85,7 +85,7 @@ def require_reach(subject: TrainedSubject, context: AuditContext) -> ReachCheck:
 
 
 def unreached(subject: TrainedSubject, fault: str) -> RobustrecError:
-    """Return the error of a subject that perturbations do not reach."""
+    """Return the error for a subject without effect of perturbations."""
     return RobustrecError(
         f"{subject.subject.label}: {fault}",
         where="the reach check",
@@ -94,7 +94,7 @@ def unreached(subject: TrainedSubject, fault: str) -> RobustrecError:
 
 
 def _checked(subject: TrainedSubject, context: AuditContext) -> tuple[ReachCheck, str]:
-    """Return the check, and what is wrong."""
+    """Return the check and its fault."""
     ranked = Ranked(context.prepared.test.users, context.prepared.test.masked, context.metric_suite.length)
     check = ReachCheck(
         subject.represent, subject.tables, seed=context.seed, claimed=subject.scored_tables, ranked=ranked
@@ -108,16 +108,16 @@ def _checked(subject: TrainedSubject, context: AuditContext) -> tuple[ReachCheck
 
 
 def _warnings(subject: TrainedSubject, check: ReachCheck) -> list[str]:
-    """Return what a reader must know of a subject that passed."""
+    """Return the warnings for a subject that passed."""
     warnings = []
     if check.ties.boundary >= TIED:
         warnings.append(
-            f"the last place of the top {check.ranked.k} is tied with the next item for {check.ties.boundary:.0%} of"
-            " the users; ties are broken by item id, and small noise can change such lists"
+            f"the last item of the top {check.ranked.k} is tied with the next item for {check.ties.boundary:.0%} of"
+            " the users; ties are broken by item id, so small noise can change these lists"
         )
     warnings += [
         f"noise as large as the {reach.modality} features changes the lists of only {reach.users:.1%} of the users;"
-        " drift averaged over all users hides theirs"
+        " the mean drift over all users hides the drift of these users"
         for reach in check.reaches
         if reach.claimed and reach.users < UNMOVED
     ]
@@ -128,8 +128,9 @@ def _fault(reach: Reach) -> str:
     if reach.claimed:
         return f"perturbation did not reach the scores: {reach.fault}"
     return (
-        f"the model declares that its scores do not follow the {reach.modality} features, yet noise as large as the"
-        f" {reach.modality} features, added to them, moved them"
+        f"the model declares that the {reach.modality} features have no effect on its scores, but "
+        "added noise as large as"
+        f" the {reach.modality} features changed the scores"
     )
 
 
@@ -142,7 +143,9 @@ def _feature_notes(tables: dict[str, Tensor]) -> list[str]:
                 f"{zero} of {len(table)} rows of the {modality} features are zero; noise gives them a random direction"
             )
         if len(table) > 1 and bool((table == table[0]).all()):
-            notes.append(f"all {len(table)} rows of the {modality} features are equal: they tell no item from another")
+            notes.append(
+                f"all {len(table)} rows of the {modality} features are equal, so they do not distinguish items"
+            )
     return notes
 
 

@@ -1,4 +1,4 @@
-"""The audited loss along real merchant edits: from the clean features to the edited ones, and as far beyond."""
+"""The audited loss along merchant edits, from the clean features through the edited ones."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from robustrec.encoders.rows import catalog_rows
 from robustrec.results.exhibits import Curve
 
 Shifts = Mapping[str, dict[str, Tensor]]
-"""Edit -> modality -> what it adds to the features [I, D_m], zeros for items that it leaves alone."""
+"""Edit -> modality -> change of the features [I, D_m], zero for unchanged items."""
 
 
 def edit_shifts(asked: EditLandscapes, work: Work) -> Shifts:
-    """Make every edit on the same items and encode them again.
+    """Apply every edit to the same items and encode them again.
 
     Raises:
         RobustrecError: an edit is unknown or fails, or the encoder does.
@@ -54,7 +54,7 @@ def edit_shifts(asked: EditLandscapes, work: Work) -> Shifts:
 
 
 def measure_edits(task: SharpnessTask, asked: EditLandscapes, shifts: Shifts) -> None:
-    """Put the loss along each edit that changes what the subject reads into the exhibits."""
+    """Record the loss along each edit that changes inputs of the subject."""
     clean = task.loss.tables
     steps = np.linspace(-asked.reach, asked.reach, asked.points).tolist()
     for name, shift in shifts.items():
@@ -66,11 +66,11 @@ def measure_edits(task: SharpnessTask, asked: EditLandscapes, shifts: Shifts) ->
                 subject=task.labels.subject,
                 audit=AUDIT,
                 name=f"loss along the edit {name}, severity {asked.severity}",
-                x_label="share of the edit: 0 is clean, 1 edited",
+                x_label="share of the edit: 0 is clean, 1 is edited",
                 y_label=LOSS_LABEL,
                 x=tuple(steps),
                 y=line(task.loss, Direction(tables=read), steps),
-                note=f"{asked.items} items edited and encoded again; item graphs kept as they were",
+                note=f"{asked.items} items edited and encoded again; frozen item graphs",
             )
         )
         task.context.costs.representations += asked.points

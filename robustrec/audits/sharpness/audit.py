@@ -45,18 +45,18 @@ from robustrec.results.exhibits import Curve
 from robustrec.runs.trained import TrainedSubject
 from robustrec.seeds import torch_generator
 
-KEPT = "item graphs kept as they were"
+KEPT = "frozen item graphs"
 LOSS_LABEL = "audited loss of standardised margins, nats"
 PER_SPREAD = "nats per squared standard deviation of the features"
 
 
 @dataclass(frozen=True)
 class SharpnessTask:
-    """One subject before the audit.
+    """Task of the sharpness audit for one subject.
 
     Attributes:
-        audit: what was asked for.
-        subject: whose turn it is.
+        audit: its configuration.
+        subject: the subject.
         clean: its lists on clean features.
         loss: the audited loss of standardised margins on a copy of its model: what everything is measured on.
         raw: the same of the margins as they are, which depends on the scale of the scores: secondary rows.
@@ -82,16 +82,16 @@ class SharpnessTask:
 
     @property
     def losses(self) -> tuple[AuditLoss, ...]:
-        """The audited losses asked for, the scale-free one first."""
+        """The audited losses, the scale-free one first."""
         return (self.loss, self.raw) if self.audit.raw_margins else (self.loss,)
 
     @property
     def memory(self) -> float:
-        """Bytes that vectors may take."""
+        """Memory limit of vectors, in bytes."""
         return self.audit.memory_gib * 2**30
 
 
-def sitting_of(
+def task_of(
     audit: SharpnessAudit,
     pair: tuple[TrainedSubject, Clean],
     pairs: Pairs,
@@ -99,7 +99,7 @@ def sitting_of(
     context: AuditContext,
     results: AuditResults,
 ) -> SharpnessTask:
-    """Put a subject's model before the audit.
+    """Return the task of a subject.
 
     Raises:
         RobustrecError: its loss is not finite, or not the same twice.
@@ -114,7 +114,7 @@ def sitting_of(
 
 
 def measure_inputs(task: SharpnessTask) -> str:
-    """Measure one subject in its features; return why its scores have no derivative there, empty where they have.
+    """Measure one subject in its features; return why its scores have no derivative, or an empty text.
 
     Raises:
         RobustrecError: a derivative cannot be computed or is not finite.
@@ -141,14 +141,14 @@ def measure_inputs(task: SharpnessTask) -> str:
     if derived:
         return ""
     return (
-        f"{subject.spec.model}: its scores follow the features only through which items are neighbours, so they have"
-        " no derivative there; loss and lists are measured with rebuilt item graphs"
+        f"{subject.spec.model}: the features affect its scores only through graph neighbours, so the scores have"
+        " no derivative; loss and lists are measured with rebuilt item graphs"
     )
 
 
 def remark_of(loss: AuditLoss) -> str:
-    """Return what a row must say of the loss it was measured on."""
-    return "margins of variance 1" if loss.standardised else RAW
+    """Return the note of a finding on its audited loss."""
+    return "margins scaled to variance 1" if loss.standardised else RAW
 
 
 def _checked_products(task: SharpnessTask, loss: AuditLoss, inputs: Inputs, modalities: Sequence[str]) -> Products:
@@ -167,7 +167,7 @@ def _traces(task: SharpnessTask, products: Products, inputs: Inputs) -> InputTra
 
 
 def _expansion(task: SharpnessTask, products: Products, inputs: Inputs) -> InputTraces:
-    """Take the input sharpness of each modality, and of the worst items."""
+    """Measure the input sharpness of each modality and of the worst items."""
     audit = task.audit
     found = _traces(task, products, inputs)
     _rows_of_traces(task, found, task.loss)
@@ -206,7 +206,7 @@ def _worst_curve(task: SharpnessTask, modality: str, items: list[tuple[int, Esti
         high=tuple(each.value + 2 * each.error for each in scaled),
         note="items "
         + ", ".join(str(item) for item, _ in items)
-        + f"; band of two standard errors; {remark_of(task.loss)}",
+        + f"; the band is two standard errors; {remark_of(task.loss)}",
     )
 
 
@@ -230,7 +230,7 @@ def _flips(task: SharpnessTask, inputs: Inputs) -> None:
     found = slopes(task.loss, inputs, list(inputs.tables), draws=audit.flip_draws, seed=task.context.seed)
     task.context.costs.gradients += 1 + audit.flip_draws
     wrong = float((found.margins < 0).double().mean())
-    note = f"to first order in the features; {wrong:.4g} of the triples rank wrongly without noise"
+    note = f"to first order in the features; {wrong:.4g} of the triples have the wrong order without noise"
     task.results.findings += [
         value_row(
             task.labels,
@@ -245,7 +245,7 @@ def _flips(task: SharpnessTask, inputs: Inputs) -> None:
 
 
 def _measured(task: SharpnessTask, inputs: Inputs, expansions: Sequence[InputTraces]) -> None:
-    """Measure loss and lists under noise, and hold each loss against its expansion."""
+    """Measure loss and lists under noise, and compare each loss with its expansion."""
     audit = task.audit
     for rebuilt in (False, True) if task.subject.graphs is not None else (False,):
         if not audit.noise_pairs or not (expansions or rebuilt):
@@ -259,12 +259,12 @@ def _measured(task: SharpnessTask, inputs: Inputs, expansions: Sequence[InputTra
 
 
 def _held_against(task: SharpnessTask, loss: AuditLoss, measured: Estimate, expected: Estimate, sigma: float) -> None:
-    """Put the ratio of a measured increase of the loss over the expected one into the findings."""
+    """Record the ratio of the measured to the expected loss increase."""
     if expected.value == 0.0 or not math.isfinite(expected.error):
         return
     note = (
-        f"measured ΔL over ½σ²·tr ∇²_X L = {expected.value:.3g}: 1 where the second order is all there is;"
-        f" higher orders and kinks (ReLU), which no derivative sees, move it; {remark_of(loss)}"
+        f"measured ΔL over ½σ²·tr ∇²_X L = {expected.value:.3g}: 1 if the second order is exact;"
+        f" higher orders and kinks (ReLU), which derivatives miss, change it; {remark_of(loss)}"
     )
     condition = sigma_condition(sigma, standardised=loss.standardised)
     row = value_row(task.labels, condition, "delta_loss_ratio", ratio(measured, expected), note, unit="ratio")
@@ -300,7 +300,7 @@ def _noisy(task: SharpnessTask, inputs: Inputs, sigma: float, rebuilt: bool) -> 
     kept = "" if rebuilt or subject.graphs is None else f", {KEPT}"
     for loss, increase in zip(task.losses, found, strict=True):
         where = sigma_condition(sigma, rebuilt=rebuilt, standardised=loss.standardised)
-        note = f"E[L(X + σz)] - L over pairs of opposite draws{kept}; {remark_of(loss)}"
+        note = f"E[L(X + σz)] - L over antithetic pairs of draws{kept}; {remark_of(loss)}"
         task.results.findings.append(value_row(task.labels, where, "delta_loss", increase, note))
     clean, after = with_stability(task.clean, context.metric_suite), stack(lists)
     task.results.findings += drift_rows(
@@ -310,7 +310,7 @@ def _noisy(task: SharpnessTask, inputs: Inputs, sigma: float, rebuilt: bool) -> 
         clean,
         after,
         task.labels.intervals,
-        note="a draw is the mean of two opposite ones",
+        note="each draw is the mean of an antithetic pair",
     )
     for metric, values in after.items():
         task.results.keep(array_name(subject, AUDIT, condition, metric), values)

@@ -9,7 +9,7 @@ from robustrec.audits.noise.measure import TRAINING_ONLY
 from robustrec.audits.quality import Clean
 from robustrec.audits.results import Audited, Work
 from robustrec.audits.sharpness.along_edits import edit_shifts, measure_edits
-from robustrec.audits.sharpness.audit import SharpnessTask, measure_inputs, sitting_of
+from robustrec.audits.sharpness.audit import SharpnessTask, measure_inputs, task_of
 from robustrec.audits.sharpness.config import EditLandscapes, SharpnessAudit
 from robustrec.audits.sharpness.parameters import measure_parameters
 from robustrec.audits.sharpness.relation import relations
@@ -21,14 +21,14 @@ from robustrec.models.own import attributed_to
 from robustrec.results.findings import AuditStatus
 from robustrec.runs.trained import TrainedSubject
 
-SCORES_ONLY = "only a function scores: it has no derivatives"
+SCORES_ONLY = "a scoring function has no derivatives"
 
 
 def run_sharpness(audit: SharpnessAudit, subjects: Audited, work: Work) -> None:
-    """Run the sharpness audit over its subjects; each ends with a status for its features, and for its parameters.
+    """Run the sharpness audit over its subjects; each gets a status for its features and for its parameters.
 
-    Costs are counted as work is done; what a subject had measured when it failed stays, with the error beside it. At
-    the end, with parameters, flatness is held against every drift that this audit and the earlier ones have measured.
+    Costs are counted during the work. If a subject fails, its earlier findings stay, with the error. At the end, with
+    parameters, sharpness is correlated with every drift of this audit and the earlier ones.
     """
     if not subjects:
         return
@@ -38,13 +38,13 @@ def run_sharpness(audit: SharpnessAudit, subjects: Audited, work: Work) -> None:
     pairs = pairs_of(triples, problem.n_users, problem.n_items).to(device)
     count = audit.parameters.training_triples if audit.parameters else 0
     batch = Triples(*(ids[:count].to(device) for ids in triples))
-    sittings = []
+    tasks = []
     for pair in subjects:
         task, statuses = _audited(audit, pair, pairs, batch, work)
         work.results.statuses += statuses
-        sittings += [task] if audit.edits and task and pair[0].scored_tables else []
+        tasks += [task] if audit.edits and task and pair[0].scored_tables else []
     if audit.edits:
-        work.results.statuses += _edited(audit.edits, sittings, work)
+        work.results.statuses += _edited(audit.edits, tasks, work)
     if audit.parameters:
         work.results.relations += relations(work.results.findings, seed=seed)
 
@@ -60,7 +60,7 @@ def _audited(
     labels = RowLabels(subject.subject, work.intervals)
     try:
         with attributed_to(subject.spec.model, "represent"), derivatives("second"):
-            task = sitting_of(audit, pair, pairs, labels, work.context, work.results)
+            task = task_of(audit, pair, pairs, labels, work.context, work.results)
     except RobustrecError as error:
         return None, [_status(name, subject, "error", one_line(error)) for name in names]
     statuses = []
@@ -82,18 +82,18 @@ def _audited(
     return task, statuses
 
 
-def _edited(asked: EditLandscapes, sittings: list[SharpnessTask], work: Work) -> list[AuditStatus]:
-    """Take the loss along merchant edits, which are encoded once for all subjects."""
+def _edited(asked: EditLandscapes, tasks: list[SharpnessTask], work: Work) -> list[AuditStatus]:
+    """Measure the loss along merchant edits, which are encoded once for all subjects."""
     reason = not_editable(work.plan.dataset, work.plan.encoder)
     status: Literal["ok", "error", "not_applicable"] = "not_applicable" if reason else "ok"
-    if not reason and sittings:
+    if not reason and tasks:
         try:
             shifts = edit_shifts(asked, work)
-            for task in sittings:
+            for task in tasks:
                 measure_edits(task, asked, shifts)
         except RobustrecError as error:
             status, reason = "error", one_line(error)
-    return [_status(EDITS, task.subject, status, reason) for task in sittings]
+    return [_status(EDITS, task.subject, status, reason) for task in tasks]
 
 
 def _status(

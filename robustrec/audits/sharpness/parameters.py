@@ -31,7 +31,7 @@ from robustrec.results.exhibits import Curve, Surface
 WHERE = "parameters"
 TRAINING = "training loss"
 _TRAINING_NOTE = (
-    "the model's own training loss on one batch, another scale than the audited loss;"
+    "training loss of the model on one batch, with a different scale than the audited loss;"
     " depends on the scale of the scores"
 )
 
@@ -76,7 +76,7 @@ def measure_parameters(task: SharpnessTask, own: ParameterSharpness, batch: Trip
 def _curvature(
     task: SharpnessTask, own: ParameterSharpness, loss: Loss, condition: str, remark: str
 ) -> tuple[Products, Extremes]:
-    """Take eigenvalues and traces of a loss; the products and the eigenvectors serve further."""
+    """Compute eigenvalues and traces of a loss; return the products and eigenvectors for reuse."""
     rows, labels, label = (
         task.results.findings,
         task.labels,
@@ -96,7 +96,7 @@ def _curvature(
     task.context.progress("sharpness eigenvalues", own.steps, own.steps, label)
     for place, each in enumerate(ends.largest, start=1):
         rows.append(eigenvalue_row(labels, condition, f"lambda_{place}", each, remark))
-    below = "negative: not at a minimum, the Hessian is indefinite; " if ends.smallest.value < 0 else ""
+    below = "negative: the Hessian is indefinite, so this is not a minimum; " if ends.smallest.value < 0 else ""
     rows.append(eigenvalue_row(labels, condition, "lambda_min", ends.smallest, below + remark))
     if ends.by_magnitude is not ends.largest[0]:
         rows.append(eigenvalue_row(labels, condition, "lambda_by_magnitude", ends.by_magnitude, remark))
@@ -154,7 +154,7 @@ def _worst(task: SharpnessTask, own: ParameterSharpness, loss: AuditLoss) -> Non
         task.context.costs.representations += 1
         for steps in sorted({1, own.ascent_steps}):
             condition = loss_condition(f"{WHERE} rho={radius:g} steps={steps}", standardised=loss.standardised)
-            note = f"largest increase found, a lower bound of the worst; {remark}; {remark_of(loss)}"
+            note = f"largest increase found, a lower bound of the worst case; {remark}; {remark_of(loss)}"
             task.results.findings.append(value_row(task.labels, condition, metric, found[steps - 1], note))
 
 
@@ -192,7 +192,7 @@ def _landscapes(task: SharpnessTask, asked: Landscapes, top: Direction, drawn: l
                 subject=task.labels.subject,
                 audit=AUDIT,
                 name=f"loss along a {name}",
-                x_label="step, in lengths of the parameters",
+                x_label="step, relative to the parameter norm",
                 y_label=LOSS_LABEL,
                 x=tuple(steps),
                 y=line(task.loss, direction, steps),
@@ -212,7 +212,7 @@ def _landscapes(task: SharpnessTask, asked: Landscapes, top: Direction, drawn: l
             x=tuple(sides),
             y=tuple(sides),
             z=plane(task.loss, drawn[0], drawn[1], sides, sides),
-            note="each latent vector of a direction is as long as the parameters' own (filter-normalised)",
+            note="each latent vector of a direction has the norm of the parameter vector (filter-normalised)",
         )
     )
     task.context.costs.representations += asked.grid**2

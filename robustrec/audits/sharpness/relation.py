@@ -1,9 +1,9 @@
-"""Flatness against drift: over the subjects of a report, does any measure of flatness order what was measured?
+"""Rank correlation of sharpness measures with measured drift over the subjects of a report.
 
 Kendall's τ-b, two-sided p-values by permutation of the subjects. Subjects of several models differ by more than their
-flatness, so the pooled correlation is confounded by the model; "within models" counts only pairs of subjects of one
-model, and permutes only inside models. Measures that change when scores or factors are only rescaled come last, and
-their names say so.
+sharpness, so the model confounds the pooled correlation; "within models" counts only pairs of subjects of the same
+model, and permutes only inside models. Measures that depend on the scale of scores or factors come last, and their
+names say so.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Floats = NDArray[np.float64]
 Groups = NDArray[np.int64]
 
 FEWEST = 5
-"""Subjects below which nothing is told."""
+"""Smallest number of subjects for a rank correlation."""
 
 ARRANGEMENTS = 40
 """Fewest arrangements of the subjects with which p can fall to 5 %, both ends counted."""
@@ -64,7 +64,7 @@ class Rank(NamedTuple):
 
 
 def relations(findings: Sequence[Finding], *, seed: int) -> list[Relation]:
-    """Return how each measure of flatness goes with each measured drift, the plainest outcome first.
+    """Return the rank correlation of each sharpness measure with each measured drift.
 
     Args:
         findings: all findings of a run.
@@ -83,7 +83,7 @@ def relations(findings: Sequence[Finding], *, seed: int) -> list[Relation]:
 
 
 def rank_correlation(x: Floats, y: Floats, groups: Groups, seed: int) -> Rank:
-    """Return Kendall's τ-b over the pairs inside groups, and how often a permutation inside groups is as extreme.
+    """Return Kendall's τ-b over the pairs inside groups, with its permutation p-value.
 
     All permutations are tried where there are at most 50,000; else 20,000 are drawn, and the one observed counts too.
 
@@ -147,12 +147,12 @@ def _relation(
     groups = np.unique(models, return_inverse=True)[1] if within else np.zeros(len(x), dtype=np.int64)
     count, found, doubt = len(x), Rank(None, None), ""
     if count < FEWEST:
-        doubt = f"there are {count} subjects, and at least {FEWEST} are needed"
+        doubt = f"there are {count} subjects, but at least {FEWEST} are needed"
     elif arrangements(groups) < ARRANGEMENTS:
         doubt = "each model has too few subjects"
     else:
         found = rank_correlation(x, y, groups, seed)
-        doubt = "" if found.tau is not None else "all its values are equal, or all drifts"
+        doubt = "" if found.tau is not None else "all values of the measure or all drifts are equal"
     return Relation(
         audit=AUDIT,
         measure=measure,
@@ -169,23 +169,23 @@ def _relation(
 
 def _sentence(measure: str, outcome: str, subjects: Sequence[Subject], found: Rank, doubt: str) -> str:
     if found.tau is None or found.p is None:
-        return f"cannot be told whether {measure} orders the drift of {outcome}: {doubt}"
+        return f"the rank correlation of {measure} with the drift of {outcome} is not defined: {doubt}"
     if found.p > SIGNIFICANT:
-        verb = "does not order"
+        verb = "does not correlate significantly"
     elif found.tau > 0:
-        verb = "orders"
+        verb = "correlates positively"
     elif measure.partition(WITHIN)[0].endswith(SCALE_DEPENDENT):
-        verb = "orders in reverse (the smaller, the larger)"
+        verb = "correlates negatively (smaller values, larger drift)"
     else:
-        verb = "orders in reverse (the flatter, the larger)"
+        verb = "correlates negatively (flatter subjects drift more)"
     numbers = f"(τ = {found.tau:.2f}, p = {found.p:.2g})"
     models = dict.fromkeys(subject.model for subject in subjects)
-    who = f"on these {len(subjects)} subjects ({', '.join(models)})"
-    return f"{who} {measure} {verb} the drift of {outcome} {numbers}"
+    who = f"for these {len(subjects)} subjects ({', '.join(models)})"
+    return f"{who} {measure} {verb} with the drift of {outcome} {numbers}"
 
 
 def _measure(findings: Iterable[Finding], condition: str, metric: str) -> dict[Subject, float]:
-    """Return a measure of flatness by subject: of the conditions that match, the first there is."""
+    """Return a sharpness measure by subject, from the first matching condition."""
     pattern = re.compile(re.escape(condition).replace(re.escape("*"), r"\S+"))
     rows = [
         row

@@ -1,4 +1,4 @@
-"""Rows of the sharpness audit: values with standard errors, residuals, and what they do not change under."""
+"""Findings of the sharpness audit: values with standard errors, residuals and invariances."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from robustrec.subject import Subject
 
 AUDIT = "sharpness"
 PARAMETERS = "sharpness of parameters"
-"""The audit under whose name the parameters' part ends: it may end otherwise than the features' part."""
+"""Audit name for the status of the parameter part, which is separate from the feature part."""
 
 EDITS = "sharpness along edits"
-"""The audit under whose name the landscapes along merchant edits end."""
+"""Audit name for the status of the loss along merchant edits."""
 
 NATS = "nats"
-RESCALED = "not scale-invariant: users ×4 and items ÷4 change it and no score"
-RAW = "depends on the scale of the scores: wider margins alone change it"
-"""Remark on everything measured on margins as they are."""
+RESCALED = "not scale-invariant: scaling users by 4 and items by 1/4 changes it but no score"
+RAW = "depends on the scale of the scores"
+"""Note of all findings with raw margins."""
 
-ROWS = "unchanged where whole tables are rescaled; not by another basis of the latent space"
-ENTRIES = "unchanged where entries are rescaled"
+ROWS = "invariant to rescaling of whole tables, but not to a change of the latent basis"
+ENTRIES = "invariant to rescaling of entries"
 
 
 class RowLabels(NamedTuple):
-    """RowLabels rows are made, and how their intervals are."""
+    """Subject and interval settings of the findings."""
 
     subject: Subject
     intervals: Intervals
@@ -48,21 +48,21 @@ def sigma_condition(sigma: float, modality: str = "", *, rebuilt: bool = False, 
 
 
 def loss_condition(condition: str, *, standardised: bool) -> str:
-    """Return the name of a condition for the loss of standardised margins, or of margins as they are."""
+    """Return the name of a condition for standardised or raw margins."""
     return f"{condition} {SCALE_FREE}" if standardised else condition
 
 
 def value_row(
     labels: RowLabels, condition: str, metric: str, value: float | Estimate, note: str = "", *, unit: str = NATS
 ) -> Finding:
-    """Return a value, with Student's interval from the standard error where it is an estimate."""
+    """Return a value, with a Student's t interval from the standard error if it is an estimate."""
     found = value if isinstance(value, Estimate) else Estimate(value, math.nan, 0)
     low = high = degrees = None
     if found.draws > 1:
         degrees = float(found.draws - 1)
         half = quantile((1 + labels.level) / 2, degrees) * found.error
         low, high = found.value - half, found.value + half
-        error = f"standard error {found.error:.2g} over {found.draws} draws, Student's interval"
+        error = f"standard error {found.error:.2g} over {found.draws} draws, Student's t interval"
         note = f"{error}; {note}" if note else error
     return Finding(
         subject=labels.subject,
@@ -84,7 +84,7 @@ def value_row(
 def eigenvalue_row(
     labels: RowLabels, condition: str, metric: str, found: Eigenvalue, note: str = "", *, unit: str = NATS
 ) -> Finding:
-    """Return an eigenvalue with its residual: some eigenvalue lies no farther away than that."""
+    """Return an eigenvalue with its residual, which bounds its distance to a true eigenvalue."""
     residual = f"residual {found.residual:.2g}"
     return value_row(labels, condition, metric, found.value, f"{residual}; {note}" if note else residual, unit=unit)
 

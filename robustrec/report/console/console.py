@@ -1,7 +1,6 @@
-"""The whole report on the console: banner, verdict, subjects, what moved, comparisons, gates, where the rest is.
+"""Full report on the console: banner, verdict, subjects, drifts, comparisons, gates and files.
 
-Never colour alone: every status is a word. Everything printed that comes from data passes `Page.safe`,
-without markup.
+Every status is a word, not only a colour. All texts from data pass `Page.safe`, without markup.
 """
 
 from __future__ import annotations
@@ -35,19 +34,19 @@ STYLES = {
 }
 _ALWAYS_COUNTED = ("trainings", "representations", "rankings")
 _BANNER = (
-    "SAMPLE EDITION: a synthetic shop, not the real Amazon data.\n"
-    "Its numbers show that the audit works; they say nothing about real shoppers."
+    "SAMPLE EDITION: synthetic data, not the real Amazon data.\n"
+    "Its numbers show that the audit works. They do not apply to real users."
 )
 
 
 def print_report(report: Report, console: Console, *, location: Path | None = None, fail_on: FailOn = "error") -> None:
-    """Print a report on a console, for its width and encoding.
+    """Print a full report on a console.
 
     Args:
-        report: what to print.
-        console: where to.
-        location: the JSON file that holds the report, named at the end.
-        fail_on: what the exit code that is announced at the end depends on.
+        report: the report to print.
+        console: output console.
+        location: JSON file of the report, printed at the end.
+        fail_on: threshold of the exit code, which is printed at the end.
     """
     page = page_of(report, console)
     if report.dataset.synthetic:
@@ -61,13 +60,13 @@ def print_report(report: Report, console: Console, *, location: Path | None = No
 def print_judgement(
     report: Report, console: Console, *, location: Path | None = None, fail_on: FailOn = "error"
 ) -> None:
-    """Print how a report's findings were judged, without what they are.
+    """Print the judgement of a report without its findings.
 
     Args:
-        report: what to print.
-        console: where to.
-        location: the JSON file that holds the report, named at the end.
-        fail_on: what the exit code that is announced at the end depends on.
+        report: the report to print.
+        console: output console.
+        location: JSON file of the report, printed at the end.
+        fail_on: threshold of the exit code, which is printed at the end.
     """
     page = page_of(report, console)
     page.paragraph(Text.assemble(verdict_word(report), f"  {report.verdict_reason}"))
@@ -88,7 +87,7 @@ def _print_verdict(page: Page) -> None:
     page.line(
         f"robustrec {report.robustrec}, suite {report.suite.name} on {data.name} ({data.edition} edition): "
         f"{data.n_users} users, {data.n_items} items, {data.n_train} / {data.n_validation} / {data.n_test} "
-        f"interactions to train / validate / test; {report.environment.device}"
+        f"interactions in train / validation / test; {report.environment.device}"
     )
     for line in weights_lines(report):
         page.line(f"features {line}")
@@ -135,19 +134,19 @@ def _print_mirror_facts(page: Page) -> None:
     facts = [(record, record.mirror) for record in page.report.subjects if record.mirror]
     moved = [(record, mirror) for record, mirror in facts if mirror.mirrored_steps]
     if moved:
-        page.heading("what the mirrored steps did")
+        page.heading("mirrored steps")
     for record, mirror in moved:
         page.line(f"{page.names[record.subject]}: {mirror_sentence(record, mirror)}", indent=1)
 
 
 def mirror_sentence(record: SubjectRecord, mirror: MirrorFacts) -> str:
-    """Say in one sentence whether the mirrored steps climbed, as they are meant to."""
+    """Return a sentence on whether mirrored steps were ascent steps, as intended."""
     parts = []
     if mirror.share_raised_loss is not None:
         measured = f"{mirror.mirrored_steps} mirrored steps"
         if mirror.probed_steps != mirror.mirrored_steps:
             measured = f"{mirror.probed_steps} probed among {measured}"
-        parts.append(f"of {measured} {percent(mirror.share_raised_loss)} raised the batch loss")
+        parts.append(f"{percent(mirror.share_raised_loss)} of {measured} increased the batch loss")
     else:
         parts.append(f"{mirror.mirrored_steps} mirrored steps")
     if mirror.mean_cosine is None:
@@ -161,10 +160,10 @@ def _direction(record: SubjectRecord, cosine: float, raised: float | None) -> st
     shared = isinstance(strategy, dict) and strategy.get("reading") == "shared"
     because = "under shared Adam moments " if shared else ""
     if cosine < 0 and (raised is None or raised < 0.5):
-        return f"{because}these were descent steps"
+        return f"{because}mirrored steps were descent steps"
     if cosine > 0 and (raised is None or raised > 0.5):
-        return "these climbed, as mirrored steps are meant to"
-    return "these neither clearly climbed nor clearly descended"
+        return "mirrored steps were ascent steps, as intended"
+    return "mirrored steps were neither clearly ascent nor clearly descent steps"
 
 
 def _print_recommendation(page: Page) -> None:
@@ -226,12 +225,12 @@ def _print_end(page: Page, location: Path | None, fail_on: FailOn) -> None:
 
 
 def print_last(page: Page, fail_on: FailOn) -> None:
-    """Print the last line: the verdict once more, and the exit code that follows from it."""
+    """Print the last line: verdict and exit code."""
     report = page.report
     code = exit_code(report.verdict, report.gates, fail_on)
     hint = f"exit code {code} (--fail-on {fail_on})"
     if report.verdict == "inconclusive" and report.gates and code == 0:
-        hint += "; more test users, draws or seeds narrow the intervals"
+        hint += "; use more test users, draws or seeds to narrow the intervals"
     edition = " on a SAMPLE EDITION" if report.dataset.synthetic else ""
     page.paragraph(Text.assemble(verdict_word(report), f"{edition}, {hint}"))
 
@@ -246,4 +245,4 @@ SECTIONS: tuple[Callable[[Page], None], ...] = (
     _print_cautions,
     _print_gates,
 )
-"""What the whole report consists of, in this order; each prints nothing where it has nothing to say."""
+"""Sections of the full report, in this order; each prints nothing if it is empty."""

@@ -1,6 +1,6 @@
-"""The report on one screen: verdict, the lines that matter most, gates, and where the rest is.
+"""Report on one screen: verdict, main results, gates and files.
 
-About 40 lines at 80 columns, however much was measured. `console` prints all of it.
+At most about 40 lines at 80 columns. `console` prints the full report.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ def print_screen(
     """Print a report on one screen.
 
     Args:
-        report: what to print.
-        console: where to; its width and encoding decide the form.
-        location: the JSON file that holds the report.
-        pages: other files that show it, such as the HTML page.
-        fail_on: what the exit code that is announced at the end depends on.
+        report: the report to print.
+        console: output console; its width and encoding set the layout.
+        location: JSON file of the report.
+        pages: other files of the report, such as the HTML page.
+        fail_on: threshold of the exit code, which is printed at the end.
     """
     page = page_of(report, console)
     summary = summary_of(report)
@@ -66,7 +66,7 @@ def print_screen(
     _print_cautions(page)
     console.print()
     for path in pages:
-        page.line(f"the page: {path}")
+        page.line(f"HTML report: {path}")
     if location is not None:
         page.line(f"all numbers: {location}")
         page.line(f"all tables: robustrec report show --full {shlex.quote(str(location))}")
@@ -109,4 +109,4 @@ def _print_cautions(page: Page) -> None:
     for line in told[:_MOST_CAUTIONS]:
         page.paragraph(Text(shortened(line, _LONGEST)), indent=1, hanging=2)
     if len(told) > _MOST_CAUTIONS:
-        page.line(f"and {len(told) - _MOST_CAUTIONS} more, which --full prints", indent=1)
+        page.line(f"and {len(told) - _MOST_CAUTIONS} more (show them with --full)", indent=1)

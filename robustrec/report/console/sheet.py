@@ -1,4 +1,4 @@
-"""What the console's sections share: safe text, tables that fit, and short names for subjects."""
+"""Console helpers: safe text, tables that fit, and short names of subjects."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from robustrec.streams import PLAIN
 from robustrec.subject import Subject
 
 WIDE = 112
-"""Columns from which on tables show more than the essentials."""
+"""Console width from which tables show more columns."""
 
 _NO_BREAK = "\xa0"  # never in data: it is not printable
 _NARROWEST = 20
@@ -28,17 +28,17 @@ _ASCII_HEAD = box.Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=
 
 @dataclass(frozen=True)
 class Sheet:
-    """A console that is printed on; its width and encoding decide the form."""
+    """A console to print on; its width and encoding set the layout."""
 
     console: Console
 
     @property
     def wide(self) -> bool:
-        """Whether there is room for more than the essentials."""
+        """Whether the console is wide enough for all columns."""
         return self.console.width >= WIDE
 
     def safe(self, text: str) -> str:
-        """Return a text that the console can show: nothing unprintable, nothing its encoding lacks."""
+        """Return a text without characters that the console cannot print."""
         shown = "".join(letter if letter.isprintable() else "?" for letter in text)
         encoding = self.console.encoding
         if not encoding.startswith("utf"):
@@ -46,7 +46,7 @@ class Sheet:
         return shown.encode(encoding, "replace").decode(encoding)
 
     def line(self, text: str, style: str = "", *, indent: int = 0) -> None:
-        """Print a paragraph as it is, without markup, with numbers and their unit on one line."""
+        """Print a paragraph without markup, with numbers and their unit on one line."""
         self.paragraph(Text(text, style=style), indent=indent)
 
     def paragraph(self, text: Text, *, indent: int = 0, hanging: int = 0) -> None:
@@ -61,7 +61,7 @@ class Sheet:
             self.console.print(piece)
 
     def command(self, text: str, *, indent: int = 0) -> None:
-        """Print a command so that it works when pasted: where it is too long, its lines end with a backslash."""
+        """Print a command that works when pasted; long commands continue with a backslash."""
         room = max(_NARROWEST, self.console.width - indent - 4)
         lines = textwrap.wrap(self.safe(text), room, break_on_hyphens=False) or [""]
         for number, line in enumerate(lines):
@@ -75,7 +75,7 @@ class Sheet:
         self.line(text, "bold")
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]], *, numbers_from: int) -> None:
-        """Print a table; columns from `numbers_from` on hold numbers and stand to the right."""
+        """Print a table; columns from `numbers_from` on are numbers and right-aligned."""
         utf = self.console.encoding.startswith("utf")
         table = Table(
             box=box.SIMPLE_HEAD if utf else _ASCII_HEAD,
@@ -94,10 +94,10 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Page(Sheet):
-    """A sheet with the report that is printed on it.
+    """A sheet with the report to print.
 
     Attributes:
-        report: what is printed.
+        report: the report to print.
         names: subject -> its short name, unique within the report.
         level: confidence level of the intervals, in words ("95 %").
     """

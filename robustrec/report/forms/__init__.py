@@ -1,4 +1,4 @@
-"""The forms that a report can be written in; each is a function of the report alone, made again at any time."""
+"""Output formats of a report; each is a function of the report."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from robustrec.results.report import Report, report_json
 
 
 def json_bytes(report: Report) -> bytes:
-    """Return a report as the JSON that `read_report` reads, its recommendation and cautions included."""
+    """Return a report as JSON for `read_report`, with its recommendation and warnings."""
     return report_json(with_recommendation(report)).encode()
 
 
@@ -32,7 +32,7 @@ FORMATS: dict[str, Callable[[Report], bytes]] = {
     "csv": csv_bytes,
     "parquet": parquet_bytes,
 }
-"""Name, as --output-format takes it -> a report's bytes in that form."""
+"""Name for --output-format -> bytes of a report in this format."""
 
 BINARY = frozenset({"parquet"})
-"""Forms that are no text and need a path."""
+"""Binary formats, which need a path."""

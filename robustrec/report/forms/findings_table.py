@@ -1,4 +1,4 @@
-"""The table of findings as CSV and Parquet: a row a finding, the subject's parts as columns of their own."""
+"""The table of findings as CSV and Parquet: one row per finding, with separate columns for the subject."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _STARTS_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _SUBJECT = tuple(Subject.model_fields)
 _OWN = tuple(name for name in Finding.model_fields if name != "subject")
 COLUMNS = (*_SUBJECT, *_OWN)
-"""Columns, the same in both forms."""
+"""Columns, the same in both formats."""
 
 
 def csv_bytes(report: Report) -> bytes:
-    """Return the findings as CSV (RFC 4180) in UTF-8, numbers unrounded, nothing where there is no number.
+    """Return the findings as CSV (RFC 4180) in UTF-8, with unrounded numbers and empty cells for missing ones.
 
-    A text that a spreadsheet would take for a formula gets an apostrophe in front.
+    Texts that a spreadsheet would read as a formula get an apostrophe prefix.
     """
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\r\n")
@@ -49,16 +49,16 @@ def _values(finding: Finding) -> list[Any]:
 
 
 def require_pyarrow() -> None:
-    """Make sure, before long work, that Parquet can be written.
+    """Check, before long work, that Parquet can be written.
 
     Raises:
         RobustrecError: pyarrow is not installed.
     """
     if importlib.util.find_spec("pyarrow") is None:
         raise RobustrecError(
-            "the form parquet needs pyarrow, which is not installed",
+            "the format parquet needs pyarrow, but pyarrow is not installed",
             where="--output-format parquet",
-            fix="pip install 'robustrec[parquet]', or take csv",
+            fix="pip install 'robustrec[parquet]', or use csv",
         )
 
 

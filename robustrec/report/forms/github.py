@@ -14,23 +14,23 @@ from robustrec.report.forms.markdown import markdown
 from robustrec.results.report import Report
 
 MOST_ANNOTATIONS = 10
-"""GitHub shows ten of each kind for a step, and nothing of the rest."""
+"""Largest number of annotations of each kind that GitHub shows for a step."""
 MOST_SUMMARY_BYTES = 1 << 20
 _ROOM_TO_SPARE = 1024
 _LONGEST = 2000
 
 
 def github_bytes(report: Report) -> bytes:
-    """Return the worst ten troubles as annotations, how many more there are, and notices of what follows.
+    """Return the ten worst findings as annotations, the number of others, and notices.
 
-    The notices hold the verdict and the recommendation; all warnings of the report are one more annotation.
+    The notices have the verdict and the recommendation. One more annotation has all warnings of the report.
     """
     troubles = [*_troubles(report)]
     lines = [_command(level, title, text) for level, title, text in troubles[:MOST_ANNOTATIONS]]
     if len(troubles) > MOST_ANNOTATIONS:
         more = len(troubles) - MOST_ANNOTATIONS
         level = troubles[MOST_ANNOTATIONS][0]
-        lines[-1] = _command(level, "and more", f"{more + 1} more are in the report")
+        lines[-1] = _command(level, "and more", f"{more + 1} more findings are in the report")
     edition = " on a SAMPLE EDITION" if report.dataset.synthetic else ""
     title = f"robustrec: {report.verdict.upper()}{edition}"
     lines.append(_command("notice", title, report.verdict_reason))
@@ -80,7 +80,7 @@ def escaped_property(text: str) -> str:
 
 
 def append_step_summary(report: Report) -> bool:
-    """Append the report in short to the file that $GITHUB_STEP_SUMMARY names; tell whether there is one.
+    """Append the short report to the file $GITHUB_STEP_SUMMARY; return whether there is one.
 
     Raises:
         RobustrecError: the file cannot be written.

@@ -1,4 +1,4 @@
-"""The gates as JUnit XML: a test case a gate, so that any CI shows them."""
+"""Gates as JUnit XML, one test case per gate."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def junit_bytes(report: Report) -> bytes:
-    """Return a report as JUnit XML that fails exactly where the verdict does.
+    """Return a report as JUnit XML that fails if and only if the verdict fails.
 
-    A gate that failed is a failure, one that could not be judged an error, an inconclusive one skipped with its
-    message. So are breaches that only warn or are waived, which change no verdict. Audits that ended in an error and
-    expired waivers are cases of their own.
+    A failed gate is a failure, a gate that could not be judged is an error, and an inconclusive gate is skipped with
+    its message. Breached warning gates and waived breaches are also skipped. Audits that ended with an error and
+    expired waivers have their own test cases.
     """
     from junitparser import JUnitXml, TestSuite
 
@@ -74,7 +74,7 @@ def _gate_cases(report: Report) -> Iterator[TestCase]:
 
 def _told(line: GateLine) -> str:
     where = ", ".join(part for part in (line.subject, line.condition) if part)
-    mild = "only warns: " if line.severity == "warn" and line.status in ("fail", "inconclusive") else ""
+    mild = "warning gate: " if line.severity == "warn" and line.status in ("fail", "inconclusive") else ""
     waiver = f"; waived: {line.waiver}" if line.waiver else ""
     return f"{line.word}: {mild}{where + ': ' if where else ''}{line.message}{waiver}"
 

@@ -1,4 +1,4 @@
-"""The report in short as Markdown, for a comment on a pull request."""
+"""Short report as Markdown, for a pull request comment."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from robustrec.reading.texts import one_line, shortened
 from robustrec.results.report import Report
 
 MOST_BYTES = 60_000
-"""GitHub takes 65,536 characters in a comment."""
+"""Size limit in bytes; GitHub allows 65,536 characters in a comment."""
 MOST_ROWS = 60
 _LONGEST_CELL = 400
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+!|~^$])")
@@ -23,16 +23,16 @@ _SYMBOLS = {"pass": "✅", "fail": "❌", "inconclusive": "❔", "error": "⛔"}
 
 
 def markdown_bytes(report: Report) -> bytes:
-    """Return verdict, recommendation, warnings, the lines that matter, gates and candidates, below 60 KB."""
+    """Return verdict, recommendation, warnings, main results, gates and candidates, below 60 KB."""
     return markdown(report, MOST_BYTES).encode()
 
 
 def markdown(report: Report, most_bytes: int) -> str:
-    """Return a report in short, of fewer than `most_bytes` bytes in UTF-8."""
+    """Return a short report of fewer than `most_bytes` bytes in UTF-8."""
     summary = summary_of(report)
     parts = [f"## {_SYMBOLS[report.verdict]} robustrec: {report.verdict.upper()}", escaped(report.verdict_reason)]
     if report.dataset.synthetic:
-        parts.append("> **SAMPLE EDITION**: a synthetic shop. These numbers say nothing about real shoppers.")
+        parts.append("> **SAMPLE EDITION**: synthetic data. These numbers do not apply to real users.")
     parts.append(
         f"Suite {escaped(report.suite.name)} on {escaped(report.dataset.name)}, {report.dataset.edition} edition."
     )
@@ -56,7 +56,7 @@ def _recommendation(summary: Summary) -> list[str]:
 
 
 def escaped(text: str, longest: int = 4000) -> str:
-    """Return a text that Markdown shows as it is, on one line: no markup, no HTML, nobody mentioned."""
+    """Return a text on one line, escaped for Markdown: no markup, no HTML, no mentions."""
     shown = _SPECIAL.sub(r"\\\1", shortened(one_line(text), longest))
     shown = _STARTS_LIST.sub(r"\1\\\2", shown)
     shown = shown.replace("&", "&amp;").replace("://", ":\N{WORD JOINER}//")
@@ -76,7 +76,7 @@ def _gates(summary: Summary) -> list[str]:
     order = ("error", "fail", "inconclusive", "pass")
     gates = sorted(summary.gates, key=lambda gate: (order.index(gate.status), gate.severity != "error"))
     if not gates:
-        return ["### Gates", "None was judged."]
+        return ["### Gates", "No gate was judged."]
     rows = [
         [
             f"{_SYMBOLS[gate.status]} {gate.word}",
@@ -87,7 +87,7 @@ def _gates(summary: Summary) -> list[str]:
         for gate in gates[:MOST_ROWS]
     ]
     more = [f"… and {len(gates) - MOST_ROWS} more gates."] if len(gates) > MOST_ROWS else []
-    return ["### Gates", _table(["result", "gate", "what decided", "margin"], rows), *more]
+    return ["### Gates", _table(["result", "gate", "deciding finding", "margin"], rows), *more]
 
 
 def _candidates(summary: Summary) -> list[str]:
@@ -108,6 +108,6 @@ def _within(text: str, most_bytes: int) -> str:
     content = f"{text}\n"
     if len(content.encode()) < most_bytes:
         return content
-    note = "\n\n… cut here; the HTML report has all of it.\n"
+    note = "\n\n… shortened here. The HTML report has the full text.\n"
     kept = content.encode()[: most_bytes - len(note.encode()) - 1].decode(errors="ignore")
     return kept.rpartition("\n")[0] + note

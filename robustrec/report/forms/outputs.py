@@ -1,4 +1,4 @@
-"""What --output-format asks for: read before any work, written when there is a report."""
+"""Values of --output-format: checked before any work, written when the report exists."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OPTION = "--output-format"
 
 
 class Output(NamedTuple):
-    """A form and where it goes; a path of None is stdout."""
+    """An output format and its path; None is stdout."""
 
     form: str
     path: Path | None
@@ -27,22 +27,22 @@ class Output(NamedTuple):
 def parse_outputs(
     texts: Sequence[str], *, inputs: Iterable[tuple[str, Path | None]] = (), stdout_taken: bool = False
 ) -> list[Output]:
-    """Return what the values of --output-format ask for, and see that the files can be written.
+    """Parse the values of --output-format and check that the files are writable.
 
     Args:
         texts: FORMAT or FORMAT:PATH.
-        inputs: the option that names each file that is read, and its path, so that none is overwritten.
-        stdout_taken: whether something else goes to stdout already.
+        inputs: option and path of each input file, so that none is overwritten.
+        stdout_taken: whether something else already writes to stdout.
 
     Raises:
-        RobustrecError: an unknown form, no path where one is needed, two for one place, or a file that cannot be
-            written or is read.
+        RobustrecError: unknown format, missing path, duplicate target, or a file that is not writable or is an
+            input.
     """
     outputs = [_parsed(text) for text in texts]
     to_stdout = [output.form for output in outputs if output.path is None]
     if len(to_stdout) + stdout_taken > 1:
-        what = f"{' and '.join([*to_stdout, *(['--json'] if stdout_taken else [])])} would both go to stdout"
-        raise RobustrecError(what, where=_OPTION, fix=f"give all but one a path: {to_stdout[0]}:PATH")
+        what = f"{' and '.join([*to_stdout, *(['--json'] if stdout_taken else [])])} cannot both write to stdout"
+        raise RobustrecError(what, where=_OPTION, fix=f"write all but one to a file: {to_stdout[0]}:PATH")
     check_outputs([(output.form, output.path) for output in outputs if output.path is not None], inputs)
     return outputs
 
@@ -53,21 +53,21 @@ def _parsed(text: str) -> Output:
         error = unknown_name("format", form, FORMATS, where=_OPTION)
         raise RobustrecError(error.what, where=_OPTION, fix=f"{error.fix}; for example json:PATH or html:PATH")
     if colon and not path:
-        raise RobustrecError(f"{text!r} names no file", where=_OPTION, fix=f"give it one: {form}:PATH")
+        raise RobustrecError(f"{text!r} has no file name", where=_OPTION, fix=f"add a path: {form}:PATH")
     if not colon and form in BINARY:
-        raise RobustrecError(f"{form} cannot go to stdout", where=_OPTION, fix=f"give it a path: {form}:PATH")
+        raise RobustrecError(f"{form} cannot be written to stdout", where=_OPTION, fix=f"add a path: {form}:PATH")
     if form == "parquet":
         require_pyarrow()
     return Output(form, Path(path) if colon else None)
 
 
 def write_outputs(report: Report, outputs: Sequence[Output]) -> None:
-    """Write a report in every form asked for; github also appends to the job's step summary where there is one.
+    """Write a report in all given formats; github also appends to the step summary of the job, if there is one.
 
-    Files come first, so that they are there even where stdout cannot be written.
+    Files are written first, so that they exist even if stdout cannot be written.
 
     Raises:
-        RobustrecError: a file cannot be written, or a form needs what is not installed.
+        RobustrecError: a file cannot be written, or a format needs a package that is not installed.
         StdoutError: stdout cannot be written.
     """
     made: dict[str, bytes] = {}

@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing else: no network, no script, no font."""
+"""The report as one HTML file without network, scripts or fonts."""
 
 from robustrec.report.html.page import html_page
 

@@ -1,6 +1,6 @@
 """Plots as inline SVG, the same bytes every time: lines with bands, interval bars, scatters, surfaces.
 
-A plot follows light, dark and print without a second copy; what is whose is told by marks as well as by colours.
+A plot adapts to light, dark and print. Marks and colours both distinguish the subjects.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ MARKERS = "os^Dv" + "PX*"
 GLYPHS = "●■▲◆▼✚✖★"
 LINES = ("-", "--", "-.", ":")
 WIDTH, HEIGHT = 4.1, 2.7
-"""Inches; a phone shows such a plot at four fifths of that, and its words stay readable."""
+"""Size in inches; a phone shows a plot at 80 % of this size, and its text stays readable."""
 
 _LONGEST_LABEL = 26
 MOST_POINTS, _MOST_CELLS = 400, 61
 
 
 class Series(NamedTuple):
-    """One line of a plot: its name, its place among the styles, its points, and a band where there is one."""
+    """A line of a plot: name, style, points, and an optional band."""
 
     name: str
     style: int
@@ -38,7 +38,7 @@ class Series(NamedTuple):
 
 
 class Interval(NamedTuple):
-    """One bar: the row it stands in, its style, its estimate and its ends."""
+    """An interval bar: row, style, estimate and ends."""
 
     row: int
     style: int
@@ -48,7 +48,7 @@ class Interval(NamedTuple):
 
 
 class Plot(NamedTuple):
-    """A finished plot: its SVG, its title, and which mark is whose."""
+    """A rendered plot: SVG, title and legend."""
 
     svg: Markup
     title: str
@@ -110,7 +110,7 @@ def lines(
     whole_x: bool = False,
     marks: Sequence[tuple[float, int]] = (),
 ) -> Plot:
-    """Draw lines with their bands; `marks` are (x, style) of upright lines, such as break points."""
+    """Draw lines with their bands; `marks` are (x, style) of vertical lines, such as break points."""
     series = [_thinned(each) for each in series]
     with blank(WIDTH, HEIGHT) as (figure, axes):
         if log_x:
@@ -161,7 +161,7 @@ def intervals(
     names: Sequence[tuple[str, int]],
     limits: Sequence[float] = (),
 ) -> Plot:
-    """Draw an estimate with its interval for each bar, row under row; `limits` are upright lines of gates."""
+    """Draw an estimate with its interval for each bar, one row each; `limits` are vertical lines for gates."""
     spread = max(1, max((sum(each.row == row for each in bars) for row in range(len(rows))), default=1))
     height = 0.8 + len(rows) * (0.12 + 0.1 * spread)
     with blank(WIDTH, max(1.5, height)) as (figure, axes):

@@ -1,4 +1,4 @@
-"""Which plots a report has: drifts, noise curves, severity curves, flatness against drift, spectra, landscapes."""
+"""Plots of a report: drifts, noise curves, severity curves, sharpness and drift, spectra, landscapes."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from robustrec.results.scale import SCALE_DEPENDENT
 from robustrec.subject import Subject
 
 MOST_SUBJECTS = 6
-"""Lines in one plot; further subjects get a plot of their own beside it."""
+"""Largest number of lines in one plot; more subjects get another plot."""
 MOST_ROWS = 16
 MOST_PLOTS, MOST_EDITS = 24, 64
 """Plots of one kind, and of edits; the page says how many more there are."""
 MOST_CURVES = 12
-"""Subjects with curves: those that pass their gates, then those of the best clean quality."""
+"""Largest number of subjects with curves: first those that pass their gates, then by clean quality."""
 _FEWEST_POINTS = 3
 
 
 class Figures(NamedTuple):
-    """The plots of one section, and how many were left out."""
+    """Plots of one section, and the number of plots that are not shown."""
 
     plots: tuple[Plot, ...]
     left_out: int = 0
@@ -66,9 +66,9 @@ def _share(row: Finding) -> tuple[float | None, float | None, float | None]:
 def drift_figures(summary: Summary) -> Figures:
     """Return the relative drift of quality under each audit, with interval bars.
 
-    A few conditions: one plot each, with the metrics as rows. Many: one plot of the headline metric, with the
-    conditions that gates look at as rows, else those with the largest losses; of an edit only the severity that costs
-    most.
+    A few conditions have one plot each, with the metrics as rows. Many conditions share one plot of the headline
+    metric, with the conditions that gates check as rows, else those with the largest losses. An edit is shown at the
+    severity with the largest loss.
     """
     plots: list[Drawn] = []
     for number, audit in enumerate(summary.audits):
@@ -133,24 +133,24 @@ def _interval_plot(
 
 
 def noise_figures(summary: Summary) -> Figures:
-    """Return quality's drift over the amount of noise, a plot for each kind and scope, with break points."""
+    """Return drift of quality by amount of noise, one plot per kind and scope, with the noise tolerance."""
     return _bounded(_curve_plots(summary, "noise"))
 
 
 def severity_figures(summary: Summary, most: int = MOST_EDITS, *, after: int = 0) -> Figures:
-    """Return quality's drift over the severity, a plot for each edit, those that cost most first.
+    """Return drift of quality by severity, one plot per edit, the largest losses first.
 
     Args:
         summary: of the report.
-        most: how many at most; those beyond are not counted as left out.
-        after: how many of the costliest are shown elsewhere.
+        most: largest number of plots; further plots do not count as left out.
+        after: number of first plots to skip, because they are shown elsewhere.
     """
     plots = list(_curve_plots(summary, "edit"))
     return _bounded(plots[after : after + most] if most < MOST_EDITS else plots[after:], MOST_EDITS)
 
 
 def without_curves(summary: Summary) -> int:
-    """Return how many subjects have no curves of their own, because there are too many."""
+    """Return the number of subjects without curves, because there are too many."""
     return max(0, len(summary.report.subjects) - MOST_CURVES)
 
 
@@ -215,7 +215,7 @@ def _curve_plot(
     x_label = (
         "severity"
         if kind == "edit"
-        else ("σ²" if pairs[0][0].family.startswith("sigma2") else "σ over the features' norm")
+        else ("σ²" if pairs[0][0].family.startswith("sigma2") else "σ relative to the feature norm")
     )
     return drawing.lines(
         name,
@@ -232,9 +232,9 @@ def _curve_plot(
 
 
 def relation_figures(summary: Summary) -> Figures:
-    """Return flatness against drift, a mark a subject, for the relations with the most telling rank correlations.
+    """Return scatter plots of sharpness and drift, one mark per subject, for the most significant relations.
 
-    Where none can be told, only the first measures are drawn; those within models have the same marks.
+    If no rank correlation is defined, only the first measures are drawn.
     """
     told = any(each.tau is not None for each in summary.report.relations)
     return _bounded(_relation_plots(summary), 6 if told else 3)

@@ -1,4 +1,4 @@
-"""The most fragile items as the page shows them, bounded in number and in bytes of pictures."""
+"""Cards of the most fragile items, limited in number and in bytes of pictures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LONGEST_TEXT = 600
 
 
 class ItemState(NamedTuple):
-    """An item before or after: text, picture in base64, what stands where there is none; `same`: text as before."""
+    """An item before or after an edit: text, picture in base64, or a text without one; `same`: text unchanged."""
 
     text: str
     picture: str | None
@@ -30,7 +30,7 @@ class ItemState(NamedTuple):
 
 
 class Card(NamedTuple):
-    """One fragile item, side by side."""
+    """Card of one fragile item, before and after the edit."""
 
     item: str
     subject: str
@@ -43,7 +43,7 @@ class Card(NamedTuple):
 
 
 def fragile_cards(summary: Summary) -> tuple[list[Card], int]:
-    """Return the items that lost most, each at its worst, and how many more edited items the report has."""
+    """Return the items with the largest losses, and the number of further edited items in the report."""
     exhibits = [each for each in summary.report.exhibits if isinstance(each, FragileItem)]
     worst: dict[str, FragileItem] = {}
     for each in sorted(exhibits, key=lambda each: -harm(each)):
@@ -77,13 +77,14 @@ def fragile_cards(summary: Summary) -> tuple[list[Card], int]:
 
 def _moved(item: FragileItem) -> str:
     if item.rank_before is None or item.rank_after is None:
-        return "has no known rank"
+        return "has an unknown rank"
     moved = item.rank_after - item.rank_before
-    return "did not move" if moved == 0 else f"{'fell' if moved > 0 else 'rose'} by {abs(moved):.1f} ranks"
+    return "kept its rank" if moved == 0 else f"{'fell' if moved > 0 else 'rose'} by {abs(moved):.1f} ranks"
 
 
 def _side(look: Look, picture: str | None, rank: float | None, exposure: int) -> ItemState:
-    instead = "no picture" if not look.picture else "picture left out: not a readable JPEG, or no room for it"
+    instead = "no picture" if not look.picture else "picture not shown: it is not a readable JPEG, "
+    "or the page has no room for it"
     return ItemState(
         shortened(look.text, _LONGEST_TEXT), picture, instead, NOTHING if rank is None else f"{rank:.1f}", exposure
     )

@@ -1,4 +1,4 @@
-"""Put a report into the page's template."""
+"""Render a report as an HTML page."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from robustrec.report.html.figures import (
     without_curves,
 )
 from robustrec.report.html.fragile import fragile_cards
-from robustrec.report.tables.comparison import meaning
+from robustrec.report.tables.comparison import IDENTICAL, NO_DIFFERENCE, meaning
 from robustrec.report.tables.edits import edit_table
 from robustrec.report.tables.encoder import EncoderTold, encoder_told
 from robustrec.report.tables.values import value_tables
@@ -40,14 +40,14 @@ from robustrec.results.wording import weights_lines
 from robustrec.subject import Subject
 
 MOST_FINDINGS = 3000
-"""Rows in the page's table; the JSON, CSV and Parquet forms have all of them."""
+"""Largest number of rows in the table of the page; JSON, CSV and Parquet have all rows."""
 _LONGEST, _LONGEST_CELL = 4000, 160
 
 
 def html_page(report: Report) -> str:
     """Return a report as one HTML document, the same bytes for the same report.
 
-    Everything that comes from data is escaped, and control and direction characters are replaced.
+    All texts from data are escaped, and control and direction characters are replaced.
     """
     summary = summary_of(report)
     cards, more_cards = fragile_cards(summary)
@@ -83,7 +83,7 @@ def html_page(report: Report) -> str:
 
 @functools.cache
 def page_environment() -> Environment:
-    """Return what fills templates: everything escaped, unknown names errors."""
+    """Return the template environment, with escaping and errors for unknown names."""
     environment = Environment(
         loader=PackageLoader("robustrec.report.html"),
         autoescape=True,
@@ -107,11 +107,11 @@ def _has_figures(figures: Figures) -> bool:
 
 
 MOST_TABLES, MOST_COMPARISONS, MOST_CURVES_OPEN = 8, 40, 6
-_SAYS_NOTHING = ("is unclear", "is the same")
+_SAYS_NOTHING = (NO_DIFFERENCE, IDENTICAL)
 
 
 def _shown(summary: Summary) -> list[Subject]:
-    """Return the subjects whose edits are told one by one: the recommended one first."""
+    """Return the subjects with a table of edits, the recommended one first."""
     chosen = recommend(summary).chosen
     ordered = sorted(summary.candidates, key=lambda candidate: candidate.name != chosen)
     return [candidate.subjects[0] for candidate in ordered][:MOST_TABLES]
@@ -123,7 +123,7 @@ def _encoder(summary: Summary) -> EncoderTold | None:
 
 
 class Comparison(NamedTuple):
-    """How a subject differs from what it is compared with."""
+    """Difference of a subject from its reference."""
 
     subject: str
     reference: str
@@ -134,7 +134,7 @@ class Comparison(NamedTuple):
 
 
 class Comparisons(NamedTuple):
-    """Those that are shown, how many clear ones are not, and how many unclear ones in which metrics."""
+    """The shown comparisons, the number of others, and the number and metrics of those that are not significant."""
 
     shown: list[Comparison]
     left_out: int
@@ -143,7 +143,7 @@ class Comparisons(NamedTuple):
 
 
 def _comparisons(summary: Summary) -> Comparisons:
-    """Return the comparisons in the headline metrics: of clean quality all, of drift those that can be told."""
+    """Return the comparisons in the headline metrics: all of clean quality, and the significant ones of drift."""
     rows = [row for row in summary.report.findings if row.reference != CLEAN]
     metrics = headline(rows)
     rows = sorted((row for row in rows if row.metric in metrics), key=lambda row: row.audit != CLEAN)
@@ -164,7 +164,7 @@ def _comparisons(summary: Summary) -> Comparisons:
 
 
 class FindingRow(NamedTuple):
-    """A finding as the page's table shows it."""
+    """A finding in the table of the page."""
 
     subject: str
     audit: str
@@ -208,7 +208,7 @@ def _finding_row(summary: Summary, row: Finding) -> FindingRow:
 
 
 class Fact(NamedTuple):
-    """A line of what was run."""
+    """A line of data and setup."""
 
     name: str
     text: str
@@ -223,16 +223,16 @@ def _run_tables(summary: Summary) -> list[tuple[str, Sequence[Fact]]]:
     facts = [
         Fact("command", " ".join(report.command), code=True),
         Fact("finished", f"{report.created:%Y-%m-%d %H:%M:%S %Z}"),
-        Fact("suite", f"{report.suite.name}, intervals at {summary.level}"),
+        Fact("suite", f"{report.suite.name}, {summary.level} confidence intervals"),
         Fact("suite digest", report.suite.digest, code=True),
-        *([Fact("baseline", f"{baseline.file}, of {baseline.created:%Y-%m-%d}")] if baseline else []),
+        *([Fact("baseline", f"{baseline.file}, {baseline.created:%Y-%m-%d}")] if baseline else []),
     ]
     dataset = [
         Fact("name", data.name),
         Fact("edition", edition),
         Fact("users, items", f"{data.n_users:,}, {data.n_items:,}"),
         Fact("interactions", f"{data.n_train:,} train, {data.n_validation:,} validation, {data.n_test:,} test"),
-        *(Fact("left out", f"{each.rows:,} rows: {each.reason}") for each in data.filters if each.rows),
+        *(Fact("skipped", f"{each.rows:,} rows: {each.reason}") for each in data.filters if each.rows),
         Fact("digest", data.digest, code=True),
         *(Fact("features", line) for line in weights_lines(report)),
     ]

@@ -1,4 +1,4 @@
-"""Thumbnails that may go into the page: whole JPEGs within a budget, and nothing else."""
+"""Thumbnails for the page: only valid JPEGs, within a budget."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LARGEST_PIXELS = 4096 * 4096
 
 
 def checked_jpeg(text: str | None) -> str | None:
-    """Return a picture in base64 as it may stand in a data URI, or None unless it decodes as a JPEG."""
+    """Return a picture in base64 for a data URI, or None if it is not a valid JPEG."""
     if not text:
         return None
     from PIL import Image

@@ -1,7 +1,7 @@
-"""A matplotlib figure as an SVG element of the page: its colours are CSS variables, its ids its own.
+"""Convert a matplotlib figure to an SVG element with CSS variables as colours and unique ids.
 
-Figures are made through the object interface, so no state of pyplot is touched, and with matplotlib's own defaults,
-whatever this machine's say. Colours are drawn as placeholders that become `var(--…)`.
+Figures use the object interface and matplotlib's defaults, so they do not depend on pyplot or on local settings.
+Colours are placeholders that become `var(--…)`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A baseline on the console: what it was measured on, and its numbers."""
+"""Console output of a baseline: provenance and headline numbers."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _MOST_ROWS = 40
 
 
 def print_baseline(baseline: Baseline, console: Console) -> None:
-    """Print where a baseline comes from and its headline numbers."""
+    """Print the provenance and headline numbers of a baseline."""
     record, sheet = baseline.record, Sheet(console)
     data, names = record.dataset, short_names(baseline.subjects)
-    sheet.line(f"baseline {baseline.file}: accepted from a run of {record.created:%Y-%m-%d %H:%M} UTC", "bold")
-    sheet.line(f"measured by robustrec {record.robustrec}, suite {record.suite.name}; its verdict was {record.verdict}")
+    sheet.line(f"baseline {baseline.file}: accepted from the run of {record.created:%Y-%m-%d %H:%M} UTC", "bold")
+    sheet.line(f"robustrec {record.robustrec}, suite {record.suite.name}, verdict {record.verdict}")
     sheet.line(f"{data.name} ({data.edition} edition), {data.n_users} users, {data.n_items} items, {data.digest[:16]}")
     for each in record.subjects:
         features = each.features_digest[:16] if each.features_digest else "none"
         sheet.line(f"{each.subject.label}: parameters {each.parameters_digest[:16]}, features {features}")
-    kept = {None: "none", "draws": "with their draws", "means": "averaged over the draws"}
+    kept = {None: "none", "draws": "all draws", "means": "means over the draws"}
     form = kept[record.arrays.form if record.arrays else None]
     sheet.line(f"per-user arrays: {'beside the report' if baseline.arrays and not record.arrays else form}")
     metrics = headline(record.findings)

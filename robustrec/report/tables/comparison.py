@@ -1,4 +1,4 @@
-"""The console's table of one strategy against another, with what the difference means in words."""
+"""The console table of differences between strategies, each with its conclusion."""
 
 from __future__ import annotations
 
@@ -10,9 +10,15 @@ from robustrec.results.numbers import bracketed, percent, plain
 
 _MOST_ROWS = 16
 
+NO_DIFFERENCE = "no significant difference"
+"""Conclusion for an interval that contains 0."""
+
+IDENTICAL = "identical"
+"""Conclusion for an interval that is exactly 0."""
+
 
 def print_comparisons(page: Page) -> None:
-    """Print how each strategy differs from the one it is compared with, in clean quality and in drift."""
+    """Print the difference of each strategy from its reference, in clean quality and in drift."""
     rows = [finding for finding in page.report.findings if finding.reference != CLEAN]
     for reference in dict.fromkeys(finding.reference for finding in rows):
         of_reference = [finding for finding in rows if finding.reference == reference]
@@ -26,7 +32,9 @@ def print_comparisons(page: Page) -> None:
             table.append(
                 [condition, finding.metric, page.names[finding.subject], *_numbers(page, finding), meaning(finding)]
             )
-        page.table(["", "metric", "subject", *both, "difference", page.level, "which"], table, numbers_from=3)
+        page.table(
+            ["condition", "metric", "subject", *both, "difference", page.level, "conclusion"], table, numbers_from=3
+        )
         if len(of_reference) > len(table):
             page.line(f"and {len(of_reference) - len(table)} more comparisons in the JSON report", indent=1)
 
@@ -50,14 +58,14 @@ def _numbers(page: Page, finding: Finding) -> list[str]:
 
 
 def meaning(finding: Finding) -> str:
-    """Say what a difference between strategies means; only an interval clear of 0 means anything."""
+    """Return the conclusion from a difference between strategies; an interval that contains 0 is not significant."""
     clean, perturbed, low, high = finding.clean, finding.perturbed, finding.ci_low, finding.ci_high
     if clean is None or perturbed is None or low is None or high is None:
-        return "is unknown"
+        return "unknown"
     if low <= 0 <= high:
-        return "is the same" if low == high == 0 else "is unclear"
+        return IDENTICAL if low == high == 0 else NO_DIFFERENCE
     if finding.audit == CLEAN:
-        return "ranks better" if low > 0 else "ranks worse"
+        return "better" if low > 0 else "worse"
     if clean * perturbed < 0:
-        return "moves the other way"
-    return "moves less" if abs(perturbed) < abs(clean) else "moves more"
+        return "drifts in the other direction"
+    return "drifts less" if abs(perturbed) < abs(clean) else "drifts more"

@@ -1,4 +1,4 @@
-"""The console's tables of what moved: drift, list stability, break points, comparisons between strategies."""
+"""Console tables of drift, list stability and noise tolerance."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SWEEP_COLUMN = 25  # a relative drift with its interval, and the gap before it
 
 
 def print_drifts(page: Page) -> None:
-    """Print, for each audit, how far the metrics and the lists moved, and at which noise they break."""
+    """Print drift, list stability and noise tolerance for each audit."""
     rows = [finding for finding in page.report.findings if finding.audit != CLEAN and finding.reference == CLEAN]
     for audit in dict.fromkeys(finding.audit for finding in rows):
         of_audit = [finding for finding in rows if finding.audit == audit]
@@ -173,7 +173,7 @@ def _print_likeness_range(page: Page, findings: Sequence[Finding]) -> None:
             continue
         low, high = (pick(own, key=lambda each: each.perturbed or 0.0) for pick in (min, max))
         page.line(
-            f"{page.names[subject]}: {metric} of the lists from {plain(low.perturbed)} ({low.condition}) "
+            f"{page.names[subject]}: list stability {metric} from {plain(low.perturbed)} ({low.condition}) "
             f"to {plain(high.perturbed)} ({high.condition})",
             indent=1,
         )
@@ -215,7 +215,7 @@ def _value(finding: Finding) -> str:
         where = f"above {as_given(finding.ci_low)}" if finding.ci_high is None else f"below {as_given(finding.ci_high)}"
         return f"{finding.metric} {where}{_note(finding)}"
     if finding.clean is None:
-        return f"{finding.metric} not known{_note(finding)}"
+        return f"{finding.metric} unknown{_note(finding)}"
     return f"{finding.metric} {plain(finding.clean)} {bracketed(finding.ci_low, finding.ci_high, plain)}".rstrip()
 
 

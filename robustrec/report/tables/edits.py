@@ -1,4 +1,4 @@
-"""Who is hurt by merchants' edits: everybody, the edited items, and the items that nobody touched."""
+"""Drift under merchant edits for all users, edited items, and other users."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ MOST_ROWS = 60
 
 _COLUMNS = (
     ("all users", "{metric}"),
-    ("who want an edited item", "{metric}_edited"),
-    ("place of edited items", "rank_edited"),
-    ("place of popular ones", "rank_head"),
-    ("place of rare ones", "rank_tail"),
-    ("who want no edited item", "{metric}_untouched"),
+    ("users with an edited test item", "{metric}_edited"),
+    ("rank of edited items", "rank_edited"),
+    ("rank of popular items", "rank_head"),
+    ("rank of rare items", "rank_tail"),
+    ("other users", "{metric}_untouched"),
 )
 
 
 class EditRow(NamedTuple):
-    """What one edit did, at the severity that cost most."""
+    """Drifts of one edit, at the severity with the largest loss."""
 
     edit: str
     severity: str
@@ -32,7 +32,7 @@ class EditRow(NamedTuple):
 
 
 class EditTable(NamedTuple):
-    """The edits of one subject, the costliest first; `share` is what all of them have in common."""
+    """Edits of one subject, the largest loss first; `share` is their common share of items."""
 
     subject: str
     share: str
@@ -42,7 +42,7 @@ class EditTable(NamedTuple):
 
 
 def edit_table(summary: Summary, subject: Subject) -> EditTable | None:
-    """Return what each edit did to a subject, or None where no edit was tried on it."""
+    """Return the table of edits of a subject, or None if there are no edits."""
     families: dict[str, dict[str, list[Finding]]] = {}
     for row in summary.report.findings:
         if row.subject == subject and row.reference == CLEAN and row.quantity == "drift":

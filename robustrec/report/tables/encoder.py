@@ -1,4 +1,4 @@
-"""The table of the encoder audit: a row an edit, how far it moves each vector, and what the encoder damps."""
+"""Table of the encoder audit: one row per edit, with movement of each vector and contraction."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from robustrec.results.numbers import NOTHING
 _POOLED = "edits of "
 _ROWS = 36
 _KINDS = {"words edited": "text", "RMS of pixel": "picture", "mean of words": "both"}
-"""How the unit of an edit's size begins -> what the edit changes."""
+"""Prefix of the unit of an edit's size -> modality of the edit."""
 _POOLED_WORDS = {"text": "mean of text edits", "image": "mean of picture edits", "both": "mean of edits of both"}
 
 Rows = Mapping[tuple[str, str], Finding]
@@ -21,7 +21,7 @@ Rows = Mapping[tuple[str, str], Finding]
 
 
 class EncoderTable(NamedTuple):
-    """How far edits move one vector, the farthest first; no rows where no edit moves it."""
+    """Movement of one vector under edits, the largest first; no rows if no edit changes it."""
 
     encoder: str
     vector: str
@@ -31,7 +31,7 @@ class EncoderTable(NamedTuple):
 
 
 class EncoderTold(NamedTuple):
-    """What the encoder audit says: a table a vector, what its columns mean, and whether encoding denoises."""
+    """Results of the encoder audit: one table per vector, a legend, and the distance to the clean content."""
 
     tables: list[EncoderTable]
     meaning: str
@@ -39,7 +39,7 @@ class EncoderTold(NamedTuple):
 
 
 def encoder_told(findings: Sequence[Finding], level: str) -> EncoderTold:
-    """Return what an encoder audit's rows, which stand under one subject, come down to.
+    """Return the tables of an encoder audit from its findings, which have one subject.
 
     Args:
         findings: its rows.
@@ -51,29 +51,30 @@ def encoder_told(findings: Sequence[Finding], level: str) -> EncoderTold:
     )
     tables = [_table(findings[0].subject.features, vector, rows) for vector in vectors]
     meaning = (
-        "Moved: length by which the edit moves an item's vector, as a share of the median distance of two items. "
-        f"Size: words edited or RMS of pixel differences, both from 0 to 1. Contraction, with the {level} "
-        "interval: moved over the edit's size, the latter as a share of the median between two items too; below 1 "
-        "the encoder damps what is edited, above 1 it magnifies it."
+        "Movement: distance between the vectors of an item before and after the edit, relative to the median distance "
+        "between two items. Size: share of edited words, or RMS of pixel differences, both from 0 to "
+        "1. Contraction, with "
+        f"its {level} confidence interval: movement divided by the size of the edit, with the size relative to the "
+        "median size between two items. Below 1 the encoder reduces the edit, and above 1 it amplifies the edit."
     )
     return EncoderTold(tables, meaning if vectors else "", _signal(rows))
 
 
 def print_encoder(page: Page, findings: Sequence[Finding]) -> None:
-    """Print the encoder audit's rows: edits by vector, then the clean signal where it is known."""
+    """Print the encoder audit: edits by vector, then the distance to the clean content if it is known."""
     told = encoder_told(findings, page.level)
     for table in told.tables:
         if not table.rows:
-            page.heading(f"encoder {table.encoder}, vector {table.vector}: no edit moves it")
+            page.heading(f"encoder {table.encoder}, vector {table.vector}: no edit changes it")
             continue
-        page.heading(f"encoder {table.encoder}, vector {table.vector}: what edits move")
+        page.heading(f"encoder {table.encoder}, vector {table.vector}: movement under edits")
         page.table(table.columns, table.rows, numbers_from=2)
         if table.left_out:
             page.line(f"and {table.left_out} milder edits in the JSON report", indent=1)
     if told.meaning:
         page.line(told.meaning, indent=1)
     if told.signal:
-        page.heading("an item as its merchant shows it, and as it is")
+        page.heading("distance to the clean content")
     for line in told.signal:
         page.line(line, indent=1)
 
@@ -139,14 +140,14 @@ def _signal(rows: Rows) -> list[str]:
         if vector != metric:
             after = rows[condition, f"distance_to_clean_{vector}"]
             lines.append(
-                f"{vector}: {_with_interval(after)} median distances from its clean encoding, the content "
-                f"{_value_of(row, after)} from its own: {_said(row, 'encoding')}"
+                f"{vector}: distance to the clean vector {_with_interval(after)}, distance to the clean content "
+                f"{_value_of(row, after)}, in median distances: {_said(row, 'encoding')}"
             )
         vector = metric.removeprefix("nearer_by_capfilt_")
         if vector != metric:
             after = rows[condition, f"distance_to_clean_{vector}"]
             lines.append(
-                f"{vector} with capfilt: {_with_interval(after)}, without {_value_of(row, after)}: "
+                f"{vector}: distance with capfilt {_with_interval(after)}, without {_value_of(row, after)}: "
                 f"{_said(row, 'the caption filter')}"
             )
     return lines
@@ -161,8 +162,8 @@ def _said(row: Finding, what: str) -> str:
     if row.ci_low is None or row.ci_high is None:
         return ""
     if row.ci_high < 0:
-        return f"{what} takes it farther away, by {-(row.clean or 0.0):.2f} [{-row.ci_high:.2f}, {-row.ci_low:.2f}]"
+        return f"{what} increases the distance by {-(row.clean or 0.0):.2f} [{-row.ci_high:.2f}, {-row.ci_low:.2f}]"
     by = f"by {row.clean or 0.0:.2f} [{row.ci_low:.2f}, {row.ci_high:.2f}]"
     if row.ci_low > 0:
-        return f"{what} brings it nearer, {by}"
-    return f"whether {what} brings it nearer is undecided, {by}"
+        return f"{what} reduces the distance {by}"
+    return f"the effect of {what} is inconclusive, {by}"

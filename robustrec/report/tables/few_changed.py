@@ -1,4 +1,4 @@
-"""The console's lines on drifts that few users decide."""
+"""Console lines for drifts with few changed users."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ _MOST = 4
 
 
 def print_few_changed(page: Page, findings: Sequence[Finding]) -> None:
-    """Print how many users differ in each row where they are too few for an interval by resampling."""
+    """Print the number of changed users of each row with too few for a bootstrap interval."""
     rows = [row for row in findings if few_changed(row)]
     if not rows:
         return
     page.line("")
-    page.line(f"Fewer than {FEWEST_CHANGED} users differ; the intervals are bounds for rare changes:", indent=1)
+    page.line(
+        f"Rows with fewer than {FEWEST_CHANGED} changed users; their intervals are bounds for rare changes:", indent=1
+    )
     for row in rows[:_MOST]:
         where = f"{row.metric} of {page.names.get(row.subject, row.subject.label)}, {row.condition}"
         page.line(f"{where}: {row.n_changed} of {row.n_users} users", indent=2)
@@ -26,6 +28,6 @@ def print_few_changed(page: Page, findings: Sequence[Finding]) -> None:
 
 
 def few_changed(row: Finding) -> bool:
-    """Whether so few users differ that the interval of a drift is a bound; where nothing was done it has no width."""
+    """Return whether too few users changed, so that the interval of a drift is a bound for rare changes."""
     few = row.n_changed is not None and row.n_changed < FEWEST_CHANGED
     return row.quantity == "drift" and few and row.ci_low != row.ci_high

@@ -1,4 +1,4 @@
-"""The console's table of merchant edits: a row an edit, what it costs at each severity, who pays, whose item it hit."""
+"""Console table of merchant edits: one row per edit, with drift at each severity and for parts of the users."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from robustrec.subject import Subject
 
 MERCHANT = "merchant"
 ALL_EDITS = "edit=all "
-"""How the condition of the mean over all edits begins."""
+"""Prefix of the condition for the mean over all edits."""
 
 _ROWS = 36  # of all subjects together; the worst edits are shown
 _FRAGILE = 3
@@ -23,14 +23,14 @@ _TITLE = 44
 
 
 class _World(NamedTuple):
-    """What the rows of one table have in common: the share of items, and whether graphs are frozen."""
+    """Common settings of one table: share of items, and frozen graphs."""
 
     share: float
     frozen: bool
 
 
 def print_merchant(page: Page, findings: Sequence[Finding]) -> None:
-    """Print the merchant audit's rows against clean input, a table for each subject, share and world."""
+    """Print drifts of the merchant audit, one table per subject, share and graph setting."""
     conditions = {row.condition: parse_condition(row.condition) for row in findings}
     cells = {(row.subject, row.condition, row.metric): row for row in findings}
     worlds = list(dict.fromkeys(_world(condition) for condition in conditions.values()))
@@ -96,15 +96,16 @@ def _print_subject(
     if table:
         frozen = ", frozen graphs" if world.frozen else ""
         page.heading(
-            f"merchant edits of {100 * world.share:g} % of items, {page.names[subject]}{frozen}: {metric} in per cent"
+            f"merchant edits of {100 * world.share:g} % of items, {page.names[subject]}{frozen}: "
+            f"relative drift of {metric} in %"
         )
         columns = ["edit", "of", *(f"sev {severity:g}" for severity in severities), page.level]
         shown = [cells for _, cells in sorted(table, key=lambda each: each[0])]
-        page.table([*columns, "edited", "shown", "others"], shown[:room], numbers_from=2)
+        page.table([*columns, "edited", "in top k", "others"], shown[:room], numbers_from=2)
         if len(shown) > room:
             page.line(f"and {len(shown) - room} milder edits in the JSON report", indent=1)
     if nothing:
-        page.line(f"change nothing here: {', '.join(nothing)}", indent=1)
+        page.line(f"no item changed: {', '.join(nothing)}", indent=1)
 
 
 def _kind(touched: Finding | None) -> str:
@@ -136,10 +137,12 @@ def _print_explanation(page: Page, findings: Iterable[Finding], metric: str) -> 
     users = {row.metric: row.n_users for row in findings if row.n_users}
     draws = {row.n_draws for row in findings if row.n_draws}
     page.line(
-        f"At the highest severity: the {page.level} interval; edited, {metric} of users who should get an edited item "
-        f"({users.get(f'{metric}_edited', 0)} of {users.get(metric, 0)}); shown, how many of those see it in their "
-        f"list; others, {metric} of users who should get none. {', '.join(f'{count:g}' for count in sorted(draws))} "
-        "draws of items.",
+        f"The last four columns are at the highest severity. {page.level}: confidence interval. "
+        f"Edited: {metric} of users "
+        f"with an edited test item ({users.get(f'{metric}_edited', 0)} of {users.get(metric, 0)} "
+        "users). In top k: share "
+        f"of these users with this test item in their top k. Others: {metric} of the other users. "
+        f"{', '.join(f'{count:g}' for count in sorted(draws))} draws of items.",
         indent=1,
     )
 
@@ -154,8 +157,8 @@ def _print_fragile(page: Page) -> None:
             condition = parse_condition(item.condition)
             title = item.before.text[:_TITLE].strip()
             page.line(
-                f"item {item.item} {title!r}, {edit_words(condition)} severity {condition.amount or 0:g}: in the lists"
-                f" of {item.exposure_before} users, then of {item.exposure_after}; mean place {item.rank_before:.0f}"
-                f" to {item.rank_after:.0f} for {item.n_users} who should get it",
+                f"item {item.item} {title!r}, {edit_words(condition)} severity {condition.amount or 0:g}: in the top"
+                f" {item.k} of {item.exposure_before} -> {item.exposure_after} users; mean rank {item.rank_before:.0f}"
+                f" -> {item.rank_after:.0f} for {item.n_users} users with this test item",
                 indent=3,
             )

@@ -1,4 +1,4 @@
-"""The sharpness audit on the console: features, parameters, and whether flatness tells drift."""
+"""Console tables of the sharpness audit: features, parameters, and rank correlation with drift."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from robustrec.results.scale import SCALE_FREE
 from robustrec.subject import Subject
 
 _ADAPTIVE = (("worst case (ASAM)", "asam_sharpness"), ("average case", "average_case"))
-"""Measures of the parameters that no rescaling of scores or of whole factors changes: (column, metric)."""
+"""Parameter measures that do not depend on the scale of scores or factors: (column, metric)."""
 
 _PARAMETERS = (
     ("λ₁", "", "lambda_1"),
@@ -24,17 +24,17 @@ _PARAMETERS = (
     ("projections", ": projections", "trace"),
 )
 _WHERE = (f"parameters {SCALE_FREE}", "parameters")
-"""Conditions of the parameters' rows; reports of former versions have the second only."""
+"""Conditions of parameter rows; older reports have only the second one."""
 
 _RAW = (("expected", "input_sharpness"), ("measured", "delta_loss"), ("ratio", "delta_loss_ratio"))
-_DEPENDS = "depends on the scale of the scores: wider margins alone change it"
+_DEPENDS = "depends on the scale of the scores"
 
 
 Cells = dict[tuple[Subject, str, str], Finding]
 
 
 def print_sharpness(page: Page, rows: Sequence[Finding]) -> None:
-    """Print what the sharpness audit measured: a row a subject, in the features and in the parameters."""
+    """Print the sharpness of features and parameters, one row per subject."""
     cells = {(row.subject, row.condition, row.metric): row for row in rows}
     subjects = list(dict.fromkeys(row.subject for row in rows))
     _print_features(page, cells, subjects)
@@ -49,15 +49,16 @@ def _print_parameters(page: Page, cells: Cells, subjects: Sequence[Subject]) -> 
     last = {metric: condition for _, condition, metric in cells if condition.endswith(SCALE_FREE)}
     adaptive = [(title, last[metric], metric) for title, metric in _ADAPTIVE if metric in last]
     if adaptive:
-        page.heading("sharpness in the parameters, margins of variance 1: increase of the audited loss, in nats")
+        page.heading("parameter sharpness, margins scaled to variance 1: increase of the audited loss, in nats")
         _subject_table(page, cells, subjects, adaptive)
     where = next((each for each in _WHERE if any(condition == each for _, condition, _ in cells)), _WHERE[0])
     own = [(title, where + block, metric) for title, block, metric in _PARAMETERS]
     columns = [column for column in own if any((each, *column[1:]) in cells for each in subjects)]
     if columns:
-        margins = "margins of variance 1, " if where.endswith(SCALE_FREE) else "raw margins, "
+        margins = "margins scaled to variance 1, " if where.endswith(SCALE_FREE) else "raw margins, "
         page.heading(
-            f"curvature in the parameters ({margins}not scale-invariant: users ×4 and items ÷4 change it and no score)"
+            f"parameter curvature ({margins}not scale-invariant: scaling users by 4 and items by 1/4 "
+            "changes it but no score)"
         )
         _subject_table(page, cells, subjects, columns)
 
@@ -82,9 +83,9 @@ def _print_features(page: Page, cells: Cells, subjects: Sequence[Subject]) -> No
     metric = next(iter(headline(drifts)), "")
     free = f"{sigma} {SCALE_FREE}"
     scaled = any((each, free, "input_sharpness") in cells for each in subjects)
-    margins = ", margins of variance 1" if scaled else f" ({_DEPENDS})"
-    page.heading(f"sharpness in the features at {sigma}{margins}: expected and measured increase of the loss, in nats")
-    columns = ["subject", "loss", "expected", *([page.level] if page.wide else []), "measured", "ratio", "wrong pairs"]
+    margins = ", margins scaled to variance 1" if scaled else f" ({_DEPENDS})"
+    page.heading(f"input sharpness at {sigma}{margins}: expected and measured loss increase, in nats")
+    columns = ["subject", "loss", "expected", *([page.level] if page.wide else []), "measured", "ratio", "flip rate"]
     columns += [f"{metric} at {largest}"] if largest else []
     table = []
     for each in subjects:
@@ -105,7 +106,7 @@ def _print_features(page: Page, cells: Cells, subjects: Sequence[Subject]) -> No
     page.table(columns, table, numbers_from=1)
     raw = [("loss", "clean", "audit_loss"), *((title, sigma, metric) for title, metric in _RAW)]
     if scaled and any((each, sigma, "input_sharpness") in cells for each in subjects):
-        page.heading(f"the same of raw margins; {_DEPENDS}")
+        page.heading(f"the same for raw margins; {_DEPENDS}")
         _subject_table(page, cells, subjects, raw)
 
 

@@ -1,4 +1,4 @@
-"""Everything measured that is no drift, audit by audit: flatness, contraction of an encoder, signal-to-noise ratios."""
+"""Tables of value findings by audit: sharpness, contraction of an encoder, signal-to-noise ratios."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_ROWS, MOST_SUBJECTS = 60, 12
 
 
 class ValueRow(NamedTuple):
-    """One measure under one condition, for every subject."""
+    """One measure under one condition, for all subjects."""
 
     measure: str
     condition: str
@@ -24,7 +24,7 @@ class ValueRow(NamedTuple):
 
 
 class ValueTable(NamedTuple):
-    """What one audit measured that is no drift."""
+    """Value findings of one audit."""
 
     audit: str
     subjects: list[str]
@@ -33,7 +33,7 @@ class ValueTable(NamedTuple):
 
 
 def value_tables(summary: Summary) -> list[ValueTable]:
-    """Return a table for each audit that measured values, break points apart, which are told elsewhere."""
+    """Return a table for each audit with value findings, except break points."""
     return [table for audit in summary.audits if (table := _value_table(summary, audit))]
 
 
