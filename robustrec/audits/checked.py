@@ -99,8 +99,10 @@ def _differences(report: Report, again: Report) -> Iterator[str]:
             where = "recorded, but not in the suite" if name in theirs else "in the suite, but not recorded"
             yield f"gate {name!r} is {where}"
         elif not _same(ours[name], theirs[name]):
-            yield f"gate {name!r}: the recorded status is {theirs[name].status}, but the findings "
-            f"give {ours[name].status}"
+            yield (
+                f"gate {name!r}: the recorded status is {theirs[name].status}, but the findings "
+                f"give {ours[name].status}"
+            )
     states = [
         {(each.gate, each.subject, each.expires): each.state for each in side.waivers} for side in (again, report)
     ]

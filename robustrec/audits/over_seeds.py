@@ -83,7 +83,7 @@ def _over_seeds(rows: Sequence[Finding], arrays: Arrays, level: float) -> Iterat
 
 
 def _few(rows: Sequence[Finding], effects: _Floats, level: float) -> Bounds | None:
-    """Return bounds of the mean where few users differ in any seed or draw, else None; see `evaluation.sparse`.
+    """Return bounds of the mean if few users changed in any seed or draw, else None; see `evaluation.sparse`.
 
     Where nothing was done (an A/A audit) no other user could differ, which the rows of the seeds say by their width.
     """
@@ -101,7 +101,7 @@ def _by_user(effects: _Floats) -> _Floats:
 
 
 def _relative(effects: _Floats, base: _Floats, ratio: float, level: float, bounds: Bounds | None) -> dict[str, float]:
-    """Return a ratio of means with the interval of its linearisation (delta method), or with bounds of few users."""
+    """Return a ratio of means with the interval of its linearisation (delta method), or with bounds for few users."""
     mean = float(base.mean())
     linear = (effects - ratio * base) / mean
     reach = decompose(np.broadcast_to(linear, effects.shape), ("seed", "draw", "user"), level=level).mean

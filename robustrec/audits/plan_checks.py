@@ -63,8 +63,9 @@ def _fix(specs: Sequence[SubjectSpec]) -> str:
     """Return a command with measurements."""
     if any(reads_features(spec) for spec in specs):
         return "choose another suite: robustrec list suites"
-    return "choose a model that reads item features: robustrec audit --model vbpr; list all models: "
-    "robustrec list models"
+    return (
+        "choose a model that reads item features: robustrec audit --model vbpr; list all models: robustrec list models"
+    )
 
 
 def _nothing_to_measure(audit: Any, spec: SubjectSpec, dataset: Dataset, encoder: str | None) -> str:

@@ -9,8 +9,8 @@ stability measures that directly. So "drifts less" is the claim |μ_A| < |μ_B| 
 
     μ_A² − μ_B² = δσ,  hence  |μ_A| < |μ_B|  if and only if  δσ < 0,  and  |μ_A| − |μ_B| = sign(δσ) min(|δ|, |σ|).
 
-δ and σ are means of tables, with the intervals of `evaluation.components` whatever their size. The difference of |μ_A| and
-|μ_B| is significant if both intervals exclude 0: an intersection-union test with the level of its parts (Berger 1982,
+δ and σ are means of tables, with the intervals of `evaluation.components` whatever their size. The difference of |μ_A|
+and |μ_B| is significant if both intervals exclude 0: an intersection-union test (Berger 1982,
 "Multiparameter hypothesis testing and acceptance sampling", Technometrics 24). The interval of the difference is the
 image of the rectangle of the two; `benchmarks/results/compare-strategies-simulated.md` has its coverage.
 """

@@ -157,12 +157,12 @@ def _against(
 
 
 def _idle(measure: str) -> bool:
-    """Tell whether a measure is of an A/A condition: nothing is added, so that no other user could differ either."""
+    """Return whether a measure is of an A/A condition, so that no user can change."""
     return re.search(r" sigma(2|_rel)=0( |$)", measure) is not None
 
 
 def _few(table: Floats, factors: Sequence[str], level: float, largest: float = 1.0) -> Bounds | None:
-    """Return bounds of a mean over users of whom few have a value other than 0, else None; see `evaluation.sparse`.
+    """Return bounds of a mean over users if few values differ from 0, else None; see `evaluation.sparse`.
 
     No conclusion follows from so few users. Metrics lie between 0 and 1, their differences and drifts within ±1, and
     differences of drifts within ±2.

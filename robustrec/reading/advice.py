@@ -101,8 +101,10 @@ def _break_points(summary: Summary) -> Iterator[str]:
     if found:
         weakest = min(found, key=lambda point: point.value or 0.0)
         picked = f" (lowest of {len(points)})" if len(points) > 1 else ""
-        yield f"noise tolerance{picked}: {weakest.condition} for {weakest.name} at σ² = "
-        f"{as_given(two_digits(weakest.value))}"
+        yield (
+            f"noise tolerance{picked}: {weakest.condition} for {weakest.name} at σ² = "
+            f"{as_given(two_digits(weakest.value))}"
+        )
     elif points:
         yield f"noise tolerance: {points[0].condition} for {points[0].name} at σ² {points[0].text}"
 

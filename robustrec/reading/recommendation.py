@@ -26,7 +26,9 @@ FEWEST_SEEDS = 3
 """Smallest number of training seeds for a recommendation."""
 MOST_UNEQUAL = 1.1
 """Ratio of gradient evaluations up to which two budgets count as equal."""
-_EQUAL_BUDGETS = f"the gradient evaluations of the strategies of each model differ by at most {100 * (MOST_UNEQUAL - 1):.0f} %"
+_EQUAL_BUDGETS = (
+    f"the gradient evaluations of the strategies of each model differ by at most {100 * (MOST_UNEQUAL - 1):.0f} %"
+)
 _OWN_BUDGETS = "no model has two strategies, so budgets are not compared"
 _MOST_NAMED = 4
 _MOST_GATES, _MOST_PAIRS = 2, 2

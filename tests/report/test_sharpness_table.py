@@ -102,8 +102,9 @@ def test_the_sentence_follows_from_the_first_outcome() -> None:
     )
     sentence = flatness_sentence(relations)
     assert sentence == (
-        "for these 8 subjects (a, b) input sharpness correlates positively with the drift of ndcg@20 under noise sigma_rel=0.5"
-        " (τ = 0.87, p = 0.02); within models, it has no defined τ; row-adaptive sharpness does not correlate (τ = 0.07)"
+        "for these 8 subjects (a, b) input sharpness correlates positively with the drift of ndcg@20 under noise"
+        " sigma_rel=0.5 (τ = 0.87, p = 0.02); within models, it has no defined τ; row-adaptive sharpness does not"
+        " correlate (τ = 0.07)"
     )
     assert len(sentence) <= 230, "one screen's line"
     subject = full_report().subjects[0].subject

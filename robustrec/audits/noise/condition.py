@@ -126,10 +126,10 @@ def refuse_lost_noise(shares: Mapping[str, float], condition: NoiseCondition) ->
 
 
 def noise_lost(label: str, share: float, modality: str, *, where: str) -> RobustrecError:
-    """Return the error of noise that float32 addition rounds away in a share of a modality's entries."""
+    """Return the error for noise that float32 rounding removes in a share of the entries of a modality."""
     return RobustrecError(
-        f"noise {label} leaves {share:.1%} of the {modality} feature entries unchanged: it is smaller than what float32"
-        " can add to numbers of their size",
+        f"noise {label} leaves {share:.1%} of the {modality} feature entries unchanged: it is smaller than the"
+        " float32 rounding of these entries",
         where=where,
         fix="use noise relative to the features (relative = [0.01] in the suite), a larger sigma2, or features"
         " divided by their standard deviation"

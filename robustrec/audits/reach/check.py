@@ -155,8 +155,10 @@ class ReachCheck:
         """
         held = {modality: table.clone() for modality, table in self.tables.items()}
         if not self._same(self.represent(held)):
-            return "after the audits, clean features give different scores than before: the model "
-            "keeps state between calls"
+            return (
+                "after the audits, clean features give different scores than before: the model "
+                "keeps state between calls"
+            )
         for modality in self.claimed:
             for factor in LOUDER:
                 held[modality].add_(self._noise(modality, "after", factor))

@@ -318,13 +318,13 @@ def _noisy(task: SharpnessTask, inputs: Inputs, sigma: float, rebuilt: bool) -> 
 
 
 def _mean_of(both: Iterable[PerUser]) -> PerUser:
-    """Return the mean of the two members of a pair, metric by metric: opposite noise is not independent."""
+    """Return the mean of an antithetic pair, metric by metric, because its members are not independent."""
     first, second = both
     return {name: (values + second[name]) / 2 for name, values in first.items()}
 
 
 def _refuse_rounded(task: SharpnessTask, inputs: Inputs, sigma: float, condition: str) -> None:
-    """Refuse noise that rounding takes away: nothing was perturbed.
+    """Refuse noise that float32 rounding removes.
 
     Raises:
         RobustrecError: nearly all entries of a modality stay as they were.

@@ -83,8 +83,7 @@ def _moved(item: FragileItem) -> str:
 
 
 def _side(look: Look, picture: str | None, rank: float | None, exposure: int) -> ItemState:
-    instead = "no picture" if not look.picture else "picture not shown: it is not a readable JPEG, "
-    "or the page has no room for it"
+    instead = "no picture" if not look.picture else "picture not shown: it is not a readable JPEG or too large"
     return ItemState(
         shortened(look.text, _LONGEST_TEXT), picture, instead, NOTHING if rank is None else f"{rank:.1f}", exposure
     )
