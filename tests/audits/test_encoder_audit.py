@@ -356,9 +356,9 @@ def test_the_console_shows_edits_by_vector_and_the_clean_signal(
     text = StringIO()
     print_report(report, Console(file=text, width=120))
     shown = text.getvalue()
-    assert "encoder plain, vector image: what edits move" in shown
+    assert "encoder plain, vector image: movement under edits" in shown
     assert "mean of picture edits" in shown
-    assert "encoding" in shown.partition("as its merchant shows it, and as it is")[2]
+    assert "encoding" in shown.partition("distance to the clean content")[2]
     badge = next(line for line in shown.splitlines() if line.strip().startswith("promo badge  "))
     movement = rows_of_findings(report.findings, "edit=promo_badge severity=5")["movement_image"].clean
     assert f"{movement:.2f}" in badge

@@ -121,12 +121,12 @@ def test_lists_hold_the_exact_places_of_wanted_items() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ('edits = ["promo_badge+"]', "no combination"),
-        ('edits = ["all+typos"]', "no combination"),
+        ('edits = ["promo_badge+"]', "not a combination"),
+        ('edits = ["all+typos"]', "not a combination"),
         ('edits = ["typos", "typos"]', "duplicate value"),
         ("severities = [6]", "severities"),
         ("shares = [0]", "shares"),
-        ('metric = "ndcg@10"', "not among the suite's metrics"),
+        ('metric = "ndcg@10"', "not in the metrics of the suite"),
     ],
 )
 def test_a_suite_with_a_bad_merchant_audit_is_refused(change: str, message: str) -> None:

@@ -200,13 +200,13 @@ def test_scores_that_move_without_a_list_do_not_count(tiny: Prepared) -> None:
     for found in _check(tiny, TailOnly(tiny)).before():
         assert found.change > 1e-3
         assert (found.reached, found.users) == (False, 0.0)
-        assert "moved scores and no list" in found.fault
+        assert "changed scores but no list" in found.fault
 
 
 def test_a_shift_of_all_items_of_a_user_is_no_change_of_a_score(tiny: Prepared) -> None:
     for found in _check(tiny, Pooled(tiny)).before():
         assert found.change < 1e-3
-        assert "moved no score" in found.fault
+        assert "changed no score" in found.fault
 
 
 class Quantised(Live):
@@ -311,7 +311,7 @@ class KeyedByAddress:
 def test_a_cache_keyed_by_address_is_found(tiny: Prepared) -> None:
     check = ReachCheck(KeyedByAddress(tiny), tiny.tables, seed=0)
     assert [each.fault for each in check.before()] == ["", ""]
-    assert "moved no score" in check.after()
+    assert "changed no score" in check.after()
 
 
 def _subject(model: Any, tiny: Prepared) -> TrainedSubject:

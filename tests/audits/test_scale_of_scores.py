@@ -198,7 +198,7 @@ def test_correlations_of_subjects_that_only_widen_margins_say_nothing_of_flatnes
     assert {each.tau for each in raw} == {-1.0}
     for each in raw:
         assert "flatter" not in each.sentence
-        assert "(scale-dependent) orders in reverse" in each.sentence
+        assert "(scale-dependent) correlates negatively" in each.sentence
     assert widened.index(raw[0]) > 0, "the headline comes first"
 
 

@@ -54,7 +54,7 @@ def test_strategies_are_compared_and_written(tiny_folder, tmp_path, capsys):
     assert report.seeds == (0, 1)
     for sentence in report.sentences:
         assert sentence in " ".join(told.split())
-    for word in ("vbpr, equal epochs", "vbpr, equal gradients", "input sharpness image", "λ₁"):
+    for word in ("vbpr, equal epochs", "vbpr, equal gradient evaluations", "input sharpness image", "λ₁"):
         assert word in told
     assert run([*words, *small, "--json", "--quiet"]) == 0
     again = json.loads(capsys.readouterr().out)
@@ -66,7 +66,7 @@ def test_strategies_are_compared_and_written(tiny_folder, tmp_path, capsys):
     [
         ([], "nothing to compare"),
         (["a.json", "--model", "vbpr"], "reports and --model cannot be combined"),
-        (["--model", "vbpr", "-s", "sam", "-s", "sgbd"], "not among the strategies compared"),
+        (["--model", "vbpr", "-s", "sam", "-s", "sgbd"], "not among the compared strategies"),
         (["--model", "vbpr", "-s", "quick"], "unknown strategy"),
     ],
 )

@@ -219,4 +219,4 @@ def test_arrays_of_a_baseline_without_users(report, tmp_path, capsys):
     with np.load(beside) as arrays:
         held = {name: arrays[name] for name in arrays.files if name != "users"}
     np.savez(beside, **held)
-    assert "belong to the report" in refused(["baseline", "accept", report], capsys)
+    assert "does not match the report" in refused(["baseline", "accept", report], capsys)

@@ -300,7 +300,7 @@ def test_a_checkpoint_of_ones_own_is_audited_from_the_store_and_from_a_file(reco
     assert code == 0
     assert filed["subjects"][0]["subject"]["strategy"] == "external"
     assert filed["subjects"][0]["source"] == "parameters of mine.pth"
-    for report, told in ((stored, ""), (filed, "not applicable, the subject is not trained here")):
+    for report, told in ((stored, ""), (filed, "not applicable, because robustrec did not train the subject")):
         assert report["costs"]["trainings"] == 0, "what a stored run was trained into is in the store"
         noise = next(each for each in report["statuses"] if each["audit"] == "noise")
         assert told in noise["message"]

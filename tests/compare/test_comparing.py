@@ -186,7 +186,7 @@ def test_what_each_training_took_and_whether_it_was_cut_off_is_recorded(report):
         if budget == "early-stop":
             assert each.epochs == min(8, each.best_epoch + 2)
     stopped = {each.epochs for each in by.values() if each.budget == "early-stop"}
-    assert len(stopped) > 1, "each until its own"
+    assert len(stopped) > 1, "until early stopping"
     assert any(each.cut_off for each in by.values())
     assert not all(each.cut_off for each in by.values())
     rows = {(row.budget, row.strategy): row for row in found.rows}
@@ -195,12 +195,12 @@ def test_what_each_training_took_and_whether_it_was_cut_off_is_recorded(report):
         assert row.cut_off == sum(bool(each.cut_off) for each in own)
         assert row.gradients == round(sum(each.gradients for each in own) / 2)
     sam = [sentence for sentence in found.sentences if ", sam against" in sentence]
-    assert "sam took 2.00 times the gradient evaluations of vanilla" in sam[0]
+    assert "sam used 2.00 times the gradient evaluations of vanilla" in sam[0]
     assert "gradient evaluations" not in sam[1].partition("Conditions: ")[2]
     for (budget, strategy), row in rows.items():
         if strategy != "vanilla" and row.cut_off:
-            words = {"epochs": "equal epochs", "gradients": "equal gradients"}.get(
-                budget, "each until its own early stop"
+            words = {"epochs": "equal epochs", "gradients": "equal gradient evaluations"}.get(
+                budget, "until early stopping"
             )
             (told,) = [
                 each for each in found.sentences if each.startswith(f"vbpr, {words}, {strategy} against vanilla")

@@ -125,7 +125,7 @@ def break_points() -> list[Finding]:
         "unit": "variance",
     }
     bracket = "bracket of the search, not a confidence interval"
-    beyond = "not reached up to the largest σ² tried"
+    beyond = "not reached at the largest σ² of the search"
     return [
         value(VANILLA, 3.2e-5, None, **{**common, "ci_low": 3.1e-5, "ci_high": 3.2e-5, "note": bracket}),
         value(SGBD, None, None, **{**common, "ci_low": 1.0, "note": beyond}),

@@ -142,7 +142,7 @@ def test_without_arrays_the_intervals_decide_and_are_wider(tmp_path):
         assert wide.drift == pytest.approx(paired.drift, abs=1e-12)
         assert wide.relative_drift == pytest.approx(paired.relative_drift) if paired.relative_drift else True
         assert wide.ci_low <= wide.drift <= wide.ci_high
-        assert "as if of independent samples" in wide.note
+        assert "as for independent samples" in wide.note
     (paired,), (wide,) = (
         rows(each, subject=SGBD, audit="clean", metric="ndcg@20") for each in (by_users, by_intervals)
     )
@@ -177,9 +177,9 @@ def test_a_whole_report_is_a_baseline_too(tmp_path):
 @pytest.mark.parametrize(
     ("change", "says", "where"),
     [
-        ({"dataset": {"digest": "e" * 64}}, "other data: clothing with digest eeeeeeeeeeeeeeee", "dataset.digest"),
+        ({"dataset": {"digest": "e" * 64}}, "different data: clothing with digest eeeeeeeeeeeeeeee", "dataset.digest"),
         ({"dataset": {"edition": "full", "synthetic": False}}, "the sample edition cannot be compared", "edition"),
-        ({"seeds": {"audit": 7}}, "drawn from seed 7, these from 0", "audit_seed"),
+        ({"seeds": {"audit": 7}}, "has audit seed 7, but the report has 0", "audit_seed"),
         ({"suite": SUITE.replace("draws = 4", "draws = 5")}, "audits.noise.draws 5, not 4 (digest ", "suite.content"),
         ({"suite": SUITE.replace('name = "own"', 'name = "own"\nmask_validation = true')}, "mask_validation", "suite"),
         ({"suite": SUITE.replace('["ndcg@20", "recall@20"]', '["ndcg@20"]')}, "metrics", "suite.content"),
@@ -271,7 +271,7 @@ def test_rows_whose_arrays_mean_something_else_are_compared_by_their_intervals(t
     name = array_key(SGBD, "noise", CONDITION, "ndcg@20")
     judged = against(report, {**arrays, name: arrays[name] + 0.1}, accepted(tmp_path))
     (row,) = rows(judged, subject=SGBD, audit="noise", metric="ndcg@20")
-    assert "as if of independent samples" in row.note
+    assert "as for independent samples" in row.note
     assert (judged.baseline.by_users, judged.baseline.by_intervals) == (9, 1)
 
 

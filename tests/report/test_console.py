@@ -201,7 +201,7 @@ def test_a_sweep_is_one_row_a_condition():
     lines = shown(sweep_report()).splitlines()
     assert "noise: relative drift of ndcg@20 on 1203 users, 8 draws (95 % intervals)" in lines
     assert sum(line.startswith((" sigma2=", " sigma_rel=", " trained sigma2=")) for line in lines if "%" in line) >= 40
-    assert any("rbo@20 of the lists from 0.5160 (trained sigma2=1e-06)" in line for line in lines)
+    assert any("list stability rbo@20 from 0.5160 (trained sigma2=1e-06)" in line for line in lines)
     ratios = [line for line in lines if "signal-to-noise" in line]
     assert len(ratios) == len(SNR)
 
@@ -236,7 +236,7 @@ def test_a_report_without_results_can_be_printed():
 
 def test_break_points_out_of_reach_say_so():
     text = in_one_line(shown(made_up_report(findings=break_points())))
-    assert "sgbd at sigma2 above 1 (not reached up to the largest σ² tried)" in text
+    assert "sgbd at sigma2 above 1 (not reached at the largest σ² of the search)" in text
     below = value(SGBD, None, None, audit="noise", metric="sigma2", condition="break point", ci_high=1e-8, note="tiny")
     assert "at sigma2 below 1e-08 (tiny)" in in_one_line(shown(made_up_report(findings=[below])))
     unknown = value(SGBD, None, None, audit="noise", metric="sigma2", condition="break point", note="clean value is 0")

@@ -151,7 +151,7 @@ def test_gates_of_other_severity_and_on_estimates_are_no_part_of_the_family():
     assert {each.family for each in results[1:10]} == {9}
     assert {each.status for each in results[1:10]} == {"inconclusive"}
     assert {(each.status, each.p_value, each.family) for each in results[10:]} == {("fail", None, None)}
-    assert "without an error rate" in results[10].note
+    assert "the error rate is not controlled" in results[10].note
 
 
 def test_a_search_s_bracket_is_no_confidence_interval_and_has_no_p_value():

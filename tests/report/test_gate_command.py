@@ -128,7 +128,7 @@ def test_accept_then_compare_user_by_user(report, tmp_path, capsys):
     strict = suite(SUITE + AGAINST)
     assert run(["gate", later, "--suite", strict, "--baseline", "accepted.json"]) == 0
     told = " ".join(capsys.readouterr().out.split())
-    assert "10 rows user by user" in told
+    assert "10 rows compared user by user" in told
     assert run(["gate", later, "--suite", strict, "--baseline", report]) == 0
     assert run(["gate", later, "--suite", suite(SUITE + AGAINST.replace("-0.1", "0.5")), "--baseline", report]) == 1
 
@@ -139,7 +139,7 @@ def test_a_baseline_of_other_data_ends_with_2(report, tmp_path, capsys):
     assert run(["baseline", "accept", "other.json"]) == 0
     assert run(["gate", report, "--baseline", "baseline.json"]) == 2
     told = capsys.readouterr().err
-    assert "error: the baseline is of other data: clothing with digest 0000000000000000" in told
+    assert "error: the baseline is of different data: clothing with digest 0000000000000000" in told
     assert "where: baseline baseline.json, key dataset.digest" in told
     assert run(["baseline", "accept", "nothing.json"]) == 2
 

@@ -91,7 +91,7 @@ def test_quantities_read_their_own_columns():
 def test_selecting_nothing_is_an_error_that_says_what_there_is(select):
     (result,) = judge([gate(select=select)], [drift()])
     assert (result.status, result.selected) == ("error", 0)
-    assert "no finding has" in result.message
+    assert "no finding matches" in result.message
     assert ("ndcg@20" if select["metric"] == "ndcg@10" else "sigma2=1e-06") in result.message
 
 
@@ -198,7 +198,7 @@ def test_messages_are_plain_words():
     (absolute,) = judge([gate(quantity="drift", min=-0.1, max=None)], [drift(relative=-0.0121, clean=1.0)])
     assert absolute.message.startswith("ndcg@20 fell by 0.0121 from 1 to 0.9879 (95 % interval -0.0161 to")
     (still,) = judge([gate()], [drift(relative=0.0, half_width=0.0)], level=0.9)
-    assert still.message == "ndcg@20 did not move (90 % interval 0 to 0 %), limits -2 to 2 %"
+    assert still.message == "ndcg@20 did not change (90 % interval 0 to 0 %), limits -2 to 2 %"
     (worse,) = judge(
         [gate(select={"metric": "ndcg@20", "reference": "vanilla"})],
         [drift(relative=-0.03, reference="vanilla", audit="clean")],

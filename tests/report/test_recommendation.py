@@ -202,7 +202,7 @@ def test_a_report_judged_by_another_suite_is_recommended_by_the_limits_of_that_s
     judged = judged_by(report, _limits(report, 0.5))
     assert judged.verdict == "fail"
     assert judged.recommendation.chosen == ""
-    assert "none passed every blocking gate" in judged.recommendation.headline
+    assert "no candidate passed all blocking gates" in judged.recommendation.headline
     assert {each.standing for each in summary_of(judged).candidates} == {"fail"}
 
 
@@ -220,7 +220,7 @@ def test_a_breach_that_a_waiver_tolerates_is_not_a_gate_passed(expires, verdict,
     judged = judged_by(report, suite, waivers=waivers)
     assert judged.verdict == verdict
     assert judged.recommendation.chosen == ""
-    assert "it passed every blocking gate" not in judged.recommendation.headline
+    assert "all blocking gates passed" not in judged.recommendation.headline
     assert says in judged.recommendation.headline
 
 
@@ -340,7 +340,7 @@ def test_every_form_carries_the_same_recommendation_and_warnings(form, seeds):
     if form != "junit":
         assert all(command in text for command in found.commands)
     missing = [line for line in expected if line not in text]
-    assert missing == [] or (form == "screen" and "more, which --full prints" in text)
+    assert missing == [] or (form == "screen" and "more (show them with --full)" in text)
 
 
 def test_no_form_calls_anything_to_be_shipped():

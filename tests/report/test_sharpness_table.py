@@ -71,7 +71,7 @@ def test_a_row_a_subject_and_blocks_side_by_side() -> None:
     text = _printed(rows)
     for shown in ("0.6543", "0.0123", "[0.0111, 0.0135]", "1.0163", "0.0693", "-0.0776", "-0.9649", "-0.3386"):
         assert shown in text
-    features, _, rest = text.partition("the same of raw margins; depends on the scale of the scores")
+    features, _, rest = text.partition("the same for raw margins; depends on the scale of the scores")
     assert "margins scaled to variance 1" in " ".join(features.split())
     assert "0.0123" in features, "the headline comes before the raw one"
     assert "0.0321" not in features
