@@ -196,8 +196,8 @@ def test_every_path_in_the_architecture_page_exists():
     text = PAGES["architecture.md"]
     for path in re.findall(r"\*\*`((?:robustrec|fixtures|benchmarks|audits)/[\w/.]*)`\*\*", text):
         assert (ROOT / path).exists(), path
-    rooms = {path.name for path in (ROOT / "robustrec").iterdir() if (path / "__init__.py").exists()}
-    assert rooms == set(re.findall(r"\*\*`robustrec/(\w+)/`\*\*", text)), "each room has its paragraph"
+    packages = {path.name for path in (ROOT / "robustrec").iterdir() if (path / "__init__.py").exists()}
+    assert packages == set(re.findall(r"\*\*`robustrec/(\w+)/`\*\*", text)), "each package has its paragraph"
 
 
 @pytest.mark.skipif(importlib.util.find_spec("mkdocs") is None, reason="the site needs the extra docs: make docs")
