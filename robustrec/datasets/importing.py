@@ -45,7 +45,7 @@ from robustrec.datasets.manifest import (
 )
 from robustrec.datasets.picture_copies import copy_pictures
 from robustrec.datasets.ratings import read_published_split, read_ratings
-from robustrec.datasets.registry import data_folder, read_inter_of_all_items, read_interactions
+from robustrec.datasets.registry import data_folder, dataset_names, read_inter_of_all_items, read_interactions
 from robustrec.datasets.user_graph import MMREC_USER_GRAPH, USER_GRAPH, read_user_graph, write_user_graph
 from robustrec.digests import file_stamp
 from robustrec.errors import RobustrecError
@@ -128,7 +128,15 @@ def import_folder(
         raise RobustrecError(
             f"invalid data set name {name!r}",
             where="option --name",
-            fix="use lower-case letters, digits, dashes and underscores; the first character must be a letter or digit",
+            fix="use letters, digits, dashes and underscores; the first character must be a letter or digit",
+        )
+    # One folder where file systems ignore case; and "Baby" would hide that "baby" is another data set.
+    known = next((each for each in dataset_names(home) if each.lower() == name.lower() and each != name), None)
+    if known is not None:
+        raise RobustrecError(
+            f"data set name {name!r} differs from {known!r} only in upper/lower case",
+            where="option --name",
+            fix=f"use another name, or --name {known}",
         )
     target = data_folder(home, name)
     try:

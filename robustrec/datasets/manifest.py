@@ -13,7 +13,7 @@ from robustrec.files import shown_path
 from robustrec.untrusted import UnreadableError, read_toml
 
 MANIFEST = "dataset.toml"
-NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]*$"
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 MOST_ROWS = 2**31 - 1
 """Users, items and interactions at most; their ids are 32-bit numbers in places."""
 

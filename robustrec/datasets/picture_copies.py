@@ -36,7 +36,7 @@ def copy_pictures(
         numbered: whether the file name of a picture may be the item number.
         progress: reports the number of pictures.
     """
-    entries, lost, further, unused = index_pictures(rows, pictures, guess=True, numbered=numbered)
+    entries, lost, further, unused, elsewhere = index_pictures(rows, pictures, guess=True, numbered=numbered)
     source = PictureSource(pictures, entries)
     result: list[Item | None] = list(rows)
     unreadable = 0
@@ -64,5 +64,6 @@ def copy_pictures(
         "pictures that cannot be read": unreadable,
         "additional pictures of items that have one": further,
         "pictures that match no item": unused,
+        "items with a picture of that name in another folder than the catalog names": elsewhere,
     }
     return result, [FilterCount(reason, count) for reason, count in counts.items() if count]

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from robustrec.datasets.items import Item
 from robustrec.datasets.naming import loose_id
-from robustrec.datasets.pictures import SUFFIXES, entry_names
+from robustrec.datasets.pictures import SUFFIXES, UNREAD_SUFFIXES, entry_names
 from robustrec.errors import RobustrecError
 
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
@@ -28,12 +28,14 @@ class PictureIndex(NamedTuple):
         lost: number of items with a named picture that is not found.
         further: number of additional pictures of items that have one.
         unused: number of pictures that match no item.
+        elsewhere: number of items with a picture of that name in another folder than the catalog names.
     """
 
     entries: list[str | None]
     lost: int
     further: int
     unused: int
+    elsewhere: int = 0
 
 
 def index_pictures(items: Sequence[Item | None], pictures: Path, *, guess: bool, numbered: bool = True) -> PictureIndex:
@@ -54,7 +56,7 @@ def index_pictures(items: Sequence[Item | None], pictures: Path, *, guess: bool,
         RobustrecError: with `guess`, if there are pictures and none of them matches an item.
     """
     names = entry_names(pictures)
-    shown = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
+    shown = [name for name in names if PurePosixPath(name).suffix.lower() in (*SUFFIXES, *UNREAD_SUFFIXES)]
     wanted = [item.image if item is not None else "" for item in items]
     found = _Places(names, pictures).of({image for image in wanted if image})
     entries = [found.get(image) for image in wanted]
@@ -64,14 +66,60 @@ def index_pictures(items: Sequence[Item | None], pictures: Path, *, guess: bool,
     # An address on the web says nothing of a file here; such items may have pictures by their ids.
     unnamed = [row for row, image in enumerate(wanted) if not image or (_URL.match(image) and entries[row] is None)]
     taken = {entry for entry in entries if entry is not None}
-    by_id, further = _by_id(items, unnamed, [name for name in shown if name not in taken], numbered=numbered)
+    free = [name for name in shown if name not in taken and PurePosixPath(name).suffix.lower() in SUFFIXES]
+    if unnamed:
+        _check_numbering(items, unnamed, free, pictures, numbered=numbered)
+    by_id, further = _by_id(items, unnamed, free, numbered=numbered, pictures=pictures)
     for row, entry in by_id.items():
         entries[row] = entry
     lost = sum(bool(image) and entry is None for image, entry in zip(wanted, entries, strict=True))
     used = {entry for entry in entries if entry is not None}
     if not used and (shown or lost):
         raise _nothing_found(pictures, shown, wanted, items)
-    return PictureIndex(entries, lost, further, len(set(shown) - used) - further)
+    elsewhere = sum(
+        entry is not None and _moved(image, entry, _root(pictures))
+        for image, entry in zip(wanted, entries, strict=True)
+    )
+    return PictureIndex(entries, lost, further, len(set(shown) - used) - further, elsewhere)
+
+
+def _moved(image: str, entry: str, root: str) -> bool:
+    """Return whether a picture lies in a folder other than the last one of its path in the catalog."""
+    named, there = (list(map(_fold, _parts(path)))[:-1] for path in (image, entry))
+    return bool(named) and not _URL.match(image) and named[-1] != (there[-1] if there else _fold(root))
+
+
+def _check_numbering(
+    items: Sequence[Item | None], rows: Sequence[int], names: Sequence[str], pictures: Path, *, numbered: bool
+) -> None:
+    """Refuse pictures whose numbers are those of the items plus or minus one: each would be another item's.
+
+    Raises:
+        RobustrecError: they are.
+    """
+    stems = {PurePosixPath(name).stem for name in names}
+    there = _numbers(stems)
+    external = _numbers(each for row in rows if (item := items[row]) is not None for each in item.external)
+    known = set(rows) if numbered else external
+    if there <= external:  # named by ids that the catalog has beside the numbers of the interactions
+        return
+    if len(there) < 2 or len(there) != len(stems) or len(known) != len(rows):
+        return
+    if there in ({each + 1 for each in known}, {each - 1 for each in known}):
+        raise RobustrecError(
+            f"the pictures are numbered from {min(there)} to {max(there)}, the items from {min(known)} to {max(known)}",
+            where=str(pictures),
+            fix="name the pictures by the numbers of the items, or name each item's picture by the key image of the "
+            "catalog",
+        )
+
+
+def _root(pictures: Path) -> str:
+    return pictures.stem if pictures.suffix.lower() == ".zip" else pictures.resolve().name
+
+
+def _numbers(names: Iterable[str]) -> set[int]:
+    return {int(name) for name in names if name.isascii() and name.isdigit() and len(name) < 19}
 
 
 class _Places:
@@ -80,8 +128,7 @@ class _Places:
     def __init__(self, names: Sequence[str], pictures: Path) -> None:
         self.exact = set(names)
         self.flat = all("/" not in name for name in names)
-        root = pictures.stem if pictures.suffix.lower() == ".zip" else pictures.name
-        self.root = _fold(root)
+        self.root = _fold(_root(pictures))
         self.files = {name: _parts(name) for name in names}
         self.by_base: dict[str, list[str]] = defaultdict(list)
         for name, parts in self.files.items():
@@ -143,13 +190,22 @@ def _fold(text: str) -> str:
 
 
 def _by_id(
-    items: Sequence[Item | None], rows: Sequence[int], names: Sequence[str], *, numbered: bool
+    items: Sequence[Item | None], rows: Sequence[int], names: Sequence[str], *, numbered: bool, pictures: Path
 ) -> tuple[dict[int, str], int]:
     """Return the picture of each row by its ids, and the number of additional pictures of these ids."""
     by_external = {row: item.external for row in rows if (item := items[row]) is not None}
     found = _owned(names, by_external)
     if numbered:  # by whichever kind of id more pictures are named
-        found = max(found, _owned(names, {row: (str(row),) for row in rows}), key=len)
+        by_number = _owned(names, {row: (str(row),) for row in rows})
+        if by_number and len(by_number) == len(found) and by_number != found:
+            row = next(row for row in by_number if by_number[row] != found.get(row))
+            raise RobustrecError(
+                f"{min(by_number[row], key=_natural)[:80]!r} is the picture of item {row} by its number, and another"
+                " item's by the ids of the catalog",
+                where=str(pictures),
+                fix="name each item's picture by the key image of the catalog",
+            )
+        found = max(found, by_number, key=len)
     first = {row: min(files, key=_natural) for row, files in found.items()}
     return first, sum(len(files) - 1 for files in found.values())
 

@@ -33,7 +33,8 @@ from robustrec.untrusted import open_regular, regular_file
 MAX_PICTURE_BYTES = 20 * 2**20
 MAX_PICTURE_PIXELS = 40_000_000
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".jpe", ".jfif")
+UNREAD_SUFFIXES = (".tif", ".tiff", ".avif", ".heic", ".heif", ".svg", ".jp2", ".jxl", ".ico", ".psd")
 SUFFIX_OF_FORMAT = {"JPEG": ".jpg", "PNG": ".png", "GIF": ".gif", "WEBP": ".webp", "BMP": ".bmp"}
 WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 
@@ -133,7 +134,7 @@ def suffix_of(content: bytes, name: str) -> str:
 
 
 def entry_names(path: Path) -> list[str]:
-    """Return the names of all files in a folder or zip, sorted.
+    """Return the names of all files in a folder or zip, sorted, without hidden ones and what macOS adds to a zip.
 
     Raises:
         RobustrecError: the path is missing or not a zip file.
@@ -143,7 +144,7 @@ def entry_names(path: Path) -> list[str]:
     else:
         with open_zip(path) as archive:
             names = [info.filename for info in archive.infolist() if not info.is_dir()]
-    return sorted(names)
+    return sorted(name for name in names if not any(part.startswith((".", "__MACOSX")) for part in name.split("/")))
 
 
 def decode(content: bytes, where: str, *, quick: bool = False) -> Image.Image:

@@ -301,6 +301,7 @@ def _catalog(
         f"items with a named picture that is not found{KEPT}": index.lost,
         "additional pictures of items that have one": index.further,
         "pictures that match no item": index.unused,
+        f"items with a picture of that name in another folder than the catalog names{KEPT}": index.elsewhere,
     }
     return catalog, [FilterCount(reason, count) for reason, count in gaps.items() if count]
 

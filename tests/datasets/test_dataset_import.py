@@ -60,11 +60,18 @@ def test_only_pictures_of_the_catalogue_are_copied_and_bytes_are_the_same(tiny: 
     assert one.read_bytes() == two.read_bytes()
 
 
-@pytest.mark.parametrize("name", ["", "Mine", "../x", ".hidden", "a b", "-x", "a/b", "mine\n"])
+@pytest.mark.parametrize("name", ["", "Mine!", "../x", ".hidden", "a b", "-x", "a/b", "mine\n"])
 def test_names_that_are_not_allowed(tiny: Maker, home: Path, name: str) -> None:
     with pytest.raises(RobustrecError, match="invalid data set name"):
         import_folder(tiny(), name, home)
     assert not home.exists()
+
+
+def test_names_that_differ_only_in_case(tiny: Maker, home: Path) -> None:
+    assert load_dataset(import_folder(tiny(), "Mine", home).name, home=home).name == "Mine"
+    for name, known in (("mine", "Mine"), ("Baby", "baby")):
+        with pytest.raises(RobustrecError, match=f"differs from '{known}' only in"):
+            import_folder(home, name, home)
 
 
 def test_no_overwriting_unless_told(tiny: Maker, home: Path) -> None:

@@ -117,6 +117,48 @@ def test_items_that_name_no_picture_have_those_of_their_ids(tmp_path: Path, case
     assert found.unused == 1 + (case == "an id of two items")
 
 
+@pytest.mark.parametrize(
+    ("names", "ids", "numbered"),
+    [
+        (["1.png", "2.png", "3.png"], [("B0",), ("B1",), ("B2",)], True),
+        (["0.png", "1.png", "2.png"], [("1",), ("2",), ("3",)], False),
+        (["01.png", "02.png", "03.png"], [("0",), ("1",), ("2",)], False),
+    ],
+)
+def test_pictures_numbered_one_off_the_items_are_an_error(
+    tmp_path: Path, names: list[str], ids: list[tuple[str, ...]], numbered: bool
+) -> None:
+    with pytest.raises(RobustrecError, match="the pictures are numbered from"):
+        index(tmp_path, names, [item("", *each) for each in ids], numbered=numbered)
+
+
+def test_pictures_by_ids_that_are_one_more_than_the_numbers_are_found(tmp_path: Path) -> None:
+    found = index(tmp_path, ["1.png", "2.png"], [item("", "1"), item("", "2")])
+    assert found.entries == ["1.png", "2.png"]
+
+
+def test_pictures_that_two_numberings_claim_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RobustrecError, match="by its number, and another item's by the ids"):
+        index(tmp_path, ["0.png", "1.png"], [item("", "1"), item("", "0")])
+
+
+def test_hidden_files_and_those_of_macos_are_no_pictures(tmp_path: Path) -> None:
+    found = index(tmp_path, ["B0.png", "._B0.png", "__MACOSX/B0.png", ".thumbs/B0.png"], [item("", "B0")])
+    assert found == PictureIndex(["B0.png"], 0, 0, 0)
+
+
+def test_pictures_of_formats_that_are_not_read_are_counted(tmp_path: Path) -> None:
+    assert index(tmp_path / "a", ["B0.png", "B1.heic"], [item("", "B0"), item("", "B1")]).unused == 1
+    with pytest.raises(RobustrecError, match=r"none of the 2 pictures.*B0.avif"):
+        index(tmp_path / "b", ["B0.avif", "B1.tiff"], [item("", "B0"), item("", "B1")])
+
+
+def test_pictures_in_another_folder_of_flat_files_are_counted(tmp_path: Path) -> None:
+    found = index(tmp_path, ["0.png", "1.png", "2.png"], [item("men/0.png"), item("images/1.png"), item("2.png")])
+    assert found.entries == ["0.png", "1.png", "2.png"]
+    assert found.elsewhere == 1
+
+
 def test_pictures_of_which_none_belongs_to_an_item_are_an_error_with_an_example_of_each_side(tmp_path: Path) -> None:
     with pytest.raises(RobustrecError, match=r"none of the 2 pictures matches an item.*'B7'.*'x.png'"):
         index(tmp_path / "a", ["x.png", "y.png"], [item("", "B7"), None])
