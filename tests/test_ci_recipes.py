@@ -52,6 +52,13 @@ def test_the_settings_and_the_waiver_of_the_page_are_read(tmp_path):
     assert waiver.gate in {gate.name for gate in load_suite("ci").gates}
 
 
+def test_the_example_waives_the_gate_that_fails():
+    assert "--waivers .ci/waivers.toml" in EXAMPLE
+    (waiver,) = read_waivers(ROOT / ".ci" / "waivers.toml")
+    gates = {gate.name: gate for gate in load_suite(str(ROOT / ".ci" / "failing.toml")).gates}
+    assert gates[waiver.gate].min == 0.5, "the limit that no model can keep"
+
+
 def test_the_hook_is_the_one_that_the_page_names():
     hooks = (ROOT / ".pre-commit-hooks.yaml").read_text()
     (name,) = re.findall(r"- id: (\S+)", hooks)

@@ -1,8 +1,8 @@
-"""Update the console excerpts of the tutorial from docs/tutorial-report.json.
+"""The console excerpts of the tutorial and of the README, printed again from the report beside the tutorial.
 
     python docs/generate/site_tutorial.py [REPORT]
 
-With REPORT, that report replaces docs/tutorial-report.json first.
+puts them into both files. If a report is named, it replaces the tutorial's first.
 
 The indented block under <!-- console: COMMAND --> is the output of the command. Under
 <!-- console: COMMAND :: START --> it is the paragraph of the output that begins with START.
@@ -22,7 +22,7 @@ from pathlib import Path
 from robustrec.results.report import read_report, write_report
 
 DOCS = Path(__file__).resolve().parents[1]
-PAGE, REPORT = DOCS / "tutorial.md", DOCS / "tutorial-report.json"
+PAGES, REPORT = (DOCS / "tutorial.md", DOCS.parent / "README.md"), DOCS / "tutorial-report.json"
 SUITE = "strict.toml"
 
 _MARK = re.compile(r"^(<!-- console: (?P<command>.*?)(?: :: (?P<start>.*?))? -->)\n(?P<block>(?:\n| {4}.*\n)*)", re.M)
@@ -81,4 +81,5 @@ def keep(path: Path) -> None:
 if __name__ == "__main__":
     for argument in sys.argv[1:]:
         keep(Path(argument))
-    PAGE.write_text(refreshed(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in PAGES:
+        page.write_text(refreshed(page.read_text(encoding="utf-8")), encoding="utf-8")

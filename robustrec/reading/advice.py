@@ -82,7 +82,7 @@ def _worst_first(summary: Summary) -> list[tuple[str, Worst]]:
 
 
 def _hurt(summary: Summary, row: Finding) -> str:
-    """Say what users lose who want an edited item, where that was measured."""
+    """Say what users with an edited test item lose, where that was measured."""
     of_those = f"{row.metric}_edited"
     for each in summary.drifts(row.audit, of_those):
         if (each.subject, each.condition) == (row.subject, row.condition) and each.relative_drift is not None:
