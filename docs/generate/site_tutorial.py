@@ -1,8 +1,8 @@
-"""The console excerpts of the tutorial and of the README, printed again from the report beside the tutorial.
+"""Update the console excerpts of the tutorial and of the README from docs/tutorial-report.json.
 
     python docs/generate/site_tutorial.py [REPORT]
 
-puts them into both files. If a report is named, it replaces the tutorial's first.
+With REPORT, that report replaces docs/tutorial-report.json first.
 
 The indented block under <!-- console: COMMAND --> is the output of the command. Under
 <!-- console: COMMAND :: START --> it is the paragraph of the output that begins with START.
