@@ -77,6 +77,8 @@ def test_the_reason_counts_blocking_and_warning_gates_and_those_without_power():
     assert (weak.underpowered, strong.underpowered, PASS.underpowered) == (True, False, None)
     upward = PASS.model_copy(update={"min": None, "max": 0.01, "detects_above": 0.03})
     assert upward.underpowered is True
+    blind = PASS.model_copy(update={"quantity": "relative_drift", "min": -0.75, "detects_below": -1.07})
+    assert blind.underpowered is True, "not even the loss of everything would fail"
 
 
 @pytest.mark.parametrize(

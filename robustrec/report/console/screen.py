@@ -93,7 +93,8 @@ def _print_gates(page: Page, gates: Sequence[GateLine]) -> None:
         else:
             where = ", ".join(part for part in (gate.subject, condition_words(gate.condition)) if part)
             waiver = f"; waived: {gate.waiver}" if gate.waiver else ""
-            text = f"{gate.name}: {where + ': ' if where else ''}{gate.message}{waiver}"
+            picked = f"worst of {gate.selected}: " if gate.selected > 1 else ""
+            text = f"{gate.name}: {picked}{where + ': ' if where else ''}{gate.message}{waiver}"
         style = STYLES[gate.counts_as]
         page.paragraph(Text.assemble((gate.word, style), f"  {shortened(text, _LONGEST)}"), indent=1, hanging=3)
     rest = worst[MOST_GATES:]
