@@ -32,8 +32,7 @@ _ALWAYS = (
     (
         "power",
         "Probability that a gate fails if the true value is outside its limit. A gate is "
-        "underpowered if only a change of "
-        "more than twice its limit fails it in 80 % of runs.",
+        "underpowered if neither a change of twice its limit nor the loss of everything fails it in 80 % of runs.",
     ),
     (
         "margin",

@@ -154,11 +154,13 @@ class GateResult(Record):
 
     @property
     def underpowered(self) -> bool | None:
-        """Whether the gate misses a change of twice its limit too often; None if unknown.
+        """Whether the gate misses a change of twice its limit, or the loss of everything, too often; None if unknown.
 
-        The smallest change that the gate detects with probability POWER is more than twice its limit. This is not
-        defined for a limit of zero.
+        The smallest change that the gate detects with probability POWER is more than twice its limit, or a relative
+        drift below -1. This is not defined for a limit of zero.
         """
+        if self.quantity == "relative_drift" and self.detects_below is not None and self.detects_below < -1:
+            return True
         reach = [
             (limit, detects)
             for limit, detects in ((self.min, self.detects_below), (self.max, self.detects_above))
