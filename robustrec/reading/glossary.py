@@ -32,7 +32,8 @@ _ALWAYS = (
     (
         "power",
         "Probability that a gate fails if the true value is outside its limit. A gate is "
-        "underpowered if neither a change of twice its limit nor the loss of everything fails it in 80 % of runs.",
+        "underpowered if it fails in 80 % of runs only for a change of more than twice its limit, or not even for the "
+        "loss of everything.",
     ),
     (
         "margin",
