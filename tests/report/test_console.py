@@ -84,8 +84,8 @@ def test_the_key_lines_at_80_columns():
         " vanilla  0.9879      0.9831      36.3 %",
         " signal-to-noise ratio at sigma2=1e-06: image 31.2 dB, text 25.5 dB",
         " break point: ndcg@20 -5%: vanilla at sigma2 3.2e-05 [3.1e-05, 3.2e-05]",
-        " clean         ndcg@20    sgbd        -3.10 %        [-4.30, -1.90]  ranks worse",
-        " sigma2=1e-06  ndcg@20    sgbd       +0.00070  [+0.00020, +0.00120]   moves less",
+        " clean         ndcg@20    sgbd        -3.10 %        [-4.30, -1.90]        worse",
+        " sigma2=1e-06  ndcg@20    sgbd       +0.00070  [+0.00020, +0.00120]  drifts less",
         " PASS  NDCG@20 under noise: worst of 2: vanilla at sigma2=1e-06: ndcg@20 fell",
         "    by 1.21 % (95 % interval -1.61 to -0.81 %), limits -2 to 2 %",
         "all numbers: report.json",
@@ -99,7 +99,7 @@ def test_the_mirror_sentence():
     text = in_one_line(shown(made_up_report()))
     assert (
         "sgbd: 0 % of 412 mirrored steps increased the batch loss; mean cosine with the gradient -0.98: "
-        "under shared Adam moments these were descent steps" in text
+        "under shared Adam moments mirrored steps were descent steps" in text
     )
 
 
@@ -153,7 +153,7 @@ def test_an_inconclusive_run_says_how_to_decide_it():
     rest = [drift(each, -0.01, clean=1.0, metric="rbo@20") for each in (VANILLA, SGBD)] + comparisons("sigma2=1e-06")
     report = made_up_report(findings=[*undecided, *rest])
     assert "INCONCLUSIVE  NDCG@20 under noise" in shown(report)
-    assert "exit code 0 (--fail-on error); more test users" in in_one_line(shown(report))
+    assert "exit code 0 (--fail-on error); use more test users" in in_one_line(shown(report))
     assert "exit code 1 (--fail-on inconclusive)" in in_one_line(shown(report, fail_on="inconclusive"))
 
 
