@@ -1,4 +1,4 @@
-"""Settings and where each came from: command line > environment > file > default.
+"""Settings and their sources: command line > environment > file > default.
 
 The file is `[tool.robustrec]` in the nearest pyproject.toml going up from the working folder that has such a table,
 else `robustrec.toml`. An unknown key anywhere is an error before work starts.
@@ -27,7 +27,7 @@ def default_home() -> Path:
 
 
 class Settings(BaseModel):
-    """Everything a command can be told outside its own arguments."""
+    """Settings shared by all commands."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,29 +36,33 @@ class Settings(BaseModel):
     dataset: str = Field("clothing", description="name of a data set, or path of a folder")
     edition: Literal["auto", "full", "sample"] = Field("auto", description="edition of a named data set")
     features: str = Field(
-        "auto", description="encoder of the item features; auto: imported where there, tiny-blip on samples, else basic"
+        "auto",
+        description="encoder of the item features; auto: imported features if the data set has them, tiny-blip on"
+        " samples, else basic",
     )
     weights: tuple[str, ...] = Field(
-        (), description="weights of the encoder: a folder or a hub name; NETWORK=FOLDER where it has several networks"
+        (),
+        description="weights of the encoder: a folder or a Hugging Face Hub name; NETWORK=FOLDER for an encoder with"
+        " several networks",
     )
     denoise: Literal["none", "capfilt"] = Field(
-        "none", description="capfilt: the encoder adds captions to texts and drops what does not fit the picture"
+        "none", description="capfilt: add captions to texts and drop text that does not match the picture"
     )
     strategy: tuple[str, ...] = Field(("vanilla", "sgbd"), min_length=1, description="training strategies to compare")
     checkpoint: str | None = Field(
-        None, description="a stored run, or a file of trained parameters, to audit instead of training"
+        None, description="stored run, or file of trained parameters, to audit instead of training"
     )
     suite: str = Field("quick", description="name of a suite, or path of a TOML file")
-    seed: int = Field(0, ge=0, le=2**63 - 1, description="first seed of training; audits derive theirs from it")
-    seeds: int = Field(1, ge=1, le=1000, description="how many training seeds")
+    seed: int = Field(0, ge=0, le=2**63 - 1, description="first training seed; audit seeds are derived from it")
+    seeds: int = Field(1, ge=1, le=1000, description="number of training seeds")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
-    threads: int | None = Field(None, ge=1, le=4096, description="CPU threads of torch; default: torch's choice")
-    offline: bool = Field(False, description="never look on a network for weights or data")
+    threads: int | None = Field(None, ge=1, le=4096, description="number of CPU threads; default: chosen by PyTorch")
+    offline: bool = Field(False, description="never use the network for weights or data")
     fail_on: Literal["error", "warn", "inconclusive", "never"] = Field(
-        "error", description="what ends with exit code 1"
+        "error", description="outcome that sets exit code 1"
     )
     set: dict[str, dict[str, Any]] = Field(
-        default_factory=dict, description="overrides by section: training, strategy, encoder, or a model's name"
+        default_factory=dict, description="overrides by section: training, strategy, encoder, or a model name"
     )
 
 
@@ -75,7 +79,7 @@ LISTS = {"model": _names, "strategy": _names, "weights": _places}
 
 
 class Resolved(NamedTuple):
-    """The settings in force, and for each key where it came from."""
+    """The active settings, and the source of each key."""
 
     settings: Settings
     sources: dict[str, str]
@@ -110,7 +114,7 @@ def resolve(
         if name not in Settings.model_fields:
             raise unknown_name("setting", name, Settings.model_fields, where=source)
         if "\\x00" in repr(value):
-            raise RobustrecError(f"{name} holds a NUL character", where=source, fix="leave it out")
+            raise RobustrecError(f"{name} contains a NUL character", where=source, fix="remove the NUL character")
         if name == "set":
             for section, entries in parse_overrides(value, source).items():
                 overrides.setdefault(section, {}).update(entries)
@@ -125,7 +129,7 @@ def resolve(
         raise RobustrecError(
             f"{key} = {values.get(key)!r}: {first['msg']}",
             where=sources.get(key, "settings"),
-            fix="see what can be set, and where it came from: robustrec config show",
+            fix="show all settings and their sources: robustrec config show",
         ) from error
 
 
@@ -139,7 +143,7 @@ def parse_overrides(value: Any, source: str) -> dict[str, dict[str, Any]]:
         wrong = [name for name, entries in value.items() if not isinstance(entries, Mapping)]
         if wrong:
             raise RobustrecError(
-                f"set.{wrong[0]} is no table",
+                f"set.{wrong[0]} must be a table",
                 where=source,
                 fix="write [tool.robustrec.set.training] and keys below it",
             )
@@ -148,7 +152,7 @@ def parse_overrides(value: Any, source: str) -> dict[str, dict[str, Any]]:
     texts = value.split() if isinstance(value, str) else value
     if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
         raise RobustrecError(
-            "set is not a table of tables", where=source, fix="write [tool.robustrec.set.training] and keys below it"
+            "set must be a table of tables", where=source, fix="write [tool.robustrec.set.training] and keys below it"
         )
     for text in texts:
         path, equals, raw = text.partition("=")
@@ -182,7 +186,7 @@ def _from_file(folder: Path) -> list[tuple[str, Any, str]]:
         table = tools.get("robustrec") if isinstance(tools, dict) else None
         if table is not None and not isinstance(table, dict):
             raise RobustrecError(
-                "tool.robustrec is not a table", where=str(path), fix="write [tool.robustrec] and keys below it"
+                "tool.robustrec must be a table", where=str(path), fix="write [tool.robustrec] and keys below it"
             )
         if table is not None:
             return [(name, value, f"{path}, [tool.robustrec] {name}") for name, value in table.items()]
@@ -200,5 +204,5 @@ def _read(path: Path) -> dict[str, Any]:
         raise RobustrecError(
             f"cannot read the configuration: {error}",
             where=str(path),
-            fix="mend the file; TOML is described at toml.io",
+            fix="correct the TOML syntax of the file, see https://toml.io",
         ) from error

@@ -1,4 +1,4 @@
-"""The one error a user sees: what was wrong, where, and what to do next."""
+"""The error class for users: what is wrong, where, and how to fix it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ EXIT_INTERRUPTED = 130
 
 
 class RobustrecError(Exception):
-    """Wrong use, bad configuration, missing or unreadable data; the process ends with exit code 2.
+    """Invalid use, invalid configuration, or missing or unreadable data; the process ends with exit code 2.
 
     Args:
-        what: what was wrong, with the value.
+        what: what is wrong, with the value.
         where: the file and key, or the option.
-        fix: what to do next, as a command that can be pasted where there is one.
+        fix: how to fix it, as a command that works when pasted, if there is one.
     """
 
     def __init__(self, what: str, *, where: str, fix: str) -> None:
@@ -31,28 +31,28 @@ class RobustrecError(Exception):
 
 
 def unknown_name(kind: str, value: str, choices: Iterable[str], *, where: str) -> RobustrecError:
-    """Return the error for a name that is none of the choices, with the nearest one suggested.
+    """Return the error for an unknown name, with the closest choice as a suggestion.
 
     Args:
-        kind: what the name should have named, in the singular ("model").
+        kind: kind of the name, in the singular ("model").
         value: the name given.
-        choices: the names there are.
-        where: the option or the file and key that held the name.
+        choices: the known names.
+        where: the option, or the file and key, of the name.
     """
     known = sorted(choices)
     near = difflib.get_close_matches(value.lower(), known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
     listed = ", ".join(known) if known else "none"
-    return RobustrecError(f"unknown {kind} {value!r}", where=where, fix=f"{hint}{kind}s there are: {listed}")
+    return RobustrecError(f"unknown {kind} {value!r}", where=where, fix=f"{hint}available {kind}s: {listed}")
 
 
 def one_line(error: RobustrecError) -> str:
-    """Return an error's three parts on one line, for a table cell or a status."""
+    """Return the three parts of an error on one line."""
     return f"{error.what} ({error.where}); {error.fix}"
 
 
 def described(error: BaseException) -> str:
-    """Return the kind and message of what somebody's code raised, on one line, even where its own text fails."""
+    """Return type and message of an exception of user code on one line, even if its message cannot be formatted."""
     try:
         text = " ".join(str(error).split())
     except KeyboardInterrupt:

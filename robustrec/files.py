@@ -1,4 +1,4 @@
-"""Files that are whole or absent, content digests, and paths that stay inside their folder."""
+"""Atomic file writes, content digests, and paths confined to their folder."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}")
 
 
 def write_atomically(path: Path, data: bytes | str) -> None:
-    """Write a file under a temporary name beside it and rename it, so that no reader ever meets half of it.
+    """Write a file atomically: write a temporary file and rename it.
 
     A link stays, and what it leads to is replaced. An existing file keeps its mode; a new one gets that of the umask.
     What is not a regular file (a named pipe, a character device, /dev/stdout) is written to directly.
@@ -111,12 +111,12 @@ def check_outputs(outputs: Iterable[tuple[str, Path]], inputs: Iterable[tuple[st
         for other, place in written:
             if same_file(path, place):
                 raise RobustrecError(
-                    f"{other} and {option} would both be written to {path}", where=option, fix="give each its own path"
+                    f"{other} and {option} have the same path {path}", where=option, fix="use different paths"
                 )
         for other, place in read:
             if same_file(path, place) or (place.is_dir() and path.is_file() and is_inside(path, place)):
                 raise RobustrecError(
-                    f"{path} would be overwritten, and it is an input ({other})",
+                    f"{path} is an input ({other}) and would be overwritten",
                     where=option,
                     fix="write to another path",
                 )
@@ -237,15 +237,15 @@ def _flush(path: Path) -> None:
 
 
 def is_disk_full(error: OSError) -> bool:
-    """Tell whether a write failed for want of space: the disk, the quota or the limit on file size is reached."""
+    """Return whether a write failed because the disk, the quota or the file size limit is exhausted."""
     return error.errno in _FULL
 
 
 def unwritable(path: Path, error: Exception) -> RobustrecError:
     """Return the error for a path that could not be written."""
-    fix = "choose a folder you may write to; for robustrec's own: export ROBUSTREC_HOME=$HOME/robustrec"
+    fix = "choose a writable folder; for the robustrec home folder: export ROBUSTREC_HOME=$HOME/robustrec"
     if isinstance(error, OSError) and is_disk_full(error):
-        fix = "free space there, or use another disk: export ROBUSTREC_HOME=/path/with/space/robustrec"
+        fix = "free disk space, or use another disk: export ROBUSTREC_HOME=/path/with/space/robustrec"
     why = getattr(error, "strerror", None) or error
     return RobustrecError(f"cannot write {shown_path(path)}: {why}", where=shown_path(path.parent), fix=fix)
 
@@ -257,7 +257,7 @@ def shown_path(path: Path | str) -> str:
 
 
 def path_inside(folder: Path, relative: str) -> Path:
-    """Return `folder / relative`, refusing anything that would leave `folder`, links included.
+    """Return `folder / relative`; reject paths outside `folder`, including links.
 
     Raises:
         RobustrecError: the path is absolute or leads outside.
@@ -273,7 +273,7 @@ def path_inside(folder: Path, relative: str) -> Path:
         ) from error
     if not candidate.is_relative_to(root):
         raise RobustrecError(
-            f"path {relative!r} leads outside its folder",
+            f"path {relative!r} is outside its folder",
             where=str(folder),
             fix="use a path relative to that folder",
         )

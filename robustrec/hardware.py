@@ -18,7 +18,7 @@ def pick_device(name: str) -> torch.device:
     """Return the device for "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N".
 
     Raises:
-        RobustrecError: the name is no device, or CUDA is asked for and not there.
+        RobustrecError: the device is unknown, or CUDA is not available.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -30,7 +30,7 @@ def pick_device(name: str) -> torch.device:
         ) from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise RobustrecError(
-            f"device {name!r} is not there ({torch.cuda.device_count()} CUDA devices found)",
+            f"device {name!r} is not available ({torch.cuda.device_count()} CUDA devices found)",
             where="--device",
             fix="use --device cpu, or install a torch build for your GPU",
         )

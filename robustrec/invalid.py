@@ -1,4 +1,4 @@
-"""Turn what pydantic says about a file into an error with three parts, suggesting keys for misspelt ones."""
+"""Conversion of pydantic errors to errors with three parts, with suggestions for misspelled keys."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LONGEST_VALUE = 80
 
 
 def invalid(error: ValidationError, model: type[BaseModel], *, source: str, fix: str) -> RobustrecError:
-    """Return the error for the first thing wrong in a file that should have held a `model`.
+    """Return the error for the first invalid key of a file.
 
     Args:
         error: what pydantic raised.
@@ -32,7 +32,7 @@ def invalid(error: ValidationError, model: type[BaseModel], *, source: str, fix:
         near = difflib.get_close_matches(str(keys[-1]), known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}? " if near else ""
         what = f"unknown key {keys[-1]!r}"
-        fix = f"{hint}keys there are: {', '.join(known)}"
+        fix = f"{hint}known keys: {', '.join(known)}"
     elif first["type"] in ("union_tag_invalid", "union_tag_not_found"):
         # Of several kinds of thing in one list, which this is: pydantic names the list's entry and not its key.
         what, fix = _wrong_kind(first["ctx"], fix)
@@ -56,7 +56,7 @@ def _wrong_kind(context: dict[str, Any], fix: str) -> tuple[str, str]:
     expected = [each.strip(" '") for each in context["expected_tags"].split(",")]
     near = difflib.get_close_matches(context["tag"], expected, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"{key} {_short(context['tag'])} is none of {', '.join(expected)}", f"{hint}{fix}"
+    return f"{key} {_short(context['tag'])} is invalid; expected one of {', '.join(expected)}", f"{hint}{fix}"
 
 
 def _walk(model: type[BaseModel], location: Sequence[int | str]) -> tuple[list[int | str], list[type[BaseModel]]]:

@@ -26,7 +26,7 @@ def opened_in_place(path: Path) -> int | None:
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if path.is_block_device():
-        raise PermissionError(errno.EPERM, "it is a disk")
+        raise PermissionError(errno.EPERM, "it is a block device")
     # Without O_NONBLOCK, opening a named pipe waits until somebody reads from it.
     descriptor = os.open(path, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
     os.set_blocking(descriptor, True)

@@ -1,4 +1,4 @@
-"""Where the command starts: an interrupt ends with exit code 130 from the first line on, before anything is imported.
+"""Entry point: handles interrupts with exit code 130 before other modules are imported.
 
 Reading the libraries takes seconds, in which Python's own handling would end with a traceback, or with 143.
 """

@@ -81,7 +81,7 @@ def test_a_full_disk_is_an_error_that_says_so_and_leaves_nothing(number, tmp_pat
 
     with pytest.raises(RobustrecError, match=os.strerror(number)) as error:
         half_way()
-    assert "free space" in error.value.fix
+    assert "free disk space" in error.value.fix
     assert not list(tmp_path.iterdir())
 
     def other():
@@ -155,7 +155,7 @@ def test_a_place_that_cannot_be_written_is_an_error_with_a_way_out(tmp_path):
 def test_paths_do_not_leave_their_folder(path, tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "link").symlink_to(tmp_path)
-    with pytest.raises(RobustrecError, match="leads outside"):
+    with pytest.raises(RobustrecError, match="is outside its folder"):
         path_inside(tmp_path / "in", path)
     assert path_inside(tmp_path / "in", "a/../b") == (tmp_path / "in" / "b").resolve()
 
@@ -293,7 +293,7 @@ def test_outputs_overwrite_neither_each_other_nor_an_input(tmp_path):
         [("json", one), ("html", other), ("csv", folder / "new.csv")], [("REPORT", tmp_path / "c"), ("x", None)]
     )
     for twice in (one, tmp_path / "link", tmp_path / "hard", tmp_path / "shop" / ".." / "a.json"):
-        with pytest.raises(RobustrecError, match="both be written"):
+        with pytest.raises(RobustrecError, match="have the same path"):
             check_outputs([("json", one), ("html", twice)])
         with pytest.raises(RobustrecError, match=r"is an input \(--baseline\)"):
             check_outputs([("json", twice)], [("--baseline", one)])

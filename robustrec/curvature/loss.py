@@ -1,4 +1,4 @@
-"""The audited loss: the mean of softplus(-margin) over fixed triples, one for every model (spec section 1)."""
+"""The audited loss: the mean of softplus(-margin) over fixed triples, the same for every model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What merchants do to titles, descriptions and pictures: seeded edits with severities; importable without torch.
+"""Merchant edits of titles, descriptions and pictures, with seeds and severities; importable without torch.
 
 An edit is a pure function `(content, severity, generator, view) -> content`, declared with `contract.changes`. To add
 one, write a module in `texts/` or `pictures/` and name its function here; users name theirs by an entry point of the

@@ -118,7 +118,7 @@ def apply_edit(
     """
     if isinstance(severity, bool) or not isinstance(severity, int | np.integer) or not 0 <= severity <= SEVERITIES[-1]:
         raise RobustrecError(
-            f"severity {severity!r}", where=f"edit {edit.name}", fix="use 0 (nothing happens) or 1 to 5 (worst)"
+            f"severity {severity!r}", where=f"edit {edit.name}", fix="use 0 (no change) or 1 (weakest) to 5 (strongest)"
         )
     if severity == 0:
         return content
@@ -149,17 +149,17 @@ def watched(edit: Edit) -> Change:
             raise _fault(
                 edit,
                 f"failed at severity {severity}: {described(error)}",
-                "mend the function; it meets items without a picture and with empty texts too",
+                "correct the function; it must also accept items without a picture and with empty texts",
             ) from error
         if _state(content) != state:
-            raise _fault(edit, "changed the content in place", "work on a copy: content.picture.copy()")
+            raise _fault(edit, "modified its input in place", "work on a copy: content.picture.copy()")
         _check_result(edit, after)
         others = [modality for modality in changed(content, after) if modality != edit.modality]
         if others:
             raise _fault(
                 edit,
-                f"declares {edit.modality!r} and changed the {others[0]}",
-                "change only what it declares, or make two edits of it",
+                f"declares {edit.modality!r}, but changed the {others[0]}",
+                "change only the declared modality, or split it into two edits",
             )
         return after
 
@@ -176,7 +176,9 @@ def _check_result(edit: Edit, after: object) -> None:
     texts = (after.title, after.brand, after.description)
     labels = after.categories
     if not isinstance(labels, tuple) or not all(isinstance(text, str) for text in (*texts, *labels)):
-        raise _fault(edit, "returned texts that are no str, or categories that are no tuple of str", "return str")
+        raise _fault(
+            edit, "returned texts that are not strings, or categories that are not a tuple of strings", "return strings"
+        )
     picture = after.picture
     if picture is not None and (getattr(picture, "mode", None) != "RGB" or min(picture.size) < 1):
         raise _fault(edit, f"returned the picture {picture!r:.80}", 'return an RGB picture: picture.convert("RGB")')

@@ -73,7 +73,7 @@ def _loaded(point: EntryPoint) -> object:
         raise RobustrecError(
             f"the edit {point.name!r} cannot be imported: {described(error)}",
             where=f"entry point {point.name} = {point.value}",
-            fix=f"mend or uninstall the package {point.dist.name if point.dist else point.module}",
+            fix=f"repair or uninstall the package {point.dist.name if point.dist else point.module}",
         ) from error
 
 
@@ -89,7 +89,7 @@ def _imported(name: str, where: str) -> object:
         raise RobustrecError(
             f"the edit {name!r} cannot be imported: {described(error)}",
             where=where,
-            fix=f"name it package.module:function; try: python -c 'from {module or 'package.module'} import "
+            fix=f"expected package.module:function; try: python -c 'from {module or 'package.module'} import "
             f"{attribute or 'function'}'",
         ) from error
     return found
@@ -111,9 +111,11 @@ def _module_of(name: str) -> object:
 def _edit(name: str, place: str, function: object, where: str, *, own: bool) -> Edit:
     declared = declaration_of(function)
     if not callable(function):
-        raise RobustrecError(f"{name!r} is a {type(function).__name__}, no edit", where=where, fix="name a function")
+        raise RobustrecError(
+            f"{name!r} must be a function, but got {type(function).__name__}", where=where, fix="name a function"
+        )
     if declared is None:
-        raise RobustrecError(f"{name!r} does not say what it changes", where=f"{where}: {place}", fix=_DECLARE)
+        raise RobustrecError(f"{name!r} does not declare what it changes", where=f"{where}: {place}", fix=_DECLARE)
     found = Edit(name, place, declared, function, own)
     _check_declaration(found, declared)
     return found
@@ -124,9 +126,10 @@ def _check_declaration(edit: Edit, declared: Declaration) -> None:
         raise unknown_name("modality", str(declared.modality), MODALITIES, where=f"edit {edit.name}: {edit.place}")
     if not edit.behaviour or len(declared.steps) != len(SEVERITIES) or not all(map(str.strip, declared.steps)):
         raise RobustrecError(
-            f"the edit {edit.name!r} lacks a docstring, or one of its five steps",
+            f"the edit {edit.name!r} has no docstring, or fewer than five steps",
             where=edit.place,
-            fix="say in its first line what the merchant does, and in five steps what each severity does",
+            fix="describe the edit in the first line of the docstring, and the effect of each severity from 1 to 5 in"
+            " steps",
         )
 
 
@@ -153,9 +156,9 @@ def _tried(edit: Edit) -> Edit:
             first, second = (change(content, severity, np.random.default_rng(severity), view) for _ in range(2))
             if changed(first, second):
                 raise RobustrecError(
-                    f"the edit {edit.name!r} gives two results from one generator state",
+                    f"the edit {edit.name!r} gives different results for the same generator state",
                     where=edit.place,
-                    fix="draw from the generator it is given, and from nothing else",
+                    fix="use only the given generator for random numbers",
                 )
     return edit
 

@@ -1,4 +1,4 @@
-"""What a merchant could know or take from the rest of the catalogue."""
+"""The catalog as seen by an edit."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _WORDS_COMPARED = 64
 
 @dataclass(frozen=True, eq=False)
 class CatalogueView:
-    """What a merchant could know or take from the rest of the catalogue.
+    """The catalog as seen by an edit.
 
     Attributes:
         trending: words of the most bought items, the most telling first, lower case.
@@ -50,7 +50,7 @@ class CatalogueView:
         """
         if self.catalog is None:
             raise RobustrecError(
-                "the catalogue view is empty", where=f"item {row}", fix="make it with view_of(dataset)"
+                "the catalogue view is empty", where=f"item {row}", fix="create it with view_of(dataset)"
             )
         return content_of(self.catalog, row)
 

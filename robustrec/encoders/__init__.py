@@ -23,16 +23,16 @@ ENCODERS: dict[str, str] = {
 """Name of each encoder -> "module:class"; nothing is imported until the encoder is used."""
 
 SUMMARIES: dict[str, str] = {
-    "basic": "no weights needed: word and colour statistics, reduced on the catalogue",
-    "imported": "the feature files of a folder in the MMRec layout, as they are",
-    "tiny-blip": "the small BLIP that is shipped: knows the synthetic sample editions only, and is their default",
-    "blip": "a BLIP checkpoint of yours (--weights FOLDER or hub name): text and picture fused into one vector",
-    "blip-split": "as blip: the picture's own vector as image, the fused one as text",
-    "blip+minilm": "BLIP's fused vector as image, MiniLM's sentence vector as text",
-    "blip2": "BLIP-2: the mean query vector of text and picture, which is both modalities",
-    "blip2+minilm": "BLIP-2's fused vector as image, MiniLM's sentence vector as text",
-    "minilm": "sentence vectors of all-MiniLM-L6-v2; no image",
-    "cnn": "a convolutional network for ImageNet, before its classifier; no text",
-    "minilm+cnn": "a convolutional network's vector as image, MiniLM's as text",
+    "basic": "word and colour statistics of the catalog, reduced by PCA; needs no weights",
+    "imported": "feature files of the data set in the MMRec layout, used without changes",
+    "tiny-blip": "small shipped BLIP, trained on the synthetic sample editions only; default for sample editions",
+    "blip": "BLIP checkpoint (--weights FOLDER or hub name): one fused text and picture vector for both modalities",
+    "blip-split": "BLIP checkpoint: picture vector as image, fused vector as text",
+    "blip+minilm": "BLIP fused vector as image, MiniLM sentence vector as text",
+    "blip2": "BLIP-2: mean query vector of text and picture for both modalities",
+    "blip2+minilm": "BLIP-2 fused vector as image, MiniLM sentence vector as text",
+    "minilm": "sentence vectors of all-MiniLM-L6-v2; text only",
+    "cnn": "features of an ImageNet convolutional network before its classifier; image only",
+    "minilm+cnn": "convolutional network vector as image, MiniLM sentence vector as text",
 }
-"""What each encoder is, in a line."""
+"""One-line summary of each encoder."""

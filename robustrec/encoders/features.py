@@ -149,7 +149,7 @@ def edited_tables(
         raise RobustrecError(
             f"features made by {features.name!r} cannot be edited with encoder {encoder.name!r} or with other settings",
             where=f"dataset {dataset.name}",
-            fix="encode the catalogue and its edits with the same --features, --weights, --denoise and --device",
+            fix="encode the catalog and its edits with the same --features, --weights, --denoise and --device",
         )
     items = list(edited)
     encoded = encoder.encode([edited[item] for item in items], progress)
@@ -183,8 +183,8 @@ def features_label(encoder: str, denoise: str) -> str:
 def _warnings(dataset: Dataset, encoder: Encoder) -> tuple[str, ...]:
     synthetic = [] if dataset.synthetic else [each for each in encoder.weights if each.synthetic]
     return tuple(
-        f"encoder {encoder.name} ({each.name}) knows only the synthetic sample shops, not the products of "
-        f"{dataset.name}: what is measured on its features says little about another encoder. Use --features basic, "
+        f"encoder {encoder.name} ({each.name}) was trained on the synthetic sample shops only, not on the products of "
+        f"{dataset.name}: results on its features do not generalize to other encoders. Use --features basic, "
         "--features minilm, or your own checkpoint: --features blip --weights FOLDER"
         for each in synthetic
     )

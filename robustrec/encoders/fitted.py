@@ -109,7 +109,7 @@ def refuse_weights(name: str, options: EncoderOptions) -> None:
     for option, given in (("--weights", " ".join(options.weights)), ("--denoise", options.denoise)):
         if given not in ("", "none"):
             raise RobustrecError(
-                f"encoder {name!r} has no use for {option} {given}",
+                f"encoder {name!r} does not support {option} {given}",
                 where=f"--features {name}",
-                fix="use it with --features blip --weights FOLDER, or leave it out",
+                fix="use --features blip --weights FOLDER, or omit it",
             )

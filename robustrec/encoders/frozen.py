@@ -57,7 +57,7 @@ RECIPES: dict[str, Recipe] = {
     "cnn": {"image": POOLED},
     "minilm+cnn": {"image": POOLED, "text": SENTENCE},
 }
-"""What each encoder of frozen networks gives for each modality (spec 6.4)."""
+"""What each encoder of frozen networks gives for each modality by name."""
 
 
 def has_captions(name: str) -> bool:
@@ -84,15 +84,15 @@ class FrozenEncoder:
         self.home = home
         self.dataset_name = dataset.name
         if dataset.catalog is None:
-            raise self._nothing_to_read("it has no catalogue")
+            raise self._nothing_to_read("it has no catalog")
         self.catalog = dataset.catalog
         names = tuple(dict.fromkeys(output.network for output in self.recipe.values()))
         given_networks(options, names[0], (*names, *(("captioner",) if has_captions(name) else ())))
         if options.denoise != "none" and not has_captions(name):
             raise RobustrecError(
-                f"encoder {name!r} has no captions and no matching head to denoise texts with",
+                f"encoder {name!r} does not support --denoise: it has no captioner and no matching head",
                 where=f"--denoise {options.denoise}",
-                fix="use it with --features blip --weights FOLDER, or leave it out",
+                fix="use --features blip --weights FOLDER, or omit it",
             )
         self.parts = {network: StoredNetwork(network, options, home, first=names[0]) for network in names}
 
@@ -128,7 +128,7 @@ class FrozenEncoder:
             if read.any():
                 tables[modality] = _filled(table, read, _mean(table, read))
             else:
-                notes.append(f"nothing to encode for {modality}: features without it")
+                notes.append(f"no content to encode for {modality}: the features omit this modality")
         if not tables:
             raise self._nothing_to_read("; ".join(notes))
         return Encoded(tables, (*notes, *self._notes(whole)), {})
@@ -180,8 +180,8 @@ class FrozenEncoder:
         return RobustrecError(
             f"dataset {self.dataset_name!r} has no content that encoder {self.name!r} can read: {why}",
             where=f"--features {self.name}",
-            fix="use --features minilm for texts alone, --features basic for whatever there is, "
-            "or a model that needs no features (--model bpr or --model lightgcn)",
+            fix="use --features minilm for texts alone, --features basic for any available content, or a model that"
+            " needs no features (--model bpr or --model lightgcn)",
         )
 
 

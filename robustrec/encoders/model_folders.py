@@ -1,4 +1,4 @@
-"""What a model folder asks for and lacks, read before transformers loads anything from it.
+"""Checks of a model folder before transformers loads it.
 
 A folder is data: none of its Python runs, no other repository or library is followed from it, and links stay inside.
 """
@@ -36,7 +36,7 @@ _FOREIGN = {
 }
 _KERNELS = ("attn_implementation", "_attn_implementation", "experts_implementation", "_experts_implementation")
 _POINTER = b"version https://git-lfs"
-_FIX = "use a folder as save_pretrained of the library's own class leaves it; robustrec runs no code from a folder"
+_FIX = "use a folder written by save_pretrained of the library class; robustrec runs no code from a folder"
 
 
 def check_model_folder(folder: Path, *, loading: bool = True) -> None:
@@ -55,7 +55,7 @@ def check_model_folder(folder: Path, *, loading: bool = True) -> None:
     if (folder / "adapter_config.json").exists():
         base = _read(folder / "adapter_config.json").get("base_model_name_or_path")
         raise RobustrecError(
-            f"the folder holds an adapter to another model ({str(base)!r}), not a whole model",
+            f"the folder has an adapter for another model ({str(base)!r}), not a complete model",
             where=str(folder / "adapter_config.json"),
             fix="merge the adapter (peft: model.merge_and_unload()), save the model with save_pretrained, and give "
             "that folder to --weights",
@@ -67,7 +67,7 @@ def check_model_folder(folder: Path, *, loading: bool = True) -> None:
         _check_model_type(folder / CONFIG, model_type)
     if damaged := damaged_files(folder):
         raise RobustrecError(
-            f"the model folder is not whole: {damaged[0]}",
+            f"the model folder is incomplete: {damaged[0]}",
             where=str(folder),
             fix=f"fetch the files again, for example: hf download OWNER/NAME --local-dir {folder}",
         )
@@ -106,7 +106,7 @@ def damaged_files(folder: Path) -> list[str]:
     shards = weight_files(folder)
     for file in [*small, *shards]:
         if file.is_symlink() and not file.exists():
-            problems.append(f"{file.name} is a link to a file that is not there")
+            problems.append(f"{file.name} is a broken link")
         elif not file.is_file():
             problems.append(f"{file.name} is missing ({len(shards)} files of weights are named by the index)")
         elif not file.stat().st_size:
@@ -199,10 +199,10 @@ def _check_config(file: Path, config: dict[str, Any]) -> None:
         if key == "auto_map":
             _check_auto_map(file, value)
         elif key in _FOREIGN and value:
-            raise RobustrecError(f"the folder asks for {_FOREIGN[key]}: {key}", where=f"{file}: {key}", fix=_FIX)
+            raise RobustrecError(f"the folder requires {_FOREIGN[key]}: {key}", where=f"{file}: {key}", fix=_FIX)
         elif key in _KERNELS and "/" in json.dumps(value):
             raise RobustrecError(
-                f"the folder asks for a kernel from a hub: {value!r}", where=f"{file}: {key}", fix=f"delete {key}"
+                f"the folder requires a kernel from a hub: {value!r}", where=f"{file}: {key}", fix=f"delete {key}"
             )
         elif key.endswith("_file") and isinstance(value, str) and _leads_outside(file.parent, value):
             raise RobustrecError(
@@ -237,7 +237,7 @@ def _check_auto_map(file: Path, value: Any) -> None:
     for name in flat:
         if not isinstance(name, str) or "--" in name or not _has(library, name.rpartition(".")[2]):
             raise RobustrecError(
-                f"the folder asks for code that is not the library's: {str(name)!r}",
+                f"the folder requires code that is not part of the library: {str(name)!r}",
                 where=f"{file}: auto_map",
                 fix=_FIX,
             )

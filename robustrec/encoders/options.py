@@ -1,4 +1,4 @@
-"""What can be told to an encoder beyond its name."""
+"""Options of encoders."""
 
 from __future__ import annotations
 
@@ -20,31 +20,34 @@ class EncoderOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     weights: tuple[str, ...] = Field(
-        (), description="folder or hub name of the weights; NETWORK=FOLDER where an encoder has two networks"
+        (),
+        description="folder or Hugging Face Hub name of the weights; NETWORK=FOLDER for an encoder with two networks",
     )
     denoise: Literal["none", "capfilt"] = Field(
-        "none", description="capfilt: sampled captions join the text, and the matching head drops what does not fit"
+        "none", description="capfilt: add sampled captions to the text, and drop text that the matching head rejects"
     )
-    threshold: float = Field(0.5, gt=0, lt=1, description="capfilt: matching probability from which a text is kept")
-    captions: int = Field(1, ge=1, le=8, description="capfilt: captions sampled for each picture")
-    caption_seed: int = Field(0, ge=0, description="capfilt: seed of the captions' random numbers")
+    threshold: float = Field(0.5, gt=0, lt=1, description="capfilt: minimum matching probability of a text")
+    captions: int = Field(1, ge=1, le=8, description="capfilt: number of captions sampled per picture")
+    caption_seed: int = Field(0, ge=0, description="capfilt: seed of the caption sampling")
     enc_token: bool = Field(
-        True, description="blip: begin texts with [ENC], as BLIP's feature extractor does, and not with [CLS]"
+        True, description="blip: start texts with [ENC], as BLIP's feature extractor does, instead of [CLS]"
     )
-    max_words: int = Field(50, ge=1, description="blip, blip2: words of a text that are read")
+    max_words: int = Field(50, ge=1, description="blip, blip2: maximum number of words of a text")
     side: int | None = Field(
         None,
         ge=16,
         le=1024,
-        description="blip: side of the pictures in pixels; default: what the weights were made for",
+        description="blip: height and width of the pictures in pixels; default: that of the weights",
     )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="auto: float32 on a CPU, bfloat16 (else float16) on a GPU"
     )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
-    offline: bool = Field(False, description="never look on a network for weights")
-    batch_size: int | None = Field(None, ge=1, description="rows a batch; default: 8 on a CPU, 128 on a GPU")
-    workers: int | None = Field(None, ge=1, description="threads that decode pictures; default: one a core, 16 at most")
+    offline: bool = Field(False, description="never use the network for weights")
+    batch_size: int | None = Field(None, ge=1, description="batch size; default: 8 on a CPU, 128 on a GPU")
+    workers: int | None = Field(
+        None, ge=1, description="threads that decode pictures; default: one per core, at most 16"
+    )
 
 
 def options_of(settings: Settings) -> EncoderOptions:

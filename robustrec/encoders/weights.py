@@ -217,7 +217,7 @@ def load_tokenizer(weights: Weights, vocab_size: int) -> Any:
         # Such as <image>, which Blip2Processor adds for a language model. A text that holds its name is read as words.
         tokenizer.split_special_tokens = True
     if None in (tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id):
-        raise _not_loaded("tokenizer", weights, "it lacks [CLS], [SEP] or [PAD]")
+        raise _not_loaded("tokenizer", weights, "[CLS], [SEP] or [PAD] is missing")
     return tokenizer
 
 
@@ -296,7 +296,7 @@ def _snapshot(name: str, network: str, part: str | None, *, ask: bool, offline: 
     try:
         folder = Path(snapshot_download(name, local_files_only=True))
         lacking = lacking_files(_inside(folder, part), network)
-        why = f"the snapshot in the local cache is not whole: {lacking[0]}" if lacking else ""
+        why = f"the snapshot in the local cache is incomplete: {lacking[0]}" if lacking else ""
     except LocalEntryNotFoundError:
         lacking, why = [name], "they are not in the local cache"
     except (OSError, ValueError) as error:  # a cache that cannot be read, no name of the form OWNER/MODEL
@@ -314,14 +314,14 @@ def _snapshot(name: str, network: str, part: str | None, *, ask: bool, offline: 
     except Exception as error:  # the network, the hub or the disk: each with exceptions of its own
         raise _not_here(name, network, f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
     if lacking := lacking_files(_inside(folder, part), network):
-        raise _not_here(name, network, f"what the hub has is not whole: {lacking[0]}")
+        raise _not_here(name, network, f"the download from the hub is incomplete: {lacking[0]}")
     return folder
 
 
 def _not_here(name: str, network: str, why: str) -> RobustrecError:
-    fix = f"fetch them once: hf download {name} — or give a folder: --weights {network}=FOLDER"
+    fix = f"download them once: hf download {name} — or give a folder: --weights {network}=FOLDER"
     if network == "blip":
-        fix += " — or train one on your catalogue: robustrec encoder pretrain — or use --features minilm or basic"
+        fix += " — or train one on your catalog: robustrec encoder pretrain — or use --features minilm or basic"
     return RobustrecError(f"no weights of {name!r}: {why}", where=f"--weights, weights of {network}", fix=fix)
 
 
@@ -330,6 +330,6 @@ def _not_loaded(kind: Any, weights: Weights, why: str) -> RobustrecError:
     return RobustrecError(
         f"cannot load {name} from {weights.name}: {why}",
         where=str(weights.folder),
-        fix="give --weights a whole folder of this kind of model (config.json, *.safetensors, tokenizer, "
+        fix="give --weights a complete folder of this kind of model (config.json, *.safetensors, tokenizer, "
         "preprocessor_config.json), as save_pretrained leaves it",
     )

@@ -1,4 +1,4 @@
-"""Recall, Precision, NDCG and MAP at k, per user, in float64 and unrounded (spec 2.1).
+"""Recall, Precision, NDCG and MAP at k, per user, in float64 and unrounded.
 
 Symbols: n users, K length of the lists, hit_i 1 where place i of a list is relevant, n_u the number of
 relevant items of user u.
@@ -85,7 +85,7 @@ def parse_metric(name: str, *, kinds: Iterable[str] = (*METRICS, *STABILITY_KIND
     if kind not in (known := tuple(kinds)):
         raise unknown_name("metric", kind, known, where=where)
     if not at or not re.fullmatch(r"[1-9][0-9]{0,6}", depth, flags=re.ASCII):
-        raise RobustrecError(f"metric {name!r} names no list length", where=where, fix=f"write for example {kind}@20")
+        raise RobustrecError(f"metric {name!r} has no list length", where=where, fix=f"write for example {kind}@20")
     return Metric(kind, int(depth))
 
 
@@ -142,7 +142,7 @@ def check_depth(name: str, k: int, available: int) -> None:
     """
     if k > available:
         raise RobustrecError(
-            f"{name} needs lists of {k} items, these hold {available}",
+            f"{name} requires lists of {k} items, but these have {available}",
             where="evaluation",
             fix=f"ask for @{available} or less, or rank with k={k}",
         )

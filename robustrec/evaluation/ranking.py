@@ -66,7 +66,7 @@ def rank(
     k: int = 50,
     chunk: int | None = None,
 ) -> Ranking:
-    """Rank all items for each user by score and keep the best k, masked pairs left out (spec 2.1).
+    """Rank all items for each user by score and keep the best k, without masked pairs.
 
     A user with fewer than k items left gets all of them, and `EMPTY` in the other places. Equal scores are
     ordered by lower item id, at the end of the list too, so a list does not depend on how the device orders
@@ -172,7 +172,7 @@ def _masked_scores(
 ) -> Iterator[tuple[int, torch.Tensor, int]]:
     """Yield (first position, scores [n, columns] with -inf where nothing may be recommended, number of items I)."""
     if chunk is not None and chunk < 1:
-        raise RobustrecError(f"chunk is {chunk}", where="rank: chunk", fix="use 1 or more, or leave it out")
+        raise RobustrecError(f"chunk is {chunk}", where="rank: chunk", fix="use 1 or more, or omit it")
     block = _scored_blocks(rep) if isinstance(rep, Scored) else _product_blocks(rep)
     n_items, device = block.n_items, block.device
     budget = CPU_SCORE_BYTES if device.type == "cpu" else DEVICE_SCORE_BYTES
@@ -281,7 +281,7 @@ def _scored_blocks(rep: Scored) -> _Blocks:
         padded[:, : rep.n_items] = found
         return padded
 
-    fix = "mend what the function returns; check it: robustrec doctor --model PLACE:NAME"
+    fix = "correct the return value of the function, and check it: robustrec doctor --model PLACE:NAME"
     return _Blocks(scores, rep.n_items, torch.device("cpu"), True, "the score function", fix)
 
 

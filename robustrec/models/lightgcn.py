@@ -1,4 +1,4 @@
-"""LightGCN: embeddings smoothed over the user-item graph; no features."""
+"""LightGCN: embedding propagation on the user-item graph."""
 
 from __future__ import annotations
 
@@ -18,13 +18,18 @@ class LightGCNConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    latent_width: int = Field(64, ge=1, description="d, numbers per user and item vector")
-    layers: int = Field(3, ge=0, le=16, description="L, propagations over the graph")
-    reg_weight: float = Field(1e-4, ge=0, description="weight λ of the norms of the embeddings before propagation")
+    latent_width: int = Field(64, ge=1, description="embedding dimension d")
+    layers: int = Field(3, ge=0, le=16, description="number of graph propagation layers L")
+    reg_weight: float = Field(
+        1e-4, ge=0, description="weight λ of the regularization of the embeddings before propagation"
+    )
 
 
 class LightGCN(nn.Module):
-    """Mean of L+1 propagations of free embeddings (He et al., arXiv 2002.02126)."""
+    """LightGCN: user and item embeddings propagated on the user-item graph and averaged; uses no item features.
+
+    Source: He et al., SIGIR 2020, arXiv 2002.02126.
+    """
 
     Config = LightGCNConfig
     modalities: tuple[str, ...] = ()
@@ -44,7 +49,7 @@ class LightGCN(nn.Module):
         )
 
     def loss(self, features: Features, batch: Batch) -> Loss:
-        """Return BPR on the smoothed vectors plus λ times the norms of the raw embeddings (spec 5)."""
+        """Return the BPR loss on propagated vectors plus λ times the norms of the embeddings before propagation."""
         smooth = self.represent(features)
         users = functional.embedding(batch.users, smooth.users)
         positive = (users * functional.embedding(batch.positives, smooth.items)).sum(1)

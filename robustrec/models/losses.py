@@ -12,7 +12,7 @@ from robustrec.models.dense import times_transposed
 def bpr_loss(positive: Tensor, negative: Tensor) -> Tensor:
     """Return the mean of -ln σ(Δ), Δ = positive - negative scores [B], as softplus(-Δ); never overflows.
 
-    Source: spec section 2, forms (a) and (b); the 1e-10 that form (a) adds inside the logarithm changes
+    Source: Rendle et al., arXiv 1205.2618 (BPR-Opt). The 1e-10 that MMRec adds inside the logarithm changes
     a value by less than 1e-10/σ(Δ) and is left out.
     """
     return functional.softplus(negative - positive).mean()
@@ -21,7 +21,7 @@ def bpr_loss(positive: Tensor, negative: Tensor) -> Tensor:
 def embedding_loss(*rows: Tensor) -> Tensor:
     """Return (Σ_j ‖T_j‖_F) / rows(T_m): norms, not squared, of gathered matrices [B, d] over the last B.
 
-    Source: spec section 2, EmbLoss.
+    Source: EmbLoss of RecBole and MMRec.
     """
     norms = [torch.linalg.vector_norm(table) for table in rows]
     return torch.stack(norms).sum() / rows[-1].shape[0]

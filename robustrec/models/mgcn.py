@@ -1,4 +1,4 @@
-"""MGCN: items gated by their features, spread over item and user graphs, fused by what a user's behaviour prefers."""
+"""MGCN: multi-view graph convolutions with behaviour-guided purification and fusion."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ class MGCNConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    latent_width: int = Field(64, ge=1, description="d, numbers per user and item vector and per projected feature")
-    layers: int = Field(2, ge=1, le=16, description="L, propagations over the user-item graph")
-    item_neighbours: int = Field(10, ge=1, description="k, nearest items by features, each item itself included")
-    item_layers: int = Field(1, ge=0, le=16, description="propagations over the item graphs")
-    temperature: float = Field(0.2, gt=0, description="temperature τ of the contrast of side and content vectors")
-    contrast_weight: float = Field(0.01, ge=0, description="weight κ of that contrast")
-    reg_weight: float = Field(1e-4, ge=0, description="weight of the squared norms of the batch's vectors")
-    nominal_batch: int = Field(
-        2048, ge=1, description="what the squared norms are divided by, however many rows a batch has"
+    latent_width: int = Field(64, ge=1, description="embedding dimension d")
+    layers: int = Field(2, ge=1, le=16, description="number of user-item graph layers L")
+    item_neighbours: int = Field(
+        10, ge=1, description="number of nearest items k by features, including the item itself"
     )
+    item_layers: int = Field(1, ge=0, le=16, description="number of item graph layers")
+    temperature: float = Field(0.2, gt=0, description="temperature τ of the contrastive loss")
+    contrast_weight: float = Field(0.01, ge=0, description="weight κ of the contrastive loss")
+    reg_weight: float = Field(1e-4, ge=0, description="weight of the squared L2 regularization of the batch vectors")
+    nominal_batch: int = Field(2048, ge=1, description="divisor of the squared norms, independent of the batch size")
 
 
 class Views(NamedTuple):
@@ -59,7 +59,9 @@ class Views(NamedTuple):
 
 
 class MGCN(nn.Module):
-    """Vectors content + side: LightGCN, and gated modalities fused by attention (Yu et al., arXiv 2308.03588).
+    """MGCN: LightGCN plus item graphs of features gated by behaviour, fused by attention and user preferences.
+
+    Source: Yu et al., MM 2023, arXiv 2308.03588. The vectors are content + side.
 
     e_m = [R̂ b_m ; b_m] with b_m = K_m (E_i ⊙ σ(gate_m(proj_m x_m))), K_m the frozen cosine graph of the raw features.
     With com = Σ_m a_m e_m the attention's mean over M modalities,
@@ -102,7 +104,7 @@ class MGCN(nn.Module):
         return Representation(users.content + users.side, items.content + items.side)
 
     def loss(self, features: Features, batch: Batch, graphs: Graphs | None = None) -> Loss:
-        """Return BPR, squared norms of the batch's vectors, and κ times the contrast of side and content (spec 5).
+        """Return the BPR loss, the squared norms of the batch vectors, and κ times the contrastive loss.
 
         Only the batch's rows take the last propagation and are fused.
         """

@@ -1,4 +1,4 @@
-"""MMGCN: a graph network for each modality, with free ids in every layer, averaged."""
+"""MMGCN: modality-specific graph neural networks, averaged over modalities."""
 
 from __future__ import annotations
 
@@ -30,18 +30,21 @@ class MMGCNConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    latent_width: int = Field(64, ge=1, description="d, numbers per id and per user and item vector")
+    latent_width: int = Field(64, ge=1, description="embedding dimension d")
     image_width: int = Field(
-        256, ge=1, description="numbers that image features are projected to before the first layer; texts are not"
+        256,
+        ge=1,
+        description="dimension of the projection of image features before the first layer; text features are not"
+        " projected",
     )
-    layers: int = Field(3, ge=1, le=16, description="L, graph convolutions of each modality")
+    layers: int = Field(3, ge=1, le=16, description="number of graph convolutions L per modality")
     reg_weight: float = Field(
-        1e-3, ge=0, description="weight λ of the mean squares of the batch's ids and of the users' image preferences"
+        1e-3, ge=0, description="weight λ of the regularization of the batch ids and of the image preferences of users"
     )
     mmrec_compat: bool = Field(
         False,
-        description="as MMRec computes it: ids and users' preferences stay as they were drawn, because they are not "
-        "registered as parameters, and so never train",
+        description="reproduce MMRec: ids and user preferences keep their initial values because MMRec does not"
+        " register them as parameters",
     )
 
 
@@ -53,9 +56,10 @@ class Sides(NamedTuple):
 
 
 class MMGCN(nn.Module):
-    """Mean over the modalities m of three graph convolutions (Wei et al., MM 2019; spec 5).
+    """MMGCN: a graph neural network per modality on the user-item graph with id embeddings, averaged over modalities.
 
-    They start from x = rn([P_m ; f_m]), P_m the users' preferences and f_m the features (images projected), and one is
+    Source: Wei et al., MM 2019. Convolutions start from x = rn([P_m ; f_m]), P_m the users' preferences and f_m the
+        features (images projected), and one is
 
         h = lrelu(mean over neighbours of x W),  x̂ = lrelu(A x + a) + id,  x ← lrelu(G [h ; x̂] + b).
 

@@ -113,11 +113,12 @@ def from_mmrec(
     """
     if model == "mmgcn":
         raise _refused(
-            "MMRec keeps the random id and preference tables of MMGCN outside its state_dict: they are lost",
+            "an MMRec state_dict of MMGCN has no id and preference tables, because MMRec does not register them as"
+            " parameters",
             "train it here: robustrec train --model mmgcn",
         )
     if model not in NAMES:
-        raise _refused(f"{model} is no model of MMRec", f"models of MMRec: {', '.join(sorted(NAMES))}")
+        raise _refused(f"{model} is not a model of MMRec", f"supported models of MMRec: {', '.join(sorted(NAMES))}")
     ours: dict[str, Tensor] = {}
     for name, value in state.items():
         if name in FEATURES:
@@ -126,8 +127,8 @@ def from_mmrec(
             ours[str(found)] = value
         elif not _unused(model, name):
             raise _refused(
-                f"{name} is neither ours nor MMRec's name of a parameter of {model}",
-                "name the model that was trained with --model",
+                f"unknown parameter {name}: it is not a parameter of {model} in robustrec or in MMRec",
+                "set --model to the trained model",
             )
     return ours
 
@@ -150,7 +151,7 @@ def _features(model: str, modality: str, value: Tensor, features: Features) -> d
     if table is None or table.shape != value.shape:
         shape = "none" if table is None else str(tuple(table.shape))
         raise _refused(
-            f"it was trained with {modality} features {tuple(value.shape)}, and here there are {shape}",
+            f"expected {modality} features of shape {tuple(value.shape)}, as in training, but got {shape}",
             "import the features it was trained with: robustrec data import FOLDER --name NAME",
         )
     change = value.to(torch.float32) - table.cpu()

@@ -18,7 +18,7 @@ LAYERS = 2
 
 
 class ModalityEncoders(nn.Module):
-    """r_m = x_m + Âx_m + Â²x_m, x_m = rn([P_m ; mlp2(lrelu(mlp1(X_m)))]), for every modality m (spec 4.1).
+    """r_m = x_m + Âx_m + Â²x_m, x_m = rn([P_m ; mlp2(lrelu(mlp1(X_m)))]), for every modality m.
 
     The modalities are propagated side by side, over a graph that is normalised once.
 
@@ -64,7 +64,7 @@ class ModalityEncoders(nn.Module):
 
 
 class UserAverage(SparseBuffer):
-    """Adds to each user the average of the k users nearest by shared items (spec 1.4)."""
+    """Adds to each user the average of the k users nearest by shared items."""
 
     def __init__(self, problem: Problem, k: int) -> None:
         super().__init__(neighbour_average(problem.nearest_users(k), problem.n_users))
@@ -83,6 +83,6 @@ class UserAverage(SparseBuffer):
 
 
 def modality_weights(n_users: int, n_modalities: int, generator: torch.Generator) -> nn.Parameter:
-    """Return each user's weights of the modalities [U, M, 1], near 1/M each and free from then on (spec 4.1)."""
+    """Return each user's weights of the modalities [U, M, 1], initialized near 1/M and trainable."""
     start = table(n_users, n_modalities, "xavier_normal", generator).detach()
     return nn.Parameter(start.softmax(dim=1).unsqueeze(2))

@@ -1,4 +1,4 @@
-"""Recommenders of one's own, named as "package.module:Name"; importable without torch."""
+"""User-defined recommenders, named as "package.module:Name"; importable without torch."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ def load_own(name: str) -> Own:
             if not f"{module_name}.".startswith(f"{error.name}."):
                 raise  # something that it imports
             raise RobustrecError(
-                f"there is no module {error.name!r}",
+                f"module {error.name!r} not found",
                 where=f"--model {name}",
-                fix="start in the folder that holds it, or install it",
+                fix="run robustrec in the folder with the module, or install it",
             ) from error
     if not hasattr(module, attribute):
         raise _wrong(name, f"module {module_name!r} has no {attribute!r}")
@@ -155,19 +155,19 @@ def _fault(found: Any) -> str:
     fault = ""
     if not inspect.isclass(found):
         if hasattr(found, "represent") or not callable(found):
-            fault = f"is a {type(found).__name__}; name a class or a function"
+            fault = f"is a {type(found).__name__}; expected a class or a function"
     elif hasattr(found, "represent"):
         lacking = [part for part in PARTS if not hasattr(found, part)]
         if lacking:
             fault = f"has no {', '.join(lacking)}"
         elif not issubclass(found, nn.Module):
-            fault = "is no torch.nn.Module"
+            fault = "is not a torch.nn.Module"
         elif not (inspect.isclass(config) and issubclass(config, BaseModel)):
-            fault = "has a Config that is no pydantic.BaseModel class"
+            fault = "has a Config that is not a pydantic.BaseModel class"
     elif not callable(getattr(found, "score", None)):
         fault = "has neither represent and loss (a recommender) nor score (a scorer)"
     if not fault and (not listed or unknown):
-        fault = f"has modalities = {named!r}; write a tuple of names among {', '.join(MODALITIES)}"
+        fault = f"has modalities = {named!r}; expected a tuple of names from {', '.join(MODALITIES)}"
     return fault
 
 

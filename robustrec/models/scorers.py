@@ -66,7 +66,7 @@ def checked_scores(name: str, scores: Any, shape: tuple[int, int]) -> Tensor:
     table, found = _table(scores)
     if found != shape:
         raise RobustrecError(
-            f"score returned {found} where {shape} numbers were expected: a row for each user, a column for each item",
+            f"score must return numbers of shape {shape} (one row per user, one column per item), but got {found}",
             where=f"--model {name}",
             fix=f"check it: robustrec doctor --model {name}",
         )

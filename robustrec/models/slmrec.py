@@ -1,4 +1,4 @@
-"""SLMRec: graph channels for ids, images and texts, fused, trained by contrast."""
+"""SLMRec: self-supervised multimodal recommendation with contrastive learning."""
 
 from __future__ import annotations
 
@@ -32,15 +32,17 @@ class SLMRecConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    latent_width: int = Field(64, ge=2, description="d, numbers per channel and per fused vector")
-    layers: int = Field(3, ge=0, le=16, description="L, propagations over the graph")
-    temperature: float = Field(0.2, gt=0, description="temperature of the user-item contrast of cosines")
-    ssl_temp: float = Field(0.5, gt=0, description="temperature τ of the contrasts between channels")
-    ssl_alpha: float = Field(0.1, ge=0, description="weight α of the contrasts between channels")
+    latent_width: int = Field(64, ge=2, description="embedding dimension d per channel and of the fused vectors")
+    layers: int = Field(3, ge=0, le=16, description="number of graph propagation layers L")
+    temperature: float = Field(0.2, gt=0, description="temperature of the user-item contrastive loss on cosines")
+    ssl_temp: float = Field(0.5, gt=0, description="temperature τ of the contrastive losses between channels")
+    ssl_alpha: float = Field(0.1, ge=0, description="weight α of the contrastive losses between channels")
 
 
 class SLMRec(nn.Module):
-    """Three LightGCN channels with one user table, fused linearly (Tao et al., TMM 2022, task FAC).
+    """SLMRec: LightGCN channels for ids, images and texts, linearly fused and trained with contrastive losses.
+
+    Source: Tao et al., TMM 2022, task FAC (fine and coarse). The channels share one user table.
 
     With one modality missing, its channel and its contrast are left out and two channels are fused.
     The published model scores with σ(z_u·z_i); the inner product ranks alike and does not saturate.

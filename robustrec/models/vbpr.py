@@ -1,4 +1,4 @@
-"""VBPR: free item vectors beside a linear image of the item's features."""
+"""VBPR: matrix factorization with projected item features."""
 
 from __future__ import annotations
 
@@ -26,14 +26,16 @@ class VBPRConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    latent_width: int = Field(64, ge=1, description="numbers per free item vector, and per projected feature vector")
-    reg_weight: float = Field(1e-1, ge=0, description="weight λ of the norms of the batch's vectors")
+    latent_width: int = Field(64, ge=1, description="embedding dimension d, also of the projected features")
+    reg_weight: float = Field(1e-1, ge=0, description="weight λ of the regularization of the batch vectors")
 
 
 class VBPR(nn.Module):
-    """Item vector [free ; projection of raw features], user vector as wide (arXiv 1510.01784).
+    """VBPR: matrix factorization with item vectors extended by a linear projection of item features.
 
-    It reads whichever of image and text there is; the projection's columns are text first, then image.
+    Source: He and McAuley, AAAI 2016, arXiv 1510.01784.
+
+    It reads the available ones of image and text; the projection's columns are text first, then image.
     """
 
     Config = VBPRConfig

@@ -69,7 +69,7 @@ def read_checkpoint(
         header, tensors = read_checkpoint_file(path)
     except UnreadableError as error:
         raise RobustrecError(
-            f"the checkpoint is damaged: {error}", where=str(path), fix=f"remove it and begin again: rm {path}"
+            f"the checkpoint is damaged: {error}", where=str(path), fix=f"remove it and start again: rm {path}"
         ) from error
     if header.get("format") != FORMAT or header.get("key") != key:
         return None

@@ -87,9 +87,7 @@ def read_source(
 def _listed(catalogue: Catalogue, path: Path, training: Training, side: int, work: Path, progress: Progress) -> Source:
     """Return the pairs of a list of items: a line is an item, whoever bought it."""
     if catalogue.pictures is None:
-        raise RobustrecError(
-            "a list of items without its pictures", where=f"--items {path}", fix="--pictures FOLDER_OR_ZIP"
-        )
+        raise RobustrecError("--items requires --pictures", where=f"--items {path}", fix="--pictures FOLDER_OR_ZIP")
     items: list[Item | None] = [_item(record, f"{path}: line {number}") for number, record in _records(path)]
     catalog, index = build_catalog(items, catalogue.pictures, guess=True)
     places = catalog.pictures.entries if catalog.pictures is not None else ()

@@ -127,7 +127,7 @@ def pretrain(
         save_models(blip, stage)
         write_card(stage, card)
     shutil.rmtree(work, ignore_errors=True)
-    say(f"{request.out}: trained and measured in {(time.monotonic() - begun) / 60:.1f} min")
+    say(f"{request.out}: trained and evaluated in {(time.monotonic() - begun) / 60:.1f} min")
     return card
 
 
@@ -141,7 +141,7 @@ def code_version() -> str:
 def _check_out(out: Path) -> None:
     if out.exists():
         raise RobustrecError(
-            f"{out} is there already", where="--out", fix=f"choose another folder, or remove it: rm -r {out}"
+            f"{out} already exists", where="--out", fix=f"choose another folder, or remove it: rm -r {out}"
         )
 
 
@@ -156,7 +156,7 @@ def _check_names(sources: Sequence[Source]) -> None:
     names = [source.name for source in sources]
     for name in names:
         if names.count(name) > 1:
-            raise RobustrecError(f"two catalogues are called {name!r}", where="--dataset", fix="name each of them once")
+            raise RobustrecError(f"duplicate catalog {name!r}", where="--dataset", fix="give each catalog once")
 
 
 def _side_of(start: Weights) -> int:
@@ -204,16 +204,16 @@ def _plan(
     training = request.training
     known = _noted(noted, key)
     if known is not None:
-        say(f"taking up the training in {work}")
+        say(f"resuming the training in {work}")
         return Plan(training.model_copy(update={"steps": known}), key)
     if (work / "checkpoint.safetensors").exists():
-        say(f"the unfinished training in {work} was of other settings or data; beginning anew")
+        say(f"the interrupted training in {work} has other settings or data; starting a new training")
     seconds = seconds_per_step(blip, data, training, request.device)
     if request.minutes is not None:
         training = training.model_copy(update={"steps": max(1, int(60 * request.minutes / seconds))})
     pairs = sum(len(source.source.train) for source in data)
     say(
-        f"{pairs} pairs to learn from, {training.steps} steps of {training.batch_size} at {seconds:.2f} s: "
+        f"{pairs} training pairs, {training.steps} steps of {training.batch_size} at {seconds:.2f} s: "
         f"about {training.steps * seconds / 60:.1f} min on {request.device}"
     )
     write_atomically(noted, json.dumps({"key": key, "steps": training.steps}))

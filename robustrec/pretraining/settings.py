@@ -17,15 +17,19 @@ class Shape(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    image_size: int = Field(64, ge=16, le=512, description="side of the square picture in pixels")
-    patch_size: int = Field(16, ge=4, le=32, description="side of a patch in pixels; divides image_size")
-    width: int = Field(128, ge=16, le=768, description="hidden width of both towers; a multiple of heads")
-    heads: int = Field(4, ge=1, le=12, description="attention heads of both towers")
-    vision_layers: int = Field(4, ge=1, le=12, description="layers of the picture tower")
-    text_layers: int = Field(3, ge=1, le=12, description="layers of the text tower, each with cross-attention")
-    projection: int = Field(64, ge=8, le=256, description="width of the space in which pictures meet texts")
-    vocabulary: int = Field(2000, ge=64, le=30_000, description="most entries of the WordPiece vocabulary")
-    positions: int = Field(128, ge=16, le=512, description="most tokens of a text")
+    image_size: int = Field(64, ge=16, le=512, description="height and width of the pictures in pixels")
+    patch_size: int = Field(
+        16, ge=4, le=32, description="height and width of a patch in pixels; must divide image_size"
+    )
+    width: int = Field(
+        128, ge=16, le=768, description="hidden width of image and text encoder; must be a multiple of heads"
+    )
+    heads: int = Field(4, ge=1, le=12, description="number of attention heads of image and text encoder")
+    vision_layers: int = Field(4, ge=1, le=12, description="number of image encoder layers")
+    text_layers: int = Field(3, ge=1, le=12, description="number of text encoder layers, each with cross-attention")
+    projection: int = Field(64, ge=8, le=256, description="dimension of the joint image-text embedding")
+    vocabulary: int = Field(2000, ge=64, le=30_000, description="maximum size of the WordPiece vocabulary")
+    positions: int = Field(128, ge=16, le=512, description="maximum number of tokens of a text")
 
 
 class Training(BaseModel):
@@ -33,28 +37,35 @@ class Training(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    steps: int = Field(2200, ge=1, description="optimiser steps")
-    seed: int = Field(0, ge=0, description="of initial weights, batches, negatives and the split")
-    batch_size: int = Field(32, ge=2, description="pairs in a step, all from one catalogue")
-    matching_pairs: int = Field(12, ge=1, description="pairs of a step that the matching loss is taken on, thrice")
+    steps: int = Field(2200, ge=1, description="optimizer steps")
+    seed: int = Field(0, ge=0, description="seed of initial weights, batches, negatives and the split")
+    batch_size: int = Field(32, ge=2, description="batch size in pairs, all from one catalog")
+    matching_pairs: int = Field(12, ge=1, description="pairs per step of the matching loss, each used three times")
     matching_weight: float = Field(4.0, ge=0, description="weight of the matching loss")
-    word_pairs: int = Field(24, ge=0, description="pairs of a step whose fused vector tells the caption's words")
-    word_weight: float = Field(4.0, ge=0, description="weight of that loss; 0 leaves BLIP's three losses alone")
+    word_pairs: int = Field(24, ge=0, description="pairs per step of the word-prediction loss")
+    word_weight: float = Field(
+        4.0, ge=0, description="weight of the word-prediction loss; 0 trains with BLIP's three losses only"
+    )
     prelude: float = Field(
-        0.25, ge=0, lt=1, description="share of the steps, at the start, on captions only and without the matching loss"
+        0.25, ge=0, lt=1, description="share of the first steps that train on captions only, without the matching loss"
     )
     ripening: float = Field(
-        0.3, ge=0, lt=1, description="share of the steps, after the prelude, in which random negatives become hard ones"
+        0.3,
+        ge=0,
+        lt=1,
+        description="share of the steps after the prelude in which random negatives are replaced by hard negatives",
     )
-    learning_rate: float = Field(1e-3, gt=0, description="peak of AdamW's learning rate")
-    warmup: float = Field(0.05, ge=0, lt=1, description="share of the steps in which the rate rises; a cosine follows")
-    weight_decay: float = Field(0.05, ge=0, description="of AdamW, on matrices only")
-    temperature: float = Field(0.07, gt=0, description="of the contrastive loss at the start; it is learned")
-    label_smoothing: float = Field(0.1, ge=0, lt=1, description="of the captioning loss")
-    clip_norm: float = Field(1.0, gt=0, description="largest norm of the gradient")
-    held_out: float = Field(0.1, gt=0, lt=1, description="share of the items kept apart for measuring")
-    words: int = Field(50, ge=1, le=500, description="words of a text that are read")
-    caption_words: int = Field(24, ge=1, le=200, description="words of a caption that are learned")
+    learning_rate: float = Field(1e-3, gt=0, description="maximum learning rate of AdamW")
+    warmup: float = Field(
+        0.05, ge=0, lt=1, description="share of the steps with learning rate warm-up, followed by a cosine schedule"
+    )
+    weight_decay: float = Field(0.05, ge=0, description="weight decay of AdamW, on matrices only")
+    temperature: float = Field(0.07, gt=0, description="initial temperature of the contrastive loss; it is learned")
+    label_smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing of the captioning loss")
+    clip_norm: float = Field(1.0, gt=0, description="maximum gradient norm")
+    held_out: float = Field(0.1, gt=0, lt=1, description="share of the items held out for evaluation")
+    words: int = Field(50, ge=1, le=500, description="maximum number of words of a text")
+    caption_words: int = Field(24, ge=1, le=200, description="maximum number of words of a caption")
 
 
 def overridden(table: type[Table], section: str, given: Mapping[str, Any]) -> Table:

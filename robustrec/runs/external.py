@@ -103,7 +103,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         # Its message is not passed on: it tells how to run what the file holds.
         name = re.search(r"GLOBAL (\S+)", str(error))
         held = f"more than tensors ({name[1]})" if name else "something else than tensors, or is damaged"
-        raise RobustrecError(f"{path.name} holds {held}; it is not opened", where=where, fix=fix) from error
+        raise RobustrecError(f"{path.name} contains {held}; it was not loaded", where=where, fix=fix) from error
     for name_of_wrapper in WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(name_of_wrapper), dict):
             content = content[name_of_wrapper]
@@ -136,7 +136,7 @@ def _ours(
         raise RobustrecError(
             f"these are not the parameters of {spec.model}: {'; '.join(differences)}",
             where=where,
-            fix="name the model that was trained with --model, and its settings with --set",
+            fix="set --model to the trained model, and its settings with --set",
         )
     for name, value in expected.items():
         found, wanted = tuple(state[name].shape), tuple(value.shape)
@@ -149,7 +149,7 @@ def _ours(
             )
         if not bool(torch.isfinite(state[name]).all()):
             raise RobustrecError(
-                f"{name} holds NaN or infinity", where=where, fix="use a checkpoint of a sound training"
+                f"{name} holds NaN or infinity", where=where, fix="use a checkpoint without NaN or infinite values"
             )
     return {name: state[name].to(value.dtype) for name, value in expected.items()}
 

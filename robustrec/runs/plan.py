@@ -71,9 +71,9 @@ def _loaded_spec(settings: Settings, edition: str, checkpoint: str) -> SubjectSp
         return _stored_spec(settings, place, where)
     if not place.is_file():
         raise RobustrecError(
-            f"there is no run and no file {checkpoint!r}",
+            f"run or file {checkpoint!r} not found",
             where=where,
-            fix="name the run that `robustrec train` printed, or the path of a .safetensors or .pth file",
+            fix="give the run key printed by `robustrec train`, or the path of a .safetensors or .pth file",
         )
     models = tuple(dict.fromkeys(settings.model))
     if len(models) != 1:
@@ -133,7 +133,7 @@ def _stored_spec(settings: Settings, folder: Path, where: str) -> SubjectSpec:
             )
     if noise:
         raise RobustrecError(
-            f"the run was trained on features with noise ({noise}) and stands for no clean model",
+            f"the run was trained on features with noise ({noise}) and is not a clean model",
             where=where,
             fix="name a run that `robustrec train` printed",
         )
@@ -156,7 +156,7 @@ def _spec(settings: Settings, edition: str, model: str, strategy: str, seed: int
         raise RobustrecError(
             f"{model} only scores: it has no settings",
             where=f"--set {section}.{next(iter(model_options))}=…",
-            fix="leave it out, and set what it needs in its own code",
+            fix="omit it, and set the options in the code of the model",
         )
     return SubjectSpec(
         model=model,

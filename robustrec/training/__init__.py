@@ -1,1 +1,1 @@
-"""Training: strategies, sampling, the loop with early stopping, and checkpoints."""
+"""Training strategies, negative sampling, training loop with early stopping, and checkpoints."""

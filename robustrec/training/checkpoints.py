@@ -1,4 +1,4 @@
-"""Everything a killed training needs to go on with the same numbers, in one checkpoint file."""
+"""Checkpoints of the full training state, so that an interrupted training resumes with identical results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class Counters:
-    """Where a training stands at the end of an epoch.
+    """Progress of a training at the end of an epoch.
 
     Attributes:
         epoch: epochs finished.
@@ -30,8 +30,8 @@ class Counters:
         waited: evaluations since then.
         losses: mean batch loss of each epoch.
         metrics: validation metric of each evaluation.
-        seconds: time spent in training and validation, over all sittings.
-        sittings: how many times the training was taken up.
+        seconds: time spent in training and validation, including before resuming.
+        sittings: number of processes that the training ran in.
     """
 
     epoch: int = 0
@@ -56,17 +56,17 @@ def save_checkpoint(
     generator: torch.Generator,
     counters: Counters,
 ) -> None:
-    """Write the whole state of a training at an epoch's end, atomically.
+    """Write the training state at the end of an epoch, atomically.
 
     Args:
         path: the file.
-        run_key: key of the run it belongs to; a checkpoint of another run is never taken up.
+        run_key: key of the run; a checkpoint of another run is never used.
         model: parameters and buffers as they are now.
         best: parameters of the best validation so far.
         optimizer: its moments are stored by parameter index.
         strategy_state: plain numbers and tensors of the strategy.
         generator: the sampling generator.
-        counters: where the training stands.
+        counters: progress of the training.
     """
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"best.{name}": value for name, value in best.items()}
@@ -96,7 +96,7 @@ def load_checkpoint(
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
 ) -> tuple[Counters, dict[str, Tensor], dict[str, Any]] | None:
-    """Put a stored state back into model, optimiser and generator.
+    """Restore a stored state into model, optimizer and generator.
 
     Returns:
         The counters, the best parameters and the strategy's state, or None where there is no checkpoint of this run,
@@ -108,7 +108,7 @@ def load_checkpoint(
     try:
         header, tensors = read_checkpoint_file(path)
     except UnreadableError as error:
-        _log.warning("the checkpoint %s is damaged (%s): the training starts again from the beginning", path, error)
+        _log.warning("the checkpoint %s is damaged (%s); the training restarts from the beginning", path, error)
         return None
     if header.get("format") != FORMAT or header.get("run_key") != run_key:
         return None

@@ -20,7 +20,7 @@ class Positives:
         users: int64 [E].
         items: int64 [E].
         keys: int64 [E], sorted `user * n_items + item`, for membership by binary search.
-        candidates: int64 [J], the items that occur in training: the support of the negatives (spec section 2).
+        candidates: int64 [J], the items that occur in training: the candidates of negative sampling.
         n_items: I.
     """
 
@@ -40,7 +40,7 @@ def positives_of(edges: Tensor, n_items: int, device: torch.device) -> Positives
         device: where sampling will run.
 
     Raises:
-        RobustrecError: there are no edges, or a user has every candidate item, so that no negative exists.
+        RobustrecError: there are no edges, or a user has every candidate item, so that there is no negative item.
     """
     if edges.shape[1] == 0:
         raise RobustrecError("no training interactions", where="dataset", fix="check x_label: 0 marks training rows")
@@ -50,9 +50,9 @@ def positives_of(edges: Tensor, n_items: int, device: torch.device) -> Positives
     if fullest >= len(candidates):
         user = int(torch.bincount(users).argmax())
         raise RobustrecError(
-            f"user {user} has interacted with all {len(candidates)} training items: no negative item exists",
+            f"user {user} has interacted with all {len(candidates)} training items, so that there is no negative item",
             where="dataset, x_label 0",
-            fix="remove that user, or import with more items",
+            fix="remove this user, or import more items",
         )
     keys = torch.sort(users * n_items + items).values
     return Positives(users, items, keys, candidates, n_items)
@@ -100,7 +100,7 @@ def sample_epoch(positives: Positives, generator: torch.Generator) -> Batch:
 
 
 def batches_of(epoch: Batch, batch_size: int) -> Iterator[Batch]:
-    """Cut an epoch's triples into batches; the last one holds what is left (spec section 2)."""
+    """Split the triples of an epoch into batches; the last one may be smaller."""
     for start in range(0, len(epoch.users), batch_size):
         part = slice(start, start + batch_size)
         yield Batch(epoch.users[part], epoch.positives[part], epoch.negatives[part])

@@ -1,4 +1,4 @@
-"""vanilla, sam, mirror and sgbd: one step around any torch optimiser (spec section 3)."""
+"""Strategies vanilla, sam, mirror and sgbd: one training step with any PyTorch optimizer."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ class Strategy:
 
 def _no_second_moments(optimizer: torch.optim.Optimizer) -> RobustrecError:
     return RobustrecError(
-        f"the reading 'preconditioned' needs second moments, and {type(optimizer).__name__} keeps none",
+        f"the reading 'preconditioned' requires second moments, but {type(optimizer).__name__} has none",
         where="strategy.reading",
         fix="use Adam or AdamW, or --set strategy.reading=shared",
     )

@@ -1,4 +1,4 @@
-"""Names and settings of the strategies; free of torch, so that the command line starts fast."""
+"""Names and settings of the strategies; importable without torch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STRATEGY_NAMES = tuple(STRATEGIES)
 
 
 class StrategyConfig(BaseModel):
-    """Settings of a training strategy (spec section 3).
+    """Settings of a training strategy.
 
     With `sgbd` the probe is made on mirrored steps only, with `sam` on every step. `mirror` and `sgbd` read
     `alpha1`, `alpha2`, `beta` and `counter`; `sam` and `sgbd` read `rho`,
@@ -42,29 +42,32 @@ class StrategyConfig(BaseModel):
     alpha1: float = Field(
         1.0,
         gt=0,
-        description="factor of the loss in a mirrored step's first half, on top of the learning rate",
+        description="loss factor α1 of the first half of a mirrored step, multiplied with the learning rate",
     )
     alpha2: float = Field(
         0.1,
         ge=0,
-        description="factor of the loss in the second half, sign turned; 0 leaves that half out",
+        description="loss factor α2 of the second half with opposite sign; 0 disables the second half",
     )
-    rho: float = Field(0.05, ge=0, description="radius of the probe, in parameter units; 0 leaves the probe out")
-    delta: float = Field(1e-12, gt=0, description="added to the gradient norm that the probe divides by")
+    rho: float = Field(0.05, ge=0, description="radius ρ of the SAM ascent step, in parameter units; 0 disables it")
+    delta: float = Field(1e-12, gt=0, description="constant δ added to the gradient norm in the SAM ascent step")
     probe_features: bool = Field(
-        True, description="whether the probe also moves fine-tuned feature tables (BM3, FREEDOM, LATTICE, MGCN)"
+        True,
+        description="whether the SAM ascent step also moves fine-tuned feature tables (BM3, FREEDOM, LATTICE, MGCN)",
     )
-    beta: int = Field(3, ge=1, description="steps from one mirrored step to the next; the first step is one")
+    beta: int = Field(
+        3, ge=1, description="number of steps β between mirrored steps; the first step is a mirrored step"
+    )
     reading: Literal["shared", "preconditioned", "sgd"] = Field(
         "shared",
         description=(
-            "what takes the half-steps: shared = the optimiser takes both with one state (as published); "
-            "preconditioned = the second is a plain ascent scaled as Adam would, without touching its state; "
-            "sgd = every step is plain gradient descent with the learning rate, no optimiser state"
+            "optimizer of the half-steps: shared = both half-steps use one optimizer state (as published);"
+            " preconditioned = the second half-step is a gradient ascent with Adam's scaling, without updating its"
+            " state; sgd = every step is plain gradient descent, without optimizer state"
         ),
     )
     counter: Literal["global", "per_epoch"] = Field(
-        "global", description="whether the count of steps goes on over epochs or starts again with each"
+        "global", description="whether the step counter continues over epochs or restarts in each epoch"
     )
 
     @property

@@ -28,12 +28,12 @@ PROBE_PERIOD = 30
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a finished training says of itself.
+    """Result of a finished training.
 
     Attributes:
         counters: epochs, best validation, losses, seconds.
         mirror: what the mirrored steps did.
-        resumed: whether it was taken up from a checkpoint.
+        resumed: whether it resumed from a checkpoint.
     """
 
     counters: Counters
@@ -57,7 +57,7 @@ class Checkpointing:
 
 
 def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
-    """Return the torch optimiser a configuration names; Adam with β=(.9, .999), ε=1e-8 as in spec section 2.
+    """Return the torch optimiser a configuration names; Adam with β=(.9, .999), ε=1e-8.
 
     Fine-tuned feature tables (the module's `deltas`) are a parameter group of their own.
     """
@@ -162,7 +162,7 @@ def train(
         seed: seed of the shuffles, the negatives and what the model draws.
         graphs: what the model derives from the features; None derives it anew in every step.
         checkpointing: where to keep the state; None keeps none.
-        progress: told after each epoch.
+        progress: reports each epoch.
 
     Raises:
         RobustrecError: the loss or the validation metric is not finite.
@@ -222,7 +222,7 @@ def train(
 
 
 def _set_step_size(optimizer: torch.optim.Optimizer, config: TrainingConfig, epoch: int) -> None:
-    """Set η·γ^(e/s) for epoch e, counted from 0 (spec section 2)."""
+    """Set η·γ^(e/s) for epoch e, counted from 0."""
     for group in optimizer.param_groups:
         group["lr"] = config.learning_rate * config.decay_rate ** (epoch / config.decay_epochs)
 

@@ -1,4 +1,4 @@
-"""Readers of files that robustrec did not write, or that may be damaged: with limits, and one kind of error.
+"""Readers of untrusted or possibly damaged files, with limits and one exception type.
 
 Each reader raises `UnreadableError`, whose text completes "cannot read …: "; callers turn it into the error that users
 see, with the place and the fix that belong to the file's kind. Other modules open no JSON, TOML, npy or npz themselves.

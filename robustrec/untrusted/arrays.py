@@ -57,10 +57,10 @@ def read_npy_header(file: BinaryIO) -> NpyHeader:
         raise UnreadableError("not an .npy file: it does not begin with \\x93NUMPY")
     version = (start[-2], start[-1])
     if version not in _LENGTH_BYTES:
-        raise UnreadableError(f"an .npy file of version {version[0]}.{version[1]}; 1.0 to 3.0 are read")
+        raise UnreadableError(f"unsupported .npy version {version[0]}.{version[1]}; expected 1.0 to 3.0")
     length = int.from_bytes(_exactly(file, _LENGTH_BYTES[version]), "little")
     if length > MOST_HEADER_BYTES:
-        raise UnreadableError(f"the header has {length} bytes, more than {MOST_HEADER_BYTES}")
+        raise UnreadableError(f"the header has {length} bytes, but at most {MOST_HEADER_BYTES} are allowed")
     header = _exactly(file, length)
     dtype, shape, fortran_order = _parsed(header, "utf-8" if version == (3, 0) else "latin-1")
     return NpyHeader(dtype, shape, fortran_order, len(start) + _LENGTH_BYTES[version] + length)
@@ -131,7 +131,7 @@ def _array(stream: BinaryIO, size: int) -> NDArray[Any]:
     _check_size(header, size - header.length)
     values = np.frombuffer(_exactly(stream, header.n_values * header.dtype.itemsize), header.dtype)
     if stream.read(1):  # reading to the end also compares the checksum
-        raise UnreadableError("an array has more bytes than its shape needs")
+        raise UnreadableError("an array has more bytes than its shape requires")
     return values.reshape(header.shape, order="F" if header.fortran_order else "C").copy()
 
 
@@ -146,7 +146,7 @@ def _parsed(header: bytes, encoding: str) -> tuple[np.dtype[Any], tuple[int, ...
         raise UnreadableError("the .npy header is damaged: expected the keys descr, fortran_order and shape")
     code, shape, fortran_order = content["descr"], content["shape"], content["fortran_order"]
     if not isinstance(code, str) or not _NUMBERS.fullmatch(code):
-        raise UnreadableError(f"an array of dtype {str(code)[:60]!r}, not of numbers or texts")
+        raise UnreadableError(f"expected an array of numbers or strings, but got dtype {str(code)[:60]!r}")
     whole = isinstance(shape, tuple) and all(type(size) is int and 0 <= size < 2**62 for size in shape)
     if not whole or len(shape) > MOST_DIMENSIONS or type(fortran_order) is not bool:
         raise UnreadableError(f"the .npy header is damaged: shape {str(shape)[:60]}")
@@ -161,7 +161,7 @@ def _check_size(header: NpyHeader, there: int) -> None:
         raise UnreadableError("an array of Python objects, which would have to be unpickled")
     needed = header.n_values * header.dtype.itemsize
     if needed > there:
-        raise UnreadableError(f"truncated: shape {header.shape} needs {needed} bytes, and {there} are there")
+        raise UnreadableError(f"truncated: shape {header.shape} requires {needed} bytes, but got {there}")
 
 
 def _exactly(file: BinaryIO, size: int) -> bytes:

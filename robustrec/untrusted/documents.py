@@ -145,7 +145,7 @@ def _check_surrogates(value: Any) -> None:
             try:
                 each.encode()
             except UnicodeEncodeError as error:
-                raise UnreadableError("a text holds half of a surrogate pair") from error
+                raise UnreadableError("a string contains an unpaired surrogate") from error
         elif isinstance(each, dict):
             pending += [*each, *each.values()]
         elif isinstance(each, list):
@@ -158,7 +158,7 @@ def _without_repeats(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     if len(table) < len(listed):
         keys = [key for key, _ in listed]
         repeated = next(key for key in keys if keys.count(key) > 1)
-        raise UnreadableError(f"the key {repeated[:60]!r} occurs twice in one object")
+        raise UnreadableError(f"duplicate key {repeated[:60]!r} in an object")
     return table
 
 

@@ -52,7 +52,7 @@ def _refused(arguments, capsys, size):
     assert "Traceback" not in told
     assert "error: cannot write" in told
     assert "File too large" in told
-    assert "free space" in told
+    assert "free disk space" in told
 
 
 SUITE = """

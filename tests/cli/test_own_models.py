@@ -213,8 +213,8 @@ def test_there_is_nothing_to_train_in_a_scorer(scorer, tiny_folder, capsys):
 
 
 SCORERS = {
-    "shape": ("return np.zeros((3, len(users)))", "score returned (3, "),
-    "words": ("return 'scores'", "score returned str"),
+    "shape": ("return np.zeros((3, len(users)))", "but got (3, "),
+    "words": ("return 'scores'", "but got str"),
     "nan": ("return np.full((len(users), 60), np.nan)", "are not finite"),
     "raises": ("return features['audio']", "KeyError: 'audio'"),
     "leaves": ("raise SystemExit(0)", "SystemExit: 0"),
@@ -263,7 +263,7 @@ def test_a_recommender_that_is_wrong_ends_in_an_error_with_its_line(name, recomm
     ("arguments", "told"),
     [
         (["-m", "my_shop"], "unknown model 'my_shop'"),
-        (["-m", "my_shops:MyRecommender"], "there is no module 'my_shops'"),
+        (["-m", "my_shops:MyRecommender"], "module 'my_shops' not found"),
         (["-m", "my_shop:Recommender"], "has no 'Recommender'"),
         (["-m", "my_shop:MyConfig"], "neither represent and loss"),
         (["-m", "quits:Model"], "SystemExit: 0"),
@@ -272,7 +272,7 @@ def test_a_recommender_that_is_wrong_ends_in_an_error_with_its_line(name, recomm
         (["-m", "my_shop:MyRecommender", "--set", "MyRecommender.width=wide"], "config show --model my_shop:MyReco"),
         (["-m", "my_shop:MyRecommender", "--set", "MyRecomender.width=3"], "did you mean 'MyRecommender'"),
         (["-m", "my_scorer:Similar", "--set", "Similar.width=3"], "it has no settings"),
-        (["-m", "my_shop:MyRecommender", "--checkpoint", "nowhere.pth"], "no run and no file"),
+        (["-m", "my_shop:MyRecommender", "--checkpoint", "nowhere.pth"], "not found"),
     ],
 )
 def test_wrong_use_is_code_2_with_three_parts_before_any_work(

@@ -58,7 +58,7 @@ def test_a_sheet_of_a_sample_edition_shows_every_edit(clothing, tmp_path, capsys
     assert run(["list", "edits", "--sheet", "out/sheet.png", "-d", "clothing", "--edition", "sample"]) == 0
     told = capsys.readouterr()
     assert told.out == ""
-    assert "drawn: out/sheet.png" in told.err
+    assert "written: out/sheet.png" in told.err
     with Image.open(tmp_path / "out" / "sheet.png") as image:
         drawn = np.asarray(image.convert("RGB"))
     assert drawn.shape[0] > len(EDITS) * CELL
@@ -112,10 +112,10 @@ def test_a_row_without_an_item_says_so_and_damaged_pictures_are_passed_over(fold
     ("options", "what"),
     [
         (["--edit", "blurr"], "unknown edit 'blurr'"),
-        (["--sheet", "sheet.jpg"], "sheet.jpg is no PNG"),
-        (["--pictures", "goods"], "nothing to draw"),
-        (["-d", "clothing"], "nothing to draw"),
-        (["--sheet", "s.png", "--pictures", "goods", "-d", "clothing"], "two sources"),
+        (["--sheet", "sheet.jpg"], "--sheet must be a .png file, but got 'sheet.jpg'"),
+        (["--pictures", "goods"], "requires --sheet"),
+        (["-d", "clothing"], "requires --sheet"),
+        (["--sheet", "s.png", "--pictures", "goods", "-d", "clothing"], "--dataset and --pictures cannot be combined"),
         (["--sheet", "s.png", "--pictures", "nowhere"], "cannot open the pictures"),
         (["--sheet", "s.png", "--pictures", "empty"], "no pictures in it"),
         (["--sheet", "s.png", "-d", "clothng"], "unknown dataset"),

@@ -205,7 +205,7 @@ def test_a_full_disk_is_an_error_that_says_so(make_dataset: MakeDataset, tmp_pat
                 item_features(dataset, "basic", home=tmp_path)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        assert "free space" in error.value.fix
+        assert "free disk space" in error.value.fix
         assert entries(tmp_path) == []
         assert [path for path in (tmp_path / "features").iterdir() if not path.name.endswith(".lock")] == []
     item_features(dataset, "basic", home=tmp_path)

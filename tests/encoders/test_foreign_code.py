@@ -151,7 +151,7 @@ def test_a_class_of_the_library_is_loaded_from_the_library(sentence: Path, tmp_p
         ("processor_config.json", {"auto_map": {"AutoProcessor": "planted.Planted"}}, "planted.Planted"),
         ("tokenizer_config.json", {"auto_map": ["planted.Slow", "planted.Fast"]}, "planted.Slow"),
         ("tokenizer_config.json", {"vocab_file": "../secret.txt"}, "outside the folder"),
-        ("adapter_config.json", {"base_model_name_or_path": "owner/base"}, "an adapter to another model"),
+        ("adapter_config.json", {"base_model_name_or_path": "owner/base"}, "an adapter for another model"),
     ],
 )
 def test_whatever_leads_out_of_the_folder_is_refused(
@@ -206,7 +206,7 @@ def shard_lost(folder: Path) -> None:
     ("spoil", "says"),
     [
         (link_out, "a link out of the model folder"),
-        (dangling, "a link to a file that is not there"),
+        (dangling, "a broken link"),
         (empty, "tokenizer.json is empty"),
         (pointer, "a Git LFS pointer"),
         (shard_outside, "outside the folder: '../other.safetensors'"),

@@ -142,7 +142,7 @@ def test_blip_without_a_single_picture_is_refused(case: EncoderCase, pictures: d
 def test_options_an_encoder_has_no_use_for_are_refused(case: EncoderCase) -> None:
     dataset = case.make(3)
     for name in ("basic", "minilm"):
-        with pytest.raises(RobustrecError, match=r"denoise|no use for"):
+        with pytest.raises(RobustrecError, match=r"denoise|does not support"):
             item_features(dataset, name, home=case.home, options=EncoderOptions(denoise="capfilt"))
     with pytest.raises(RobustrecError, match="unknown network 'minilm'"):
         case.features(dataset, weights=("minilm=x",))

@@ -64,7 +64,7 @@ def test_its_weights_cannot_be_replaced(make_dataset: MakeDataset, tmp_path: Pat
 def test_weights_of_synthetic_shops_are_warned_of_under_any_name(make_dataset: MakeDataset, tmp_path: Path) -> None:
     given = EncoderOptions(device="cpu", weights=(str(shipped_blip()),))
     _, warnings = opened_weights(make_dataset(3), "blip", home=tmp_path, options=given)
-    assert "knows only the synthetic sample shops" in warnings[0]
+    assert "was trained on the synthetic sample shops only" in warnings[0]
 
 
 def test_it_is_the_default_of_sample_editions_alone() -> None:
@@ -99,7 +99,7 @@ def test_everything_that_is_printed_names_the_weights_and_warns(
     base = ["audit", "--model", "vbpr", "--strategy", "vanilla", "--dataset", str(folder_of(tmp_path, 8))]
     base += ["--features", "tiny-blip", "--device", "cpu", "--home", str(tmp_path / "home"), "--suite", str(suite)]
     base += ["--set", "training.max_epochs=1", "--set", "training.validation_metric=ndcg@5"]
-    warned = "tiny-blip (tiny-blip) knows only the synthetic sample shops"
+    warned = "tiny-blip (tiny-blip) was trained on the synthetic sample shops only"
 
     assert run([*base, "--dry-run"]) == 0
     plan = " ".join(capfd.readouterr().out.split())
@@ -169,10 +169,10 @@ def test_comparisons_of_strategies_name_weights_and_warn(tmp_path: Path, capfd: 
             "sentences": (),
             "environment": {**versions, "threads": 1},
             "weights": [{"network": "tiny-blip", "name": "tiny-blip", "digest": "9" * 64}],
-            "warnings": ("knows only the synthetic sample shops",),
+            "warnings": ("was trained on the synthetic sample shops only",),
         }
     )
     print_comparison(report, Console(width=200))
     shown = capfd.readouterr().out
     assert "weights of tiny-blip: tiny-blip, digest 9999" in shown
-    assert "warning: knows only the synthetic sample shops" in shown
+    assert "warning: was trained on the synthetic sample shops only" in shown

@@ -412,7 +412,7 @@ LACKING = [
     (without("config.json"), "config.json is missing"),
     (without("tokenizer.json"), "no tokenizer"),
     (without("preprocessor_config.json"), "preprocessor_config.json is missing"),
-    (lost_blob, "a link to a file that is not there"),
+    (lost_blob, "a broken link"),
     (interrupted, "a download was interrupted"),
 ]
 
@@ -426,7 +426,7 @@ def test_a_partial_snapshot_is_not_taken_for_a_whole_one(
     named = EncoderOptions(weights=("owner/model",), offline=True)
     assert locate("blip", named, first="blip").folder == folder
     spoil(folder)
-    with pytest.raises(RobustrecError, match="not whole") as caught:
+    with pytest.raises(RobustrecError, match="is incomplete") as caught:
         locate("blip", named, first="blip")
     assert says in caught.value.what
     assert "hf download owner/model" in caught.value.fix
@@ -446,7 +446,7 @@ def test_a_snapshot_without_its_pooling_is_partial(tmp_path: Path, name: str) ->
     named = EncoderOptions(weights=("owner/model",), offline=True)
     assert locate("minilm", named, first="minilm").folder == folder
     (folder / name).unlink()
-    with pytest.raises(RobustrecError, match=f"not whole: {name} is missing"):
+    with pytest.raises(RobustrecError, match=f"is incomplete: {name} is missing"):
         locate("minilm", named, first="minilm")
 
 

@@ -153,7 +153,7 @@ def test_stored_zeros_and_unsorted_rows_are_read_right() -> None:
 
 @pytest.mark.parametrize("name", ["ndcg", "ndcg@", "ndcg@0", "ndcg@-1", "ndcg@1.5", "ndcg@five", "ndcg@5@5", "ndcg@ 5"])
 def test_a_name_without_a_list_length_is_refused(name: str) -> None:
-    with pytest.raises(RobustrecError, match="names no list length"):
+    with pytest.raises(RobustrecError, match="has no list length"):
         parse_metric(name)
 
 
@@ -170,7 +170,7 @@ def test_names_are_parsed_and_mistyped_ones_get_a_hint() -> None:
 
 def test_what_has_no_metric_is_refused() -> None:
     ranking, relevant = random_case(0)
-    with pytest.raises(RobustrecError, match="ndcg@11 needs lists of 11 items, these hold 10"):
+    with pytest.raises(RobustrecError, match="ndcg@11 requires lists of 11 items, but these have 10"):
         per_user_metrics(ranking, relevant, ["ndcg@11"])
     empty = csr_array(relevant.shape, dtype=np.float64)
     with pytest.raises(RobustrecError, match="30 of 30 users have no relevant item"):

@@ -77,7 +77,7 @@ def test_closed_forms() -> None:
 def test_longer_lists_are_cut_to_the_shorter_ones() -> None:
     a, b = ranking([0, 1, 2, 3]), ranking([0, 1])
     assert overlap_at(a, b, 2).tolist() == [1]
-    with pytest.raises(RobustrecError, match="overlap@3 needs lists of 3 items, these hold 2"):
+    with pytest.raises(RobustrecError, match="overlap@3 requires lists of 3 items, but these have 2"):
         overlap_at(a, b, 3)
 
 

@@ -124,9 +124,9 @@ def test_the_card_is_shown(made, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "nothing to learn from"),
+        ([], "no training data given"),
         (["--pictures", "x.zip"], "--pictures without --items"),
-        (["--items", "items.jsonl"], "without its pictures"),
+        (["--items", "items.jsonl"], "--items requires --pictures"),
         (["--items", "items.jsonl", "--pictures", "nowhere.zip"], "cannot open the pictures"),
         (["--items", "nowhere.jsonl", "--pictures", "pictures.zip"], "cannot read"),
         (["--items", "one.jsonl", "--pictures", "pictures.zip"], "1 items with a text and a readable picture"),
@@ -170,7 +170,7 @@ def test_stdout_is_the_card_and_nothing_of_transformers_is_said(catalogue, tmp_p
         cwd=Path(__file__).parents[2],
     )
     assert json.loads(done.stdout)["format"] == 1
-    known = ("pretraining", "decoding", "measuring", "pairs to learn from", "34 pairs", str(tmp_path / "out"))
+    known = ("pretraining", "decoding", "measuring", "training pairs", "34 training pairs", str(tmp_path / "out"))
     assert [line for line in done.stderr.splitlines() if not line.startswith(known)] == []
 
 
@@ -231,7 +231,7 @@ for limit in map(int, sys.argv[2:]):
             save_models(blip, stage)
     except RobustrecError as error:
         assert "File too large" in error.what, error
-        assert "free space" in error.fix, error
+        assert "free disk space" in error.fix, error
 """
     done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path / "out"), "100", "600", "2000", "8000", "20000"],

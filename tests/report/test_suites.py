@@ -110,7 +110,7 @@ def test_bad_toml_names_the_line():
         ("training = { }", "audits[0].training.sigma2", "missing", ""),
         ('[[audits]]\nkind = "noise"', "mine.toml", "duplicate value 'noise'", ""),
         ('[[audits]]\nkind = "nois"', "audits[1].kind", "noise", ""),
-        (GATE + "max_drop = 3", "gates[0].max_drop", "unknown key", "keys there are"),
+        (GATE + "max_drop = 3", "gates[0].max_drop", "unknown key", "known keys"),
         (GATE.replace("metric", "metrik"), "gates[0].select.metri", "", ""),
         (GATE.replace("min = -0.1", ""), "gates[0]", "can never fail", ""),
         (GATE.replace("ndcg@10", "ndcg@20"), "mine.toml", "but the suite does not list it", ""),
@@ -188,7 +188,7 @@ def test_errors_in_a_union_of_kinds_name_the_key_and_the_keys_of_that_kind():
         _Basket.model_validate({"audits": [{"kind": "pear", "shap": "long"}]})
     error = invalid(caught.value, _Basket, source="basket.toml", fix="")
     assert error.where == "basket.toml, key audits[0].shap"
-    assert error.fix == "did you mean 'shape'? keys there are: kind, shape"
+    assert error.fix == "did you mean 'shape'? known keys: kind, shape"
 
 
 def test_nothing_here_needs_torch():

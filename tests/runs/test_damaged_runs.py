@@ -128,7 +128,7 @@ def test_a_full_disk_is_an_error_and_leaves_no_half_run(stored, tmp_path, monkey
         patch.setattr("os.fsync" if step == "fsync" else f"pathlib.Path.{step}", full)
         with pytest.raises(RobustrecError, match=os.strerror(number)) as error:
             _obtained(prepared, tmp_path)
-    assert "free space" in error.value.fix
+    assert "free disk space" in error.value.fix
     assert [path.name for path in (tmp_path / "runs").iterdir()] == [".locks"]
     assert _same(whole, _obtained(prepared, tmp_path), besides=["seconds"])
 

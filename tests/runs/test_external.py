@@ -114,7 +114,7 @@ def _other_features(folder):
 def test_a_run_trained_on_noise_is_refused(trained, tiny, tmp_path):
     path = tmp_path / "runs" / trained.key / "run.json"
     path.write_text(record_text(trained.record | {"training_noise": "sigma2=1e-06 draw 0"}))
-    assert "stands for no clean model" in refused(tmp_path, tiny, trained.key)
+    assert "is not a clean model" in refused(tmp_path, tiny, trained.key)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_run_of_ones_own_model_imports_nothing_that_was_not_named(trained, tin
 def test_no_file_and_no_run_is_an_error_that_removes_nothing(tiny, tmp_path):
     (tmp_path / "somewhere").mkdir()
     for checkpoint in ("0" * 32, "nowhere.pth", tmp_path / "somewhere"):
-        assert "there is no run and no file" in refused(tmp_path, tiny, checkpoint)
+        assert "not found" in refused(tmp_path, tiny, checkpoint)
 
 
 def _as_safetensors(state, path):
@@ -212,7 +212,7 @@ def test_a_file_that_holds_code_is_refused_and_never_runs(state, tiny, tmp_path)
     (tmp_path / "b.pth").write_bytes(pickle.dumps({"users": _Runs(marker)}))
     for name in ("a.pth", "b.pth"):
         told = refused(tmp_path, tiny, tmp_path / name)
-        assert "not opened" in told
+        assert "was not loaded" in told
         assert "weights_only" not in told, "torch's advice to run it is not passed on"
     assert not marker.exists()
 
@@ -220,8 +220,8 @@ def test_a_file_that_holds_code_is_refused_and_never_runs(state, tiny, tmp_path)
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("empty.pth", b"", "not opened"),
-        ("text.pth", b"users: 1", "not opened"),
+        ("empty.pth", b"", "was not loaded"),
+        ("text.pth", b"users: 1", "was not loaded"),
         ("text.safetensors", b"users: 1", "cannot read text.safetensors"),
         ("cut.safetensors", b"\x10\x00\x00\x00\x00\x00\x00\x00{", "cannot read cut.safetensors"),
     ],

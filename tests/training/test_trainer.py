@@ -139,7 +139,7 @@ def test_a_training_that_starts_again_says_why(interrupted, tmp_path, caplog):
         path.write_bytes(damaged)
         _run(prepared, strategy="sgbd", config=config, checkpointing=Checkpointing(path, "key"))
         assert "is damaged" in caplog.text
-        assert "starts again from the beginning" in caplog.text
+        assert "restarts from the beginning" in caplog.text
         caplog.clear()
 
 

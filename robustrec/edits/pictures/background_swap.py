@@ -21,9 +21,9 @@ EvaluationTargets = Callable[[tuple[int, int], bool, np.random.Generator], Image
 """`(size, dark, generator) -> RGB`; dark scenes go behind pictures with a bright background, so that they differ."""
 
 
-@changes("image", scale="share of the new background in the mix", steps=(f"{percent} %" for percent in WEIGHTS))
+@changes("image", scale="opacity of the new background", steps=(f"{percent} %" for percent in WEIGHTS))
 def background_swap(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
-    """Cuts the good out and sets it before a backdrop, on a table, into a party, or into another photo."""
+    """Replace the background with a backdrop, a table, a party scene or another photo."""
     kind = int(generator.integers(0, len(SCENES) + 1))
     rows = view.pictures(content, generator)
     picture = content.picture

@@ -14,9 +14,9 @@ from robustrec.edits.view import CatalogueView
 RADII = (0.6, 1.1, 1.8, 2.8, 4.0)  # per cent of the long side
 
 
-@changes("image", scale="radius of the blur, of the long side", steps=(f"{percent} %" for percent in RADII))
+@changes("image", scale="radius of the blur, relative to the longer side", steps=(f"{percent} %" for percent in RADII))
 def blur(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
-    """Photographs out of focus or with an unsteady hand."""
+    """Blur the picture by defocus or camera motion."""
     picture = content.picture
     if picture is None:
         return content

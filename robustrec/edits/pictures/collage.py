@@ -27,9 +27,9 @@ LAYOUTS: tuple[tuple[str, tuple[Box, ...]], ...] = (
 """What is left of the own picture, and the boxes in shares of width and height; the first holds the own picture."""
 
 
-@changes("image", scale="the own picture is", steps=(said for said, _ in LAYOUTS))
+@changes("image", scale="size of the original picture", steps=(said for said, _ in LAYOUTS))
 def collage(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
-    """Shows everything at once: details, variants and other goods of the shop around the picture."""
+    """Combine the picture with details, variants and other products in a collage."""
     rows = view.pictures(content, generator)
     details = generator.random((8, 3))
     picture = content.picture

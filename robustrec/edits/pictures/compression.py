@@ -19,7 +19,7 @@ VIEW = 384  # larger pictures are made this large before, as messengers and mark
 
 @changes("image", scale="JPEG quality", steps=map(str, QUALITIES))
 def compression(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
-    """Passes the picture on through messengers and screenshots: blocks, and edges that ring."""
+    """Compress the picture repeatedly, which adds block and ringing artefacts."""
     picture = content.picture
     if picture is None:
         return content

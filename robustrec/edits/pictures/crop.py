@@ -11,12 +11,16 @@ from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
 from robustrec.edits.view import CatalogueView
 
-SIDES = (88, 75, 62, 48, 35)  # per cent of width and height that stay
+SIDES = (88, 75, 62, 48, 35)  # % of width and height kept
 
 
-@changes("image", scale="width and height that stay, enlarged to the old size", steps=(f"{side} %" for side in SIDES))
+@changes(
+    "image",
+    scale="share of width and height kept, enlarged to the original size",
+    steps=(f"{side} %" for side in SIDES),
+)
 def crop(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
-    """Zooms in on the good until parts of it are cut off."""
+    """Crop the picture, so that parts of the product are cut off."""
     across, down = generator.random(2).tolist()
     picture = content.picture
     if picture is None:

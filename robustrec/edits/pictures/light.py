@@ -19,11 +19,11 @@ _LIFT = 6  # levels that stray light adds to black at each severity of overexpos
 
 @changes(
     "image",
-    scale="light, darkened or overexposed",
+    scale="brightness, darkened or overexposed",
     steps=(f"{dark} % or {bright} %" for dark, bright in zip(DARKENED, BRIGHTENED, strict=True)),
 )
 def light(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
-    """Photographs at home: too dark under a coloured lamp, or washed out by the flash."""
+    """Change the light: too dark with a colour cast, or overexposed."""
     dark, cast = generator.random() < 0.5, _CASTS[generator.integers(0, len(_CASTS))]
     picture = content.picture
     if picture is None:

@@ -18,11 +18,11 @@ SIDES = (60, 42, 30, 21, 15)  # per cent of that
 
 @changes(
     "image",
-    scale=f"pixels left, of the long side or of {VIEW} where it is longer",
+    scale=f"resolution kept, relative to the longer side, or to {VIEW} pixels if it is longer",
     steps=(f"{percent} %" for percent in SIDES),
 )
 def low_resolution(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
-    """Uploads a thumbnail that is enlarged again; the picture keeps its size and loses its detail."""
+    """Downscale the picture and enlarge it to its original size, which removes detail."""
     picture = content.picture
     if picture is None:
         return content

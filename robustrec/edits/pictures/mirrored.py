@@ -15,9 +15,9 @@ from robustrec.edits.view import CatalogueView
 ANGLES = (0, 4, 8, 13, 20)  # degrees
 
 
-@changes("image", scale="mirrored and turned by", steps=(f"{angle}°" for angle in ANGLES))
+@changes("image", scale="mirrored and rotated by", steps=(f"{angle}°" for angle in ANGLES))
 def mirrored(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
-    """Shows the good from the other side, and ever more askew."""
+    """Mirror and rotate the picture."""
     clockwise = generator.random() < 0.5
     picture = content.picture
     if picture is None:

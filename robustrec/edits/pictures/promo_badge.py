@@ -24,9 +24,9 @@ _SMOOTH_SIDE = 1024
 Shape = Callable[[ImageDraw.ImageDraw, int, Colour], None]
 
 
-@changes("image", scale="side of the badge, of the shorter side", steps=(f"{percent} %" for percent in SIDES))
+@changes("image", scale="side of the badge, relative to the shorter side", steps=(f"{percent} %" for percent in SIDES))
 def promo_badge(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
-    """Sticks a sale badge into a corner of the picture."""
+    """Add a sale badge to a corner of the picture."""
     words = vocabulary().badges
     word, colour, shape, corner = (int(generator.integers(0, n)) for n in (len(words), len(LOUD), len(SHAPES), 4))
     picture = content.picture

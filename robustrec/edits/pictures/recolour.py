@@ -24,11 +24,11 @@ _BIN = 256 // 16  # hues are counted in sixteenths of the circle
 
 @changes(
     "image",
-    scale="turn of the main colour, or dye on a good that is grey, black or white",
+    scale="hue rotation of the main colour, or strength of the dye on grey, black or white products",
     steps=(f"{angle}° or {dye} %" for angle, dye in zip(ANGLES, DYES, strict=True)),
 )
 def recolour(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
-    """Shows another colour than is sold: one photo dyed for all variants, or tuned until it sells."""
+    """Change the colour of the product."""
     back, turn = generator.random() < 0.5, generator.random()
     picture = content.picture
     if picture is None:

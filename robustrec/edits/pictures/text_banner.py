@@ -17,9 +17,13 @@ from robustrec.edits.vocabulary import vocabulary
 HEIGHTS = (10, 15, 21, 28, 36)  # per cent of the picture's height
 
 
-@changes("image", scale="height of the band, of the picture's", steps=(f"{percent} %" for percent in HEIGHTS))
+@changes(
+    "image",
+    scale="height of the banner, relative to the height of the picture",
+    steps=(f"{percent} %" for percent in HEIGHTS),
+)
 def text_banner(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
-    """Prints an offer in a coloured band across the top or the bottom of the picture."""
+    """Add an offer in a coloured banner at the top or the bottom of the picture."""
     words = vocabulary().banners
     word, colour, place = (int(generator.integers(0, n)) for n in (len(words), len(LOUD), 3))
     picture = content.picture

@@ -36,9 +36,9 @@ def _said(mark: Mark) -> str:
     return f"{place}, {mark.opacity} %"
 
 
-@changes("image", scale="place and opacity", steps=map(_said, MARKS))
+@changes("image", scale="position and opacity", steps=map(_said, MARKS))
 def watermark(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
-    """Writes the brand or the name of the shop across the picture, against copying."""
+    """Write the brand or the name of the shop across the picture."""
     words = vocabulary().watermarks
     word, own, shift = words[generator.integers(0, len(words))], generator.random() < 0.5, generator.random()
     picture = content.picture

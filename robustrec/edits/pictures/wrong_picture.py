@@ -17,11 +17,11 @@ PLACES = (0, 25, 50, 75, 100)  # per cent of the way from the item most alike to
 
 @changes(
     "image",
-    scale="the item shown instead, among 48 drawn, by the words they share",
-    steps=("most alike", "rather alike", "in between", "rather unlike", "least alike"),
+    scale="similarity of the shown item by shared words, among 48 random items",
+    steps=("most similar", "similar", "medium", "dissimilar", "least similar"),
 )
 def wrong_picture(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
-    """Uploads the wrong file: the picture of another variant, then of another good altogether."""
+    """Replace the picture with that of another variant, or of another product."""
     rows = view.pictures(content, generator)
     picture = content.picture
     if picture is None or not rows:

@@ -13,7 +13,7 @@ from robustrec.edits.vocabulary import vocabulary
 
 @changes(
     "text",
-    scale="attributes said wrong, colours first (one at least)",
+    scale="share of attributes replaced with wrong values, colours first (at least one)",
     steps=(f"{20 * severity} %" for severity in SEVERITIES),
 )
 def attribute_contradiction(

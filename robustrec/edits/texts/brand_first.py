@@ -25,7 +25,7 @@ from robustrec.edits.view import CatalogueView
     ),
 )
 def brand_first(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
-    """Sells the name: the brand leads the title, then is repeated wherever there is room."""
+    """Move the brand to the start of the title, and repeat it in title and description."""
     brand = content.brand.strip()
     if not brand:
         return content

@@ -17,7 +17,7 @@ UNBRANDED = "Unbranded"
 
 @changes(
     "text",
-    scale="the brand stands",
+    scale="position of the brand",
     steps=(
         "last in the title",
         f'there, and the brand field says "{UNBRANDED}"',
@@ -27,7 +27,7 @@ UNBRANDED = "Unbranded"
     ),
 )
 def brand_last(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
-    """Hides whose product it is: the brand moves behind the goods and out of sight, as resellers and copies do."""
+    """Move the brand to the end of the title, to the description, and finally remove it."""
     brand = content.brand.strip()
     if not brand:
         return content

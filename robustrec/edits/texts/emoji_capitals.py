@@ -18,11 +18,11 @@ CAPITALS = (0, 30, 60, 100, 100)  # per cent of the title's words
 
 @changes(
     "text",
-    scale="emoji, words of the title in capitals (at 5 of the description too)",
+    scale="number of emoji, share of title words in capitals (at severity 5 also of the description)",
     steps=(f"{n}, {percent} %" for n, percent in zip(EMOJI, CAPITALS, strict=True)),
 )
 def emoji_capitals(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
-    """Shouts to be seen: capitals, exclamation marks and emoji around the title."""
+    """Add capitals, exclamation marks and emoji to the title."""
     emoji = drawn(vocabulary().emoji, EMOJI[severity - 1], generator)
     words = content.title.split()
     order = generator.permutation(len(words))

@@ -15,10 +15,10 @@ KEPT = (50, 25, 10, 5, 0)
 
 @changes(
     "text",
-    scale="words left of the description (rounded down)",
+    scale="share of words kept in the description (rounded down)",
     steps=(f"{percent} %" for percent in KEPT),
 )
 def empty_description(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
-    """Lists in a hurry: the description is only begun, or left empty."""
+    """Shorten the description to its first words, or remove it."""
     words = content.description.split()
     return replace(content, description=" ".join(words[: len(words) * KEPT[severity - 1] // 100]))

@@ -19,11 +19,11 @@ POOL = 40  # the most trending words that are not in the title
 
 @changes(
     "text",
-    scale=f"trending words behind the title; from severity {DESCRIBED_FROM} in the description too",
+    scale=f"number of trending words after the title; from severity {DESCRIBED_FROM} also in the description",
     steps=map(str, WORDS),
 )
 def keyword_stuffing(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
-    """Stuffs the title with words that shoppers search for, whether they are true or not."""
+    """Add popular search words to the title, including false ones."""
     own = {word.lower() for word in WORD.findall(content.title)}
     trending = dict.fromkeys((*view.trending, *vocabulary().stuffing))
     pool = [word for word in trending if word not in own][:POOL]

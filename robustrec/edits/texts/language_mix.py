@@ -18,11 +18,11 @@ SENTENCES = (0, 0, 1, 2, 3)
 
 @changes(
     "text",
-    scale="known words translated + phrases in the title + sentences in the description, in another language",
+    scale="share of known words translated + phrases in the title + sentences in the description, in another language",
     steps=(f"{20 * n} % + {a} + {b}" for n, a, b in zip(SEVERITIES, PHRASES, SENTENCES, strict=True)),
 )
 def language_mix(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
-    """Sells in several countries with one listing: half translated, with phrases left from the other market."""
+    """Mix two languages: translate some words and add phrases in another language."""
     languages = vocabulary().languages
     language = languages[drawn(sorted(languages), 1, generator)[0]]
     words = words_of(content, language.words)

@@ -18,11 +18,11 @@ SENTENCES = (0, 0, 1, 2, 4)
 
 @changes(
     "text",
-    scale="phrases around the title + sentences before the description",
+    scale="number of phrases around the title + sentences before the description",
     steps=(f"{phrases} + {sentences}" for phrases, sentences in zip(PHRASES, SENTENCES, strict=True)),
 )
 def promo_phrase(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
-    """Advertises in the title: "Free Shipping! ... - Best Seller"."""
+    """Add promotion phrases to the title: "Free Shipping! ... - Best Seller"."""
     words = vocabulary()
     phrases = drawn(words.promotions, PHRASES[severity - 1], generator)
     sentences = drawn(words.promotion_sentences, SENTENCES[severity - 1], generator)

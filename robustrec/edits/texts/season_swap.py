@@ -17,17 +17,17 @@ SENTENCES = (0, 0, 0, 1, 3)
 
 @changes(
     "text",
-    scale="seasons the text names are swapped, and the title says",
+    scale="season words in the text are swapped, and the title has",
     steps=(
         "the new season",
-        "it and a collection",
+        "the new season and a collection",
         "the same, first and last",
         "the same, the description once more",
         "the same, the description three times",
     ),
 )
 def season_swap(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
-    """Reuses last season's listing: the summer dress becomes part of the winter collection."""
+    """Swap the season named in the text, e.g. a summer dress becomes part of the winter collection."""
     words = vocabulary()
     season_of = {word: name for name, said in words.seasons.items() for word in said}
     named = words_of(content, season_of, categories=True)

@@ -13,11 +13,11 @@ from robustrec.edits.vocabulary import vocabulary
 
 @changes(
     "text",
-    scale="words with a known synonym swapped in title and description (one at least)",
+    scale="share of words with a known synonym that are replaced in title and description (at least one)",
     steps=(f"{20 * severity} %" for severity in SEVERITIES),
 )
 def synonym_swap(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
-    """Words the same thing otherwise, to look different from other sellers: "sneaker", "trainer"."""
+    """Replace words with synonyms, e.g. "sneaker" with "trainer"."""
     synonyms = vocabulary().synonyms
     words = words_of(content, synonyms)
     taken = generator.integers(0, 2**16, len(words))

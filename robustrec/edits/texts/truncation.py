@@ -13,9 +13,9 @@ from robustrec.edits.view import CatalogueView
 KEPT = (80, 60, 45, 30, 15)
 
 
-@changes("text", scale="characters left of title and description", steps=(f"{percent} %" for percent in KEPT))
+@changes("text", scale="share of characters kept in title and description", steps=(f"{percent} %" for percent in KEPT))
 def truncation(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
-    """Lets a feed or a form cut the texts off wherever its limit falls, in the middle of a word."""
+    """Truncate title and description at a length limit, also within a word."""
     percent = KEPT[severity - 1]
     return replace(content, title=_cut(content.title, percent), description=_cut(content.description, percent))
 

@@ -35,11 +35,11 @@ NEIGHBOURS = _neighbours()
 
 @changes(
     "text",
-    scale="letters of title and description mistyped (at least as many as the severity)",
+    scale="share of letters mistyped in title and description (at least as many as the severity)",
     steps=(f"{percent} %" for percent in LETTERS),
 )
 def typos(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
-    """Types in haste: a neighbouring key, two letters swapped, one doubled, one missing."""
+    """Add typing errors: neighbouring keys, and swapped, doubled or missing letters."""
     text = f"{content.title}\0{content.description}"
     border = len(content.title)
     letters = np.array([place for place, letter in enumerate(text) if letter.isalpha()], dtype=np.int64)
