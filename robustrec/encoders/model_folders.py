@@ -237,7 +237,7 @@ def _check_auto_map(file: Path, value: Any) -> None:
     for name in flat:
         if not isinstance(name, str) or "--" in name or not _has(library, name.rpartition(".")[2]):
             raise RobustrecError(
-                f"the folder requires code that is not part of the library: {str(name)!r}",
+                f"the folder asks for code that is not the library's: {str(name)!r}",
                 where=f"{file}: auto_map",
                 fix=_FIX,
             )
