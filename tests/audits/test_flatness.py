@@ -122,7 +122,9 @@ def test_six_subjects_are_told_apart() -> None:
     assert first.y == pytest.approx(drift)
     assert not [each for each in found if each.measure.endswith(WITHIN)]
     sentence = flatness_sentence(found)
-    assert sentence.startswith("on these 6 subjects (slmrec) input sharpness orders the drift of ndcg@20")
+    assert sentence.startswith(
+        "for these 6 subjects (slmrec) input sharpness correlates positively with the drift of ndcg@20"
+    )
     assert "τ = 1.00, p = 0.0028" in sentence
     assert "row-adaptive sharpness does not" in sentence
 

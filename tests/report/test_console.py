@@ -86,8 +86,8 @@ def test_the_key_lines_at_80_columns():
         " break point: ndcg@20 -5%: vanilla at sigma2 3.2e-05 [3.1e-05, 3.2e-05]",
         " clean         ndcg@20    sgbd        -3.10 %        [-4.30, -1.90]        worse",
         " sigma2=1e-06  ndcg@20    sgbd       +0.00070  [+0.00020, +0.00120]  drifts less",
-        " PASS  NDCG@20 under noise: worst of 2: vanilla at sigma2=1e-06: ndcg@20 fell",
-        "    by 1.21 % (95 % interval -1.61 to -0.81 %), limits -2 to 2 %",
+        " PASS  NDCG@20 under noise: worst of 2: vanilla at sigma2=1e-06: ndcg@20 fell by",
+        "    1.21 % (95 % interval -1.61 to -0.81 %), limits -2 to 2 %",
         "all numbers: report.json",
         "VERDICT: PASS on a SAMPLE EDITION, exit code 0 (--fail-on error)",
     ):
