@@ -98,7 +98,8 @@ def audit(setting: Setting, rng: np.random.Generator) -> list[Finding]:
 def _of_items(setting: Setting, rng: np.random.Generator) -> Floats:
     """Return what each item has of its own [I], of variance 1."""
     if setting.popular:
-        return rng.standard_t(3, setting.items) / np.sqrt(3.0)
+        tails: Floats = rng.standard_t(3, setting.items) / np.sqrt(3.0)
+        return tails
     return rng.standard_normal(setting.items)
 
 

@@ -120,6 +120,41 @@ class PooledByMax(Live):
         )
 
 
+class PooledByGroup(Live):
+    """The mean over an item's group of six stands for its content."""
+
+    def live(self, features: Arrays, users: Any) -> Any:
+        groups = {name: np.asarray(table).reshape(10, 6, -1).mean(axis=1) for name, table in features.items()}
+        return super().live({name: np.repeat(each, 6, axis=0) for name, each in groups.items()}, users)
+
+
+class PooledWithWeights(Live):
+    """A sum over all items with weights, times a number of each item's: an exchange moves it, and all items with it."""
+
+    def live(self, features: Arrays, users: Any) -> Any:
+        weights, sizes = np.linspace(0.5, 1.5, 60) / 6, np.cos(np.arange(60))
+        pooled = {name: sizes[:, None] * (weights @ np.asarray(table)) for name, table in features.items()}
+        return super().live(pooled, users)
+
+
+class InTheUserOnly(Live):
+    """Content of all items makes the user's taste; items have ids only."""
+
+    def live(self, features: Arrays, users: Any) -> Any:
+        random = np.random.default_rng(5)
+        taste = 0.0
+        for name in self.tastes:
+            history = random.normal(size=(80, 60))[users] / 8
+            taste = taste + history @ np.asarray(features[name]) @ random.normal(size=(features[name].shape[1], 60))
+        return (0.1 * taste + self.own[users]).astype(np.float32)
+
+
+class Vanishing(Live):
+    def live(self, features: Arrays, users: Any) -> Any:
+        small = {name: 1e-12 * np.asarray(table, np.float64) for name, table in features.items()}
+        return super().live(small, users)
+
+
 class ScaledBySummary(Live):
     """Lists change with the features' mean norm alone."""
 
@@ -173,6 +208,10 @@ PLANTED = {
     "copied at start": CopiedAtStart,
     "pooled": Pooled,
     "pooled by maximum": PooledByMax,
+    "pooled by group": PooledByGroup,
+    "pooled with weights": PooledWithWeights,
+    "content in the user part only": InTheUserOnly,
+    "scaled by 1e-12": Vanishing,
     "a summary of the features": ScaledBySummary,
     "all tied": AllTied,
     "tied at the top": TiedAtTheTop,
@@ -184,6 +223,12 @@ PLANTED = {
 @pytest.mark.parametrize("name", PLANTED)
 def test_a_planted_scorer_is_found(name: str, tiny: Prepared) -> None:
     assert _faults(tiny, PLANTED[name](tiny), between=30)
+
+
+@pytest.mark.parametrize("kind", [PooledByGroup, PooledWithWeights, InTheUserOnly])
+def test_content_that_is_not_an_items_own_is_named(kind: type[Live], tiny: Prepared) -> None:
+    for found in _check(tiny, kind(tiny)).before():
+        assert "is pooled over items" in found.fault, "noise and exchange move scores and lists"
 
 
 class TailOnly(Live):
@@ -401,7 +446,7 @@ def test_compare_measures_nothing_of_a_subject_that_is_not_reached(tiny: Prepare
 
         return represent
 
-    for limit, when in ((0, "did not reach"), (9, "after the audits")):
+    for limit, when in ((0, "did not reach"), (13, "after the audits")):
         calls.clear()
         model.represent = cached_after(limit)
         with pytest.raises(RobustrecError, match=when):

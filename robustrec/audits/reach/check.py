@@ -6,9 +6,10 @@ of zero for every perturbation. Here this is an error.
 The check uses what audits measure: scores relative to the other items of the same user, and the lists. A shift of all
 items of a user changes no list and does not count. There are two perturbations. Noise with the norm of a typical row
 detects caches keyed by the content or shape of the features. An exchange of rows in the middle of the catalogue keeps
-the first rows, mean, norm and other summaries of the features, so it detects caches keyed by a summary. After the
-audits, the check scores clean features again and adds new noise to the same table in place. This detects caches that
-fill up over many calls, and caches keyed by the address of a table.
+the first rows, mean, norm and other summaries of the features, so it detects caches keyed by a summary. Then a few items
+get noise one at a time: the item itself must be among those whose scores change most, or its content is pooled with
+other items'. After the audits, the check scores clean features again and adds new noise to the same table in place. This
+detects caches that fill up over many calls, and caches keyed by the address of a table.
 """
 
 from __future__ import annotations
@@ -40,6 +41,10 @@ LIST_LENGTH = 20
 ALL_TIED = 0.5
 # Rows that differ by less than this share of their norm are not worth exchanging.
 DISTINCT = 0.05
+# Items that get noise alone; how many of them must be among the first of all, this share, by how far they move.
+ALONE, OWN, AMONG_FIRST = 4, 2, 0.02
+# Two items move alike when their changes differ by less than this share for every user.
+ALIKE = 1e-3
 
 
 class Ranked(NamedTuple):
@@ -126,7 +131,7 @@ class ReachCheck:
         first = represent(tables)
         self.ranked = ranked or _everybody(first)
         raw = self._raw(first)
-        self.clean = self._look(first, raw, "clean")
+        self.clean, self.raw = self._look(first, raw, "clean"), raw.double()
         self.spread = float(self.clean.scores.std())
         if self.spread <= 1e-12 * max(1.0, float(raw.abs().max())):
             raise _useless("all scores are equal: each user has the same score for all items")
@@ -196,6 +201,8 @@ class ReachCheck:
                 f"{noise} changed scores, but exchanging {modality} features between items did not: scores depend on"
                 " a summary of the features, or a cache uses one"
             )
+        else:
+            fault = self._follows_others(modality)
         return Reach(modality, not fault, claimed, change, users, fault)
 
     def _follows_exchange(self, modality: str) -> bool:
@@ -210,6 +217,44 @@ class ReachCheck:
             return True
         change, _ = self._compared({**self.tables, modality: exchanged}, f"exchanged {modality} features")
         return change > ROUNDING
+
+    def _follows_others(self, modality: str) -> str:
+        """Say why scores of single items do not follow their own features; empty where those of two items do.
+
+        With noise on one item alone, that item moves furthest where its content is its own. Where content is pooled
+        over items, any item may.
+        """
+        there = self.tables[modality].ne(0).any(dim=1).nonzero().squeeze(1).cpu()
+        own, moved = 0, False
+        for place in range(ALONE if len(there) >= ALONE else 0):
+            item = int(there[(2 * place + 1) * len(there) // (2 * ALONE)])
+            change = self._alone(modality, item)
+            size = change.abs().mean(dim=0)
+            if float(size.max()) == 0:
+                continue
+            moved = True
+            ahead = int((size > size[item]).sum())
+            alike = (change - change[:, item : item + 1]).abs().amax(dim=0) <= ALIKE * change[:, item].abs().max()
+            own += ahead < max(2.0, AMONG_FIRST * len(size)) and int(alike.sum()) == 1
+            if own == OWN:
+                return ""
+        if len(there) < ALONE:
+            return ""
+        if moved:
+            return (
+                f"noise on the {modality} features of single items changed the scores of other items as much: content"
+                " is pooled over items"
+            )
+        return (
+            f"noise on the {modality} features of single items changed no score: scores come from an earlier call, or"
+            " from a part of the catalogue"
+        )
+
+    def _alone(self, modality: str, item: int) -> Tensor:
+        """Return the change of the scores [n, I] with noise on one item."""
+        alone = self.tables[modality].clone()
+        alone[item] += self._noise(modality, "alone", LOUDER[1])[item]
+        return self._raw(self.represent({**self.tables, modality: alone})).double() - self.raw
 
     def _noise(self, modality: str, name: str, factor: float) -> Tensor:
         table = self.tables[modality]
