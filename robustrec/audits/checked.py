@@ -22,6 +22,7 @@ from robustrec.results.report import JUDGEMENT_RULES, Report, read_report
 from robustrec.results.waivers import Waiver
 
 _FIX = "run the audit again, or use the original file that the audit wrote"
+NO_DIGESTS = "the report has no digests, so an edit of it would not be noticed: run the audit again to rely on it"
 _BY_USERS = (CLEAN, "noise")
 _DECIDED = ("gate", "severity", "status", "selected", "quantity", "min", "max", "subject", "condition", "metric")
 _NUMBERS = ("estimate", "low", "high")
@@ -55,11 +56,13 @@ def checked_report(path: Path) -> Report:
         now=record.judged if record else report.created,
     )
     differing = list(_differences(report, again))
+    if record is None or record.rules < JUDGEMENT_RULES:
+        told = [each for each in again.warnings if each != NO_DIGESTS] + [NO_DIGESTS]
+        if differing:
+            told.append(f"judged again with the rules of this version; the report records the verdict {report.verdict}")
+        return with_recommendation(again.model_copy(update={"warnings": tuple(told)}))
     if not differing:
         return again
-    if record is None or record.rules < JUDGEMENT_RULES:
-        warning = f"judged again with the rules of this version; the report records the verdict {report.verdict}"
-        return with_recommendation(again.model_copy(update={"warnings": (*again.warnings, warning)}))
     more = f" (and {len(differing) - 3} more)" if len(differing) > 3 else ""
     raise RobustrecError(
         f"the report does not match its findings: {'; '.join(differing[:3])}{more}", where=str(path), fix=_FIX

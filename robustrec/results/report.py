@@ -372,9 +372,16 @@ def read_report(path: Path) -> Report:
         report = Report.model_validate_json(text, strict=True)
     except ValidationError as error:
         raise invalid(error, Report, source=source, fix=_FIX) from error
-    if report.digests or (report.judgement and report.judgement.rules >= _RULES_WITH_DIGESTS):
+    if report.digests or _written_with_digests(report):
         refuse_edited(report, report.digests, source=source, fix=_FIX)
     return report.model_copy(update={DIGESTS: {}})
+
+
+def _written_with_digests(report: Report) -> bool:
+    """Tell whether the robustrec that wrote a report gave it digests: by its rules, or by sections as old as those."""
+    record = report.judgement
+    judged = record is not None and (record.rules >= _RULES_WITH_DIGESTS or record.content is not None)
+    return judged or report.recommendation is not None or bool(report.cautions) or bool(report.over_seeds)
 
 
 def report_schema() -> dict[str, Any]:

@@ -35,6 +35,12 @@ def refuse_edited(record: BaseModel, recorded: dict[str, str], *, source: str, f
     Raises:
         RobustrecError: a section was changed, added or removed.
     """
+    if not recorded:
+        raise RobustrecError(
+            "the file was edited after robustrec wrote it: its digests are missing",
+            where=f"{source}, key {DIGESTS}",
+            fix=fix,
+        )
     found = section_digests(record)
     changed = [name for name in (*found, *recorded) if found.get(name) != recorded.get(name)]
     if changed:

@@ -10,7 +10,7 @@ from measured_report import SUITE, written
 
 from robustrec.cli.main import run
 from robustrec.files import digest_json
-from robustrec.results.report import JUDGEMENT_RULES, read_report
+from robustrec.results.report import JUDGEMENT_RULES, Report
 from robustrec.results.section_digests import section_digests
 
 FAILING = SUITE.replace("min = -0.9", "min = 0.5")
@@ -42,16 +42,9 @@ def edit(path, change, *, resealed=False):
         judgement = data["judgement"]
         judgement["digest"] = digest_json(judgement["content"] or data["suite"]["content"])
         data["digests"] = {}
-        judgement["rules"] = 1
-        path.write_text(json.dumps(data))
         judgement["rules"] = JUDGEMENT_RULES
-        data["digests"] = section_digests(_unsealed(path, data))
+        data["digests"] = section_digests(Report.model_validate_json(json.dumps(data), strict=True))
     path.write_text(json.dumps(data))
-
-
-def _unsealed(path, data):
-    report = read_report(path)
-    return report.model_copy(update={"judgement": report.judgement.model_copy(update={"rules": JUDGEMENT_RULES})})
 
 
 def shows(path):
@@ -115,6 +108,26 @@ def test_digests_made_anew_do_not_make_a_verdict_true(change, failing, capsys):
     edit(failing, change, resealed=True)
     assert set(shows(failing).values()) == {2}
     assert "does not match" in capsys.readouterr().err
+
+
+def no_verdict(data):
+    data["judgement"] = None
+
+
+@pytest.mark.parametrize("change", [lower_limit, add_waiver, change_a_finding, no_verdict])
+def test_digests_taken_out_do_not_make_a_report_of_earlier_rules(change, failing, capsys):
+    """It has sections that no version without digests wrote: its limits, waivers and findings are not believed."""
+
+    def without(data):
+        change(data)
+        data["digests"] = {}
+        if data["judgement"]:
+            data["judgement"]["digest"] = digest_json(data["judgement"]["content"])
+            data["judgement"]["rules"] = 1
+
+    edit(failing, without)
+    assert set(shows(failing).values()) == {2}
+    assert "edited after robustrec wrote it" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_changed_mean_is_noticed_beside_its_arrays(failing, capsys):

@@ -6,10 +6,10 @@ of zero for every perturbation. Here this is an error.
 The check uses what audits measure: scores relative to the other items of the same user, and the lists. A shift of all
 items of a user changes no list and does not count. There are two perturbations. Noise with the norm of a typical row
 detects caches keyed by the content or shape of the features. An exchange of rows in the middle of the catalogue keeps
-the first rows, mean, norm and other summaries of the features, so it detects caches keyed by a summary. Then a few items
-get noise one at a time: the item itself must be among those whose scores change most, or its content is pooled with
-other items'. After the audits, the check scores clean features again and adds new noise to the same table in place. This
-detects caches that fill up over many calls, and caches keyed by the address of a table.
+the first rows, mean, norm and other summaries of the features, so it detects caches keyed by a summary. Then a few
+items get noise one at a time: the item itself must be among those whose scores change most, or its content is pooled
+with that of other items. After the audits, the check scores clean features again and adds new noise to the same table
+in place. This detects caches that fill up over many calls, and caches keyed by the address of a table.
 """
 
 from __future__ import annotations
