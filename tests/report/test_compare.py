@@ -132,7 +132,10 @@ def test_unchanged_subjects_are_rarely_told_apart():
     [
         ({"dataset": {"digest": "e" * 64}}, "is of different data: digest eeeeeeeeeeeeeeee"),
         ({"dataset": {"edition": "full", "synthetic": False}}, "is of different data: edition full"),
-        ({"suite": SUITE.replace('name = "own"', 'name = "own"\nmask_validation = true')}, "measured otherwise"),
+        (
+            {"suite": SUITE.replace('name = "own"', 'name = "own"\nmask_validation = true')},
+            "measured with other settings",
+        ),
     ],
 )
 def test_what_is_not_comparable_is_refused(change, says):
