@@ -179,7 +179,7 @@ def test_a_modality_without_content_is_absent(case: EncoderCase) -> None:
     options = EncoderOptions(device="cpu")
     features = item_features(case.make(3), "minilm", home=case.home, options=options)
     assert tuple(features.tables) == ("text",)
-    with pytest.raises(RobustrecError, match="nothing to encode for text"):
+    with pytest.raises(RobustrecError, match="no content to encode for text"):
         item_features(case.make(3, texts=[""] * 3), "minilm", home=case.home, options=options)
 
 

@@ -136,7 +136,7 @@ def test_the_list_says_which_is_which(capfd: pytest.CaptureFixture[str]) -> None
     assert run(["list", "encoders", "--json"]) == 0
     listed = {row["name"]: row["what"] for row in json.loads(capfd.readouterr().out)}
     assert "synthetic sample editions only" in listed["tiny-blip"]
-    assert "checkpoint of yours" in listed["blip"]
+    assert "BLIP checkpoint (--weights FOLDER" in listed["blip"]
 
 
 def test_comparisons_of_strategies_name_weights_and_warn(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
