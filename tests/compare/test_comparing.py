@@ -210,7 +210,7 @@ def test_what_each_training_took_and_whether_it_was_cut_off_is_recorded(report):
 
 def test_why_no_edits_were_measured_is_said(report):
     (told,) = [each for each in report[1].sentences if "merchant edits" in each]
-    assert told.startswith("merchant edits were not measured: imported feature files cannot be made again")
+    assert told.startswith("merchant edits were not measured: imported features cannot be computed again")
     assert report[1].edit_draws == 0
 
 

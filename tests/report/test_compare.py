@@ -134,7 +134,7 @@ def test_unchanged_subjects_are_rarely_told_apart():
         ({"dataset": {"edition": "full", "synthetic": False}}, "is of different data: edition full"),
         (
             {"suite": SUITE.replace('name = "own"', 'name = "own"\nmask_validation = true')},
-            "measured with other settings",
+            "has other settings",
         ),
     ],
 )
