@@ -365,7 +365,7 @@ def test_the_console_shows_edits_by_vector_and_the_clean_signal(
 
 
 def test_imported_features_cannot_be_encoded_again(tiny_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(RobustrecError, match="imported feature files cannot be made again"):
+    with pytest.raises(RobustrecError, match="imported features cannot be computed again"):
         measured(tiny_folder, tmp_path, "imported")
 
 

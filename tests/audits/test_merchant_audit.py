@@ -263,7 +263,7 @@ def test_features_that_cannot_be_made_again_are_not_applicable_beside_noise(tiny
     assert status_of(found).status == "not_applicable"
     assert "--features basic" in status_of(found).message
     assert cost_of(plan).encodings == 0
-    with pytest.raises(RobustrecError, match="imported feature files cannot be made again"):
+    with pytest.raises(RobustrecError, match="imported features cannot be computed again"):
         shop_plan(tiny_folder, tmp_path, features="imported")
 
 
