@@ -4,7 +4,7 @@ Each simulated audit draws its own users and items. A user wants 1 to 4 items, p
 for a user who wants it is a sum of what is the user's, the item's and the pair's, and an edit moves it by a sum of what
 is the item's (most of it), the draw's, the item's in the draw and the cell's, and one-sided: edits cost more than they
 gain. What nobody edited moves by the draw and the cell alone. Places among the items follow from the scores, ndcg@20
-and exposure@20 from the places, and rows from the code of a real run (`audits.merchant_measure` and `merchant_rows`).
+and exposure@20 from the places, and rows from the code of a real run (`audits.merchant`).
 The truth is the same mean over all audits of a setting, whose own error is small beside an interval.
 
 `--population popular` is another shop: the items edited are popular ones, what an item has of its own has heavy tails
@@ -98,8 +98,7 @@ def audit(setting: Setting, rng: np.random.Generator) -> list[Finding]:
 def _of_items(setting: Setting, rng: np.random.Generator) -> Floats:
     """Return what each item has of its own [I], of variance 1."""
     if setting.popular:
-        tails: Floats = rng.standard_t(3, setting.items) / np.sqrt(3.0)
-        return tails
+        return np.asarray(rng.standard_t(3, setting.items) / np.sqrt(3.0), np.float64)
     return rng.standard_normal(setting.items)
 
 
@@ -175,10 +174,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--audits", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--population", choices=("even", "popular"), default="even", help="which items are edited")
     parser.add_argument("--output", type=Path, default=None, help="folder for merchant-coverage.md")
     options = parser.parse_args()
     started, lines = time.monotonic(), []
-    for setting in SETTINGS:
+    for setting in (each._replace(popular=options.population == "popular") for each in SETTINGS):
         for each in coverage(setting, options.audits, seed=options.seed):
             shares = f"{100 * each.drift:.1f} % | {100 * each.relative:.1f} % | {100 * each.width:.1f} %"
             lines.append(f"| {setting} | {each.metric} | {shares} |")

@@ -307,9 +307,15 @@ def digest_file(path: Path) -> str:
 
 
 def digest_sources(*folders_or_files: Path) -> str:
-    """Return the digest of Python sources, by relative name and content: the code version of a producing step."""
+    """Return the digest of Python sources, by relative name and content: the code version of a producing step.
+
+    Raises:
+        FileNotFoundError: a folder or file does not exist, so that its code would silently not count.
+    """
     parts: list[bytes] = []
     for place in folders_or_files:
+        if not place.exists():
+            raise FileNotFoundError(place)
         sources = [place] if place.is_file() else sorted(place.rglob("*.py"))
         for source in sources:
             parts += [source.relative_to(place.parent).as_posix().encode(), source.read_bytes()]

@@ -301,3 +301,14 @@ def test_outputs_overwrite_neither_each_other_nor_an_input(tmp_path):
         check_outputs([("json", folder / "items.jsonl")], [("--dataset", folder)])
     with pytest.raises(RobustrecError, match="directory"):
         check_outputs([("json", folder)])
+
+
+def test_the_digest_of_sources_that_do_not_exist_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match="moved"):
+        digest_sources(tmp_path / "moved.py")
+
+
+def test_the_code_version_of_pretraining_covers_its_sources():
+    from robustrec.pretraining.run import code_version
+
+    assert len(code_version()) == 64

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from robustrec.datasets.naming import ALIASES, CATALOG_ID, is_missing, loose_id, named
+from robustrec.datasets.item_fields import id_of, image_of, labels_of, text_of
+from robustrec.datasets.naming import ALIASES, CATALOG_ID, loose_id, named
 from robustrec.datasets.tables import SUFFIXES, read_rows
 from robustrec.errors import RobustrecError
 from robustrec.untrusted import UnreadableError, open_regular
 
 MAX_LINE_BYTES = 2**20
-MAX_TEXT = 100_000
-MAX_LABELS = 1_000
-MAX_LISTED = 10_000
-MAX_ID = 1_000
 MAX_ITEMS = 2**30
 TABLE_SUFFIXES = (*SUFFIXES, ".item")
 ID_KEYS = (*ALIASES["item"], CATALOG_ID)
@@ -125,7 +120,7 @@ def _mapped(record: dict[str, Any], numbers: Mapping[str, int]) -> int | None:
     by_name = named(record)
     if any(_whole(by_name.get(key)) is not None for key in NUMBER_KEYS if key != CATALOG_ID):
         return None
-    names = [name for key in ID_KEYS if (name := _id(by_name.get(key)))]
+    names = [name for key in ID_KEYS if (name := id_of(by_name.get(key)))]
     found = next((numbers[name] for name in names if name in numbers), None)
     if found is None and _whole(by_name.get(CATALOG_ID)) is not None:
         return None
@@ -285,104 +280,20 @@ def _item(record: dict[str, Any], where: str, *, number: str = "") -> Item:
     by_name = named(record)
 
     def text(kind: str) -> str:
-        found = (_text(by_name.get(key), f"{where}, key {key}") for key in ALIASES[kind])
+        found = (text_of(by_name.get(key), f"{where}, key {key}") for key in ALIASES[kind])
         return next((each for each in found if each), "")
 
     def labels(kind: str) -> tuple[str, ...]:
-        found = (_labels(by_name.get(key), f"{where}, key {key}") for key in ALIASES[kind])
+        found = (labels_of(by_name.get(key), f"{where}, key {key}") for key in ALIASES[kind])
         return next((each for each in found if each), ())
 
-    external = (_id(by_name.get(key)) for key in ID_KEYS if key != number)
+    external = (id_of(by_name.get(key)) for key in ID_KEYS if key != number)
     return Item(
         **{kind: text(kind) for kind in TEXTS},
         categories=labels("categories") or tuple(label for kind in LABELS for label in labels(kind)),
-        image=next((name for key in ALIASES["image"] if (name := _image(by_name.get(key)))), ""),
+        image=next((name for key in ALIASES["image"] if (name := image_of(by_name.get(key)))), ""),
         external=tuple(dict.fromkeys(name for name in external if name)),
     )
-
-
-def _id(value: Any) -> str:
-    """Return an id as text, "" for a missing one."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return ""
-    name = str(value).encode("utf-8", "replace").decode().strip()
-    return "" if is_missing(name) or len(name) > MAX_ID else name
-
-
-def _image(value: Any) -> str:
-    """Return the picture entry; the first one of a list of entries."""
-    value = _listed(value)
-    if isinstance(value, list) and value:
-        value = value[0]
-    if isinstance(value, dict):  # of the datasets library, and of Amazon
-        value = next(
-            (value[key] for key in ("path", "file", "filename", "hi_res", "large", "url") if value.get(key)), ""
-        )
-    return value.strip() if isinstance(value, str) and not is_missing(value) and len(value) <= MAX_TEXT else ""
-
-
-def _text(value: Any, where: str) -> str:
-    """Return text with collapsed white space; missing values become "", lists of texts are joined."""
-    if value is None or isinstance(value, bool):
-        return ""
-    value = _listed(value)
-    if isinstance(value, list) and all(part is None or isinstance(part, str | int | float) for part in value):
-        value = " ".join(text for part in value if part is not None and not is_missing(text := str(part)))
-    if isinstance(value, int | float):
-        value = str(value)
-    if not isinstance(value, str):
-        raise RobustrecError(
-            f"expected a string, but got {type(value).__name__}", where=where, fix="write a string or null"
-        )
-    if len(value) > MAX_TEXT:
-        raise RobustrecError(
-            f"the text has {len(value)} characters, but at most {MAX_TEXT} are allowed",
-            where=where,
-            fix="shorten the text",
-        )
-    # JSON can spell half a surrogate pair, which no encoder of UTF-8 takes.
-    text = " ".join(value.encode("utf-8", "replace").decode().split())
-    return "" if is_missing(text) else text
-
-
-def _listed(value: Any) -> Any:
-    """Return the list that a text spells as JSON or Python do ("['A', 'B']" in a table); anything else as it is."""
-    if not (isinstance(value, str) and value.strip()[:1] == "[" and value.strip()[-1:] == "]"):
-        return value
-    text = value.strip()
-    if len(text) > MAX_LISTED or text.count("[") > MAX_LABELS or text.startswith("[[["):
-        return value
-    for read in (json.loads, ast.literal_eval):
-        with suppress(ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
-            found = read(text)
-            parts = [part for each in found for part in (each if isinstance(each, list) else [each])]
-            if all(part is None or isinstance(part, str) for part in parts):
-                return found
-    return value
-
-
-def _labels(value: Any, where: str) -> tuple[str, ...]:
-    """Return the labels of the first path of ["A", "B"], [["A", "B"], ...] or "A|B"."""
-    value = _listed(value)
-    if isinstance(value, str):
-        value = value.split("|")
-    if isinstance(value, list) and value and isinstance(value[0], list):
-        value = value[0]
-    if value is None:
-        return ()
-    if not isinstance(value, list):
-        raise RobustrecError(
-            f"expected labels, but got {type(value).__name__}",
-            where=where,
-            fix='write ["A", "B"], [["A", "B"]] or "A|B"',
-        )
-    if len(value) > MAX_LABELS:
-        raise RobustrecError(
-            f"{len(value)} labels, but at most {MAX_LABELS} are allowed",
-            where=where,
-            fix="keep the most important labels",
-        )
-    return tuple(label for part in value if (label := _text(part, where)))
 
 
 def _row_by_id(record: dict[str, Any], n_items: int | None, where: str) -> tuple[int, str]:

@@ -135,7 +135,7 @@ def pretrain(
 def code_version() -> str:
     """Return the digest of the sources that decide over the weights, taken once."""
     room = Path(__file__).parent
-    return digest_sources(room, room.parent / "cleaning.py", room.parent.parent / "seeds.py")
+    return digest_sources(room, room.parent / "encoders" / "cleaning.py", room.parent / "seeds.py")
 
 
 def _check_out(out: Path) -> None:

@@ -104,7 +104,7 @@ def test_every_form_is_made_from_a_stored_report_and_nothing_runs(stored, tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--output-format", "pdf"], "formats there are"),
+        (["--output-format", "pdf"], "available formats"),
         (["--output-format", "json:"], "json:PATH"),
         ([], "--help"),
     ],

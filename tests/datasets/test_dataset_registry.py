@@ -63,7 +63,10 @@ def test_a_bare_folder_in_the_mmrec_layout(tiny: Maker, home: Path) -> None:
     assert image is not None
     assert image.getpixel((0, 0)) == (40, 10, 10)
     assert data.catalog.picture(N_ITEMS - 1) is None
-    assert {row.reason: row.rows for row in data.filters} == {"items that are missing in the catalog (kept)": 1}
+    assert {row.reason: row.rows for row in data.filters} == {
+        "items that are missing in the catalog (kept)": 1,
+        "items with a picture of that name in another folder than the catalog names (kept)": N_ITEMS - 1,
+    }
 
 
 def test_interactions_alone_are_a_data_set(tiny: Maker, home: Path) -> None:
@@ -236,7 +239,7 @@ def test_a_folder_without_a_plain_choice(tiny: Maker, home: Path, tmp_path: Path
         (('name = "tiny"', 'nam = "tiny"'), "name"),
         (("[files]", "[files]\nfeatures = 'x'"), "files.features"),
         (("[files]", "[files"), "not valid TOML"),
-        (('interactions = "tiny.inter"', 'interactions = "../x.inter"'), "leads outside"),
+        (('interactions = "tiny.inter"', 'interactions = "../x.inter"'), "is outside its folder"),
         (('interactions = "tiny.inter"', 'interactions = "gone.inter"'), "cannot read"),
         (("interactions = 30", "interactions = 31"), "expected 31 rows as in dataset.toml, but got 30"),
         (("items = 8", "items = 7"), "itemID 7 is out of range; ids must be below 7"),
