@@ -328,7 +328,7 @@ def test_an_encoder_that_ignores_pictures_has_factor_zero_and_says_so(
         rows = rows_of(run, condition)
         assert [rows[f"{kind}_image"].clean for kind in ("movement", "factor", "contraction")] == [0.0, 0.0, 0.0]
     assert status_of(run).status == "ok"
-    assert "does not see pictures" in status_of(run).message
+    assert "ignores pictures" in status_of(run).message
     assert "texts" not in status_of(run).message
 
 

@@ -61,7 +61,7 @@ def test_a_model_that_draws_fresh_noise_is_refused(tiny):
         users, items = represent(features)
         return type(represent(features))(users, items + 0.01 * torch.randn(items.shape, generator=generator))
 
-    with pytest.raises(RobustrecError, match="scored twice"):
+    with pytest.raises(RobustrecError, match="two calls with the same features"):
         check_reach(noisy, tiny.tables, seed=0)
 
 

@@ -131,9 +131,9 @@ def popular(features, users):
 
 
 FAULTS = [
-    ("shape", transposed, "returned (30, 40) where (40, 30)"),
-    ("shape", words, "returned list where"),
-    ("shape", complex_numbers, "returned ndarray complex128 where"),
+    ("shape", transposed, "of shape (40, 30) (one row per user, one column per item), but got (30, 40)"),
+    ("shape", words, "but got list"),
+    ("shape", complex_numbers, "but got ndarray complex128"),
     ("shape", fails, "ConnectionError: the service is down"),
     ("shape", leaves, "SystemExit"),
     ("finite scores", empty_for_cold, "the item that nobody has"),

@@ -89,7 +89,7 @@ def test_a_page_that_cannot_be_drawn_leaves_the_verdict(
     told = capsys.readouterr()
     assert "cannot write the HTML page (ValueError: no ink); the verdict is not affected" in told.err
     assert "VERDICT" in told.out
-    assert "the page:" not in told.out
+    assert "HTML report:" not in told.out
     assert _audit(tiny_folder, suite(minimum), "--output-format", f"html:{tmp_path / 'page.html'}") == 2
 
 

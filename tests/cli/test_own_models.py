@@ -219,7 +219,7 @@ SCORERS = {
     "raises": ("return features['audio']", "KeyError: 'audio'"),
     "leaves": ("raise SystemExit(0)", "SystemExit: 0"),
     "same": ("return np.zeros((len(users), 60))", "all scores are equal"),
-    "random": ("return np.random.default_rng().normal(size=(len(users), 60))", "scored twice"),
+    "random": ("return np.random.default_rng().normal(size=(len(users), 60))", "two calls with the same features"),
     "writes": ("features['image'] *= 2; return features['image'] @ features['image'].T", "read-only"),
 }
 

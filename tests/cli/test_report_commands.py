@@ -83,10 +83,10 @@ def test_a_report_is_shown_on_one_screen_or_in_full(stored, capsys):
     full = capsys.readouterr().out
     assert "main results" in short
     assert "best epoch" in full
-    assert "the page:" not in short
+    assert "HTML report:" not in short
     assert run(["report", "convert", str(stored), "--output-format", f"html:{stored.with_suffix('.html')}"]) == 0
     assert run(["report", "show", str(stored)]) == 0
-    assert "the page:" in capsys.readouterr().out
+    assert "HTML report:" in capsys.readouterr().out
 
 
 def test_every_form_is_made_from_a_stored_report_and_nothing_runs(stored, tmp_path, monkeypatch, capsys):

@@ -100,7 +100,7 @@ def test_a_significant_difference_that_is_small_is_said_to_be_small():
     ours["ndcg@20"] = plain["ndcg@20"] + 0.0006 + rng.normal(0, 1e-5, (4, 50))
     (told,) = sentences(compared("vbpr", "epochs", "sgbd", (5, 5), ours, ("vanilla", plain), level=0.95), 4)
     assert "better: ndcg@20 +0.0006" in told
-    assert told.endswith("Conditions: ndcg@20 differs by less than 1.00 % of that of vanilla")
+    assert told.endswith("Conditions: ndcg@20 differs by less than 1.00 % of the value of vanilla")
 
 
 def test_what_only_one_of_two_has_is_compared_with_nothing():
@@ -221,7 +221,7 @@ def test_plain_training_is_one_row_in_both_budgets(report):
 
 
 def test_what_cannot_be_compared_is_refused(tiny_folder, tmp_path):
-    with pytest.raises(RobustrecError, match="not among the strategies"):
+    with pytest.raises(RobustrecError, match="not among the compared strategies"):
         plan_comparison(_settings(tiny_folder, tmp_path, strategy=("sam", "sgbd")), 4)
 
 

@@ -77,7 +77,7 @@ def test_the_same_model_again_differs_by_exactly_nothing(tmp_path):
     assert len(found) == 2 * (2 + 3)
     for row in found:
         assert (row.drift, row.ci_low, row.ci_high) == (0.0, 0.0, 0.0)
-        assert row.note.startswith("user by user")
+        assert row.note.startswith("compared user by user")
     assert (judged.verdict, gate(judged).status) == ("pass", "pass")
     assert gate(judged).detects_below < -0.1
     assert judged.baseline.by_users == len(found)
@@ -215,7 +215,7 @@ def test_limits_and_waivers_may_change_without_a_new_baseline(tmp_path):
 def test_other_users_are_refused(tmp_path):
     report, arrays = measured()
     shifted = {**arrays, "users": arrays["users"] + 1}
-    with pytest.raises(RobustrecError, match="of other users"):
+    with pytest.raises(RobustrecError, match="of different users"):
         against(report, shifted, accepted(tmp_path))
 
 

@@ -173,7 +173,7 @@ def test_the_page_fits_and_shows_names_as_they_are(width, names):
     assert max(len(line) for line in text.splitlines()) <= width
     assert "mean" in text
     assert "\x1b[31m" not in text
-    assert "ranked by ndcg@20" in " ".join(text.split())
+    assert "ranked by remaining ndcg@20 under 2 conditions" in " ".join(text.split())
 
 
 def test_the_html_page_has_every_subject_escaped_and_says_what_can_be_told():

@@ -48,7 +48,7 @@ def test_intervals_are_whole_and_in_order(bounds):
 
 
 def test_a_value_row_has_no_drift():
-    with pytest.raises(ValidationError, match="value row"):
+    with pytest.raises(ValidationError, match="a finding of quantity value must"):
         value(drift=0.1)
 
 
@@ -56,7 +56,7 @@ def test_a_value_beyond_the_search_has_one_bound_and_drifts_never():
     assert value(number=None, ci_low=1.0).censored
     assert not value(number=None).censored
     assert not value().censored
-    with pytest.raises(ValidationError, match="together"):
+    with pytest.raises(ValidationError, match="ci_low and ci_high must both be set"):
         value(number=0.5, half_width=None, ci_low=0.4)
 
 

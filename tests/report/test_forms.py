@@ -167,7 +167,7 @@ def test_junit_does_not_fail_what_only_warns_or_is_waived():
     for report in (with_gates("fail", severity="warn"), with_gates("fail", waived=waived)):
         (case,) = cases(report)
         assert [type(each) for each in case.result] == [Skipped]
-    assert "only warns" in cases(with_gates("fail", severity="warn"))[0].result[0].message
+    assert "warning gate" in cases(with_gates("fail", severity="warn"))[0].result[0].message
     assert "known (until 2099-01-01)" in case.result[0].message
 
 
@@ -273,7 +273,7 @@ def test_outputs_are_read_and_written(tmp_path, capsysbinary, monkeypatch):
         (["json:"], "json:PATH"),
         (["parquet"], "parquet:PATH"),
         (["csv", "github"], "csv:PATH"),
-        (["csv:{0}/x", "json:{0}/x"], "own path"),
+        (["csv:{0}/x", "json:{0}/x"], "different paths"),
         (["csv:{0}"], "folder"),
     ],
 )

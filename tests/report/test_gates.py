@@ -324,13 +324,13 @@ def test_features_are_selected_too():
 
 def test_a_gate_against_the_baseline_needs_one_that_has_the_subject():
     one = gate(against="baseline")
-    assert "none was given" in applicable_gates([one], [SGBD]).unmet[0]
+    assert "no baseline was given" in applicable_gates([one], [SGBD]).unmet[0]
     assert applicable_gates([one], [SGBD]).needs_baseline
     assert "in the baseline too" in applicable_gates([one], [SGBD], [VANILLA]).unmet[0]
     assert not applicable_gates([one], [SGBD], [VANILLA]).needs_baseline
     assert applicable_gates([one], [SGBD], [SGBD]).gates == (one,)
     lenient = gate(against="baseline", optional=True)
-    assert "none was given" in applicable_gates([lenient], [SGBD]).left_out[0]
+    assert "no baseline was given" in applicable_gates([lenient], [SGBD]).left_out[0]
 
 
 def test_few_users_who_differ_are_named_where_they_leave_a_gate_undecided():

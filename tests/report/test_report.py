@@ -106,7 +106,7 @@ def test_results_need_a_known_subject_and_each_stands_there_once(report):
     stranger = Subject(model="bpr", strategy="vanilla", features="none", seed=3)
     with pytest.raises(ValidationError, match="has results but no subject record"):
         made_up_report(findings=[drift(stranger)], verdict="error")
-    with pytest.raises(ValidationError, match="twice"):
+    with pytest.raises(ValidationError, match="duplicate subject"):
         made_up_report(subjects=report.subjects + report.subjects[:1])
 
 
