@@ -98,7 +98,7 @@ MUTANTS = {
         Mutant("audits/run.py", "mask_validation=plan.suite.mask_validation", "mask_validation=False", PREPARED),
         Mutant("cli/subjects.py", "mask_validation=chosen.mask_validation", "mask_validation=False", PREPARED),
         Mutant("datasets/splits.py", "validation = held // 2", "validation = (held + 1) // 2", SPLITS),
-        Mutant("datasets/splits.py", "np.where(counts >= 10,", "np.where(counts > 10,", SPLITS),
+        Mutant("datasets/splits.py", "np.where(counts >= 10,", "np.where(counts >= 16,", SPLITS),
         Mutant("datasets/splits.py", "np.random.default_rng(seed)", "np.random.default_rng(0)", SPLITS),
         Mutant("datasets/splits.py", "noise[canonical] =", "noise[:] =", SPLITS),
         Mutant("datasets/splits.py", "if lasting.sum() == keep.sum():", "if True:", SPLITS),

@@ -271,3 +271,10 @@ def test_bad_input_is_refused_with_the_metric_named() -> None:
     with pytest.raises(RobustrecError, match="from 1 replicates"):
         mean_interval(clean, seed=0, replicates=1)
     assert paired_intervals({}, {}, **FAST) == {}
+
+
+def test_mean_squares_of_a_table_worked_out_by_hand() -> None:
+    table = effects_of(np.array([[1.0, 2.0, 4.0], [3.0, 2.0, 0.0]]), None)
+    assert table.mean == 2.0
+    assert table.residual_square == pytest.approx((16 + 1 + 25) * 2 / 9 / 2)  # (n - 1)(D - 1) = 2 degrees of freedom
+    assert table.draw_square == pytest.approx(3 * 2 * (1 / 3) ** 2)
