@@ -71,7 +71,7 @@ MUTANTS = {
         Mutant(_STRATEGIES, 'if self.config.counter == "per_epoch":', "if True:", RECORD),
         Mutant(_STRATEGIES, "self._meter.mirrored_steps += 1", "pass", RECORD),
         Mutant("training/mirror_record.py", "(cosine > 0)", "(cosine > -1)", RECORD),
-        Mutant("training/strategy_config.py", "special = 1 + self.moves.probe + self.moves.mirror", "special = 1 + self.moves.mirror", "training/test_strategies_contract.py"),
+        Mutant("training/strategy_config.py", "special = 1 + self.moves.probe + self.moves.mirror", "special = 1 + self.moves.mirror", "training/test_strategies_updates.py"),
         Mutant("runs/distinct.py", "if promised and each.mirrored_steps == 0:", "if False:", DISTINCT),
         Mutant("runs/distinct.py", "if value is not None:", "if False:", DISTINCT),
         Mutant("runs/distinct.py", "if moves.mirror and not config.moves.mirror:", "if False:", DISTINCT),
