@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
 
 from robustrec.audits.merchant.config import ALL, JOIN, MerchantAudit
 from robustrec.datasets.catalog import Catalog
+from robustrec.datasets.registry import Dataset
 from robustrec.edits import EDITS, edit
 from robustrec.edits.content import Content, content_of, text_of
 from robustrec.edits.contract import Edit, apply_edit
-from robustrec.edits.view import CatalogueView
-from robustrec.encoders.rows import RowContent, StoredPicture
+from robustrec.edits.view import CatalogueView, view_of
+from robustrec.encoders.rows import RowContent, StoredPicture, catalog_rows
 from robustrec.errors import RobustrecError
 from robustrec.files import digest_bytes
 from robustrec.seeds import numpy_generator
@@ -151,3 +153,15 @@ class EditApplier:
             if after is not before:
                 picture = own if after.picture is before.picture else Shown(after.picture)
                 yield severity, row_of(text_of(after), picture)
+
+
+def applier_of(dataset: Dataset, home: Path, seed: int) -> EditApplier:
+    """Return what applies edits to the items of a data set.
+
+    Args:
+        dataset: with a catalog, see `merchant.audit.not_editable`.
+        home: folder whose `digests/` remembers the content of pictures.
+        seed: seed of the audits.
+    """
+    assert dataset.catalog is not None
+    return EditApplier(dataset.catalog, catalog_rows(dataset.catalog, home / "digests"), view_of(dataset), seed)

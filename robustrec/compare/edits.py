@@ -13,13 +13,11 @@ from robustrec.audits.merchant.config import MerchantAudit
 from robustrec.audits.merchant.drawn import Edited, replaced
 from robustrec.audits.merchant.encoding import EditedRows, check_edits_arrive, encode_all, moved
 from robustrec.audits.quality import Clean, MetricSuite, stack
-from robustrec.audits.treatments import EditApplier, Row, Treatment, treatments_of
+from robustrec.audits.treatments import EditApplier, Row, Treatment, applier_of, treatments_of
 from robustrec.config import Settings
 from robustrec.datasets.registry import Dataset
-from robustrec.edits.view import view_of
 from robustrec.encoders.features import MODALITIES, ItemFeatures, row_encoder
 from robustrec.encoders.options import options_of
-from robustrec.encoders.rows import catalog_rows
 from robustrec.errors import RobustrecError
 from robustrec.evaluation.metrics import per_user_metrics
 from robustrec.evaluation.ranking import Ranking, rank
@@ -82,8 +80,7 @@ def edited_catalog(
     reason = not_editable(dataset, features.name if features else None)
     if reason or features is None or dataset.catalog is None:
         return EditedCatalog(why_not=reason)
-    rows = catalog_rows(dataset.catalog, settings.home / "digests")
-    applier = EditApplier(dataset.catalog, rows, view_of(dataset), settings.seed)
+    applier = applier_of(dataset, settings.home, settings.seed)
     encoder = _encoder(dataset, features, settings, progress)
     _check_arrival(encoder, applier, treatments)
     found: dict[str, tuple[Edited, ...]] = {}

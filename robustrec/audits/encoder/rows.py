@@ -8,7 +8,7 @@ import numpy as np
 
 from robustrec.audits.encoder.audit import Floats, VectorShifts
 from robustrec.audits.rows import Intervals
-from robustrec.evaluation.statistics import ONE_DRAW, PairedIntervals, paired_intervals, value_intervals
+from robustrec.evaluation.statistics import ONE_DRAW, Interval, PairedIntervals, paired_intervals, value_intervals
 from robustrec.results.findings import Finding
 from robustrec.subject import Subject
 
@@ -115,21 +115,8 @@ def _ratio_row(
     subject: Subject, condition: str, metric: str, found: PairedIntervals, scale: float, unit: str, n: int
 ) -> Finding:
     assert found.relative is not None
-    return Finding(
-        subject=subject,
-        audit=AUDIT,
-        condition=condition,
-        metric=metric,
-        quantity="value",
-        clean=scale * found.relative.estimate,
-        ci_low=scale * found.relative.low,
-        ci_high=scale * found.relative.high,
-        degrees=found.degrees,
-        n_users=0,
-        n_draws=1,
-        unit=unit,
-        note=_note(n),
-    )
+    scaled = Interval(*(scale * bound for bound in found.relative))
+    return _row(subject, condition, metric, found._replace(drift=scaled), unit, n)
 
 
 def _note(n: int) -> str:

@@ -25,10 +25,8 @@ from robustrec.audits.merchant.rows import AUDIT, part_rows, share_rows
 from robustrec.audits.quality import Clean, PerUser, undisturbed
 from robustrec.audits.results import Audited, Work, array_name, references
 from robustrec.audits.rows import Draws, difference_rows, drift_rows
-from robustrec.audits.treatments import EditApplier, Row, Treatment, treatments_of
-from robustrec.edits.view import view_of
+from robustrec.audits.treatments import EditApplier, Row, Treatment, applier_of, treatments_of
 from robustrec.encoders.features import MODALITIES
-from robustrec.encoders.rows import catalog_rows
 from robustrec.errors import RobustrecError, one_line
 from robustrec.results.findings import AuditStatus
 from robustrec.runs.trained import TrainedSubject
@@ -93,15 +91,12 @@ def run_merchant(audit: MerchantAudit, subjects: Audited, work: Work) -> None:
 def _prepared(audit: MerchantAudit, subjects: Audited, work: Work) -> _Run:
     plan, context = work.plan, work.context
     dataset, features = plan.dataset, context.prepared.features
-    assert dataset.catalog is not None  # see `not_editable`
     assert features is not None
     strata = popularity_strata(dataset.interactions, audit.strata)
     targets = scene_of(context.prepared.test, context.metric_suite, strata, metric=audit.metric, k=audit.exposure)
 
     rows = work.edited_rows()
-    applier = EditApplier(
-        dataset.catalog, catalog_rows(dataset.catalog, plan.home / "digests"), view_of(dataset), context.seed
-    )
+    applier = applier_of(dataset, plan.home, context.seed)
     audited = []
     for subject, clean in subjects:
         before = lists_of(subject.represent(), targets)

@@ -14,10 +14,8 @@ from robustrec.audits.results import Work
 from robustrec.audits.sharpness.audit import LOSS_LABEL, SharpnessTask
 from robustrec.audits.sharpness.config import EditLandscapes
 from robustrec.audits.sharpness.rows import AUDIT
-from robustrec.audits.treatments import EditApplier, treatments_of
+from robustrec.audits.treatments import applier_of, treatments_of
 from robustrec.curvature.landscapes import Direction, line
-from robustrec.edits.view import view_of
-from robustrec.encoders.rows import catalog_rows
 from robustrec.results.exhibits import Curve
 
 Shifts = Mapping[str, dict[str, Tensor]]
@@ -32,13 +30,11 @@ def edit_shifts(asked: EditLandscapes, work: Work) -> Shifts:
     """
     plan, context = work.plan, work.context
     dataset, features = plan.dataset, context.prepared.features
-    assert dataset.catalog is not None  # see `not_editable`
     assert features is not None
 
     edited = work.edited_rows()
-    rows = catalog_rows(dataset.catalog, plan.home / "digests")
-    applier = EditApplier(dataset.catalog, rows, view_of(dataset), context.seed)
-    items = chosen_items(len(rows), asked.items, seed=context.seed)
+    applier = applier_of(dataset, plan.home, context.seed)
+    items = chosen_items(len(applier.rows), asked.items, seed=context.seed)
     shifts: dict[str, dict[str, Tensor]] = {}
     for treatment in treatments_of(MerchantAudit(kind="merchant", edits=asked.edits)):
         made = [(item, row) for item in items for _, row in applier.edited(treatment, item, (asked.severity,), draw=0)]
