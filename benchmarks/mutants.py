@@ -129,7 +129,7 @@ MUTANTS = {
         Mutant(_REACH, "if not bool(table.any()):", "if False:", PASSES),
         Mutant(_REACH, "users = ranked.users if isinstance(representation, Scored) else _sampled(ranked.users)", "users = _sampled(ranked.users)", f"{REACH}::test_lists_are_looked_at_in_the_calls_of_the_audits"),
         Mutant("audits/reach/graphs.py", "if not differs and not _complete(clean):", "if False:", REACH),
-        Mutant("audits/reach/graphs.py", "subject.represent(alone)) > ROUNDING:", "subject.represent(alone)) > 1e9:", REACH),
+        Mutant("audits/reach/graphs.py", "subject.represent(alone)) > ROUNDING:", "subject.represent(alone)) > 1e9:", f"{REACH}::test_graphs_of_two_derivations_are_found"),
         Mutant("audits/reach/graphs.py", "frozen=True)) <= ROUNDING:", "frozen=True)) < 0:", REACH),
         Mutant("audits/reach/run.py", "graphs = check_item_graphs(subject, seed=context.seed)", 'graphs = ""', PASSES),
         Mutant("audits/reach/run.py", "fault = check.after()", 'fault = ""', PASSES),

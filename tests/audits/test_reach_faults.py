@@ -411,6 +411,19 @@ def test_item_graphs_frozen_by_mistake_are_found(base: type[Any], how: str, tiny
 
 
 @pytest.mark.parametrize("base", [DRAGON, FREEDOM, LATTICE, MGCN])
+def test_graphs_of_two_derivations_are_found(base: type[Any], tiny: Prepared) -> None:
+    """Both derivations follow the features, but the graphs that are measured are not those of `item_graphs`."""
+
+    class TwoDerivations(base):  # type: ignore[misc]
+        def represent(self, features: Features, graphs: Any = None) -> Any:
+            if graphs is None:
+                graphs = super().item_graphs({name: table.square() for name, table in features.items()})
+            return super().represent(features, graphs)
+
+    assert "uses other graphs" in check_item_graphs(_subject(_built(TwoDerivations, tiny), tiny), seed=0)
+
+
+@pytest.mark.parametrize("base", [DRAGON, FREEDOM, LATTICE, MGCN])
 def test_item_graphs_that_follow_the_features_raise_no_alarm(base: type[Any], tiny: Prepared) -> None:
     assert not check_item_graphs(_subject(_built(base, tiny), tiny), seed=0)
 
