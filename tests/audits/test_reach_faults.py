@@ -17,7 +17,7 @@ from robustrec.audits.reach.check import Ranked, ReachCheck
 from robustrec.audits.reach.graphs import check_item_graphs
 from robustrec.compare.measuring import Measures, measure_subject
 from robustrec.errors import RobustrecError
-from robustrec.models.contract import Features, Representation, Scored
+from robustrec.models.contract import Features, Problem, Representation, Scored
 from robustrec.models.dragon import DRAGON
 from robustrec.models.freedom import FREEDOM
 from robustrec.models.lattice import LATTICE
@@ -464,3 +464,15 @@ def test_compare_measures_nothing_of_a_subject_that_is_not_reached(tiny: Prepare
         model.represent = cached_after(limit)
         with pytest.raises(RobustrecError, match=when):
             measure_subject(subject, tiny, measures, seed=0)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_small_catalogue_of_neighbours_raises_no_alarm(seed: int) -> None:
+    """Ten of twelve items are neighbours of each, so an item is not always the one that moves furthest."""
+    generator = torch_generator(seed, "small")
+    items = torch.cat([torch.randperm(12, generator=generator)[:5] for _ in range(30)])
+    edges = torch.stack([torch.arange(30).repeat_interleave(5), items])
+    tables = {"image": torch.randn(12, 8, generator=generator)}
+    model = FREEDOM(Problem(30, 12, edges, {"image": 8}), FREEDOM.Config(), generator).eval()
+    with torch.no_grad():
+        assert [found.fault for found in ReachCheck(model.represent, tables, seed=seed).before()] == [""]

@@ -43,6 +43,8 @@ ALL_TIED = 0.5
 DISTINCT = 0.05
 # Items that get noise alone; how many of them must be among the first of all, this share, by how far they move.
 ALONE, OWN, AMONG_FIRST = 4, 2, 0.02
+# In a catalogue of at most SMALL items, an item need not be among the first if it moves by this share of the furthest.
+SMALL, LOCAL = 100, 0.1
 # Two items move alike when their changes differ by less than this share for every user.
 ALIKE = 1e-3
 
@@ -235,7 +237,8 @@ class ReachCheck:
             moved = True
             ahead = int((size > size[item]).sum())
             alike = (change - change[:, item : item + 1]).abs().amax(dim=0) <= ALIKE * change[:, item].abs().max()
-            own += ahead < max(2.0, AMONG_FIRST * len(size)) and int(alike.sum()) == 1
+            first = ahead < max(2.0, AMONG_FIRST * len(size)) or _local(size, item)
+            own += first and int(alike.sum()) == 1
             if own == OWN:
                 return ""
         if len(there) < ALONE:
@@ -296,6 +299,17 @@ class ReachCheck:
             return Ties(0.0, 0.0)
         boundary = float((best[:, -2] == best[:, -1]).double().mean()) if places > self.ranked.k else 0.0
         return Ties(boundary, float((best[:, 0] == best[:, -1]).double().mean()))
+
+
+def _local(size: Tensor, item: int) -> bool:
+    """Tell whether noise on an item of a small catalogue moved it and left at least half of all items as they were.
+
+    A recommender that reads features through nearest items only (FREEDOM) moves those furthest that lose a neighbour.
+    Pooled content moves every item.
+    """
+    largest = float(size.max())
+    moved = int((size > ROUNDING * largest).sum())
+    return len(size) <= SMALL and moved <= len(size) / 2 and float(size[item]) >= LOCAL * largest
 
 
 def check_reach(
