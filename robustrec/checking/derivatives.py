@@ -1,4 +1,4 @@
-"""How a recommender learns: gradients of every parameter and feature, first and second derivatives, a few steps."""
+"""Checks of gradients, of first and second derivatives, and of a short training."""
 
 from __future__ import annotations
 
@@ -16,47 +16,45 @@ from robustrec.curvature.loss import TWICE_DIFFERENTIABLE
 from robustrec.seeds import torch_generator
 
 STEPS = 40
-# Of the differences; how far derivatives may be off, as a share of their size and of that of what is differentiated;
-# points that are tried, since near one of them a kink may lie; how far they are from the initial parameters.
-STEP = 1e-6
-TOLERANCE = 1e-4
-ROUNDING = 1e-14
-TRIES = 3
-JITTER = 0.01
+STEP = 1e-6  # of the central differences
+TOLERANCE = 1e-4  # allowed error relative to the derivative
+ROUNDING = 1e-14  # rounding error relative to the differentiated value
+TRIES = 3  # points; a single one may lie near a kink
+JITTER = 0.01  # distance of the points from the initial parameters
 
 What = Literal["represent", "loss"]
 
 
 def parameter_gradients(toy: Toy) -> str:
-    """Check that the loss trains whatever the scores depend on, and list the parameters that it leaves alone."""
+    """Check that the loss has a gradient in every parameter that the scores depend on."""
     model, features = toy.build(), toy.features()
     named = {name: value for name, value in model.module().named_parameters() if value.requires_grad}
     demand(bool(named), "no parameter requires a gradient")
     model.module().train()
     of_loss = _gradients(model.loss(features, toy.batch()).total, named)
     model.module().eval()
-    of_scores = _gradients(_curved(*model.represent(features)), named)
+    of_scores = _gradients(_nonlinear(*model.represent(features)), named)
     broken = [name for name, gradient in of_loss.items() if gradient is not None and not _all_finite(gradient)]
     demand(not broken, f"the gradient of the loss is NaN or infinite for {', '.join(broken)}")
     forgotten = [name for name in named if of_loss[name] is None and of_scores[name] is not None]
     demand(
         not forgotten,
-        f"the scores depend on {', '.join(forgotten)}, which the loss does not train; set requires_grad = False where "
-        "that is meant",
+        f"scores depend on {', '.join(forgotten)}, but the loss has no gradient in it; set requires_grad = False if "
+        "this is intended",
     )
     idle = [name for name, gradient in of_loss.items() if gradient is None]
     if idle:
-        return f"no gradient reaches {', '.join(idle)}, on which no score depends; every other parameter has one"
-    return f"each of {len(named)} parameters gets a gradient"
+        return f"no gradient in {', '.join(idle)}, which scores do not depend on; all other parameters have one"
+    return f"all {len(named)} parameters have a gradient"
 
 
 def feature_gradients(toy: Toy, modality: str) -> str:
-    """Check that there is a gradient with respect to a modality's features, and tell where from."""
+    """Check that scores or loss have a gradient in the features of a modality, and report which."""
     model, features = toy.build(), toy.features()
     given = {modality: features[modality].requires_grad_()}
     found = {}
     model.module().eval()
-    found["scores"] = _gradients(_curved(*model.represent(features)), given)[modality]
+    found["scores"] = _gradients(_nonlinear(*model.represent(features)), given)[modality]
     model.module().train()
     found["loss"] = _gradients(model.loss(features, toy.batch()).total, given)[modality]
     broken = [name for name, gradient in found.items() if gradient is not None and not _all_finite(gradient)]
@@ -64,23 +62,23 @@ def feature_gradients(toy: Toy, modality: str) -> str:
     there = [name for name, gradient in found.items() if gradient is not None and bool(gradient.any())]
     demand(
         bool(there),
-        "neither scores nor loss have a gradient in them: something is detached, or computed outside torch; audits "
+        "neither scores nor loss have a gradient in these features: it is detached, or computed outside torch; audits "
         "that need gradients cannot use this model",
     )
     if there == ["loss"]:
-        return "through the loss alone: scores follow these features in steps, by way of an item graph, or not at all"
+        return "through the loss only: scores depend on these features through an item graph, or not at all"
     return f"through the {' and the '.join(there)}"
 
 
 def float64(toy: Toy) -> str:
-    """Tell whether the model runs in float64, which checks of derivatives need."""
+    """Check that the model runs in float64, which the derivative checks need."""
     for what in ("represent", "loss"):
         _Point(toy, what, 0).value()
-    return "it runs in float64"
+    return "the model runs in float64"
 
 
 def first_derivatives(toy: Toy, what: What) -> str:
-    """Compare the gradients of `represent` or `loss` with differences of its values."""
+    """Compare the gradients of `represent` or `loss` with finite differences."""
 
     def disagreeing(point: _Point) -> set[str]:
         slopes, directions = point.gradients(), point.directions(0)
@@ -90,20 +88,20 @@ def first_derivatives(toy: Toy, what: What) -> str:
             if not point.agree(_along(slopes[name], direction), point.number, name, direction)
         }
 
-    _demand_agreement(f"gradients of {what} are not its derivatives", disagreeing, toy, what)
-    return f"gradients of {what} agree with differences of its values"
+    _demand_agreement(f"gradients of {what} do not match finite differences", disagreeing, toy, what)
+    return f"gradients of {what} agree with finite differences"
 
 
 def second_derivatives(toy: Toy, what: What) -> str:
-    """Compare the second derivatives with differences of the gradients; only a sharpness audit needs them."""
+    """Compare second derivatives, which the sharpness audit needs, with finite differences of the gradients."""
 
     def disagreeing(point: _Point) -> set[str]:
         along, directions = point.directions(0), point.directions(1)
         try:
-            curvatures = point.curvatures(along)
+            hessian_products = point.hessian_products(along)
         except RuntimeError as error:
             raise not_applicable(
-                f"{what} has none, so a sharpness audit cannot use it: {error_text(toy.name, error)}"
+                f"{what} has no second derivatives, which the sharpness audit needs: {error_text(toy.name, error)}"
             ) from error
 
         def slope() -> float:
@@ -113,22 +111,27 @@ def second_derivatives(toy: Toy, what: What) -> str:
         return {
             name
             for name, direction in directions.items()
-            if not point.agree(_along(curvatures[name], direction), slope, name, direction)
+            if not point.agree(_along(hessian_products[name], direction), slope, name, direction)
         }
 
-    fault = f"second derivatives of {what}, which a sharpness audit needs, are wrong"
+    fault = f"second derivatives of {what}, which the sharpness audit needs, do not match finite differences"
     _demand_agreement(fault, disagreeing, toy, what)
-    return f"second derivatives of {what}, which a sharpness audit needs, agree with differences of its gradients"
+    return (
+        f"second derivatives of {what}, which the sharpness audit needs, agree with finite differences of the gradients"
+    )
 
 
 def training(toy: Toy) -> str:
-    """Tell whether a few steps lower the loss of the batch they are taken on."""
+    """Report whether a short training lowers the loss of its batch."""
     model, losses = toy.trained(STEPS)
-    demand(all(map(math.isfinite, losses)), f"the loss became {losses[-1]} within {STEPS} steps of Adam at 0.01")
+    demand(
+        all(map(math.isfinite, losses)),
+        f"the loss becomes {losses[-1]} within {STEPS} steps of Adam with learning rate 0.01",
+    )
     with torch.no_grad():
         before, after = (float(each.loss(toy.features(), toy.batch()).total) for each in (toy.build(), model))
-    fell = "the loss fell" if after < before else "the loss did not fall"
-    return f"{fell} from {before:.4g} to {after:.4g} in {STEPS} steps of Adam at 0.01 on one batch"
+    fell = "the loss decreased" if after < before else "the loss did not decrease"
+    return f"{fell} from {before:.4g} to {after:.4g} in {STEPS} steps of Adam with learning rate 0.01 on one batch"
 
 
 def _gradients(value: Tensor, inputs: Mapping[str, Tensor], *, create_graph: bool = False) -> dict[str, Tensor | None]:
@@ -138,15 +141,15 @@ def _gradients(value: Tensor, inputs: Mapping[str, Tensor], *, create_graph: boo
     return dict(zip(inputs, found, strict=True))
 
 
-def _curved(users: Tensor, items: Tensor) -> Tensor:
+def _nonlinear(users: Tensor, items: Tensor) -> Tensor:
     return torch.tanh(users).sum() + (items**3).sum()
 
 
 class _Point:
-    """`represent` or `loss` in float64 as one number, at a point where nothing is zero by initialisation.
+    """`represent` or `loss` as a float64 scalar, at parameters that are not zero by initialization.
 
     Attributes:
-        inputs: the parameters and features in which derivatives are taken.
+        inputs: parameters and features to differentiate with respect to.
     """
 
     def __init__(self, toy: Toy, what: What, seed: int) -> None:
@@ -160,46 +163,46 @@ class _Point:
         with torch.no_grad():
             for name, jitter in self.directions(-1).items():
                 self.inputs[name].add_(jitter, alpha=JITTER)
-        # What the loss detaches on purpose is held at this point: its gradient is that of the loss with these values.
-        self.held = _Held()
+        # Values that the loss detaches stay those of this point, so that finite differences see the same constants.
+        self.held = _DetachedValues()
 
     def value(self) -> Tensor:
-        """Return the number with its graph, computed as the sharpness audit computes it."""
+        """Return the scalar with its graph, computed as in the sharpness audit."""
         try:
             with sdpa_kernel(TWICE_DIFFERENTIABLE):
                 number = self._number()
         except (RuntimeError, TypeError) as error:
             raise not_applicable(
-                f"cannot be told: {self.what} does not run in float64 ({error_text(self.toy.name, error)}); "
-                "audits that need exact gradients cannot use it"
+                f"{self.what} does not run in float64 ({error_text(self.toy.name, error)}); the sharpness audit cannot "
+                "use it"
             ) from error
         if number.dtype != torch.float64:
-            raise not_applicable(f"cannot be told: in float64, {self.what} still returns {number.dtype}")
+            raise not_applicable(f"not checked: {self.what} returns {number.dtype} for float64 inputs")
         return number
 
     def _number(self) -> Tensor:
         if self.what == "loss":
             with self.held.start():
                 return self.model.loss(self.features, self.toy.batch()).total
-        # Curved, so that second derivatives say something.
-        return _curved(*self.model.represent(self.features))
+        # Nonlinear, so that second derivatives are not zero.
+        return _nonlinear(*self.model.represent(self.features))
 
     def number(self) -> float:
-        """Return the number."""
+        """Return the scalar."""
         with torch.no_grad():
             return float(self.value())
 
     def gradients(self, *, create_graph: bool = False) -> dict[str, Tensor]:
-        """Return the gradient in each input, zeros where there is none."""
+        """Return the gradient in each input, zeros for none."""
         found = _gradients(self.value(), self.inputs, create_graph=create_graph)
         return {name: torch.zeros_like(self.inputs[name]) if each is None else each for name, each in found.items()}
 
-    def curvatures(self, along: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return the gradient of the slope along a direction in each input."""
+    def hessian_products(self, along: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the Hessian-vector product with a direction, by input."""
         slopes = self.gradients(create_graph=True)
         slope = torch.stack([(slopes[name] * along[name]).sum() for name in along]).sum()
         if slope.requires_grad:
-            # Not `torch.autograd.grad`, which passes silently over what says that it cannot be differentiated twice.
+            # Not `torch.autograd.grad`, which ignores functions marked as once differentiable.
             slope.backward()  # type: ignore[no-untyped-call]
         found = {name: torch.zeros_like(each) if each.grad is None else each.grad for name, each in self.inputs.items()}
         for each in self.inputs.values():
@@ -215,7 +218,7 @@ class _Point:
         }
 
     def agree(self, found: float, function: Callable[[], float], name: str, direction: Tensor) -> bool:
-        """Tell whether a derivative is the central difference of a function along a direction of one input."""
+        """Return whether a derivative agrees with a central difference of a function along a direction of an input."""
         kept, ends = self.inputs[name].detach().clone(), []
         for step in (STEP, -STEP):
             with torch.no_grad():
@@ -228,16 +231,16 @@ class _Point:
         return abs(found - difference) <= TOLERANCE * max(abs(found), abs(difference)) + rounding
 
 
-class _Held(TorchFunctionMode):
-    """Hands out, from the second call on, what tensors were detached in the first."""
+class _DetachedValues(TorchFunctionMode):
+    """Return, from the second call on, the tensors detached in the first call."""
 
     def __init__(self) -> None:
         super().__init__()
         self.kept: list[Tensor] = []
         self.given: Iterator[Tensor] | None = None
 
-    def start(self) -> _Held:
-        """Begin a call: the first one fills it, later ones are handed what it holds."""
+    def start(self) -> _DetachedValues:
+        """Start a call; the first one records the detached tensors, later ones reuse them."""
         self.given = iter(self.kept) if self.kept else None
         return self
 
@@ -260,7 +263,7 @@ def _demand_agreement(fault: str, disagreeing: Callable[[_Point], set[str]], toy
     for seed in range(1, TRIES):
         if wrong:
             wrong &= disagreeing(_Point(toy, what, seed))
-    hint = "; what is held constant on purpose must be so by tensor.detach()" if what == "loss" else ""
+    hint = "; use tensor.detach() for values that are constant on purpose" if what == "loss" else ""
     demand(not wrong, f"{fault} in {', '.join(sorted(wrong))}{hint}")
 
 

@@ -1,4 +1,4 @@
-"""What a scorer does when it is called: shapes, purity, order and batches of users, reach."""
+"""Checks of a scorer: shapes, side effects, order and batches of users, effect of the features."""
 
 from __future__ import annotations
 
@@ -18,62 +18,65 @@ EVERYBODY = np.arange(N_USERS)
 
 
 class ScorerTrial:
-    """A scorer with the problem it is tried on."""
+    """A scorer and the small problem for its checks."""
 
     def __init__(self, toy: Toy) -> None:
         self.toy = toy
         self.scorer: Scorer = build_scorer(toy.name, toy.kind, toy.problem)
 
     def scored(self, features: Features) -> Scored:
-        """Return its scores on features, as audits call it."""
+        """Return its scores for features, called as in an audit."""
         return scored(self.toy.name, self.scorer, features, self.toy.problem)
 
     def scores(self, users: NDArray[np.int64] = EVERYBODY, seed: int = 0) -> Tensor:
-        """Return its scores of users on random features."""
+        """Return its scores of users for random features."""
         return self.scored(self.toy.features(seed=seed)).score(users)
 
 
 def shape(toy: Toy) -> str:
-    """Check that it returns a row of numbers for each user asked for."""
+    """Check that it returns one row of numbers per user."""
     trial = ScorerTrial(toy)
     for users in (EVERYBODY, EVERYBODY[:1]):
         trial.scores(users)
-    return f"{N_ITEMS} numbers for each of {N_USERS} users, and for one alone"
+    return f"{N_ITEMS} numbers for each of {N_USERS} users, and for a single user"
 
 
 def finite(toy: Toy) -> str:
-    """Check that no score is NaN or infinite, although one item has no interaction."""
+    """Check that no score is NaN or infinite, also for an item without interactions."""
     broken = (~torch.isfinite(ScorerTrial(toy).scores())).any(dim=0).nonzero()[:, 0].tolist()
-    where = "the item that nobody has" if broken == [N_ITEMS - 1] else f"{len(broken)} items"
-    demand(not broken, f"scores are NaN or infinite for {where}; for what must never be shown, return a low number")
-    return "all scores are finite, also of an item without interactions"
+    where = "the item without interactions" if broken == [N_ITEMS - 1] else f"{len(broken)} items"
+    demand(
+        not broken,
+        f"scores are NaN or infinite for {where}; return a low number for items that must not be recommended",
+    )
+    return "all scores are finite, also for an item without interactions"
 
 
 def repeatable(toy: Toy) -> str:
-    """Check that the same call gives the same scores, whatever was scored in between."""
+    """Check that the same call returns the same scores, also after other calls."""
     trial = ScorerTrial(toy)
     first = trial.scores()
-    demand(_close(first, trial.scores()), "the same features scored twice give different scores: fix what it draws")
+    demand(_close(first, trial.scores()), "two calls with the same features return different scores; use a fixed seed")
     trial.scores(seed=1)
-    demand(_close(first, trial.scores()), "scores depend on what was scored before: keep nothing of earlier features")
-    return "the same call gives the same scores"
+    demand(_close(first, trial.scores()), "scores depend on earlier calls; keep no state between calls")
+    return "the same call returns the same scores"
 
 
 def order(toy: Toy) -> str:
-    """Check that a user's scores depend neither on the order of users nor on who else is asked for."""
+    """Check that the scores of a user do not depend on the order of users or on other users of the call."""
     trial = ScorerTrial(toy)
     first, reversed_scores = trial.scores(), trial.scores(EVERYBODY[::-1].copy())
     demand(
         _close(first, reversed_scores.flip(0)),
-        "row r must be the scores of users[r]; in another order of users it is not",
+        "row r must hold the scores of users[r], but does not for another order of users",
     )
     alone = torch.cat([trial.scores(EVERYBODY[part : part + 7]) for part in range(0, N_USERS, 7)])
-    demand(_close(first, alone), "a user's scores depend on who else is asked for in the same call")
-    return "rows follow the order of users and do not depend on who else is asked for"
+    demand(_close(first, alone), "the scores of a user depend on the other users of the call")
+    return "rows follow the order of users and do not depend on the other users of the call"
 
 
 def inputs(toy: Toy) -> str:
-    """Check that it leaves features and user ids as they are; an audit hands it read-only copies."""
+    """Check that it does not change features or user ids; an audit passes read-only copies."""
     trial = ScorerTrial(toy)
     arrays = {name: table.numpy() for name, table in toy.features().items()}
     before, users = {name: array.copy() for name, array in arrays.items()}, EVERYBODY.copy()
@@ -81,17 +84,17 @@ def inputs(toy: Toy) -> str:
         array.flags.writeable = False
     trial.scorer(arrays, users)
     changed = [name for name, array in arrays.items() if not np.array_equal(array, before[name])]
-    demand(not changed, f"it changes the {' and '.join(changed)} features it is given; work on a copy")
-    demand(bool(np.array_equal(users, EVERYBODY)), "it changes the user ids it is given; work on a copy")
-    return "features and user ids stay as they are"
+    demand(not changed, f"the scorer changes the {' and '.join(changed)} features that are passed; work on a copy")
+    demand(bool(np.array_equal(users, EVERYBODY)), "the scorer changes the user ids that are passed; work on a copy")
+    return "features and user ids are not changed"
 
 
 def follows(toy: Toy) -> str:
-    """Check that it reads features anew even where new ones lie at the place of old ones."""
+    """Check that it reads the features again if they change in place."""
     trial = ScorerTrial(toy)
     base = {name: table.numpy().copy() for name, table in toy.features().items()}
     views = {name: table.view() for name, table in base.items()}
-    # At other places as long as the first ones are there.
+    # Other arrays, at other addresses.
     fresh = {name: table.numpy().copy() for name, table in toy.features(seed=1).items()}
     for array in (*views.values(), *fresh.values()):
         array.flags.writeable = False
@@ -105,27 +108,29 @@ def follows(toy: Toy) -> str:
         )
     demand(
         _close(wanted, found),
-        "new values at the place of old features give old scores: do not remember features by their id or address",
+        "scores do not change if feature values change in place; do not cache features by id or address",
     )
-    return "new values at the place of old ones are seen"
+    return "features that change in place change the scores"
 
 
 def reach(toy: Toy, modality: str) -> str:
-    """Check that a modality that is claimed arrives at the scores."""
+    """Check that scores depend on a declared modality."""
     try:
         found = {each.modality: each for each in check_reach(ScorerTrial(toy).scored, toy.features(), seed=0)}
     except RobustrecError as error:
         demand(False, f"{error.what}: {error.fix}")
-    read = tuple(name for name in toy.claimed if found[name].reached)
+    read = tuple(name for name in toy.declared if found[name].reached)
     listed = "".join(f"{name!r}, " for name in read).strip()
     demand(
         found[modality].reached,
-        f"it is given {modality}, but its lists do not follow it: {found[modality].fault}. Say what it reads: "
-        f"modalities = ({listed})",
+        f"the scorer receives {modality}, but its top-k lists do not depend on it: {found[modality].fault}. Declare "
+        f"what it reads: modalities = ({listed})",
     )
-    return f"heavy noise on the {modality} features moves scores by up to {found[modality].change:.1f} of their spread"
+    return (
+        f"heavy noise on the {modality} features changes scores by up to {found[modality].change:.1f} of their spread"
+    )
 
 
 def _close(a: Tensor, b: Tensor) -> bool:
-    # As the reach check has it: sums may come in another order with other batches.
+    # As in the reach check: other batches may change the order of summation.
     return bool(torch.allclose(a, b, rtol=1e-5, atol=1e-6 * float(a.abs().max())))

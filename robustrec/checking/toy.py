@@ -1,4 +1,4 @@
-"""What checks are run on: a small random problem, and how a check ends."""
+"""The small random problem of the checks, and their results."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ Status = Literal["ok", "PROBLEM", "not applicable"]
 
 
 class Check(NamedTuple):
-    """How one check ended, with a sentence: what was seen, and what to do where something is wrong."""
+    """Result of one check, with a sentence on the observation or on the fault and its fix."""
 
     name: str
     status: Status
     detail: str
 
 
-class Ending(Exception):  # noqa: N818 - not always an error
-    """The end of a check that is not ok."""
+class CheckEnd(Exception):  # noqa: N818 - not always an error
+    """A check that ends with another status than ok."""
 
     def __init__(self, status: Status, detail: str) -> None:
         super().__init__(detail)
@@ -42,34 +42,34 @@ class Ending(Exception):  # noqa: N818 - not always an error
 
 
 def demand(holds: bool, otherwise: str) -> None:
-    """End the check with a problem unless something holds."""
+    """End the check with a problem unless a condition holds."""
     if not holds:
-        raise Ending("PROBLEM", otherwise)
+        raise CheckEnd("PROBLEM", otherwise)
 
 
-def not_applicable(why: str) -> Ending:
-    """Return the end of a check that has nothing to look at."""
-    return Ending("not applicable", why)
+def not_applicable(why: str) -> CheckEnd:
+    """Return the end of a check that does not apply to the model."""
+    return CheckEnd("not applicable", why)
 
 
 def run_checks(
-    model: str, checks: Mapping[str, Callable[[], str]], *, needed: tuple[str, ...] = ()
+    model: str, checks: Mapping[str, Callable[[], str]], *, required: tuple[str, ...] = ()
 ) -> tuple[Check, ...]:
-    """Run checks in order; once one of the needed ones has failed, the others cannot be told.
+    """Run checks in order; if a required one fails, skip the others.
 
     Args:
-        model: name of the model, whose own lines are told where it raises.
-        checks: name -> what returns a sentence where all is well.
-        needed: names of those without which nothing later can be told.
+        model: name of the model; if it raises, the result names the line in its sources.
+        checks: name -> function that returns a sentence if the check passes.
+        required: names of the checks that the later ones depend on.
     """
     rows: list[Check] = []
     broken = ""
     for name, check in checks.items():
         if broken:
-            rows.append(Check(name, "not applicable", f"cannot be told before {broken!r} is mended"))
+            rows.append(Check(name, "not applicable", f"skipped; fix {broken!r} first"))
             continue
         rows.append(_run(model, name, check))
-        if name in needed and rows[-1].status == "PROBLEM":
+        if name in required and rows[-1].status == "PROBLEM":
             broken = name
     return tuple(rows)
 
@@ -77,16 +77,16 @@ def run_checks(
 def _run(model: str, name: str, check: Callable[[], str]) -> Check:
     try:
         return Check(name, "ok", check())
-    except Ending as end:
+    except CheckEnd as end:
         return Check(name, end.status, str(end))
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # whatever somebody's code raises
-        return Check(name, "PROBLEM", f"it raises {error_text(model, error)}")
+    except BaseException as error:  # user code may raise anything
+        return Check(name, "PROBLEM", f"raises {error_text(model, error)}")
 
 
 def error_text(model: str, error: BaseException) -> str:
-    """Return what was raised on one line, with the line of the model's own sources that was under way."""
+    """Return an exception as one line, with the line in the sources of the model that raised it."""
     text = described(error)
     short = text if len(text) <= LONGEST else text[:LONGEST] + " …"
     return short.rstrip(": ") + place_of(model, error)
@@ -94,11 +94,11 @@ def error_text(model: str, error: BaseException) -> str:
 
 @dataclass(frozen=True)
 class Toy:
-    """A small random problem, the same each time, with the class to be built for it; the last item has no interaction.
+    """A small fixed random problem with the class to build for it; its last item has no interactions.
 
     Attributes:
-        name: of the model.
-        kind: its class, or the function.
+        name: name of the model.
+        kind: its class, or the scorer function.
         options: fields of its Config that differ from the defaults.
     """
 
@@ -107,27 +107,27 @@ class Toy:
     options: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def claimed(self) -> tuple[str, ...]:
-        """The modalities its class claims, all where it says nothing."""
+    def declared(self) -> tuple[str, ...]:
+        """The modalities that its class declares, by default all."""
         return tuple(getattr(self.kind, "modalities", WIDTHS))
 
     @property
     def problem(self) -> Problem:
-        """The problem with all the features there are."""
+        """The problem with the features of all modalities."""
         return self.problem_with(tuple(WIDTHS))
 
     def problem_with(self, modalities: tuple[str, ...]) -> Problem:
-        """Return the problem with features of the given modalities alone."""
+        """Return the problem with features of the given modalities only."""
         drawn = torch.rand(N_USERS, N_ITEMS - 1, generator=torch_generator(0, "toy", "edges"))
         items = drawn.argsort(dim=1)[:, :PER_USER]
         edges = torch.stack([torch.arange(N_USERS).repeat_interleave(PER_USER), items.reshape(-1)])
         return Problem(N_USERS, N_ITEMS, edges, {name: WIDTHS[name] for name in modalities})
 
     def features(self, *, seed: int = 0, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
-        """Return random features of the claimed modalities; another seed gives others."""
+        """Return random features of the declared modalities."""
         return {
             name: torch.randn(N_ITEMS, WIDTHS[name], generator=torch_generator(seed, "toy", name)).to(dtype)
-            for name in self.claimed
+            for name in self.declared
         }
 
     def batch(self, seed: int | None = None, epoch: Any = None) -> Batch:
@@ -139,7 +139,7 @@ class Toy:
         return Batch(users, positives, negatives, epoch=epoch, seed=seed)
 
     def build(self, seed: int = 0, modalities: tuple[str, ...] = tuple(WIDTHS)) -> Recommender:
-        """Build the recommender anew."""
+        """Build the recommender."""
         config = self.kind.Config(**self.options)
         generator = torch_generator(seed, "parameters")
         return self.kind(self.problem_with(modalities), config, generator)  # type: ignore[no-any-return]
@@ -168,35 +168,33 @@ def scores(model: Recommender, features: Mapping[str, Tensor]) -> Tensor:
         return users @ items.T
 
 
-def copied(module: nn.Module) -> dict[str, Tensor]:
-    """Return copies of parameters and buffers, those that are not saved included."""
+def copies_of(module: nn.Module) -> dict[str, Tensor]:
+    """Return copies of parameters and buffers, including non-persistent ones."""
     everything = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     return {name: value.detach().clone() for name, value in everything.items()}
 
 
 def differing(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> list[str]:
-    """Return the names whose tensors are not the same to the bit."""
+    """Return the names of tensors that are not equal bit by bit."""
     return [name for name in before if name not in after or not torch.equal(before[name], after[name])]
 
 
 @contextmanager
-def global_generators_rest(what: str) -> Iterator[None]:
-    """End the check with a problem if the block draws from torch's, numpy's or Python's global generator.
+def no_global_generators(what: str) -> Iterator[None]:
+    """End the check with a problem if the block uses a global generator of torch, numpy or Python.
 
     Args:
-        what: what is called in the block.
+        what: name of the function that the block calls.
     """
     before = _states()
     yield
     after = _states()
     touched = [name for name in before if before[name] != after[name]]
-    demand(
-        not touched, f"{what} draws from the global generator of {', '.join(touched)}; draw from the one it is given"
-    )
+    demand(not touched, f"{what} uses the global generator of {', '.join(touched)}; use the given generator")
 
 
 def _states() -> dict[str, Any]:
-    of_numpy: Any = np.random.get_state()  # noqa: NPY002 - the global one is what is watched
+    of_numpy: Any = np.random.get_state()  # noqa: NPY002 - the global state is checked
     return {
         "torch": torch.get_rng_state().numpy().tobytes(),
         "numpy": (of_numpy[1].tobytes(), *of_numpy[2:]),

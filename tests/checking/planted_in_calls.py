@@ -43,7 +43,7 @@ class PartAsModule(Sound):
         return self.layers
 
 
-@fault("module", "another type: users")
+@fault("module", "are not: users")
 class Double(Sound):
     def __init__(self, *args):
         super().__init__(*args)
@@ -71,7 +71,7 @@ class GlobalNumpy(Sound):
         self.users = nn.Parameter(torch.from_numpy(np.random.rand(problem.n_users, config.width)).float())  # noqa: NPY002
 
 
-@fault("initialisation", "differs in users")
+@fault("initialisation", "differ in users")
 class Clock(Sound):
     def __init__(self, problem, config, generator):
         super().__init__(problem, config, generator)
@@ -86,7 +86,7 @@ class Constant(Sound):
         super().__init__(problem, config, torch.Generator().manual_seed(0))
 
 
-@fault("modalities", "does not claim")
+@fault("modalities", "does not declare")
 class ReadsMore(Sound):
     modalities = ("text",)
 
@@ -95,14 +95,14 @@ class ReadsMore(Sound):
         self.modalities = ("image", "text")
 
 
-@fault("modalities", "claims text")
+@fault("modalities", "declares text")
 class ReadsLess(Sound):
     def __init__(self, *args):
         super().__init__(*args)
         self.modalities = ("image",)
 
 
-@fault("represent", "return Representation")
+@fault("represent", "must return Representation(users, items)")
 class BareTuple(Sound):
     def represent(self, features):
         return self.vectors(features)
@@ -128,7 +128,7 @@ class Rounded(Sound):
         return Representation(users, items.double())
 
 
-@fault("loss", "return Loss")
+@fault("loss", "must return Loss(total, terms)")
 class BareLoss(Sound):
     def loss(self, features, batch):
         return super().loss(features, batch).total
@@ -175,26 +175,26 @@ class DividesByDegree(Sound):
         return users, items * (degrees / degrees)[:, None]
 
 
-@fault("own memory", "users are parameters")
+@fault("no shared memory", "the users vectors share memory with parameters")
 class View(Sound):
     def vectors(self, features):
         return self.users, super().vectors(features)[1]
 
 
-@fault("own memory", "items are parameters or features")
+@fault("no shared memory", "the items vectors share memory with parameters or features")
 class FeatureView(Sound):
     def represent(self, features):
         return Representation(self.users[:, :1].repeat(1, 12), features["image"])
 
 
-@fault("same call, same scores", "fresh noise")
+@fault("repeatable scores", "no noise in represent")
 class NoisyScores(Sound):
     def vectors(self, features):
         users, items = super().vectors(features)
         return users, functional.dropout(items, 0.5)
 
 
-@fault("same call, same scores", "scored before")
+@fault("repeatable scores", "depend on earlier calls")
 class RunningMean(Sound):
     mean = 0.0
 
@@ -206,7 +206,7 @@ class RunningMean(Sound):
         return Representation(users, items * (1 + (seen != self.mean) * (seen != 0)))
 
 
-@fault("scores follow parameters", "kept from an earlier call")
+@fault("scores follow parameters", "keep no scores of earlier calls")
 class CachedScores(Sound):
     """The classic: what the last training step left is what is scored."""
 
@@ -218,7 +218,7 @@ class CachedScores(Sound):
         return Representation(*getattr(self, "kept", None) or self.vectors(features))
 
 
-@fault("scores follow parameters", "no parameter")
+@fault("scores follow parameters", "keeps other state")
 class Remembers(Sound):
     steps = 0
 
@@ -231,7 +231,7 @@ class Remembers(Sound):
         return Representation(users, items * (1 + self.steps))
 
 
-@fault("nothing is touched", "running_mean")
+@fault("no side effects", "running_mean")
 class BatchNorm(Sound):
     def __init__(self, problem, config, generator):
         super().__init__(problem, config, generator)
@@ -242,40 +242,40 @@ class BatchNorm(Sound):
         return users, self.norm(items)
 
 
-@fault("nothing is touched", "changes the image features")
+@fault("no side effects", "changes the image features")
 class InPlace(Sound):
     def represent(self, features):
         features["image"].sub_(features["image"].mean(0))
         return super().represent(features)
 
 
-@fault("nothing is touched", "loss draws from the global generator of torch")
+@fault("no side effects", "loss uses the global generator of torch")
 class Dropout(Sound):
     def loss(self, features, batch):
         torch.rand(1)
         return super().loss(features, batch)
 
 
-@fault("one batch, one loss", "batch.noise(name)")
+@fault("repeatable loss", "batch.noise(name)")
 class NoisyLoss(Sound):
     def terms(self, features, batch):
         return {"bpr": super().terms(features, batch)["bpr"] * (1 + torch.rand(()))}
 
 
-@fault("one batch, one loss", "with one seed of its noise")
+@fault("repeatable loss", "with the same noise seed")
 class UnseededNoise(Sound):
     def terms(self, features, batch):
         noise = 0.0 if batch.seed is None else torch.rand(())
         return {"bpr": super().terms(features, batch)["bpr"] * (1 + noise)}
 
 
-@fault("reach of image", "claims image, but its lists do not follow it")
+@fault("reach of image", "declares image, but its top-k lists do not depend on it")
 class IgnoresImages(Sound):
     def vectors(self, features):
         return super().vectors({**features, "image": torch.zeros_like(features["image"])})
 
 
-@fault("reach of image", "claims image, but its lists do not follow it")
+@fault("reach of image", "declares image, but its top-k lists do not depend on it")
 class KeepsFeatures(Sound):
     """Takes the features of its first call for good."""
 
@@ -284,7 +284,7 @@ class KeepsFeatures(Sound):
         return super().vectors({**features, "image": self.kept})
 
 
-@fault("reach of image", "name it there")
+@fault("reach of image", "add it there")
 class DeniesImages(Sound):
     modalities_in_scores = ("text",)
 

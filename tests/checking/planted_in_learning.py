@@ -45,14 +45,14 @@ class DenseGraph(Graphed):
         return features["text"] @ features["text"].T
 
 
-@fault("item graphs", "other features are the same graphs")
+@fault("item graphs", "the same graphs for other features")
 class KeptGraph(Graphed):
     def item_graphs(self, features, neighbours=None):
         self.kept = getattr(self, "kept", None) or super().item_graphs(features)
         return self.kept
 
 
-@fault("item graphs", "derive them anew")
+@fault("item graphs", "without graphs differs")
 class GraphOnlyGiven(Graphed):
     def represent(self, features, graphs=None):
         return Representation(*(self.smoothed(features, graphs) if graphs else self.vectors(features)))
@@ -70,7 +70,7 @@ class GlobalEpoch(Sound):
         return torch.rand(3)
 
 
-@fault("epoch state", "one state of its generator")
+@fault("epoch state", "with the same generator state")
 class OtherEpoch(Sound):
     calls = 0
 
@@ -85,7 +85,7 @@ class ChangingEpoch(Sound):
         self.users.add_(1.0)
 
 
-@fault("epoch state", "the loss with an epoch's state is nan")
+@fault("epoch state", "the loss with the state of an epoch is nan")
 class UnusableEpoch(Sound):
     def epoch_state(self, features, generator):
         return torch.rand(3, generator=generator)
@@ -95,7 +95,7 @@ class UnusableEpoch(Sound):
         return {name: term * factor for name, term in super().terms(features, batch).items()}
 
 
-@fault("gradients of parameters", "scores depend on users, which the loss does not train")
+@fault("gradients of parameters", "scores depend on users, but the loss has no gradient in it")
 class Forgotten(Sound):
     def terms(self, features, batch):
         users, items = self.vectors(features)
@@ -121,7 +121,7 @@ class OnlyFloat32(Sound):
         return users, items @ torch.eye(4, dtype=torch.float32)
 
 
-@fault("float64", "still returns torch.float32", status="not applicable")
+@fault("float64", "returns torch.float32 for float64 inputs", status="not applicable")
 class Narrows(Sound):
     def represent(self, features):
         users, items = self.vectors(features)
@@ -166,9 +166,9 @@ def bent(function):
 
 for what in ("represent", "loss"):
     for function, check, error_text, status in (
-        (_WrongTanh, "derivatives of", "are not its derivatives in", "PROBLEM"),
-        (_HalfTanh, "second derivatives of", "are wrong in", "PROBLEM"),
-        (_OnceTanh, "second derivatives of", "a sharpness audit cannot use it", "not applicable"),
+        (_WrongTanh, "derivatives of", "do not match finite differences in", "PROBLEM"),
+        (_HalfTanh, "second derivatives of", "do not match finite differences in", "PROBLEM"),
+        (_OnceTanh, "second derivatives of", "has no second derivatives", "not applicable"),
     ):
         fault(f"{check} {what}", error_text, status)(bent(function), f"{function.__name__} {what}")
 
@@ -206,7 +206,7 @@ class SparseBuffer(Sound):
         self.register_buffer("graph", torch.eye(3).to_sparse())
 
 
-@fault("training", "the loss became")
+@fault("training", "the loss becomes")
 class Explodes(Sound):
     def terms(self, features, batch):
         terms = super().terms(features, batch)

@@ -33,17 +33,17 @@ def test_built_in_models_pass(name):
 
 @pytest.mark.parametrize("check", list(checks_of(Toy("shop:Model", Sound))))
 def test_every_check_has_a_planted_fault(check):
-    # "one modality alone" only informs.
+    # "single modality" only informs.
     planted = {each.values[0] for each in FAULTS}
-    assert check in planted or check in ("one modality alone", "reach of text", "gradients in text")
+    assert check in planted or check in ("single modality", "reach of text", "gradients in text")
 
 
-def test_nothing_is_said_of_what_cannot_be_told():
+def test_checks_after_a_failed_required_one_are_skipped():
     class Broken(Sound):
         def represent(self, features):
             raise KeyError("audio")
 
-    rows = run_checks("shop:Model", checks_of(Toy("shop:Model", Broken)), needed=("built", "represent", "loss"))
+    rows = run_checks("shop:Model", checks_of(Toy("shop:Model", Broken)), required=("built", "represent", "loss"))
     broken = next(row for row in rows if row.name == "represent")
     assert broken.status == "PROBLEM"
     assert "KeyError: 'audio'" in broken.detail
@@ -51,7 +51,7 @@ def test_nothing_is_said_of_what_cannot_be_told():
     later = rows[rows.index(broken) + 1 :]
     assert later
     assert {row.status for row in later} == {"not applicable"}
-    assert {row.detail for row in later} == {"cannot be told before 'represent' is mended"}
+    assert {row.detail for row in later} == {"skipped; fix 'represent' first"}
 
 
 def test_settings_reach_the_model():
@@ -80,14 +80,14 @@ class TrainsOnImages(Sound):
         return Representation(users, items)
 
 
-def test_a_modality_that_shapes_training_alone_is_told_apart():
+def test_a_modality_used_in_training_only_is_reported():
     row = verdict(TrainsOnImages, "reach of image")
     assert row.status == "ok"
-    assert "shapes training alone" in row.detail
-    assert "through the loss alone" in verdict(TrainsOnImages, "gradients in image").detail
+    assert "used in training only" in row.detail
+    assert "through the loss only" in verdict(TrainsOnImages, "gradients in image").detail
 
 
-def test_what_becomes_of_missing_modalities_is_told():
+def test_models_built_with_a_single_modality_are_reported():
     class NeedsBoth(Sound):
         def __init__(self, problem, config, generator):
             if "image" not in problem.feature_widths:
@@ -95,15 +95,15 @@ def test_what_becomes_of_missing_modalities_is_told():
             super().__init__(problem, config, generator)
             self.layers["text"].to(problem.feature_widths["text"])
 
-    row = verdict(NeedsBoth, "one modality alone")
+    row = verdict(NeedsBoth, "single modality")
     assert row.status == "ok"
-    assert "image alone ends in an error (KeyError: 'text'" in row.detail
-    assert "text alone is refused (needs pictures)" in row.detail
+    assert "image alone raises KeyError: 'text'" in row.detail
+    assert "text alone is rejected (needs pictures)" in row.detail
 
 
 def test_item_graphs_that_follow_the_features_pass():
     row = verdict(planted_in_learning.Graphed, "item graphs")
-    assert (row.status, row.detail) == ("ok", "graphs items follow from the features alone")
+    assert (row.status, row.detail) == ("ok", "graphs items depend on the features only")
 
 
 def test_parameters_that_nothing_uses_are_listed():
@@ -114,10 +114,10 @@ def test_parameters_that_nothing_uses_are_listed():
 
     row = verdict(Idle, "gradients of parameters")
     assert row.status == "ok"
-    assert "no gradient reaches unused" in row.detail
+    assert "no gradient in unused" in row.detail
 
 
-def test_what_a_loss_detaches_is_held_and_is_no_fault():
+def test_detached_values_of_a_loss_stay_constant():
     class Bootstrapped(Sound):
         def terms(self, features, batch):
             users, items = self.vectors(features)
@@ -178,4 +178,4 @@ def test_content_pooled_over_all_items_is_found():
 
     for modality in Pooled.modalities:
         _, status, detail = verdict(Pooled, f"reach of {modality}")
-        assert (status, "its lists do not follow it" in detail) == ("PROBLEM", True), detail
+        assert (status, "its top-k lists do not depend on it" in detail) == ("PROBLEM", True), detail

@@ -16,7 +16,7 @@ def sound(features, users):
 
 
 def rows_of(kind):
-    return run_checks("shop:score", checks_of(Toy("shop:score", kind)), needed=("shape",))
+    return run_checks("shop:score", checks_of(Toy("shop:score", kind)), required=("shape",))
 
 
 def verdict(kind, check):
@@ -42,7 +42,7 @@ def test_a_sound_scorer_passes_and_has_no_gradients(kind):
     assert [row for row in rows.values() if row.status == "PROBLEM"] == []
     for name in ("gradients", "training"):
         assert rows[name].status == "not applicable"
-        assert "only a function scores" in rows[name].detail
+        assert "a scorer has no parameters" in rows[name].detail
 
 
 def transposed(features, users):
@@ -136,14 +136,14 @@ FAULTS = [
     ("shape", complex_numbers, "but got ndarray complex128"),
     ("shape", fails, "ConnectionError: the service is down"),
     ("shape", leaves, "SystemExit"),
-    ("finite scores", empty_for_cold, "the item that nobody has"),
-    ("same call, same scores", noisy, "scored twice"),
-    ("same call, same scores", RunningMean, "scored before"),
-    ("order of users", sorted_users, "row r must be the scores of users[r]"),
-    ("order of users", relative_to_batch, "who else is asked for"),
-    ("nothing is touched", in_place, "read-only"),
-    ("nothing is touched", in_place_behind_numpys_back, "changes the image features"),
-    ("new features are seen", ById, "by their id"),
+    ("finite scores", empty_for_cold, "the item without interactions"),
+    ("repeatable scores", noisy, "two calls with the same features"),
+    ("repeatable scores", RunningMean, "depend on earlier calls"),
+    ("user order", sorted_users, "row r must hold the scores of users[r]"),
+    ("user order", relative_to_batch, "the other users of the call"),
+    ("no side effects", in_place, "read-only"),
+    ("no side effects", in_place_behind_numpys_back, "changes the image features"),
+    ("changed features", ById, "by id or address"),
     ("reach of image", ignores_images, "modalities = ('text',)"),
     ("reach of text", popular, "modalities = ()"),
     ("reach of text", constant, "all scores are equal"),

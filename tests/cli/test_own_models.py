@@ -106,7 +106,7 @@ def test_the_documented_recommender_passes_the_doctor(recommender, capsys):
 
 def test_the_documented_scorer_passes_the_doctor(scorer, capsys):
     assert run(["doctor", "--model", scorer]) == 0
-    assert "only a function scores" in " ".join(capsys.readouterr().out.split())
+    assert "a scorer has no parameters" in " ".join(capsys.readouterr().out.split())
 
 
 def test_the_doctor_ends_with_2_where_something_is_wrong(tmp_path, recommender, capsys):
@@ -114,7 +114,7 @@ def test_the_doctor_ends_with_2_where_something_is_wrong(tmp_path, recommender, 
     (tmp_path / "my_shop.py").write_text(source.replace("self.users.clone()", "self.users"))
     assert run(["doctor", "--model", recommender, "--json"]) == 2
     wrong = [row for row in json.loads(capsys.readouterr().out) if row["status"] == "PROBLEM"]
-    assert [row["check"] for row in wrong] == ["own memory"]
+    assert [row["check"] for row in wrong] == ["no shared memory"]
     assert run(["doctor", "--model", "my_shop:Missing"]) == 2
     assert "has no 'Missing'" in capsys.readouterr().err
 
