@@ -12,6 +12,7 @@ import typer
 from robustrec.cli import options
 from robustrec.cli.terminal import data_console, finishing, progress_bars, say
 from robustrec.files import check_writable, remove_leftovers
+from robustrec.sheet import Sheet
 from robustrec.streams import write_json
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ def _print_plan(plan: Plan, *, as_json: bool) -> None:
     from robustrec.runs.specs import spec_json
 
     cost = cost_of(plan)
-    console = data_console()
+    sheet = Sheet(data_console())
     content = {
         "dataset": {
             "name": plan.dataset.name,
@@ -180,13 +181,13 @@ def _print_plan(plan: Plan, *, as_json: bool) -> None:
     if as_json:
         write_json(content)
         return
-    console.print(f"data set   {plan.dataset.name}, {plan.dataset.edition} edition", markup=False)
-    console.print(f"suite      {plan.suite.name}: {plan.suite.description}", markup=False)
-    console.print(f"features   {plan.encoder or 'not used'}", markup=False)
+    sheet.line(f"data set   {plan.dataset.name}, {plan.dataset.edition} edition")
+    sheet.line(f"suite      {plan.suite.name}: {plan.suite.description}")
+    sheet.line(f"features   {plan.encoder or 'not used'}")
     for each in plan.weights:
-        console.print(f"weights    {each.network}: {each.name}, digest {each.digest[:16]}", markup=False)
+        sheet.line(f"weights    {each.network}: {each.name}, digest {each.digest[:16]}")
     for warning in plan.warnings:
-        console.print(f"warning    {warning}", markup=False)
+        sheet.line(f"warning    {warning}")
     for spec in plan.specs:
         effort = (
             f"at most {spec.training.max_epochs} epochs, {spec.strategy.passes_per_step:.2f} gradient evaluations per"
@@ -194,16 +195,10 @@ def _print_plan(plan: Plan, *, as_json: bool) -> None:
             if spec.trains
             else f"{spec.origin}, no training"
         )
-        console.print(
-            f"subject    {spec.model}/{spec.strategy_name} seed {spec.seed} ({effort})",
-            markup=False,
-        )
+        sheet.line(f"subject    {spec.model}/{spec.strategy_name} seed {spec.seed} ({effort})")
     for note in plan.notes:
-        console.print(f"note       {note}", markup=False)
-    console.print(
-        f"cost       at most {cost_words(cost)}; dry run, nothing was executed",
-        markup=False,
-    )
+        sheet.line(f"note       {note}")
+    sheet.line(f"cost       at most {cost_words(cost)}; dry run, nothing was executed")
 
 
 def _print_report(report: Report, path: Path, page: Path | None, *, fail_on: FailOn) -> None:

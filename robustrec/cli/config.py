@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import typer
-from rich.table import Table
 
 from robustrec.cli import options
 from robustrec.cli.terminal import data_console
+from robustrec.sheet import Sheet
 from robustrec.streams import write_json, write_text
 
 app = typer.Typer(no_args_is_help=True)
@@ -47,17 +47,15 @@ def show(
         from robustrec.audits.suites import load_suite, suite_text
 
         content["suite"] = load_suite(settings.suite).model_dump(mode="json")
-    console = data_console()
     if as_json:
         write_json(content)
         return
-    table = Table("setting", "value", "from", box=None)
-    for name, entry in content["settings"].items():
-        table.add_row(name, str(entry["value"]), entry["source"])
-    console.print(table)
+    sheet = Sheet(data_console())
+    rows = [(name, str(entry["value"]), entry["source"]) for name, entry in content["settings"].items()]
+    sheet.table(["setting", "value", "from"], rows, numbers_from=3, ruled=False)
     if "subjects" in content:
-        console.print("\nsubjects", markup=False)
+        sheet.heading("subjects")
         write_json(content["subjects"])
     if suite:
-        console.print("\nsuite", markup=False)
+        sheet.heading("suite")
         write_text(suite_text(settings.suite))

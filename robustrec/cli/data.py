@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from robustrec.cli.terminal import data_console, progress_bars, say
+from robustrec.sheet import Sheet
 from robustrec.streams import write_json, write_json_text
 
 if TYPE_CHECKING:
@@ -95,12 +94,8 @@ def list_(home: Home = None, json_output: Json = False) -> None:
     if json_output:
         write_json([row._asdict() for row in rows])
         return
-    table = Table(box=None, pad_edge=False)
-    for title in ("name", "edition", "what", "where"):
-        table.add_column(title, overflow="fold")
-    for row in rows:
-        table.add_row(row.name, row.edition, row.what, row.folder or "created at first use")
-    data_console().print(table)
+    cells = [(row.name, row.edition, row.what, row.folder or "created at first use") for row in rows]
+    Sheet(data_console()).table(["name", "edition", "what", "where"], cells, numbers_from=4, ruled=False, indent=0)
 
 
 @app.command("describe")
@@ -127,14 +122,9 @@ def _show(description: Description, json_output: bool) -> None:
     if json_output:
         write_json_text(description.model_dump_json(indent=2))
         return
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for label, value in _lines(description):
-        table.add_row(label, Text(value))
-    console = data_console()
-    console.print(Text(f"{description.name} · {_edition(description)}", style="bold"))
-    console.print(table)
+    sheet = Sheet(data_console())
+    sheet.line(f"{description.name} · {_edition(description)}", "bold")
+    sheet.table([], _lines(description), numbers_from=2, ruled=False, indent=0)
 
 
 def _edition(description: Description) -> str:

@@ -7,14 +7,12 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from rich.table import Table
-from rich.text import Text
-
 from robustrec.cli import options
 from robustrec.cli.terminal import Finished, data_console
 from robustrec.config import Settings
 from robustrec.errors import EXIT_ERROR, EXIT_PASS, RobustrecError, one_line
 from robustrec.files import unwritable
+from robustrec.sheet import Sheet
 from robustrec.streams import write_json
 
 LEAST_FREE_GIB = 1.0
@@ -30,14 +28,10 @@ def doctor(
     """Check this machine, or with --model check that a model can be audited; exit code 2 on failure."""
     settings = options.settings_from(model=model, home=home, device=device, set=overrides).settings
     rows = _of_models(settings) if model else _of_machine(settings)
-    console = data_console()
     if as_json:
         write_json(rows)
     else:
-        table = Table(*rows[0], box=None)
-        for row in rows:
-            table.add_row(*(Text(text) for text in row.values()))
-        console.print(table)
+        Sheet(data_console()).table(list(rows[0]), [list(row.values()) for row in rows], ruled=False)
     raise Finished(EXIT_ERROR if any(row["status"] == "PROBLEM" for row in rows) else EXIT_PASS)
 
 

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from robustrec.cli import options
 from robustrec.cli.terminal import data_console, progress_bars, say
 from robustrec.errors import RobustrecError
+from robustrec.sheet import NO_BREAK, Sheet
 from robustrec.streams import write_json
 
 if TYPE_CHECKING:
@@ -35,14 +34,10 @@ METRICS = {
 
 
 def _show(kind: str, rows: list[tuple[str, str]], *, as_json: bool) -> None:
-    console = data_console()
     if as_json:
         write_json([{"name": name, "what": what} for name, what in rows])
-        return
-    table = Table(kind, "what it is", box=None)
-    for name, what in rows:
-        table.add_row(name, Text(what))
-    console.print(table)
+    else:
+        Sheet(data_console()).table([kind, "what it is"], rows, ruled=False)
 
 
 @app.command()
@@ -116,7 +111,7 @@ Names = Annotated[
         autocompletion=_edit_names,
     ),
 ]
-Sheet = Annotated[
+SheetPath = Annotated[
     Path | None, typer.Option(help="Write a PNG with examples of each edit at every severity.", show_default=False)
 ]
 Pictures = Annotated[
@@ -131,7 +126,7 @@ Pictures = Annotated[
 @app.command()
 def edits(
     edit: Names = None,
-    sheet: Sheet = None,
+    sheet: SheetPath = None,
     dataset: options.DatasetName = None,
     pictures: Pictures = None,
     edition: options.Edition = None,
@@ -167,7 +162,6 @@ def edits(
 
 
 def _show_edits(chosen: Sequence[Edit], *, as_json: bool) -> None:
-    console = data_console()
     if as_json:
         rows = [
             {
@@ -181,13 +175,12 @@ def _show_edits(chosen: Sequence[Edit], *, as_json: bool) -> None:
         ]
         write_json(rows)
         return
-    table = Table("edit", "changes", "what it does", "severity 1 to 5", box=None, padding=(0, 1, 1, 1))
-    table.columns[0].no_wrap = True
+    cells = []
     for edit in chosen:
-        steps = " · ".join(step.replace(" ", "\u00a0") if len(step) < 16 else step for step in edit.declaration.steps)
-        severity = f"{edit.declaration.scale}: {steps}"
-        table.add_row(edit.name, edit.modality, Text(edit.behaviour), Text(severity))
-    console.print(table)
+        steps = " · ".join(step.replace(" ", NO_BREAK) if len(step) < 12 else step for step in edit.declaration.steps)
+        cells.append((edit.name, edit.modality, edit.behaviour, f"{edit.declaration.scale}: {steps}"))
+    columns = ["edit", "changes", "what it does", "severity 1 to 5"]
+    Sheet(data_console()).table(columns, cells, ruled=False, spaced=True)
 
 
 def _draw_edits(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
 from robustrec.cli import options
 from robustrec.cli.terminal import data_console, progress_bars, say
 from robustrec.config import Settings
 from robustrec.errors import RobustrecError
+from robustrec.sheet import Sheet
 from robustrec.streams import write_json
 
 if TYPE_CHECKING:
@@ -226,7 +225,4 @@ def _show(rows: list[dict[str, Any]], *, as_json: bool) -> None:
         write_json(rows)
         return
     names = list(dict.fromkeys(name for row in rows for name in row))
-    table = Table(*names, box=None)
-    for row in rows:
-        table.add_row(*(str(row.get(name, "")) for name in names))
-    data_console().print(table)
+    Sheet(data_console()).table(names, [[str(row.get(name, "")) for name in names] for row in rows], ruled=False)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from robustrec.compare.budget import BUDGET_WORDS
 from robustrec.compare.result import Comparison, StrategyReport
 from robustrec.compare.rows import against, verdict_of
 from robustrec.compare.sentences import cut_off_words
 from robustrec.results.numbers import plain
+from robustrec.sheet import Sheet
 
 WIDE = 120
 """Console width from which the sources of variance are shown."""
@@ -27,40 +26,35 @@ _FOOT = (
 
 def print_comparison(report: StrategyReport, console: Console) -> None:
     """Print the tables and the sentences of a comparison."""
-    data = report.dataset
+    sheet, data = Sheet(console), report.dataset
     kind = f"{data.name}, {data.edition} edition" + (" (synthetic data)" if data.synthetic else "")
     edits = f", {report.edit_draws} draws of edited items" if report.edit_draws else ""
-    console.print(
-        Text(
-            f"{kind}: {report.n_users:,} users, {len(report.seeds)} training seeds, {report.draws} noise draws{edits}, "
-            f"features {report.features or 'none'}; {report.level:.0%} intervals over seeds, draws and users"
-        )
+    sheet.line(
+        f"{kind}: {report.n_users:,} users, {len(report.seeds)} training seeds, {report.draws} noise draws{edits}, "
+        f"features {report.features or 'none'}; {report.level:.0%} intervals over seeds, draws and users"
     )
     for each in report.weights:
-        console.print(
-            Text(f"features {report.features}, weights of {each.network}: {each.name}, digest {each.digest[:16]}")
-        )
+        sheet.line(f"features {report.features}, weights of {each.network}: {each.name}, digest {each.digest[:16]}")
     for warning in report.warnings:
-        console.print(Text(f"warning: {warning}", style="bold yellow"))
+        sheet.line(f"warning: {warning}", "bold yellow")
     for model, budget in dict.fromkeys((row.model, row.budget) for row in report.rows):
         rows = [row for row in report.rows if (row.model, row.budget) == (model, budget)]
-        console.print()
-        console.print(_table(f"{model}, {BUDGET_WORDS[budget]}", rows, wide=console.width >= WIDE))
+        sheet.heading(f"{model}, {BUDGET_WORDS[budget]}")
+        _print_table(rows, sheet)
         cut = cut_off_words({row.strategy: row.cut_off for row in rows}, len(report.seeds))
         if cut:
-            console.print(Text(f"* {cut}"))
-    console.print()
+            sheet.line(f"* {cut}")
+    sheet.line("")
     for sentence in report.sentences:
-        console.print(Text(f"- {sentence}"))
-    console.print(Text(_FOOT))
+        sheet.line(f"- {sentence}")
+    sheet.line(_FOOT)
 
 
-def _table(title: str, rows: list[Comparison], *, wide: bool) -> Table:
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
+def _print_table(rows: list[Comparison], sheet: Sheet) -> None:
+    wide = sheet.console.width >= WIDE
     names = ["measure", "strategy", "epochs", "gradients", "value", "difference", "conclusion"]
-    for name in [*names, "variance from"] if wide else names:
-        table.add_column(name, overflow="fold")
     order = list(dict.fromkeys(row.measure for row in rows))
+    table = []
     last = ""
     for row in sorted(rows, key=lambda row: order.index(row.measure)):
         measure = "" if row.measure == last else row.measure
@@ -68,8 +62,8 @@ def _table(title: str, rows: list[Comparison], *, wide: bool) -> Table:
         epochs = f"{row.epochs}{'*' if row.cut_off else ''}"
         cells = [measure, row.strategy, epochs, str(row.gradients), plain(row.value.estimate), against(row)]
         cells.append(verdict_of(row))
-        table.add_row(*(Text(cell) for cell in ([*cells, _whose(row)] if wide else cells)))
-    return table
+        table.append([*cells, _whose(row)] if wide else cells)
+    sheet.table([*names, "variance from"] if wide else names, table, ruled=False)
 
 
 def _whose(row: Comparison) -> str:

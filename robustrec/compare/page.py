@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 
 from robustrec.compare.compared import Comparison
-from robustrec.report.console.sheet import Sheet
 from robustrec.results.numbers import bracketed, plain
+from robustrec.sheet import Sheet
 
 _MOST_PAIRS = 28
 _COLUMN = 16  # a value with its rank, and the gap before it

@@ -5,10 +5,10 @@ from __future__ import annotations
 from rich.console import Console
 
 from robustrec.reading.names import headline, short_names
-from robustrec.report.console.sheet import Sheet
 from robustrec.results.baseline import Baseline
 from robustrec.results.findings import Finding
 from robustrec.results.numbers import bracketed, percent, plain
+from robustrec.sheet import Sheet
 
 _MOST_ROWS = 40
 
