@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import platform
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -39,11 +42,51 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+class _FullPrecision:
+    """How many blocks of `full_precision` run, in any thread, and the settings before the first."""
+
+    lock = threading.Lock()
+    blocks = 0
+    before: tuple[bool, bool, str] = (False, False, "highest")
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Turn TF32 off while a block runs, so that a drift of 1e-4 is never an artefact of rounding; also a decorator.
+
+    The settings belong to the process: they are restored when no thread is in such a block any more.
+    """
+    with _FullPrecision.lock:
+        if _FullPrecision.blocks == 0:
+            _FullPrecision.before = _precision()
+            _set_precision(False, False, "highest")
+        _FullPrecision.blocks += 1
+    try:
+        yield
+    finally:
+        with _FullPrecision.lock:
+            _FullPrecision.blocks -= 1
+            if _FullPrecision.blocks == 0:
+                _set_precision(*_FullPrecision.before)
+
+
+def _precision() -> tuple[bool, bool, str]:
+    backends = torch.backends
+    return backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+
+
+def _set_precision(matmul: bool, convolutions: bool, level: str) -> None:
+    torch.set_float32_matmul_precision(level)  # it sets the next too
+    torch.backends.cuda.matmul.allow_tf32 = matmul
+    torch.backends.cudnn.allow_tf32 = convolutions
+
+
 def set_numerics(threads: int | None = None) -> None:
-    """Turn TF32 off, so that a drift of 1e-4 is never an artefact of rounding, and set the number of CPU threads."""
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
-    torch.set_float32_matmul_precision("highest")
+    """Set the numerics of this process: no TF32, freed memory kept, and the number of CPU threads.
+
+    Only for a process that is ours (the command line, benchmarks); library functions use `full_precision`.
+    """
+    _set_precision(False, False, "highest")
     _keep_freed_memory()
     if threads is not None:
         torch.set_num_threads(threads)

@@ -21,7 +21,7 @@ from robustrec.audits.rows import Intervals, drift_rows, quality_rows
 from robustrec.audits.sharpness.measure import run_sharpness
 from robustrec.encoders.features import item_features
 from robustrec.encoders.options import options_of
-from robustrec.hardware import pick_device
+from robustrec.hardware import full_precision, pick_device
 from robustrec.progress import Progress, silent
 from robustrec.runs.distinct import identity_of, indistinct
 from robustrec.runs.prepared import Prepared, prepare
@@ -57,6 +57,7 @@ class Measurements:
     context: AuditContext
 
 
+@full_precision()
 def measure(plan: Plan, *, progress: Progress = silent) -> Measurements:
     """Run a plan: encode, train, and run every audit of the suite over every subject.
 

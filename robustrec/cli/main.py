@@ -21,6 +21,7 @@ from robustrec.cli import audit, baseline, compare, config, data, doctor, encode
 from robustrec.cli.terminal import Finished, print_error, say, stdout_error
 from robustrec.errors import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_PASS, RobustrecError, described
 from robustrec.files import shown_path
+from robustrec.own_code import folders_stay
 from robustrec.start import leave_on_interrupt
 from robustrec.streams import StdoutError, abandon_stdout, flush_stdout, prepare_streams, write_text
 
@@ -106,7 +107,8 @@ def run(arguments: list[str]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, interrupt)
-    code = _run(arguments)
+    with folders_stay():
+        code = _run(arguments)
     if interrupts:  # even where somebody's code caught it
         code = EXIT_INTERRUPTED
     if code == EXIT_INTERRUPTED:

@@ -23,7 +23,7 @@ from robustrec.encoders.features import item_features, opened_weights
 from robustrec.encoders.options import options_of
 from robustrec.encoders.weights import UsedWeights
 from robustrec.errors import RobustrecError
-from robustrec.hardware import describe_environment, pick_device
+from robustrec.hardware import describe_environment, full_precision, pick_device
 from robustrec.progress import Progress, silent
 from robustrec.results.report import Environment
 from robustrec.runs.distinct import check_distinct
@@ -135,6 +135,7 @@ def plan_comparison(
     return ComparisonPlan(settings, dataset, specs, epochs, reference, tuple(budgets), weights, warnings)
 
 
+@full_precision()
 def run_comparison(
     plan: ComparisonPlan, effort: Effort, *, command: Sequence[str], progress: Progress = silent
 ) -> StrategyReport:

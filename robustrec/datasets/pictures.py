@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import threading
-import warnings
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -37,10 +37,6 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".jpe", ".jfif")
 UNREAD_SUFFIXES = (".tif", ".tiff", ".avif", ".heic", ".heif", ".svg", ".jp2", ".jxl", ".ico", ".psd")
 SUFFIX_OF_FORMAT = {"JPEG": ".jpg", "PNG": ".png", "GIF": ".gif", "WEBP": ".webp", "BMP": ".bmp"}
 WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
-
-# Pictures above Pillow's own limit are refused below by rule; its warning would only repeat it on stderr.
-# Once for the process, because catch_warnings is not safe in threads.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 _MEND = "replace the picture, or import with --skip-unreadable"
 
@@ -129,7 +125,7 @@ def suffix_of(content: bytes, name: str) -> str:
     suffix = PurePosixPath(name).suffix.lower()
     if suffix in SUFFIXES:
         return suffix
-    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+    with opened(content) as image:
         return SUFFIX_OF_FORMAT[image.format or ""]
 
 
@@ -159,14 +155,11 @@ def decode(content: bytes, where: str, *, quick: bool = False) -> Image.Image:
         RobustrecError: the bytes are not a picture, have too many pixels (by the header), or are truncated.
     """
     try:
-        image: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
+        image: Image.Image = opened(content)
         width, height = image.size
-        pixels = width * height
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_many_pixels(str(error), where) from error
     except Exception as error:  # decoders raise nearly anything on damaged input
         raise RobustrecError(f"not a picture that can be read: {_reason(error)}", where=where, fix=_MEND) from error
-    if pixels > MAX_PICTURE_PIXELS:
+    if width * height > MAX_PICTURE_PIXELS:
         raise _too_many_pixels(f"{width} x {height} pixels", where)
     try:
         if quick:
@@ -177,6 +170,24 @@ def decode(content: bytes, where: str, *, quick: bool = False) -> Image.Image:
         return to_rgb(image)
     except Exception as error:
         raise RobustrecError(f"the picture is damaged: {_reason(error)}", where=where, fix=_MEND) from error
+
+
+def opened(content: bytes) -> Image.Image:
+    """Return a picture of one of `FORMATS`, of which only the header was read.
+
+    As `Image.open` does, but without its warning of many pixels, which only filters of the whole process suppress.
+
+    Raises:
+        UnidentifiedImageError: it is none, or its header is damaged.
+        Exception: whatever else a decoder raises on damaged input.
+    """
+    for name in FORMATS:
+        factory, accepts = Image.OPEN[name]
+        accepted = accepts is None or accepts(content[:16])
+        if accepted and not isinstance(accepted, str):  # a text says why this build of Pillow cannot read it
+            with suppress(SyntaxError, IndexError, TypeError, struct.error):
+                return factory(io.BytesIO(content), "")
+    raise UnidentifiedImageError
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

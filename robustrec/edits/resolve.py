@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +15,7 @@ from robustrec.edits.content import Content, changed
 from robustrec.edits.contract import MODALITIES, SEVERITIES, Declaration, Edit, declaration_of, watched
 from robustrec.edits.view import CatalogueView
 from robustrec.errors import RobustrecError, described, unknown_name
+from robustrec.own_code import import_own
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -80,7 +79,7 @@ def _loaded(point: EntryPoint) -> object:
 def _imported(name: str, where: str) -> object:
     module, _, attribute = name.partition(":")
     try:
-        found: object = _module_of(module)
+        found: object = import_own(module)
         for part in attribute.split("."):
             found = getattr(found, part)
     except KeyboardInterrupt:
@@ -93,19 +92,6 @@ def _imported(name: str, where: str) -> object:
             f"{attribute or 'function'}'",
         ) from error
     return found
-
-
-def _module_of(name: str) -> object:
-    try:
-        return import_module(name)
-    except ModuleNotFoundError as error:
-        folder = str(Path.cwd())
-        if error.name != name.partition(".")[0] or folder in sys.path:
-            raise
-        # An installed command does not look where it is started, and that is where one's own edits lie. At the end, so
-        # that nothing there hides an installed package.
-        sys.path.append(folder)
-        return import_module(name)
 
 
 def _edit(name: str, place: str, function: object, where: str, *, own: bool) -> Edit:

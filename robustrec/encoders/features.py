@@ -18,6 +18,7 @@ from robustrec.encoders.rows import EncodedRows, Encoder, RowContent, RowEncoder
 from robustrec.encoders.store import tables_digest
 from robustrec.encoders.weights import SHIPPED_BLIP, UsedWeights
 from robustrec.errors import RobustrecError, unknown_name
+from robustrec.hardware import full_precision
 from robustrec.modalities import MODALITIES
 from robustrec.progress import Progress
 
@@ -70,6 +71,7 @@ class ItemFeatures:
         return features_label(self.name, "capfilt" if any(each.get("capfilt") for each in networks) else "none")
 
 
+@full_precision()
 def item_features(
     dataset: Dataset,
     name: str,

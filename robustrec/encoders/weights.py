@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -30,6 +29,7 @@ from robustrec.encoders.options import EncoderOptions
 from robustrec.encoders.sentence_modules import module_files
 from robustrec.errors import RobustrecError, unknown_name
 from robustrec.files import digest_json, shipped
+from robustrec.quiet import warnings_are
 from robustrec.untrusted import UnreadableError, read_json_object
 
 HUB_NAMES = {
@@ -225,17 +225,16 @@ def load_tokenizer(weights: Weights, vocab_size: int) -> Any:
 def quiet() -> Iterator[None]:
     """Keep the advisories, progress bars and warnings of transformers off the terminal while a block runs."""
     chatter: Any = import_module("transformers.utils.logging")
-    level, bars = chatter.get_verbosity(), chatter.is_progress_bar_enabled()
-    chatter.set_verbosity(logging.CRITICAL)
-    chatter.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+    with warnings_are("ignore"):
+        level, bars = chatter.get_verbosity(), chatter.is_progress_bar_enabled()
+        chatter.set_verbosity(logging.CRITICAL)
+        chatter.disable_progress_bar()
+        try:
             yield
-    finally:
-        chatter.set_verbosity(level)
-        if bars:
-            chatter.enable_progress_bar()
+        finally:
+            chatter.set_verbosity(level)
+            if bars:
+                chatter.enable_progress_bar()
 
 
 def require_transformers(name: str) -> None:

@@ -9,12 +9,12 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from robustrec.errors import RobustrecError, described
 from robustrec.files import digest_bytes
+from robustrec.own_code import import_own
 
 # What a recommender's class must have; `Config` and `modalities` are looked at more closely.
 PARTS = ("represent", "loss", "module", "modalities", "Config")
@@ -53,13 +53,9 @@ def load_own(name: str) -> Own:
         raise RobustrecError(
             f"{name!r} is not MODULE:NAME", where=f"--model {name}", fix="for example: --model my_shop.models:MyModel"
         )
-    folder = str(Path.cwd())
-    if folder not in sys.path:
-        # An installed command does not look where it is started. At the end, so that nothing there hides a package.
-        sys.path.append(folder)
     with attributed_to(name, f"import of {module_name}"):
         try:
-            module = import_module(module_name)
+            module = import_own(module_name)
         except ModuleNotFoundError as error:
             if not f"{module_name}.".startswith(f"{error.name}."):
                 raise  # something that it imports

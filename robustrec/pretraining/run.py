@@ -16,7 +16,7 @@ import torch
 from robustrec.encoders.weights import Weights, require_transformers
 from robustrec.errors import RobustrecError
 from robustrec.files import digest_json, digest_sources, staged_folder, unwritable, write_atomically
-from robustrec.hardware import describe_environment
+from robustrec.hardware import describe_environment, full_precision
 from robustrec.pretraining.architecture import Blip, from_scratch
 from robustrec.pretraining.batches import Tokenised, tokenised
 from robustrec.pretraining.card import make_card
@@ -71,6 +71,7 @@ class Plan(NamedTuple):
     key: str
 
 
+@full_precision()
 def pretrain(
     request: Request, progress: Progress = silent, say: Callable[[str], None] = lambda _: None
 ) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +19,7 @@ from robustrec.models.contract import Features, Recommender, Scored, item_graphs
 from robustrec.models.mmrec import from_mmrec
 from robustrec.models.own import attributed_to, is_own, load_own
 from robustrec.models.scorers import build_scorer, scored
+from robustrec.quiet import warnings_are
 from robustrec.runs.prepared import Prepared
 from robustrec.runs.specs import SubjectSpec, modalities_read, reads_features, spec_json
 from robustrec.runs.store import parameters_digest, read_run
@@ -94,8 +94,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         regular_file(path)
         if path.suffix == ".safetensors":
             return load_file(path)
-        with warnings.catch_warnings():  # of a pickle protocol that torch does not write
-            warnings.simplefilter("ignore")
+        with warnings_are("ignore"):  # of a pickle protocol that torch does not write
             content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, SafetensorError, UnreadableError) as error:
         raise RobustrecError(f"cannot read {path.name}: {error}", where=where, fix=fix) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +20,9 @@ from robustrec.evaluation.metrics import evaluated_users
 from robustrec.models.contract import Problem
 from robustrec.models.graphs import CoOccurrence, Neighbours, cosine_neighbours
 from robustrec.training.sampling import Positives, positives_of
+
+_FINDING = threading.Lock()
+"""Held while neighbours are found; not part of `Prepared`, which can be pickled so."""
 
 
 @dataclass(frozen=True)
@@ -60,16 +64,17 @@ class Prepared:
     validation: Split
     test: Split
     device: torch.device
-    _found: dict[tuple[int, int], Neighbours] = field(default_factory=dict, init=False, repr=False)
+    _found: dict[tuple[str, int], Neighbours] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def neighbours(self, x: Tensor, k: int) -> Neighbours:
-        """Return each item's k nearest, found once for each of the clean tables, which nobody changes."""
-        if not any(x is table for table in self.tables.values()):
+        """Return each item's k nearest, found once for each of the clean tables, which nobody changes; thread-safe."""
+        modality = next((name for name, table in self.tables.items() if table is x), None)
+        if modality is None:
             return cosine_neighbours(x, k)
-        key = (id(x), k)
-        if key not in self._found:
-            self._found[key] = cosine_neighbours(x, k)
-        return self._found[key]
+        with _FINDING:
+            if (modality, k) not in self._found:
+                self._found[modality, k] = cosine_neighbours(x, k)
+            return self._found[modality, k]
 
 
 def prepare(

@@ -12,6 +12,7 @@ from robustrec.datasets.interactions import VALIDATION
 from robustrec.evaluation.metrics import parse_metric, per_user_metrics
 from robustrec.evaluation.ranking import rank
 from robustrec.files import remove_leftovers
+from robustrec.hardware import full_precision
 from robustrec.models.contract import Features, Graphs, Recommender, item_graphs, represent
 from robustrec.models.graphs import cosine_neighbours
 from robustrec.models.own import attributed_to
@@ -24,6 +25,7 @@ from robustrec.runs.trained import TrainedSubject, build_model, subject_of
 from robustrec.training.trainer import Checkpointing, train
 
 
+@full_precision()
 def obtain_subject(
     spec: SubjectSpec,
     prepared: Prepared,

@@ -7,7 +7,6 @@ import io
 import math
 import os
 import re
-import warnings
 import zipfile
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -15,6 +14,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from robustrec.quiet import warnings_are
 from robustrec.untrusted.files import UnreadableError, open_regular, size_words
 
 MOST_HEADER_BYTES = 10_000
@@ -97,8 +97,7 @@ def read_npz(source: Path | bytes, *, most: int = NPZ_BYTES) -> dict[str, NDArra
     """
     with io.BytesIO(source) if isinstance(source, bytes) else open_regular(source) as file:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error")  # zipfile warns of names that occur twice
+            with warnings_are("error"):  # zipfile warns of names that occur twice
                 return _members(file, most)
         except UnreadableError:
             raise
@@ -137,8 +136,7 @@ def _array(stream: BinaryIO, size: int) -> NDArray[Any]:
 
 def _parsed(header: bytes, encoding: str) -> tuple[np.dtype[Any], tuple[int, ...], bool]:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd escapes and literals
+        with warnings_are("ignore"):  # of odd escapes and literals
             content = ast.literal_eval(_PYTHON_2_LONG.sub("", header.decode(encoding)).strip())
     except Exception as error:  # the parser raises SyntaxError, MemoryError, RecursionError and more
         raise UnreadableError(f"the .npy header is damaged: {str(error)[:80] or type(error).__name__}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple
@@ -10,8 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-# PyTorch says so once per process; users of the command line can do nothing about it.
-warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
+from robustrec.quiet import warnings_are
 
 # Entries handled at once where a product needs both factors' rows gathered: 64 MB at 64 columns of float32.
 CHUNK, CHUNK_WIDTH = 2**17, 64
@@ -175,7 +173,7 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     def forward(pattern: Pattern, values: Tensor, transpose: Pattern, transpose_values: Tensor, x: Tensor) -> Tensor:  # noqa: ARG004 - kept for the backward
-        csr = torch.sparse_csr_tensor(pattern.starts, pattern.columns, values, pattern.shape, check_invariants=False)
+        csr = _csr(pattern, values)
         return csr @ x
 
     @staticmethod
@@ -219,7 +217,7 @@ class _SampledProducts(torch.autograd.Function):
 
 def _sampled(pattern: Pattern, a: Tensor, b: Tensor) -> Tensor:
     places = a.new_zeros(pattern.n_entries)
-    empty = torch.sparse_csr_tensor(pattern.starts, pattern.columns, places, pattern.shape, check_invariants=False)
+    empty = _csr(pattern, places)
     return torch.sparse.sampled_addmm(empty, a, b.T, beta=0).values()  # type: ignore[no-any-return]
 
 
@@ -231,6 +229,18 @@ def _gathered(pattern: Pattern, a: Tensor, b: Tensor) -> Tensor:
         part = slice(start, start + step)
         torch.sum(a.index_select(0, rows[part]) * b.index_select(0, columns[part]), dim=1, out=values[part])
     return values
+
+
+def _csr(pattern: Pattern, values: Tensor) -> Tensor:
+    _take_beta_notice()
+    return torch.sparse_csr_tensor(pattern.starts, pattern.columns, values, pattern.shape, check_invariants=False)
+
+
+@cache
+def _take_beta_notice() -> None:
+    """Have PyTorch give its warning that CSR tensors are in beta, once per process, while warnings are ignored."""
+    with warnings_are("ignore"):
+        torch.sparse_csr_tensor([0, 1], [0], [1.0], (1, 1))
 
 
 @cache

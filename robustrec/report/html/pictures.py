@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import io
-import warnings
+
+from robustrec.quiet import warnings_are
 
 _LARGEST_PIXELS = 4096 * 4096
 
@@ -18,12 +19,10 @@ def checked_jpeg(text: str | None) -> str | None:
 
     try:
         data = base64.b64decode(text, validate=True)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            with Image.open(io.BytesIO(data), formats=("JPEG",)) as picture:
-                if picture.width * picture.height > _LARGEST_PIXELS:
-                    return None
-                picture.load()
+        with warnings_are("error"), Image.open(io.BytesIO(data), formats=("JPEG",)) as picture:
+            if picture.width * picture.height > _LARGEST_PIXELS:
+                return None
+            picture.load()
     except (binascii.Error, ValueError, OSError, SyntaxError, Warning, Image.DecompressionBombError):
         return None
     return base64.b64encode(data).decode("ascii")

@@ -9,13 +9,13 @@ from __future__ import annotations
 import io
 import logging
 import re
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
+from robustrec.quiet import warnings_are
 from robustrec.reading.texts import one_line
 
 if TYPE_CHECKING:
@@ -42,27 +42,24 @@ _SETTINGS: Any = {
 def _quiet() -> Iterator[None]:
     """Keep matplotlib from remarking on its caches and on letters that its fonts lack; the browser draws those."""
     logger = logging.getLogger("matplotlib")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+    with warnings_are("ignore"):  # its lock keeps threads from each other's level and settings
+        level = logger.level
+        logger.setLevel(logging.ERROR)
+        try:
             yield
-    finally:
-        logger.setLevel(level)
+        finally:
+            logger.setLevel(level)
 
 
 @contextmanager
 def blank(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
     """Yield an empty figure of a size in inches, with its axes; it is drawn and written within the block."""
     with _quiet():
-        import matplotlib as mpl
+        from matplotlib import style
         from matplotlib.backends.backend_svg import FigureCanvasSVG
         from matplotlib.figure import Figure
 
-        with mpl.rc_context():
-            mpl.rcdefaults()  # whatever this machine's matplotlibrc says
-            mpl.rcParams.update(_SETTINGS)
+        with style.context(["default", _SETTINGS]):  # whatever this machine's matplotlibrc says
             figure = Figure(figsize=(width, height), layout="constrained")
             FigureCanvasSVG(figure)
             yield figure, figure.add_subplot()
