@@ -72,7 +72,10 @@ def load_own(name: str) -> Own:
         raise _wrong(name, f"{attribute!r} {fault}")
     # A class or function may have been imported there from elsewhere: that module's sources count too.
     home = found.__module__ if inspect.isclass(found) or inspect.isfunction(found) else module_name
-    return Own(found, _digest(own_sources({module_name, home})))
+    # Adapters are not part of what `robustrec.runs.formats` numbers.
+    bases = [each.__module__ for each in getattr(found, "__mro__", ())]
+    adapters = {each for each in bases if each.startswith("robustrec.adapters.")}
+    return Own(found, _digest(own_sources({module_name, home, *adapters})))
 
 
 def is_scorer(kind: Callable[..., Any]) -> bool:
@@ -123,8 +126,9 @@ def own_sources(modules: set[str]) -> list[tuple[Path, Path]]:
     folder. Installed packages that they import are not followed.
     """
     pending = [(name.partition(".")[0], folder) for name in modules for folder in _folders(name.partition(".")[0])]
-    files_of = [Path(getattr(sys.modules.get(name), "__file__", None) or "x.py") for name in modules]
-    found = {(file.parent, file) for file in files_of if file.suffix != ".py"}  # compiled
+    files_of = {name: Path(getattr(sys.modules.get(name), "__file__", None) or "x.py") for name in modules}
+    alone = {name for name, file in files_of.items() if file.suffix != ".py" or name.startswith("robustrec.adapters.")}
+    found = {(files_of[name].parent, files_of[name]) for name in alone}  # compiled, or of robustrec
     followed = set()
     while pending:
         package, folder = pending.pop()
