@@ -36,7 +36,7 @@ def invalid(error: ValidationError, model: type[BaseModel], *, source: str, fix:
     elif first["type"] in ("union_tag_invalid", "union_tag_not_found"):
         # Of several kinds of thing in one list, which this is: pydantic names the list's entry and not its key.
         what, fix = _wrong_kind(first["ctx"], fix)
-        path = _dotted([*keys, first["ctx"]["discriminator"].strip("'")])
+        path = _dotted([*keys, first["ctx"]["discriminator"].strip("'()")])
     elif first["type"] == "missing":
         what = f"key {keys[-1]!r} is missing"
         fix = f"add {keys[-1]!r}"
@@ -50,7 +50,7 @@ def invalid(error: ValidationError, model: type[BaseModel], *, source: str, fix:
 
 def _wrong_kind(context: dict[str, Any], fix: str) -> tuple[str, str]:
     """Return what is wrong with the key that says of what kind an entry is, and what to do."""
-    key = context["discriminator"].strip("'")
+    key = context["discriminator"].strip("'()")
     if "tag" not in context:
         return f"key {key!r} is missing", f"add {key!r}; {fix}"
     expected = [each.strip(" '") for each in context["expected_tags"].split(",")]

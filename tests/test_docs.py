@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from robustrec.audits.suites import AUDIT_KINDS, Suite, load_suite, parse_suite, suite_names
+from robustrec.audits.kind import KINDS
+from robustrec.audits.suites import Suite, load_suite, parse_suite, suite_names
 from robustrec.cli.main import run
 from robustrec.edits import EDITS, edit
 from robustrec.edits.content import Content
@@ -92,7 +93,7 @@ def test_every_suite_and_every_key_of_suites_is_in_the_reference():
     text = filled()["suites.md"]
     for name in suite_names():
         assert f"\n### {name}\n" in text
-    for kind in AUDIT_KINDS:
+    for kind in KINDS:
         assert f'kind = "{kind}"' in text
     for key in Suite.model_fields:
         assert f"| `{key}` |" in text

@@ -8,7 +8,8 @@ from typing import Any
 
 from site_schemas import Schema, section, table, text, without_meaning
 
-from robustrec.audits.suites import AUDIT_KINDS, Suite, load_suite, suite_names
+from robustrec.audits.kind import KINDS, built_in
+from robustrec.audits.suites import Suite, load_suite, suite_names
 from robustrec.results.gates import Gate
 
 _FIRST = ("Gate", "Select", "Waiver", "Bootstrap")
@@ -21,7 +22,7 @@ def shipped_table() -> str:
 
 def suite_keys() -> str:
     """Return a section for each table of a suite file."""
-    audits = {kind.__name__: name for name, kind in AUDIT_KINDS.items()}
+    audits = {built_in(name).config.__name__: name for name in KINDS}
     every = definitions()
     return "\n\n".join(section(name, each, title=_title(name, every, audits)) for name, each in every.items())
 
@@ -30,8 +31,8 @@ def definitions() -> dict[str, dict[str, Any]]:
     """Return the schema of every table in a suite file, the whole file first."""
     schema = Suite.model_json_schema()
     inner: dict[str, dict[str, Any]] = schema.pop("$defs")
-    kinds = [kind.__name__ for kind in AUDIT_KINDS.values()]
-    order = [*_FIRST, *kinds, *(name for name in inner if name not in (*_FIRST, *kinds))]
+    kinds = [built_in(name).config.__name__ for name in KINDS]
+    order = [*_FIRST, *kinds, "UserAudit", *(name for name in inner if name not in (*_FIRST, *kinds, "UserAudit"))]
     return {"Suite": schema, **{name: inner[name] for name in order}}
 
 
@@ -43,6 +44,8 @@ def undescribed() -> Iterator[str]:
 
 def _title(name: str, every: Mapping[str, Schema], audits: Mapping[str, str]) -> str:
     """Return how a table is written in the file: [[gates]], or KEY of its parent table."""
+    if name == "UserAudit":
+        return "`[[audits]]` of a user-defined audit"
     if name in audits:
         return f'`[[audits]]` with `kind = "{audits[name]}"`'
     for parent, each in every.items():

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from robustrec.audits.encoder.audit import encodings_of, treatments
-from robustrec.audits.encoder.config import EncoderAudit
+from robustrec.audits.applicable import not_editable
 from robustrec.audits.few_draws import few_draws
-from robustrec.audits.merchant.audit import cost_of_edits, not_editable
-from robustrec.audits.merchant.config import MerchantAudit
-from robustrec.audits.noise.audit import conditions_of, training_conditions_of
-from robustrec.audits.noise.condition import strengths_between
-from robustrec.audits.noise.config import NoiseAudit
+from robustrec.audits.kind import Cost
+from robustrec.audits.own import kind_of, resolved
 from robustrec.audits.plan_checks import check_gates_select, unmeasured
-from robustrec.audits.sharpness.config import SharpnessAudit, input_gradients, noisy_lists, parameter_gradients
 from robustrec.audits.suites import Suite, load_suite
-from robustrec.audits.treatments import treatments_of
 from robustrec.config import Settings
 from robustrec.datasets.registry import Dataset, load_dataset
 from robustrec.encoders.features import encoder_name, features_label, opened_weights
@@ -68,22 +60,6 @@ class Plan:
         return self.settings.home
 
 
-class Cost(NamedTuple):
-    """Largest cost of a plan.
-
-    Attributes:
-        trainings: subjects, and their retrainings on noisy features; those in the run store cost nothing.
-        rankings: representations of all users and items, each followed by a ranking of all test users.
-        encodings: items that go through the encoder again.
-        gradients: evaluations of a gradient over the whole training graph, Hessian products among them.
-    """
-
-    trainings: int = 0
-    rankings: int = 0
-    encodings: int = 0
-    gradients: int = 0
-
-
 def make_plan(
     settings: Settings,
     *,
@@ -97,7 +73,7 @@ def make_plan(
         RobustrecError: an unknown name or key, a missing data set, an edition that the suite refuses, or a suite
             that can measure nothing for the models.
     """
-    suite = load_suite(settings.suite)
+    suite = resolved(load_suite(settings.suite), source=settings.suite)
     edition = settings.edition
     if suite.require_edition == "full" and edition == "sample":
         raise RobustrecError(
@@ -109,13 +85,7 @@ def make_plan(
     subject_specs(settings, "sample")
     given = options_of(settings)
     for audit in suite.audits:
-        if isinstance(audit, MerchantAudit):
-            treatments_of(audit, where=f"suite {suite.name!r}, audits.edits")
-        if isinstance(audit, EncoderAudit):
-            treatments(audit, where=f"suite {suite.name!r}, audits.edits")
-        if isinstance(audit, SharpnessAudit) and audit.edits:
-            edits = MerchantAudit(kind="merchant", edits=audit.edits.edits)
-            treatments_of(edits, where=f"suite {suite.name!r}, audits.edits.edits")
+        kind_of(audit.kind).check(audit, where=f"suite {suite.name!r}")
     check_gates_select(suite)
     wanted = "full" if suite.require_edition == "full" else edition
     dataset = load_dataset(settings.dataset, home=settings.home, edition=wanted, progress=progress)
@@ -130,16 +100,15 @@ def make_plan(
     _check_gates(suite, specs, encoder and features_label(encoder, given.denoise), baseline)
     _check_editable(suite, dataset, encoder)
     used, warnings = opened_weights(dataset, encoder, home=settings.home, options=given) if encoder else ((), ())
-    notes = tuple(unmeasured(suite, specs, dataset, encoder))
-    return Plan(
-        settings, suite, dataset, specs, encoder, used, (*warnings, *few_draws(suite)), baseline, waivers, notes
-    )
+    plan = Plan(settings, suite, dataset, specs, encoder, used, (*warnings, *few_draws(suite)), baseline, waivers)
+    return replace(plan, notes=tuple(unmeasured(plan)))
 
 
 def _needed(suite: Suite, specs: tuple[SubjectSpec, ...]) -> tuple[SubjectSpec, ...]:
     """Return one subject if the suite audits only the encoder, else all subjects."""
-    encoder_only = all(isinstance(audit, EncoderAudit) for audit in suite.audits)
-    if not (encoder_only and all(gate.select.audit == "encoder" for gate in suite.gates)):
+    encoder_only = all(kind_of(audit.kind).of_encoder for audit in suite.audits)
+    kinds = {audit.kind for audit in suite.audits}
+    if not (encoder_only and all(gate.select.audit in kinds for gate in suite.gates)):
         return specs
     return next(((spec,) for spec in specs if reads_features(spec)), specs)
 
@@ -167,7 +136,7 @@ def _check_gates(suite: Suite, specs: tuple[SubjectSpec, ...], encoder: str | No
 def _check_editable(suite: Suite, dataset: Dataset, encoder: str | None) -> None:
     """Refuse a suite without possible measurements; with other audits, edits are only not applicable."""
     reason = not_editable(dataset, encoder)
-    if reason and all(isinstance(audit, MerchantAudit) for audit in suite.audits):
+    if reason and all(kind_of(audit.kind).of_edits for audit in suite.audits):
         raise RobustrecError(
             f"suite {suite.name!r} edits item texts and pictures, but {reason}",
             where=f"--dataset {dataset.name}, --features {encoder}",
@@ -179,7 +148,7 @@ def _check_editable(suite: Suite, dataset: Dataset, encoder: str | None) -> None
 def cost_of(plan: Plan) -> Cost:
     """Return the largest cost of a plan in trainings, rankings, encodings and gradients."""
     own = Cost(trainings=sum(spec.trains for spec in plan.specs), rankings=len(plan.specs))
-    parts = [own, *(COSTS[audit.kind](audit, plan) for audit in plan.suite.audits)]
+    parts = [own, *(kind_of(audit.kind).cost(audit, plan) for audit in plan.suite.audits)]
     return Cost(*(sum(column) for column in zip(*parts, strict=True)))
 
 
@@ -192,47 +161,3 @@ def cost_words(cost: Cost) -> str:
         *([f"{cost.gradients} gradients"] if cost.gradients else []),
     ]
     return f"{', '.join(counted[:-1])} and {counted[-1]}"
-
-
-def _noise_cost(audit: NoiseAudit, plan: Plan) -> Cost:
-    reading = [spec for spec in plan.specs if reads_features(spec)]
-    retrained = sum(spec.can_train for spec in reading)
-    rankings = len(conditions_of(audit)) * audit.draws
-    if audit.break_point:
-        point = audit.break_point
-        trials = len(strengths_between(point.sigma2_min, point.sigma2_max)) + point.steps
-        rankings += trials * point.draws
-    trainings = len(training_conditions_of(audit)) * audit.training.draws if audit.training else 0
-    return Cost(trainings=retrained * trainings, rankings=retrained * trainings + len(reading) * rankings)
-
-
-def _merchant_cost(audit: MerchantAudit, plan: Plan) -> Cost:
-    reading = sum(reads_features(spec) for spec in plan.specs)
-    if not reading or not_editable(plan.dataset, plan.encoder):
-        return Cost()
-    cost = cost_of_edits(audit, plan.dataset, seed=plan.settings.seed)
-    return Cost(rankings=reading * cost.rankings, encodings=cost.encodings)
-
-
-def _encoder_cost(audit: EncoderAudit, plan: Plan) -> Cost:
-    if plan.encoder is None or not_editable(plan.dataset, plan.encoder):
-        return Cost()
-    known = plan.dataset.clean_catalog is not None
-    return Cost(encodings=encodings_of(audit, plan.dataset.interactions.n_items, clean=known))
-
-
-def _sharpness_cost(audit: SharpnessAudit, plan: Plan) -> Cost:
-    reading = sum(reads_features(spec) for spec in plan.specs)
-    gradients = input_gradients(audit, modalities=2) + parameter_gradients(audit)
-    # Item graphs kept, and once more rebuilt.
-    encodings = audit.edits.items * len(audit.edits.edits) if audit.edits else 0
-    return Cost(rankings=reading * 2 * noisy_lists(audit), encodings=encodings, gradients=reading * gradients)
-
-
-COSTS: dict[str, Callable[[Any, Plan], Cost]] = {
-    "noise": _noise_cost,
-    "merchant": _merchant_cost,
-    "encoder": _encoder_cost,
-    "sharpness": _sharpness_cost,
-}
-"""Kind of audit -> function of the cost of a configuration over the subjects of a plan."""

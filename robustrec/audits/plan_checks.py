@@ -2,42 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from robustrec.audits.encoder.config import EncoderAudit
-from robustrec.audits.merchant.audit import conditions_of as merchant_conditions
-from robustrec.audits.merchant.audit import not_editable
-from robustrec.audits.merchant.config import MerchantAudit
-from robustrec.audits.noise.audit import conditions_of as noise_conditions
-from robustrec.audits.noise.audit import training_conditions_of
-from robustrec.audits.noise.config import NoiseAudit
-from robustrec.audits.sharpness.config import SharpnessAudit
-from robustrec.audits.suites import BREAK_POINT, Suite
-from robustrec.audits.treatments import treatments_of
-from robustrec.datasets.registry import Dataset
+from robustrec.audits.kind import Reported
+from robustrec.audits.own import kind_of
+from robustrec.audits.suites import Suite
 from robustrec.errors import RobustrecError, unknown_name
-from robustrec.models import model_class
 from robustrec.results.findings import CLEAN
 from robustrec.results.gates import Gate, matches, plain_condition
 from robustrec.runs.specs import SubjectSpec, reads_features
 
-_VALUES = {"noise": (BREAK_POINT, "snr_db_image", "snr_db_text"), "merchant": ("touched", "seen")}
-"""Audit -> metrics of its value findings; its other findings are drifts."""
+if TYPE_CHECKING:
+    from robustrec.audits.plan import Plan
 
 
-def unmeasured(suite: Suite, specs: Sequence[SubjectSpec], dataset: Dataset, encoder: str | None) -> list[str]:
+def unmeasured(plan: Plan) -> list[str]:
     """Return a line for each model and audit without measurements, with the reason.
 
     Raises:
         RobustrecError: no audit of the suite can measure anything for any model.
     """
+    suite, specs = plan.suite, plan.specs
     models = {spec.model: spec for spec in specs}
     reasons = {
         (model, audit.kind): reason
         for model, spec in models.items()
         for audit in suite.audits
-        if (reason := _nothing_to_measure(audit, spec, dataset, encoder))
+        if (reason := kind_of(audit.kind).needs(audit, plan, spec))
     }
     lines: dict[tuple[str, str], list[str]] = {}
     for (model, kind), reason in reasons.items():
@@ -68,43 +60,21 @@ def _fix(specs: Sequence[SubjectSpec]) -> str:
     )
 
 
-def _nothing_to_measure(audit: Any, spec: SubjectSpec, dataset: Dataset, encoder: str | None) -> str:
-    """Return why an audit cannot measure a model; empty if it can."""
-    editable = not_editable(dataset, encoder)
-    without_effect = getattr(model_class(spec.model), "modalities_in_scores", None) == ()
-    retrained = isinstance(audit, NoiseAudit) and audit.training is not None and spec.can_train
-    in_parameters = isinstance(audit, SharpnessAudit) and audit.parameters is not None
-    reason = ""
-    if not reads_features(spec):
-        reason = "the model reads no item features, so there is nothing to perturb"
-    elif isinstance(audit, EncoderAudit):
-        reason = editable
-    elif without_effect and not retrained and not in_parameters:
-        reason = "its scores do not depend on the item features"
-    elif isinstance(audit, MerchantAudit):
-        reason = editable
-    elif isinstance(audit, SharpnessAudit) and spec.origin == "scorer":
-        reason = "a scoring function has no derivatives"
-    elif isinstance(audit, NoiseAudit) and not (audit.sigma2 or audit.relative or audit.break_point or retrained):
-        reason = "robustrec cannot train this model again, because it was trained elsewhere"
-    return reason
-
-
 def check_gates_select(suite: Suite) -> None:
-    """Check that each gate on clean quality, noise or merchant edits matches findings of its audit.
+    """Check that each gate matches findings of its audit, where these are known before the run.
 
     Raises:
         RobustrecError: a gate selects a condition, a metric or a quantity that its audit does not report.
     """
-    audits: dict[str, Any] = {audit.kind: audit for audit in suite.audits}
+    clean = Reported(["test"], suite.metrics)
+    known = {CLEAN: clean, **{audit.kind: kind_of(audit.kind).reported(audit) for audit in suite.audits}}
     for gate in suite.gates:
-        kind = gate.select.audit
-        if kind != CLEAN and kind not in _VALUES:
+        reported = known.get(gate.select.audit)
+        if reported is None:
             continue
-        metrics, conditions = _metrics(suite, audits.get(kind), gate), _conditions(audits.get(kind))
-        _check(gate, suite, "metric", gate.select.metric, metrics)
+        _check(gate, suite, "metric", gate.select.metric, _metrics(suite, reported, gate))
         wanted = plain_condition(gate.select.condition)
-        _check(gate, suite, "condition", wanted, [plain_condition(each) for each in conditions])
+        _check(gate, suite, "condition", wanted, [plain_condition(each) for each in reported.conditions])
 
 
 def _check(gate: Gate, suite: Suite, what: str, wanted: str, there: Sequence[str]) -> None:
@@ -119,28 +89,9 @@ def _check(gate: Gate, suite: Suite, what: str, wanted: str, there: Sequence[str
     )
 
 
-def _metrics(suite: Suite, audit: Any, gate: Gate) -> list[str]:
-    if gate.select.audit == CLEAN:
-        return list(suite.metrics)
-    values = _VALUES[gate.select.audit]
-    if gate.quantity == "value" and gate.reference == CLEAN:
-        return list(values)
-    own = audit.own_metrics if isinstance(audit, MerchantAudit) else ()
+def _metrics(suite: Suite, reported: Reported, gate: Gate) -> list[str]:
+    if gate.select.audit == CLEAN or (gate.quantity == "value" and gate.reference == CLEAN):
+        return list(reported.values)
     # Against a baseline, values have a difference too.
-    return [*suite.metrics, *suite.stability, *own, *(values if gate.reference != CLEAN else ())]
-
-
-def _conditions(audit: Any) -> list[str]:
-    if isinstance(audit, NoiseAudit):
-        point = audit.break_point
-        found = [each.label for each in (*noise_conditions(audit), *training_conditions_of(audit))]
-        return [*found, f"break point: {point.metric} -{point.max_relative_drop:.0%}"] if point else found
-    if isinstance(audit, MerchantAudit):
-        single = [each.label for treatment in treatments_of(audit) for each in merchant_conditions(audit, treatment)]
-        return [*single, *_pooled(single)]
-    return ["test"]
-
-
-def _pooled(labels: Iterable[str]) -> list[str]:
-    """Return the conditions of the mean over the edits."""
-    return list(dict.fromkeys(f"edit=all {label.partition(' ')[2]}" for label in labels))
+    values = reported.values if gate.reference != CLEAN else ()
+    return [*suite.metrics, *suite.stability, *reported.metrics, *values]

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
 
-from robustrec.audits.encoder.measure import run_encoder
-from robustrec.audits.merchant.measure import run_merchant
 from robustrec.audits.noise.audit import AuditContext, clean_of
-from robustrec.audits.noise.measure import run_noise
+from robustrec.audits.own import kind_of
 from robustrec.audits.plan import Plan
 from robustrec.audits.quality import Clean, MetricSuite
 from robustrec.audits.reach.check import refuse_zero_tables, sampled_scores
 from robustrec.audits.reach.run import reach_again, reach_first
-from robustrec.audits.results import Audited, AuditResults, Work, array_name, references
+from robustrec.audits.results import AuditResults, Work, array_name, references
 from robustrec.audits.rows import Intervals, drift_rows, quality_rows
-from robustrec.audits.sharpness.measure import run_sharpness
 from robustrec.encoders.features import item_features
 from robustrec.encoders.options import options_of
 from robustrec.hardware import full_precision, pick_device
@@ -29,15 +24,6 @@ from robustrec.runs.specs import SubjectSpec, modalities_read
 from robustrec.runs.store import run_key, stored_run
 from robustrec.runs.subjects import obtain_subject
 from robustrec.runs.trained import TrainedSubject
-
-# What an audit takes is of its own kind, hence Any: (configuration, subjects, work).
-RUNNERS: dict[str, Callable[[Any, Audited, Work], None]] = {
-    "noise": run_noise,
-    "merchant": run_merchant,
-    "encoder": run_encoder,
-    "sharpness": run_sharpness,
-}
-"""Kind of audit -> function that runs it and records a status for every subject."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +87,7 @@ def measure(plan: Plan, *, progress: Progress = silent) -> Measurements:
         sound = [subjects[place] for place, check in checks.items() if check]
     for audit in plan.suite.audits:
         with results.timed(audit.kind):
-            RUNNERS[audit.kind](audit, sound, work)
+            kind_of(audit.kind).run(audit, sound, work)
     with results.timed("reach"):
         for place, check in checks.items():
             if check:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Discriminator, Field, SerializeAsAny, Tag, ValidationError, model_validator
 
-from robustrec.audits.encoder.config import EncoderAudit
-from robustrec.audits.merchant.config import MerchantAudit
-from robustrec.audits.noise.config import BreakPoint, NoiseAudit
-from robustrec.audits.sharpness.config import SharpnessAudit
+from robustrec.audits.kind import KINDS, AuditConfig, built_in
+from robustrec.audits.own import UserAudit, check_known
 from robustrec.audits.values import QualityMetric, StabilityMetric, distinct
 from robustrec.errors import RobustrecError, unknown_name
 from robustrec.evaluation.error_rates import Correction
@@ -20,24 +17,28 @@ from robustrec.files import digest_json, shipped, shown_path
 from robustrec.invalid import invalid
 from robustrec.results.findings import BASELINE, CLEAN
 from robustrec.results.gates import Gate, matches
-from robustrec.results.possible_limits import Range, wrong_limits
 from robustrec.results.waivers import Waiver
 from robustrec.subject import Record
 from robustrec.untrusted import UnreadableError, parse_toml, read_text
 
-BREAK_POINT = "sigma2"
-"""Metric of the noise audit's break point."""
+_USER_DEFINED = "package.module:Class"
 
-# Another kind of audit joins here: Annotated[NoiseAudit | OtherAudit, Field(discriminator="kind")]; its runner in
-# `runner.RUNNERS`, what it costs in `plan.COSTS`.
-AuditConfig = Annotated[NoiseAudit | MerchantAudit | EncoderAudit | SharpnessAudit, Field(discriminator="kind")]
-AUDIT_KINDS: dict[str, type[Record]] = {
-    "noise": NoiseAudit,
-    "merchant": MerchantAudit,
-    "encoder": EncoderAudit,
-    "sharpness": SharpnessAudit,
-}
-"""Kind of audit in a suite -> its configuration class."""
+
+def kind(settings: Any) -> str | None:
+    """Return which model reads the settings of an audit; its name is in pydantic's errors."""
+    found = settings.get("kind") if isinstance(settings, dict) else getattr(settings, "kind", None)
+    if not isinstance(found, str):
+        return None
+    return found if found in KINDS else _USER_DEFINED
+
+
+if TYPE_CHECKING:
+    _AnyAudit = AuditConfig
+else:
+    _models = [Annotated[built_in(name).config, Tag(name)] for name in KINDS]
+    _AnyAudit = SerializeAsAny[
+        Annotated[Union[*_models, Annotated[UserAudit, Tag(_USER_DEFINED)]], Discriminator(kind)]
+    ]
 
 
 class Bootstrap(Record):
@@ -67,7 +68,7 @@ class Suite(Record):
     compare_with: str | None = Field(default="vanilla", min_length=1, description="reference strategy for comparisons")
     mask_validation: bool = Field(default=False, description="also mask validation items in the test ranking")
     bootstrap: Bootstrap = Field(default=Bootstrap(), description="settings of the confidence intervals")
-    audits: tuple[AuditConfig, ...] = Field(min_length=1, description="audits to run, one table for each kind")
+    audits: tuple[_AnyAudit, ...] = Field(min_length=1, description="audits to run, one table for each kind")
     gates: tuple[Gate, ...] = Field(
         default=(), description="limits on findings; without gates the verdict is inconclusive"
     )
@@ -86,14 +87,19 @@ class Suite(Record):
         distinct(tuple(audit.kind for audit in self.audits))
         distinct(tuple(gate.name for gate in self.gates))
         audits = ("clean", *(audit.kind for audit in self.audits))
-        own = [audit.own_metrics for audit in self.audits if isinstance(audit, MerchantAudit)]
-        listed = (*self.metrics, *self.stability, *(metric for metrics in own for metric in metrics))
+        listed = (*self.metrics, *self.stability, *(metric for audit in self.audits for metric in audit.own_metrics))
+        unknown = [audit.kind for audit in self.audits if isinstance(audit, UserAudit)]
         for gate in self.gates:
             select = gate.select
             if not any(matches(audit, select.audit) for audit in audits):
                 error = unknown_name("audit", select.audit, audits, where="")
                 raise ValueError(f"gate {gate.name!r} selects {error.what}, but the suite does not run it; {error.fix}")
-            if "@" in select.metric and not any(matches(metric, select.metric) for metric in listed):
+            listed_elsewhere = any(matches(kind, select.audit) for kind in unknown)
+            if (
+                "@" in select.metric
+                and not listed_elsewhere
+                and not any(matches(metric, select.metric) for metric in listed)
+            ):
                 error = unknown_name("metric", select.metric, listed, where="")
                 raise ValueError(
                     f"gate {gate.name!r} selects {error.what}, but the suite does not list it; {error.fix}"
@@ -103,25 +109,9 @@ class Suite(Record):
                     f"gate {gate.name!r} compares with {gate.reference!r}, but compare_with is {self.compare_with!r}"
                 )
         for audit in self.audits:
-            if isinstance(audit, MerchantAudit) and audit.metric not in self.metrics:
-                raise ValueError(f"metric {audit.metric!r} of the merchant audit is not in the metrics of the suite")
-            if isinstance(audit, NoiseAudit) and audit.break_point and audit.break_point.metric not in self.metrics:
-                raise ValueError(
-                    f"metric {audit.break_point.metric!r} of break_point is not in the metrics of the suite"
-                )
-            if isinstance(audit, NoiseAudit) and audit.break_point:
-                _check_break_point_gates(self.gates, audit.break_point)
+            if audit.kind in KINDS:
+                built_in(audit.kind).fits(audit, self)
         return self
-
-
-def _check_break_point_gates(gates: Sequence[Gate], search: BreakPoint) -> None:
-    """Refuse limits on the break point outside the range of the search."""
-    searched = Range(search.sigma2_min, search.sigma2_max)
-    for gate in gates:
-        if gate.select.metric == BREAK_POINT and gate.quantity == "value":
-            wrong = wrong_limits(gate.min, gate.max, searched, what="the range of the noise tolerance search")
-            if wrong:
-                raise ValueError(f"gate {gate.name!r}: {wrong}")
 
 
 def suite_names() -> list[str]:
@@ -169,9 +159,12 @@ def parse_suite(text: str, *, source: str) -> Suite:
         raise RobustrecError(str(error), where=source, fix="fix the key or line named above") from error
     try:
         # By way of JSON: strict, so that "8" or true is no number, yet with lists for tuples.
-        return Suite.model_validate_json(json.dumps(data, default=str), strict=True)
+        suite = Suite.model_validate_json(json.dumps(data, default=str), strict=True)
     except ValidationError as error:
         raise invalid(error, Suite, source=source, fix=fix) from error
+    for place, audit in enumerate(suite.audits):
+        check_known(audit.kind, where=f"{source}, key audits[{place}].kind")
+    return suite
 
 
 def recorded_suite(content: dict[str, Any], *, source: str) -> Suite:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from robustrec.audits.merchant.config import ALL, JOIN, MerchantAudit
+from robustrec.audits.merchant.config import ALL, JOIN
 from robustrec.datasets.catalog import Catalog
 from robustrec.datasets.registry import Dataset
 from robustrec.edits import EDITS, edit
@@ -59,13 +59,13 @@ class Treatment:
         return content
 
 
-def treatments_of(config: MerchantAudit, *, where: str = "suite, audits.edits") -> tuple[Treatment, ...]:
-    """Return the treatments of a suite; user-defined edits are checked.
+def treatments_of(edits: Sequence[str], *, where: str = "suite, audits.edits") -> tuple[Treatment, ...]:
+    """Return the treatments of names of edits in a suite; user-defined edits are checked.
 
     Raises:
         RobustrecError: the edit was not found, or is not an edit.
     """
-    names = [each for name in config.edits for each in ((*EDITS, *COMBINATIONS) if name == ALL else (name,))]
+    names = [each for name in edits for each in ((*EDITS, *COMBINATIONS) if name == ALL else (name,))]
     return tuple(
         Treatment(name, tuple(edit(part, where=where) for part in name.split(JOIN))) for name in dict.fromkeys(names)
     )
@@ -159,7 +159,7 @@ def applier_of(dataset: Dataset, home: Path, seed: int) -> EditApplier:
     """Return what applies edits to the items of a data set.
 
     Args:
-        dataset: with a catalog, see `merchant.audit.not_editable`.
+        dataset: with a catalog, see `applicable.not_editable`.
         home: folder whose `digests/` remembers the content of pictures.
         seed: seed of the audits.
     """

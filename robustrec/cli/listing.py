@@ -78,9 +78,21 @@ def encoders(as_json: options.AsJson = False) -> None:
 @app.command()
 def audits(as_json: options.AsJson = False) -> None:
     """List the audits."""
-    from robustrec.audits.suites import AUDIT_KINDS
+    from robustrec.audits.own import kinds
 
-    _show("audit", [(name, _first_line(kind.__doc__)) for name, kind in AUDIT_KINDS.items()], as_json=as_json)
+    found = kinds()
+    if as_json:
+        write_json(
+            [
+                {"name": each.name, "what": each.summary, "place": place, "suggested_gates": list(each.gates)}
+                for each, place in found
+            ]
+        )
+        return
+    own = [(each, place) for each, place in found if place]
+    _show("audit", [(each.name, each.summary) for each, place in found if not place], as_json=False)
+    if own:
+        _show("user-defined", [(each.name, f"{each.summary} ({place})") for each, place in own], as_json=False)
 
 
 @app.command()

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from robustrec.audits.merchant.audit import MerchantCondition, choices_of, conditions_of, not_editable
+from robustrec.audits.applicable import not_editable
+from robustrec.audits.merchant.audit import MerchantCondition, choices_of, conditions_of
 from robustrec.audits.merchant.config import MerchantAudit
 from robustrec.audits.merchant.drawn import Edited, replaced
 from robustrec.audits.merchant.encoding import EditedRows, check_edits_arrive, encode_all, moved
@@ -76,7 +77,7 @@ def edited_catalog(
     if not edits:
         return EditedCatalog(why_not="no edits were requested")
     config = MerchantAudit(kind="merchant", edits=tuple(edits), severities=(SEVERITY,), shares=(SHARE,), draws=draws)
-    treatments = treatments_of(config, where="--edit")
+    treatments = treatments_of(edits, where="--edit")
     reason = not_editable(dataset, features.name if features else None)
     if reason or features is None or dataset.catalog is None:
         return EditedCatalog(why_not=reason)

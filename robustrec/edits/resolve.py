@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from dataclasses import replace
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,13 +13,13 @@ from robustrec.edits import EDITS
 from robustrec.edits.content import Content, changed
 from robustrec.edits.contract import MODALITIES, SEVERITIES, Declaration, Edit, declaration_of, watched
 from robustrec.edits.view import CatalogueView
-from robustrec.errors import RobustrecError, described, unknown_name
-from robustrec.own_code import import_own
+from robustrec.errors import RobustrecError, unknown_name
+from robustrec.plugins import Plugins
 
 if TYPE_CHECKING:
     from PIL import Image
 
-GROUP = "robustrec.edits"
+_PLUGINS = Plugins("robustrec.edits", "edit", "function", EDITS)
 _DECLARE = (
     'declare it: @robustrec.edits.contract.changes("text", scale="...", steps=("...", "...", "...", "...", "..."))'
 )
@@ -31,13 +30,10 @@ def resolved(name: str, *, where: str) -> Edit:
     if name in EDITS:
         module, _, attribute = EDITS[name].partition(":")
         return _edit(name, EDITS[name], getattr(import_module(module), attribute), where, own=True)
-    points = _points()
-    if name in points:
-        point = points[name]
-        return _tried(_edit(name, point.value, _loaded(point), where, own=False))
-    if ":" in name:
-        return _tried(_edit(name, name, _imported(name, where), where, own=False))
-    raise unknown_name("edit", name, [*EDITS, *points], where=where)
+    found = _PLUGINS.load(name, where=where)
+    if found is None:
+        raise unknown_name("edit", name, [*EDITS, *_PLUGINS.points()], where=where)
+    return _tried(_edit(name, found[1], found[0], where, own=False))
 
 
 def entry_point_names() -> list[str]:
@@ -46,52 +42,7 @@ def entry_point_names() -> list[str]:
     Raises:
         RobustrecError: two packages offer the same name, or one of ours.
     """
-    return sorted(_points())
-
-
-def _points() -> dict[str, EntryPoint]:
-    found: dict[str, EntryPoint] = {}
-    for point in entry_points(group=GROUP):
-        earlier = EDITS.get(point.name) or (found[point.name].value if point.name in found else None)
-        if earlier is not None and earlier != point.value:
-            raise RobustrecError(
-                f"two edits are named {point.name!r}: {earlier} and {point.value}",
-                where=f"entry points of the group {GROUP}",
-                fix=f"rename or uninstall one; pip show {point.dist.name if point.dist else point.module}",
-            )
-        found[point.name] = point
-    return found
-
-
-def _loaded(point: EntryPoint) -> object:
-    try:
-        return point.load()
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # a broken plugin must be seen, whatever it raises
-        raise RobustrecError(
-            f"the edit {point.name!r} cannot be imported: {described(error)}",
-            where=f"entry point {point.name} = {point.value}",
-            fix=f"repair or uninstall the package {point.dist.name if point.dist else point.module}",
-        ) from error
-
-
-def _imported(name: str, where: str) -> object:
-    module, _, attribute = name.partition(":")
-    try:
-        found: object = import_own(module)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        raise RobustrecError(
-            f"the edit {name!r} cannot be imported: {described(error)}",
-            where=where,
-            fix=f"expected package.module:function; try: python -c 'from {module or 'package.module'} import "
-            f"{attribute or 'function'}'",
-        ) from error
-    return found
+    return sorted(_PLUGINS.points())
 
 
 def _edit(name: str, place: str, function: object, where: str, *, own: bool) -> Edit:

@@ -317,7 +317,7 @@ def test_a_combination_edits_text_and_picture_as_each_part_does(shop: Path, tmp_
     config = plan.suite.audits[0].model_copy(
         update={"edits": ("promo_phrase+promo_badge", "promo_phrase", "promo_badge")}
     )
-    both, phrase, badge = treatments_of(config)
+    both, phrase, badge = treatments_of(config.edits)
     assert [each.modality for each in (both, phrase, badge)] == ["both", "text", "image"]
     ours, text, picture = (dict(applier.edited(each, 7, (3,), 0))[3] for each in (both, phrase, badge))
     assert ours.content.text == text.content.text

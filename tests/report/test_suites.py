@@ -109,7 +109,7 @@ def test_bad_toml_names_the_line():
         ("break_point = { sigma2_min = 1.0, sigma2_max = 0.1 }", "break_point", "must be smaller", ""),
         ("training = { }", "audits[0].training.sigma2", "missing", ""),
         ('[[audits]]\nkind = "noise"', "mine.toml", "duplicate value 'noise'", ""),
-        ('[[audits]]\nkind = "nois"', "audits[1].kind", "noise", ""),
+        ('[[audits]]\nkind = "nois"', "audits[1].kind", "unknown audit 'nois'", "did you mean 'noise'"),
         (GATE + "max_drop = 3", "gates[0].max_drop", "unknown key", "known keys"),
         (GATE.replace("metric", "metrik"), "gates[0].select.metri", "", ""),
         (GATE.replace("min = -0.1", ""), "gates[0]", "can never fail", ""),

@@ -22,8 +22,7 @@ from PIL import Image
 from torch import Tensor
 
 from robustrec.audits.encoder.config import EncoderAudit
-from robustrec.audits.merchant.config import MerchantAudit
-from robustrec.audits.treatments import Treatment, treatments_of
+from robustrec.audits.treatments import treatments_of
 from robustrec.edits.content import Content, text_of
 from robustrec.seeds import numpy_generator
 
@@ -54,19 +53,10 @@ def chosen_items(n_items: int, n: int, *, seed: int) -> list[int]:
     return sorted(order[:n].tolist())
 
 
-def treatments(audit: EncoderAudit, *, where: str = "suite, audits.edits") -> tuple[Treatment, ...]:
-    """Return the treatments of the audit.
-
-    Raises:
-        RobustrecError: there is no such edit.
-    """
-    return treatments_of(MerchantAudit(kind="merchant", edits=audit.edits), where=where)
-
-
 def encodings_of(audit: EncoderAudit, n_items: int, *, clean: bool) -> int:
     """Return the largest number of items to encode."""
     n = min(audit.items, n_items)
-    return n * (len(treatments(audit)) * len(audit.severities) + (1 + audit.denoise if clean else 0))
+    return n * (len(treatments_of(audit.edits)) * len(audit.severities) + (1 + audit.denoise if clean else 0))
 
 
 def text_distance(before: str, after: str) -> float:

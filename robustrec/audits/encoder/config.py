@@ -6,14 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from robustrec.audits.kind import AuditConfig
 from robustrec.audits.merchant.config import ALL, EditName
 from robustrec.audits.values import distinct
-from robustrec.subject import Record
 
 Severity = Annotated[int, Field(ge=0, le=5)]
 
 
-class EncoderAudit(Record):
+class EncoderAudit(AuditConfig):
     """Measure the movement of encoder vectors under edits, and the distance to the clean content."""
 
     kind: Literal["encoder"]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from robustrec.audits.applicable import not_editable
 from robustrec.audits.encoder.audit import (
     Floats,
     VectorShifts,
@@ -22,15 +23,13 @@ from robustrec.audits.encoder.audit import (
     same_vectors,
     size_of,
     text_distance,
-    treatments,
 )
 from robustrec.audits.encoder.config import EncoderAudit
 from robustrec.audits.encoder.items import Contents
 from robustrec.audits.encoder.rows import AUDIT, FEWEST, SHARE, edit_rows, pooled, value_rows
-from robustrec.audits.merchant.audit import not_editable
 from robustrec.audits.merchant.encoding import EditedRows, encode_all
 from robustrec.audits.results import Audited, Work
-from robustrec.audits.treatments import Row, Shown, Treatment, row_of
+from robustrec.audits.treatments import Row, Shown, Treatment, row_of, treatments_of
 from robustrec.edits.content import Content, text_of
 from robustrec.edits.view import CatalogueView, view_of
 from robustrec.encoders.features import row_encoder
@@ -127,7 +126,7 @@ def _measure(run: _Run) -> list[str]:
     """Measure every edit, and the distance to the clean content if it is known; return the warnings."""
     results, intervals = run.work.results, run.work.intervals
     moves: dict[tuple[str, int], list[VectorShifts]] = {}
-    every = treatments(run.audit)
+    every = treatments_of(run.audit.edits)
     for number, treatment in enumerate(every, start=1):
         for severity in run.audit.severities:
             found = _moves(run, treatment, severity)

@@ -1,4 +1,4 @@
-"""Plan of a merchant audit: conditions, cost, and applicability to a data set."""
+"""Plan of a merchant audit: conditions, edited items and cost."""
 
 from __future__ import annotations
 
@@ -62,21 +62,6 @@ def items_of_draw(choices: dict[tuple[float, int], Items], draw: int) -> Items:
     return reduce(np.union1d, [items for (_, number), items in choices.items() if number == draw])
 
 
-def not_editable(dataset: Dataset, encoder: str | None) -> str:
-    """Return why items of a data set cannot be edited and encoded again; empty if they can."""
-    if encoder is None:
-        return "no model of the run reads item features"
-    if encoder == "imported":
-        return (
-            "imported features cannot be computed again from an edited text or picture; choose an encoder that reads"
-            " them: --features basic, or --features blip --weights FOLDER"
-        )
-    catalog = dataset.catalog
-    if catalog is None or not (catalog.n_texts or catalog.n_pictures):
-        return f"dataset {dataset.name} has no texts and no pictures to edit"
-    return ""
-
-
 @dataclass(frozen=True)
 class MerchantCost:
     """Largest cost of a merchant audit.
@@ -92,7 +77,7 @@ class MerchantCost:
 
 def cost_of_edits(config: MerchantAudit, dataset: Dataset, *, seed: int) -> MerchantCost:
     """Return the cost of an audit, which grows with the edited items and not with the catalogue."""
-    treatments = treatments_of(config)
+    treatments = treatments_of(config.edits)
     conditions = sum(len(conditions_of(config, treatment)) for treatment in treatments)
     choices = choices_of(config, dataset, seed=seed)
     items = sum(len(items_of_draw(choices, draw)) for draw in range(config.draws))

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from robustrec.audits.kind import AuditConfig
 from robustrec.audits.values import LONGEST_LIST, Draws, QualityMetric, distinct
-from robustrec.subject import Record
 
 ALL = "all"
 """Name for all built-in edits."""
@@ -20,7 +20,7 @@ EditName = Annotated[str, Field(min_length=1)]
 EditedShare = Annotated[float, Field(gt=0, le=1)]
 
 
-class MerchantAudit(Record):
+class MerchantAudit(AuditConfig):
     """Edit titles, descriptions and pictures of some items, and encode these items again."""
 
     kind: Literal["merchant"]

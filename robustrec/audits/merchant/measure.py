@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from robustrec.audits.applicable import not_editable
 from robustrec.audits.merchant.audit import (
     MerchantCondition,
     choices_of,
     conditions_of,
     items_of_draw,
-    not_editable,
 )
 from robustrec.audits.merchant.conditions import EvaluationTargets, Lists, Tally, lists_of, scene_of
 from robustrec.audits.merchant.config import MerchantAudit
@@ -108,7 +108,7 @@ def _prepared(audit: MerchantAudit, subjects: Audited, work: Work) -> _Run:
 
 def _measure(run: _Run) -> list[str]:
     """Measure every condition; return the fault of the audit, or an empty text."""
-    treatments = treatments_of(run.audit)
+    treatments = treatments_of(run.audit.edits)
     touched = {part.modality for treatment in treatments for part in treatment.parts}
     arrives = {each: check_edits_arrive(run.encoder, run.applier, each) for each in MODALITIES if each in touched}
     tables = run.encoder.features.tables

@@ -6,8 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from robustrec.audits.kind import AuditConfig
 from robustrec.audits.values import Draws, QualityMetric, Share, Variance, distinct
 from robustrec.subject import Record
+
+BREAK_POINT = "sigma2"
+"""Metric of the break point."""
 
 
 class BreakPoint(Record):
@@ -38,7 +42,7 @@ class TrainingNoise(Record):
     draws: Draws = Field(default=1, description="trainings per variance, each with other noise")
 
 
-class NoiseAudit(Record):
+class NoiseAudit(AuditConfig):
     """Add Gaussian noise to the item features, before any normalisation inside the model."""
 
     kind: Literal["noise"]

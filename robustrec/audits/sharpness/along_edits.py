@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from robustrec.audits.encoder.audit import chosen_items
-from robustrec.audits.merchant.config import MerchantAudit
 from robustrec.audits.results import Work
 from robustrec.audits.sharpness.audit import LOSS_LABEL, SharpnessTask
 from robustrec.audits.sharpness.config import EditLandscapes
@@ -36,7 +35,7 @@ def edit_shifts(asked: EditLandscapes, work: Work) -> Shifts:
     applier = applier_of(dataset, plan.home, context.seed)
     items = chosen_items(len(applier.rows), asked.items, seed=context.seed)
     shifts: dict[str, dict[str, Tensor]] = {}
-    for treatment in treatments_of(MerchantAudit(kind="merchant", edits=asked.edits)):
+    for treatment in treatments_of(asked.edits):
         made = [(item, row) for item in items for _, row in applier.edited(treatment, item, (asked.severity,), draw=0)]
         if not made:
             continue

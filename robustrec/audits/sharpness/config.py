@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from robustrec.audits.kind import AuditConfig
 from robustrec.audits.values import distinct
 from robustrec.subject import Record
 
@@ -68,7 +69,7 @@ class ParameterSharpness(Record):
     landscapes: Landscapes | None = Field(default=None, description="plots of the loss around the parameters")
 
 
-class SharpnessAudit(Record):
+class SharpnessAudit(AuditConfig):
     """Measure the sharpness of one audited loss, the same for all subjects, in features and parameters."""
 
     kind: Literal["sharpness"]

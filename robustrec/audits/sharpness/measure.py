@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from robustrec.audits.merchant.audit import not_editable
+from robustrec.audits.applicable import not_editable
 from robustrec.audits.noise.measure import TRAINING_ONLY
 from robustrec.audits.quality import Clean
 from robustrec.audits.results import Audited, Work

@@ -1,0 +1,155 @@
+"""An audit kind: one object that says what a kind of audit measures, needs and costs, and runs it.
+
+A kind is a folder with `kind.py`, whose object KIND has a line in `KINDS`. Users name theirs by an entry point of the
+group "robustrec.audits" or as "package.module:Class" (`robustrec.audits.own`). Importable without torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+from pydantic import Field
+
+from robustrec.subject import Record
+
+if TYPE_CHECKING:
+    from robustrec.audits.own import AuditedSubject
+    from robustrec.audits.plan import Plan
+    from robustrec.audits.results import Audited, Work
+    from robustrec.audits.suites import Suite
+    from robustrec.results.findings import Finding
+    from robustrec.results.gates import Gate
+    from robustrec.runs.specs import SubjectSpec
+
+READS_NOTHING = "the model reads no item features, so there is nothing to perturb"
+
+
+class Cost(NamedTuple):
+    """Largest cost of a plan.
+
+    Attributes:
+        trainings: subjects, and their retrainings on noisy features; those in the run store cost nothing.
+        rankings: representations of all users and items, each followed by a ranking of all test users.
+        encodings: items that go through the encoder again.
+        gradients: evaluations of a gradient over the whole training graph, Hessian products among them.
+    """
+
+    trainings: int = 0
+    rankings: int = 0
+    encodings: int = 0
+    gradients: int = 0
+
+
+class Reported(NamedTuple):
+    """Names in the findings of an audit, to check gates before any work.
+
+    Attributes:
+        conditions: all conditions.
+        values: metrics of value findings.
+        metrics: metrics of drift findings in addition to those of the suite.
+    """
+
+    conditions: list[str]
+    values: tuple[str, ...]
+    metrics: tuple[str, ...] = ()
+
+
+class AuditConfig(Record):
+    """Settings of an audit in a suite."""
+
+    kind: str = Field(min_length=1, description="name of an installed audit, or package.module:Class")
+
+    @property
+    def own_metrics(self) -> tuple[str, ...]:
+        """Metrics of the findings in addition to those of the suite."""
+        return ()
+
+
+C = TypeVar("C", bound=AuditConfig)
+
+
+class AuditKind(Generic[C]):
+    """A kind of audit.
+
+    Attributes:
+        name: kind in suites, and audit of the findings.
+        config: its settings; the first line of the docstring describes the audit.
+        of_encoder: whether it measures the encoder, once for all subjects.
+        of_edits: whether it edits the texts or pictures of items and encodes them again.
+        glossary: term -> definition, for the glossary of reports.
+        gates: suggested gates, as in a suite.
+    """
+
+    name: str
+    config: type[C]
+    of_encoder: bool = False
+    of_edits: bool = False
+    glossary: Mapping[str, str] = {}
+    gates: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """What the audit does, in one sentence."""
+        return (self.config.__doc__ or "").strip().partition("\n")[0]
+
+    def check(self, config: C, *, where: str) -> None:
+        """Check the names in a configuration, before any data is loaded.
+
+        Raises:
+            RobustrecError: an unknown name; the message has `where`.
+        """
+
+    def fits(self, config: C, suite: Suite) -> None:
+        """Check that a configuration fits the metrics and gates of its suite.
+
+        Raises:
+            ValueError: it does not.
+        """
+
+    def needs(self, config: C, plan: Plan, spec: SubjectSpec) -> str:
+        """Return why the audit cannot measure a subject; empty if it can."""
+        from robustrec.runs.specs import reads_features
+
+        return "" if reads_features(spec) else READS_NOTHING
+
+    def cost(self, config: C, plan: Plan) -> Cost:
+        """Return the largest cost over all subjects of a plan."""
+        return Cost()
+
+    def reported(self, config: C) -> Reported | None:
+        """Return the names in the findings, or None if they are not known before the run."""
+        return None
+
+    def draws(self, config: C, gate: Gate) -> Iterator[tuple[str, int]]:
+        """Yield (key of the configuration, number of draws) behind the findings that a gate checks."""
+        yield from ()
+
+    def run(self, config: C, subjects: Audited, work: Work) -> None:
+        """Measure the subjects that passed the reach check, and record findings and a status for each.
+
+        By default every subject is measured on its own by `measure`.
+        """
+        from robustrec.audits.own import run_each
+
+        run_each(self, config, subjects, work)
+
+    def measure(self, config: C, audited: AuditedSubject) -> list[Finding]:
+        """Return the findings of one subject, all of them of this audit and subject."""
+        raise NotImplementedError
+
+
+KINDS: dict[str, str] = {
+    "noise": "robustrec.audits.noise.kind",
+    "merchant": "robustrec.audits.merchant.kind",
+    "encoder": "robustrec.audits.encoder.kind",
+    "sharpness": "robustrec.audits.sharpness.kind",
+}
+"""Name of each built-in kind -> module with the object KIND."""
+
+
+def built_in(name: str) -> AuditKind[Any]:
+    """Return a built-in kind by its name in `KINDS`."""
+    found: AuditKind[Any] = import_module(KINDS[name]).KIND
+    return found

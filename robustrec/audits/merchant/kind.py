@@ -1,0 +1,87 @@
+"""The merchant audit as a kind of audit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from robustrec.audits.kind import READS_NOTHING, AuditKind, Cost, Reported
+from robustrec.audits.merchant.config import MerchantAudit
+
+if TYPE_CHECKING:
+    from robustrec.audits.plan import Plan
+    from robustrec.audits.results import Audited, Work
+    from robustrec.audits.suites import Suite
+    from robustrec.results.gates import Gate
+    from robustrec.runs.specs import SubjectSpec
+
+
+class MerchantKind(AuditKind[MerchantAudit]):
+    """Edits of titles, descriptions and pictures of some items."""
+
+    name = "merchant"
+    config = MerchantAudit
+    of_edits = True
+    gates = (
+        {
+            "name": "relative drift of NDCG@20 under edits",
+            "select": {"audit": "merchant", "condition": "edit=all severity=3 *", "metric": "ndcg@20"},
+            "quantity": "relative_drift",
+            "min": -0.05,
+        },
+    )
+
+    def check(self, config: MerchantAudit, *, where: str) -> None:
+        """Check the names of the edits; user-defined edits are tried."""
+        from robustrec.audits.treatments import treatments_of
+
+        treatments_of(config.edits, where=f"{where}, audits.edits")
+
+    def fits(self, config: MerchantAudit, suite: Suite) -> None:
+        """Check the main metric."""
+        if config.metric not in suite.metrics:
+            raise ValueError(f"metric {config.metric!r} of the merchant audit is not in the metrics of the suite")
+
+    def needs(self, config: MerchantAudit, plan: Plan, spec: SubjectSpec) -> str:
+        """Return why the audit cannot measure a subject: without effect of features, or nothing to edit."""
+        from robustrec.audits.applicable import NO_EFFECT, not_editable, scores_ignore_features
+        from robustrec.runs.specs import reads_features
+
+        if not reads_features(spec):
+            return READS_NOTHING
+        return NO_EFFECT if scores_ignore_features(spec) else not_editable(plan.dataset, plan.encoder)
+
+    def cost(self, config: MerchantAudit, plan: Plan) -> Cost:
+        """Return the rankings of every condition and draw, and the encodings of edited items."""
+        from robustrec.audits.applicable import not_editable
+        from robustrec.audits.merchant.audit import cost_of_edits
+        from robustrec.runs.specs import reads_features
+
+        reading = sum(reads_features(spec) for spec in plan.specs)
+        if not reading or not_editable(plan.dataset, plan.encoder):
+            return Cost()
+        cost = cost_of_edits(config, plan.dataset, seed=plan.settings.seed)
+        return Cost(rankings=reading * cost.rankings, encodings=cost.encodings)
+
+    def reported(self, config: MerchantAudit) -> Reported:
+        """Return the conditions of every edit, and of the mean over the edits."""
+        from robustrec.audits.merchant.audit import conditions_of
+        from robustrec.audits.treatments import treatments_of
+
+        treatments = treatments_of(config.edits)
+        single = [each.label for treatment in treatments for each in conditions_of(config, treatment)]
+        pooled = dict.fromkeys(f"edit=all {label.partition(' ')[2]}" for label in single)
+        return Reported([*single, *pooled], ("touched", "seen"), config.own_metrics)
+
+    def draws(self, config: MerchantAudit, gate: Gate) -> Iterator[tuple[str, int]]:
+        """Yield the draws of edited items."""
+        yield "draws", config.draws
+
+    def run(self, config: MerchantAudit, subjects: Audited, work: Work) -> None:
+        """Run the audit; see `merchant.measure.run_merchant`."""
+        from robustrec.audits.merchant.measure import run_merchant
+
+        run_merchant(config, subjects, work)
+
+
+KIND = MerchantKind()

@@ -1,0 +1,117 @@
+"""The noise audit as a kind of audit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from robustrec.audits.kind import READS_NOTHING, AuditKind, Cost, Reported
+from robustrec.audits.noise.config import BREAK_POINT, BreakPoint, NoiseAudit
+
+if TYPE_CHECKING:
+    from robustrec.audits.plan import Plan
+    from robustrec.audits.results import Audited, Work
+    from robustrec.audits.suites import Suite
+    from robustrec.results.gates import Gate
+    from robustrec.runs.specs import SubjectSpec
+
+
+class NoiseKind(AuditKind[NoiseAudit]):
+    """Gaussian noise on the item features."""
+
+    name = "noise"
+    config = NoiseAudit
+    gates = (
+        {
+            "name": "relative drift of NDCG@20 under noise",
+            "select": {"audit": "noise", "condition": "sigma2=*", "metric": "ndcg@20"},
+            "quantity": "relative_drift",
+            "min": -0.05,
+        },
+    )
+
+    def fits(self, config: NoiseAudit, suite: Suite) -> None:
+        """Check the metric of the break point search, and gates on its result."""
+        point = config.break_point
+        if point is None:
+            return
+        if point.metric not in suite.metrics:
+            raise ValueError(f"metric {point.metric!r} of break_point is not in the metrics of the suite")
+        _check_break_point_gates(suite, point)
+
+    def needs(self, config: NoiseAudit, plan: Plan, spec: SubjectSpec) -> str:
+        """Return why the audit cannot measure a subject: without features, or only by a retraining that cannot be."""
+        from robustrec.audits.applicable import NO_EFFECT, scores_ignore_features
+        from robustrec.runs.specs import reads_features
+
+        retrained = config.training is not None and spec.can_train
+        if not reads_features(spec):
+            return READS_NOTHING
+        if scores_ignore_features(spec) and not retrained:
+            return NO_EFFECT
+        if not (config.sigma2 or config.relative or config.break_point or retrained):
+            return "robustrec cannot train this model again, because it was trained elsewhere"
+        return ""
+
+    def cost(self, config: NoiseAudit, plan: Plan) -> Cost:
+        """Return the rankings of every draw and of the break point search, and the retrainings."""
+        from robustrec.audits.noise.audit import conditions_of, training_conditions_of
+        from robustrec.audits.noise.condition import strengths_between
+        from robustrec.runs.specs import reads_features
+
+        reading = [spec for spec in plan.specs if reads_features(spec)]
+        retrained = sum(spec.can_train for spec in reading)
+        rankings = len(conditions_of(config)) * config.draws
+        if point := config.break_point:
+            trials = len(strengths_between(point.sigma2_min, point.sigma2_max)) + point.steps
+            rankings += trials * point.draws
+        trainings = len(training_conditions_of(config)) * config.training.draws if config.training else 0
+        return Cost(trainings=retrained * trainings, rankings=retrained * trainings + len(reading) * rankings)
+
+    def reported(self, config: NoiseAudit) -> Reported:
+        """Return the conditions, and the break point and signal-to-noise ratios as values."""
+        from robustrec.audits.noise.audit import conditions_of, training_conditions_of
+
+        point = config.break_point
+        found = [each.label for each in (*conditions_of(config), *training_conditions_of(config))]
+        found += [f"break point: {point.metric} -{point.max_relative_drop:.0%}"] if point else []
+        return Reported(found, (BREAK_POINT, "snr_db_image", "snr_db_text"))
+
+    def draws(self, config: NoiseAudit, gate: Gate) -> Iterator[tuple[str, int]]:
+        """Yield the draws at inference and in training, of the conditions that a gate selects."""
+        from robustrec.audits.noise.audit import conditions_of, training_conditions_of
+
+        if gate.select.metric == BREAK_POINT or gate.select.metric.startswith("snr_"):
+            return
+        if config.training and _selects(gate, [each.label for each in training_conditions_of(config)]):
+            yield "training.draws", config.training.draws
+        if _selects(gate, [each.label for each in conditions_of(config)]):
+            yield "draws", config.draws
+
+    def run(self, config: NoiseAudit, subjects: Audited, work: Work) -> None:
+        """Run the audit; see `noise.measure.run_noise`."""
+        from robustrec.audits.noise.measure import run_noise
+
+        run_noise(config, subjects, work)
+
+
+def _selects(gate: Gate, conditions: list[str]) -> bool:
+    from robustrec.results.gates import matches, plain_condition
+
+    wanted = plain_condition(gate.select.condition)
+    return any(matches(plain_condition(each), wanted) for each in conditions)
+
+
+def _check_break_point_gates(suite: Suite, search: BreakPoint) -> None:
+    """Refuse limits on the break point outside the range of the search."""
+    from robustrec.results.possible_limits import Range, wrong_limits
+
+    searched = Range(search.sigma2_min, search.sigma2_max)
+    for gate in suite.gates:
+        if gate.select.metric == BREAK_POINT and gate.quantity == "value":
+            wrong = wrong_limits(gate.min, gate.max, searched, what="the range of the noise tolerance search")
+            if wrong:
+                raise ValueError(f"gate {gate.name!r}: {wrong}")
+
+
+KIND = NoiseKind()

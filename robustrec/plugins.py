@@ -1,0 +1,92 @@
+"""User-defined parts by name: entry points of a group of installed packages, and "package.module:name"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import NamedTuple
+
+from robustrec.errors import RobustrecError, described
+from robustrec.own_code import import_own
+
+
+class Plugins(NamedTuple):
+    """Where parts of one kind come from.
+
+    Attributes:
+        group: group of the entry points.
+        part: kind of the parts in the singular, for messages: "edit".
+        form: what is named after the colon, for messages: "function".
+        own: name of each built-in part -> its place.
+    """
+
+    group: str
+    part: str
+    form: str
+    own: Mapping[str, str]
+
+    def points(self) -> dict[str, EntryPoint]:
+        """Return the entry points of installed packages by name; nothing is imported.
+
+        Raises:
+            RobustrecError: two packages offer the same name, or one offers a built-in name.
+        """
+        found: dict[str, EntryPoint] = {}
+        for point in entry_points(group=self.group):
+            earlier = self.own.get(point.name) or (found[point.name].value if point.name in found else None)
+            if earlier is not None and earlier != point.value:
+                raise RobustrecError(
+                    f"two {self.part}s are named {point.name!r}: {earlier} and {point.value}",
+                    where=f"entry points of the group {self.group}",
+                    fix=f"rename or uninstall one; pip show {_package(point)}",
+                )
+            found[point.name] = point
+        return found
+
+    def load(self, name: str, *, where: str) -> tuple[object, str] | None:
+        """Import a user-defined part and return it with its place; None if the name is not of one.
+
+        Args:
+            name: name of an entry point, or "package.module:name". The working folder is searched last.
+            where: the option, or the file and key, of the name.
+
+        Raises:
+            RobustrecError: it cannot be imported.
+        """
+        points = self.points()
+        if name in points:
+            return self._loaded(points[name]), points[name].value
+        return (self._imported(name, where), name) if ":" in name else None
+
+    def _loaded(self, point: EntryPoint) -> object:
+        try:
+            return point.load()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a broken plugin must be seen, whatever it raises
+            raise RobustrecError(
+                f"the {self.part} {point.name!r} cannot be imported: {described(error)}",
+                where=f"entry point {point.name} = {point.value}",
+                fix=f"repair or uninstall the package {_package(point)}",
+            ) from error
+
+    def _imported(self, name: str, where: str) -> object:
+        module, _, attribute = name.partition(":")
+        try:
+            found: object = import_own(module)
+            for part in attribute.split("."):
+                found = getattr(found, part)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            raise RobustrecError(
+                f"the {self.part} {name!r} cannot be imported: {described(error)}",
+                where=where,
+                fix=f"expected package.module:{self.form}; try: python -c 'from {module or 'package.module'} import "
+                f"{attribute or self.form}'",
+            ) from error
+        return found
+
+
+def _package(point: EntryPoint) -> str:
+    return point.dist.name if point.dist else point.module
