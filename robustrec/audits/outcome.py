@@ -16,6 +16,7 @@ from robustrec import __version__
 from robustrec.audits.against_baseline import MeasuredState, refuse_incomparable
 from robustrec.audits.judged import judgement
 from robustrec.audits.over_seeds import rows_over_seeds
+from robustrec.audits.own import user_audits
 from robustrec.audits.plan import Plan
 from robustrec.audits.quality import Clean, short_lists
 from robustrec.audits.run import Measurements
@@ -89,6 +90,7 @@ def make_report(plan: Plan, run: Measurements, *, command: Sequence[str]) -> tup
         statuses=tuple(results.statuses),
         over_seeds=rows_over_seeds(results.findings, results.arrays, level=suite.bootstrap.level),
         exhibits=tuple(results.exhibits),
+        user_audits=user_audits(suite),
         relations=tuple(results.relations),
         seeds={"audit": run.context.seed, **{f"training {r.subject.label}": r.subject.seed for r in records}},
         environment=Environment.model_validate(describe_environment(run.prepared.device)),

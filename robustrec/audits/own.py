@@ -22,6 +22,7 @@ from robustrec.invalid import invalid
 from robustrec.models.own import place_of
 from robustrec.plugins import Plugins
 from robustrec.results.findings import AuditStatus, Finding
+from robustrec.results.report import UserAuditRecord
 
 if TYPE_CHECKING:
     import torch
@@ -102,6 +103,12 @@ def resolved(suite: Suite, *, source: str) -> Suite:
     return suite.model_copy(update={"audits": tuple(audits)})
 
 
+def user_audits(suite: Suite) -> tuple[UserAuditRecord, ...]:
+    """Return what reports say of the user-defined audits of a suite."""
+    own = [kind_of(audit.kind) for audit in suite.audits if audit.kind not in KINDS]
+    return tuple(UserAuditRecord(name=kind.name, summary=kind.summary, glossary=dict(kind.glossary)) for kind in own)
+
+
 def _tried(name: str, found: object, place: str) -> AuditKind[Any]:
     """Return a user-defined kind under its name.
 
@@ -123,6 +130,11 @@ def _tried(name: str, found: object, place: str) -> AuditKind[Any]:
         fault = "has no config that is a class derived from robustrec.audits.kind.AuditConfig"
     elif not config.__dict__.get("__doc__"):
         fault = "has a config without a docstring; its first line describes the audit"
+    elif not (
+        isinstance(kind.glossary, dict)
+        and all(isinstance(each, str) for pair in kind.glossary.items() for each in pair)
+    ):
+        fault = "has a glossary that is not a dict of term -> definition"
     elif type(kind).measure is AuditKind.measure:
         fault = "has no method measure(self, config, audited)"
     if fault:

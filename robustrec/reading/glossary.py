@@ -124,4 +124,6 @@ def glossary(report: Report) -> list[tuple[str, str]]:
         entries.append(("sharpness, flatness", _FLAT))
     if report.relations:
         entries.append(("τ, p", _TAU))
+    for audit in report.user_audits:
+        entries += [(audit.name, audit.summary), *audit.glossary.items()]
     return [*_ALWAYS, *entries]

@@ -241,6 +241,14 @@ class BaselineRecord(Record):
     )
 
 
+class UserAuditRecord(Record):
+    """A user-defined audit of a run."""
+
+    name: str = Field(min_length=1, description="name in the suite and in the findings")
+    summary: str = Field(description="what the audit does, in its own words")
+    glossary: dict[str, str] = Field(default_factory=dict, description="term -> definition")
+
+
 class Requirement(Record):
     """A condition of a recommendation."""
 
@@ -280,6 +288,7 @@ class Report(Record):
     )
     exhibits: tuple[Exhibit, ...] = ()
     relations: tuple[Relation, ...] = ()
+    user_audits: tuple[UserAuditRecord, ...] = ()
     gates: tuple[GateResult, ...]
     waivers: tuple[WaiverRecord, ...] = ()
     judgement: JudgementRecord | None = Field(default=None, description="None in reports of schema version 1")

@@ -97,8 +97,11 @@ def test_a_report_is_shown_without_the_audit(audit, capsys):
     capsys.readouterr()
     assert run(["report", "show", "--full", "report.json"]) == 0
     shown = capsys.readouterr().out
-    assert "shop_audits:Missing" in shown
-    assert "60" in shown
+    assert "shop_audits:Missing: measures" in shown
+    assert re.search(r"items +missing share=0.3 image +items +60", shown)
+    page = Path("page.html").read_text()
+    assert "Share of the items with mean features instead of their own." in page
+    assert re.search(r"<summary>shop_audits:Missing: \d+ measures</summary>", page)
 
 
 FAULTS = {

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from robustrec.reading.names import headline, kind_of
+from robustrec.reading.summary import summary_of
 from robustrec.report.console.sheet import Page
 from robustrec.report.tables.encoder import print_encoder
 from robustrec.report.tables.few_changed import print_few_changed
 from robustrec.report.tables.merchant import MERCHANT, print_merchant
 from robustrec.report.tables.sharpness import print_sharpness
+from robustrec.report.tables.values import value_table
 from robustrec.results.conditions import ENCODER
 from robustrec.results.findings import CLEAN, Finding
 from robustrec.results.numbers import NOTHING, as_given, bracketed, percent, plain
@@ -48,7 +50,22 @@ def _print_audit(page: Page, audit: str, of_audit: Sequence[Finding]) -> None:
             _print_condition(page, audit, condition, _where(drifts, condition))
     else:
         _print_sweep(page, audit, conditions, drifts)
-    _print_values(page, [finding for finding in of_audit if finding.quantity == "value"])
+    if any(each.name == audit for each in page.report.user_audits):
+        _print_value_table(page, audit)
+    else:
+        _print_values(page, [finding for finding in of_audit if finding.quantity == "value"])
+
+
+def _print_value_table(page: Page, audit: str) -> None:
+    """Print the values of a user-defined audit, a row a measure and a column a subject."""
+    table = value_table(summary_of(page.report), audit)
+    if table is None:
+        return
+    page.heading(f"{audit}: measures ({page.level} intervals)")
+    rows = [[row.measure, row.condition, row.unit, *row.cells] for row in table.rows]
+    page.table(["measure", "condition", "unit", *table.subjects], rows, numbers_from=3)
+    if table.left_out:
+        page.line(f"and {table.left_out} more measures in the JSON report", indent=1)
 
 
 def _where(findings: Iterable[Finding], condition: str) -> list[Finding]:

@@ -34,10 +34,11 @@ class ValueTable(NamedTuple):
 
 def value_tables(summary: Summary) -> list[ValueTable]:
     """Return a table for each audit with value findings, except break points."""
-    return [table for audit in summary.audits if (table := _value_table(summary, audit))]
+    return [table for audit in summary.audits if (table := value_table(summary, audit))]
 
 
-def _value_table(summary: Summary, audit: str) -> ValueTable | None:
+def value_table(summary: Summary, audit: str) -> ValueTable | None:
+    """Return the table of the value findings of an audit, except break points; None if there are none."""
     values = [
         row for row in summary.values(audit) if row.reference == CLEAN and not row.condition.startswith(BREAK_POINT)
     ]
