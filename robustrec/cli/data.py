@@ -29,7 +29,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command("import")
 def import_(
     folder: Annotated[
-        Path, typer.Argument(help="Folder in the MMRec layout, or with a ratings file.", show_default=False)
+        Path,
+        typer.Argument(
+            help="Folder in the MMRec layout or with a ratings file, or a PyTorch Geometric graph saved with"
+            " torch.save(data.to_dict(), PATH).",
+            show_default=False,
+        ),
     ],
     *,
     name: Annotated[str, typer.Option(help="Name of the data set.", show_default=False)],
@@ -61,7 +66,7 @@ def import_(
     json_output: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No messages.")] = False,
 ) -> None:
-    """Import a folder as the full edition of a data set and describe it."""
+    """Import a folder or a graph as the full edition of a data set and describe it."""
     from robustrec.datasets.describe import describe
     from robustrec.datasets.importing import ImportOptions, import_folder
     from robustrec.datasets.registry import load_folder
@@ -79,7 +84,12 @@ def import_(
         replace=replace,
     )
     with progress_bars(quiet=quiet) as progress:
-        target = import_folder(folder, name, place, options, progress=progress)
+        if folder.suffix in (".pt", ".pth") and not folder.is_dir():
+            from robustrec.adapters.pyg.importing import import_graph_file
+
+            target = import_graph_file(folder, name, place, options, progress=progress)
+        else:
+            target = import_folder(folder, name, place, options, progress=progress)
     description = describe(load_folder(target, home=place))
     say(f"imported as {name!r} into {target}", quiet=quiet)
     _show(description, json_output)

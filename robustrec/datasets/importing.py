@@ -387,6 +387,8 @@ def _items(path: Path | None, material: _Material, folder: Path) -> tuple[list[I
 
 
 def _origin(sources: _Sources, material: _Material, options: ImportOptions) -> str:
+    if sources.manifest is not None and sources.manifest.source and not sources.manifest.imported:
+        return sources.manifest.source  # of a folder that says itself where its data come from
     text = f"imported from {', '.join(path.name for path in sources.interactions)}"
     low = "" if options.min_rating is None else f", ratings of at least {options.min_rating:g}"
     if sources.split:

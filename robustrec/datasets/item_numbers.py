@@ -21,29 +21,51 @@ def read_item_numbers(folder: Path) -> Mapping[str, int] | None:
     """Return the number of each external item id that a folder's i_id_mapping.csv names; None where it has none.
 
     Raises:
-        RobustrecError: the file has no column itemID beside another one, a number is none, or an id or a number is
-            there twice.
+        RobustrecError: as `read_numbers`.
     """
     path = folder / ITEM_MAPPING
-    if not path.is_file():
-        return None
-    rows = read_rows(path, "mapping of item ids")
+    return read_numbers(path, "itemID") if path.is_file() else None
+
+
+def read_numbers(path: Path, column: str) -> dict[str, int]:
+    """Return the number of each external id in a mapping.
+
+    Args:
+        path: i_id_mapping.csv or u_id_mapping.csv.
+        column: the column of numbers, itemID or userID.
+
+    Raises:
+        RobustrecError: the file has no such column beside another one, a number is none, or an id or a number is
+            there twice.
+    """
+    kind, id_name = ("item", "asin") if column == "itemID" else ("user", "user_id")
+    fix = f"write a line for each {kind}, {id_name} and {column}, each once"
+    if kind == "item":
+        fix += "; or give each line of the catalog an itemID"
+
+    def wrong(line: int, what: str) -> RobustrecError:
+        return RobustrecError(what, where=f"{path}: line {line}", fix=fix)
+
+    rows = read_rows(path, f"mapping of {kind} ids")
     _, header = next(rows, (1, []))
-    names = [plain(name) for name in header]
-    if len(names) != 2 or names.count("itemid") != 1:
-        raise _wrong(path, 1, f"expected two columns, asin and itemID, but got {[name[:60] for name in header[:8]]}")
-    number_at = names.index("itemid")
+    # MMRec names the columns of users user_id and userID.
+    exact = [place for place, name in enumerate(header) if name.strip() == column]
+    places = exact or [place for place, name in enumerate(header) if plain(name) == plain(column)]
+    if len(header) != 2 or len(places) != 1:
+        shown = [name[:60] for name in header[:8]]
+        raise wrong(1, f"expected two columns, {id_name} and {column}, but got {shown}")
+    number_at = places[0]
     numbers: dict[str, int] = {}
     for line, row in rows:
         text = row[number_at].strip() if len(row) == 2 else ""
         if not (text.isascii() and text.isdigit() and len(text) < 19) or is_missing(row[1 - number_at]):
-            raise _wrong(path, line, f"{row[:2]} is not an item id and its number")
+            raise wrong(line, f"{row[:2]} is not {'an item' if kind == 'item' else 'a user'} id and its number")
         name = row[1 - number_at].strip()
         if name in numbers:
-            raise _wrong(path, line, f"item {name[:60]!r} is there twice")
+            raise wrong(line, f"{kind} {name[:60]!r} is there twice")
         numbers[name] = int(text)
     if len(set(numbers.values())) != len(numbers):
-        raise _wrong(path, 1, "two items have the same number")
+        raise wrong(1, f"two {kind}s have the same number")
     return numbers
 
 
@@ -67,11 +89,3 @@ def write_mappings(stage: Path, source: Path, user_ids: Sequence[str] | None, it
             write_atomically(stage / file, text.getvalue())
         elif (source / file).is_file():
             shutil.copyfile(source / file, stage / file)
-
-
-def _wrong(path: Path, line: int, what: str) -> RobustrecError:
-    return RobustrecError(
-        what,
-        where=f"{path}: line {line}",
-        fix="write a line for each item, asin and itemID, each once; or give each line of the catalog an itemID",
-    )

@@ -90,12 +90,35 @@ def read_state(path: Path) -> dict[str, Tensor]:
         RobustrecError: it cannot be read, or holds no named tensors.
     """
     where, fix = f"--checkpoint {path}", "save the parameters alone: torch.save(model.state_dict(), 'model.pth')"
+    content = read_torch(path, where=where, fix=fix)
+    for name_of_wrapper in WRAPPERS:
+        if isinstance(content, dict) and isinstance(content.get(name_of_wrapper), dict):
+            content = content[name_of_wrapper]
+    plain = isinstance(content, dict) and all(
+        isinstance(name, str) and isinstance(value, Tensor) and is_plain(value) for name, value in content.items()
+    )
+    if not plain:
+        raise RobustrecError(f"{path.name} holds no state_dict of plain tensors", where=where, fix=fix)
+    return dict(content)
+
+
+def read_torch(path: Path, *, where: str, fix: str) -> Any:
+    """Return the content of a safetensors file, or of a PyTorch file, which is read with `weights_only=True`.
+
+    Args:
+        path: the file.
+        where: what errors name as the place.
+        fix: what errors advise.
+
+    Raises:
+        RobustrecError: it cannot be read, or has other content than tensors, numbers, texts and containers of them.
+    """
     try:
         regular_file(path)
         if path.suffix == ".safetensors":
             return load_file(path)
         with warnings_are("ignore"):  # of a pickle protocol that torch does not write
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, SafetensorError, UnreadableError) as error:
         raise RobustrecError(f"cannot read {path.name}: {error}", where=where, fix=fix) from error
     except Exception as error:  # the unpickler of torch raises what a damaged or refused file makes it raise
@@ -103,18 +126,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
         name = re.search(r"GLOBAL (\S+)", str(error))
         held = f"more than tensors ({name[1]})" if name else "something else than tensors, or is damaged"
         raise RobustrecError(f"{path.name} contains {held}; it was not loaded", where=where, fix=fix) from error
-    for name_of_wrapper in WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(name_of_wrapper), dict):
-            content = content[name_of_wrapper]
-    plain = isinstance(content, dict) and all(
-        isinstance(name, str) and isinstance(value, Tensor) and _is_plain(value) for name, value in content.items()
-    )
-    if not plain:
-        raise RobustrecError(f"{path.name} holds no state_dict of plain tensors", where=where, fix=fix)
-    return dict(content)
 
 
-def _is_plain(value: Tensor) -> bool:
+def is_plain(value: Tensor) -> bool:
     """Tell whether a tensor holds its numbers: not one without storage (meta), sparse or quantised."""
     return value.layout is torch.strided and not value.is_quantized and not value.is_meta
 

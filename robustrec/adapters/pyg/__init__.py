@@ -1,5 +1,8 @@
-"""PyTorch Geometric: audit its recommenders, and import and export its data sets."""
+"""PyTorch Geometric (PyG): audit its recommenders, and import and export its data sets."""
 
+from robustrec.adapters.pyg.auditing import audit
+from robustrec.adapters.pyg.export import to_hetero_data
+from robustrec.adapters.pyg.importing import import_hetero_data
 from robustrec.adapters.pyg.recommender import LightGCN, PyGConfig, PyGRecommender, training_graph
 
-__all__ = ["LightGCN", "PyGConfig", "PyGRecommender", "training_graph"]
+__all__ = ["LightGCN", "PyGConfig", "PyGRecommender", "audit", "import_hetero_data", "to_hetero_data", "training_graph"]

@@ -219,6 +219,7 @@ class LightGCN(PyGRecommender):
     Source: He et al., SIGIR 2020, arXiv 2002.02126.
     """
 
+    __module__ = "robustrec.adapters.pyg"
     Config = LightGCNConfig
 
     def build(self, problem: Problem, config: LightGCNConfig) -> nn.Module:
