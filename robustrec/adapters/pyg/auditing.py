@@ -16,7 +16,6 @@ from robustrec.audits.plan import make_plan
 from robustrec.audits.run import measure
 from robustrec.config import resolve
 from robustrec.errors import RobustrecError
-from robustrec.hardware import set_numerics
 from robustrec.models import section_of
 from robustrec.models.own import load_own
 from robustrec.progress import Progress, silent
@@ -29,14 +28,14 @@ def audit(
     dataset: str,
     *,
     options: Mapping[str, Any] | None = None,
-    output: Path | None = None,
+    output: Path | str | None = None,
     progress: Progress = silent,
     **settings: Any,
 ) -> Report:
     """Audit a trained module as `robustrec audit --model … --checkpoint …` does, and return the report.
 
-    Settings that are not given come from the environment and the configuration file, as for the command. It sets the
-    numerics of the process: threads, and float32 products without TF32.
+    Settings that are not given come from the environment and the configuration file, as for the command; the number of
+    threads is that of the process.
 
     Args:
         kind: the recommender, a class at the top level of a module.
@@ -64,8 +63,7 @@ def audit(
         checkpoint = Path(folder) / f"{kind.__name__}.safetensors"
         save_file({key: value.detach().cpu().clone().contiguous() for key, value in state.items()}, checkpoint)
         resolved = resolve({**given, "checkpoint": str(checkpoint)}).settings
-        set_numerics(resolved.threads)
         plan = make_plan(resolved, progress=progress)
         run = measure(plan, progress=progress)
     report, arrays = make_report(plan, run, command=["robustrec.adapters.pyg.audit", name])
-    return report if output is None else write_outcome(report, arrays, output)
+    return report if output is None else write_outcome(report, arrays, Path(output))
