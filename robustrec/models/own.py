@@ -166,6 +166,8 @@ def _fault(found: Any) -> str:
             fault = "has a Config that is not a pydantic.BaseModel class"
     elif not callable(getattr(found, "score", None)):
         fault = "has neither represent and loss (a recommender) nor score (a scorer)"
+        if issubclass(found, nn.Module):
+            fault += "; for a module of PyTorch Geometric see docs/pyg.md"
     if not fault and (not listed or unknown):
         fault = f"has modalities = {named!r}; expected a tuple of names from {', '.join(MODALITIES)}"
     return fault

@@ -14,7 +14,7 @@ from robustrec.adapters.pyg import import_hetero_data, to_hetero_data
 from robustrec.cli.main import run
 from robustrec.datasets.importing import ImportOptions, import_folder
 from robustrec.datasets.interactions import TEST, TRAIN, VALIDATION
-from robustrec.datasets.registry import load_folder, sample_folder
+from robustrec.datasets.registry import load_folder
 from robustrec.encoders.features import item_features
 from robustrec.errors import RobustrecError
 
@@ -30,7 +30,7 @@ def stores(**edges):
     return {
         "user": {"num_nodes": USERS},
         "item": {"num_nodes": ITEMS},
-        ("user", "interacts", "item"): {"edge_index": torch.tensor(PAIRS).T, **edges},
+        ("user", "interacts", "item"): {"edge_index": torch.tensor(PAIRS).T} | edges,
     }
 
 
@@ -87,21 +87,16 @@ def test_a_data_set_comes_back_as_it_was(tiny_folder, tmp_path):
             assert torch.equal(other, value) if isinstance(value, torch.Tensor) else other == value, (key, name)
 
 
-def test_a_sample_with_encoded_features_comes_back(tmp_path, shared_home):
-    ours = load_folder(sample_folder("baby", shared_home), home=shared_home)
+def test_given_features_take_the_place_of_the_files(tiny, tmp_path):
+    ours = tiny.dataset
     tables = {"text": torch.arange(ours.interactions.n_items * 3.0).view(-1, 3)}
     again = imported(tmp_path, to_hetero_data(ours, tables))
-    order = np.lexsort((ours.interactions.items, ours.interactions.users))
-    assert np.array_equal(again.interactions.users, ours.interactions.users[order])
-    assert np.array_equal(again.interactions.items, ours.interactions.items[order])
-    assert np.array_equal(again.interactions.labels, ours.interactions.labels[order])
-    assert torch.equal(item_features(again, "imported", home=tmp_path).tables["text"], tables["text"])
-    assert again.catalog.texts == ours.catalog.texts
-
-
-@pytest.fixture(scope="session")
-def shared_home(tmp_path_factory):
-    return tmp_path_factory.mktemp("home")
+    same(again, ours)
+    found = item_features(again, "imported", home=tmp_path)
+    assert list(found.tables) == ["text"]
+    assert torch.equal(found.tables["text"], tables["text"])
+    encoded = to_hetero_data(ours, tiny.features)["item"]
+    assert torch.equal(encoded.image_feat, tiny.tables["image"])
 
 
 def test_features_of_another_catalog_are_not_exported(tiny):
@@ -239,6 +234,21 @@ REFUSALS = {
 def test_a_graph_that_does_not_fit_is_refused_whole(name, tmp_path):
     make, told = REFUSALS[name]
     assert told in refused(tmp_path, make())
+
+
+def test_a_name_that_is_taken_needs_an_option_of_python(tmp_path):
+    imported(tmp_path, stores())
+    with pytest.raises(RobustrecError) as caught:
+        import_hetero_data(stores(), "graph", home=tmp_path)
+    assert "options=ImportOptions(" in caught.value.fix
+    assert "robustrec-graph" not in str(caught.value)
+
+
+def test_an_edge_index_of_pyg_is_a_tensor(tmp_path):
+    from torch_geometric import EdgeIndex
+
+    edges = EdgeIndex(torch.tensor(PAIRS).T.contiguous(), sparse_size=(USERS, ITEMS))
+    same(imported(tmp_path / "a", stores(**masks(), edge_index=edges)), imported(tmp_path / "b", stores(**masks())))
 
 
 def test_x_has_the_modality_that_is_named(tmp_path):

@@ -77,6 +77,10 @@ class Net(nn.Module):
         if self.fault == "nan":
             x = x * float("nan")
         users, items = x[: self.n_users], x[self.n_users :]
+        if self.fault == "writes":
+            features["text"].mul_(2)
+        if self.fault == "sparse":
+            return users, items.to_sparse()
         if self.fault == "swapped":
             return items, users
         if self.fault == "short":
@@ -100,6 +104,8 @@ FAULTS = {
     "ignores": "perturbation did not reach the scores",
     "random": "the same features",
     "nan": "not finite",
+    "writes": "changes its text features in place",
+    "sparse": "got a sparse tensor",
     "swapped": "return users first, then items",
     "short": "expected 60 item embeddings, but got 59",
     "widths": "user embeddings have width 8, item embeddings 7",
@@ -257,6 +263,47 @@ def test_a_module_that_reads_features_is_audited_to_a_report(audit):
     assert drift["perturbed"] < 1, "the noise arrives"
 
 
+EVERY_AUDIT = (
+    SUITE
+    + """
+[[audits]]
+kind = "merchant"
+edits = ["empty_description"]
+severities = [5]
+draws = 1
+[[audits]]
+kind = "sharpness"
+triples = 100
+sigma = [0.1]
+input_probes = 2
+worst_items = 0
+input_steps = 0
+flip_draws = 0
+noise_pairs = 0
+parameters = { eigenvalues = 1, steps = 4, probes = 2, ascent_steps = 2, average_pairs = 2, curvature_probes = 2 }
+"""
+)
+
+
+def test_edits_and_sharpness_reach_a_module_too(tiny_folder, tmp_path, capsys):
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "shop.inter").write_bytes((tiny_folder / "tiny.inter").read_bytes())
+    words = ("red", "green", "blue", "grey")
+    lines = [{"itemID": row, "title": f"cup {row}", "description": f"a {words[row % 4]} cup"} for row in range(60)]
+    (folder / "items.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (tmp_path / "every.toml").write_text(EVERY_AUDIT)
+    short = ["--set", "training.max_epochs=2", "--set", "training.batch_size=256", "-s", "vanilla", "-s", "sgbd"]
+    command = ["audit", "-m", "my_graphs:Shop", "-d", "shop", "--suite", "every.toml", "--features", "basic", "--json"]
+    assert run([*command, "-q", *short]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert {each["audit"]: each["status"] for each in report["statuses"]} == dict.fromkeys(
+        ("reach", "noise", "merchant", "sharpness", "sharpness of parameters"), "ok"
+    )
+    drifts = [each for each in report["findings"] if each["audit"] == "merchant" and each["metric"] == "rbo@20"]
+    assert any(each["perturbed"] < 1 for each in drifts), "the edits arrive"
+
+
 def test_vectors_in_another_precision_are_ranked_in_that_of_the_parameters(audit):
     code, report = audit("Double")
     assert code == 0
@@ -307,6 +354,11 @@ def test_parameters_of_another_size_or_model_are_refused(model, told, tiny, tmp_
     with pytest.raises(RobustrecError) as caught:
         subject_from(tiny, tmp_path, tmp_path / "other.pth", **SMALL)
     assert told in caught.value.what
+
+
+def test_a_module_that_is_named_itself_is_refused_with_the_page_to_read(capsys):
+    assert run(["audit", "-m", "torch_geometric.nn.models:LightGCN", "-q"]) == 2
+    assert "docs/pyg.md" in capsys.readouterr().err
 
 
 class Plain(nn.Module):

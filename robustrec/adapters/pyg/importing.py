@@ -40,6 +40,8 @@ from robustrec.files import unwritable, write_atomically
 from robustrec.progress import Progress, silent
 from robustrec.runs.external import read_torch
 
+GRAPH = "HeteroData"
+"""What errors name as the place of a graph that is not a file."""
 EDGE_KEYS = {"edge_index", "edge_label_index", "edge_label", *MASKS}
 SAVE_AGAIN = (
     'save it as plain tensors, in a process where you trust the file: python -c "import torch;'
@@ -74,7 +76,7 @@ def import_hetero_data(
         RobustrecError: the graph has no edges between users and items, or several types of them; a table, mask, list or
             edge does not fit; or as `import_folder`.
     """
-    return _import(data, name, "HeteroData", home or default_home(), x, options or ImportOptions(), progress)
+    return _import(data, name, GRAPH, home or default_home(), x, options or ImportOptions(), progress)
 
 
 def import_graph_file(
@@ -116,6 +118,9 @@ def _import(
             return import_folder(stage, name, home, replace(options, **absolute), progress=progress)
         except RobustrecError as error:  # name what was given, not the folder that is gone
             where, fix = (text.replace(str(stage), label) for text in (error.where, error.fix))
+            advice, command, _ = fix.partition(": robustrec data import")
+            if label == GRAPH and command:
+                fix = f"{advice}: give the option as import_hetero_data(..., options=ImportOptions(...))"
             raise RobustrecError(error.what, where=where, fix=fix) from error
 
 

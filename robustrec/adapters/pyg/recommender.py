@@ -113,9 +113,13 @@ class PyGRecommender(nn.Module):
             RobustrecError: the module returned something else.
         """
         tables = {m: feature_table(features, m, self.n_items, width) for m, width in self.widths.items()}
-        users, items = self._pair(self.embeddings(tables))
+        versions = {m: table._version for m, table in tables.items()}
+        users, items = self._pair(self.embeddings(dict(tables)))
+        changed = [m for m, table in tables.items() if table._version != versions[m]]
+        if changed:
+            raise self._wrong(f"the module changes its {' and '.join(changed)} features in place; work on a copy")
         for what, vectors, rows in (("user", users, self.n_users), ("item", items, self.n_items)):
-            if not isinstance(vectors, Tensor) or vectors.dim() != 2 or not vectors.is_floating_point():
+            if not _is_table(vectors):
                 raise self._wrong(f"the {what} embeddings must be a floating-point tensor [n, d]; got {_said(vectors)}")
             if len(vectors) != rows:
                 swapped = (len(users), len(items)) == (self.n_items, self.n_users)
@@ -209,6 +213,7 @@ class LightGCNConfig(BaseModel):
 
     embedding_dim: int = Field(64, ge=1, description="embedding dimension d")
     num_layers: int = Field(3, ge=0, le=16, description="number of LGConv layers")
+    normalize: bool = Field(default=True, description="symmetric normalization of the LGConv layers")
     items_first: bool = Field(default=False, description="nodes 0 … I-1 are the items and not the users")
     reg_weight: float = Field(1e-4, ge=0, description="training only: lambda_reg of PyG's recommendation_loss")
 
@@ -227,7 +232,7 @@ class LightGCN(PyGRecommender):
         from torch_geometric.nn.models import LightGCN as Model
 
         nodes = problem.n_users + problem.n_items
-        return cast(nn.Module, Model(nodes, config.embedding_dim, config.num_layers))
+        return cast(nn.Module, Model(nodes, config.embedding_dim, config.num_layers, normalize=config.normalize))
 
     def embeddings(self, features: dict[str, Tensor]) -> Any:  # noqa: ARG002 - it reads none
         """Return the embeddings of all nodes [U + I, d]."""
@@ -262,8 +267,14 @@ def training_graph(problem: Problem, *, bipartite: bool = False, items_first: bo
     return torch.cat([edges, edges.flip(0)], dim=1)
 
 
+def _is_table(found: Any) -> bool:
+    dense = isinstance(found, Tensor) and found.layout is torch.strided
+    return dense and found.dim() == 2 and found.is_floating_point()
+
+
 def _said(found: Any) -> str:
     if isinstance(found, Tensor):
-        return f"a tensor of {found.dtype} {tuple(found.shape)}"
+        sparse = "" if found.layout is torch.strided else "sparse "
+        return f"a {sparse}tensor of {found.dtype} {tuple(found.shape)}"
     size = f" of {len(found)}" if isinstance(found, tuple | list | Mapping) else ""
     return f"a {type(found).__name__}{size}"
