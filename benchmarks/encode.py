@@ -37,7 +37,7 @@ from robustrec.datasets.pictures import PictureSource
 from robustrec.datasets.registry import Dataset
 from robustrec.encoders.features import edited_tables, item_features
 from robustrec.encoders.frozen import FrozenEncoder
-from robustrec.encoders.networks import place_of
+from robustrec.encoders.networks import placement_of
 from robustrec.encoders.options import EncoderOptions
 from robustrec.encoders.rows import RowContent
 from robustrec.encoders.weights import quiet
@@ -80,8 +80,8 @@ def main(arguments: list[str] | None = None) -> None:
         "size": SIZES[given.size]._asdict(),
         "items": given.items,
         "rounds": given.rounds,
-        "batch_size": place_of(options).batch_size,
-        "precision": str(place_of(options).dtype),
+        "batch_size": placement_of(options).batch_size,
+        "precision": str(placement_of(options).dtype),
     }
     machine = {**describe_environment(device), "cpu": cpu_name(), "cores": os.cpu_count() or 0}
     text = markdown(result, settings, machine)
@@ -95,14 +95,14 @@ def main(arguments: list[str] | None = None) -> None:
 
 def measure(dataset: Dataset, options: EncoderOptions, folder: Path, rounds: int) -> dict[str, Any]:
     """Return seconds of each way by round, and how far the vectors of the ways are apart; loading counts nowhere."""
-    size = place_of(options).batch_size
+    size = placement_of(options).batch_size
     plain = Plain(options)
     encoders = [FrozenEncoder("blip", dataset, folder / f"home-{number}", options) for number in range(rounds + 1)]
     for encoder in encoders[1:]:
         encoder.parts["blip"].network = encoders[0].parts["blip"].network  # loaded once for all rounds
     seconds: dict[str, list[Seconds]] = {way: [] for way in WAYS}
     tables: dict[str, Tensor] = {}
-    encoders[rounds].catalogue(None)  # the first use of each kernel is not what is compared
+    encoders[rounds].catalog_features(None)  # the first use of each kernel is not what is compared
     plain.encode(dataset, size, first=min(size, len(catalog_of(dataset).texts)))
     order = list(WAYS[:3])
     for number in range(rounds):
@@ -146,7 +146,7 @@ def since(start: Seconds) -> Seconds:
 
 
 def _catalogue(encoder: FrozenEncoder) -> Tensor:
-    return encoder.catalogue(None).tables["image"]
+    return encoder.catalog_features(None).tables["image"]
 
 
 class Plain:
@@ -156,14 +156,14 @@ class Plain:
         from transformers import AutoTokenizer, BlipForImageTextRetrieval
         from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 
-        self.place = place_of(options)
+        self.placement = placement_of(options)
         folder = options.weights[0]
         kind: Any = BlipForImageTextRetrieval
         with quiet():
             self.model = kind.from_pretrained(folder, trust_remote_code=False)  # in evaluation mode
             self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             self.processor: Any = BlipImageProcessorPil.from_pretrained(folder, trust_remote_code=False)
-        self.model.to(self.place.device, self.place.dtype)
+        self.model.to(self.placement.device, self.placement.dtype)
 
     @torch.inference_mode()
     def encode(self, dataset: Dataset, batch_size: int, first: int | None = None) -> Tensor:
@@ -173,13 +173,13 @@ class Plain:
         for start in range(0, first or len(catalog.texts), batch_size):
             items = range(start, min(start + batch_size, len(catalog.texts)))
             pictures = [catalog.picture(item) for item in items]
-            pixels = self.processor(pictures, return_tensors="pt")["pixel_values"].to(self.place.device)
+            pixels = self.processor(pictures, return_tensors="pt")["pixel_values"].to(self.placement.device)
             texts = self.tokenizer([catalog.texts[item] for item in items], padding=True, return_tensors="pt")
             texts["input_ids"][:, 0] = len(self.tokenizer) - 1
             out = self.model(
-                input_ids=texts["input_ids"].to(self.place.device),
-                attention_mask=texts["attention_mask"].to(self.place.device),
-                pixel_values=pixels.to(self.place.dtype),
+                input_ids=texts["input_ids"].to(self.placement.device),
+                attention_mask=texts["attention_mask"].to(self.placement.device),
+                pixel_values=pixels.to(self.placement.dtype),
                 use_itm_head=True,
             )
             found.append(out.question_embeds[:, 0].float().cpu())

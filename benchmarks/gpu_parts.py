@@ -264,11 +264,11 @@ def _items_a_second(dataset: Any, folder: Path, device: torch.device, precision:
         {"device": str(device), "precision": precision, "weights": (str(folder / "model"),), "offline": True}
     )
     warm, measured = (FrozenEncoder("blip", dataset, folder / f"{precision}-{n}", options) for n in range(2))
-    warm.catalogue(None)
+    warm.catalog_features(None)
     measured.parts["blip"].network = warm.parts["blip"].network
     clock = Clock(device)
     clock.reset_peak()
-    seconds = clock.seconds(lambda: measured.catalogue(None)).wall
+    seconds = clock.seconds(lambda: measured.catalog_features(None)).wall
     n_items = len(dataset.catalog.texts)
     return {"items_per_second": n_items / seconds, "items": n_items, "peak_bytes": clock.peak_bytes()}
 

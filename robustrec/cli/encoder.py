@@ -13,7 +13,7 @@ from robustrec.errors import RobustrecError
 from robustrec.streams import write_json, write_text
 
 if TYPE_CHECKING:
-    from robustrec.pretraining.reading import Catalogue
+    from robustrec.pretraining.reading import TrainingCatalog
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -46,8 +46,9 @@ def pretrain(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of initial weights, split, batches and negatives.")] = 0,
     image_size: Annotated[int | None, typer.Option(min=16, help="Height and width of the pictures in pixels.")] = None,
-    goods: Annotated[
-        int, typer.Option(min=64, help="Sample edition: number of additional synthetic products to train on.")
+    n_products: Annotated[
+        int,
+        typer.Option("--goods", min=64, help="Sample edition: number of additional synthetic products to train on."),
     ] = 2000,
     device: options.Device = None,
     threads: options.Threads = None,
@@ -66,7 +67,7 @@ def pretrain(
     training. An interrupted training resumes.
     """
     settings = options.settings_from(device=device, threads=threads, home=home, offline=offline).settings
-    catalogues = _catalogues(dataset, edition, items, pictures, goods)
+    catalogs = _catalogs(dataset, edition, items, pictures, n_products)
     given = _overrides(overrides, steps=steps, seed=seed)
     from robustrec.hardware import pick_device, set_numerics
     from robustrec.pretraining.run import Request
@@ -77,7 +78,7 @@ def pretrain(
     if start is not None:
         given["training"].setdefault("prelude", 0.0)  # its image and text encoders are aligned already
     request = Request(
-        catalogues=catalogues,
+        catalogs=catalogs,
         out=out,
         home=settings.home,
         shape=overridden(Shape, "model", given["model"]),
@@ -127,7 +128,7 @@ def worth(
     from robustrec.encoders.weights import shipped_blip
     from robustrec.hardware import set_numerics
     from robustrec.pretraining.page import read_card, recommenders_text, write_card
-    from robustrec.pretraining.worth import gains, judged
+    from robustrec.pretraining.worth import gains, with_gains
 
     set_numerics(settings.threads)
     place = shipped_blip() if folder is None else folder
@@ -143,7 +144,7 @@ def worth(
             device=settings.device,
             progress=progress,
         )
-    card = judged(card, rows)
+    card = with_gains(card, rows)
     if write:
         write_card(place, card)
     if as_json:
@@ -161,10 +162,10 @@ def _print(card: dict[str, Any], *, as_json: bool) -> None:
         write_text(page_text(card))
 
 
-def _catalogues(
-    dataset: list[str] | None, edition: str | None, items: Path | None, pictures: Path | None, goods: int
-) -> tuple[Catalogue, ...]:
-    from robustrec.pretraining.reading import Catalogue
+def _catalogs(
+    dataset: list[str] | None, edition: str | None, items: Path | None, pictures: Path | None, n_products: int
+) -> tuple[TrainingCatalog, ...]:
+    from robustrec.pretraining.reading import TrainingCatalog
 
     if items is None and pictures is not None:
         raise RobustrecError("--pictures without --items", where="--pictures", fix="--items FILE.jsonl")
@@ -174,8 +175,8 @@ def _catalogues(
             where="robustrec encoder pretrain",
             fix="--dataset clothing, or --items FILE.jsonl --pictures FOLDER_OR_ZIP",
         )
-    named = [Catalogue(name, edition=edition or "auto", goods=goods) for name in dataset or ()]
-    listed = [Catalogue(items.resolve().parent.name, items=items, pictures=pictures)] if items is not None else []
+    named = [TrainingCatalog(name, edition=edition or "auto", n_products=n_products) for name in dataset or ()]
+    listed = [TrainingCatalog(items.resolve().parent.name, items=items, pictures=pictures)] if items is not None else []
     return (*named, *listed)
 
 

@@ -1,8 +1,8 @@
-"""Encoders: a catalogue becomes one feature table per modality, and an edited item is encoded like any other.
+"""Encoders: they compute one feature table per modality from a catalog, and encode edited items in the same way.
 
-`basic` fits on the catalogue, `imported` takes feature files as they are, all others are made of networks with frozen
-weights (`frozen.RECIPES`). To add one, write a class with the shape of `robustrec.encoders.rows.Encoder`, and give
-its place and a summary here; a combination of networks is a line in RECIPES and one each here.
+`basic` is fitted on the catalog, `imported` uses feature files without changes, and all others consist of networks with
+frozen weights (`frozen.RECIPES`). To add one, write a class with the methods of `robustrec.encoders.rows.Encoder`, and
+add it to the two tables here; a combination of existing networks needs only a line in RECIPES and in these tables.
 """
 
 from __future__ import annotations

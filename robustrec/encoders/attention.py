@@ -1,7 +1,7 @@
-"""Torch's fused attention for the BLIP classes of transformers, which compute theirs step by step.
+"""Fused attention of PyTorch for the BLIP classes of transformers.
 
-The modules here take the projections of the original and give the same numbers (up to rounding), in evaluation
-only: no dropout, no attention maps, no cache.
+The modules use the projections of the original and return equal values up to rounding. They are for evaluation only,
+without dropout, attention maps and cache.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 
 class VisionAttention(nn.Module):
-    """Self-attention over picture tokens, in the place of `BlipAttention`."""
+    """Self-attention over picture tokens, in place of `BlipAttention`."""
 
     def __init__(self, original: Any) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class VisionAttention(nn.Module):
         self.heads: int = original.num_heads
 
     def forward(self, hidden_states: Tensor, **_: Any) -> tuple[Tensor, None]:
-        """Return the attended tokens [B, T, D], and no attention map."""
+        """Return the output tokens [B, T, D] and no attention map."""
         B, T, D = hidden_states.shape
         qkv = self.qkv(hidden_states).view(B, T, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4)
         attended = scaled_dot_product_attention(qkv[0], qkv[1], qkv[2])
@@ -32,7 +32,7 @@ class VisionAttention(nn.Module):
 
 
 class TextAttention(nn.Module):
-    """Self-attention over text, or cross-attention from text to a picture, in the place of `BlipTextSelfAttention`."""
+    """Self-attention over text, or cross-attention from text to a picture, in place of `BlipTextSelfAttention`."""
 
     def __init__(self, original: Any) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class TextAttention(nn.Module):
         encoder_attention_mask: Tensor | None = None,
         **_: Any,
     ) -> tuple[Tensor, None]:
-        """Return the attended tokens [B, T, D], and no attention map; masks are added to the scores."""
+        """Return the output tokens [B, T, D] and no attention map; masks are added to the attention scores."""
         crossing = encoder_hidden_states is not None
         source = hidden_states if encoder_hidden_states is None else encoder_hidden_states
         mask = encoder_attention_mask if crossing else attention_mask
@@ -68,7 +68,7 @@ class TextAttention(nn.Module):
 
 
 def use_fused_attention(model: nn.Module) -> None:
-    """Replace the attention of a BLIP model that is to be used in evaluation only, and not for generation."""
+    """Replace the attention of a BLIP model that is used for evaluation only, not for generation."""
     from transformers.models.blip.modeling_blip import BlipAttention
     from transformers.models.blip.modeling_blip_text import BlipTextSelfAttention
 

@@ -1,9 +1,9 @@
-"""Encoder `basic`: no weights and no download; the honest baseline for learned encoders.
+"""Encoder `basic`: a baseline without weights or downloads.
 
-Texts by hashed n-grams with TF-IDF, pictures by colour and gradient histograms, each reduced by the principal
-directions of the catalogue. What is fitted (document frequencies, means, directions) comes from the unedited
-catalogue. Encoding an item is then a pure function of its content and the fitted state: the same to the bit
-alone or in any batch. The features of a catalogue have row norms with root mean square 1 in each modality.
+Texts are hashed n-grams with TF-IDF weights, pictures are colour and gradient histograms; each is reduced by PCA.
+Document frequencies, means and principal directions are fitted on the unedited catalog. The features of an item are a
+pure function of its content and the fitted state, with equal bits alone or in any batch. The row norms of the features
+of a catalog have root mean square 1 in each modality.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ if TYPE_CHECKING:
 
 TEXT_WIDTH = 384
 IMAGE_WIDTH = 512
-# A quarter of the way to whitening; on the samples neither 0 nor 0.5 reads the attributes of items better.
+# Between PCA (0) and whitening (1); on the samples, 0 and 0.5 predict the attributes of items less well.
 POWER = 0.25
 _THREADS = 4
 
 
 @dataclass(frozen=True)
 class TextState:
-    """What is fitted for texts: n-gram weights float32 [2 * ngrams.BUCKETS], and the reduction."""
+    """Fitted state of texts: n-gram weights float32 [2 * ngrams.BUCKETS], and the reduction."""
 
     weights: NDArray[np.float32]
     reduction: Reduction
@@ -51,15 +51,15 @@ class TextState:
 
 @dataclass(frozen=True)
 class BasicState:
-    """What is fitted on a catalogue; a modality that the catalogue lacks is None."""
+    """Fitted state of a catalog; None for a modality that the catalog does not have."""
 
     text: TextState | None
     image: Reduction | None
 
 
 def identity() -> dict[str, Any]:
-    """Return what the output depends on besides the catalogue: sources, widths, libraries."""
-    # How pictures are decoded counts too: one that could not be read once must not stay so in the store.
+    """Return the inputs of the output besides the catalog: sources, widths, library versions."""
+    # Including the decoder of pictures, so that a stored failure to read a picture is not reused by a newer decoder.
     modules = (__file__, ngrams.__file__, pictures.__file__, reduction.__file__, decoding.__file__)
     versions = {"numpy": np.__version__, "pillow": PIL.__version__, "scikit-learn": sklearn.__version__}
     return {
@@ -74,13 +74,13 @@ def identity() -> dict[str, Any]:
 
 
 def encode(dataset: Dataset, progress: Progress | None) -> Encoded:
-    """Fit on the dataset's catalogue and return its features with the fitted state.
+    """Fit on the catalog of a data set and return its features and the fitted state.
 
     Raises:
-        RobustrecError: the dataset has neither a text nor a readable picture.
+        RobustrecError: the data set has neither a text nor a readable picture.
     """
     if dataset.catalog is None:
-        raise _no_content(dataset.name, ("it has no catalogue",))
+        raise _no_content(dataset.name, ("no catalog",))
     state, tables, notes = fit(dataset.catalog, progress)
     if not tables:
         raise _no_content(dataset.name, notes)
@@ -90,11 +90,11 @@ def encode(dataset: Dataset, progress: Progress | None) -> Encoded:
 def fit(
     catalog: Catalog, progress: Progress | None = None
 ) -> tuple[BasicState, dict[str, torch.Tensor], tuple[str, ...]]:
-    """Fit on a catalogue.
+    """Fit on a catalog.
 
     Returns:
-        The state; the features of the catalogue's own items, modality -> float32 [I, D], in which items
-        without content have the mean vector of the others; and notes on those items.
+        The state; the features of the items, modality -> float32 [I, D], with the mean vector for items without
+        content; and notes on those items.
     """
     tables: dict[str, torch.Tensor] = {}
     image, table, notes = _fit_pictures(catalog, progress)
@@ -107,10 +107,10 @@ def fit(
 
 
 def encode_texts(state: BasicState, texts: Sequence[str]) -> torch.Tensor:
-    """Return the features float32 [n, TEXT_WIDTH] of texts; an empty one gets the catalogue's mean vector.
+    """Return the features float32 [n, TEXT_WIDTH] of texts; an empty text gets the mean vector of the catalog.
 
     Raises:
-        RobustrecError: the catalogue of the state had no text.
+        RobustrecError: the encoder was fitted on a catalog without texts.
     """
     if state.text is None:
         raise _not_fitted("text")
@@ -123,19 +123,19 @@ def encode_texts(state: BasicState, texts: Sequence[str]) -> torch.Tensor:
 
 
 def encode_pictures(state: BasicState, images: Iterable[Image.Image | None]) -> torch.Tensor:
-    """Return the features float32 [n, IMAGE_WIDTH] of pictures; None gets the catalogue's mean vector.
+    """Return the features float32 [n, IMAGE_WIDTH] of pictures; None gets the mean vector of the catalog.
 
     Raises:
-        RobustrecError: the catalogue of the state had no picture.
+        RobustrecError: the encoder was fitted on a catalog without pictures.
     """
     return encode_descriptors(state, [None if image is None else pictures.describe_picture(image) for image in images])
 
 
 def encode_descriptors(state: BasicState, described: Sequence[NDArray[np.float32] | None]) -> torch.Tensor:
-    """Return the features float32 [n, IMAGE_WIDTH] of pictures by descriptor; None gets the catalogue's mean vector.
+    """Return the features float32 [n, IMAGE_WIDTH] of picture descriptors; None gets the mean vector of the catalog.
 
     Raises:
-        RobustrecError: the catalogue of the state had no picture.
+        RobustrecError: the encoder was fitted on a catalog without pictures.
     """
     if state.image is None:
         raise _not_fitted("picture")
@@ -159,7 +159,7 @@ def state_to_tensors(state: BasicState) -> dict[str, torch.Tensor]:
 
 
 def state_from_tensors(tensors: dict[str, torch.Tensor]) -> BasicState:
-    """Return the state that `state_to_tensors` wrote down."""
+    """Return the state from the tensors of `state_to_tensors`."""
 
     def part(name: str) -> Reduction:
         return Reduction(*(tensors[f"{name}.{field}"].numpy() for field in ("mean", "projection", "fallback")))
@@ -173,7 +173,7 @@ def _fit_texts(
 ) -> tuple[TextState | None, NDArray[np.float32] | None, tuple[str, ...]]:
     present = np.array([bool(text.strip()) for text in texts], bool)
     if not present.any():
-        return None, None, ("no item has a text: features without text",)
+        return None, None, ("no item has a text: no text features",)
     if progress is not None:
         progress("encoding texts", 0, len(texts))
     counts = ngrams.count_ngrams([text for text, there in zip(texts, present, strict=True) if there])
@@ -191,7 +191,7 @@ def _fit_pictures(
 ) -> tuple[Reduction | None, NDArray[np.float32] | None, tuple[str, ...]]:
     n = len(catalog.texts)
     if catalog.pictures is None:
-        return None, None, ("no item has a picture: features without pictures",)
+        return None, None, ("no item has a picture: no image features",)
     descriptors = np.zeros((n, pictures.WIDTH), np.float32)
     present = np.zeros(n, bool)
     unreadable: list[tuple[int, str]] = []
@@ -212,7 +212,7 @@ def _fit_pictures(
             if progress is not None and ((item + 1) % 64 == 0 or item + 1 == n):
                 progress("encoding pictures", item + 1, n)
     if not present.any():
-        return None, None, picture_notes(n - len(unreadable), unreadable, "features without pictures")
+        return None, None, picture_notes(n - len(unreadable), unreadable, "no image features")
     notes = picture_notes(n - int(present.sum()) - len(unreadable), unreadable, "mean vector")
     fitted, rows = fit_reduction(descriptors[present], IMAGE_WIDTH, power=POWER)
     return fitted, _spread(rows, present, fitted), notes
@@ -226,16 +226,16 @@ def _spread(rows: NDArray[np.float32], present: NDArray[np.bool_], fitted: Reduc
 
 def _no_content(name: str, reasons: tuple[str, ...]) -> RobustrecError:
     return RobustrecError(
-        f"dataset {name!r} has no content to encode: {'; '.join(reasons)}",
+        f"data set {name!r} has no content to encode: {'; '.join(reasons)}",
         where="--features basic",
-        fix="use a model that needs no features (--model bpr or --model lightgcn), "
+        fix="use a model without features (--model bpr or --model lightgcn), "
         "or import items with texts or pictures: robustrec data import FOLDER --name NAME",
     )
 
 
 def _not_fitted(modality: str) -> RobustrecError:
     return RobustrecError(
-        f"cannot encode a {modality}: the catalogue had none when the encoder was fitted",
+        f"cannot encode a {modality}: the encoder was fitted on a catalog without {modality}s",
         where="--features basic",
-        fix="leave this modality out, or encode a catalogue that has it",
+        fix="leave out this modality, or use a catalog that has it",
     )

@@ -1,8 +1,8 @@
-"""Network `blip`: the image-grounded text encoder of BLIP over picture and text (spec 6.1, 6.3).
+"""Network `blip`: the image-grounded text encoder of BLIP (Li et al., ICML 2022, arXiv 2201.12086).
 
-Outputs: `fused`, the last hidden state at position 0 of the text encoder that attends to the picture, and `image`,
-the picture's own [CLS] vector. `BlipForImageTextRetrieval` of transformers, whose parts are called one by one: its
-forward pass as a whole would compute the matching head too and keep the picture's mask on the CPU.
+Outputs: `fused`, the last hidden state at position 0 of the text encoder with cross-attention to the picture, and
+`image`, the [CLS] vector of the picture. The parts of `BlipForImageTextRetrieval` (transformers) are called separately,
+because its forward pass also computes the matching head and keeps the mask of the picture on the CPU.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from torch import Tensor
 from robustrec.encoders.attention import use_fused_attention
 from robustrec.encoders.capfilt import CaptionFilter
 from robustrec.encoders.networks import (
-    Part,
+    NetworkInput,
     PictureShape,
-    Texts,
+    TokenizedTexts,
     base_identity,
     padded,
     picture_shape,
-    place_of,
+    placement_of,
+    tokenise,
     tokenise_cleaned,
 )
 from robustrec.encoders.options import EncoderOptions
@@ -47,16 +48,16 @@ from robustrec.errors import RobustrecError
 ENC = "[ENC]"
 
 
-class Loaded(NamedTuple):
-    """A BLIP in memory.
+class LoadedBlip(NamedTuple):
+    """A loaded BLIP.
 
     Attributes:
         model: `BlipForImageTextRetrieval` with fused attention, on its device.
         tokenizer: its tokenizer.
-        shape: how it wants pictures.
-        first_token: id that texts begin with.
-        longest: most token ids of a text.
-        resized: whether pictures have another size than the one the weights were made for.
+        shape: input format of pictures.
+        first_token: id of the first token of a text.
+        longest: maximum number of token ids of a text.
+        resized: whether the image size differs from that of the weights.
     """
 
     model: Any
@@ -68,12 +69,12 @@ class Loaded(NamedTuple):
 
 
 class Blip:
-    """BLIP over rows; see `robustrec.encoders.networks.Network`.
+    """The network `blip`; see `robustrec.encoders.networks.Network`.
 
     Args:
         options: weights, denoising, device and the rest.
-        cache: folder of remembered digests.
-        first: the encoder's first network.
+        cache: folder of cached digests.
+        first: first network of the encoder.
     """
 
     name: str = "blip"
@@ -84,16 +85,18 @@ class Blip:
         self.options = options
         self.weights = locate("blip", options, first=first, part="itm")
         self.source = self.weights.name
-        self.place = place_of(options)
-        self.batch_size = self.place.batch_size
-        self.filter = CaptionFilter(options, self.place, cache, first=first) if options.denoise == "capfilt" else None
+        self.placement = placement_of(options)
+        self.batch_size = self.placement.batch_size
+        self.filter = (
+            CaptionFilter(options, self.placement, cache, first=first) if options.denoise == "capfilt" else None
+        )
         self.facts: tuple[str, ...] = () if self.filter is None else self.filter.facts
         digest = digest_weights(self.weights.folder, cache)
         self.used: tuple[UsedWeights, ...] = (used_weights(self.name, self.weights, digest),)
         if self.filter is not None:
             self.used += (used_weights("captioner", self.filter.weights, str(self.filter.identity["weights"])),)
         self.identity: Mapping[str, Any] = {
-            **base_identity(__file__, self.place),
+            **base_identity(__file__, self.placement),
             "weights": digest,
             "enc_token": options.enc_token,
             "max_words": options.max_words,
@@ -102,8 +105,8 @@ class Blip:
         }
 
     @cached_property
-    def loaded(self) -> Loaded:
-        """Return the model with what belongs to it, loaded at the first use."""
+    def loaded(self) -> LoadedBlip:
+        """Return the model with its tokenizer and settings, loaded at the first use."""
         from transformers import BlipForImageTextRetrieval
 
         model: Any = load_model(BlipForImageTextRetrieval, self.weights)
@@ -111,8 +114,8 @@ class Blip:
         config = model.config
         tokenizer = load_tokenizer(self.weights, config.text_config.vocab_size)
         shape = picture_shape(self.weights.folder, self.options.side)
-        return Loaded(
-            model=model.to(self.place.device, self.place.dtype),
+        return LoadedBlip(
+            model=model.to(self.placement.device, self.placement.dtype),
             tokenizer=tokenizer,
             shape=shape,
             first_token=enc_token_id(tokenizer, config) if self.options.enc_token else tokenizer.cls_token_id,
@@ -120,67 +123,71 @@ class Blip:
             resized=shape.side != config.vision_config.image_size,
         )
 
-    def tokens(self, texts: Sequence[str]) -> Texts:
-        """Return texts cleaned, cut to a number of words and tokenised."""
+    def tokens(self, texts: Sequence[str]) -> TokenizedTexts:
+        """Return texts cleaned, truncated to a number of words and tokenized."""
         return tokenise_cleaned(self.loaded.tokenizer, texts, self.options.max_words, self.loaded.longest)
 
     def prepare(self, image: Image.Image | None) -> tuple[Tensor, ...]:
-        """Return the picture for the encoder, and for the captioner where that wants another size."""
+        """Return the input of the encoder, and that of the captioner if its format differs."""
         own = self.loaded.shape.prepare(image)
         if self.filter is None or self.filter.shape == self.loaded.shape:
             return (own,)
         return (own, self.filter.shape.prepare(image))
 
     @torch.inference_mode()
-    def vectors(self, parts: Sequence[Part]) -> tuple[dict[str, Tensor], dict[str, list[int]]]:
-        """Return the outputs `fused` and `image`, float32 [n, D]; an empty text is read as no words at all."""
-        image = self.see([part.pictures[0] for part in parts])
+    def vectors(self, parts: Sequence[NetworkInput]) -> tuple[dict[str, Tensor], dict[str, list[int]]]:
+        """Return the outputs `fused` and `image`, float32 [n, D]; an empty text has no words."""
+        image = self.encode_pictures([part.pictures[0] for part in parts])
         ids: Sequence[Sequence[int]] = [part.ids for part in parts]
         facts: dict[str, list[int]] = {}
         if self.filter is not None:
             ids, facts = self.filter.replace(self, parts, image)
-        return {"fused": self.read(ids, image)[:, 0].float(), "image": image[:, 0].float()}, facts
+        return {"fused": self.encode_texts(ids, image)[:, 0].float(), "image": image[:, 0].float()}, facts
 
     def notes(self, facts: Mapping[str, Tensor]) -> list[str]:
-        """Return what the caption filter did, where there is one."""
+        """Return the counts of the caption filter, if it is used."""
         return [] if self.filter is None else self.filter.notes(facts)
 
-    def see(self, pictures: Sequence[Tensor]) -> Tensor:
-        """Return the tokens [n, P, D] of prepared pictures; the first is the picture as a whole."""
-        pixels = self.loaded.shape.normalised(pictures, self.place.device, self.place.dtype)
+    def encode_pictures(self, pictures: Sequence[Tensor]) -> Tensor:
+        """Return the image tokens [n, P, D] of prepared pictures; the first is [CLS]."""
+        pixels = self.loaded.shape.normalised(pictures, self.placement.device, self.placement.dtype)
         seen = self.loaded.model.vision_model(pixel_values=pixels, interpolate_pos_encoding=self.loaded.resized)
         tokens: Tensor = seen.last_hidden_state
         return tokens
 
-    def read(self, ids: Sequence[Sequence[int]], image: Tensor) -> Tensor:
-        """Return the hidden states [n, T, D] of texts, as token ids, that attend to picture tokens [n, P, D]."""
+    def encode_texts(self, ids: Sequence[Sequence[int]], image: Tensor) -> Tensor:
+        """Return the hidden states [n, T, D] of texts (token ids) with cross-attention to image tokens [n, P, D]."""
         tokenizer = self.loaded.tokenizer
         empty = [tokenizer.cls_token_id, tokenizer.sep_token_id]
-        batch = padded([row or empty for row in ids], tokenizer.pad_token_id, self.place.device)
+        batch = padded([row or empty for row in ids], tokenizer.pad_token_id, self.placement.device)
         batch.ids[:, 0] = self.loaded.first_token
-        # No mask over the picture: all of its tokens count, which is what transformers takes none for.
+        # No mask: all image tokens are used.
         states = self.loaded.model.text_encoder(
             input_ids=batch.ids, attention_mask=batch.mask, encoder_hidden_states=image
         )
         hidden: Tensor = states.last_hidden_state
         return hidden
 
+    def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of cleaned texts, truncated to the maximum length."""
+        return tokenise(self.loaded.tokenizer, texts, self.loaded.longest).ids
+
     def match_probability(self, ids: Sequence[Sequence[int]], image: Tensor) -> Tensor:
-        """Return the matching head's probability that each text goes with its picture, float32 [n]."""
-        logits = self.loaded.model.itm_head(self.read(ids, image)[:, 0])
+        """Return the probability of the matching head that each text matches its picture, float32 [n]."""
+        logits = self.loaded.model.itm_head(self.encode_texts(ids, image)[:, 0])
         return torch.softmax(logits.float(), dim=1)[:, 1]
 
 
 class TinyBlip(Blip):
-    """The tiny BLIP that is shipped; it learned from the synthetic shops and knows nothing else.
+    """The shipped tiny BLIP, trained on the synthetic shops only.
 
     Args:
-        options: denoising, device and the rest; of weights only a captioner's.
-        cache: folder of remembered digests.
-        first: the encoder's first network.
+        options: options; weights are allowed for the captioner only.
+        cache: folder of cached digests.
+        first: first network of the encoder.
 
     Raises:
-        RobustrecError: weights were given for it, or it is not in this installation.
+        RobustrecError: weights are given for it, or it is not part of this installation.
     """
 
     name = SHIPPED_BLIP
@@ -188,9 +195,9 @@ class TinyBlip(Blip):
     def __init__(self, options: EncoderOptions, cache: Path, *, first: str = SHIPPED_BLIP) -> None:
         if (place := given_place(SHIPPED_BLIP, options, first)) is not None:
             raise RobustrecError(
-                f"encoder {SHIPPED_BLIP!r} has its own weights, and {place!r} was given",
+                f"encoder {SHIPPED_BLIP!r} does not accept weights, but got {place!r}",
                 where=f"--weights {place}",
-                fix=f"use --features blip --weights {place}, or leave --weights out",
+                fix=f"use --features blip --weights {place}, or omit --weights",
             )
         if not shipped_blip().is_dir():
             raise RobustrecError(
@@ -208,6 +215,6 @@ class TinyBlip(Blip):
 
 
 def enc_token_id(tokenizer: Any, config: Any) -> int:
-    """Return the id of [ENC]: the tokenizer's, else the last of the vocabulary, where BLIP's checkpoints have it."""
+    """Return the id of [ENC] in the tokenizer, else the last id of the vocabulary, as in the BLIP checkpoints."""
     known = tokenizer.get_vocab()
     return int(known.get(ENC, config.text_config.vocab_size - 1))

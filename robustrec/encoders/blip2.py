@@ -1,7 +1,7 @@
-"""Network `blip2`: the mean of BLIP-2's 32 query vectors after they attended to picture and text (spec 6.2, 6.3).
+"""Network `blip2`: the mean of the 32 query vectors of BLIP-2 for picture and text (Li et al., arXiv 2301.12597).
 
-Output: `fused`. `Blip2ForImageTextRetrieval` of transformers, whose parts are called as its matching path calls them;
-the Q-Former stays in float32, as transformers keeps it.
+Output: `fused`. The parts of `Blip2ForImageTextRetrieval` (transformers) are called as for image-text matching; the
+Q-Former stays in float32, as in transformers.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from PIL import Image
 from torch import Tensor
 
 from robustrec.encoders.networks import (
-    Part,
+    NetworkInput,
     PictureShape,
-    Texts,
+    TokenizedTexts,
     base_identity,
     padded,
     picture_shape,
-    place_of,
+    placement_of,
     tokenise_cleaned,
 )
 from robustrec.encoders.options import EncoderOptions
@@ -38,8 +38,8 @@ from robustrec.encoders.weights import (
 from robustrec.errors import RobustrecError
 
 
-class Loaded(NamedTuple):
-    """A BLIP-2 in memory: the model, its tokenizer, how it wants pictures, and the most token ids of a text."""
+class LoadedBlip2(NamedTuple):
+    """A loaded BLIP-2: model, tokenizer, input format of pictures, and maximum number of token ids of a text."""
 
     model: Any
     tokenizer: Any
@@ -48,12 +48,12 @@ class Loaded(NamedTuple):
 
 
 class Blip2:
-    """The first stage of BLIP-2 over rows; see `robustrec.encoders.networks.Network`.
+    """The network `blip2`, the first stage of BLIP-2; see `robustrec.encoders.networks.Network`.
 
     Args:
-        options: weights, device and the rest.
-        cache: folder of remembered digests.
-        first: the encoder's first network.
+        options: weights, device and others.
+        cache: folder of cached digests.
+        first: first network of the encoder.
     """
 
     name = "blip2"
@@ -65,22 +65,22 @@ class Blip2:
         self.options = options
         self.weights = locate("blip2", options, first=first)
         self.source = self.weights.name
-        self.place = place_of(options)
-        self.batch_size = self.place.batch_size
+        self.placement = placement_of(options)
+        self.batch_size = self.placement.batch_size
         digest = digest_weights(self.weights.folder, cache)
         self.used: tuple[UsedWeights, ...] = (used_weights(self.name, self.weights, digest),)
         self.identity: Mapping[str, Any] = {
-            **base_identity(__file__, self.place),
+            **base_identity(__file__, self.placement),
             "weights": digest,
             "max_words": options.max_words,
         }
 
     @cached_property
-    def loaded(self) -> Loaded:
-        """Return the model with what belongs to it, loaded at the first use.
+    def loaded(self) -> LoadedBlip2:
+        """Return the model with its tokenizer and settings, loaded at the first use.
 
         Raises:
-            RobustrecError: the weights cannot be loaded, or are those of a BLIP-2 that reads no text.
+            RobustrecError: the weights cannot be loaded, or are of a BLIP-2 without text input.
         """
         from transformers import Blip2ForImageTextRetrieval
 
@@ -88,32 +88,32 @@ class Blip2:
         config = model.config.qformer_config
         if not config.use_qformer_text_input:
             raise RobustrecError(
-                "this BLIP-2 reads no text (use_qformer_text_input is false), like those that feed a language model",
+                "this BLIP-2 has no text input (use_qformer_text_input is false); it is made for a language model",
                 where=str(self.weights.folder / "config.json"),
                 fix="use a checkpoint for image-text matching, such as --weights Salesforce/blip2-itm-vit-g",
             )
         tokenizer = load_tokenizer(self.weights, config.vocab_size)
-        model.to(self.place.device)
-        model.vision_model.to(self.place.dtype)
+        model.to(self.placement.device)
+        model.vision_model.to(self.placement.dtype)
         shape = picture_shape(self.weights.folder)
-        return Loaded(model, tokenizer, shape, int(config.max_position_embeddings))
+        return LoadedBlip2(model, tokenizer, shape, int(config.max_position_embeddings))
 
-    def tokens(self, texts: Sequence[str]) -> Texts:
-        """Return texts cleaned, cut to a number of words and tokenised."""
+    def tokens(self, texts: Sequence[str]) -> TokenizedTexts:
+        """Return texts cleaned, truncated to a number of words and tokenized."""
         return tokenise_cleaned(self.loaded.tokenizer, texts, self.options.max_words, self.loaded.longest)
 
     def prepare(self, image: Image.Image | None) -> tuple[Tensor, ...]:
-        """Return the picture as the vision tower wants it."""
+        """Return the picture in the input format of the image encoder."""
         return (self.loaded.shape.prepare(image),)
 
     @torch.inference_mode()
-    def vectors(self, parts: Sequence[Part]) -> tuple[dict[str, Tensor], dict[str, list[int]]]:
-        """Return the output `fused`, float32 [n, D]; an empty text is read as no words at all."""
+    def vectors(self, parts: Sequence[NetworkInput]) -> tuple[dict[str, Tensor], dict[str, list[int]]]:
+        """Return the output `fused`, float32 [n, D]; an empty text has no words."""
         model, tokenizer, shape, _ = self.loaded
-        pixels = shape.normalised([part.pictures[0] for part in parts], self.place.device, self.place.dtype)
+        pixels = shape.normalised([part.pictures[0] for part in parts], self.placement.device, self.placement.dtype)
         image = model.vision_model(pixel_values=pixels).last_hidden_state.float()
         empty = [tokenizer.cls_token_id, tokenizer.sep_token_id]
-        batch = padded([part.ids or empty for part in parts], tokenizer.pad_token_id, self.place.device)
+        batch = padded([part.ids or empty for part in parts], tokenizer.pad_token_id, self.placement.device)
         queries = model.query_tokens.expand(len(parts), -1, -1)
         n_queries = queries.shape[1]
         states = model.qformer(
@@ -125,6 +125,6 @@ class Blip2:
         return {"fused": states[:, :n_queries].mean(dim=1)}, {}
 
     def notes(self, facts: Mapping[str, Tensor]) -> list[str]:
-        """Return nothing: it counts nothing of its own."""
+        """Return no notes."""
         del facts
         return []

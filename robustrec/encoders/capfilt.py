@@ -1,10 +1,9 @@
-"""Captions and filter at the time of encoding, after BLIP's CapFilt (spec 6.5 for inference).
+"""Caption filter at inference, after CapFilt of BLIP (Li et al., arXiv 2201.12086, section 3.3).
 
-For each row with a picture: candidates are its text and captions sampled from the picture (nucleus sampling, p = 0.9);
-those stay whose matching probability reaches the threshold; if none does, the first caption alone. What stays is
-joined, the text first, and encoded with the picture. Every row draws its captions with the same random numbers: a
-caption depends on the picture and the seed only, and an edited picture gets another caption only because it is
-another picture. Rows without a picture keep their text.
+The candidates of a row with a picture are its text and captions sampled from the picture (nucleus sampling, p = 0.9).
+Candidates with a matching probability of at least the threshold are kept; without any, the first caption is kept. The
+kept texts are joined, the text of the item first, and encoded with the picture. All rows use the same random numbers,
+so that a caption depends on the picture and the seed only. Rows without a picture keep their text.
 """
 
 from __future__ import annotations
@@ -12,31 +11,42 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from robustrec.encoders.attention import use_fused_attention
 from robustrec.encoders.cleaning import clean_text
-from robustrec.encoders.networks import Part, PictureShape, Place, picture_shape, tokenise
+from robustrec.encoders.networks import NetworkInput, PictureShape, Placement, picture_shape
 from robustrec.encoders.notes import items
 from robustrec.encoders.options import EncoderOptions
 from robustrec.encoders.weights import digest_weights, load_model, load_tokenizer, locate_captioner, quiet
 from robustrec.files import digest_sources
 from robustrec.seeds import torch_generator
 
-if TYPE_CHECKING:
-    from robustrec.encoders.blip import Blip
-
 NUCLEUS = 0.9
 MOST_TOKENS = 20
-KEPT, DROPPED, UNJUDGED = 1, 0, 2
-"""What became of a row's own text: UNJUDGED where it has none, or no picture to judge it by."""
+KEPT, DROPPED, NOT_SCORED = 1, 0, 2
+"""Result for the text of a row; NOT_SCORED for a row without text or without picture."""
+
+
+class MatchingModel(Protocol):
+    """The BLIP that scores candidate texts; an interface, so that this module does not import the network."""
+
+    batch_size: int
+
+    def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of cleaned texts, truncated to the maximum length."""
+        ...
+
+    def match_probability(self, ids: Sequence[Sequence[int]], image: Tensor) -> Tensor:
+        """Return the matching probability [n] of each text with the image tokens [n, P, D] of its row."""
+        ...
 
 
 class Captioner(NamedTuple):
-    """A `BlipForConditionalGeneration` in memory, with its tokenizer and how it wants pictures."""
+    """A loaded `BlipForConditionalGeneration` with its tokenizer and input format of pictures."""
 
     model: Any
     tokenizer: Any
@@ -44,20 +54,20 @@ class Captioner(NamedTuple):
 
 
 class CaptionFilter:
-    """Samples captions and drops texts that do not go with their picture.
+    """Samples captions, and drops texts that do not match their picture.
 
     Args:
         options: threshold, number and seed of captions, weights of the captioner.
-        place: device and precision.
-        cache: folder of remembered digests.
-        first: the encoder's first network.
+        placement: device and precision.
+        cache: folder of cached digests.
+        first: first network of the encoder.
     """
 
     facts = ("text_kept", "captions_kept", "nothing_kept")
 
-    def __init__(self, options: EncoderOptions, place: Place, cache: Path, *, first: str) -> None:
+    def __init__(self, options: EncoderOptions, placement: Placement, cache: Path, *, first: str) -> None:
         self.options = options
-        self.place = place
+        self.placement = placement
         self.weights = locate_captioner(options, first=first)
         self.identity = {
             "code": digest_sources(Path(__file__)),
@@ -69,7 +79,7 @@ class CaptionFilter:
 
     @property
     def shape(self) -> PictureShape:
-        """Return how the captioner wants pictures."""
+        """Return the input format of pictures of the captioner."""
         return self.captioner.shape
 
     @cached_property
@@ -78,22 +88,24 @@ class CaptionFilter:
         from transformers import BlipForConditionalGeneration
 
         model: Any = load_model(BlipForConditionalGeneration, self.weights)
-        use_fused_attention(model.vision_model)  # the decoder keeps its own, which knows the cache
+        use_fused_attention(model.vision_model)  # not the decoder, which needs a cache
         tokenizer = load_tokenizer(self.weights, model.config.text_config.vocab_size)
         shape = picture_shape(self.weights.folder)
-        return Captioner(model.to(self.place.device, self.place.dtype), tokenizer, shape)
+        return Captioner(model.to(self.placement.device, self.placement.dtype), tokenizer, shape)
 
-    def replace(self, blip: Blip, parts: Sequence[Part], image: Tensor) -> tuple[list[list[int]], dict[str, list[int]]]:
-        """Return the token ids that are to be encoded, and what was kept.
+    def replace(
+        self, blip: MatchingModel, parts: Sequence[NetworkInput], image: Tensor
+    ) -> tuple[list[list[int]], dict[str, list[int]]]:
+        """Return the token ids to encode, and counts of kept texts.
 
         Args:
-            blip: whose matching head judges.
+            blip: model with the matching head.
             parts: rows.
-            image: [n, P, D] BLIP's tokens of their pictures.
+            image: [n, P, D] image tokens of the rows.
         """
         ids = [list(part.ids) for part in parts]
         facts = {
-            "text_kept": [UNJUDGED] * len(parts),
+            "text_kept": [NOT_SCORED] * len(parts),
             "captions_kept": [0] * len(parts),
             "nothing_kept": [0] * len(parts),
         }
@@ -106,26 +118,25 @@ class CaptionFilter:
         return ids, facts
 
     def notes(self, facts: Mapping[str, Tensor]) -> list[str]:
-        """Return how many texts and captions were kept."""
-        judged = int((facts["text_kept"] != UNJUDGED).sum())
+        """Return the numbers of kept texts and captions."""
+        judged = int((facts["text_kept"] != NOT_SCORED).sum())
         kept = int((facts["text_kept"] == KEPT).sum())
         captions = int(facts["captions_kept"].sum())
         alone = int(facts["nothing_kept"].sum())
         return [
-            f"capfilt, matching probability from {self.options.threshold}: {kept} of {judged} texts kept, "
-            f"{judged - kept} dropped, {captions} captions kept; {items(alone)} with nothing kept: the caption alone"
+            f"capfilt, matching probability of at least {self.options.threshold}: {kept} of {judged} texts kept, "
+            f"{judged - kept} dropped, {captions} captions kept; {items(alone)} with nothing kept: caption only"
         ]
 
     def _judged(
         self,
-        blip: Blip,
-        parts: Sequence[Part],
+        blip: MatchingModel,
+        parts: Sequence[NetworkInput],
         seen: Sequence[int],
         captions: Sequence[Sequence[str]],
         image: Tensor,
         facts: Mapping[str, list[int]],
     ) -> list[list[int]]:
-        tokenizer, longest = blip.loaded.tokenizer, blip.loaded.longest
         candidates = [
             [*([parts[row].text] if parts[row].ids else []), *texts] for row, texts in zip(seen, captions, strict=True)
         ]
@@ -141,10 +152,10 @@ class CaptionFilter:
             facts["nothing_kept"][row] = int(not any(verdicts))
             kept = [text for text, verdict in zip(texts, verdicts, strict=True) if verdict]
             joined.append(" ".join(kept or own[:1]))
-        return tokenise(tokenizer, joined, longest).ids
+        return blip.token_ids(joined)
 
-    def _probabilities(self, blip: Blip, texts: Sequence[str], owners: Sequence[int], image: Tensor) -> Tensor:
-        ids = tokenise(blip.loaded.tokenizer, texts, blip.loaded.longest).ids
+    def _probabilities(self, blip: MatchingModel, texts: Sequence[str], owners: Sequence[int], image: Tensor) -> Tensor:
+        ids = blip.token_ids(texts)
         size = blip.batch_size
         parts = [
             blip.match_probability(ids[start : start + size], image[owners[start : start + size]])
@@ -153,11 +164,11 @@ class CaptionFilter:
         return torch.cat(parts)
 
     def _captions(self, pictures: Sequence[Tensor]) -> list[list[str]]:
-        """Return the captions of prepared pictures, [n][captions], cleaned as texts are."""
+        """Return the captions of prepared pictures, [n][captions], cleaned like texts."""
         from transformers import LogitsProcessorList
 
         captioner = self.captioner
-        pixels = captioner.shape.normalised(pictures, self.place.device, self.place.dtype)
+        pixels = captioner.shape.normalised(pictures, self.placement.device, self.placement.dtype)
         generator = torch_generator(self.options.caption_seed, "captions")
         columns = []
         for _ in range(self.options.captions):
@@ -176,10 +187,10 @@ class CaptionFilter:
 
 
 class _Nucleus:
-    """Picks each token by inverting the distribution over the nucleus at a given number, the same for every row.
+    """Nucleus sampling by inversion of the distribution function, with the same random numbers for every row.
 
-    Handed to transformers as a logits processor that leaves one token possible, with greedy decoding after it: a
-    row's caption then does not depend on the rows beside it, as it would with transformers' own sampling.
+    It is a logits processor that leaves one possible token for greedy decoding, so that the caption of a row does not
+    depend on the other rows of the batch, as it does with the sampling of transformers.
     """
 
     def __init__(self, draws: Sequence[float]) -> None:
@@ -193,7 +204,7 @@ class _Nucleus:
 
 
 def pick_nucleus(scores: Tensor, draw: float, nucleus: float = NUCLEUS) -> Tensor:
-    """Return the token [n] at which the distribution over the nucleus passes `draw`.
+    """Return the token [n] at which the distribution function over the nucleus exceeds `draw`.
 
     Args:
         scores: [n, V] logits.

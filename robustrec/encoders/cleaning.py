@@ -1,4 +1,4 @@
-"""How texts are cleaned before BLIP reads them (spec 6.1)."""
+"""Cleaning of texts for BLIP (Li et al., arXiv 2201.12086)."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ _SPACED = re.compile(r"""[.!"()*#:;~]""")
 
 
 def clean_text(text: str, max_words: int) -> str:
-    """Return a text as BLIP was trained on them: lower case, some punctuation as spaces, cut to a number of words."""
+    """Return a text as in the training of BLIP: lower case, some punctuation replaced by spaces, truncated to words."""
     return " ".join(clean_words(text)[:max_words])
 
 
 def clean_words(text: str) -> list[str]:
-    """Return all the words of a text, cleaned."""
-    return _SPACED.sub(" ", sound(text).lower()).split()
+    """Return all words of a text, cleaned."""
+    return _SPACED.sub(" ", valid_unicode(text).lower()).split()
 
 
-def sound(text: str) -> str:
-    """Return a text that UTF-8 can hold: a lone surrogate, which JSON can spell, becomes a question mark."""
+def valid_unicode(text: str) -> str:
+    """Return a text that can be encoded as UTF-8; an unpaired surrogate becomes a question mark."""
     return text.encode("utf-8", "replace").decode()

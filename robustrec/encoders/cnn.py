@@ -1,7 +1,8 @@
-"""Network `cnn`: what a convolutional network for ImageNet sees in a picture, before its classifier.
+"""Network `cnn`: features of a convolutional ImageNet network before its classifier.
 
-Output: `pooled`. Backbones of torchvision by name (default resnet50, 2048 wide; vgg16 gives 4096), or of timm as a
-folder or hub name in timm's layout. Pictures are squeezed to the square that the network was trained on.
+Output: `pooled`. Backbones are those of torchvision by name (default resnet50 with 2048 features; vgg16 has 4096), or
+of timm as a folder or hub name. Pictures are resized to the square input of the network without keeping the aspect
+ratio.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from robustrec.digests import remembered_file_digests
-from robustrec.encoders.networks import Part, PictureShape, Texts, base_identity, place_of
+from robustrec.encoders.networks import NetworkInput, PictureShape, TokenizedTexts, base_identity, placement_of
 from robustrec.encoders.options import EncoderOptions
 from robustrec.encoders.weights import UsedWeights, digest_weights, given_place, locate
 from robustrec.errors import RobustrecError
@@ -30,20 +31,20 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
 _SIDE = 224
 
 
-class Loaded(NamedTuple):
-    """A backbone in memory, and how it wants pictures."""
+class LoadedCnn(NamedTuple):
+    """A loaded backbone, and its input format of pictures."""
 
     model: nn.Module
     shape: PictureShape
 
 
 class Cnn:
-    """A convolutional backbone over rows; see `robustrec.encoders.networks.Network`.
+    """The network `cnn`; see `robustrec.encoders.networks.Network`.
 
     Args:
-        options: weights, device and the rest; `cnn=NAME` with a torchvision name, or a folder or hub name of timm.
-        cache: folder of remembered digests.
-        first: the encoder's first network.
+        options: weights, device and others; `cnn=NAME` with a torchvision name, or a folder or hub name of timm.
+        cache: folder of cached digests.
+        first: first network of the encoder.
     """
 
     name = "cnn"
@@ -56,8 +57,8 @@ class Cnn:
         self.of_timm = "/" in chosen or Path(chosen).expanduser().is_dir()
         _require("timm" if self.of_timm else "torchvision")
         self.source = chosen
-        self.place = place_of(options)
-        self.batch_size = self.place.batch_size
+        self.placement = placement_of(options)
+        self.batch_size = self.placement.batch_size
         if self.of_timm:
             self.file = locate("cnn", options, first=first).folder
             weights = digest_weights(self.file, cache)
@@ -66,40 +67,40 @@ class Cnn:
             weights = remembered_file_digests([self.file], cache)[self.file]
         self.used: tuple[UsedWeights, ...] = (UsedWeights(self.name, chosen, weights),)
         self.identity: Mapping[str, Any] = {
-            **base_identity(__file__, self.place),
+            **base_identity(__file__, self.placement),
             "backbone": Path(chosen).name,
             "weights": weights,
         }
 
     @cached_property
-    def loaded(self) -> Loaded:
+    def loaded(self) -> LoadedCnn:
         """Return the backbone without its classifier, loaded at the first use."""
         model, shape = _timm_model(self.file) if self.of_timm else _torchvision_model(self.source, self.file)
-        return Loaded(model.eval().to(self.place.device, self.place.dtype), shape)
+        return LoadedCnn(model.eval().to(self.placement.device, self.placement.dtype), shape)
 
-    def tokens(self, texts: Sequence[str]) -> Texts:
-        """Return nothing: texts are not read."""
-        return Texts(list(texts), [[] for _ in texts], [False] * len(texts), [0] * len(texts))
+    def tokens(self, texts: Sequence[str]) -> TokenizedTexts:
+        """Return empty texts, since texts are not read."""
+        return TokenizedTexts(list(texts), [[] for _ in texts], [False] * len(texts), [0] * len(texts))
 
     def prepare(self, image: Image.Image | None) -> tuple[Tensor, ...]:
-        """Return the picture squeezed to a square."""
+        """Return the picture resized to a square."""
         return (self.loaded.shape.prepare(image),)
 
     @torch.inference_mode()
-    def vectors(self, parts: Sequence[Part]) -> tuple[dict[str, Tensor], dict[str, list[int]]]:
+    def vectors(self, parts: Sequence[NetworkInput]) -> tuple[dict[str, Tensor], dict[str, list[int]]]:
         """Return the output `pooled`, float32 [n, D]."""
         model, shape = self.loaded
-        pixels = shape.normalised([part.pictures[0] for part in parts], self.place.device, self.place.dtype)
+        pixels = shape.normalised([part.pictures[0] for part in parts], self.placement.device, self.placement.dtype)
         return {"pooled": model(pixels).flatten(1).float()}, {}
 
     def notes(self, facts: Mapping[str, Tensor]) -> list[str]:
-        """Return nothing: it counts nothing of its own."""
+        """Return no notes."""
         del facts
         return []
 
 
 class _BeforeLast(nn.Module):
-    """A classifier whose last linear layer passes on what comes in."""
+    """A classifier without its last linear layer."""
 
     def __init__(self, classifier: nn.Module) -> None:
         super().__init__()
@@ -113,22 +114,24 @@ class _BeforeLast(nn.Module):
 
 
 def _torchvision_file(name: str, *, ask: bool, offline: bool) -> Path:
-    """Return torch's cached file of a backbone's weights, fetched where the user named it and is not offline."""
+    """Return the weights file in the cache of torch; download it if the user named the backbone and is not offline."""
     torchvision: Any = import_module("torchvision")
     if name not in torchvision.models.list_models(torchvision.models):
         raise RobustrecError(
-            f"torchvision has no classifier called {name!r}",
+            f"unknown torchvision model {name!r}",
             where="--weights cnn=NAME",
-            fix="for example: --weights cnn=resnet50, or vgg16 for vectors of 4096",
+            fix="for example: --weights cnn=resnet50, or --weights cnn=vgg16",
         )
     weights = torchvision.models.get_model_weights(name).DEFAULT
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(str(weights.url)).name
     if not file.is_file():
         if offline or not ask:
-            raise _no_file(name, file, f"they are not in torch's cache{', and this run is offline' if offline else ''}")
+            raise _no_file(
+                name, file, f"not found in the cache of torch{', and this run is offline' if offline else ''}"
+            )
         try:
             weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
-        except Exception as error:  # the network or the disk, each with exceptions of its own
+        except Exception as error:  # network and disk errors have many types
             raise _no_file(name, file, f"{type(error).__name__}: {error}") from error
     return file
 
@@ -145,7 +148,7 @@ def _timm_model(folder: Path) -> tuple[nn.Module, PictureShape]:
     try:
         config = read_json_object(folder / "config.json")
         name = str(config["architecture"])
-        if name not in timm.list_models():  # a name such as hf-hub:OWNER/NAME would load another folder's
+        if name not in timm.list_models():  # hf-hub:OWNER/NAME would load other weights
             raise ValueError(f"timm has no architecture {name!r}")
         model = timm.create_model(name, pretrained=False, num_classes=0)
         state = load_file(folder / "model.safetensors")
@@ -158,11 +161,11 @@ def _timm_model(folder: Path) -> tuple[nn.Module, PictureShape]:
             1 / 255,
             int(Image.Resampling.BICUBIC),
         )
-    except Exception as error:  # a foreign folder: timm and json raise nearly anything
+    except Exception as error:  # user-supplied folder: many exception types
         raise RobustrecError(
-            f"cannot load a backbone of timm: {type(error).__name__}: {error}",
+            f"cannot load the timm model: {type(error).__name__}: {error}",
             where=str(folder),
-            fix="give a folder in timm's layout (config.json with its architecture, model.safetensors)",
+            fix="give a folder in the layout of timm (config.json with the architecture, model.safetensors)",
         ) from error
     return model, shape
 
@@ -172,13 +175,13 @@ def _require(library: str) -> None:
         raise RobustrecError(
             f"encoder cnn needs {library}, which is not installed",
             where="--features cnn",
-            fix="pip install 'robustrec[cnn]' — or import picture vectors made elsewhere: --features imported",
+            fix="pip install 'robustrec[cnn]' — or import existing image features: --features imported",
         )
 
 
 def _no_file(name: str, file: Path, why: str) -> RobustrecError:
     return RobustrecError(
-        f"no weights of torchvision's {name!r}: {why}",
+        f"no weights of torchvision model {name!r}: {why}",
         where=str(file),
-        fix=f"fetch them once: python -c \"import torchvision as t; t.models.get_model('{name}', weights='DEFAULT')\"",
+        fix=f"download once: python -c \"import torchvision as t; t.models.get_model('{name}', weights='DEFAULT')\"",
     )

@@ -1,4 +1,4 @@
-"""The digest of what encoders read of a data set."""
+"""Digest of the parts of a data set that encoders read."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def catalog_digest(dataset: Dataset, cache: Path) -> str:
-    """Return the digest of what encoders read: texts, picture bytes and feature files.
+    """Return the digest of texts, picture bytes and feature files.
 
-    Taken from the content and not from `dataset.digest`, so that a dataset whose catalogue was replaced in
-    memory can never be served the features of the original.
+    It is computed from the content and not from `dataset.digest`, so that a catalog that was replaced in memory never
+    gets the stored features of the original.
 
     Args:
         dataset: the data set.
-        cache: folder of remembered digests, so that files that did not change are not read.
+        cache: folder of cached digests, so that unchanged files are not read again.
     """
     return digest_bytes(_content(dataset, cache))
 

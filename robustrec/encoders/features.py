@@ -1,4 +1,4 @@
-"""Item features of a dataset: one table per modality, row i is item i."""
+"""Item features of a data set: one table per modality, row i is item i."""
 
 from __future__ import annotations
 
@@ -43,17 +43,16 @@ __all__ = [
 
 @dataclass(frozen=True)
 class ItemFeatures:
-    """The item features a recommender reads.
+    """Item features of a data set.
 
     Attributes:
         name: the encoder, a key of ENCODERS.
-        tables: modality -> float32 [I, D], finite, on the CPU, in the order of MODALITIES; what the dataset
-            lacks is absent.
+        tables: available modality -> float32 [I, D], finite, on the CPU, in the order of MODALITIES.
         digest: content hash of the tables.
-        notes: what the user should know, such as "3 items without a picture: mean vector".
-        identity: what the vectors depend on besides the catalogue: weights by digest, settings, versions.
-        weights: the weights behind them by name and digest; () for encoders without.
-        warnings: why they may be no measure of this catalogue.
+        notes: notes for the user, such as "3 items without a picture: mean vector".
+        identity: inputs of the vectors besides the catalog: weights by digest, settings, versions.
+        weights: weights by name and digest; () for encoders without weights.
+        warnings: reasons why the features may not be meaningful for this catalog.
     """
 
     name: str
@@ -66,7 +65,7 @@ class ItemFeatures:
 
     @property
     def label(self) -> str:
-        """What the features are called in the table of findings: the encoder, and the denoising if there is one."""
+        """Name of the features in reports: the encoder and the denoising, if any."""
         networks = self.identity.get("networks", {}).values()
         return features_label(self.name, "capfilt" if any(each.get("capfilt") for each in networks) else "none")
 
@@ -80,21 +79,22 @@ def item_features(
     progress: Progress | None = None,
     options: EncoderOptions | None = None,
 ) -> ItemFeatures:
-    """Return the features of a dataset's items, from the store under `home` or encoded now and stored there.
+    """Return the item features of a data set from the store under `home`; encode and store them if needed.
 
     Args:
-        dataset: whose items; its catalogue or its feature files are read.
-        name: an encoder, or "auto": `imported` where the dataset has feature files, `tiny-blip` for a sample edition,
-            which learned from other products of the same shops, else `basic`.
-        home: the folder that holds the store.
-        progress: told how the encoding goes; not called when the store has the features.
-        options: weights, device and the rest.
+        dataset: the data set; its catalog or its feature files are read.
+        name: an encoder, or "auto": `imported` if there are feature files, `tiny-blip` for a sample edition (it was
+            trained on other products of the same shops), else `basic`.
+        home: folder of the store.
+        progress: reports the number of encoded items; not called for stored features.
+        options: weights, device and others.
 
     Raises:
-        RobustrecError: unknown name, a dataset or weights without what the encoder needs, unreadable or invalid files.
+        RobustrecError: the name is unknown, required content or weights are missing, or files are unreadable or
+            invalid.
     """
     encoder = _open(dataset, name, home, options)
-    encoded = encoder.catalogue(progress)
+    encoded = encoder.catalog_features(progress)
     tables = {modality: encoded.tables[modality] for modality in MODALITIES if modality in encoded.tables}
     warnings = _warnings(dataset, encoder)
     return ItemFeatures(
@@ -105,22 +105,22 @@ def item_features(
 def opened_weights(
     dataset: Dataset, name: str, *, home: Path, options: EncoderOptions
 ) -> tuple[tuple[UsedWeights, ...], tuple[str, ...]]:
-    """Return the weights that an encoder would use, and warnings about them; nothing is loaded or encoded.
+    """Return the weights that an encoder would use, and warnings about them, without loading or encoding.
 
     Raises:
-        RobustrecError: unknown name, or a dataset or weights without what the encoder needs.
+        RobustrecError: the name is unknown, or required content or weights are missing.
     """
     encoder = _open(dataset, name, home, options)
     return encoder.weights, _warnings(dataset, encoder)
 
 
 def row_encoder(dataset: Dataset, name: str, *, home: Path, options: EncoderOptions | None = None) -> RowEncoder:
-    """Return the encoder of a dataset's features, to encode edited items exactly as the catalogue's were.
+    """Return the encoder of the features of a data set, to encode edited items in the same way.
 
-    Nothing is loaded before the first row is encoded.
+    Weights are loaded when the first row is encoded.
 
     Raises:
-        RobustrecError: unknown name, or a dataset or weights without what the encoder needs.
+        RobustrecError: the name is unknown, or required content or weights are missing.
     """
     return _open(dataset, name, home, options)
 
@@ -132,24 +132,24 @@ def edited_tables(
     encoder: RowEncoder,
     progress: Progress | None = None,
 ) -> EncodedRows:
-    """Return copies of the feature tables in which edited items, and only they, are encoded anew.
+    """Return copies of the feature tables with the edited items encoded again.
 
     Args:
-        dataset: whose features they are.
-        features: the features of the unedited catalogue.
+        dataset: the data set.
+        features: features of the unedited catalog.
         edited: item -> its new content.
-        encoder: the encoder that made the features.
-        progress: told how the encoding goes.
+        encoder: the encoder of the features.
+        progress: reports the number of encoded items.
 
     Returns:
-        The tables, modality -> float32 [I, D], and notes on the edited rows, which are numbered as in `edited`.
+        The tables, modality -> float32 [I, D], and notes on the edited rows, numbered as in `edited`.
 
     Raises:
-        RobustrecError: the encoder is not the one that made the features, or it cannot encode rows.
+        RobustrecError: the encoder differs from that of the features, or cannot encode rows.
     """
     if (encoder.name, dict(encoder.identity)) != (features.name, dict(features.identity)):
         raise RobustrecError(
-            f"features made by {features.name!r} cannot be edited with encoder {encoder.name!r} or with other settings",
+            f"features of encoder {features.name!r} cannot be combined with encoder {encoder.name!r} or other settings",
             where=f"dataset {dataset.name}",
             fix="encode the catalog and its edits with the same --features, --weights, --denoise and --device",
         )
@@ -163,12 +163,12 @@ def edited_tables(
 
 
 def encoder_state(dataset: Dataset, name: str, *, home: Path) -> dict[str, torch.Tensor]:
-    """Return what an encoder fitted on the dataset's own catalogue; empty for encoders that fit nothing."""
-    return _open(dataset, name, home, None).catalogue(None).state
+    """Return the state of an encoder fitted on the catalog of a data set; empty for encoders that are not fitted."""
+    return _open(dataset, name, home, None).catalog_features(None).state
 
 
 def encoder_name(dataset: Dataset, name: str) -> str:
-    """Return the encoder that a name stands for with this dataset: "auto" resolved, unknown names refused."""
+    """Return the name of an encoder, with "auto" resolved for this data set; reject unknown names."""
     if name == "auto":
         sample = dataset.synthetic and dataset.name in SHOPS
         return "imported" if dataset.feature_files else SHIPPED_BLIP if sample else "basic"
@@ -178,7 +178,7 @@ def encoder_name(dataset: Dataset, name: str) -> str:
 
 
 def features_label(encoder: str, denoise: str) -> str:
-    """Return what the features of an encoder are called in the table of findings."""
+    """Return the name of the features of an encoder in reports."""
     return encoder if denoise == "none" else f"{encoder}+{denoise}"
 
 

@@ -1,4 +1,4 @@
-"""Encoder `basic` over a data set: fitted once on its catalogue, then any row by itself."""
+"""Encoder `basic` for a data set: it is fitted once on the catalog, and encodes each row separately."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _THREADS = 4
 
 
 class BasicEncoder:
-    """`basic` fitted on a data set's catalogue; see `robustrec.encoders.rows.Encoder`.
+    """`basic`, fitted on the catalog of a data set; see `robustrec.encoders.rows.Encoder`.
 
     Args:
         name: "basic".
-        dataset: on whose catalogue it is fitted.
-        home: the folder that holds the store.
-        options: where it runs does not matter to it, and it has no weights: they are refused.
+        dataset: data set with the catalog.
+        home: folder of the store.
+        options: must have no weights and no denoising.
     """
 
     weights: tuple[UsedWeights, ...] = ()
@@ -44,20 +44,20 @@ class BasicEncoder:
         self.name = name
         self.dataset = dataset
         self.home = home
-        refuse_weights(name, options)
+        check_no_weights(name, options)
 
     @cached_property
     def identity(self) -> Mapping[str, Any]:
-        """Return the catalogue's content, the sources and the libraries."""
+        """Return the digests of catalog and sources, and the library versions."""
         content = catalog_digest(self.dataset, self.home / "digests")
         return {"encoder": self.name, "content": content, **basic.identity()}
 
-    def catalogue(self, progress: Progress | None) -> Encoded:
-        """Return the features of the catalogue's items."""
+    def catalog_features(self, progress: Progress | None) -> Encoded:
+        """Return the features of the items of the catalog."""
         return stored(self.home, self.identity, lambda: basic.encode(self.dataset, progress))
 
     def encode(self, rows: Sequence[RowContent], progress: Progress | None = None) -> EncodedRows:
-        """Return the vectors of rows; a missing text and a missing or unreadable picture are the mean vector."""
+        """Return the vectors of rows; missing texts and missing or unreadable pictures get the mean vector."""
         tables: dict[str, torch.Tensor] = {}
         notes: tuple[str, ...] = ()
         if self._state.image is not None:
@@ -74,7 +74,7 @@ class BasicEncoder:
 
     @cached_property
     def _state(self) -> basic.BasicState:
-        return basic.state_from_tensors(self.catalogue(None).state)
+        return basic.state_from_tensors(self.catalog_features(None).state)
 
     @staticmethod
     def _describe(rows: Sequence[RowContent], progress: Progress | None) -> list[_Described]:
@@ -100,11 +100,11 @@ def _describe(row: RowContent) -> _Described:
     return _Described(None if image is None else pictures.describe_picture(image), "")
 
 
-def refuse_weights(name: str, options: EncoderOptions) -> None:
-    """Refuse options that name weights or a denoising, for an encoder that has neither.
+def check_no_weights(name: str, options: EncoderOptions) -> None:
+    """Check that options have no weights and no denoising, for an encoder that supports neither.
 
     Raises:
-        RobustrecError: there are some.
+        RobustrecError: an option is given.
     """
     for option, given in (("--weights", " ".join(options.weights)), ("--denoise", options.denoise)):
         if given not in ("", "none"):

@@ -1,8 +1,8 @@
-"""Encoders made of networks with frozen weights: which output of which network is which modality.
+"""Encoders of networks with frozen weights; each modality is an output of a network.
 
-The rule for what is missing: a network that reads text and picture gets no words for an empty text and a blank
-picture of the mean colour for a missing or unreadable one. A vector of which nothing was read (no picture under a
-picture's vector, neither text nor picture under a fused one) is the mean vector of the catalogue's other items.
+Missing content: a network with text and picture as input gets no words for an empty text, and a blank picture of the
+mean colour for a missing or unreadable one. A vector without any input (an image vector without picture, a fused vector
+without text and picture) is the mean vector of the other items of the catalog.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from robustrec.encoders.pipeline import ABSENT, CUT, PRESENT, UNREADABLE
 from robustrec.encoders.rows import EncodedRows, RowContent, catalog_rows
 from robustrec.encoders.store import Encoded
 from robustrec.encoders.stored_network import Rows, StoredNetwork
-from robustrec.encoders.weights import UsedWeights, given_networks
+from robustrec.encoders.weights import UsedWeights, check_networks
 from robustrec.errors import RobustrecError
 from robustrec.progress import Progress
 
@@ -30,26 +30,26 @@ if TYPE_CHECKING:
     from robustrec.datasets.registry import Dataset
 
 
-class Output(NamedTuple):
+class NetworkOutput(NamedTuple):
     """An output of a network."""
 
     network: str
     output: str
 
 
-Recipe = Mapping[str, Output]
-"""Modality -> the output that is its vector."""
+Recipe = Mapping[str, NetworkOutput]
+"""Modality -> output of a network."""
 
-TINY_FUSED = Output("tiny-blip", "fused")
-FUSED = Output("blip", "fused")
-FUSED2 = Output("blip2", "fused")
-SENTENCE = Output("minilm", "sentence")
-POOLED = Output("cnn", "pooled")
+TINY_FUSED = NetworkOutput("tiny-blip", "fused")
+FUSED = NetworkOutput("blip", "fused")
+FUSED2 = NetworkOutput("blip2", "fused")
+SENTENCE = NetworkOutput("minilm", "sentence")
+POOLED = NetworkOutput("cnn", "pooled")
 
 RECIPES: dict[str, Recipe] = {
     "tiny-blip": {"image": TINY_FUSED, "text": TINY_FUSED},
     "blip": {"image": FUSED, "text": FUSED},
-    "blip-split": {"image": Output("blip", "image"), "text": FUSED},
+    "blip-split": {"image": NetworkOutput("blip", "image"), "text": FUSED},
     "blip+minilm": {"image": FUSED, "text": SENTENCE},
     "blip2": {"image": FUSED2, "text": FUSED2},
     "blip2+minilm": {"image": FUSED2, "text": SENTENCE},
@@ -57,25 +57,25 @@ RECIPES: dict[str, Recipe] = {
     "cnn": {"image": POOLED},
     "minilm+cnn": {"image": POOLED, "text": SENTENCE},
 }
-"""What each encoder of frozen networks gives for each modality by name."""
+"""Recipe of each encoder by name."""
 
 
 def has_captions(name: str) -> bool:
-    """Tell whether an encoder has the matching head and captioner that `--denoise capfilt` needs."""
+    """Return whether an encoder has the matching head and captioner that `--denoise capfilt` needs."""
     return any(output.network in ("tiny-blip", "blip") for output in RECIPES.get(name, {}).values())
 
 
 class FrozenEncoder:
-    """Frozen networks over a data set; see `robustrec.encoders.rows.RowEncoder`.
+    """Encoder of frozen networks for a data set; see `robustrec.encoders.rows.RowEncoder`.
 
     Args:
         name: key in RECIPES.
-        dataset: whose catalogue gives the mean vectors.
-        home: the folder that holds the store.
-        options: weights, device and the rest.
+        dataset: data set with the catalog, also for the mean vectors.
+        home: folder of the store.
+        options: weights, device and others.
 
     Raises:
-        RobustrecError: no catalogue, an option that this encoder has no use for, or weights that are not there.
+        RobustrecError: the catalog or weights are missing, or an option is not supported.
     """
 
     def __init__(self, name: str, dataset: Dataset, home: Path, options: EncoderOptions) -> None:
@@ -84,10 +84,10 @@ class FrozenEncoder:
         self.home = home
         self.dataset_name = dataset.name
         if dataset.catalog is None:
-            raise self._nothing_to_read("it has no catalog")
+            raise self._nothing_to_read("no catalog")
         self.catalog = dataset.catalog
         names = tuple(dict.fromkeys(output.network for output in self.recipe.values()))
-        given_networks(options, names[0], (*names, *(("captioner",) if has_captions(name) else ())))
+        check_networks(options, names[0], (*names, *(("captioner",) if has_captions(name) else ())))
         if options.denoise != "none" and not has_captions(name):
             raise RobustrecError(
                 f"encoder {name!r} does not support --denoise: it has no captioner and no matching head",
@@ -103,22 +103,22 @@ class FrozenEncoder:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Return what the vectors depend on besides the rows: every network with its weights and settings."""
+        """Return the inputs of the vectors besides the rows: each network with its weights and settings."""
         return {
             "recipe": {modality: list(output) for modality, output in self.recipe.items()},
             "networks": {name: part.identity for name, part in self.parts.items()},
         }
 
-    def catalogue(self, progress: Progress | None) -> Encoded:
-        """Return the features of the catalogue's items; what the store lacks is encoded now and kept there.
+    def catalog_features(self, progress: Progress | None) -> Encoded:
+        """Return the features of the items of the catalog; encode and store those that are not in the store.
 
         Raises:
-            RobustrecError: the catalogue has nothing that the encoder reads, or the store cannot be written.
+            RobustrecError: the catalog has no content for the encoder, or the store cannot be written.
         """
         fuses = any(len(part.network.reads) > 1 for part in self.parts.values())
         if fuses and not self.catalog.n_pictures:
             raise self._nothing_to_read("no item has a picture")
-        whole = {name: part.kept(self._rows, progress) for name, part in self.parts.items()}
+        whole = {name: part.cached(self._rows, progress) for name, part in self.parts.items()}
         if fuses and not any((rows.facts["picture"] == PRESENT).any() for rows in whole.values()):
             raise self._nothing_to_read("no picture can be read")
         tables: dict[str, Tensor] = {}
@@ -128,23 +128,23 @@ class FrozenEncoder:
             if read.any():
                 tables[modality] = _filled(table, read, _mean(table, read))
             else:
-                notes.append(f"no content to encode for {modality}: the features omit this modality")
+                notes.append(f"no content to encode for {modality}: no {modality} features")
         if not tables:
             raise self._nothing_to_read("; ".join(notes))
         return Encoded(tables, (*notes, *self._notes(whole)), {})
 
     def encode(self, rows: Sequence[RowContent], progress: Progress | None = None) -> EncodedRows:
-        """Return the vectors of rows; rows whose content is a catalogue item's come from the store.
+        """Return the vectors of rows; rows with the content of a catalog item come from the store.
 
-        A modality of which the catalogue has nothing is absent, and so is every modality of no rows.
+        Modalities without content in the catalog are omitted. Without rows, there are no modalities.
         """
         if not rows:
             return EncodedRows({}, ())
-        encoded = {name: part.fresh(rows, progress) for name, part in self.parts.items()}
+        encoded = {name: part.uncached(rows, progress) for name, part in self.parts.items()}
         tables: dict[str, Tensor] = {}
         for modality, output in self.recipe.items():
             table, read = self._read(output, encoded)
-            fallback = table.new_zeros(()) if read.all() else self._catalogue_mean(output)
+            fallback = table.new_zeros(()) if read.all() else self._catalog_mean(output)
             if fallback is not None:
                 tables[modality] = _filled(table, read, fallback)
         return EncodedRows(tables, tuple(self._notes(encoded)))
@@ -153,24 +153,24 @@ class FrozenEncoder:
     def _rows(self) -> list[RowContent]:
         return catalog_rows(self.catalog, self.home / "digests")
 
-    def _catalogue_mean(self, output: Output) -> Tensor | None:
-        table, read = self._read(output, {output.network: self.parts[output.network].kept(self._rows, None)})
+    def _catalog_mean(self, output: NetworkOutput) -> Tensor | None:
+        table, read = self._read(output, {output.network: self.parts[output.network].cached(self._rows, None)})
         return _mean(table, read) if read.any() else None
 
-    def _read(self, output: Output, rows: Mapping[str, Rows]) -> tuple[Tensor, Tensor]:
-        """Return an output's table, and which of its rows come from anything, bool [n]."""
+    def _read(self, output: NetworkOutput, rows: Mapping[str, Rows]) -> tuple[Tensor, Tensor]:
+        """Return the table of an output, and which of its rows have any input, bool [n]."""
         network = self.parts[output.network].network
         facts = rows[output.network].facts
         sources = {"text": facts["text"] != ABSENT, "picture": facts["picture"] == PRESENT}
-        # The picture's own vector in a network that reads both knows nothing of the text.
+        # The image vector of a network with both inputs does not depend on the text.
         reads = ("picture",) if output.output == "image" else network.reads
         return rows[output.network].outputs[output.output], torch.stack([sources[part] for part in reads]).any(dim=0)
 
     def _notes(self, rows: Mapping[str, Rows]) -> list[str]:
-        """Return what was missing, unreadable or cut, with the rule, each said once."""
+        """Return notes on missing, unreadable and truncated content, with the rule for it, without repetition."""
         notes: list[str] = []
         for name, part in self.parts.items():
-            notes += _missing(part.network, rows[name], split=Output(name, "image") in self.recipe.values())
+            notes += _missing(part.network, rows[name], split=NetworkOutput(name, "image") in self.recipe.values())
             notes += part.network.notes(rows[name].facts)
             if rows[name].damaged:
                 notes.append(f"{items(rows[name].damaged, 'stored file')} of {name} damaged: encoded again")
@@ -178,10 +178,10 @@ class FrozenEncoder:
 
     def _nothing_to_read(self, why: str) -> RobustrecError:
         return RobustrecError(
-            f"dataset {self.dataset_name!r} has no content that encoder {self.name!r} can read: {why}",
+            f"data set {self.dataset_name!r} has no content for encoder {self.name!r}: {why}",
             where=f"--features {self.name}",
-            fix="use --features minilm for texts alone, --features basic for any available content, or a model that"
-            " needs no features (--model bpr or --model lightgcn)",
+            fix="use --features minilm for texts only, --features basic for any available content, or a model without"
+            " features (--model bpr or --model lightgcn)",
         )
 
 
@@ -194,24 +194,22 @@ def _missing(network: Network, rows: Rows, *, split: bool) -> list[str]:
         unreadable = [
             (place, rows.messages.get(place, "")) for place in torch.nonzero(picture == UNREADABLE).flatten().tolist()
         ]
-        rule += ", and the mean vector for the picture's own" if split else ""
+        rule += ", and mean vector for the image vector" if split else ""
         notes += picture_notes(int((picture == ABSENT).sum()), unreadable, rule)
     if "text" in network.reads:
         if count := int((text == ABSENT).sum()):
-            notes.append(f"{items(count)} without a text: {'the picture alone' if fused else 'mean vector'}")
+            notes.append(f"{items(count)} without a text: {'picture only' if fused else 'mean vector'}")
         if count := int((text == CUT).sum()):
             notes.append(f"{items(count)} with a longer text than {network.name} reads: cut")
         if count := int((rows.facts["unknown"] > 50).sum()):
-            notes.append(
-                f"{items(count)} with a text of which {network.name} does not know most words: read as unknown"
-            )
+            notes.append(f"{items(count)} with a text of mostly unknown words for {network.name}")
     if fused and (count := int(((text == ABSENT) & (picture != PRESENT)).sum())):
         notes.append(f"{items(count)} with neither text nor picture: mean vector")
     return notes
 
 
 def _filled(table: Tensor, read: Tensor, fallback: Tensor) -> Tensor:
-    """Return a copy of a table with a fallback in the rows that come from nothing."""
+    """Return a copy of a table with a fallback in the rows without input."""
     return torch.where(read[:, None], table, fallback)
 
 

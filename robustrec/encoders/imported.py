@@ -1,4 +1,4 @@
-"""Encoder `imported`: the feature files of a folder in the MMRec layout, used as they are (spec 1.3)."""
+"""Encoder `imported`: feature files in the MMRec layout, used without changes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from robustrec.encoders.fitted import refuse_weights
+from robustrec.encoders.fitted import check_no_weights
 from robustrec.encoders.options import EncoderOptions
 from robustrec.encoders.rows import EncodedRows, RowContent
 from robustrec.encoders.store import Encoded
@@ -24,17 +24,17 @@ from robustrec.untrusted import UnreadableError, open_npy
 if TYPE_CHECKING:
     from robustrec.datasets.registry import Dataset
 
-_CHUNK = 1024  # rows cast and checked at a time, so that a float64 file is never in memory whole
+_CHUNK = 1024  # rows converted and checked at a time, to limit memory
 
 
 class ImportedEncoder:
-    """Feature files over a data set; see `robustrec.encoders.rows.Encoder`.
+    """Feature files of a data set; see `robustrec.encoders.rows.Encoder`.
 
     Args:
         name: "imported".
-        dataset: whose feature files.
-        home: not used: the files are the features already, and a second copy in the store would serve nobody.
-        options: it has no weights: they are refused.
+        dataset: data set with feature files.
+        home: not used, since the files are not copied to the store.
+        options: must have no weights and no denoising.
     """
 
     weights: tuple[UsedWeights, ...] = ()
@@ -43,26 +43,26 @@ class ImportedEncoder:
         del home
         self.name = name
         self.dataset = dataset
-        refuse_weights(name, options)
+        check_no_weights(name, options)
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Return the sources; the files themselves show in the digest of the tables."""
+        """Return the digest of the sources; the digest of the tables covers the files."""
         return identity()
 
-    def catalogue(self, progress: Progress | None) -> Encoded:
-        """Return the files' tables."""
+    def catalog_features(self, progress: Progress | None) -> Encoded:
+        """Return the tables of the files."""
         return encode(self.dataset, progress)
 
     def encode(self, rows: Sequence[RowContent], progress: Progress | None = None) -> EncodedRows:
-        """Refuse: how the files were made from texts and pictures is not known.
+        """Raise an error, since the encoder of the files is not known.
 
         Raises:
             RobustrecError: always.
         """
         del rows, progress
         raise RobustrecError(
-            "imported feature files cannot be made again from an edited text or picture",
+            "imported features cannot be computed again for an edited text or picture",
             where=f"--features {self.name}, dataset {self.dataset.name}",
             fix="audit edits with an encoder that reads texts and pictures: --features basic, or --features blip "
             "--weights FOLDER",
@@ -70,22 +70,22 @@ class ImportedEncoder:
 
 
 def identity() -> dict[str, Any]:
-    """Return what the output depends on besides the files: this module."""
+    """Return the inputs of the output besides the files: this module."""
     return {"code": digest_sources(Path(__file__))}
 
 
 def encode(dataset: Dataset, progress: Progress | None) -> Encoded:
-    """Return the dataset's feature files as float32 tables, neither scaled nor normalised.
+    """Return the feature files of a data set as float32 tables, without scaling or normalization.
 
     Raises:
-        RobustrecError: no feature files, a file that is not a numeric [I, D] array, a row count that does not
-            match the dataset's items, or a value that is NaN or infinite (or too large for float32).
+        RobustrecError: there are no feature files, or a file is not a numeric [I, D] array, has another number of rows
+            than items, or has a value that is NaN, infinite or too large for float32.
     """
     if not dataset.feature_files:
         raise RobustrecError(
-            f"dataset {dataset.name!r} has no feature files",
+            f"data set {dataset.name!r} has no feature files",
             where="--features imported",
-            fix="use --features basic, or import a folder that holds image_feat.npy or text_feat.npy",
+            fix="use --features basic, or import a folder with image_feat.npy or text_feat.npy",
         )
     tables = {
         modality: read_table(dataset.feature_files[modality], dataset.interactions.n_items, modality, progress)
@@ -96,16 +96,16 @@ def encode(dataset: Dataset, progress: Progress | None) -> Encoded:
 
 
 def read_table(path: Path, n_items: int, modality: str, progress: Progress | None = None) -> torch.Tensor:
-    """Return a feature file as a float32 tensor [I, D], read through a memory map and checked row by row.
+    """Return a feature file as a float32 tensor [I, D], checked for finite values.
 
     Raises:
         RobustrecError: see `encode`.
     """
     values = _open(path)
     if values.ndim != 2 or values.shape[1] == 0 or values.dtype.kind not in "fiu":
-        raise _wrong(path, f"holds {values.dtype} values of shape {values.shape}, not a numeric table [items, width]")
+        raise _wrong(path, f"must be a numeric table [items, width], but got {values.dtype} of shape {values.shape}")
     if len(values) != n_items:
-        raise _wrong(path, f"has {len(values)} rows, the dataset has {n_items} items")
+        raise _wrong(path, f"has {len(values)} rows, but the data set has {n_items} items")
     table = np.empty(values.shape, np.float32)
     for start in range(0, n_items, _CHUNK):
         rows = slice(start, start + _CHUNK)
@@ -135,5 +135,5 @@ def _wrong(path: Path, what: str) -> RobustrecError:
     return RobustrecError(
         f"feature file {path.name} {what}",
         where=str(path),
-        fix="save it with numpy.save as float32 [items, width], row i for item i, or use --features basic",
+        fix="save a float32 array [items, width] with numpy.save, row i for item i; or use --features basic",
     )

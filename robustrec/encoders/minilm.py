@@ -1,7 +1,7 @@
-"""Network `minilm`: sentence vectors of all-MiniLM-L6-v2 or of another folder of sentence-transformers.
+"""Network `minilm`: sentence vectors of all-MiniLM-L6-v2 or of another model of sentence-transformers.
 
-Output: `sentence`, 384 wide for all-MiniLM-L6-v2. The text is read as it is; how many tokens of it, how their vectors
-become one, and what is done to that is what the folder's own files say (`robustrec.encoders.sentence_modules`).
+Output: `sentence`, with width 384 for all-MiniLM-L6-v2. Maximum length, pooling and further modules are those in the
+files of the model folder (`robustrec.encoders.sentence_modules`).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from PIL import Image
 from torch import Tensor
 
 from robustrec.encoders import sentence_modules as modules
-from robustrec.encoders.cleaning import sound
-from robustrec.encoders.networks import Part, Texts, base_identity, padded, place_of, tokenise
+from robustrec.encoders.cleaning import valid_unicode
+from robustrec.encoders.networks import NetworkInput, TokenizedTexts, base_identity, padded, placement_of, tokenise
 from robustrec.encoders.options import EncoderOptions
 from robustrec.encoders.weights import (
     UsedWeights,
@@ -32,12 +32,12 @@ from robustrec.encoders.weights import (
 from robustrec.errors import RobustrecError
 from robustrec.files import digest_sources
 
-_LONGEST = 512  # token ids, where neither the folder nor the model nor the tokenizer has a limit
-_NO_LIMIT = 10**6  # tokenizers without a limit of their own say 10**30
+_LONGEST = 512  # token ids, if neither folder nor model nor tokenizer has a limit
+_NO_LIMIT = 10**6  # a tokenizer without a limit has model_max_length 10**30
 
 
-class Loaded(NamedTuple):
-    """A sentence encoder in memory: model on its device, tokenizer, longest text in token ids, steps after pooling."""
+class LoadedMiniLM(NamedTuple):
+    """A loaded sentence encoder: model, tokenizer, maximum number of token ids, and steps after pooling."""
 
     model: Any
     tokenizer: Any
@@ -46,12 +46,12 @@ class Loaded(NamedTuple):
 
 
 class MiniLM:
-    """A sentence encoder over rows; see `robustrec.encoders.networks.Network`.
+    """The network `minilm`; see `robustrec.encoders.networks.Network`.
 
     Args:
-        options: weights, device and the rest.
-        cache: folder of remembered digests.
-        first: the encoder's first network.
+        options: weights, device and others.
+        cache: folder of cached digests.
+        first: first network of the encoder.
     """
 
     name = "minilm"
@@ -62,20 +62,20 @@ class MiniLM:
         require_transformers("minilm")
         self.weights = locate("minilm", options, first=first)
         self.source = self.weights.name
-        self.place = place_of(options)
-        self.batch_size = 4 * self.place.batch_size  # a text costs little beside a picture
+        self.placement = placement_of(options)
+        self.batch_size = 4 * self.placement.batch_size  # texts need less memory than pictures
         self.modules = modules.sentence_modules(self.weights.folder)
         digest = digest_weights(self.weights.folder, cache)
         self.used: tuple[UsedWeights, ...] = (used_weights(self.name, self.weights, digest),)
         self.identity: Mapping[str, Any] = {
-            **base_identity(__file__, self.place),
+            **base_identity(__file__, self.placement),
             "weights": digest,
             "modules": digest_sources(Path(str(modules.__file__))),
         }
 
     @cached_property
-    def loaded(self) -> Loaded:
-        """Return the model with what belongs to it, loaded at the first use."""
+    def loaded(self) -> LoadedMiniLM:
+        """Return the model with its tokenizer and settings, loaded at the first use."""
         from transformers import AutoModel
 
         weights = Weights(self.modules.network, self.weights.name)
@@ -83,35 +83,35 @@ class MiniLM:
         rows = getattr(model.config, "vocab_size", None)
         if rows is None or getattr(model.config, "is_encoder_decoder", False):
             raise RobustrecError(
-                f"{type(model).__name__} is not an encoder of texts",
+                f"{type(model).__name__} is not a text encoder",
                 where=str(weights.folder / "config.json"),
-                fix="give --weights a folder of sentence-transformers around an encoder such as BERT or RoBERTa",
+                fix="give --weights a sentence-transformers folder with an encoder such as BERT or RoBERTa",
             )
         tokenizer = load_tokenizer(weights, rows)
-        steps = modules.loaded_steps(self.modules.steps, self.place.device)
+        steps = modules.loaded_steps(self.modules.steps, self.placement.device)
         longest = longest_text(model, tokenizer, self.modules.longest)
-        return Loaded(model.to(self.place.device, self.place.dtype), tokenizer, longest, steps)
+        return LoadedMiniLM(model.to(self.placement.device, self.placement.dtype), tokenizer, longest, steps)
 
-    def tokens(self, texts: Sequence[str]) -> Texts:
-        """Return the texts tokenised, lowered and with a prompt before them where the folder says so."""
-        clean = [sound(text).strip() for text in texts]
+    def tokens(self, texts: Sequence[str]) -> TokenizedTexts:
+        """Return the texts tokenized, with lower case and prompt as configured in the folder."""
+        clean = [valid_unicode(text).strip() for text in texts]
         if self.modules.lower_case:
             clean = [text.lower() for text in clean]
-        # A prompt before nothing would be a text of its own.
+        # An empty text gets no prompt.
         said = [f"{self.modules.prompt}{text}" if text else "" for text in clean]
         return tokenise(self.loaded.tokenizer, said, self.loaded.longest)
 
     def prepare(self, image: Image.Image | None) -> tuple[Tensor, ...]:
-        """Return nothing: pictures are not read."""
+        """Return no tensors, since pictures are not read."""
         del image
         return ()
 
     @torch.inference_mode()
-    def vectors(self, parts: Sequence[Part]) -> tuple[dict[str, Tensor], dict[str, list[int]]]:
-        """Return the output `sentence`, float32 [n, D]; rows of norm 1 unless the folder's modules leave them out."""
+    def vectors(self, parts: Sequence[NetworkInput]) -> tuple[dict[str, Tensor], dict[str, list[int]]]:
+        """Return the output `sentence`, float32 [n, D]; L2-normalized if the folder has the module Normalize."""
         tokenizer = self.loaded.tokenizer
         empty = [tokenizer.cls_token_id, tokenizer.sep_token_id]
-        batch = padded([part.ids or empty for part in parts], tokenizer.pad_token_id, self.place.device)
+        batch = padded([part.ids or empty for part in parts], tokenizer.pad_token_id, self.placement.device)
         try:
             states = self.loaded.model(input_ids=batch.ids, attention_mask=batch.mask).last_hidden_state.float()
         except (
@@ -119,11 +119,11 @@ class MiniLM:
             IndexError,
             TypeError,
             ValueError,
-        ) as error:  # it needs more than a text
+        ) as error:  # it needs other inputs
             raise RobustrecError(
                 f"{type(self.loaded.model).__name__} cannot encode texts alone: {type(error).__name__}: {error}",
                 where=str(self.modules.network),
-                fix="give --weights a folder of sentence-transformers around an encoder such as BERT or RoBERTa",
+                fix="give --weights a sentence-transformers folder with an encoder such as BERT or RoBERTa",
             ) from error
         vectors = modules.pooled(states, batch.mask, self.modules.poolings)
         for step in self.loaded.steps:
@@ -131,21 +131,21 @@ class MiniLM:
         return {"sentence": vectors}, {}
 
     def notes(self, facts: Mapping[str, Tensor]) -> list[str]:
-        """Return that the pooling is assumed, where the folder does not say which it is."""
+        """Return a note if the pooling is assumed because the folder does not define it."""
         del facts
-        if self.modules.told:
+        if self.modules.has_modules:
             return []
-        return [f"{self.source} has no {modules.MODULES}: the mean of the token vectors, divided by its norm"]
+        return [f"{self.source} has no {modules.MODULES}: L2-normalized mean of the token vectors"]
 
 
 def longest_text(model: Any, tokenizer: Any, given: int | None) -> int:
-    """Return the most token ids of a text.
+    """Return the maximum number of token ids of a text.
 
     Args:
-        model: whose position embeddings bound it. Models of RoBERTa's kind begin to count after the id of the padding
-            token, so that max_position_embeddings - pad_token_id - 1 positions are left.
-        tokenizer: whose own limit holds where none is given.
-        given: of the folder's files, None where they do not say.
+        model: the model; its position embeddings are a limit. RoBERTa-like models have max_position_embeddings -
+            pad_token_id - 1 positions.
+        tokenizer: the tokenizer; its limit is used if `given` is None.
+        given: limit in the files of the folder, or None.
     """
     limits = [given if given is not None else min(int(tokenizer.model_max_length), _NO_LIMIT)]
     config = getattr(model.config, "max_position_embeddings", None)

@@ -1,6 +1,6 @@
 """Checks of a model folder before transformers loads it.
 
-A folder is data: none of its Python runs, no other repository or library is followed from it, and links stay inside.
+No Python code of a folder is run, no other repository or library is loaded from it, and links must stay inside.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from robustrec.encoders.sentence_modules import lacking_modules, network_folder
+from robustrec.encoders.sentence_modules import missing_modules, network_folder
 from robustrec.errors import RobustrecError
 from robustrec.untrusted.documents import read_json_object
 from robustrec.untrusted.files import UnreadableError, regular_file
@@ -21,16 +21,16 @@ INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 CONFIG, TOKENIZER_CONFIG = "config.json", "tokenizer_config.json"
 PROCESSOR_CONFIGS = ("preprocessor_config.json", "processor_config.json")
 PARTS = ("itm", "caption")
-"""Subfolders of an encoder's folder that hold a model each."""
+"""Subfolders with one model each in the folder of an encoder."""
 _OTHER_CONFIGS = ("generation_config.json", "video_preprocessor_config.json", "config_sentence_transformers.json")
 _WHOLE = ("model.safetensors", "pytorch_model.bin")
 _TOKENIZERS = (("tokenizer.json",), ("vocab.txt",), ("vocab.json", "merges.txt"), ("sentencepiece.bpe.model",))
-# Keys by which a configuration makes transformers load something else than the folder's own plain weights.
+# Configuration keys that make transformers load something else than the weights of the folder.
 _FOREIGN = {
-    "custom_pipelines": "pipelines in the folder's own Python",
-    "custom_generate": "generation in the folder's own Python",
-    "quantization_config": "weights that a quantisation library has to unpack",
-    "fusion_config": "layers replaced by others",
+    "custom_pipelines": "pipelines in Python code of the folder",
+    "custom_generate": "generation in Python code of the folder",
+    "quantization_config": "weights that need a quantization library",
+    "fusion_config": "replaced layers",
     "transformers_weights": "a file of weights by name",
     "fast_tokenizer_files": "tokenizer files by name",
 }
@@ -40,14 +40,14 @@ _FIX = "use a folder written by save_pretrained of the library class; robustrec 
 
 
 def check_model_folder(folder: Path, *, loading: bool = True) -> None:
-    """Refuse a folder that asks for code that is not the library's, leads outside, or has damaged files.
+    """Check that a folder requires no other code, does not lead outside, and has no damaged files.
 
     Args:
-        folder: a model folder; one without configuration files passes, since nothing in it asks for anything.
-        loading: whether it is about to be loaded; else transformers is not imported to look up its model_type.
+        folder: a model folder; one without configuration files passes.
+        loading: whether its model_type is checked too, which imports transformers.
 
     Raises:
-        RobustrecError: names the file, the key and its value.
+        RobustrecError: a check fails; the message has file, key and value.
     """
     for file in _files(folder):
         _check_link(folder, file)
@@ -63,26 +63,26 @@ def check_model_folder(folder: Path, *, loading: bool = True) -> None:
     for name in (CONFIG, TOKENIZER_CONFIG, *PROCESSOR_CONFIGS, *_OTHER_CONFIGS):
         if _regular(folder / name):
             _check_config(folder / name, _read(folder / name))
-    if loading and _there(folder / CONFIG) and (model_type := _read(folder / CONFIG).get("model_type")) is not None:
+    if loading and _exists(folder / CONFIG) and (model_type := _read(folder / CONFIG).get("model_type")) is not None:
         _check_model_type(folder / CONFIG, model_type)
     if damaged := damaged_files(folder):
         raise RobustrecError(
             f"the model folder is incomplete: {damaged[0]}",
             where=str(folder),
-            fix=f"fetch the files again, for example: hf download OWNER/NAME --local-dir {folder}",
+            fix=f"download the files again, for example: hf download OWNER/NAME --local-dir {folder}",
         )
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Return the files of weights that transformers loads: one whole file or the shards of an index, [] for none.
+    """Return the files of weights that transformers loads: one file or the shards of an index, [] for none.
 
     Raises:
         RobustrecError: an index names a file outside the folder.
     """
     for whole, index in zip(_WHOLE, INDEXES, strict=True):
-        if _there(folder / whole):
+        if _exists(folder / whole):
             return [folder / whole]
-        if _there(folder / index):
+        if _exists(folder / index):
             shards = _read(folder / index).get("weight_map")
             names = sorted({str(name) for name in shards.values()}) if isinstance(shards, dict) else []
             for name in names:
@@ -97,42 +97,42 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def damaged_files(folder: Path) -> list[str]:
-    """Return what is wrong with files of a model that are named or present: links to nothing, pointers, lost shards."""
+    """Return the problems of the files of a model: broken links, Git LFS pointers, missing shards, empty files."""
     problems: list[str] = []
     tokenizer = [name for names in _TOKENIZERS for name in names]
     small = [
-        folder / name for name in (CONFIG, TOKENIZER_CONFIG, *PROCESSOR_CONFIGS, *tokenizer) if _there(folder / name)
+        folder / name for name in (CONFIG, TOKENIZER_CONFIG, *PROCESSOR_CONFIGS, *tokenizer) if _exists(folder / name)
     ]
     shards = weight_files(folder)
     for file in [*small, *shards]:
         if file.is_symlink() and not file.exists():
             problems.append(f"{file.name} is a broken link")
         elif not file.is_file():
-            problems.append(f"{file.name} is missing ({len(shards)} files of weights are named by the index)")
+            problems.append(f"{file.name} is missing; the index lists {len(shards)} files of weights")
         elif not file.stat().st_size:
             problems.append(f"{file.name} is empty")
         elif file.stat().st_size < 1024 and file.read_bytes().startswith(_POINTER):
-            problems.append(f"{file.name} is a Git LFS pointer and not the file itself")
+            problems.append(f"{file.name} is a Git LFS pointer instead of the file")
     return problems
 
 
-def lacking_files(folder: Path, network: str) -> list[str]:
-    """Return what a hub snapshot lacks of what a network reads; [] where it is whole.
+def missing_files(folder: Path, network: str) -> list[str]:
+    """Return the files that a hub snapshot lacks for a network; [] if it is complete.
 
     Args:
         folder: the snapshot.
         network: a name in `robustrec.encoders.weights.HUB_NAMES`, or "cnn".
     """
     blobs = folder.parent.parent / "blobs" if folder.parent.name == "snapshots" else folder
-    modules = lacking_modules(folder) if network == "minilm" else []
+    modules = missing_modules(folder) if network == "minilm" else []
     if network == "minilm":
         folder = network_folder(folder)
-    lacking = [*modules] if _there(folder / CONFIG) else [f"{CONFIG} is missing", *modules]
-    if network in ("blip", "captioner", "blip2") and not any(_there(folder / name) for name in PROCESSOR_CONFIGS):
+    lacking = [*modules] if _exists(folder / CONFIG) else [f"{CONFIG} is missing", *modules]
+    if network in ("blip", "captioner", "blip2") and not any(_exists(folder / name) for name in PROCESSOR_CONFIGS):
         lacking.append(f"{PROCESSOR_CONFIGS[0]} is missing")
     if not weight_files(folder):
         lacking.append("no file of weights (model.safetensors)")
-    if network != "cnn" and not any(all(_there(folder / name) for name in names) for names in _TOKENIZERS):
+    if network != "cnn" and not any(all(_exists(folder / name) for name in names) for names in _TOKENIZERS):
         lacking.append("no tokenizer (tokenizer.json or vocab.txt)")
     if any(blobs.glob("*.incomplete")):
         lacking.append("a download was interrupted (blobs/*.incomplete)")
@@ -140,7 +140,7 @@ def lacking_files(folder: Path, network: str) -> list[str]:
 
 
 def has_tokenizer(folder: Path) -> bool:
-    """Tell whether a folder has the vocabulary of any kind of tokenizer."""
+    """Return whether a folder has the vocabulary of a tokenizer."""
     return any(all((folder / name).is_file() for name in names) for names in _TOKENIZERS)
 
 
@@ -155,9 +155,9 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _regular(file: Path) -> bool:
-    """Tell whether a file is there; refuse a named pipe, a device or a directory, which a loader would wait for."""
+    """Return whether a file exists; reject named pipes, devices and directories."""
     if not file.exists():
-        return False  # a link to nothing
+        return False  # a broken link
     try:
         regular_file(file)
     except UnreadableError as error:
@@ -165,12 +165,12 @@ def _regular(file: Path) -> bool:
     return True
 
 
-def _there(file: Path) -> bool:
+def _exists(file: Path) -> bool:
     return file.is_symlink() or file.is_file()
 
 
 def _check_link(folder: Path, file: Path) -> None:
-    """Refuse a link out of the folder; a snapshot of the hub's cache links to the blobs beside it."""
+    """Check that a link stays inside the folder, or leads from a hub snapshot to its blobs."""
     place, target = folder.resolve(), file.resolve()
     roots = [place]
     if place.name in PARTS:
@@ -187,7 +187,7 @@ def _check_link(folder: Path, file: Path) -> None:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """Return the JSON object in a file; what this reader refuses, no other is given to read."""
+    """Return the JSON object in a file; reject files that transformers might read differently."""
     try:
         return read_json_object(file)
     except UnreadableError as error:
@@ -202,7 +202,7 @@ def _check_config(file: Path, config: dict[str, Any]) -> None:
             raise RobustrecError(f"the folder requires {_FOREIGN[key]}: {key}", where=f"{file}: {key}", fix=_FIX)
         elif key in _KERNELS and "/" in json.dumps(value):
             raise RobustrecError(
-                f"the folder requires a kernel from a hub: {value!r}", where=f"{file}: {key}", fix=f"delete {key}"
+                f"the folder requires a kernel from the hub: {value!r}", where=f"{file}: {key}", fix=f"delete {key}"
             )
         elif key.endswith("_file") and isinstance(value, str) and _leads_outside(file.parent, value):
             raise RobustrecError(
@@ -225,26 +225,26 @@ def _entries(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _leads_outside(folder: Path, name: str) -> bool:
-    target = folder / name  # an absolute name stands alone
+    target = folder / name  # an absolute name replaces the folder
     return target.exists() and not target.resolve().is_relative_to(folder.resolve())
 
 
 def _check_auto_map(file: Path, value: Any) -> None:
-    """Refuse classes that transformers does not have; those it has are loaded from transformers."""
+    """Reject classes that transformers does not have; others are loaded from transformers."""
     names = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
     flat = [name for each in names for name in (each if isinstance(each, list) else [each]) if name is not None]
     library: Any = import_module("transformers")
     for name in flat:
         if not isinstance(name, str) or "--" in name or not _has(library, name.rpartition(".")[2]):
             raise RobustrecError(
-                f"the folder asks for code that is not the library's: {str(name)!r}",
+                f"the folder requires code that is not part of the library: {str(name)!r}",
                 where=f"{file}: auto_map",
                 fix=_FIX,
             )
 
 
 def _has(library: Any, name: str) -> bool:
-    """Tell whether transformers exports a name; its lazy names are listed without loading them."""
+    """Return whether transformers exports a name, without loading lazy names."""
     return name.isidentifier() and not {name, name.removesuffix("Fast")}.isdisjoint(dir(library))
 
 

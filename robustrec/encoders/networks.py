@@ -1,4 +1,4 @@
-"""What a network with frozen weights offers an encoder, and what all of them share: pictures, tokens, precision."""
+"""Interface of networks with frozen weights, and their shared parts: pictures, tokens, precision."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from robustrec.files import digest_sources
 from robustrec.hardware import pick_device
 
 
-class Texts(NamedTuple):
-    """Texts as a network reads them.
+class TokenizedTexts(NamedTuple):
+    """Texts with their token ids.
 
     Attributes:
         cleaned: the texts after cleaning.
-        ids: token ids, cut at the longest the network reads; empty where a text says nothing.
-        cut: whether anything was left out at the end.
-        unknown: percentage of the token ids that stand for "unknown".
+        ids: token ids, truncated to the maximum length; empty for an empty text.
+        cut: whether the text was truncated.
+        unknown: percentage of unknown tokens.
     """
 
     cleaned: list[str]
@@ -37,14 +37,14 @@ class Texts(NamedTuple):
     unknown: list[int]
 
 
-class Part(NamedTuple):
-    """One row as a network takes it.
+class NetworkInput(NamedTuple):
+    """Input of a network for one row.
 
     Attributes:
         text: cleaned text.
         ids: its token ids; () for none.
-        pictures: the row's picture as `Network.prepare` left it; () for networks without pictures.
-        seen: whether the row has a picture of its own (else it is a blank one).
+        pictures: result of `Network.prepare` for the picture; () for networks without pictures.
+        seen: whether the row has a picture; otherwise it is a blank one.
     """
 
     text: str
@@ -54,16 +54,16 @@ class Part(NamedTuple):
 
 
 class Network(Protocol):
-    """A network with frozen weights; made without loading anything, and loaded when it is first used.
+    """A network with frozen weights, which are loaded at the first use.
 
     Attributes:
         name: key in `robustrec.encoders.frozen.NETWORKS`.
         reads: "text", "picture" or both.
-        facts: names of what `vectors` counts for each row.
-        source: what its weights are called.
+        facts: names of the counts per row that `vectors` returns.
+        source: name of its weights.
         used: its weights, and those of a network that it uses, by name and digest.
-        identity: everything its vectors depend on besides a row's content, as JSON values.
-        batch_size: rows at once.
+        identity: all inputs of the vectors besides the content of a row, as JSON values.
+        batch_size: rows per batch.
     """
 
     name: str
@@ -74,28 +74,28 @@ class Network(Protocol):
     identity: Mapping[str, Any]
     batch_size: int
 
-    def tokens(self, texts: Sequence[str]) -> Texts:
-        """Return texts as the network reads them."""
+    def tokens(self, texts: Sequence[str]) -> TokenizedTexts:
+        """Return texts with their token ids."""
 
     def prepare(self, image: Image.Image | None) -> tuple[Tensor, ...]:
-        """Return a picture as uint8 tensors [S, S, 3]; None gives a blank one. Called from several threads."""
+        """Return a picture as uint8 tensors [S, S, 3], a blank one for None; must be thread-safe."""
 
-    def vectors(self, parts: Sequence[Part]) -> tuple[dict[str, Tensor], dict[str, list[int]]]:
+    def vectors(self, parts: Sequence[NetworkInput]) -> tuple[dict[str, Tensor], dict[str, list[int]]]:
         """Return output -> float32 [n, D] on the device, and fact -> one number a row."""
 
     def notes(self, facts: Mapping[str, Tensor]) -> list[str]:
-        """Return what the user should know of the facts it counted, [n] each."""
+        """Return notes for the user on the counts, [n] each."""
 
 
 class PictureShape(NamedTuple):
-    """How a network wants its pictures: a square, and a mean and a scale for each channel.
+    """Input format of the pictures of a network.
 
     Attributes:
         side: side in pixels.
-        mean: what is subtracted from values in 0..1.
-        std: what they are divided by.
-        scale: what pixels are multiplied by first, usually 1/255.
-        resample: PIL's number of the resampling filter.
+        mean: mean of each channel, subtracted from the scaled values.
+        std: standard deviation of each channel, by which they are divided.
+        scale: factor of the pixel values, usually 1/255.
+        resample: number of the PIL resampling filter.
     """
 
     side: int
@@ -105,13 +105,13 @@ class PictureShape(NamedTuple):
     resample: int
 
     def prepare(self, image: Image.Image | None) -> Tensor:
-        """Return a picture as uint8 [S, S, 3], squeezed to the square; None gives one of the mean colour."""
+        """Return a picture resized to uint8 [S, S, 3]; None gives a blank one of the mean colour."""
         square = (self.side, self.side)
         if image is None:
             colour = tuple(round(value / self.scale) for value in self.mean)
             image = Image.new("RGB", square, (colour[0], colour[1], colour[2]))
         picture = image.convert("RGB").resize(square, Image.Resampling(self.resample))
-        # A copy: the buffer of a PIL picture must not be written to, which torch warns of.
+        # A copy, since the buffer of a PIL picture is read-only.
         return torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8).view(self.side, self.side, 3)
 
     def normalised(self, pictures: Sequence[Tensor], device: torch.device, dtype: torch.dtype) -> Tensor:
@@ -140,45 +140,39 @@ def padded(tokens: Sequence[Sequence[int]], pad: int, device: torch.device) -> T
     return Tokens(ids.to(device), mask.to(device))
 
 
-def tokenise(tokenizer: Any, texts: Sequence[str], longest: int) -> Texts:
-    """Return texts as token ids with the special tokens around them, cut at `longest` ids.
-
-    A text without a single token of its own gives no ids.
-    """
+def tokenise(tokenizer: Any, texts: Sequence[str], longest: int) -> TokenizedTexts:
+    """Return texts as token ids with special tokens, truncated to `longest` ids; an empty text has no ids."""
     if not texts:
-        return Texts([], [], [], [])
+        return TokenizedTexts([], [], [], [])
     specials = tokenizer.num_special_tokens_to_add()
     rows = tokenizer(list(texts), truncation=True, max_length=longest + 1, verbose=False)["input_ids"]
     cut = [len(row) > longest for row in rows]
-    # Cut by hand, one token later than asked for: so it shows which texts were longer.
+    # One more token than `longest`, to detect truncated texts.
     ids = [_cut(tokenizer, row, longest) if long else list(row) for row, long in zip(rows, cut, strict=True)]
     said = [row if len(row) > specials else [] for row in ids]
     unknown = [100 * row.count(tokenizer.unk_token_id) // (len(row) - specials) if row else 0 for row in said]
-    return Texts(list(texts), said, cut, unknown)
+    return TokenizedTexts(list(texts), said, cut, unknown)
 
 
 def _cut(tokenizer: Any, row: Sequence[int], longest: int) -> list[int]:
-    """Return a row of token ids that is one too long without its last token before the closing special one.
-
-    A tokenizer that truncates on the left loses the first token after the opening special one.
-    """
+    """Return a row of token ids truncated by one, keeping special tokens, on the truncation side of the tokenizer."""
     if tokenizer.truncation_side == "left":
         return [row[0], *row[len(row) - longest + 1 :]]
     return [*row[: longest - 1], row[-1]]
 
 
-def tokenise_cleaned(tokenizer: Any, texts: Sequence[str], max_words: int, longest: int) -> Texts:
-    """Return texts cleaned as BLIP wants them, cut to a number of words and to a number of token ids."""
+def tokenise_cleaned(tokenizer: Any, texts: Sequence[str], max_words: int, longest: int) -> TokenizedTexts:
+    """Return texts cleaned for BLIP, truncated to a number of words and of token ids."""
     words = [clean_words(text) for text in texts]
     found = tokenise(tokenizer, [" ".join(each[:max_words]) for each in words], longest)
     return found._replace(cut=[cut or len(each) > max_words for cut, each in zip(found.cut, words, strict=True)])
 
 
 def picture_shape(folder: Path, side: int | None = None) -> PictureShape:
-    """Return how the picture processor of a model folder shapes pictures.
+    """Return the input format of pictures by the processor of a model folder.
 
     Raises:
-        RobustrecError: there is no processor, or one that does not squeeze pictures to a square.
+        RobustrecError: there is no processor, or it does not resize pictures to a square.
     """
     from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 
@@ -199,19 +193,19 @@ def picture_shape(folder: Path, side: int | None = None) -> PictureShape:
     )
 
 
-class Place(NamedTuple):
-    """Where and how precisely a network runs."""
+class Placement(NamedTuple):
+    """Device, precision and batch size of a network."""
 
     device: torch.device
     dtype: torch.dtype
     batch_size: int
 
 
-def place_of(options: EncoderOptions) -> Place:
-    """Return device, precision and batch size that the options come to on this machine.
+def placement_of(options: EncoderOptions) -> Placement:
+    """Return device, precision and batch size for options on this machine.
 
     Raises:
-        RobustrecError: the device is not there, or has no such precision.
+        RobustrecError: the device is not available, or does not support the precision.
     """
     device = pick_device(options.device)
     half = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float16
@@ -224,17 +218,17 @@ def place_of(options: EncoderOptions) -> Place:
         raise RobustrecError(
             "float16 on a CPU is not supported", where="--set encoder.precision=float16", fix="use float32 or bfloat16"
         )
-    return Place(device, dtype, options.batch_size or (8 if device.type == "cpu" else 128))
+    return Placement(device, dtype, options.batch_size or (8 if device.type == "cpu" else 128))
 
 
-def base_identity(module: str, place: Place) -> dict[str, Any]:
-    """Return what every network's vectors depend on: sources, precision, libraries."""
+def base_identity(module: str, placement: Placement) -> dict[str, Any]:
+    """Return the inputs of the vectors of every network: sources, precision, library versions."""
     here = Path(__file__)
     sources = [Path(module), here, *(here.with_name(f"{name}.py") for name in ("attention", "cleaning", "pipeline"))]
     libraries = ("torch", "transformers", "tokenizers", "pillow")
     return {
         "code": digest_sources(*sources, Path(str(decoding.__file__))),
-        "precision": str(place.dtype).removeprefix("torch."),
+        "precision": str(placement.dtype).removeprefix("torch."),
         "libraries": {name: ".".join(version(name).split(".")[:2]) for name in libraries},
     }
 
@@ -243,5 +237,5 @@ def _no_processor(folder: Path, why: str) -> RobustrecError:
     return RobustrecError(
         f"no usable picture processor: {why}",
         where=str(folder / "preprocessor_config.json"),
-        fix="put the model's preprocessor_config.json there, with size = {height: S, width: S}",
+        fix="add the preprocessor_config.json of the model, with size = {height: S, width: S}",
     )

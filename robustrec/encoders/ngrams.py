@@ -1,4 +1,4 @@
-"""Raw text descriptors: TF-IDF of hashed word and character n-grams, sketched to a fixed width."""
+"""Text descriptors: TF-IDF of hashed word and character n-grams, sketched to a fixed width."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.preprocessing import normalize
 
 BUCKETS = 2**17
-"""Hash buckets of the word n-grams, and again of the character n-grams."""
+"""Number of hash buckets of word n-grams, and of character n-grams."""
 WIDTH = 4096
-"""Columns of the sketch."""
+"""Number of columns of the sketch."""
 MAX_CHARACTERS = 20_000
-"""Longer texts are cut here: a bound on time and memory far above any real description."""
+"""Maximum number of characters of a text; longer texts are truncated, to limit time and memory."""
 WORD_SHARE = 0.6
-"""Share of a descriptor's squared norm that the words have; the characters have the rest."""
+"""Share of words in the squared norm of a descriptor; characters have the remaining share."""
 
-_WORD = r"(?u)\b\w+\b"  # single letters and digits too: sizes matter in a shop
+_WORD = r"(?u)\b\w+\b"  # including single characters, such as sizes
 
 
 def count_ngrams(texts: Sequence[str]) -> scipy.sparse.csr_array:

@@ -1,10 +1,10 @@
-"""Notes on items that lack something, counted, with the rule by which they were encoded."""
+"""Notes on items with missing content, with their number and how they are encoded."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-_NAMED = 3  # unreadable pictures named; the rest are counted
+_NAMED = 3  # number of unreadable pictures that are listed
 
 
 def items(count: int, what: str = "item") -> str:
@@ -16,9 +16,9 @@ def picture_notes(missing: int, unreadable: Sequence[tuple[int, str]], rule: str
     """Return the notes on pictures.
 
     Args:
-        missing: items without a picture.
-        unreadable: items with one that cannot be read, and why.
-        rule: what stands for the picture.
+        missing: number of items without a picture.
+        unreadable: items with an unreadable picture, and the reasons.
+        rule: what is used instead of the picture.
     """
     notes: list[str] = []
     if missing:

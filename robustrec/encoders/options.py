@@ -12,9 +12,9 @@ from robustrec.errors import RobustrecError, unknown_name
 
 
 class EncoderOptions(BaseModel):
-    """Where weights are, what is done to texts, and on what the encoding runs.
+    """Options of an encoder: weights, texts, pictures, device.
 
-    All but `device`, `offline`, `batch_size` and `workers` can change the vectors, and are part of their identity.
+    All except `device`, `offline`, `batch_size` and `workers` can change the vectors and are part of their identity.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,7 +51,7 @@ class EncoderOptions(BaseModel):
 
 
 def options_of(settings: Settings) -> EncoderOptions:
-    """Return what settings say to the encoder: their own keys, and `set.encoder` for the rest.
+    """Return the encoder options in settings: keys of `Settings`, and all others in `set.encoder`.
 
     Raises:
         RobustrecError: an unknown key under `set.encoder`, or a value of the wrong kind or out of range.

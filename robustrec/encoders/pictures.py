@@ -1,4 +1,4 @@
-"""Raw picture descriptors: histograms of colours and of gradient orientations, whole and by grid cell."""
+"""Picture descriptors: histograms of colours and gradient orientations, of the picture and of grid cells."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 SIDE = 64
-"""Pictures are resized to SIDE x SIDE pixels, bicubic, the aspect ratio not kept."""
+"""Pictures are resized to SIDE x SIDE pixels (bicubic), without keeping the aspect ratio."""
 _HUES, _SATURATIONS, _VALUES = 12, 3, 4
 _GRID = 4
 _CELL = 8
@@ -17,12 +17,12 @@ _LOCAL = (6, 2, 3)
 WIDTH = int(
     np.prod(_WHOLE) + _GRID**2 * np.prod(_LOCAL) + (SIDE // _CELL) ** 2 * _ORIENTATIONS + (SIDE // _CELL) ** 2 * 3
 )
-"""Numbers in a descriptor."""
-_SHARES = (0.3, 0.2, 0.35, 0.15)  # of the squared norm: whole colour, local colour, gradients, colour layout
+"""Number of values of a descriptor."""
+_SHARES = (0.3, 0.2, 0.35, 0.15)  # in the squared norm: global colour, local colour, gradients, colour layout
 
 
 def describe_picture(picture: Image.Image) -> NDArray[np.float32]:
-    """Return the descriptor of one picture, float32 [WIDTH], of norm 1 at most."""
+    """Return the descriptor of a picture, float32 [WIDTH], with a norm of at most 1."""
     small = picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BICUBIC, reducing_gap=3.0)
     hsv = np.asarray(small.convert("HSV"), np.float64) / 255
     rgb = np.asarray(small, np.float64) / 255
@@ -37,7 +37,7 @@ def _unit(vector: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _bins(hsv: NDArray[np.float64], shape: tuple[int, int, int]) -> NDArray[np.int64]:
-    """Return the index of every pixel's joint bin; grey pixels have no hue, so they share the first one."""
+    """Return the index of the joint bin of each pixel; grey pixels have no hue and use the first hue bin."""
     hues, saturations, values = shape
     saturation = np.minimum((hsv[..., 1] * saturations).astype(np.int64), saturations - 1)
     value = np.minimum((hsv[..., 2] * values).astype(np.int64), values - 1)
@@ -60,7 +60,7 @@ def _local_colour(hsv: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _gradients(rgb: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Histograms of unsigned gradient orientations, each cell normalised by its neighbourhood's energy."""
+    """Histograms of unsigned gradient orientations, each cell normalized by the energy of its neighbourhood."""
     grey = np.sqrt(rgb @ np.array([0.299, 0.587, 0.114]))
     down, right = np.gradient(grey)
     strength = np.hypot(down, right)

@@ -1,6 +1,7 @@
-"""Rows through a network: texts tokenised and sorted by length, pictures decoded ahead in threads, batches in turn.
+"""Batched encoding of rows by a network: texts are sorted by length, pictures are decoded in threads.
 
-In float32 a row's vector does not depend on the rows beside it beyond 1e-5; in half precision, beyond its rounding.
+The vector of a row depends on the other rows of its batch by at most 1e-5 in float32, and by rounding in half
+precision.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from robustrec.encoders.networks import Network, Part
+from robustrec.encoders.networks import Network, NetworkInput
 from robustrec.encoders.rows import ContentChangedError, RowContent
 from robustrec.errors import RobustrecError
 from robustrec.progress import Progress
 
 PRESENT, ABSENT, UNREADABLE, CUT = 0, 1, 2, 3
-"""What became of a row's text (PRESENT, ABSENT, CUT) or picture (PRESENT, ABSENT, UNREADABLE)."""
-_AHEAD = 3  # batches of pictures that are decoded before their turn; a bound on memory
+"""Status of the text (PRESENT, ABSENT, CUT) or picture (PRESENT, ABSENT, UNREADABLE) of a row."""
+_PREFETCHED_BATCHES = 3  # batches of pictures that are decoded in advance; limits memory
 _MOST_WORKERS = 16
 _TEXTS_AT_ONCE = 4096
 
@@ -31,11 +32,11 @@ class Chunk(NamedTuple):
     """Encoded rows.
 
     Attributes:
-        rows: [n] their places in the list that was encoded.
+        rows: [n] positions in the list of rows.
         outputs: output name -> float32 [n, D] on the CPU.
-        facts: name -> int16 [n]: "text" and "picture" with the values above, "unknown" (percentage of a text's tokens
-            that the tokenizer does not know), and those of the network.
-        messages: place -> why its picture could not be read.
+        facts: name -> int16 [n]: "text" and "picture" with the values above, "unknown" (percentage of unknown tokens of
+            the text), and those of the network.
+        messages: position -> reason why its picture is unreadable.
     """
 
     rows: list[int]
@@ -57,7 +58,7 @@ class _Picture(NamedTuple):
     message: str
 
 
-class _Running(NamedTuple):
+class _PendingBatch(NamedTuple):
     batch: list[int]
     outputs: dict[str, Tensor]
     facts: dict[str, list[int]]
@@ -67,32 +68,32 @@ class _Running(NamedTuple):
 def encode_chunks(
     network: Network, rows: Sequence[RowContent], progress: Progress | None, *, workers: int | None
 ) -> Iterator[Chunk]:
-    """Yield every row's vectors, a batch at a time, rows of like length together.
+    """Yield the vectors of all rows in batches of similar text length.
 
     Args:
-        network: what encodes.
-        rows: what is encoded.
-        progress: told how far it is, with items a second and the time left.
-        workers: threads that decode pictures.
+        network: the network.
+        rows: the rows.
+        progress: reports the number of rows, items per second and the remaining time.
+        workers: number of threads that decode pictures.
 
     Raises:
-        RobustrecError: the device has too little memory for a batch, or a vector is not finite.
+        RobustrecError: the device runs out of memory, or a vector is not finite.
     """
     texts = _texts(network, rows)
     order = sorted(range(len(rows)), key=lambda place: (-len(texts[place].ids), place))
     batches = [order[start : start + network.batch_size] for start in range(0, len(order), network.batch_size)]
-    report = _Reporter(network, len(rows), progress)
+    report = _ProgressReporter(network, len(rows), progress)
     pool = ThreadPoolExecutor(workers or min(_MOST_WORKERS, os.cpu_count() or 1), "pictures")
     try:
         waiting: deque[list[Future[_Picture]]] = deque()
-        running: _Running | None = None
+        running: _PendingBatch | None = None
         coming = iter(batches)
         for batch in batches:
-            while len(waiting) < _AHEAD and (later := next(coming, None)) is not None:
+            while len(waiting) < _PREFETCHED_BATCHES and (later := next(coming, None)) is not None:
                 waiting.append([pool.submit(_picture, network, rows[place]) for place in later])
             pictures = [future.result() for future in waiting.popleft()]
             launched = _launch(network, batch, [texts[place] for place in batch], pictures)
-            # One batch late: while a GPU works on this one, the vectors of the one before are fetched.
+            # One batch later, so that a GPU computes this batch while the vectors of the previous one are copied.
             if running is not None:
                 yield _finished(network, running)
                 report.add(len(running.batch))
@@ -127,16 +128,16 @@ def _picture(network: Network, row: RowContent) -> _Picture:
     return _Picture(network.prepare(image), PRESENT if image is not None else ABSENT, "")
 
 
-def _launch(network: Network, batch: list[int], texts: list[_Text], pictures: list[_Picture]) -> _Running:
+def _launch(network: Network, batch: list[int], texts: list[_Text], pictures: list[_Picture]) -> _PendingBatch:
     parts = [
-        Part(text.text, text.ids, picture.tensors, picture.fact == PRESENT)
+        NetworkInput(text.text, text.ids, picture.tensors, picture.fact == PRESENT)
         for text, picture in zip(texts, pictures, strict=True)
     ]
     try:
         outputs, counted = network.vectors(parts)
     except torch.cuda.OutOfMemoryError as error:
         raise RobustrecError(
-            f"the device has too little memory for a batch of {len(batch)} rows",
+            f"out of memory for a batch of {len(batch)} rows",
             where=f"encoding with {network.name}",
             fix=f"--set encoder.batch_size={max(1, len(batch) // 2)}",
         ) from error
@@ -147,15 +148,15 @@ def _launch(network: Network, batch: list[int], texts: list[_Text], pictures: li
         **counted,
     }
     messages = {place: picture.message for place, picture in zip(batch, pictures, strict=True) if picture.message}
-    return _Running(batch, outputs, facts, messages)
+    return _PendingBatch(batch, outputs, facts, messages)
 
 
-def _finished(network: Network, running: _Running) -> Chunk:
+def _finished(network: Network, running: _PendingBatch) -> Chunk:
     outputs = {name: table.to("cpu") for name, table in running.outputs.items()}
     for name, table in outputs.items():
         if not torch.isfinite(table).all():
             raise RobustrecError(
-                f"{network.name} gave a vector that is not finite (output {name})",
+                f"{network.name} returned a vector with NaN or infinity (output {name})",
                 where=f"weights {network.source}, precision {network.identity.get('precision')}",
                 fix="--set encoder.precision=float32; if that does not help, the weights are damaged",
             )
@@ -163,8 +164,8 @@ def _finished(network: Network, running: _Running) -> Chunk:
     return Chunk(running.batch, outputs, facts, running.messages)
 
 
-class _Reporter:
-    """Tells how many rows are done, how many a second, and how long the rest will take."""
+class _ProgressReporter:
+    """Reports the number of rows, rows per second and the remaining time."""
 
     def __init__(self, network: Network, total: int, progress: Progress | None) -> None:
         self.stage, self.total, self.progress = f"encoding with {network.name}", total, progress
@@ -177,10 +178,10 @@ class _Reporter:
         if self.progress is not None:
             rate = self.done / max(time.monotonic() - self.start, 1e-9)
             left = (self.total - self.done) / rate
-            self.progress(self.stage, self.done, self.total, f"{rate:.3g} items/s, {_spell(left)} left")
+            self.progress(self.stage, self.done, self.total, f"{rate:.3g} items/s, {_duration(left)} left")
 
 
-def _spell(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

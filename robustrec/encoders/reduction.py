@@ -1,4 +1,4 @@
-"""Reduction to a fixed width by the principal directions of the unedited catalogue."""
+"""Reduction to a fixed width by PCA, fitted on the unedited catalog."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.utils.extmath import randomized_svd
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-_FIT_ROWS = 8192  # principal directions settle long before; more rows would only cost memory
+_FIT_ROWS = 8192  # more rows hardly change the principal directions
 _SEED = 20260
 _TINY = 1e-9
 
@@ -20,9 +20,9 @@ class Reduction:
     """A fitted affine map from raw descriptors to features: (x - mean) @ projection.
 
     Attributes:
-        mean: float32 [R], the mean descriptor of the catalogue.
+        mean: float32 [R], the mean descriptor of the catalog.
         projection: float32 [R, D], principal directions, scaled.
-        fallback: float32 [D], the mean feature row of the catalogue, for items without content.
+        fallback: float32 [D], the mean feature row of the catalog, for items without content.
     """
 
     mean: NDArray[np.float32]
@@ -33,24 +33,24 @@ class Reduction:
 def fit_reduction(
     rows: NDArray[np.float32] | scipy.sparse.csr_array, width: int, *, power: float
 ) -> tuple[Reduction, NDArray[np.float32]]:
-    """Fit the reduction on the rows of a catalogue and return it with their features.
+    """Fit the reduction on the rows of a catalog and return it with their features.
 
     Args:
         rows: [n, R] descriptors of the items that have content, n >= 1.
-        width: D, columns of the features; columns beyond the rank of the rows stay zero.
+        width: D, number of columns of the features; columns beyond the rank of the rows are zero.
         power: a principal direction with standard deviation s is divided by s**power; 0 keeps distances,
             1 whitens.
 
     Returns:
-        The reduction, and the features float32 [n, D], with row norms of root mean square 1 within a
-        percent (rows that are all equal become zeros).
+        The reduction, and the features float32 [n, D], with row norms of root mean square 1 within 1% (zeros if all
+        rows are equal).
     """
     n = rows.shape[0]
     sample = np.sort(np.random.default_rng(_SEED).permutation(n)[:_FIT_ROWS])
     dense = rows[sample]
     if not isinstance(dense, np.ndarray):
         dense = dense.toarray()
-    # One BLAS thread: the sums, hence the features, do not depend on how many cores a process was given.
+    # One BLAS thread, so that sums and features do not depend on the number of cores.
     with threadpool_limits(limits=1):
         mean = dense.mean(axis=0, dtype=np.float64).astype(np.float32)
         rank = max(1, min(width, len(sample) - 1, rows.shape[1]))
@@ -71,10 +71,10 @@ def fit_reduction(
 
 
 def reduce_rows(reduction: Reduction, rows: NDArray[np.float32] | scipy.sparse.csr_array) -> NDArray[np.float32]:
-    """Return the features float32 [n, D] of descriptors [n, R], each row computed by itself.
+    """Return the features float32 [n, D] of descriptors [n, R].
 
-    Row by row, so that an item encoded alone gets the bits it gets in a batch: a matrix product would choose
-    its order of summation by the number of rows.
+    Rows are computed one by one, so that an item has equal bits alone and in a batch; the order of summation of a
+    matrix product depends on the number of rows.
     """
     projection = reduction.projection
     out = np.empty((rows.shape[0], projection.shape[1]), np.float32)

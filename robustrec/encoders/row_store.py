@@ -1,9 +1,8 @@
-"""Vectors of rows on disk: HOME/encodings/KEY, keyed by row content, written chunk by chunk.
+"""Store of the vectors of rows, HOME/encodings/KEY, keyed by row content and written in chunks.
 
-A folder for each network with its weights and settings. A chunk is a safetensors file named by the sha256 of its
-bytes; it appears whole or not at all and is never changed, so an encoding that was killed goes on where it was, and
-a row is encoded again only if its content (or the network) changed. A chunk whose bytes do not match its name is
-removed and its rows are encoded again.
+Each network with its weights and settings has a folder. A chunk is a safetensors file named by the sha256 of its bytes;
+it is written atomically and never changed, so that an interrupted encoding resumes, and a row is encoded again only if
+its content or the network changes. A chunk that does not match its name is removed, and its rows are encoded again.
 """
 
 from __future__ import annotations
@@ -33,13 +32,13 @@ _log = logging.getLogger(__name__)
 
 
 class Stored(NamedTuple):
-    """Rows of one network.
+    """Stored rows of one network.
 
     Attributes:
-        tables: name -> [n, ...] outputs float32 and facts int16, under the names they were written.
-        found: bool [n], which rows are there; the others hold zeros.
-        messages: place -> message.
-        damaged: how many chunks had to be removed.
+        tables: name -> [n, ...] outputs float32 and facts int16, by their stored names.
+        found: bool [n], whether a row is stored; other rows are zero.
+        messages: position -> message.
+        damaged: number of removed chunks.
     """
 
     tables: dict[str, Tensor]
@@ -49,14 +48,14 @@ class Stored(NamedTuple):
 
 
 class RowStore:
-    """The rows of one network under one home."""
+    """The stored rows of one network."""
 
     def __init__(self, home: Path, identity: Mapping[str, Any]) -> None:
         self.identity = dict(identity)
         self.folder = home / "encodings" / store_key(identity)
 
     def find(self, keys: Sequence[str | None]) -> Stored:
-        """Return what is stored of rows, given by key; None is never found."""
+        """Return the stored rows with the given keys; None is never found."""
         places: dict[str, list[int]] = {}
         for place, key in enumerate(keys):
             if key is not None:
@@ -107,7 +106,7 @@ class RowStore:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the lock that keeps two processes from encoding the same rows twice.
+        """Hold the lock that prevents two processes from encoding the same rows.
 
         Raises:
             RobustrecError: the folder cannot be written.
@@ -131,7 +130,7 @@ class _Chunk(NamedTuple):
 
 
 def _keys(path: Path) -> list[str]:
-    """Return the keys of a chunk without reading the rest; none where it cannot be read."""
+    """Return the keys of a chunk without reading its tables; none if it cannot be read."""
     try:
         with safe_open(path, "pt") as file:
             return [bytes(row).hex() for row in file.get_tensor(_KEY).numpy()]
@@ -140,7 +139,7 @@ def _keys(path: Path) -> list[str]:
 
 
 def _read(path: Path) -> _Chunk | None:
-    """Return a chunk whose bytes match its name, None where they do not."""
+    """Return a chunk, or None if its bytes do not match its name."""
     try:
         content = path.read_bytes()
         if hashlib.sha256(content).hexdigest() != path.stem:
@@ -155,7 +154,7 @@ def _read(path: Path) -> _Chunk | None:
 
 
 def _remove(path: Path) -> None:
-    _log.warning("stored vectors %s were damaged and are encoded again", path.name)
+    _log.warning("stored vectors %s are damaged and are encoded again", path.name)
     try:
         path.unlink(missing_ok=True)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Rows: what is encoded. A catalogue's item and an edited one are the same kind of thing."""
+"""Rows, the inputs of encoders: items of a catalog or edited items."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _NONE, _UNREADABLE = "none", "unreadable: "
 
 
 class ContentChangedError(RobustrecError):
-    """A picture is not the one whose digest names its row: nothing may be stored under that name."""
+    """A picture changed since its digest was computed, so that its row must not be stored."""
 
 
 @dataclass(frozen=True)
 class RowContent:
-    """What is said and shown of one item.
+    """Text and picture of an item.
 
     Attributes:
         text: the text, "" for none.
-        picture: opens the picture as RGB, None where there is none; called lazily, from any thread, perhaps more than
-            once, and must give the same picture each time. It may raise RobustrecError: unreadable.
+        picture: function that returns the picture as RGB, or None. It must be thread-safe and return the same picture
+            in each call. It may raise RobustrecError for an unreadable picture.
     """
 
     text: str
@@ -47,7 +47,7 @@ class EncodedRows(NamedTuple):
 
     Attributes:
         tables: modality -> float32 [n, D], finite, on the CPU.
-        notes: what was missing, unreadable or cut, counted, with the rule it was encoded by.
+        notes: numbers of rows with missing, unreadable or truncated content, and how they are encoded.
     """
 
     tables: dict[str, Tensor]
@@ -55,16 +55,16 @@ class EncodedRows(NamedTuple):
 
 
 class RowEncoder(Protocol):
-    """An encoder with its weights, or with what it fitted on a catalogue: it encodes any rows, each by itself."""
+    """An encoder with weights or fitted state, which encodes any rows independently."""
 
     name: str
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """Return everything its vectors depend on besides a row's content, as JSON values."""
+        """Return all inputs of the vectors besides the content of a row, as JSON values."""
 
     def encode(self, rows: Sequence[RowContent], progress: Progress | None = None) -> EncodedRows:
-        """Return the vectors of rows; a row's vectors do not depend on the rows beside it.
+        """Return the vectors of rows; those of a row do not depend on other rows.
 
         Raises:
             RobustrecError: this encoder cannot encode rows.
@@ -72,26 +72,26 @@ class RowEncoder(Protocol):
 
 
 class Encoder(RowEncoder, Protocol):
-    """An encoder over a data set; what ENCODERS names is called with name, dataset, home and options."""
+    """An encoder of a data set; classes in ENCODERS are called with name, dataset, home and options."""
 
     @property
     def weights(self) -> tuple[UsedWeights, ...]:
-        """Return the weights behind it by name and digest; () for an encoder without."""
+        """Return its weights by name and digest; () for an encoder without weights."""
 
-    def catalogue(self, progress: Progress | None) -> Encoded:
-        """Return the features of the catalogue's items, from the store or encoded now and kept there.
+    def catalog_features(self, progress: Progress | None) -> Encoded:
+        """Return the features of the items of the catalog from the store; encode and store them if needed.
 
         Raises:
-            RobustrecError: the data set lacks what the encoder needs, or the store cannot be written.
+            RobustrecError: the data set has no content for the encoder, or the store cannot be written.
         """
 
 
 @dataclass(frozen=True)
 class StoredPicture:
-    """Opens an item's picture in a catalogue, and knows the digest of its file.
+    """Picture of an item in a catalog, with the digest of its file.
 
-    A `RowContent` whose picture is one of these has content with a known digest. An edit puts another opener in its
-    place, and with it goes the digest: nothing edited can pass for the original.
+    A `RowContent` with such a picture has a known digest. An edit replaces it by another function without a digest, so
+    that an edited picture is never mistaken for the original.
     """
 
     source: PictureSource | None
@@ -99,11 +99,11 @@ class StoredPicture:
     digest: str
 
     def __call__(self) -> Image.Image | None:
-        """Return the picture, None where there is none.
+        """Return the picture, or None.
 
         Raises:
             RobustrecError: it cannot be read.
-            ContentChangedError: it is not what the digest was taken of.
+            ContentChangedError: it does not match the digest.
         """
         content = None if self.source is None else self.source.read(self.item)
         if content is None or self.source is None:
@@ -111,19 +111,19 @@ class StoredPicture:
         where = f"item {self.item}: {self.source.path}: {self.source.entries[self.item]}"
         if digest_bytes([content]) != self.digest:
             raise ContentChangedError(
-                "the picture changed while the catalogue was being encoded",
+                "the picture was changed during encoding",
                 where=where,
-                fix="run the command again when nothing writes there; what was encoded so far is kept",
+                fix="run the command again when no other program changes the pictures; encoded items are kept",
             )
         return decode(content, where)
 
 
 def catalog_rows(catalog: Catalog, cache: Path) -> list[RowContent]:
-    """Return the rows of a catalogue.
+    """Return the rows of a catalog.
 
     Args:
         catalog: texts and pictures.
-        cache: folder of remembered digests, so that pictures that did not change are not read.
+        cache: folder of cached digests, so that unchanged pictures are not read again.
     """
     digests = picture_digests(catalog, cache)
     return [
@@ -133,7 +133,7 @@ def catalog_rows(catalog: Catalog, cache: Path) -> list[RowContent]:
 
 
 def row_key(row: RowContent, reads: Sequence[str]) -> str | None:
-    """Return the digest of what a network reads of a row, None where that is not known without opening the picture.
+    """Return the digest of the content of a row that a network reads, or None if the digest of the picture is unknown.
 
     Args:
         row: the content.
@@ -150,9 +150,9 @@ def row_key(row: RowContent, reads: Sequence[str]) -> str | None:
 
 
 def picture_digests(catalog: Catalog, cache: Path) -> list[str]:
-    """Return for each item the sha256 of its picture's bytes, "none", or why they cannot be read.
+    """Return for each item the sha256 of the bytes of its picture, "none", or the reason why it is unreadable.
 
-    They are remembered while the zip, or each file of the folder, keeps its size and times.
+    They are cached as long as the zip, or each file of the folder, keeps its size and times.
     """
     source = catalog.pictures
     if source is None:
@@ -161,7 +161,7 @@ def picture_digests(catalog: Catalog, cache: Path) -> list[str]:
     def produce() -> list[str]:
         return [_digest(catalog, item) for item in range(len(catalog.texts))]
 
-    if type(source) is not PictureSource:  # of a source made by someone else nothing is known
+    if type(source) is not PictureSource:  # other classes have no known state
         return produce()
     if source.path.is_dir():
         stamps = [None if entry is None else file_stamp(source.path / entry) for entry in source.entries]

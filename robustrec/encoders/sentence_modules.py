@@ -1,8 +1,8 @@
-"""What the files of sentence-transformers in a model folder say is done to a text before and after the network.
+"""Modules of sentence-transformers in a model folder: prompts, pooling and further layers.
 
-`modules.json` lists the steps: the network itself, how its token vectors become one vector (Pooling), and what is done
-to that (Dense, Normalize). Formulas and file formats are those of sentence-transformers (Reimers and Gurevych 2019,
-section 3). A step that is not in SUPPORTED is refused by name, and nothing is imported by a name in a file.
+`modules.json` lists the network, the pooling of its token vectors (Pooling), and further layers (Dense, Normalize).
+Formulas and file formats are those of sentence-transformers (Reimers and Gurevych, EMNLP 2019, arXiv 1908.10084).
+Modules that are not in SUPPORTED are rejected, and nothing is imported by a name in a file.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from robustrec.untrusted.files import UnreadableError
 
 MODULES, PROMPTS = "modules.json", "config_sentence_transformers.json"
 SUPPORTED = ("Transformer", "Pooling", "Normalize", "Dense", "Dropout")
-"""Modules of sentence-transformers that are carried out; Dropout does nothing outside of training."""
+"""Supported modules of sentence-transformers; Dropout has no effect in evaluation."""
 POOLINGS = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
-"""Ways to make one vector of a text's token vectors, in the order in which several are joined."""
+"""Pooling modes, in the order in which several are concatenated."""
 _LIBRARY = "sentence_transformers."
-_OWNER = "/models--sentence-transformers--"  # in a hub's cache; each of this owner's models has modules
+_OWNER = "/models--sentence-transformers--"  # in the cache of the hub; all models of this owner have modules
 _OLD_KEYS = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
@@ -45,7 +45,7 @@ _SHORTEST = 3  # token ids: two special tokens and one of the text
 
 
 class Dense(NamedTuple):
-    """A linear layer with an activation; its weights are files of `folder`."""
+    """A linear layer with an activation; its weights are in `folder`."""
 
     folder: Path
     activation: str
@@ -53,23 +53,23 @@ class Dense(NamedTuple):
 
 
 class Normalize(NamedTuple):
-    """Division of a vector by its norm."""
+    """L2 normalization."""
 
 
 Step = Dense | Normalize
 
 
 class SentenceModules(NamedTuple):
-    """What a folder says.
+    """Modules and settings of a folder.
 
     Attributes:
         network: folder of the network and its tokenizer.
-        poolings: names in POOLINGS whose vectors are joined.
-        steps: what is done to the joined vector, in order.
-        longest: most token ids of a text, None where the folder does not say.
-        lower_case: whether texts are lowered first.
-        prompt: what is put before each text.
-        told: whether there is a modules.json; without one it is the mean, divided by its norm.
+        poolings: names in POOLINGS; their vectors are concatenated.
+        steps: steps after pooling, in order.
+        longest: maximum number of token ids of a text; None if it is not given.
+        lower_case: whether texts are converted to lower case.
+        prompt: prefix of each text.
+        has_modules: whether there is a modules.json; without it, pooling is the L2-normalized mean.
     """
 
     network: Path
@@ -78,22 +78,22 @@ class SentenceModules(NamedTuple):
     longest: int | None
     lower_case: bool
     prompt: str
-    told: bool
+    has_modules: bool
 
 
 def sentence_modules(folder: Path) -> SentenceModules:
-    """Return what the files of sentence-transformers in a folder say.
+    """Return the modules and settings of a sentence-transformers folder.
 
     Raises:
-        RobustrecError: a file that cannot be read, a module or a setting that is not supported, or a folder outside.
+        RobustrecError: a file is unreadable, a module or setting is not supported, or a path leads outside.
     """
     if not (folder / MODULES).is_file():
         longest, lower = _network_settings(folder)
-        return SentenceModules(folder, ("mean",), (Normalize(),), longest, lower, _prompt(folder), told=False)
+        return SentenceModules(folder, ("mean",), (Normalize(),), longest, lower, _prompt(folder), has_modules=False)
     modules = _modules(folder)
     if [kind for kind, _ in modules[:2]] != ["Transformer", "Pooling"]:
         named = ", ".join(kind for kind, _ in modules)
-        raise _refused(f"the modules are not a Transformer and a Pooling: {named}", folder / MODULES)
+        raise _refused(f"the first modules must be Transformer and Pooling, but got {named}", folder / MODULES)
     network, pooling = modules[0][1], modules[1][1]
     poolings, whole = _poolings(pooling / "config.json")
     prompt = _prompt(folder)
@@ -108,18 +108,18 @@ def sentence_modules(folder: Path) -> SentenceModules:
         elif kind != "Dropout":
             raise _refused(f"a second {kind} is not supported", folder / MODULES)
     longest, lower = _network_settings(network)
-    return SentenceModules(network, poolings, tuple(steps), longest, lower, prompt, told=True)
+    return SentenceModules(network, poolings, tuple(steps), longest, lower, prompt, has_modules=True)
 
 
 def network_folder(folder: Path) -> Path:
-    """Return the folder of the network itself, which older folders keep in a subfolder."""
+    """Return the folder of the network, which is a subfolder in older models."""
     if not (folder / MODULES).is_file():
         return folder
     return next((place for kind, place in _modules(folder) if kind == "Transformer"), folder)
 
 
 def module_files(folder: Path) -> list[Path]:
-    """Return the files below a folder that its modules are made of, besides those in the folder itself."""
+    """Return the files of the modules in subfolders."""
     if not (folder / MODULES).is_file():
         return []
     places = {place for _, place in _modules(folder) if place != folder}
@@ -127,8 +127,8 @@ def module_files(folder: Path) -> list[Path]:
     return sorted(file for place in places for pattern in patterns for file in place.glob(pattern))
 
 
-def lacking_modules(folder: Path) -> list[str]:
-    """Return what a snapshot lacks of the modules that its modules.json lists, or of that file itself."""
+def missing_modules(folder: Path) -> list[str]:
+    """Return the files that a snapshot lacks of the modules in its modules.json, or that file."""
     if not (folder / MODULES).is_file():
         partial = any((folder / name).is_file() for name in (PROMPTS, "sentence_bert_config.json"))
         partial |= _OWNER in folder.as_posix()
@@ -138,11 +138,11 @@ def lacking_modules(folder: Path) -> list[str]:
 
 
 def pooled(states: Tensor, mask: Tensor, poolings: Sequence[str]) -> Tensor:
-    """Return one vector for each text, the poolings' vectors joined.
+    """Return one vector for each text, the concatenation of its poolings.
 
     Args:
         states: token vectors, float32 [n, T, D].
-        mask: int64 [n, T], 1 for tokens, which come first in each row; each row has one at least.
+        mask: int64 [n, T], 1 for tokens, which come first in each row; each row has at least one.
         poolings: names in POOLINGS.
 
     Returns:
@@ -168,7 +168,7 @@ def loaded_steps(steps: Sequence[Step], device: torch.device) -> list[Callable[[
     """Return the steps after pooling as functions of float32 [n, D].
 
     Raises:
-        RobustrecError: weights of a Dense module that are missing or damaged.
+        RobustrecError: the weights of a Dense module are missing or damaged.
     """
     return [_linear(step, device) if isinstance(step, Dense) else _normalised for step in steps]
 
@@ -186,18 +186,18 @@ def _linear(step: Dense, device: torch.device) -> Callable[[Tensor], Tensor]:
             state = torch.load(step.folder / "pytorch_model.bin", map_location="cpu", weights_only=True)
         weight = state["linear.weight"].float().to(device)
         bias = state["linear.bias"].float().to(device) if step.bias else None
-    except Exception as error:  # loaders raise nearly anything on foreign files
+    except Exception as error:  # loaders raise many exception types
         raise RobustrecError(
             f"cannot load the weights of a Dense module: {type(error).__name__}: {error}",
             where=str(step.folder),
-            fix="give --weights a whole folder of sentence-transformers, as its save leaves it",
+            fix="give --weights a complete folder written by save of sentence-transformers",
         ) from error
     activation = _ACTIVATIONS[step.activation]
     return lambda vectors: activation(nn.functional.linear(vectors, weight, bias))
 
 
 def _modules(folder: Path) -> list[tuple[str, Path]]:
-    """Return kind and folder of each module of a folder's modules.json, in order."""
+    """Return type and folder of each module in modules.json, in order."""
     file = folder / MODULES
     listed = _read(read_json, file)
     if not isinstance(listed, list) or not listed or not all(isinstance(each, dict) for each in listed):
@@ -206,19 +206,19 @@ def _modules(folder: Path) -> list[tuple[str, Path]]:
     for each in listed:
         name, path = each.get("type"), each.get("path")
         if not isinstance(name, str) or not name.startswith(_LIBRARY):
-            raise _refused(f"the folder asks for code that is not the library's: {str(name)!r}", file)
+            raise _refused(f"the folder requires code that is not part of the library: {str(name)!r}", file)
         kind = name.rpartition(".")[2]
         if kind not in SUPPORTED:
             raise _refused(f"module {kind!r} is not supported (supported: {', '.join(SUPPORTED)})", file)
         place = folder / path if isinstance(path, str) else folder
         if not isinstance(path, str) or not place.resolve().is_relative_to(folder.resolve()):
-            raise _refused(f"the path of a module leads out of the folder: {str(path)!r}", file)
+            raise _refused(f"the path of a module is outside the folder: {str(path)!r}", file)
         modules.append((kind, place))
     return modules
 
 
 def _poolings(file: Path) -> tuple[tuple[str, ...], bool]:
-    """Return the poolings of a configuration, old or new keys, and whether a prompt's tokens count."""
+    """Return the poolings of a configuration with old or new keys, and whether prompt tokens are included."""
     config = _read(read_json_object, file)
     given = config.get("pooling_mode")
     if given is None:
@@ -249,23 +249,23 @@ def _dense(place: Path) -> Dense:
 
 
 def _network_settings(folder: Path) -> tuple[int | None, bool]:
-    """Return the most token ids of a text, None where it is not said, and whether texts are lowered."""
+    """Return the maximum number of token ids of a text, or None, and whether texts become lower case."""
     file = next(iter(sorted(folder.glob("sentence_*_config.json"))), None)
     config: Mapping[str, Any] = _read(read_json_object, file) if file is not None else {}
     longest = config.get("max_seq_length")
     if longest is not None and (not isinstance(longest, int) or isinstance(longest, bool) or longest < _SHORTEST):
-        raise _refused(f"max_seq_length must be a whole number of at least {_SHORTEST} but is {longest!r}", str(file))
+        raise _refused(f"max_seq_length must be an integer of at least {_SHORTEST}, but got {longest!r}", str(file))
     method = (
         config.get("modality_config", {}).get("text", {}) if isinstance(config.get("modality_config"), dict) else {}
     )
     output = method.get("method_output_name", "last_hidden_state") if isinstance(method, dict) else method
     if output != "last_hidden_state":
-        raise _refused(f"the network's output {output!r} is not supported, only 'last_hidden_state'", str(file))
+        raise _refused(f"output {output!r} of the network is not supported; expected 'last_hidden_state'", str(file))
     return longest, config.get("do_lower_case") is True
 
 
 def _prompt(folder: Path) -> str:
-    """Return the prompt that the folder puts before every text unless told otherwise; "" for none."""
+    """Return the default prompt of the folder; "" for none."""
     file = folder / PROMPTS
     if not file.is_file():
         return ""
@@ -275,7 +275,7 @@ def _prompt(folder: Path) -> str:
         return ""
     prompt = prompts.get(name) if isinstance(prompts, dict) else None
     if not isinstance(prompt, str):
-        raise _refused(f"default_prompt_name {name!r} is none of the prompts", file)
+        raise _refused(f"default_prompt_name {name!r} is not in prompts", file)
     return prompt
 
 
@@ -290,5 +290,5 @@ def _refused(what: str, where: Path | str) -> RobustrecError:
     return RobustrecError(
         what,
         where=str(where),
-        fix="use another folder with --weights, or import vectors made elsewhere: --features imported",
+        fix="use another folder with --weights, or import existing features: --features imported",
     )

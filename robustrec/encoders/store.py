@@ -1,7 +1,7 @@
-"""The feature store: folders HOME/features/KEY, keyed by content: tables, fitted state and a JSON record.
+"""The feature store: folders HOME/features/KEY, keyed by content, with tables, fitted state and a JSON record.
 
-A folder appears whole (staged, then renamed) or not at all; a lock per key keeps two processes from encoding
-the same thing twice; what a folder holds is checked against the digests in its record each time it is read.
+Folders are written atomically. A lock per key prevents two processes from encoding the same features. Each read checks
+the files against the digests in the record.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ _log = logging.getLogger(__name__)
 
 
 class Encoded(NamedTuple):
-    """What an encoder returns.
+    """Features and state of an encoder.
 
     Attributes:
-        tables: modality -> float32 [I, D], finite, on the CPU; a modality the dataset lacks is absent.
-        notes: what the user should know, such as how many pictures were missing.
-        state: the fitted state as tensors, from which an edited item is encoded again; may be empty.
+        tables: available modality -> float32 [I, D], finite, on the CPU.
+        notes: notes for the user, such as the number of missing pictures.
+        state: fitted state as tensors, to encode edited items; empty for encoders that are not fitted.
     """
 
     tables: dict[str, torch.Tensor]
@@ -54,24 +54,24 @@ class Encoded(NamedTuple):
 
 
 class _DamagedError(Exception):
-    """A folder of the store does not hold what its record says."""
+    """A folder of the store does not match its record."""
 
 
 def store_key(identity: Mapping[str, Any]) -> str:
-    """Return the key of an entry, 32 hex digits, from everything its content depends on, as JSON values."""
+    """Return the key of an entry, 32 hex digits, from all its inputs as JSON values."""
     return digest_json({"schema": _SCHEMA, **identity})[:32]
 
 
 def tables_digest(tables: Mapping[str, torch.Tensor]) -> str:
-    """Return the content hash of named tables: names, shapes and values, in the order of the names."""
+    """Return the content hash of named tables: names, shapes and values, sorted by name."""
     parts = [part for name in sorted(tables) for part in (name, digest_array(tables[name].numpy()))]
     return digest_bytes(part.encode() for part in parts)
 
 
 def stored(home: Path, identity: Mapping[str, Any], produce: Callable[[], Encoded]) -> Encoded:
-    """Return the entry with this identity, from HOME/features or produced now and kept there.
+    """Return the entry with this identity from HOME/features; produce and store it if needed.
 
-    A damaged entry is produced again, and the notes returned say so.
+    A damaged entry is produced again, with a note.
 
     Raises:
         RobustrecError: the store cannot be written, or whatever `produce` raises.
@@ -81,7 +81,7 @@ def stored(home: Path, identity: Mapping[str, Any], produce: Callable[[], Encode
     try:
         found = _read(folder)
     except _DamagedError:
-        found = None  # judged again under the lock: another process may be mending it at this moment
+        found = None  # read again under the lock, since another process may be replacing it
     if found is not None:
         return found
     try:
@@ -98,19 +98,19 @@ def stored(home: Path, identity: Mapping[str, Any], produce: Callable[[], Encode
 
 
 def _read_or_produce(folder: Path, identity: Mapping[str, Any], produce: Callable[[], Encoded]) -> Encoded:
-    mended: tuple[str, ...] = ()
+    repaired: tuple[str, ...] = ()
     try:
         found = _read(folder)
         if found is not None:
             return found
     except _DamagedError as error:
-        mended = (f"stored features {folder.name} were damaged ({error}) and have been encoded again",)
-        _log.warning("%s", mended[0])
+        repaired = (f"stored features {folder.name} were damaged ({error}) and are encoded again",)
+        _log.warning("%s", repaired[0])
         _remove(folder)
     encoded = produce()
     with staged_folder(folder) as stage:
         _write(stage, identity, encoded)
-    return encoded._replace(notes=encoded.notes + mended)
+    return encoded._replace(notes=encoded.notes + repaired)
 
 
 def _remove(folder: Path) -> None:
@@ -137,7 +137,7 @@ def _write(stage: Path, identity: Mapping[str, Any], encoded: Encoded) -> None:
     except OSError as error:
         raise unwritable(stage.parent, error) from error
     except SafetensorError as error:
-        number = re.search(r"os error (\d+)", str(error))  # it names the cause in words only
+        number = re.search(r"os error (\d+)", str(error))  # the error number is only in the message
         cause = OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(str(error))
         raise unwritable(stage.parent, cause) from error
 

@@ -1,4 +1,4 @@
-"""A network with its store: rows that are there are read, the others are encoded."""
+"""A network with its store: stored rows are read, others are encoded."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ NETWORKS: dict[str, str] = {
     "minilm": "robustrec.encoders.minilm:MiniLM",
     "cnn": "robustrec.encoders.cnn:Cnn",
 }
-"""Name of each network -> "module:class", called with options, the folder of remembered digests and `first`."""
+"""Name of each network -> "module:class", called with options, the folder of cached digests and `first`."""
 
-_CHUNK_ROWS, _CHUNK_SECONDS = 512, 60.0  # what a killed encoding loses at most, whichever comes first
+_CHUNK_ROWS, _CHUNK_SECONDS = 512, 60.0  # maximum loss of an interrupted encoding
 
 
 class Rows(NamedTuple):
@@ -35,9 +35,9 @@ class Rows(NamedTuple):
 
     Attributes:
         outputs: name -> float32 [n, D].
-        facts: name -> int16 [n]: "text" and "picture" (see `robustrec.encoders.pipeline`), and the network's own.
-        messages: place -> why its picture could not be read.
-        damaged: stored files that had to be encoded again.
+        facts: name -> int16 [n]: "text" and "picture" (see `robustrec.encoders.pipeline`), and those of the network.
+        messages: position -> reason why its picture is unreadable.
+        damaged: number of damaged stored files that were encoded again.
     """
 
     outputs: dict[str, Tensor]
@@ -47,16 +47,16 @@ class Rows(NamedTuple):
 
 
 class StoredNetwork:
-    """A network and the rows of it that a home holds.
+    """A network with its stored rows.
 
     Args:
         name: key in NETWORKS.
-        options: weights, device and the rest.
-        home: the folder that holds the store.
-        first: the encoder's first network, for which weights given without "NETWORK=" are meant.
+        options: weights, device and others.
+        home: folder of the store.
+        first: first network of the encoder; weights without "NETWORK=" are for it.
 
     Raises:
-        RobustrecError: its libraries or weights are not there.
+        RobustrecError: libraries or weights are not found.
     """
 
     def __init__(self, name: str, options: EncoderOptions, home: Path, *, first: str) -> None:
@@ -67,8 +67,8 @@ class StoredNetwork:
         self.store = RowStore(home, self.identity)
         self.workers = options.workers
 
-    def kept(self, rows: Sequence[RowContent], progress: Progress | None) -> Rows:
-        """Return a catalogue's rows from the store, after encoding into it those that it lacks.
+    def cached(self, rows: Sequence[RowContent], progress: Progress | None) -> Rows:
+        """Return the rows of a catalog from the store, after encoding and storing the missing ones.
 
         Raises:
             RobustrecError: the store cannot be written, or the network fails.
@@ -87,8 +87,8 @@ class StoredNetwork:
                 stored = self.store.find(keys)
         return _rows(stored, damaged)
 
-    def fresh(self, rows: Sequence[RowContent], progress: Progress | None) -> Rows:
-        """Return rows, n >= 1: those with a catalogue's content from the store, the others encoded now and not kept.
+    def uncached(self, rows: Sequence[RowContent], progress: Progress | None) -> Rows:
+        """Return rows, n >= 1: stored rows are read, others are encoded but not stored.
 
         Raises:
             RobustrecError: the network fails.
@@ -127,7 +127,7 @@ class StoredNetwork:
                     write()
                     since = time.monotonic()
         finally:
-            write()  # also when interrupted: what is done is kept
+            write()  # also when interrupted, to keep encoded rows
 
 
 def _tables(chunk: Chunk) -> dict[str, Tensor]:

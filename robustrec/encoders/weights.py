@@ -1,9 +1,9 @@
-"""Where the weights of a network lie, what they are (by digest), and how they are loaded without surprises.
+"""Weights of networks: location, digest and loading.
 
-Weights are files of a folder in the layout of `save_pretrained`. Safetensors are preferred; a folder that only has
-`.bin` files is read by torch's loader of plain weights (`weights_only=True`), which runs no code. Nothing is sent
-anywhere; a hub is asked only for weights that the user names and its local cache lacks, and never offline. There is no
-substitute for weights that are not found.
+Weights are in a folder in the layout of `save_pretrained`. Safetensors are preferred; a folder with `.bin` files only
+is read with `torch.load(weights_only=True)`, which runs no code. Weights are downloaded from the hub only if the user
+names them, its local cache does not have them, and the run is not offline. There is no fallback for weights that are
+not found.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from robustrec.digests import remembered_file_digests
 from robustrec.encoders.model_folders import (
     check_model_folder,
     has_tokenizer,
-    lacking_files,
+    missing_files,
     tokenizer_files,
     weight_files,
 )
@@ -38,28 +38,28 @@ HUB_NAMES = {
     "blip2": "Salesforce/blip2-itm-vit-g",
     "minilm": "sentence-transformers/all-MiniLM-L6-v2",
 }
-"""What each network is called on the hub; looked for in its local cache where no weights are given."""
+"""Hub name of each network; searched in the local cache if no weights are given."""
 SHIPPED_BLIP = "tiny-blip"
-"""Encoder, network and folder under fixtures/ of the tiny BLIP that the package ships."""
+"""Name of encoder, network and folder under fixtures/ of the shipped tiny BLIP."""
 _SMALL_FILES = ("*.json", "*.txt")
 _WEIGHTS = ("*.safetensors", "*.bin")
 
 
 class Weights(NamedTuple):
-    """A folder with weights, and what to call it in messages."""
+    """A folder with weights, and its name in messages."""
 
     folder: Path
     name: str
 
 
 class UsedWeights(NamedTuple):
-    """The weights behind item features, as reports name them.
+    """The weights of item features, as in reports.
 
     Attributes:
         network: name of the network.
-        name: what the weights are called: folder, hub name, or the name of what is shipped or installed.
-        digest: of configuration, tokenizer and weights.
-        synthetic: whether their card says that they learned from synthetic shops only.
+        name: name of the weights: folder, hub name, or name of shipped or installed weights.
+        digest: digest of configuration, tokenizer and weights.
+        synthetic: whether they were trained on synthetic shops only, by their card.
     """
 
     network: str
@@ -69,16 +69,16 @@ class UsedWeights(NamedTuple):
 
 
 def locate(network: str, options: EncoderOptions, *, first: str, part: str | None = None) -> Weights:
-    """Return the weights of a network: the place given, else what is installed or in the hub's local cache.
+    """Return the weights of a network: those given, else those installed or in the local cache of the hub.
 
     Args:
         network: a name in HUB_NAMES, or "cnn".
-        options: where weights are, and whether a hub may be asked.
-        first: the network that a place without "NETWORK=" is meant for.
-        part: subfolder that the weights are in where the folder holds several models ("itm", "caption").
+        options: location of weights, and whether the hub may be used.
+        first: network of a location without "NETWORK=".
+        part: subfolder of the weights in a folder with several models ("itm", "caption").
 
     Raises:
-        RobustrecError: the place is neither a folder with a model nor a name that the hub's cache knows.
+        RobustrecError: the location is neither a folder with a model nor a name in the hub or its cache.
     """
     given = given_weights(options, first).get(network)
     place = given or _default(network)
@@ -96,15 +96,15 @@ def locate(network: str, options: EncoderOptions, *, first: str, part: str | Non
 
 
 def shipped_blip() -> Path:
-    """Return the folder of the tiny BLIP that the package ships."""
+    """Return the folder of the shipped tiny BLIP."""
     return shipped("fixtures", SHIPPED_BLIP)
 
 
 def locate_captioner(options: EncoderOptions, *, first: str) -> Weights:
-    """Return the weights of the captioner: those given, else those beside the matching model, else the hub's.
+    """Return the weights of the captioner: those given, else those next to the matching model, else those of the hub.
 
     Raises:
-        RobustrecError: the matching model is a folder of its own without a captioner beside it, or as `locate`.
+        RobustrecError: the matching model is a folder without a captioner next to it, or as `locate`.
     """
     given = given_weights(options, first)
     beside = given.get("blip")
@@ -115,16 +115,16 @@ def locate_captioner(options: EncoderOptions, *, first: str) -> Weights:
         raise RobustrecError(
             f"no captioner in {beside}",
             where="--denoise capfilt: subfolder caption/ of the weights",
-            fix="name one: --weights captioner=FOLDER (a folder of BlipForConditionalGeneration)",
+            fix="give one: --weights captioner=FOLDER (a BlipForConditionalGeneration)",
         )
     return _checked(Weights(folder, beside))
 
 
-def given_networks(options: EncoderOptions, first: str, known: tuple[str, ...]) -> None:
-    """Refuse weights for a network that the encoder does not have.
+def check_networks(options: EncoderOptions, first: str, known: tuple[str, ...]) -> None:
+    """Check that weights are given for networks of the encoder only.
 
     Raises:
-        RobustrecError: an unknown network before "=".
+        RobustrecError: the network before "=" is unknown.
     """
     for network in given_weights(options, first):
         if network not in known:
@@ -132,14 +132,14 @@ def given_networks(options: EncoderOptions, first: str, known: tuple[str, ...]) 
 
 
 def given_place(network: str, options: EncoderOptions, first: str) -> str | None:
-    """Return the place given for a network's weights, None where none was."""
+    """Return the given location of the weights of a network, or None."""
     return given_weights(options, first).get(network)
 
 
 def digest_weights(folder: Path, cache: Path) -> str:
     """Return the digest of a model folder: configuration, tokenizer, picture processor and weights.
 
-    A file that kept its size and times is not read again (see `robustrec.digests`).
+    Unchanged files are not read again (see `robustrec.digests`).
     """
     files = sorted(file for pattern in _SMALL_FILES for file in folder.glob(pattern))
     files += [*tokenizer_files(folder), *module_files(folder)]
@@ -149,19 +149,19 @@ def digest_weights(folder: Path, cache: Path) -> str:
 
 
 def used_weights(network: str, weights: Weights, digest: str) -> UsedWeights:
-    """Return what a report says of weights: name, digest, and whether their card names synthetic data alone."""
-    return UsedWeights(network, weights.name, digest, _learned_from_synthetic_shops(weights.folder))
+    """Return name and digest of weights, and whether their card lists synthetic data only, for reports."""
+    return UsedWeights(network, weights.name, digest, _trained_on_synthetic_data(weights.folder))
 
 
 def load_model(kind: Any, weights: Weights) -> Any:
-    """Return a transformers model in evaluation mode, float32, on the CPU; every parameter from the folder.
+    """Return a transformers model in evaluation mode, float32, on the CPU, with all parameters from the folder.
 
     Args:
         kind: the class, with `from_pretrained`.
         weights: its folder.
 
     Raises:
-        RobustrecError: no weights, damaged ones, or ones of another model.
+        RobustrecError: the weights are missing, damaged or of another model.
     """
     check_model_folder(weights.folder)
     safe = any(weights.folder.glob("*.safetensors"))
@@ -175,7 +175,7 @@ def load_model(kind: Any, weights: Weights) -> Any:
                 weights_only=True,
                 output_loading_info=True,
             )
-    except Exception as error:  # loaders raise nearly anything on foreign folders
+    except Exception as error:  # loaders raise many exception types
         raise _not_loaded(kind, weights, f"{type(error).__name__}: {error}") from error
     missing = sorted(info["missing_keys"])
     wrong = [*info.get("error_msgs", ()), *(str(key) for key in info["mismatched_keys"])]
@@ -190,18 +190,18 @@ def load_tokenizer(weights: Weights, vocab_size: int) -> Any:
 
     Args:
         weights: the folder.
-        vocab_size: rows of the model's embedding; a tokenizer with more would read past its end. Special tokens may be
-            beyond it, since no text becomes one.
+        vocab_size: number of token embeddings of the model; ids of the tokenizer must be smaller, except for special
+            tokens that texts never contain.
 
     Raises:
-        RobustrecError: there is none, it cannot be read, or it is another model's.
+        RobustrecError: the tokenizer is missing, unreadable or of another model.
     """
     from transformers import AutoTokenizer
 
     check_model_folder(weights.folder)
     if not has_tokenizer(weights.folder):
-        # transformers would make a tokenizer without a single word, and say nothing.
-        raise _not_loaded("tokenizer", weights, "there is neither tokenizer.json nor vocab.txt")
+        # transformers would silently return a tokenizer without a vocabulary.
+        raise _not_loaded("tokenizer", weights, "neither tokenizer.json nor vocab.txt was found")
     try:
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(weights.folder, local_files_only=True, trust_remote_code=False)
@@ -212,9 +212,9 @@ def load_tokenizer(weights: Weights, vocab_size: int) -> Any:
     beyond = {name: number for name, number in known.items() if number >= vocab_size}
     if beyond.keys() - special:
         largest = max(beyond.values())
-        raise _not_loaded("tokenizer", weights, f"it has token {largest}, the model has {vocab_size} tokens")
+        raise _not_loaded("tokenizer", weights, f"it has token id {largest}, but the model has {vocab_size} tokens")
     if beyond:
-        # Such as <image>, which Blip2Processor adds for a language model. A text that holds its name is read as words.
+        # Such as <image>, which Blip2Processor adds for a language model; in a text, it is tokenized as words.
         tokenizer.split_special_tokens = True
     if None in (tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id):
         raise _not_loaded("tokenizer", weights, "[CLS], [SEP] or [PAD] is missing")
@@ -223,7 +223,7 @@ def load_tokenizer(weights: Weights, vocab_size: int) -> Any:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the advisories, progress bars and warnings of transformers off the terminal while a block runs."""
+    """Suppress progress bars, warnings and log messages of transformers in a block."""
     chatter: Any = import_module("transformers.utils.logging")
     with warnings_are("ignore"):
         level, bars = chatter.get_verbosity(), chatter.is_progress_bar_enabled()
@@ -238,7 +238,7 @@ def quiet() -> Iterator[None]:
 
 
 def require_transformers(name: str) -> None:
-    """Raise the error that says how to install transformers, if it is not there."""
+    """Raise an error with the install command if transformers is not installed."""
     if find_spec("transformers") is None:
         raise RobustrecError(
             "transformers is not installed", where=f"--features {name}", fix="pip install 'transformers>=5.8,<6'"
@@ -246,18 +246,18 @@ def require_transformers(name: str) -> None:
 
 
 def given_weights(options: EncoderOptions, first: str) -> dict[str, str]:
-    """Return network -> the place given for its weights; a place without "NETWORK=" is the first network's."""
+    """Return network -> given location of its weights; a location without "NETWORK=" is for the first network."""
     pairs = [place.partition("=") for place in options.weights]
     return {(name if equals else first): (place if equals else name) for name, equals, place in pairs}
 
 
-def _learned_from_synthetic_shops(folder: Path) -> bool:
+def _trained_on_synthetic_data(folder: Path) -> bool:
     for place in (folder, folder.parent):
         try:
             data = read_json_object(place / "card.json")["data"]
             return bool(data) and all(each["synthetic"] is True for each in data)
         except (UnreadableError, KeyError, TypeError):
-            continue  # no card, or a file of that name that is none
+            continue  # no valid card
     return False
 
 
@@ -285,39 +285,39 @@ def _looks_like_path(place: str) -> bool:
 
 
 def _snapshot(name: str, network: str, part: str | None, *, ask: bool, offline: bool) -> Path:
-    """Return the snapshot of a hub's model in the local cache; one that is not whole is completed or refused.
+    """Return the snapshot of a hub model in the local cache; an incomplete one is completed or rejected.
 
-    The hub is asked only for a model that the user names, never for one of HUB_NAMES in its place.
+    Only models that the user names are downloaded, never the defaults in HUB_NAMES.
     """
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
         folder = Path(snapshot_download(name, local_files_only=True))
-        lacking = lacking_files(_inside(folder, part), network)
+        lacking = missing_files(_inside(folder, part), network)
         why = f"the snapshot in the local cache is incomplete: {lacking[0]}" if lacking else ""
     except LocalEntryNotFoundError:
-        lacking, why = [name], "they are not in the local cache"
-    except (OSError, ValueError) as error:  # a cache that cannot be read, no name of the form OWNER/MODEL
-        raise _not_here(name, network, str(error)) from error
+        lacking, why = [name], "not found in the local cache"
+    except (OSError, ValueError) as error:  # unreadable cache, or not a name OWNER/MODEL
+        raise _weights_not_found(name, network, str(error)) from error
     if not lacking:
         return folder
     if offline or constants.HF_HUB_OFFLINE:
-        raise _not_here(name, network, f"{why}, and this run is offline")
+        raise _weights_not_found(name, network, f"{why}, and this run is offline")
     if not ask:
-        raise _not_here(name, network, why)
+        raise _weights_not_found(name, network, why)
     try:
         folder = Path(snapshot_download(name, allow_patterns=[*_SMALL_FILES, "*.model", _WEIGHTS[0]]))
         if not any(folder.rglob(_WEIGHTS[0])):
             folder = Path(snapshot_download(name, allow_patterns=[*_SMALL_FILES, "*.model", "pytorch_model*.bin"]))
-    except Exception as error:  # the network, the hub or the disk: each with exceptions of its own
-        raise _not_here(name, network, f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
-    if lacking := lacking_files(_inside(folder, part), network):
-        raise _not_here(name, network, f"the download from the hub is incomplete: {lacking[0]}")
+    except Exception as error:  # network, hub and disk errors have many types
+        raise _weights_not_found(name, network, f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
+    if lacking := missing_files(_inside(folder, part), network):
+        raise _weights_not_found(name, network, f"the download from the hub is incomplete: {lacking[0]}")
     return folder
 
 
-def _not_here(name: str, network: str, why: str) -> RobustrecError:
+def _weights_not_found(name: str, network: str, why: str) -> RobustrecError:
     fix = f"download them once: hf download {name} — or give a folder: --weights {network}=FOLDER"
     if network == "blip":
         fix += " — or train one on your catalog: robustrec encoder pretrain — or use --features minilm or basic"
@@ -329,6 +329,6 @@ def _not_loaded(kind: Any, weights: Weights, why: str) -> RobustrecError:
     return RobustrecError(
         f"cannot load {name} from {weights.name}: {why}",
         where=str(weights.folder),
-        fix="give --weights a complete folder of this kind of model (config.json, *.safetensors, tokenizer, "
-        "preprocessor_config.json), as save_pretrained leaves it",
+        fix="give --weights a complete folder of this model type (config.json, *.safetensors, tokenizer, "
+        "preprocessor_config.json), as written by save_pretrained",
     )

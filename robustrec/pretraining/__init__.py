@@ -1,1 +1,1 @@
-"""BLIP trained on a catalogue's own pictures and texts, with its three losses around transformers' classes."""
+"""BLIP pretraining on the pictures and texts of a catalog, with the models of transformers."""

@@ -1,7 +1,7 @@
-"""A BLIP with both heads: transformers' retrieval and captioning classes around one set of shared weights.
+"""BLIP with a retrieval and a captioning model (transformers), which share most weights.
 
-As in BLIP's pretraining (Li et al. 2022, section 3.1) the text encoder and the text decoder share all but their
-self-attention: word and position embeddings, cross-attention and feed-forward layers; and both read one picture tower.
+As in BLIP (Li et al., ICML 2022, arXiv 2201.12086, section 3.1), text encoder and text decoder share all layers but
+self-attention: word and position embeddings, cross-attention and feed-forward layers. Both use one image encoder.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from robustrec.pretraining.tokens import Specials, make_tokenizer, special_ids
 from robustrec.seeds import torch_generator
 
 ITM, CAPTION = "itm", "caption"
-"""Folders of the two heads in an encoder's folder."""
+"""Subfolders of the two models in the folder of an encoder."""
 
 
-class Blip(NamedTuple):
-    """Both models, which share weights, with what goes before them.
+class BlipModels(NamedTuple):
+    """The two models, which share weights, and their tokenizer.
 
     Attributes:
         itm: BlipForImageTextRetrieval.
         caption: BlipForConditionalGeneration.
         tokenizer: a BertTokenizer.
-        specials: its special ids.
-        side: of the pictures in pixels.
+        specials: ids of its special tokens.
+        side: height and width of the pictures in pixels.
     """
 
     itm: Any
@@ -41,16 +41,16 @@ class Blip(NamedTuple):
     side: int
 
 
-def from_scratch(shape: Shape, vocabulary: dict[str, int], seed: int) -> Blip:
+def from_scratch(shape: Shape, vocabulary: dict[str, int], seed: int) -> BlipModels:
     """Return a BLIP with seeded random weights.
 
     Args:
-        shape: its sizes.
+        shape: model sizes.
         vocabulary: token -> id, see `vocabulary`.
-        seed: of the weights.
+        seed: seed of the weights.
 
     Raises:
-        RobustrecError: sizes that do not divide.
+        RobustrecError: a size is not a multiple of the other one.
     """
     _check(shape)
     tokenizer = make_tokenizer(vocabulary, shape.positions)
@@ -89,11 +89,11 @@ def from_scratch(shape: Shape, vocabulary: dict[str, int], seed: int) -> Blip:
         itm, caption = BlipForImageTextRetrieval(config), BlipForConditionalGeneration(config)
     share(itm, caption)
     initialise(itm, caption, seed)
-    return Blip(itm, caption, tokenizer, specials, shape.image_size)
+    return BlipModels(itm, caption, tokenizer, specials, shape.image_size)
 
 
 def share(itm: Any, caption: Any) -> None:
-    """Make the captioner use the retrieval model's picture tower and all of its text layers but self-attention."""
+    """Share the image encoder and all text layers but self-attention of the retrieval model with the captioner."""
     caption.vision_model = itm.vision_model
     decoder = caption.text_decoder.bert
     decoder.embeddings = itm.text_encoder.embeddings
@@ -106,33 +106,33 @@ def share(itm: Any, caption: Any) -> None:
 
 
 def initialise(itm: Any, caption: Any, seed: int) -> None:
-    """Draw all weights anew from streams named by seed and parameter; biases 0, norms 1.
+    """Initialize all weights from random streams named by seed and parameter; biases 0, layer norms 1.
 
-    Matrices are normal with variance 1 / inputs, less where a layer adds to its input, embeddings with deviation 0.02,
-    and the places of patches begin as sines of row and column. With BERT's 0.02 for all, at a small width every picture
-    looks the same to the contrastive loss, which then stays at log B for hundreds of steps.
+    Matrices are normal with variance 1 / inputs, smaller in layers with a residual connection; embeddings have standard
+    deviation 0.02; position embeddings of patches are sinusoidal. With 0.02 for all weights, as in BERT, image vectors
+    of a small model are nearly equal, and the contrastive loss stays at log B for hundreds of steps.
     """
     with torch.no_grad():
         for name, parameter in parameters(itm, caption):
             if parameter.ndim > 1:
-                deviation = _deviation(name, parameter)
+                deviation = _initial_std(name, parameter)
                 parameter.normal_(0.0, deviation, generator=torch_generator(seed, "pretrain weights", name))
             else:
                 parameter.fill_(1.0 if "norm" in name.lower() and name.endswith("weight") else 0.0)
         places = itm.vision_model.embeddings.position_embedding
-        places[0, 1:] = _sines(places.shape[1] - 1, places.shape[2])
+        places[0, 1:] = _sinusoidal_positions(places.shape[1] - 1, places.shape[2])
         itm.text_encoder.embeddings.word_embeddings.weight[itm.config.text_config.pad_token_id] = 0.0
 
 
-def _deviation(name: str, parameter: Tensor) -> float:
+def _initial_std(name: str, parameter: Tensor) -> float:
     if "embedding" in name and "patch" not in name:
         return 0.02
     adds = name.endswith(("projection.weight", "fc2.weight", "output.dense.weight"))
     return float(parameter[0].numel() ** -0.5) * (0.4 if adds else 1.0)
 
 
-def _sines(n: int, width: int) -> Tensor:
-    """Return a place in [n, width] for each patch of a square grid: sines and cosines of row and column."""
+def _sinusoidal_positions(n: int, width: int) -> Tensor:
+    """Return position embeddings [n, width] of a square grid of patches: sines and cosines of row and column."""
     side = math.isqrt(n)
     row, column = torch.meshgrid(torch.arange(side).float(), torch.arange(side).float(), indexing="ij")
     quarter = -(-width // 4)
@@ -142,7 +142,7 @@ def _sines(n: int, width: int) -> Tensor:
 
 
 def parameters(itm: Any, caption: Any) -> Iterator[tuple[str, nn.Parameter]]:
-    """Yield every parameter once, with a name that says which model it was met in first."""
+    """Yield every parameter once; its name starts with the first model that has it."""
     seen: set[int] = set()
     for head, model in ((ITM, itm), (CAPTION, caption)):
         for name, parameter in model.named_parameters():
@@ -151,25 +151,25 @@ def parameters(itm: Any, caption: Any) -> Iterator[tuple[str, nn.Parameter]]:
                 yield f"{head}.{name}", parameter
 
 
-def read_pictures(model: Any, pixels: Tensor) -> Tensor:
-    """Return the picture tokens [B, N, D] of pixels [B, 3, S, S]."""
+def encode_pictures(model: Any, pixels: Tensor) -> Tensor:
+    """Return the image tokens [B, N, D] of pixels [B, 3, S, S]."""
     tokens: Tensor = model.vision_model(pixel_values=pixels).last_hidden_state
     return tokens
 
 
 def project_pictures(itm: Any, tokens: Tensor) -> Tensor:
-    """Return the pictures' vectors of norm 1, [B, P], from their tokens."""
+    """Return the projected, L2-normalized image vectors [B, P] of image tokens."""
     return nn.functional.normalize(itm.vision_proj(tokens[:, 0]), dim=-1)
 
 
 def project_texts(itm: Any, ids: Tensor, mask: Tensor) -> Tensor:
-    """Return the texts' vectors of norm 1, [B, P]; the texts begin with [CLS]."""
+    """Return the projected, L2-normalized text vectors [B, P]; texts begin with [CLS]."""
     states = itm.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
     return nn.functional.normalize(itm.text_proj(states[:, 0]), dim=-1)
 
 
-def fused(itm: Any, ids: Tensor, mask: Tensor, pictures: Tensor) -> Tensor:
-    """Return position 0 [B, D] of texts read together with picture tokens; the texts begin with [ENC]."""
+def fused_vectors(itm: Any, ids: Tensor, mask: Tensor, pictures: Tensor) -> Tensor:
+    """Return the fused vectors [B, D] of texts and image tokens (position 0); texts begin with [ENC]."""
     states: Tensor = itm.text_encoder(
         input_ids=ids, attention_mask=mask, encoder_hidden_states=pictures
     ).last_hidden_state
@@ -177,7 +177,7 @@ def fused(itm: Any, ids: Tensor, mask: Tensor, pictures: Tensor) -> Tensor:
 
 
 def caption_logits(caption: Any, ids: Tensor, mask: Tensor, pictures: Tensor) -> Tensor:
-    """Return the decoder's logits [B, T, V] for texts that begin with [DEC], given picture tokens."""
+    """Return the decoder logits [B, T, V] of texts that begin with [DEC], given image tokens."""
     logits: Tensor = caption.text_decoder(input_ids=ids, attention_mask=mask, encoder_hidden_states=pictures).logits
     return logits
 

@@ -1,4 +1,4 @@
-"""What each training step sees: a pure function of seed and step, so that a resumed training goes on the same."""
+"""Batches of the training steps, pure functions of seed and step, so that a resumed training has the same batches."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from torch import Tensor
 
 from robustrec.pretraining.losses import same_pairs
 from robustrec.pretraining.settings import Training
-from robustrec.pretraining.sources import CAPTION, CLEAN, SHOWN, Pixels, Source, numbered
-from robustrec.pretraining.tokens import Batch, Specials, padded, token_table
+from robustrec.pretraining.sources import CAPTION, CLEAN, SHOWN, Pixels, Source, group_numbers
+from robustrec.pretraining.tokens import Specials, TokenBatch, padded, token_table
 from robustrec.seeds import numpy_generator
 
 TEXT_SHARES = {SHOWN: 0.45, CLEAN: 0.2, CAPTION: 0.35}
 PICTURE_SHARES = {SHOWN: 0.6, CLEAN: 0.4}
-"""How often each view is drawn, among those a source has."""
+"""Probability of each view, normalized over the views of a source."""
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
-DEVIATION = (0.26862954, 0.26130258, 0.27577711)
-"""By which BLIP normalises pictures (spec 6.1)."""
+STD = (0.26862954, 0.26130258, 0.27577711)
+"""Mean and standard deviation of the channels by which BLIP normalizes pictures (Li et al., arXiv 2201.12086)."""
 
 
 @dataclass(frozen=True, eq=False)
-class Tokenised:
-    """A source with its texts as token ids.
+class TokenizedSource:
+    """A source and its texts as token ids.
 
     Attributes:
-        source: what was tokenised.
+        source: the source.
         texts: view -> [N] ids, [CLS] first.
         captions: wording -> [N] ids, [CLS] first.
     """
@@ -41,37 +41,37 @@ class Tokenised:
 
 
 class Step(NamedTuple):
-    """One step's batch of B pairs from one source.
+    """Batch of B pairs from one source.
 
     Attributes:
         pixels: float32 [B, 3, S, S], normalised.
         texts: begin with [CLS].
         captions: begin with [DEC].
         same: bool [B, B], see `losses`.
-        hardness: of the matching loss's negatives, from 0 (random) to 1 (drawn by similarity); None: no matching loss.
+        hardness: of the negatives of the matching loss, 0 (random) to 1 (drawn by similarity); None: no matching loss.
     """
 
     pixels: Tensor
-    texts: Batch
-    captions: Batch
+    texts: TokenBatch
+    captions: TokenBatch
     same: Tensor
     hardness: float | None
 
 
-def tokenised(source: Source, tokenizer: Any, longest: int) -> Tokenised:
-    """Return a source with its texts as token ids, at most `longest` each."""
-    return Tokenised(
+def tokenize_source(source: Source, tokenizer: Any, longest: int) -> TokenizedSource:
+    """Return a source with its texts as token ids, truncated to `longest`."""
+    return TokenizedSource(
         source,
         {view: token_table(tokenizer, texts, longest) for view, texts in source.texts.items()},
         [token_table(tokenizer, texts, longest) for texts in source.captions],
     )
 
 
-def make_step(sources: Sequence[Tokenised], training: Training, specials: Specials, number: int) -> Step:
-    """Return the batch of a step: one source (the larger the likelier), its rows without repetition, their views.
+def make_step(sources: Sequence[TokenizedSource], training: Training, specials: Specials, number: int) -> Step:
+    """Return the batch of a step: a source drawn in proportion to its size, distinct rows of it, and their views.
 
-    All pairs come from one source, so that the wrong texts and pictures are goods of the same catalogue. In the prelude
-    texts are captions only, short and about what is seen: there the towers find each other soonest.
+    All pairs come from one source, so that negatives are products of the same catalog. In the prelude, texts are
+    captions only: they are short and describe the picture, which aligns image and text encoder fastest.
     """
     random = numpy_generator(training.seed, "pretrain step", number)
     sizes = np.array([len(chosen.source.train) for chosen in sources], dtype=np.float64)
@@ -85,7 +85,7 @@ def make_step(sources: Sequence[Tokenised], training: Training, specials: Specia
     wordings = random.integers(len(chosen.captions), size=(2, n))
     captions = [[chosen.captions[word][row] for word, row in zip(line, rows, strict=True)] for line in wordings]
     texts = captions[0] if text_view == CAPTION else [chosen.texts[text_view][row] for row in rows]
-    numbers = (source.twins[rows], numbered([tuple(text) for text in texts]))
+    numbers = (source.groups[rows], group_numbers([tuple(text) for text in texts]))
     return Step(
         normalised(source.pictures[picture_view][rows]),
         padded(texts, specials.pad),
@@ -96,9 +96,9 @@ def make_step(sources: Sequence[Tokenised], training: Training, specials: Specia
 
 
 def hardness(training: Training, number: int) -> float:
-    """Return how hard a step's negatives are: from 0 after the prelude up to 1 when ripening ends.
+    """Return the hardness of the negatives of a step: linear from 0 after the prelude to 1 at the end of ripening.
 
-    A matching head that begins with the hardest negatives sees no difference between right and wrong and learns none.
+    A matching head that starts with the hardest negatives does not learn to separate them.
     """
     if training.ripening == 0:
         return 1.0
@@ -109,7 +109,7 @@ def normalised(pixels: Pixels) -> Tensor:
     """Return pictures [B, S, S, 3] as BLIP's processor makes them, float32 [B, 3, S, S]."""
     scaled = torch.from_numpy(np.array(pixels)).permute(0, 3, 1, 2).float() / 255.0
     shape = (1, 3, 1, 1)
-    return (scaled - torch.tensor(MEAN).view(shape)) / torch.tensor(DEVIATION).view(shape)
+    return (scaled - torch.tensor(MEAN).view(shape)) / torch.tensor(STD).view(shape)
 
 
 def _view(random: np.random.Generator, shares: Mapping[str, float], there: Any) -> str:

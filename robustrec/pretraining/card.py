@@ -1,4 +1,4 @@
-"""The model card as data: what an encoder was made of and how, and what it can do on items it has not seen."""
+"""The model card as JSON: training data, training and results on held-out items."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from importlib.metadata import version
 from typing import Any
 
 from robustrec import __version__
-from robustrec.pretraining.architecture import Blip
+from robustrec.pretraining.architecture import BlipModels
 from robustrec.pretraining.batches import PICTURE_SHARES, TEXT_SHARES
-from robustrec.pretraining.checkpoint import Progressed
+from robustrec.pretraining.checkpoint import TrainingProgress
 from robustrec.pretraining.settings import Training
 from robustrec.pretraining.training import LOSSES
 
 FORMAT = 1
 LIMITS = (
-    "It was trained on the catalogues above only; its vectors and captions of other products are not reliable.",
-    "Results are on held-out items of these catalogues; retrieval searches the held-out items of one catalogue.",
+    "It was trained on the catalogs above only; its vectors and captions of other products are not reliable.",
+    "Results are on held-out items of these catalogs; retrieval searches the held-out items of one catalog.",
     "Captions are generated from the picture alone, so attributes that it does not show are guessed.",
 )
 
 
 def make_card(
-    blip: Blip,
+    blip: BlipModels,
     *,
     training: Training,
     start: Mapping[str, str] | None,
     sources: Sequence[Mapping[str, Any]],
-    done: Progressed,
+    done: TrainingProgress,
     temperature: float,
     held_out: Mapping[str, Any],
     examples: Sequence[Mapping[str, Any]],
@@ -38,15 +38,15 @@ def make_card(
 
     Args:
         blip: the trained models.
-        training: its settings, with the number of steps it really took.
-        start: weights it began from; None for random ones.
-        sources: what is said of each catalogue: name, digest, whether synthetic, counts.
-        done: how the training went.
-        temperature: of the contrastive loss at the end.
-        held_out: of `measure`.
-        examples: of `examples`.
+        training: its settings, with the actual number of steps.
+        start: initial weights; None for random ones.
+        sources: record of each catalog: name, digest, whether synthetic, counts.
+        done: progress of the training.
+        temperature: final temperature of the contrastive loss.
+        held_out: result of `measure`.
+        examples: result of `examples`.
         environment: machine, device and threads.
-        code: digest of the code that trained it.
+        code: digest of the training code.
     """
     config = blip.itm.config
     vision, text = config.vision_config, config.text_config

@@ -1,4 +1,4 @@
-"""The state of a killed pretraining, in one checkpoint file, from which it goes on to the same bytes."""
+"""Checkpoints of pretraining, so that an interrupted training resumes with identical results."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from torch import Tensor, nn
 
 from robustrec.checkpoint_files import read_checkpoint_file, write_checkpoint_file
 from robustrec.errors import RobustrecError
-from robustrec.pretraining.architecture import Blip, parameters
+from robustrec.pretraining.architecture import BlipModels, parameters
 from robustrec.untrusted import UnreadableError
 
 FORMAT = 2
 
 
 @dataclass
-class Progressed:
-    """How far a training is.
+class TrainingProgress:
+    """Progress of a training.
 
     Attributes:
-        step: steps done.
-        seconds: time spent in steps, over all sittings.
-        sittings: how many times it was taken up.
-        curve: mean losses of stretches of the training: [steps done, each of `steps.Losses`].
-        pending: the losses of each step since the last stretch ended.
+        step: finished steps.
+        seconds: time spent in steps, including before resuming.
+        sittings: number of processes that the training ran in.
+        curve: loss curve: rows [finished steps, mean of each of `steps.Losses` since the last row].
+        pending: losses of each step since the last row of the curve.
     """
 
     step: int = 0
@@ -36,17 +36,22 @@ class Progressed:
 
 
 def write_checkpoint(
-    path: Path, key: str, blip: Blip, temperature: nn.Parameter, optimizer: torch.optim.Optimizer, done: Progressed
+    path: Path,
+    key: str,
+    blip: BlipModels,
+    temperature: nn.Parameter,
+    optimizer: torch.optim.Optimizer,
+    done: TrainingProgress,
 ) -> None:
-    """Write weights, optimiser state and progress, atomically.
+    """Write weights, optimizer state and progress, atomically.
 
     Args:
         path: the file.
         key: digest of everything the training depends on.
-        blip: both heads.
-        temperature: of the contrastive loss.
+        blip: the models.
+        temperature: temperature of the contrastive loss.
         optimizer: its moments are stored by parameter index.
-        done: how far it is.
+        done: progress of the training.
     """
     tensors = {f"weights.{name}": value.data for name, value in parameters(blip.itm, blip.caption)}
     tensors["temperature"] = temperature.data
@@ -56,9 +61,9 @@ def write_checkpoint(
 
 
 def read_checkpoint(
-    path: Path, key: str, blip: Blip, temperature: nn.Parameter, optimizer: torch.optim.Optimizer
-) -> Progressed | None:
-    """Put a stored state back, and return how far it is; None where there is none of this training.
+    path: Path, key: str, blip: BlipModels, temperature: nn.Parameter, optimizer: torch.optim.Optimizer
+) -> TrainingProgress | None:
+    """Restore a stored state and return its progress; None without a checkpoint of this training.
 
     Raises:
         RobustrecError: the file is damaged.
@@ -84,4 +89,4 @@ def read_checkpoint(
             index, _, moment = rest.partition(".")
             state.setdefault(int(index), {})[moment] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    return Progressed(**header["done"])
+    return TrainingProgress(**header["done"])

@@ -1,7 +1,7 @@
-"""What a trained BLIP can do on items it has not seen: find, match and describe them. Each number with its chance.
+"""Evaluation of a BLIP on held-out items: retrieval, matching and captioning, each with its chance level.
 
-Proportions come with Wilson's 95% interval. Every item is a query in the pool of the held-out items of its own
-source; a twin (same in all that text or picture tells) counts as found.
+Proportions have 95% Wilson intervals. Each item is a query among the held-out items of its source; an item that is
+equal to it in text or in visible attributes is relevant too.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from torch import Tensor
 
 from robustrec.encoders.weights import quiet
 from robustrec.pretraining.architecture import (
-    Blip,
+    BlipModels,
     caption_logits,
-    fused,
+    encode_pictures,
+    fused_vectors,
     project_pictures,
     project_texts,
-    read_pictures,
 )
-from robustrec.pretraining.batches import Tokenised, normalised
+from robustrec.pretraining.batches import TokenizedSource, normalised
 from robustrec.pretraining.losses import caption_loss
-from robustrec.pretraining.sources import Attribute, numbered
+from robustrec.pretraining.sources import Attribute, group_numbers
 from robustrec.pretraining.tokens import padded
 from robustrec.progress import Progress, silent
 from robustrec.seeds import numpy_generator
 
 POOL = 1000
-"""Held-out items of a source that are measured on at most."""
+"""Maximum number of held-out items of a source in the evaluation."""
 CAPTION_TOKENS = 32
 _ROWS = 64
 Z = 1.959963984540054
 
 
 class Share(NamedTuple):
-    """A share of n trials, its interval, and what chance alone would give."""
+    """A share of n trials, its interval, and its chance level."""
 
     value: float
     low: float
@@ -48,14 +48,14 @@ class Share(NamedTuple):
     chance: float
 
 
-class Held(NamedTuple):
-    """Held-out rows of a source in one view, encoded.
+class HeldOutRows(NamedTuple):
+    """Encoded held-out rows of a source in one view.
 
     Attributes:
         rows: [n] rows of the source.
-        tokens: [n, N, D] picture tokens.
-        pictures: [n, P] picture vectors of norm 1.
-        texts: [n, P] text vectors of norm 1.
+        tokens: [n, N, D] image tokens.
+        pictures: [n, P] L2-normalized image vectors.
+        texts: [n, P] L2-normalized text vectors.
         ids: [n] token ids of the texts.
     """
 
@@ -67,7 +67,7 @@ class Held(NamedTuple):
 
 
 def share(hits: Sequence[bool] | NDArray[np.bool_], chance: float) -> Share:
-    """Return the share of hits with Wilson's interval (Wilson 1927)."""
+    """Return the share of hits with its Wilson interval (Wilson, 1927)."""
     n = len(hits)
     value = float(np.mean(hits))
     middle = (value + Z * Z / (2 * n)) / (1 + Z * Z / n)
@@ -75,8 +75,8 @@ def share(hits: Sequence[bool] | NDArray[np.bool_], chance: float) -> Share:
     return Share(value, middle - half, middle + half, n, chance)
 
 
-def pool_rows(data: Tokenised, seed: int, most: int = POOL) -> NDArray[np.int64]:
-    """Return the held-out rows that are measured on: all, or a seeded choice of `most`."""
+def evaluation_rows(data: TokenizedSource, seed: int, most: int = POOL) -> NDArray[np.int64]:
+    """Return the held-out rows of the evaluation: all, or `most` random ones."""
     rows = data.source.held_out
     if len(rows) <= most:
         return rows
@@ -84,70 +84,72 @@ def pool_rows(data: Tokenised, seed: int, most: int = POOL) -> NDArray[np.int64]
 
 
 @torch.no_grad()
-def encode_held(blip: Blip, data: Tokenised, rows: NDArray[np.int64], view: str, progress: Progress = silent) -> Held:
-    """Return rows of a source encoded by both towers; text and picture in the same view."""
+def encode_held_out(
+    blip: BlipModels, data: TokenizedSource, rows: NDArray[np.int64], view: str, progress: Progress = silent
+) -> HeldOutRows:
+    """Encode rows of a source with image and text encoder, both in the same view."""
     device = next(blip.itm.parameters()).device
     tokens, pictures, texts = [], [], []
     ids = [data.texts[view][row] for row in rows]
     for at in range(0, len(rows), _ROWS):
         pixels = normalised(data.source.pictures[view][rows[at : at + _ROWS]]).to(device)
-        tokens.append(read_pictures(blip.itm, pixels))
+        tokens.append(encode_pictures(blip.itm, pixels))
         pictures.append(project_pictures(blip.itm, tokens[-1]))
         batch = padded(ids[at : at + _ROWS], blip.specials.pad)
         texts.append(project_texts(blip.itm, batch.ids.to(device), batch.mask.to(device)))
-        progress(f"measuring on held-out items of {data.source.name}", min(at + _ROWS, len(rows)), len(rows))
-    return Held(rows, torch.cat(tokens), torch.cat(pictures), torch.cat(texts), ids)
+        progress(f"evaluating held-out items of {data.source.name}", min(at + _ROWS, len(rows)), len(rows))
+    return HeldOutRows(rows, torch.cat(tokens), torch.cat(pictures), torch.cat(texts), ids)
 
 
-def twins_of(data: Tokenised, held: Held) -> Tensor:
-    """Return bool [n, n]: which held-out items may pass for each other, by what they are or by the same text."""
-    numbers = data.source.twins[held.rows]
-    spelled = numbered([tuple(row) for row in held.ids])
+def relevant_pairs(data: TokenizedSource, held: HeldOutRows) -> Tensor:
+    """Return bool [n, n]: pairs of held-out items of one group or with equal texts."""
+    numbers = data.source.groups[held.rows]
+    spelled = group_numbers([tuple(row) for row in held.ids])
     return torch.from_numpy((numbers[:, None] == numbers) | (spelled[:, None] == spelled))
 
 
-def found_within(similarities: Tensor, twins: Tensor, k: int) -> NDArray[np.bool_]:
-    """Return for each query [n] whether one of its own is among the k most similar candidates.
+def hits_at(similarities: Tensor, relevant: Tensor, k: int) -> NDArray[np.bool_]:
+    """Return for each query [n] whether a relevant candidate is among the k most similar ones.
 
     Args:
         similarities: [n, n] query by candidate.
-        twins: [n, n] which candidates are its own.
+        relevant: bool [n, n], relevant candidates of each query.
         k: length of the list.
     """
-    best = similarities.masked_fill(~twins, float("-inf")).max(dim=1).values
-    ahead = ((similarities >= best[:, None]) & ~twins).sum(dim=1)  # a tie with a stranger counts against it
+    best = similarities.masked_fill(~relevant, float("-inf")).max(dim=1).values
+    ahead = ((similarities >= best[:, None]) & ~relevant).sum(dim=1)  # ties count as misses
     found: NDArray[np.bool_] = (ahead < k).numpy()
     return found
 
 
-def retrieval(held: Held, twins: Tensor) -> dict[str, Share]:
-    """Return R@1 and R@10 in both directions, by the contrastive towers alone."""
+def retrieval(held: HeldOutRows, relevant: Tensor) -> dict[str, Share]:
+    """Return R@1 and R@10 in both directions by the contrastive similarity."""
     similarities = (held.pictures @ held.texts.T).cpu()
     n = len(held.rows)
-    own = twins.sum(dim=1).numpy()
+    own = relevant.sum(dim=1).numpy()
     out: dict[str, Share] = {}
     for name, table in (("image_to_text", similarities), ("text_to_image", similarities.T)):
         for k in (1, 10):
             chance = float(np.mean([_chance_of_one(n, int(m), k) for m in own]))
-            out[f"{name}_r@{k}"] = share(found_within(table, twins, min(k, n)), chance)
+            out[f"{name}_r@{k}"] = share(hits_at(table, relevant, min(k, n)), chance)
     return out
 
 
 def _chance_of_one(n: int, m: int, k: int) -> float:
-    """Return the probability that k of n candidates drawn blindly hold one of m."""
+    """Return the probability that k random candidates of n include one of m."""
     return 1.0 if k > n - m else 1.0 - math.comb(n - m, k) / math.comb(n, k)
 
 
 @torch.no_grad()
-def matching(blip: Blip, held: Held, twins: Tensor, seed: int) -> dict[str, Share]:
-    """Return the accuracy of the matching head at 0.5 on balanced pairs, with random and with hard wrong texts.
+def matching(blip: BlipModels, held: HeldOutRows, relevant: Tensor, seed: int) -> dict[str, Share]:
+    """Return the accuracy of the matching head on balanced pairs, with random and with hard negative texts.
 
-    The hard wrong text of a picture is the one most similar to it in the contrastive space, of all in the pool.
+    The hard negative of a picture is the most similar text that is not relevant, by contrastive similarity.
     """
-    similarities = (held.pictures @ held.texts.T).cpu().masked_fill(twins, float("-inf"))
-    has_other = (~twins).any(dim=1)
+    similarities = (held.pictures @ held.texts.T).cpu().masked_fill(relevant, float("-inf"))
+    has_other = (~relevant).any(dim=1)
     random = numpy_generator(seed, "pretrain matching")
-    noise = torch.from_numpy(random.random(similarities.shape)).masked_fill(twins, -1.0)
+    noise = torch.from_numpy(random.random(similarities.shape)).masked_fill(relevant, -1.0)
     rows = torch.nonzero(has_other).flatten()
     if len(rows) == 0:
         return {}
@@ -159,22 +161,24 @@ def matching(blip: Blip, held: Held, twins: Tensor, seed: int) -> dict[str, Shar
     return out
 
 
-def _matches(blip: Blip, held: Held, pictures: Tensor, texts: Tensor) -> NDArray[np.bool_]:
-    """Return [n] whether the matching head takes each picture and text for a pair."""
+def _matches(blip: BlipModels, held: HeldOutRows, pictures: Tensor, texts: Tensor) -> NDArray[np.bool_]:
+    """Return [n] whether the matching head accepts each pair of picture and text."""
     out = []
     for at in range(0, len(pictures), _ROWS):
         batch = padded(
             [held.ids[int(t)] for t in texts[at : at + _ROWS]], blip.specials.pad, first=blip.specials.encode
         )
         tokens = held.tokens[pictures[at : at + _ROWS]]
-        logits = blip.itm.itm_head(fused(blip.itm, batch.ids.to(tokens.device), batch.mask.to(tokens.device), tokens))
+        logits = blip.itm.itm_head(
+            fused_vectors(blip.itm, batch.ids.to(tokens.device), batch.mask.to(tokens.device), tokens)
+        )
         out.append((logits[:, 1] > logits[:, 0]).cpu().numpy())
     return np.concatenate(out)
 
 
 @torch.no_grad()
-def write_captions(blip: Blip, data: Tokenised, rows: NDArray[np.int64], view: str) -> list[list[int]]:
-    """Return greedy captions of pictures as token ids, special tokens left out."""
+def write_captions(blip: BlipModels, data: TokenizedSource, rows: NDArray[np.int64], view: str) -> list[list[int]]:
+    """Return greedy captions of pictures as token ids without special tokens."""
     device = next(blip.itm.parameters()).device
     special = {*blip.specials}
     out: list[list[int]] = []
@@ -189,11 +193,11 @@ def write_captions(blip: Blip, data: Tokenised, rows: NDArray[np.int64], view: s
 
 
 def caption_attributes(
-    blip: Blip, data: Tokenised, rows: NDArray[np.int64], captions: Sequence[list[int]]
+    blip: BlipModels, data: TokenizedSource, rows: NDArray[np.int64], captions: Sequence[list[int]]
 ) -> dict[str, Share]:
-    """Return how often captions name the right value of each known attribute, and no other one.
+    """Return the share of captions that name the right value of an attribute and no other, for each attribute.
 
-    Chance is the share of the most frequent value: what a captioner that never looks could reach.
+    The chance level is the share of the most frequent value.
     """
     wrong = wrong_attributes(blip, data, rows, captions)
     return {
@@ -203,9 +207,9 @@ def caption_attributes(
 
 
 def wrong_attributes(
-    blip: Blip, data: Tokenised, rows: NDArray[np.int64], captions: Sequence[list[int]]
+    blip: BlipModels, data: TokenizedSource, rows: NDArray[np.int64], captions: Sequence[list[int]]
 ) -> list[list[str]]:
-    """Return for each caption [n] the attributes of which it does not name the right value and no other."""
+    """Return for each caption [n] the attributes of which it does not name exactly the right value."""
     spelled = {
         name: {value: blip.tokenizer(value, add_special_tokens=False)["input_ids"] for value in attribute.values}
         for name, attribute in data.source.attributes.items()
@@ -231,11 +235,11 @@ def _contains(caption: Sequence[int], ids: Sequence[int]) -> bool:
 
 
 @torch.no_grad()
-def caption_prefers_own(blip: Blip, data: Tokenised, held: Held, seed: int) -> Share:
-    """Return how often an item's own caption is likelier under its picture than under another item's."""
+def caption_matches_picture(blip: BlipModels, data: TokenizedSource, held: HeldOutRows, seed: int) -> Share:
+    """Return how often the caption of an item is more likely with its picture than with that of another item."""
     n = len(held.rows)
     other = (np.arange(n) + numpy_generator(seed, "pretrain captions").integers(1, n, size=n)) % n
-    kept = data.source.twins[held.rows] != data.source.twins[held.rows[other]]
+    kept = data.source.groups[held.rows] != data.source.groups[held.rows[other]]
     places = np.flatnonzero(kept) if kept.any() else np.arange(n)
     hits = []
     for at in places:

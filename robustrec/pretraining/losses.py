@@ -1,7 +1,7 @@
-"""BLIP's three losses as pure functions (Li et al. 2022, section 3.2), one of our own, and the hard negatives.
+"""The three losses of BLIP (Li et al., arXiv 2201.12086, section 3.2), a word prediction loss, and hard negatives.
 
-B pairs in a batch, T tokens, V vocabulary, P projection width. `same` [B, B] says which pictures and texts of the
-batch belong together: the diagonal, and goods that cannot be told apart or have the same text (`same_pairs`).
+B pairs in a batch, T tokens, V vocabulary, P projection width. `same` [B, B] marks pictures and texts that match: the
+diagonal, and items of one group or with equal texts (`same_pairs`).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ IGNORED = -100
 
 
 class Negatives(NamedTuple):
-    """Which pairs of the batch are set against each other.
+    """Negative pairs of a batch.
 
     Attributes:
-        rows: [n] pairs that have a negative at all, n <= B.
-        texts: [n] the pair whose text is the wrong one for the picture of `rows`.
-        pictures: [n] the pair whose picture is the wrong one for the text of `rows`.
+        rows: [n] pairs that have a negative, n <= B.
+        texts: [n] row of the negative text for the picture of each of `rows`.
+        pictures: [n] row of the negative picture for the text of each of `rows`.
     """
 
     rows: Tensor
@@ -31,7 +31,7 @@ class Negatives(NamedTuple):
 
 
 def same_pairs(*numbers: Tensor) -> Tensor:
-    """Return bool [B, B]: true where any of the given numberings [B] gives two pairs the same number."""
+    """Return bool [B, B]: whether two pairs have the same number in any of the given numberings [B]."""
     return torch.stack([row[:, None] == row[None, :] for row in numbers]).any(dim=0)
 
 
@@ -39,12 +39,12 @@ def contrastive_loss(pictures: Tensor, texts: Tensor, same: Tensor, temperature:
     """Return the image-text contrastive loss with in-batch negatives, a scalar.
 
     The mean over both directions of the cross entropy between softmax(cosine / temperature) and the target, which is
-    spread evenly over what belongs together. No momentum encoder and no queue: the batch is the pool.
+    uniform over the matching entries. There is no momentum encoder and no queue.
 
     Args:
-        pictures: [B, P] of norm 1.
-        texts: [B, P] of norm 1.
-        same: [B, B] see the module.
+        pictures: [B, P], L2-normalized.
+        texts: [B, P], L2-normalized.
+        same: [B, B], see the module.
         temperature: scalar > 0.
     """
     logits = pictures @ texts.T / temperature
@@ -56,14 +56,14 @@ def contrastive_loss(pictures: Tensor, texts: Tensor, same: Tensor, temperature:
 
 
 def hard_negatives(similarities: Tensor, same: Tensor, generator: torch.Generator) -> Negatives:
-    """Draw a wrong text for each picture and a wrong picture for each text, the likelier the more alike they look.
+    """Draw a negative text for each picture and a negative picture for each text, by similarity.
 
-    Drawn from softmax(similarities) along the row (texts) or the column (pictures) without what belongs together.
+    They are drawn from softmax(similarities) of the row (texts) or the column (pictures) without matching entries.
 
     Args:
-        similarities: [B, B] logits of the contrastive loss, picture by text, on the CPU; zeros draw evenly.
-        same: [B, B] see the module, symmetric, on the CPU.
-        generator: draws the negatives.
+        similarities: [B, B] logits of the contrastive loss, picture by text, on the CPU; zeros draw uniformly.
+        same: [B, B], see the module; symmetric, on the CPU.
+        generator: generator of the draws.
     """
     rows = torch.nonzero(~same.all(dim=1)).flatten()
     drawn = [
@@ -76,13 +76,14 @@ def hard_negatives(similarities: Tensor, same: Tensor, generator: torch.Generato
 
 
 def matched_pairs(negatives: Negatives, n: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return picture row, text row and label (1 match, 0 not) of the pairs the matching head sees, [m] each.
+    """Return picture row, text row and label (1 match, 0 not) of the pairs for the matching head, [m] each.
 
-    The first n pairs that have negatives: each with its own text, with a wrong text, and its text with a wrong picture.
+    Each of the first n pairs with negatives gives three: the pair, its picture with a negative text, and its text with
+    a negative picture.
 
     Args:
-        negatives: of `hard_negatives`.
-        n: most pairs.
+        negatives: result of `hard_negatives`.
+        n: maximum number of pairs.
     """
     rows, texts, pictures = (places[:n] for places in negatives)
     labels = torch.cat([torch.ones_like(rows), torch.zeros_like(rows), torch.zeros_like(rows)])
@@ -94,19 +95,19 @@ def matching_loss(logits: Tensor, matched: Tensor) -> Tensor:
 
     Args:
         logits: [n, 2], class 1 is "match".
-        matched: [n] 1 where picture and text belong together, else 0.
+        matched: [n] 1 for matching picture and text, else 0.
     """
     return functional.cross_entropy(logits, matched)
 
 
 def caption_loss(logits: Tensor, tokens: Tensor, mask: Tensor, smoothing: float) -> Tensor:
-    """Return the captioning loss: each token predicted from those before it, padding left out, a scalar.
+    """Return the captioning loss, a scalar: cross entropy of the next token, without padding.
 
     Args:
         logits: [B, T, V] of a causal decoder that read `tokens`.
-        tokens: [B, T] beginning with the token that opens a caption.
+        tokens: [B, T], starting with the first token of a caption.
         mask: [B, T] 1 for tokens, 0 for padding.
-        smoothing: share of the target spread over the vocabulary (0.1 in BLIP).
+        smoothing: label smoothing (0.1 in BLIP).
     """
     wanted = tokens.masked_fill(mask == 0, IGNORED)[:, 1:]
     return functional.cross_entropy(
@@ -115,13 +116,13 @@ def caption_loss(logits: Tensor, tokens: Tensor, mask: Tensor, smoothing: float)
 
 
 def words_loss(logits: Tensor, tokens: Tensor, mask: Tensor, special: Sequence[int]) -> Tensor:
-    """Return the loss of telling which words a caption has, a scalar: per word it has, the summed binary cross entropy.
+    """Return the word prediction loss, a scalar: binary cross entropy over the vocabulary, per word of the captions.
 
     Args:
-        logits: [B, V] of each word of the vocabulary.
-        tokens: [B, T] of the captions.
+        logits: [B, V].
+        tokens: [B, T] tokens of the captions.
         mask: [B, T] 1 for tokens, 0 for padding.
-        special: ids that are no words.
+        special: ids of special tokens.
     """
     said = torch.zeros_like(logits).scatter_(1, tokens, mask.to(logits.dtype))
     said[:, list(special)] = 0

@@ -1,4 +1,4 @@
-"""All numbers of the model card that come from held-out items, by source and view, and examples to look at."""
+"""Results of the model card on held-out items, by source and view, and examples of captions."""
 
 from __future__ import annotations
 
@@ -8,41 +8,41 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robustrec.pretraining.architecture import Blip
-from robustrec.pretraining.batches import Tokenised
+from robustrec.pretraining.architecture import BlipModels
+from robustrec.pretraining.batches import TokenizedSource
 from robustrec.pretraining.heldout import (
     Share,
     caption_attributes,
-    caption_prefers_own,
-    encode_held,
+    caption_matches_picture,
+    encode_held_out,
+    evaluation_rows,
     matching,
-    pool_rows,
+    relevant_pairs,
     retrieval,
-    twins_of,
     write_captions,
     wrong_attributes,
 )
 from robustrec.progress import Progress, silent
 
 EXAMPLES = 3
-"""Captions of each source that the card quotes as right, and as wrong."""
+"""Number of right and of wrong captions of each source in the card."""
 
 
 def measure(
-    blip: Blip, sources: Sequence[Tokenised], seed: int, *, most: int = 1000, progress: Progress = silent
+    blip: BlipModels, sources: Sequence[TokenizedSource], seed: int, *, most: int = 1000, progress: Progress = silent
 ) -> dict[str, Any]:
     """Return source -> view -> metric -> share, as plain values.
 
     Args:
-        blip: trained.
-        sources: whose held-out items are measured on.
-        seed: of wrong pairs, and of the choice where there are more items than `most`.
-        most: held-out items of a source that are measured on at most.
-        progress: told how it goes.
+        blip: the trained models.
+        sources: sources with held-out items.
+        seed: seed of negative pairs and of the selection of items.
+        most: maximum number of held-out items of a source.
+        progress: reports the number of evaluated items.
     """
     out: dict[str, Any] = {}
     for data in sources:
-        rows = pool_rows(data, seed, most)
+        rows = evaluation_rows(data, seed, most)
         views = {view: _one_view(blip, data, rows, view, seed, progress) for view in data.source.texts}
         out[data.source.name] = {
             "pool": len(rows),
@@ -54,20 +54,20 @@ def measure(
 
 
 def _one_view(
-    blip: Blip, data: Tokenised, rows: NDArray[np.int64], view: str, seed: int, progress: Progress
+    blip: BlipModels, data: TokenizedSource, rows: NDArray[np.int64], view: str, seed: int, progress: Progress
 ) -> dict[str, Share]:
-    held = encode_held(blip, data, rows, view, progress)
-    twins = twins_of(data, held)
-    shares = {**retrieval(held, twins), **matching(blip, held, twins, seed)}
+    held = encode_held_out(blip, data, rows, view, progress)
+    relevant = relevant_pairs(data, held)
+    shares = {**retrieval(held, relevant), **matching(blip, held, relevant, seed)}
     if len(rows) > 1:
-        shares["caption_fits_own_picture"] = caption_prefers_own(blip, data, held, seed)
+        shares["caption_fits_own_picture"] = caption_matches_picture(blip, data, held, seed)
     if data.source.attributes:
         shares |= caption_attributes(blip, data, rows, write_captions(blip, data, rows, view))
     return shares
 
 
-def examples(blip: Blip, sources: Sequence[Tokenised], view: str) -> list[dict[str, Any]]:
-    """Return captions the model writes for held-out pictures beside what should be there, right ones and wrong ones."""
+def examples(blip: BlipModels, sources: Sequence[TokenizedSource], view: str) -> list[dict[str, Any]]:
+    """Return generated and expected captions of held-out pictures, some right and some wrong."""
     out: list[dict[str, Any]] = []
     for data in sources:
         rows = data.source.held_out[: 40 * EXAMPLES]

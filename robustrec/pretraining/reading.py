@@ -1,4 +1,4 @@
-"""Where pairs come from: a data set, a synthetic shop, or a list of items and their pictures without users."""
+"""Sources of training pairs: a data set, a synthetic shop, or a catalog with pictures without users."""
 
 from __future__ import annotations
 
@@ -18,62 +18,62 @@ from robustrec.datasets.registry import load_dataset
 from robustrec.encoders.content import catalog_digest
 from robustrec.errors import RobustrecError
 from robustrec.files import digest_file, digest_json, unwritable
-from robustrec.pretraining.goods import shop_source
 from robustrec.pretraining.settings import Training
-from robustrec.pretraining.sources import Pixels, Source, catalogue_source
+from robustrec.pretraining.sources import Pixels, Source, catalog_source
+from robustrec.pretraining.synthetic import synthetic_source
 from robustrec.progress import Progress, silent
 
 _BLOCK = 1 << 22
 
 
 @dataclass(frozen=True)
-class Catalogue:
-    """One catalogue to learn from.
+class TrainingCatalog:
+    """A catalog to train on.
 
     Attributes:
-        name: of a data set or path of its folder; the name to go by for a list of items.
-        edition: of a named data set.
-        goods: for a sample edition: how many other goods of the shop are drawn to learn from.
+        name: name or folder of a data set; with `items`, the name to use.
+        edition: edition of a named data set.
+        n_products: sample editions only: number of additional products to train on.
         items: JSON Lines file of items, instead of a data set.
         pictures: folder or zip of their pictures.
     """
 
     name: str
     edition: str = "auto"
-    goods: int = 2000
+    n_products: int = 2000
     items: Path | None = None
     pictures: Path | None = None
 
 
 def read_source(
-    catalogue: Catalogue, training: Training, side: int, *, home: Path, work: Path, progress: Progress = silent
+    chosen: TrainingCatalog, training: Training, side: int, *, home: Path, work: Path, progress: Progress = silent
 ) -> Source:
-    """Return a catalogue as pairs.
+    """Return the pairs of a catalog.
 
     Args:
-        catalogue: which.
-        training: words that are read, share that is held out, seed.
-        side: of the pictures in pixels.
-        home: robustrec's own folder.
+        chosen: the catalog.
+        training: limits on words, share of held-out items, seed.
+        side: height and width of the pictures in pixels.
+        home: the robustrec home folder.
         work: folder for arrays that may not fit into memory.
-        progress: told how it goes.
+        progress: reports the number of read items.
 
     Raises:
-        RobustrecError: there is no such catalogue, or it has no pairs.
+        RobustrecError: the catalog is not found, or has no pairs.
     """
-    if catalogue.items is not None:
-        return _listed(catalogue, catalogue.items, training, side, work, progress)
-    dataset = load_dataset(catalogue.name, home=home, edition=catalogue.edition, progress=progress)
+    if chosen.items is not None:
+        return _items_source(chosen, chosen.items, training, side, work, progress)
+    dataset = load_dataset(chosen.name, home=home, edition=chosen.edition, progress=progress)
     if dataset.synthetic:
-        return shop_source(dataset.name, catalogue.goods, training, side, progress)
+        return synthetic_source(dataset.name, chosen.n_products, training, side, progress)
     if dataset.catalog is None:
         raise RobustrecError(
             "the data set has neither texts nor pictures",
-            where=f"--dataset {catalogue.name}",
+            where=f"--dataset {chosen.name}",
             fix="give a data set with both, or --items FILE.jsonl --pictures FOLDER_OR_ZIP",
         )
     record = {"synthetic": False, "edition": dataset.edition, "digest": catalog_digest(dataset, home / "digests")}
-    return catalogue_source(
+    return catalog_source(
         dataset.name,
         dataset.catalog,
         record,
@@ -84,17 +84,19 @@ def read_source(
     )
 
 
-def _listed(catalogue: Catalogue, path: Path, training: Training, side: int, work: Path, progress: Progress) -> Source:
-    """Return the pairs of a list of items: a line is an item, whoever bought it."""
-    if catalogue.pictures is None:
+def _items_source(
+    chosen: TrainingCatalog, path: Path, training: Training, side: int, work: Path, progress: Progress
+) -> Source:
+    """Return the pairs of a catalog file: each line is an item, with or without interactions."""
+    if chosen.pictures is None:
         raise RobustrecError("--items requires --pictures", where=f"--items {path}", fix="--pictures FOLDER_OR_ZIP")
     items: list[Item | None] = [_item(record, f"{path}: line {number}") for number, record in _records(path)]
-    catalog, index = build_catalog(items, catalogue.pictures, guess=True)
+    catalog, index = build_catalog(items, chosen.pictures, guess=True)
     places = catalog.pictures.entries if catalog.pictures is not None else ()
-    digest = digest_json([digest_file(path), list(places), _content_digest(catalogue.pictures)])
+    digest = digest_json([digest_file(path), list(places), _content_digest(chosen.pictures)])
     record = {"synthetic": False, "edition": "full", "digest": digest, "named_pictures_not_there": index.lost}
-    return catalogue_source(
-        catalogue.name, catalog, record, training, side, table=_tables(catalogue.name, side, work), progress=progress
+    return catalog_source(
+        chosen.name, catalog, record, training, side, table=_tables(chosen.name, side, work), progress=progress
     )
 
 
@@ -105,19 +107,18 @@ def _content_digest(pictures: Path) -> str:
 
 
 def _tables(name: str, side: int, work: Path) -> Callable[[str, int], Pixels]:
-    """Return a maker of picture arrays on disk: 20,000 pictures of 224 pixels are 3 GB, too much for memory."""
+    """Return a function that allocates picture arrays on disk: 20,000 pictures of 224 pixels take 3 GB."""
 
     def table(view: str, n: int) -> Pixels:
-        return reserved_pixels(work / f"{name}-{view}.pixels", (n, side, side, 3))
+        return allocate_pixels(work / f"{name}-{view}.pixels", (n, side, side, 3))
 
     return table
 
 
-def reserved_pixels(path: Path, shape: tuple[int, int, int, int]) -> Pixels:
-    """Return a uint8 array of zeros in a file whose space on the disk is reserved.
+def allocate_pixels(path: Path, shape: tuple[int, int, int, int]) -> Pixels:
+    """Return a uint8 array of zeros, mapped to a file with reserved disk space.
 
-    A mapped file with holes gets its space page by page as it is written, and a process that writes to a page which
-    the disk has no room for is killed by SIGBUS.
+    Pages of a sparse mapped file are allocated when written; if the disk is full, SIGBUS kills the process.
 
     Raises:
         RobustrecError: the disk is full, or the folder cannot be written.

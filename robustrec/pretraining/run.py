@@ -1,4 +1,4 @@
-"""A pretraining from catalogues to an encoder's folder; one that was killed is taken up again."""
+"""Pretraining from catalogs to the folder of an encoder; an interrupted training resumes."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from robustrec.encoders.weights import Weights, require_transformers
 from robustrec.errors import RobustrecError
 from robustrec.files import digest_json, digest_sources, staged_folder, unwritable, write_atomically
 from robustrec.hardware import describe_environment, full_precision
-from robustrec.pretraining.architecture import Blip, from_scratch
-from robustrec.pretraining.batches import Tokenised, tokenised
+from robustrec.pretraining.architecture import BlipModels, from_scratch
+from robustrec.pretraining.batches import TokenizedSource, tokenize_source
 from robustrec.pretraining.card import make_card
 from robustrec.pretraining.measuring import examples, measure
 from robustrec.pretraining.page import write_card
-from robustrec.pretraining.reading import Catalogue, read_source
+from robustrec.pretraining.reading import TrainingCatalog, read_source
 from robustrec.pretraining.saving import round_to_half, save_models
 from robustrec.pretraining.settings import Shape, Training
-from robustrec.pretraining.sources import SHOWN, Source, all_texts
+from robustrec.pretraining.sources import SHOWN, Source, training_texts
 from robustrec.pretraining.start import from_weights, start_digest, start_weights
 from robustrec.pretraining.training import seconds_per_step, train
 from robustrec.pretraining.vocabulary import train_vocabulary
@@ -37,22 +37,22 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be trained.
+    """Settings of a pretraining.
 
     Attributes:
-        catalogues: what it learns from.
-        out: the encoder's folder; must not exist.
-        home: robustrec's own folder.
-        shape: sizes, where training begins from scratch.
-        training: how it is trained.
-        start: weights to begin from: a folder, or a name on a hub; None for random ones.
-        image_size: side of the pictures where it is not the start's own.
-        minutes: train for about so long instead of `training.steps`; what a step takes is measured first.
-        device: where.
-        offline: never look on a network.
+        catalogs: training data.
+        out: folder of the encoder; must not exist.
+        home: the robustrec home folder.
+        shape: model sizes, for training from scratch.
+        training: settings of the training.
+        start: initial weights: a folder, or a Hugging Face Hub name; None for random ones.
+        image_size: height and width of the pictures; None for those of the initial weights.
+        minutes: approximate training time instead of `training.steps`; the time of a step is measured first.
+        device: the device.
+        offline: never use the network.
     """
 
-    catalogues: tuple[Catalogue, ...]
+    catalogs: tuple[TrainingCatalog, ...]
     out: Path
     home: Path
     shape: Shape
@@ -64,8 +64,8 @@ class Request:
     offline: bool = False
 
 
-class Plan(NamedTuple):
-    """A training with the number of its steps settled, and the key of its checkpoint."""
+class StepPlan(NamedTuple):
+    """A training with its number of steps, and the key of its checkpoint."""
 
     training: Training
     key: str
@@ -77,10 +77,10 @@ def pretrain(
 ) -> dict[str, Any]:
     """Train a BLIP and write its folder: itm/, caption/, card.json, README.md. Return the card.
 
-    The state lies in OUT.partial beside the folder until it is whole; the same command takes it up again.
+    The state is kept in OUT.partial until the folder is complete; the same command resumes it.
 
     Raises:
-        RobustrecError: the folder exists, a catalogue has no pairs, settings that do not fit, or unreadable weights.
+        RobustrecError: the folder exists, a catalog has no pairs, settings are invalid, or weights are unreadable.
     """
     require_transformers("blip")
     _check_out(request.out)
@@ -89,17 +89,17 @@ def pretrain(
     _make(work)
     side = request.image_size or (request.shape.image_size if start is None else _side_of(start))
     sources = [
-        read_source(catalogue, request.training, side, home=request.home, work=work, progress=progress)
-        for catalogue in request.catalogues
+        read_source(catalog, request.training, side, home=request.home, work=work, progress=progress)
+        for catalog in request.catalogs
     ]
     _check_names(sources)
     blip = _blip(request, start, sources)
     data = [
-        tokenised(source, blip.tokenizer, int(blip.itm.config.text_config.max_position_embeddings))
+        tokenize_source(source, blip.tokenizer, int(blip.itm.config.text_config.max_position_embeddings))
         for source in sources
     ]
     plan = _plan(request, blip, data, work, start, say)
-    blip = _blip(request, start, sources)  # anew: planning has taken steps to see how long they take
+    blip = _blip(request, start, sources)  # new weights: planning changes them by timing some steps
     begun = time.monotonic()
     trained = train(
         blip,
@@ -134,7 +134,7 @@ def pretrain(
 
 @cache
 def code_version() -> str:
-    """Return the digest of the sources that decide over the weights, taken once."""
+    """Return the digest of the sources that the weights depend on, computed once."""
     room = Path(__file__).parent
     return digest_sources(room, room.parent / "encoders" / "cleaning.py", room.parent / "seeds.py")
 
@@ -166,29 +166,29 @@ def _side_of(start: Weights) -> int:
         side = int(read_json_object(file).get("vision_config", {}).get("image_size", 384))
     except (UnreadableError, AttributeError, TypeError, ValueError) as error:
         raise RobustrecError(
-            f"cannot read the side of its pictures: {error}", where=str(file), fix="give a folder of a BLIP"
+            f"cannot read the image size: {error}", where=str(file), fix="give the folder of a BLIP model"
         ) from error
     return side
 
 
-def _blip(request: Request, start: Weights | None, sources: Sequence[Source]) -> Blip:
+def _blip(request: Request, start: Weights | None, sources: Sequence[Source]) -> BlipModels:
     if start is not None:
         return from_weights(start, request.training.seed, request.image_size)
     shape = request.shape
     if request.image_size is not None:
         shape = shape.model_copy(update={"image_size": request.image_size})
-    return from_scratch(shape, train_vocabulary(all_texts(sources), shape.vocabulary), request.training.seed)
+    return from_scratch(shape, train_vocabulary(training_texts(sources), shape.vocabulary), request.training.seed)
 
 
 def _plan(
     request: Request,
-    blip: Blip,
-    data: Sequence[Tokenised],
+    blip: BlipModels,
+    data: Sequence[TokenizedSource],
     work: Path,
     start: Weights | None,
     say: Callable[[str], None],
-) -> Plan:
-    """Settle the number of steps, say what they cost, and make the key of the checkpoint."""
+) -> StepPlan:
+    """Return the number of steps and the key of the checkpoint, and report the expected time."""
     base = {
         "code": code_version(),
         "torch": torch.__version__,
@@ -203,10 +203,10 @@ def _plan(
     key = digest_json(base)
     noted = work / "plan.json"
     training = request.training
-    known = _noted(noted, key)
+    known = _planned_steps(noted, key)
     if known is not None:
         say(f"resuming the training in {work}")
-        return Plan(training.model_copy(update={"steps": known}), key)
+        return StepPlan(training.model_copy(update={"steps": known}), key)
     if (work / "checkpoint.safetensors").exists():
         say(f"the interrupted training in {work} has other settings or data; starting a new training")
     seconds = seconds_per_step(blip, data, training, request.device)
@@ -218,10 +218,10 @@ def _plan(
         f"about {training.steps * seconds / 60:.1f} min on {request.device}"
     )
     write_atomically(noted, json.dumps({"key": key, "steps": training.steps}))
-    return Plan(training, key)
+    return StepPlan(training, key)
 
 
-def _noted(path: Path, key: str) -> int | None:
+def _planned_steps(path: Path, key: str) -> int | None:
     try:
         entry = read_json_object(path)
     except UnreadableError:

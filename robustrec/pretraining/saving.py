@@ -1,4 +1,4 @@
-"""Both heads written as transformers writes them, in half precision."""
+"""Saving of both models in the format of transformers, in half precision."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from safetensors.torch import save
 
 from robustrec.encoders.weights import quiet
 from robustrec.files import write_atomically
-from robustrec.pretraining.architecture import CAPTION, ITM, Blip
+from robustrec.pretraining.architecture import CAPTION, ITM, BlipModels
 
 
-def save_models(blip: Blip, folder: Path) -> None:
+def save_models(blip: BlipModels, folder: Path) -> None:
     """Write both models in the layout of `save_pretrained`, weights in half precision, tokenizer and picture processor.
 
-    transformers reads them back as float32, as config.json says. What the two models share is in both folders.
+    transformers loads them as float32, as config.json says. Shared weights are in both folders.
 
     Args:
-        blip: on any device.
+        blip: the models, on any device.
         folder: an existing folder.
     """
     from transformers import BlipImageProcessorPil
@@ -56,8 +56,8 @@ def _save_tokenizer(tokenizer: Any, place: Path) -> None:
         raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
 
 
-def round_to_half(blip: Blip) -> None:
-    """Round all weights to half precision in place, so that what is measured is what is saved."""
+def round_to_half(blip: BlipModels) -> None:
+    """Round all weights to half precision in place, so that the evaluated weights are the saved ones."""
     with torch.no_grad():
         for model in (blip.itm, blip.caption):
             for parameter in model.parameters():

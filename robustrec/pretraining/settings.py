@@ -1,4 +1,4 @@
-"""What a pretraining can be told, with what it takes when told nothing."""
+"""Settings of pretraining and their defaults."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Table = TypeVar("Table", bound=BaseModel)
 
 
 class Shape(BaseModel):
-    """The BLIP that is built when training begins from scratch; a checkpoint brings its own shape."""
+    """Model sizes for training from scratch; initial weights have their own sizes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,7 +33,7 @@ class Shape(BaseModel):
 
 
 class Training(BaseModel):
-    """How it is trained."""
+    """Settings of the training."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -69,7 +69,7 @@ class Training(BaseModel):
 
 
 def overridden(table: type[Table], section: str, given: Mapping[str, Any]) -> Table:
-    """Return a table of settings with some of its fields replaced.
+    """Return settings with some fields replaced.
 
     Args:
         table: Shape or Training.
@@ -77,7 +77,7 @@ def overridden(table: type[Table], section: str, given: Mapping[str, Any]) -> Ta
         given: field -> value.
 
     Raises:
-        RobustrecError: an unknown field, or a value it does not take.
+        RobustrecError: a field is unknown or a value is invalid.
     """
     for key in given:
         if key not in table.model_fields:

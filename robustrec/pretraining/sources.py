@@ -1,7 +1,7 @@
-"""Catalogues as pairs to learn from: N items with their pictures decoded, texts cleaned, and a part kept apart.
+"""Training pairs of a catalog: N items with decoded pictures and cleaned texts, some of them held out.
 
-A view is one way an item is shown: "shown" as its merchant shows it, "clean" without the merchant's noise where
-that is known, "caption" (texts only) what a caption of its picture says.
+A view is a version of the content of an item: "shown" as in the catalog, "clean" without merchant noise if that is
+known, "caption" (texts only) the caption of its picture.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Pixels = NDArray[np.uint8]
 
 
 class Attribute(NamedTuple):
-    """A known attribute of the items: the value of each, [N], and all values there are."""
+    """A known attribute of the items: the value of each item, [N], and all possible values."""
 
     of: tuple[str, ...]
     values: tuple[str, ...]
@@ -34,18 +34,18 @@ class Attribute(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """N items of one catalogue.
+    """N items of one catalog.
 
     Attributes:
         name: its name.
-        record: what the model card says of it: plain values.
+        record: its entry in the model card, as JSON values.
         texts: view -> [N] cleaned texts.
-        captions: wording -> [N] cleaned captions; the wordings say the same.
+        captions: template -> [N] cleaned captions with the same content.
         pictures: view -> [N, S, S, 3].
-        twins: [N] items with the same number cannot be told apart by their texts.
-        train: rows that are learned from.
-        held_out: rows that are measured on.
-        attributes: by name; empty where nothing is known.
+        groups: [N] group of each item; items of one group have the same content.
+        train: training rows.
+        held_out: rows of the evaluation.
+        attributes: known attributes by name.
     """
 
     name: str
@@ -53,20 +53,20 @@ class Source:
     texts: Mapping[str, tuple[str, ...]]
     captions: tuple[tuple[str, ...], ...]
     pictures: Mapping[str, Pixels]
-    twins: NDArray[np.int64]
+    groups: NDArray[np.int64]
     train: NDArray[np.int64]
     held_out: NDArray[np.int64]
     attributes: Mapping[str, Attribute]
 
 
-def small_picture(picture: Image.Image, side: int) -> Pixels:
-    """Return a picture as BLIP's processor resizes it: bicubic to [side, side, 3], the aspect ratio not kept."""
+def resized_picture(picture: Image.Image, side: int) -> Pixels:
+    """Return a picture resized to [side, side, 3] as by the BLIP processor: bicubic, not keeping the aspect ratio."""
     if picture.size == (side, side):
         return np.asarray(picture.convert("RGB"), dtype=np.uint8)
     return np.asarray(picture.convert("RGB").resize((side, side), Image.Resampling.BICUBIC), dtype=np.uint8)
 
 
-def catalogue_source(
+def catalog_source(
     name: str,
     catalog: Catalog,
     record: Mapping[str, Any],
@@ -76,25 +76,25 @@ def catalogue_source(
     table: Callable[[str, int], Pixels],
     progress: Progress = silent,
 ) -> Source:
-    """Return a catalogue's items that have both a picture and a text, with a seeded part of them kept apart.
+    """Return the items of a catalog that have a picture and a text, with a random share of them held out.
 
-    The title stands for the caption: the short text somebody wrote of what the picture shows.
+    The title is used as the caption.
 
     Args:
-        name: the catalogue's name.
+        name: name of the catalog.
         catalog: texts and pictures.
-        record: what the card shall say of it; counts are added.
-        training: words that are read, share that is kept apart, seed.
-        side: of the pictures.
-        table: makes the array [N, S, S, 3] that the pictures go into, for a view and N.
-        progress: told how the decoding goes.
+        record: its entry in the model card; counts are added.
+        training: limits on words, share of held-out items, seed.
+        side: height and width of the pictures in pixels.
+        table: function (view, N) that allocates the array [N, S, S, 3] of the pictures.
+        progress: reports the number of decoded pictures.
 
     Raises:
         RobustrecError: there are no pictures, or fewer than 20 items with picture and text.
     """
     if catalog.pictures is None or catalog.n_pictures == 0:
         raise RobustrecError(
-            "the catalogue has no pictures; BLIP learns from pairs of picture and text",
+            "the catalog has no pictures; training needs pairs of picture and text",
             where=f"--dataset {name}",
             fix="give a data set with pictures, or --items FILE.jsonl --pictures FOLDER_OR_ZIP",
         )
@@ -108,16 +108,16 @@ def catalogue_source(
         try:
             picture = catalog.picture(row)
             if picture is not None:
-                pixels[len(kept)] = small_picture(picture, side)
+                pixels[len(kept)] = resized_picture(picture, side)
                 kept.append(row)
         except RobustrecError as error:
             reasons.append(f"{error.where}: {error.what}")
         progress(f"decoding the pictures of {name}", done, len(wanted))
-    if len(kept) < LEAST_ITEMS:
+    if len(kept) < MIN_ITEMS:
         raise RobustrecError(
-            f"{len(kept)} items with a text and a readable picture, fewer than {LEAST_ITEMS}",
+            f"at least {MIN_ITEMS} items with a text and a readable picture are required, but got {len(kept)}",
             where=f"--dataset {name}" + (f"; the first unreadable: {reasons[0]}" if reasons else ""),
-            fix="give a larger catalogue, or several: --dataset ONE --dataset OTHER",
+            fix="give a larger catalog, or several: --dataset ONE --dataset OTHER",
         )
     train, held_out = split(len(kept), training.held_out, training.seed, name)
     chosen = tuple(texts[row] for row in kept)
@@ -134,32 +134,32 @@ def catalogue_source(
         texts={SHOWN: chosen},
         captions=(tuple(titles[row] or clean_text(texts[row], training.caption_words) for row in kept),),
         pictures={SHOWN: pixels[: len(kept)]},
-        twins=numbered(chosen),
+        groups=group_numbers(chosen),
         train=train,
         held_out=held_out,
         attributes={},
     )
 
 
-LEAST_ITEMS = 20
-"""Fewer pairs than this teach nothing and leave nothing to measure on."""
+MIN_ITEMS = 20
+"""Minimum number of pairs for training and evaluation."""
 
 
 def split(n: int, share: float, seed: int, name: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return rows to learn from and rows kept apart, both sorted, at least one in each."""
+    """Return training rows and held-out rows, both sorted and not empty."""
     order = numpy_generator(seed, "pretrain split", name).permutation(n)
     apart = min(max(round(n * share), 1), n - 1)
     return np.sort(order[apart:]), np.sort(order[:apart])
 
 
-def numbered(keys: Sequence[object]) -> NDArray[np.int64]:
-    """Return a number for each key, equal exactly for equal keys."""
+def group_numbers(keys: Sequence[object]) -> NDArray[np.int64]:
+    """Return a number for each key; equal keys have equal numbers."""
     numbers: dict[object, int] = {}
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
 
 
-def all_texts(sources: Sequence[Source]) -> Iterator[str]:
-    """Yield the texts of all items that are learned from, captions included: what the vocabulary is made of."""
+def training_texts(sources: Sequence[Source]) -> Iterator[str]:
+    """Yield the texts and captions of all training items, for the vocabulary."""
     for source in sources:
         for texts in (*source.texts.values(), *source.captions):
             yield from (texts[row] for row in source.train)

@@ -1,4 +1,4 @@
-"""Training that goes on from a BLIP there is: an encoder's folder, a folder of transformers', or a name on the hub."""
+"""Training from existing BLIP weights: the folder of an encoder or of transformers, or a Hugging Face Hub name."""
 
 from __future__ import annotations
 
@@ -11,51 +11,51 @@ from torch import Tensor, nn
 from robustrec.encoders.options import EncoderOptions
 from robustrec.encoders.weights import Weights, digest_weights, load_model, load_tokenizer, locate, quiet
 from robustrec.errors import RobustrecError
-from robustrec.pretraining.architecture import CAPTION, ITM, Blip, share
+from robustrec.pretraining.architecture import CAPTION, ITM, BlipModels, share
 from robustrec.pretraining.tokens import special_ids
 from robustrec.seeds import torch_generator
 
 
 def start_weights(place: str, *, offline: bool) -> Weights:
-    """Return where the retrieval model of `--from` lies; a hub's model is fetched into its cache.
+    """Return the location of the retrieval model of `--from`; a model of the hub is downloaded to its cache.
 
     Raises:
-        RobustrecError: it is no folder with a model, and no name the hub or its cache knows.
+        RobustrecError: it is neither a folder with a model nor a name in the hub or its cache.
     """
     return locate("blip", EncoderOptions(weights=(place,), offline=offline), first="blip", part=ITM)
 
 
 def start_digest(weights: Weights, cache: Path) -> dict[str, str]:
-    """Return what the card says of the weights a training began from: their name and their digest."""
-    captioner = captioner_beside(weights)
+    """Return name and digest of the initial weights, for the card."""
+    captioner = captioner_folder(weights)
     digests = [digest_weights(folder, cache) for folder in (weights.folder, captioner) if folder is not None]
     return {"weights": weights.name, "digest": " ".join(digests)}
 
 
-def captioner_beside(weights: Weights) -> Path | None:
-    """Return the folder of the captioner in an encoder's folder; None where there is only the retrieval model."""
+def captioner_folder(weights: Weights) -> Path | None:
+    """Return the folder of the captioner in the folder of an encoder; None if there is only a retrieval model."""
     beside = weights.folder.parent / CAPTION
     return beside if weights.folder.name == ITM and (beside / "config.json").is_file() else None
 
 
-def from_weights(weights: Weights, seed: int, side: int | None) -> Blip:
-    """Return a BLIP with both heads from a retrieval model, and from the captioner beside it where there is one.
+def from_weights(weights: Weights, seed: int, side: int | None) -> BlipModels:
+    """Return both models from a retrieval model, and from the captioner in the same folder if there is one.
 
-    What the two share is the retrieval model's. Without a captioner the decoder's self-attention begins as the text
-    encoder's, and its output layer is drawn anew.
+    Shared weights are those of the retrieval model. Without a captioner, the self-attention of the decoder starts as
+    that of the text encoder, and its output layer is random.
 
     Args:
-        weights: of `start_weights`.
-        seed: of what is drawn anew.
-        side: of the pictures; the places of patches are interpolated. None: what the weights were made for.
+        weights: result of `start_weights`.
+        seed: seed of random weights.
+        side: height and width of the pictures; position embeddings are interpolated. None: that of the weights.
 
     Raises:
-        RobustrecError: weights that are damaged, or no BLIP, or a side that patches do not divide.
+        RobustrecError: the weights are damaged or not a BLIP, or the side is not a multiple of the patch size.
     """
     from transformers import BlipForConditionalGeneration, BlipForImageTextRetrieval
 
     itm = load_model(BlipForImageTextRetrieval, weights)
-    beside = captioner_beside(weights)
+    beside = captioner_folder(weights)
     if side is not None and side != itm.config.vision_config.image_size:
         resize(itm, side)
     if beside is not None:
@@ -64,7 +64,7 @@ def from_weights(weights: Weights, seed: int, side: int | None) -> Blip:
             raise RobustrecError(
                 "the captioner and the retrieval model have different shapes",
                 where=f"--from {weights.name}: {ITM}/ and {CAPTION}/",
-                fix="give the folder of the retrieval model alone",
+                fix="give the folder of the retrieval model only",
             )
     else:
         caption = _new_captioner(itm, seed)
@@ -75,7 +75,7 @@ def from_weights(weights: Weights, seed: int, side: int | None) -> Blip:
     specials = special_ids(tokenizer, text.vocab_size)
     for config in (itm.config.text_config, caption.config.text_config):
         config.bos_token_id, config.eos_token_id, config.sep_token_id = specials.decode, specials.sep, specials.sep
-    return Blip(itm, caption, tokenizer, specials, int(itm.config.vision_config.image_size))
+    return BlipModels(itm, caption, tokenizer, specials, int(itm.config.vision_config.image_size))
 
 
 def _new_captioner(itm: Any, seed: int) -> Any:
@@ -97,15 +97,15 @@ def _new_captioner(itm: Any, seed: int) -> Any:
 
 
 def resize(itm: Any, side: int) -> None:
-    """Make a retrieval model read pictures of another side: the places of its patches are interpolated.
+    """Change the image size of a retrieval model; position embeddings are interpolated.
 
     Raises:
-        RobustrecError: the side is not a multiple of the patches'.
+        RobustrecError: the side is not a multiple of the patch size.
     """
     vision = itm.config.vision_config
     if side % vision.patch_size:
         raise RobustrecError(
-            f"pictures of {side} pixels do not divide into patches of {vision.patch_size}",
+            f"image size {side} is not a multiple of the patch size {vision.patch_size}",
             where="--image-size",
             fix=f"--image-size {side // vision.patch_size * vision.patch_size or vision.patch_size}",
         )
@@ -119,7 +119,7 @@ def resize(itm: Any, side: int) -> None:
 
 
 def _interpolated(places: Tensor, cells: int) -> Tensor:
-    """Return position embeddings [1, 1 + cells², D] from those of another square grid; the first is [CLS]'s."""
+    """Return position embeddings [1, 1 + cells², D] interpolated from another grid; the first is that of [CLS]."""
     first, rest = places[:, :1], places[:, 1:]
     before = round(rest.shape[1] ** 0.5)
     grid = rest.reshape(1, before, before, -1).permute(0, 3, 1, 2)

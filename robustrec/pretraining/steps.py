@@ -1,8 +1,8 @@
-"""One step of training: the losses of a batch, and the rate and gradient that follow from them.
+"""A training step: the losses of a batch, the learning rate and the optimizer.
 
-To BLIP's three losses a fourth is added: which words the caption has, told linearly from the fused vector (position 0
-of the image-grounded text encoder) while part of the text is hidden. The matching loss alone leaves in that vector
-only what says "match"; yet it is the vector that recommenders read, and they read it linearly.
+A word prediction loss is added to the three losses of BLIP: a linear prediction of the words of the caption from
+the fused vector (position 0 of the image-grounded text encoder), with a part of the text masked. With the matching loss
+only, the fused vector encodes little more than whether the pair matches, but recommenders use it as a linear feature.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from robustrec.pretraining.architecture import (
-    Blip,
+    BlipModels,
     caption_logits,
-    fused,
+    encode_pictures,
+    fused_vectors,
     parameters,
     project_pictures,
     project_texts,
-    read_pictures,
 )
 from robustrec.pretraining.batches import Step
 from robustrec.pretraining.losses import (
@@ -32,16 +32,16 @@ from robustrec.pretraining.losses import (
     words_loss,
 )
 from robustrec.pretraining.settings import Training
-from robustrec.pretraining.tokens import Batch
+from robustrec.pretraining.tokens import TokenBatch
 
 TEMPERATURES = (0.01, 0.5)
-"""Between these the learned temperature is kept."""
-MOST_HIDDEN = 0.8
-"""Largest share of a text's words that is hidden."""
+"""Range of the learned temperature."""
+MAX_HIDDEN = 0.8
+"""Maximum share of masked words of a text."""
 
 
 class Losses(NamedTuple):
-    """BLIP's three losses and the words told by the fused vector, scalars; zero where a step does without."""
+    """The three losses of BLIP and the word prediction loss, scalars; zero for a loss that a step does not have."""
 
     contrastive: Tensor
     matching: Tensor
@@ -49,72 +49,73 @@ class Losses(NamedTuple):
     words: Tensor
 
 
-def losses(blip: Blip, temperature: Tensor, step: Step, training: Training, generator: torch.Generator) -> Losses:
+def losses(blip: BlipModels, temperature: Tensor, step: Step, training: Training, generator: torch.Generator) -> Losses:
     """Return the losses of one batch.
 
     Args:
-        blip: both heads.
+        blip: the models.
         temperature: learned scalar of the contrastive loss.
-        step: the batch, on the model's device.
-        training: label smoothing, pairs of the matching loss, pairs and weight of the words.
-        generator: draws the words that are hidden and the hard negatives, on the CPU.
+        step: the batch, on the device of the models.
+        training: label smoothing, pairs of the matching loss, pairs and weight of the word prediction loss.
+        generator: generator of masked words and hard negatives, on the CPU.
     """
-    pictures = read_pictures(blip.itm, step.pixels)
-    seen, told = project_pictures(blip.itm, pictures), project_texts(blip.itm, *step.texts)
-    with torch.autocast(step.pixels.device.type, enabled=False):  # a temperature of 0.02 magnifies rounding by 50
-        seen, told = seen.float(), told.float()
-        contrastive = contrastive_loss(seen, told, step.same, temperature)
-        similarities = (seen @ told.T / temperature).detach().cpu()
+    pictures = encode_pictures(blip.itm, step.pixels)
+    image, text = project_pictures(blip.itm, pictures), project_texts(blip.itm, *step.texts)
+    # In float32: a temperature of 0.02 increases rounding errors 50 times.
+    with torch.autocast(step.pixels.device.type, enabled=False):
+        image, text = image.float(), text.float()
+        contrastive = contrastive_loss(image, text, step.same, temperature)
+        similarities = (image @ text.T / temperature).detach().cpu()
     logits = caption_logits(blip.caption, *step.captions, pictures)
     captioning = caption_loss(logits, *step.captions, training.label_smoothing)
-    texts = encoded(step.texts, blip.specials.encode)
+    texts = with_first_token(step.texts, blip.specials.encode)
     words = torch.zeros_like(captioning)
     if training.word_pairs and training.word_weight:
         few = slice(training.word_pairs)
-        both = fused(blip.itm, texts.ids[few], partly_hidden(texts.mask[few], generator), pictures[few])
-        captions = Batch(*(part[few] for part in step.captions))
+        both = fused_vectors(blip.itm, texts.ids[few], hide_words(texts.mask[few], generator), pictures[few])
+        captions = TokenBatch(*(part[few] for part in step.captions))
         words = training.word_weight * words_loss(word_logits(blip, both), *captions, blip.specials)
     matching = torch.zeros_like(captioning)
     if step.hardness is not None:
         negatives = hard_negatives(step.hardness * similarities, step.same.cpu(), generator)
-        if len(negatives.rows):  # else the whole batch says the same
+        if len(negatives.rows):  # otherwise all pairs of the batch match
             paired = (part.to(step.pixels.device) for part in matched_pairs(negatives, training.matching_pairs))
             of_picture, of_text, labels = paired
-            both = fused(blip.itm, texts.ids[of_text], texts.mask[of_text], pictures[of_picture])
+            both = fused_vectors(blip.itm, texts.ids[of_text], texts.mask[of_text], pictures[of_picture])
             matching = training.matching_weight * matching_loss(blip.itm.itm_head(both), labels)
     return Losses(contrastive, matching, captioning, words)
 
 
-def word_logits(blip: Blip, both: Tensor) -> Tensor:
-    """Return for fused vectors [B, D] the logit [B, V] of each word, by the weights that the captioner ends with.
+def word_logits(blip: BlipModels, both: Tensor) -> Tensor:
+    """Return the word logits [B, V] of fused vectors [B, D], with the weights of the output layer of the captioner.
 
-    Scaled and shifted so that at the start every word has a chance of about 1 / V, whatever the width.
+    They are scaled and shifted so that initially each word has a probability of about 1 / V.
     """
     head = blip.caption.text_decoder.cls.predictions.decoder
     logits: Tensor = both @ head.weight.T * both.shape[1] ** 0.5 + head.bias - math.log(len(head.weight))
     return logits
 
 
-def partly_hidden(mask: Tensor, generator: torch.Generator) -> Tensor:
-    """Return masks of texts [B, T] with words hidden: of each text a share that is drawn, from none to most.
+def hide_words(mask: Tensor, generator: torch.Generator) -> Tensor:
+    """Return attention masks [B, T] with random words removed; the share of each text is uniform up to MAX_HIDDEN.
 
-    So that the fused vector cannot leave to the text what the picture shows. The first token is never hidden.
+    The fused vector must then encode the content of the picture, too. The first token is kept.
     """
-    share = torch.rand(len(mask), 1, generator=generator) * MOST_HIDDEN
+    share = torch.rand(len(mask), 1, generator=generator) * MAX_HIDDEN
     kept = torch.rand(mask.shape, generator=generator) >= share
     kept[:, 0] = True
     return mask * kept.to(mask.device)
 
 
-def encoded(texts: Batch, first: int) -> Batch:
-    """Return texts with [ENC] in the place of [CLS]."""
+def with_first_token(texts: TokenBatch, first: int) -> TokenBatch:
+    """Return texts with another first token, [ENC] instead of [CLS]."""
     ids = texts.ids.clone()
     ids[:, 0] = first
-    return Batch(ids, texts.mask)
+    return TokenBatch(ids, texts.mask)
 
 
 def rate(training: Training, number: int) -> float:
-    """Return the learning rate of a step: a straight rise over the warm-up, then a cosine to zero."""
+    """Return the learning rate of a step: linear warm-up, then a cosine to zero."""
     rise = training.warmup * training.steps
     if number < rise:
         return training.learning_rate * (number + 1) / math.ceil(rise)
@@ -122,8 +123,8 @@ def rate(training: Training, number: int) -> float:
     return training.learning_rate * 0.5 * (1 + math.cos(math.pi * past))
 
 
-def make_optimizer(blip: Blip, temperature: nn.Parameter, training: Training) -> torch.optim.AdamW:
-    """Return AdamW over every shared weight once; matrices decay, vectors and the temperature do not."""
+def make_optimizer(blip: BlipModels, temperature: nn.Parameter, training: Training) -> torch.optim.AdamW:
+    """Return AdamW over all weights, shared ones once; weight decay applies to matrices only."""
     every = [parameter for _, parameter in parameters(blip.itm, blip.caption)]
     groups = [
         {"params": [p for p in every if p.ndim > 1], "weight_decay": training.weight_decay},

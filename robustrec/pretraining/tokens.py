@@ -1,4 +1,4 @@
-"""Texts as token ids: transformers' BertTokenizer over a vocabulary of one's own, and batches of ids."""
+"""Tokenization with the BertTokenizer of transformers and a trained vocabulary."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from robustrec.encoders.weights import quiet
 from robustrec.pretraining.vocabulary import DECODE, ENCODE
 
 
-class Batch(NamedTuple):
+class TokenBatch(NamedTuple):
     """Token ids [B, T] and mask [B, T], 1 for tokens and 0 for padding."""
 
     ids: Tensor
@@ -20,7 +20,7 @@ class Batch(NamedTuple):
 
 
 class Specials(NamedTuple):
-    """Ids of the special tokens a BLIP uses."""
+    """Ids of the special tokens of a BLIP."""
 
     pad: int
     cls: int
@@ -30,11 +30,11 @@ class Specials(NamedTuple):
 
 
 def make_tokenizer(vocabulary: dict[str, int], positions: int) -> Any:
-    """Return transformers' BertTokenizer over a vocabulary of `train_vocabulary`.
+    """Return a BertTokenizer with a vocabulary of `train_vocabulary`.
 
     Args:
         vocabulary: token -> id.
-        positions: most tokens of a text, recorded for whoever loads it.
+        positions: maximum number of tokens of a text, stored with the tokenizer.
     """
     with quiet():
         from transformers import BertTokenizer
@@ -49,7 +49,7 @@ def make_tokenizer(vocabulary: dict[str, int], positions: int) -> Any:
 
 
 def special_ids(tokenizer: Any, vocab_size: int) -> Specials:
-    """Return the special ids; [DEC] and [ENC] are the last two where the tokenizer has no names for them."""
+    """Return the special ids; without names in the tokenizer, [DEC] and [ENC] are the last two."""
     known = tokenizer.get_vocab()
     return Specials(
         pad=int(tokenizer.pad_token_id),
@@ -61,20 +61,20 @@ def special_ids(tokenizer: Any, vocab_size: int) -> Specials:
 
 
 def token_table(tokenizer: Any, texts: Sequence[str], longest: int) -> list[list[int]]:
-    """Return the ids of each text with [CLS] before and [SEP] after, at most `longest` of them."""
+    """Return the token ids of each text with [CLS] and [SEP], truncated to `longest`."""
     if not texts:
         return []
     ids = tokenizer(list(texts), truncation=True, max_length=longest)["input_ids"]
     return [list(map(int, row)) for row in ids]
 
 
-def padded(rows: Sequence[Sequence[int]], pad: int, *, first: int | None = None) -> Batch:
-    """Return texts as a batch padded to its longest.
+def padded(rows: Sequence[Sequence[int]], pad: int, *, first: int | None = None) -> TokenBatch:
+    """Return texts as a batch, padded to the longest one.
 
     Args:
         rows: [B] token ids.
-        pad: id of the padding.
-        first: put this id in the place of the first token ([CLS]).
+        pad: id of the padding token.
+        first: id that replaces the first token ([CLS]).
     """
     width = max(len(row) for row in rows)
     ids = torch.full((len(rows), width), pad, dtype=torch.long)
@@ -84,4 +84,4 @@ def padded(rows: Sequence[Sequence[int]], pad: int, *, first: int | None = None)
         mask[place, : len(row)] = 1
     if first is not None:
         ids[:, 0] = first
-    return Batch(ids, mask)
+    return TokenBatch(ids, mask)

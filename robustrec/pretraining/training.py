@@ -1,7 +1,7 @@
-"""The training loop: steps one after the other, a checkpoint now and then, the same bytes whether or not it was killed.
+"""The training loop, with checkpoints; an interrupted training resumes with identical results.
 
-On one machine, with one version of torch and one number of CPU threads, equal settings give equal weights to the
-bit. On a GPU the arithmetic is bfloat16 under autocast, and sums are added in an order that varies.
+Equal settings give weights that are equal bit by bit on one machine with one version of torch and one number of CPU
+threads. A GPU computes in bfloat16 under autocast, with an order of summation that varies.
 """
 
 from __future__ import annotations
@@ -16,58 +16,58 @@ import torch
 from torch import Tensor, nn
 
 from robustrec.errors import RobustrecError
-from robustrec.pretraining.architecture import Blip
-from robustrec.pretraining.batches import Step, Tokenised, make_step
-from robustrec.pretraining.checkpoint import Progressed, read_checkpoint, write_checkpoint
+from robustrec.pretraining.architecture import BlipModels
+from robustrec.pretraining.batches import Step, TokenizedSource, make_step
+from robustrec.pretraining.checkpoint import TrainingProgress, read_checkpoint, write_checkpoint
 from robustrec.pretraining.settings import Training
 from robustrec.pretraining.steps import TEMPERATURES, Losses, losses, make_optimizer, rate
-from robustrec.pretraining.tokens import Batch
+from robustrec.pretraining.tokens import TokenBatch
 from robustrec.progress import Progress, silent
 from robustrec.seeds import torch_generator
 
-STRETCH = 25
-"""Steps whose mean loss is one point of the curve."""
+CURVE_INTERVAL = 25
+"""Number of steps per point of the loss curve."""
 CHECKPOINT_SECONDS = 60.0
-PROBES = 8
-"""Steps that are timed before a training, to say what it costs."""
+TIMED_STEPS = 8
+"""Number of steps that are timed to predict the training time."""
 
 
-class Trained(NamedTuple):
-    """What a training leaves besides the weights: how far it is, and the learned temperature."""
+class TrainingResult(NamedTuple):
+    """Progress and learned temperature of a training."""
 
-    done: Progressed
+    done: TrainingProgress
     temperature: float
 
 
 def train(
-    blip: Blip,
-    sources: Sequence[Tokenised],
+    blip: BlipModels,
+    sources: Sequence[TokenizedSource],
     training: Training,
     device: torch.device,
     *,
     checkpoint: Path | None = None,
     key: str = "",
     progress: Progress = silent,
-) -> Trained:
-    """Train both heads in place.
+) -> TrainingResult:
+    """Train both models in place.
 
     Args:
         blip: the models; moved to the device.
-        sources: what is learned from.
+        sources: training data.
         training: the settings.
-        device: where.
-        checkpoint: file of the state; taken up where it is of this training, removed by nobody here.
+        device: the device.
+        checkpoint: checkpoint file; a checkpoint of this training is resumed, and not removed here.
         key: digest of everything the training depends on.
-        progress: told how it goes.
+        progress: reports the number of steps.
 
     Raises:
-        RobustrecError: the loss is no number any more, or the checkpoint is damaged or cannot be written.
+        RobustrecError: the loss is NaN or infinite, or the checkpoint is damaged or cannot be written.
     """
     blip.itm.to(device).train()
     blip.caption.to(device).train()
     temperature = nn.Parameter(torch.tensor(training.temperature, device=device))
     optimizer = make_optimizer(blip, temperature, training)
-    done = Progressed()
+    done = TrainingProgress()
     if checkpoint is not None:
         found = read_checkpoint(checkpoint, key, blip, temperature, optimizer)
         if found is not None:
@@ -81,7 +81,7 @@ def train(
         done.seconds += time.monotonic() - start
         _note(done, values, number)
         left = (time.monotonic() - begun) / (done.step - first) * (training.steps - done.step)
-        progress("pretraining", done.step, training.steps, _told(values, left))
+        progress("pretraining", done.step, training.steps, _progress_note(values, left))
         if checkpoint is not None and time.monotonic() - written > CHECKPOINT_SECONDS:
             write_checkpoint(checkpoint, key, blip, temperature, optimizer, done)
             written = time.monotonic()
@@ -89,29 +89,31 @@ def train(
         write_checkpoint(checkpoint, key, blip, temperature, optimizer, done)
     blip.itm.eval()
     blip.caption.eval()
-    return Trained(done, temperature.item())
+    return TrainingResult(done, temperature.item())
 
 
-def seconds_per_step(blip: Blip, sources: Sequence[Tokenised], training: Training, device: torch.device) -> float:
-    """Return what a step takes, from a few steps spread over the training; the weights are spoilt by it."""
+def seconds_per_step(
+    blip: BlipModels, sources: Sequence[TokenizedSource], training: Training, device: torch.device
+) -> float:
+    """Return the seconds per step, measured on a few steps of the training; this changes the weights."""
     blip.itm.to(device).train()
     blip.caption.to(device).train()
     temperature = nn.Parameter(torch.tensor(training.temperature, device=device))
     optimizer = make_optimizer(blip, temperature, training)
     seconds = []
-    for place in range(-1, PROBES):
+    for place in range(-1, TIMED_STEPS):
         start = time.monotonic()
-        number = max(place, 0) * training.steps // PROBES
+        number = max(place, 0) * training.steps // TIMED_STEPS
         _step(blip, temperature, optimizer, sources, training, number, device)
         seconds.append(time.monotonic() - start)
-    return sum(seconds[1:]) / PROBES  # the first one allocates
+    return sum(seconds[1:]) / TIMED_STEPS  # the first one allocates
 
 
 def _step(
-    blip: Blip,
+    blip: BlipModels,
     temperature: nn.Parameter,
     optimizer: torch.optim.Optimizer,
-    sources: Sequence[Tokenised],
+    sources: Sequence[TokenizedSource],
     training: Training,
     number: int,
     device: torch.device,
@@ -134,28 +136,28 @@ def _step(
     values = [loss.item() for loss in found]
     if not all(abs(value) < float("inf") for value in values):
         raise RobustrecError(
-            f"the loss is no number any more at step {number + 1}: {values}",
+            f"the loss is NaN or infinite at step {number + 1}: {values}",
             where="robustrec encoder pretrain",
-            fix=f"lower the rate: --set training.learning_rate={training.learning_rate / 3:.1g}",
+            fix=f"lower the learning rate: --set training.learning_rate={training.learning_rate / 3:.1g}",
         )
     return values
 
 
 def _moved(step: Step, device: torch.device) -> Step:
-    texts, captions = (Batch(*(part.to(device) for part in batch)) for batch in (step.texts, step.captions))
+    texts, captions = (TokenBatch(*(part.to(device) for part in batch)) for batch in (step.texts, step.captions))
     return Step(step.pixels.to(device), texts, captions, step.same.to(device), step.hardness)
 
 
-def _note(done: Progressed, values: list[float], number: int) -> None:
+def _note(done: TrainingProgress, values: list[float], number: int) -> None:
     done.step = number + 1
     done.pending.append(values)
-    if len(done.pending) == STRETCH:
-        means = [sum(column) / STRETCH for column in zip(*done.pending, strict=True)]
+    if len(done.pending) == CURVE_INTERVAL:
+        means = [sum(column) / CURVE_INTERVAL for column in zip(*done.pending, strict=True)]
         done.curve.append([float(done.step), *means])
         done.pending.clear()
 
 
-def _told(values: list[float], seconds: float) -> str:
+def _progress_note(values: list[float], seconds: float) -> str:
     parts = " · ".join(f"{name} {value:.2f}" for name, value in zip(LOSSES, values, strict=True))
     left = f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
     return f"{parts} · {left} left"

@@ -1,6 +1,6 @@
-"""A WordPiece vocabulary by byte-pair merges over words, the same for the same texts on every machine.
+"""A WordPiece vocabulary by byte-pair merges of words, deterministic on every machine.
 
-(The trainer of the `tokenizers` package breaks ties by hash order, so that two runs can give two vocabularies.)
+The trainer of the `tokenizers` package breaks ties by hash order, so that its vocabulary can differ between runs.
 """
 
 from __future__ import annotations
@@ -14,41 +14,43 @@ from collections.abc import Iterable
 FIRST = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 """Ids 0 to 4."""
 DECODE, ENCODE = "[DEC]", "[ENC]"
-"""The last two ids: what opens a caption, and what takes the place of [CLS] where a picture is read along."""
+"""The last two ids: the first token of a caption, and that of a text with a picture instead of [CLS]."""
 LETTERS = string.ascii_lowercase + string.digits
 
 Pair = tuple[str, str]
 
 
 def train_vocabulary(texts: Iterable[str], size: int, *, least: int = 2) -> dict[str, int]:
-    """Return token -> id: special tokens, characters, and pieces merged by how often they stand side by side.
+    """Return token -> id: special tokens, characters, and pieces merged by the frequency of adjacent pairs.
 
-    Every letter and digit is there, at a word's beginning and inside it, so that a typo is spelled and not unknown.
+    All letters and digits are included as first and as later characters, so that a misspelled word is never unknown.
 
     Args:
         texts: cleaned texts.
-        size: most entries, special tokens included; characters come on top where it is smaller than they are.
-        least: a merge must have been seen so often.
+        size: maximum size, including special tokens; all characters are included even if they exceed it.
+        least: minimum frequency of a merged pair.
     """
     from tokenizers import normalizers, pre_tokenizers
 
     normalise, cut = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
     words = Counter(word for text in texts for word, _ in cut.pre_tokenize_str(normalise.normalize_str(text)))
-    characters = {piece for word, count in words.items() if count >= least for piece in _spelled(word)}
+    characters = {piece for word, count in words.items() if count >= least for piece in _characters(word)}
     pieces = {*LETTERS, *(f"##{letter}" for letter in LETTERS), *characters}
     room = size - len(FIRST) - 2 - len(pieces)
-    merged = _merges({word: count for word, count in words.items() if {*_spelled(word)} <= pieces}, room, least)
+    merged = _learn_merges(
+        {word: count for word, count in words.items() if {*_characters(word)} <= pieces}, room, least
+    )
     tokens = [*FIRST, *sorted(pieces), *(piece for piece in merged if piece not in pieces), DECODE, ENCODE]
     return {token: place for place, token in enumerate(tokens)}
 
 
-def _spelled(word: str) -> list[str]:
+def _characters(word: str) -> list[str]:
     return [word[0], *(f"##{letter}" for letter in word[1:])]
 
 
-def _merges(words: dict[str, int], room: int, least: int) -> list[str]:
-    """Return at most `room` merged pieces, the most frequent pair first; ties by the alphabet."""
-    spelled = {word: _spelled(word) for word in words}
+def _learn_merges(words: dict[str, int], room: int, least: int) -> list[str]:
+    """Return at most `room` merged pieces, the most frequent pair first; ties in alphabetical order."""
+    spelled = {word: _characters(word) for word in words}
     counts: Counter[Pair] = Counter()
     places: defaultdict[Pair, set[str]] = defaultdict(set)
     for word, pieces in spelled.items():
@@ -61,7 +63,7 @@ def _merges(words: dict[str, int], room: int, least: int) -> list[str]:
     while heap and len(found) < room:
         negative, pair = heapq.heappop(heap)
         if -negative != counts[pair]:
-            continue  # an older entry; the pair is in the heap again under its present count
+            continue  # an outdated entry; the heap also has the pair with its current count
         if -negative < least:
             break
         whole = pair[0] + pair[1].removeprefix("##")
@@ -69,7 +71,7 @@ def _merges(words: dict[str, int], room: int, least: int) -> list[str]:
         touched: set[Pair] = set()
         for word in places.pop(pair):
             before = spelled[word]
-            after = spelled[word] = _joined(before, pair, whole)
+            after = spelled[word] = _merge_pair(before, pair, whole)
             for old in itertools.pairwise(before):
                 counts[old] -= words[word]
                 touched.add(old)
@@ -83,7 +85,7 @@ def _merges(words: dict[str, int], room: int, least: int) -> list[str]:
     return list(found)
 
 
-def _joined(pieces: list[str], pair: Pair, whole: str) -> list[str]:
+def _merge_pair(pieces: list[str], pair: Pair, whole: str) -> list[str]:
     out: list[str] = []
     at = 0
     while at < len(pieces):

@@ -1,4 +1,4 @@
-"""Does a recommender gain from an encoder? Trained on its features and on `basic`, the same users compared."""
+"""Recommenders trained on features of an encoder and on `basic` features, compared on the same users."""
 
 from __future__ import annotations
 
@@ -50,20 +50,20 @@ def gains(
     device: str = "auto",
     progress: Progress = silent,
 ) -> list[Gain]:
-    """Return what each model gains on each data set from an encoder's fused features over `basic` ones.
+    """Return the quality with fused features of an encoder and with `basic` features, by data set and model.
 
-    Trained by the strategy `vanilla` with the defaults of the data set's edition. Intervals are over users, and over
-    training seeds where there are several.
+    Training uses the strategy `vanilla` and the defaults of the edition. Intervals are over users, and over training
+    seeds if there are several.
 
     Args:
-        folder: the encoder's.
+        folder: folder of the encoder.
         datasets: names or paths.
         models: recommenders that read features.
-        home: robustrec's own folder.
-        edition: of the data sets.
-        seeds: trainings of each.
-        device: where.
-        progress: told how it goes.
+        home: the robustrec home folder.
+        edition: edition of the data sets.
+        seeds: number of training seeds.
+        device: the device.
+        progress: reports the stages of encoding and training.
     """
     out = []
     for name in datasets:
@@ -92,7 +92,7 @@ def gains(
 
 
 def verdict(rows: Sequence[Gain]) -> str:
-    """Return a sentence on whether recommenders are better with the encoder, judged by the intervals."""
+    """Return a sentence on whether recommenders are significantly better with the encoder."""
     better = sum(row.low > 0 for row in rows)
     worse = sum(row.high < 0 for row in rows)
     if better == len(rows):
@@ -125,6 +125,6 @@ def _per_user(
     return {metric: np.stack(rows) for metric, rows in found.items()}
 
 
-def judged(card: dict[str, Any], rows: Sequence[Gain]) -> dict[str, Any]:
-    """Return a card with these gains and their verdict in it."""
+def with_gains(card: dict[str, Any], rows: Sequence[Gain]) -> dict[str, Any]:
+    """Return a card with these results and their verdict."""
     return {**card, "recommenders": {"verdict": verdict(rows), "rows": [row._asdict() for row in rows]}}

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from blip_bench import EncoderCase
+from blip_case import EncoderCase
 from tiny_networks import save_blip, save_blip2
 from toy_shop import MakeDataset, make_dataset
 

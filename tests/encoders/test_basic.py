@@ -112,16 +112,16 @@ def test_missing_and_unreadable_pictures_get_the_mean_vector_and_are_counted(
 def test_a_modality_without_content_is_absent(make_dataset: MakeDataset, tmp_path: Path) -> None:
     silent = item_features(make_dataset(6, texts=[""] * 6), "basic", home=tmp_path)
     assert tuple(silent.tables) == ("image",)
-    assert silent.notes == ("no item has a text: features without text",)
+    assert silent.notes == ("no item has a text: no text features",)
     unseen = item_features(make_dataset(6, with_pictures=False), "basic", home=tmp_path)
     assert tuple(unseen.tables) == ("text",)
-    assert unseen.notes == ("no item has a picture: features without pictures",)
+    assert unseen.notes == ("no item has a picture: no image features",)
     state, _, _ = basic.fit(make_dataset(6, with_pictures=False).catalog)
     with pytest.raises(RobustrecError, match="cannot encode a picture"):
         basic.encode_pictures(state, [toy_picture(0)])
     broken = item_features(make_dataset(3, pictures=dict.fromkeys(range(3), b"x")), "basic", home=tmp_path)
     assert tuple(broken.tables) == ("text",)
-    assert broken.notes[0].startswith("3 items with an unreadable picture: features without pictures")
+    assert broken.notes[0].startswith("3 items with an unreadable picture: no image features")
 
 
 def test_no_content_at_all_is_an_error_that_names_what_needs_none(make_dataset: MakeDataset, tmp_path: Path) -> None:

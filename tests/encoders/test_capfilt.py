@@ -14,7 +14,7 @@ from toy_shop import MakeDataset, toy_picture, toy_text
 
 from robustrec.encoders import capfilt
 from robustrec.encoders.blip import Blip
-from robustrec.encoders.capfilt import DROPPED, KEPT, UNJUDGED, pick_nucleus
+from robustrec.encoders.capfilt import DROPPED, KEPT, NOT_SCORED, pick_nucleus
 from robustrec.encoders.features import item_features
 from robustrec.encoders.options import EncoderOptions
 from robustrec.encoders.rows import RowContent
@@ -96,7 +96,7 @@ def test_matching_probability_is_transformers(tiny_blip: Path, tmp_path: Path) -
     assert isinstance(blip, Blip)
     texts = blip.tokens([row.text for row in ROWS])
     with torch.inference_mode():
-        image = blip.see([blip.prepare(row.picture())[0] for row in ROWS])
+        image = blip.encode_pictures([blip.prepare(row.picture())[0] for row in ROWS])
         ours = blip.match_probability(texts.ids, image)
         model = BlipForImageTextRetrieval.from_pretrained(tiny_blip / "itm").eval()
         pixels = blip.loaded.shape.normalised(
@@ -113,7 +113,7 @@ def encoded_text(part: StoredNetwork, row: RowContent, text: str) -> torch.Tenso
     assert isinstance(blip, Blip)
     ids = blip.loaded.tokenizer(text, truncation=True, max_length=64)["input_ids"]
     with torch.inference_mode():
-        return blip.read([ids], blip.see([blip.prepare(row.picture())[0]]))[0, 0]
+        return blip.encode_texts([ids], blip.encode_pictures([blip.prepare(row.picture())[0]]))[0, 0]
 
 
 @pytest.mark.parametrize("threshold", [1e-9, 1 - 1e-9])
@@ -122,7 +122,7 @@ def test_what_passes_is_joined_and_else_the_caption_stands_alone(
 ) -> None:
     part = network(tiny_blip, tmp_path, threshold=threshold)
     rows = [*ROWS[:3], RowContent("", ROWS[3].picture), RowContent(toy_text(4), lambda: None)]
-    found = part.fresh(rows, None)
+    found = part.uncached(rows, None)
     sampled = captions(part)
     all_pass = threshold < 0.5
     for place in range(3):
@@ -131,10 +131,10 @@ def test_what_passes_is_joined_and_else_the_caption_stands_alone(
         torch.testing.assert_close(found.outputs["fused"][place], expected, atol=1e-5, rtol=0)
     torch.testing.assert_close(found.outputs["fused"][3], encoded_text(part, ROWS[3], sampled[3]), atol=1e-5, rtol=0)
     verdict = KEPT if all_pass else DROPPED
-    assert found.facts["text_kept"].tolist() == [verdict] * 3 + [UNJUDGED] * 2
+    assert found.facts["text_kept"].tolist() == [verdict] * 3 + [NOT_SCORED] * 2
     assert found.facts["captions_kept"].tolist() == [int(all_pass)] * 4 + [0]
     assert found.facts["nothing_kept"].tolist() == [int(not all_pass)] * 4 + [0]
-    plain = network(tiny_blip, tmp_path, denoise="none").fresh(rows[4:], None)
+    plain = network(tiny_blip, tmp_path, denoise="none").uncached(rows[4:], None)
     torch.testing.assert_close(found.outputs["fused"][4], plain.outputs["fused"][0], atol=1e-5, rtol=0)
     (note,) = part.network.notes(found.facts)
     kept = "3 of 3 texts kept, 0 dropped, 4 captions kept" if all_pass else "0 of 3 texts kept, 3 dropped, 0 captions"
@@ -143,7 +143,7 @@ def test_what_passes_is_joined_and_else_the_caption_stands_alone(
 
 def test_a_row_depends_on_itself_only(tiny_blip: Path, tmp_path: Path) -> None:
     def run(order: list[int], **more: Any) -> Rows:
-        return network(tiny_blip, tmp_path, **more).fresh([ROWS[place] for place in order], None)
+        return network(tiny_blip, tmp_path, **more).uncached([ROWS[place] for place in order], None)
 
     whole = run([*range(6)])
     for order, batch_size in (([5, 3, 0, 1, 4, 2], 2), ([2], 1), ([4, 4, 1], 8)):
@@ -153,7 +153,7 @@ def test_a_row_depends_on_itself_only(tiny_blip: Path, tmp_path: Path) -> None:
 
 
 def test_several_captions_are_candidates(tiny_blip: Path, tmp_path: Path) -> None:
-    found = network(tiny_blip, tmp_path, threshold=1e-9, captions=3).fresh(ROWS, None)
+    found = network(tiny_blip, tmp_path, threshold=1e-9, captions=3).uncached(ROWS, None)
     assert found.facts["captions_kept"].tolist() == [3] * 6
 
 
@@ -162,7 +162,7 @@ def test_a_captioner_of_another_picture_size(tiny_blip: Path, tmp_path: Path) ->
     options = EncoderOptions(weights=(str(tiny_blip), f"captioner={other}"), denoise="capfilt", device="cpu")
     part = StoredNetwork("blip", options, tmp_path, first="blip")
     assert [tuple(tensor.shape) for tensor in part.network.prepare(toy_picture(0))] == [(32, 32, 3), (48, 48, 3)]
-    assert torch.isfinite(part.fresh(ROWS, None).outputs["fused"]).all()
+    assert torch.isfinite(part.uncached(ROWS, None).outputs["fused"]).all()
 
 
 def test_a_folder_without_a_captioner_says_what_to_give(

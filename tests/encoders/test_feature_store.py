@@ -46,7 +46,7 @@ def test_names_resolve_to_classes_and_each_has_a_summary() -> None:
     for target in ENCODERS.values():
         module, kind = target.split(":")
         made = getattr(import_module(module), kind)
-        assert callable(made.catalogue)
+        assert callable(made.catalog_features)
         assert callable(made.encode)
     assert list(SUMMARIES) == list(ENCODERS)
 
@@ -112,7 +112,7 @@ def test_any_change_of_content_is_another_entry(
     assert changed.digest != clean.digest
 
 
-def test_a_catalogue_replaced_in_memory_is_not_served_the_original(make_dataset: MakeDataset, tmp_path: Path) -> None:
+def test_a_catalog_replaced_in_memory_is_not_served_the_original(make_dataset: MakeDataset, tmp_path: Path) -> None:
     dataset = make_dataset(8)
     assert dataset.catalog is not None
     edited = replace(dataset, catalog=replace(dataset.catalog, texts=("SALE", *dataset.catalog.texts[1:])))
@@ -184,9 +184,9 @@ def test_a_damaged_entry_is_encoded_again_and_says_so(
     whole = item_features(dataset, "basic", home=tmp_path)
     (folder,) = entries(tmp_path)
     damage(folder)
-    mended = item_features(dataset, "basic", home=tmp_path)
-    assert mended.digest == whole.digest
-    assert "were damaged" in mended.notes[-1]
+    repaired = item_features(dataset, "basic", home=tmp_path)
+    assert repaired.digest == whole.digest
+    assert "were damaged" in repaired.notes[-1]
     assert "were damaged" in caplog.text
     assert entries(tmp_path) == [folder]
     assert item_features(dataset, "basic", home=tmp_path).notes == ()

@@ -115,7 +115,7 @@ def test_yes_on_the_terminal_runs_nothing(tiny_blip: Path, tiny_blip2: Path, sen
         typed.kill()
     assert not marker.exists(), "the folder's module ran"
     assert done.stderr.count("code 2") == len(cases), done.stderr
-    assert done.stderr.count("code that is not the library's") == len(cases)
+    assert done.stderr.count("code that is not part of the library") == len(cases)
     assert "Traceback" not in done.stderr
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from blip_bench import EncoderCase, row
+from blip_case import EncoderCase, row
 from toy_shop import MakeDataset, toy_picture, toy_text
 
 from robustrec.datasets.catalog import Catalog
@@ -95,7 +95,7 @@ def test_edits_need_the_encoder_of_the_features(case: EncoderCase) -> None:
     dataset = case.make(4)
     features = case.features(dataset)
     other = row_encoder(dataset, "blip", home=case.home, options=case.options.model_copy(update={"enc_token": False}))
-    with pytest.raises(RobustrecError, match="cannot be edited with"):
+    with pytest.raises(RobustrecError, match="cannot be combined with"):
         edited_tables(dataset, features, {0: row(1)}, other)
 
 
@@ -103,13 +103,11 @@ def test_what_is_missing_is_counted_and_encoded_by_the_rule(case: EncoderCase) -
     texts = ["" if item in (1, 3) else toy_text(item) for item in range(8)]
     dataset = case.make(8, texts=texts, pictures={2: None, 3: None, 4: b"no picture"})
     features = case.features(dataset, "blip-split")
-    assert features.notes[:1] == (
-        "2 items without a picture: blank picture, and the mean vector for the picture's own",
-    )
+    assert features.notes[:1] == ("2 items without a picture: blank picture, and mean vector for the image vector",)
     assert features.notes[1].startswith("1 item with an unreadable picture: blank picture")
     assert "item 4: not a picture" in features.notes[1]
     assert features.notes[2:] == (
-        "2 items without a text: the picture alone",
+        "2 items without a text: picture only",
         "1 item with neither text nor picture: mean vector",
     )
     fused, image = features.tables["text"], features.tables["image"]
@@ -134,7 +132,7 @@ def test_what_is_missing_is_counted_and_encoded_by_the_rule(case: EncoderCase) -
 @pytest.mark.parametrize("pictures", [None, dict.fromkeys(range(3)), dict.fromkeys(range(3), b"x")])
 def test_blip_without_a_single_picture_is_refused(case: EncoderCase, pictures: dict[int, Any] | None) -> None:
     dataset = case.make(3, with_pictures=False) if pictures is None else case.make(3, pictures=pictures)
-    with pytest.raises(RobustrecError, match="no content that encoder 'blip' can read") as caught:
+    with pytest.raises(RobustrecError, match="no content for encoder 'blip'") as caught:
         case.features(dataset)
     assert "--features minilm" in caught.value.fix
 
@@ -169,7 +167,7 @@ def test_imported_features_cannot_be_encoded_again(tmp_path: Path, tiny_folder: 
 
     dataset = load_dataset(str(tiny_folder), home=tmp_path)
     features = item_features(dataset, "imported", home=tmp_path)
-    with pytest.raises(RobustrecError, match="cannot be made again") as caught:
+    with pytest.raises(RobustrecError, match="cannot be computed again") as caught:
         edited_tables(dataset, features, {0: row(0)}, row_encoder(dataset, "imported", home=tmp_path))
     assert "--features blip" in caught.value.fix
 
@@ -198,7 +196,7 @@ def test_fused_and_text_come_from_two_networks(case: EncoderCase) -> None:
     assert both.tables["image"].shape == (4, 48)
     assert both.tables["text"].shape == (4, 384)
     torch.testing.assert_close(both.tables["text"][0], both.tables["text"][1:].mean(dim=0), atol=1e-6, rtol=0)
-    assert both.notes == ("1 item without a text: the picture alone", "1 item without a text: mean vector")
+    assert both.notes == ("1 item without a text: picture only", "1 item without a text: mean vector")
     assert minilm.MiniLM.reads == ("text",)
 
 

@@ -60,11 +60,11 @@ def test_a_planted_value_is_named_by_file_and_row(
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (np.zeros((9, 4)), "9 rows, the dataset has 10 items"),
-        (np.zeros(10), "not a numeric table"),
-        (np.zeros((10, 0)), "not a numeric table"),
-        (np.zeros((10, 4), complex), "not a numeric table"),
-        (np.full((10, 4), "a"), "not a numeric table"),
+        (np.zeros((9, 4)), "9 rows, but the data set has 10 items"),
+        (np.zeros(10), "must be a numeric table"),
+        (np.zeros((10, 0)), "must be a numeric table"),
+        (np.zeros((10, 4), complex), "must be a numeric table"),
+        (np.full((10, 4), "a"), "must be a numeric table"),
         (np.array([[{}] * 4] * 10, object), "cannot be read"),
     ],
 )

@@ -32,7 +32,7 @@ ROWS = [RowContent(text, lambda place=place: picture(place)) for place, text in 
 
 def run(name: str, folder: Path | None, home: Path, rows: Sequence[RowContent] = ROWS, **more: Any) -> dict[str, Any]:
     options = EncoderOptions(weights=() if folder is None else (str(folder),), device="cpu", **more)
-    return StoredNetwork(name, options, home, first=name).fresh(rows, None).outputs
+    return StoredNetwork(name, options, home, first=name).uncached(rows, None).outputs
 
 
 def by_hand(kind: str, folder: Path, side: int | None = None) -> tuple[Any, Any, list[torch.Tensor]]:
@@ -182,5 +182,5 @@ def test_a_gpu_gives_what_the_cpu_gives(
     for name, folder in (("blip", tiny_blip), ("blip2", tiny_blip2)):
         expected = run(name, folder, tmp_path)["fused"]
         options = EncoderOptions(weights=(str(folder),), device="cuda", precision=precision, batch_size=3)
-        found = StoredNetwork(name, options, tmp_path, first=name).fresh(ROWS, None).outputs["fused"]
+        found = StoredNetwork(name, options, tmp_path, first=name).uncached(ROWS, None).outputs["fused"]
         torch.testing.assert_close(found, expected, atol=tolerance, rtol=0)

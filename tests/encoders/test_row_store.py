@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 import torch
-from blip_bench import EncoderCase, chunks
+from blip_case import EncoderCase, chunks
 from toy_shop import toy_picture, toy_text
 
 from robustrec import digests
 from robustrec.encoders import blip, stored_network
-from robustrec.encoders.networks import Part
+from robustrec.encoders.networks import NetworkInput
 from robustrec.encoders.rows import picture_digests
 from robustrec.errors import RobustrecError
 
@@ -88,7 +88,7 @@ def test_a_killed_encoding_goes_on_where_it_was(case: EncoderCase, monkeypatch: 
     dataset = case.make(12)
     counted = blip.Blip.vectors
 
-    def killed(network: blip.Blip, parts: Sequence[Part]) -> Any:
+    def killed(network: blip.Blip, parts: Sequence[NetworkInput]) -> Any:
         if len(case.encoded) >= 8:
             raise KeyboardInterrupt
         return counted(network, parts)
@@ -114,9 +114,9 @@ def test_a_damaged_chunk_is_encoded_again_and_says_so(case: EncoderCase, damage:
     content = chunk.read_bytes()
     flipped = content[:-5] + bytes([content[-5] ^ 1]) + content[-4:]
     chunk.write_bytes({"cut": content[:-50], "flip": flipped, "empty": b""}[damage])
-    mended = case.features(dataset)
-    assert mended.digest == whole.digest
-    assert mended.notes == ("1 stored file of blip damaged: encoded again",)
+    repaired = case.features(dataset)
+    assert repaired.digest == whole.digest
+    assert repaired.notes == ("1 stored file of blip damaged: encoded again",)
     assert case.features(dataset).notes == ()
     assert len(case.encoded) == 12
 
@@ -126,14 +126,14 @@ import sys, time
 from pathlib import Path
 import torch
 from robustrec.encoders import stored_network
-from robustrec.encoders.networks import Texts
+from robustrec.encoders.networks import TokenizedTexts
 from robustrec.encoders.options import EncoderOptions
 from robustrec.encoders.rows import RowContent
 folder = Path(sys.argv[1])
 class Stub:
     name, reads, facts, source, identity, batch_size = "stub", ("text",), (), "stub", {}, 7
     def __init__(self, options, cache, *, first): pass
-    def tokens(self, texts): return Texts(texts, [[1]] * len(texts), [False] * len(texts), [0] * len(texts))
+    def tokens(self, texts): return TokenizedTexts(texts, [[1]] * len(texts), [False] * len(texts), [0] * len(texts))
     def prepare(self, image): return ()
     def vectors(self, parts):
         with (folder / "encoded").open("a") as file:
@@ -144,7 +144,7 @@ part = stored_network.StoredNetwork("stub", EncoderOptions(), folder, first="stu
 print("ready", flush=True)
 sys.stdin.readline()
 rows = [RowContent(str(number), lambda: None) for number in range(500)]
-print(part.kept(rows, None).outputs["out"].flatten().tolist() == [*range(500)])
+print(part.cached(rows, None).outputs["out"].flatten().tolist() == [*range(500)])
 """
 
 
@@ -199,5 +199,5 @@ def test_a_picture_that_changes_meanwhile_stops_the_encoding(
         return tokens(network, texts)
 
     monkeypatch.setattr(blip.Blip, "tokens", meddled)
-    with pytest.raises(RobustrecError, match="changed while"):
+    with pytest.raises(RobustrecError, match="changed during encoding"):
         case.features(dataset)

@@ -74,7 +74,7 @@ def describe(folder: Path, *kinds: str, pooling: Any = None, **settings: Any) ->
 def encode(folder: Path, home: Path, texts: Sequence[str] = TEXTS, **more: Any) -> Tensor:
     options = EncoderOptions(weights=(str(folder),), device="cpu", batch_size=1, **more)
     rows = [RowContent(text, lambda: None) for text in texts]
-    return StoredNetwork("minilm", options, home, first="minilm").fresh(rows, None).outputs["sentence"]
+    return StoredNetwork("minilm", options, home, first="minilm").uncached(rows, None).outputs["sentence"]
 
 
 def states(folder: Path, longest: int, texts: Sequence[str] = TEXTS) -> list[Tensor]:
@@ -172,10 +172,10 @@ def test_what_the_modules_say_is_part_of_the_identity(folder: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("file", "content", "says"),
     [
-        ("modules.json", [{"path": "", "type": "planted.Transformer"}], "code that is not the library's"),
+        ("modules.json", [{"path": "", "type": "planted.Transformer"}], "code that is not part of the library"),
         ("modules.json", [{"path": "", "type": LIBRARY + "CLIPModel"}], "module 'CLIPModel' is not supported"),
-        ("modules.json", [{"path": "", "type": LIBRARY + "Transformer"}], "not a Transformer and a Pooling"),
-        ("modules.json", [{"path": "..", "type": LIBRARY + "Transformer"}], "leads out of the folder"),
+        ("modules.json", [{"path": "", "type": LIBRARY + "Transformer"}], "must be Transformer and Pooling"),
+        ("modules.json", [{"path": "..", "type": LIBRARY + "Transformer"}], "is outside the folder"),
         ("modules.json", {"path": ""}, "expected a list of modules"),
         ("1_Pooling/config.json", {"pooling_mode": "median"}, "pooling 'median' is not supported"),
         ("1_Pooling/config.json", {"pooling_mode_median": True}, "'pooling_mode_median' is not supported"),
@@ -185,7 +185,7 @@ def test_what_the_modules_say_is_part_of_the_identity(folder: Path, tmp_path: Pa
         ("sentence_bert_config.json", {"max_seq_length": -1}, "max_seq_length must be"),
         ("sentence_bert_config.json", {"max_seq_length": "long"}, "max_seq_length must be"),
         ("sentence_bert_config.json", {"modality_config": {"text": {"method_output_name": "pooler_output"}}},
-         "'pooler_output' is not supported"),
+         "output 'pooler_output' of the network is not supported"),
         ("config_sentence_transformers.json", {"default_prompt_name": "x", "prompts": {}}, "default_prompt_name 'x'"),
     ],
 )  # fmt: skip

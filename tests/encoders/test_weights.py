@@ -117,7 +117,7 @@ def test_a_hub_that_fails_names_the_command(online: list[Any], monkeypatch: pyte
 @pytest.mark.usefixtures("no_cache")
 @pytest.mark.parametrize("network", ["blip", "blip2", "captioner"])
 def test_no_weights_are_fetched_that_nobody_named(online: list[Any], network: str) -> None:
-    with pytest.raises(RobustrecError, match="not in the local cache") as caught:
+    with pytest.raises(RobustrecError, match="not found in the local cache") as caught:
         locate(network, EncoderOptions(), first=network)
     assert f"hf download {weights.HUB_NAMES[network]}" in caught.value.fix
     assert online == []
@@ -195,10 +195,10 @@ SPOILED = {
     lose_a_parameter: "1 parameters are missing .itm_head.weight.",
     odd_shape: "cannot load BlipForImageTextRetrieval",
     lose_tokenizer: "cannot load tokenizer",
-    small_vocabulary: "it has token 5000",
+    small_vocabulary: "it has token id 5000",
     lose_processor: "no usable picture processor",
     odd_processor: "not resized to a square",
-    not_a_number: "not finite",
+    not_a_number: "NaN or infinity",
 }
 
 
@@ -312,7 +312,7 @@ def test_the_command_encodes_and_says_what_was_missing(
     assert lines[0] == "encoding with blip"
     assert lines[1:] == ["1 item without a picture: blank picture"]
     assert run([*command, "--denoise", "capfilt"]) == 0
-    assert "capfilt, matching probability from 0.5:" in capfd.readouterr().err
+    assert "capfilt, matching probability of at least 0.5:" in capfd.readouterr().err
     assert run([*command, "--set", "encoder.enc=false"]) == 2
     assert "unknown key 'enc'" in capfd.readouterr().err
 
@@ -371,7 +371,7 @@ def test_a_folder_of_blip2s_processor_is_read_and_its_image_token_is_words(tiny_
 
     def encode_all(place: Path) -> torch.Tensor:
         options = EncoderOptions(weights=(str(place),), device="cpu")
-        return StoredNetwork("blip2", options, tmp_path, first="blip2").fresh(rows, None).outputs["fused"]
+        return StoredNetwork("blip2", options, tmp_path, first="blip2").uncached(rows, None).outputs["fused"]
 
     torch.testing.assert_close(encode_all(folder), encode_all(tiny_blip2))
 

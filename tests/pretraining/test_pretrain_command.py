@@ -1,4 +1,4 @@
-"""The command on one's own catalogue, and what it says to input it cannot use."""
+"""The command on one's own catalog, and what it says to input it cannot use."""
 
 import errno
 import json
@@ -32,7 +32,7 @@ def png(colour, side=20):
 
 
 @pytest.fixture(scope="module")
-def catalogue(tmp_path_factory):
+def catalog(tmp_path_factory):
     """Items without users: 40 lines, one unreadable picture, one missing, one without a title."""
     folder = tmp_path_factory.mktemp("mine")
     random = np.random.default_rng(0)
@@ -55,9 +55,9 @@ def pretrain(*arguments, home):
 
 
 @pytest.fixture(scope="module")
-def made(catalogue, tmp_path_factory):
+def made(catalog, tmp_path_factory):
     folder = tmp_path_factory.mktemp("made") / "encoder"
-    given = ["--items", catalogue / "items.jsonl", "--pictures", catalogue / "pictures.zip", "--steps", 4, *TINY]
+    given = ["--items", catalog / "items.jsonl", "--pictures", catalog / "pictures.zip", "--steps", 4, *TINY]
     assert pretrain("--out", folder, *given, home=folder.parent) == 0
     return folder
 
@@ -95,8 +95,8 @@ def test_the_folder_loads_as_transformers_folders_do_and_is_what_was_measured(ma
     assert BlipImageProcessorPil.from_pretrained(made / "itm").size["height"] == 16
 
 
-def test_training_goes_on_from_a_folder_and_from_a_retrieval_model_alone(made, catalogue, tmp_path):
-    given = ["--items", catalogue / "items.jsonl", "--pictures", catalogue / "pictures.zip", "--steps", 2]
+def test_training_goes_on_from_a_folder_and_from_a_retrieval_model_alone(made, catalog, tmp_path):
+    given = ["--items", catalog / "items.jsonl", "--pictures", catalog / "pictures.zip", "--steps", 2]
     for place in (made, made / "itm"):
         out = tmp_path / place.name
         assert pretrain("--out", out, "--from", place, *given, "--image-size", 32, home=tmp_path) == 0
@@ -106,8 +106,8 @@ def test_training_goes_on_from_a_folder_and_from_a_retrieval_model_alone(made, c
         assert card["training"]["prelude"] == 0
 
 
-def test_minutes_become_steps(made, catalogue, tmp_path):
-    given = ["--items", catalogue / "items.jsonl", "--pictures", catalogue / "pictures.zip", "--minutes", 0.05]
+def test_minutes_become_steps(made, catalog, tmp_path):
+    given = ["--items", catalog / "items.jsonl", "--pictures", catalog / "pictures.zip", "--minutes", 0.05]
     assert pretrain("--out", tmp_path / "out", *given, *TINY, home=tmp_path) == 0
     assert json.loads((tmp_path / "out" / "card.json").read_text())["training"]["steps"] >= 1
 
@@ -129,7 +129,7 @@ def test_the_card_is_shown(made, capsys):
         (["--items", "items.jsonl"], "--items requires --pictures"),
         (["--items", "items.jsonl", "--pictures", "nowhere.zip"], "cannot open the pictures"),
         (["--items", "nowhere.jsonl", "--pictures", "pictures.zip"], "cannot read"),
-        (["--items", "one.jsonl", "--pictures", "pictures.zip"], "1 items with a text and a readable picture"),
+        (["--items", "one.jsonl", "--pictures", "pictures.zip"], "are required, but got 1"),
         (["--items", "items.jsonl", "--pictures", "empty"], "none of the 40 pictures"),
         (["--items", "items.jsonl", "--pictures", "pictures.zip", "--set", "model.widht=8"], "did you mean"),
         (["--items", "items.jsonl", "--pictures", "pictures.zip", "--set", "model.patch_size=5"], "not a multiple"),
@@ -139,12 +139,12 @@ def test_the_card_is_shown(made, capsys):
         (["--dataset", "no-such-thing"], "unknown dataset"),
     ],
 )
-def test_wrong_input_is_said_before_work(arguments, words, catalogue, tmp_path, capsys, monkeypatch):
+def test_wrong_input_is_said_before_work(arguments, words, catalog, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     for name in ("items.jsonl", "pictures.zip"):
-        (tmp_path / name).write_bytes((catalogue / name).read_bytes())
-    (tmp_path / "one.jsonl").write_text((catalogue / "items.jsonl").read_text().splitlines()[0] + "\n")
+        (tmp_path / name).write_bytes((catalog / name).read_bytes())
+    (tmp_path / "one.jsonl").write_text((catalog / "items.jsonl").read_text().splitlines()[0] + "\n")
     assert pretrain("--out", tmp_path / "out", *arguments, home=tmp_path) == 2
     error = capsys.readouterr().err
     assert words in error
@@ -152,15 +152,15 @@ def test_wrong_input_is_said_before_work(arguments, words, catalogue, tmp_path, 
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_that_is_there_is_not_overwritten(catalogue, tmp_path, capsys):
+def test_a_folder_that_is_there_is_not_overwritten(catalog, tmp_path, capsys):
     (tmp_path / "out").mkdir()
-    given = ["--items", catalogue / "items.jsonl", "--pictures", catalogue / "pictures.zip"]
+    given = ["--items", catalog / "items.jsonl", "--pictures", catalog / "pictures.zip"]
     assert pretrain("--out", tmp_path / "out", *given, home=tmp_path) == 2
     assert "already exists" in capsys.readouterr().err
 
 
-def test_stdout_is_the_card_and_nothing_of_transformers_is_said(catalogue, tmp_path):
-    given = ["--items", catalogue / "items.jsonl", "--pictures", catalogue / "pictures.zip", "--steps", "2", *TINY]
+def test_stdout_is_the_card_and_nothing_of_transformers_is_said(catalog, tmp_path):
+    given = ["--items", catalog / "items.jsonl", "--pictures", catalog / "pictures.zip", "--steps", "2", *TINY]
     command = [sys.executable, "-m", "robustrec", "encoder", "pretrain", "--json", "--out", tmp_path / "out", *given]
     done = subprocess.run(
         [*map(str, command), "--home", str(tmp_path)],
@@ -170,7 +170,7 @@ def test_stdout_is_the_card_and_nothing_of_transformers_is_said(catalogue, tmp_p
         cwd=Path(__file__).parents[2],
     )
     assert json.loads(done.stdout)["format"] == 1
-    known = ("pretraining", "decoding", "measuring", "training pairs", "34 training pairs", str(tmp_path / "out"))
+    known = ("pretraining", "decoding", "evaluating", "training pairs", "34 training pairs", str(tmp_path / "out"))
     assert [line for line in done.stderr.splitlines() if not line.startswith(known)] == []
 
 
@@ -183,12 +183,12 @@ def test_help_loads_neither_torch_nor_transformers():
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
-def test_a_full_disk_is_an_error_before_any_picture_is_decoded(catalogue, tmp_path, capsys, monkeypatch, number):
+def test_a_full_disk_is_an_error_before_any_picture_is_decoded(catalog, tmp_path, capsys, monkeypatch, number):
     def full(_handle, _start, _size):
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(reading.os, "posix_fallocate", full)
-    given = ["--items", catalogue / "items.jsonl", "--pictures", catalogue / "pictures.zip", "--steps", 1, *TINY]
+    given = ["--items", catalog / "items.jsonl", "--pictures", catalog / "pictures.zip", "--steps", 1, *TINY]
     assert pretrain("--out", tmp_path / "encoder", *given, home=tmp_path / "home") == 2
     said = capsys.readouterr().err
     assert os.strerror(number) in said
@@ -204,7 +204,7 @@ def test_the_space_of_pictures_is_reserved_before_they_are_mapped(tmp_path, monk
     if not supported:
         monkeypatch.setattr(reading, "_BLOCK", 1000)
         monkeypatch.delattr(reading.os, "posix_fallocate")
-    pixels = reading.reserved_pixels(tmp_path / "a.pixels", (7, 40, 40, 3))
+    pixels = reading.allocate_pixels(tmp_path / "a.pixels", (7, 40, 40, 3))
     assert pixels.shape == (7, 40, 40, 3)
     assert not pixels.any()
     status = (tmp_path / "a.pixels").stat()

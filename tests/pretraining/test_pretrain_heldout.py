@@ -7,7 +7,7 @@ from scipy.stats import binomtest
 from tiny_pairs import TRAINING, blip_and_data, pairs
 
 from robustrec.pretraining import heldout
-from robustrec.pretraining.heldout import found_within, share, wrong_attributes
+from robustrec.pretraining.heldout import hits_at, share, wrong_attributes
 from robustrec.pretraining.measuring import examples, measure
 from robustrec.pretraining.training import train
 
@@ -23,11 +23,11 @@ def test_shares_have_wilsons_interval():
 def test_found_within_by_hand():
     similarities = torch.tensor([[0.9, 0.1, 0.5], [0.8, 0.7, 0.9], [0.3, 0.4, 0.3]])
     alone = torch.eye(3, dtype=torch.bool)
-    assert found_within(similarities, alone, 1).tolist() == [True, False, False]
-    assert found_within(similarities, alone, 2).tolist() == [True, False, False], "a tie counts against the query"
-    assert found_within(similarities, alone, 3).tolist() == [True, True, True]
-    twins = torch.tensor([[True, False, False], [False, True, True], [False, True, True]])
-    assert found_within(similarities, twins, 1).tolist() == [True, True, True], "a twin is as good as the item itself"
+    assert hits_at(similarities, alone, 1).tolist() == [True, False, False]
+    assert hits_at(similarities, alone, 2).tolist() == [True, False, False], "a tie counts against the query"
+    assert hits_at(similarities, alone, 3).tolist() == [True, True, True]
+    groups = torch.tensor([[True, False, False], [False, True, True], [False, True, True]])
+    assert hits_at(similarities, groups, 1).tolist() == [True, True, True], "an item of the same group is a hit too"
 
 
 def test_chance_is_that_of_blind_drawing():

@@ -17,7 +17,7 @@ from robustrec.pretraining.losses import (
     same_pairs,
     words_loss,
 )
-from robustrec.pretraining.steps import MOST_HIDDEN, partly_hidden
+from robustrec.pretraining.steps import MAX_HIDDEN, hide_words
 from robustrec.seeds import torch_generator
 
 
@@ -44,7 +44,7 @@ def test_contrastive_loss_by_hand_both_directions():
     assert loss.item() == pytest.approx((sum(forth) / 2 + sum(back) / 2) / 2, rel=1e-12)
 
 
-def test_twins_share_the_target_and_are_no_negatives():
+def test_items_of_a_group_share_the_target_and_are_no_negatives():
     same = same_pairs(torch.tensor([0, 0, 1]))
     vectors = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
     loss = contrastive_loss(vectors, vectors, same, torch.tensor(0.01))
@@ -149,10 +149,10 @@ def test_words_loss_by_hand_whatever_the_order_repetition_and_padding():
 def test_words_are_hidden_by_a_share_of_each_text_and_never_the_first():
     mask = torch.ones(400, 51, dtype=torch.long)
     mask[:, 40:] = 0
-    hidden = partly_hidden(mask, torch_generator(0, "test"))
+    hidden = hide_words(mask, torch_generator(0, "test"))
     assert bool((hidden[:, 0] == 1).all())
     assert int(hidden[:, 40:].sum()) == 0
     shares = 1 - hidden[:, 1:40].double().mean(dim=1)
-    assert shares.mean().item() == pytest.approx(MOST_HIDDEN / 2, abs=0.05)
+    assert shares.mean().item() == pytest.approx(MAX_HIDDEN / 2, abs=0.05)
     assert shares.max().item() > 0.6
     assert shares.min().item() < 0.1

@@ -11,7 +11,7 @@ from robustrec.errors import RobustrecError
 from robustrec.pretraining import training as loop
 from robustrec.pretraining.architecture import parameters
 from robustrec.pretraining.batches import make_step, normalised
-from robustrec.pretraining.checkpoint import Progressed
+from robustrec.pretraining.checkpoint import TrainingProgress
 from robustrec.pretraining.steps import losses, rate
 from robustrec.pretraining.training import train
 from robustrec.seeds import torch_generator
@@ -80,13 +80,13 @@ def test_pixels_are_those_of_the_processor_that_is_saved():
     from PIL import Image
     from transformers import BlipImageProcessorPil
 
-    from robustrec.pretraining.sources import small_picture
+    from robustrec.pretraining.sources import resized_picture
 
     random = np.random.default_rng(0)
     for side in (16, 40):
         picture = Image.fromarray(random.integers(0, 256, (side, side + 3, 3), dtype=np.uint8))
         theirs = BlipImageProcessorPil(size={"height": 16, "width": 16})(picture, return_tensors="pt")["pixel_values"]
-        assert torch.allclose(normalised(small_picture(picture, 16)[None]), theirs, atol=1e-5)
+        assert torch.allclose(normalised(resized_picture(picture, 16)[None]), theirs, atol=1e-5)
 
 
 def test_half_precision_of_a_gpu_changes_the_losses_little():
@@ -185,9 +185,9 @@ def test_a_loss_that_is_no_number_stops_the_training():
     blip, data = blip_and_data()
     with torch.no_grad():
         blip.itm.vision_proj.weight.fill_(float("nan"))
-    with pytest.raises(RobustrecError, match="no number"):
+    with pytest.raises(RobustrecError, match="NaN or infinite"):
         train(blip, data, TRAINING, CPU)
 
 
 def test_progress_of_a_fresh_training_is_empty():
-    assert Progressed() == Progressed(0, 0.0, 1, [], [])
+    assert TrainingProgress() == TrainingProgress(0, 0.0, 1, [], [])

@@ -15,20 +15,20 @@ from robustrec.edits.contract import apply_edit
 from robustrec.edits.view import CatalogueView
 from robustrec.encoders.features import encoder_name
 from robustrec.files import shipped
-from robustrec.pretraining.architecture import fused, read_pictures
-from robustrec.pretraining.batches import normalised, tokenised
-from robustrec.pretraining.goods import shop_source
+from robustrec.pretraining.architecture import encode_pictures, fused_vectors
+from robustrec.pretraining.batches import normalised, tokenize_source
 from robustrec.pretraining.heldout import (
     caption_attributes,
-    encode_held,
+    encode_held_out,
     matching,
+    relevant_pairs,
     retrieval,
-    twins_of,
     write_captions,
 )
 from robustrec.pretraining.page import page_text, read_card
 from robustrec.pretraining.settings import Training
 from robustrec.pretraining.start import from_weights, start_weights
+from robustrec.pretraining.synthetic import synthetic_source
 from robustrec.pretraining.tokens import padded
 from robustrec.seeds import numpy_generator
 
@@ -48,8 +48,8 @@ def blip():
 @pytest.fixture(scope="module")
 def clothing(blip, card):
     settings = {name: value for name, value in card["training"].items() if name in Training.model_fields}
-    source = shop_source("clothing", 1, Training(**settings), blip.side)
-    return tokenised(source, blip.tokenizer, card["shape"]["positions"])
+    source = synthetic_source("clothing", 1, Training(**settings), blip.side)
+    return tokenize_source(source, blip.tokenizer, card["shape"]["positions"])
 
 
 def test_it_is_small():
@@ -90,14 +90,14 @@ def test_every_held_out_number_is_beyond_chance_where_the_card_is_proud_of_it(ca
 
 def test_held_out_items_were_never_learned_from(clothing):
     source = clothing.source
-    assert not {*source.twins[source.held_out].tolist()} & {*source.twins[source.train].tolist()}
+    assert not {*source.groups[source.held_out].tolist()} & {*source.groups[source.train].tolist()}
 
 
 def test_the_cards_numbers_come_out_again(blip, card, clothing):
     told = card["held_out"]["clothing"]["views"]["shown"]
-    held = encode_held(blip, clothing, clothing.source.held_out, "shown")
-    twins = twins_of(clothing, held)
-    for name, found in {**retrieval(held, twins), **matching(blip, held, twins, card["training"]["seed"])}.items():
+    held = encode_held_out(blip, clothing, clothing.source.held_out, "shown")
+    groups = relevant_pairs(clothing, held)
+    for name, found in {**retrieval(held, groups), **matching(blip, held, groups, card["training"]["seed"])}.items():
         assert found.value == pytest.approx(told[name]["value"], abs=0.006), name
         assert found.n == told[name]["n"]
         assert found.chance == pytest.approx(told[name]["chance"])
@@ -153,7 +153,7 @@ def looks(blip, clothing):
 
     def vectors(pixels):
         with torch.no_grad():
-            return fused(blip.itm, *texts, read_pictures(blip.itm, normalised(pixels)))
+            return fused_vectors(blip.itm, *texts, encode_pictures(blip.itm, normalised(pixels)))
 
     return {
         "own": vectors(own),

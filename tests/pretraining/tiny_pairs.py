@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from robustrec.pretraining.architecture import Blip, from_scratch
-from robustrec.pretraining.batches import Tokenised, tokenised
+from robustrec.pretraining.architecture import BlipModels, from_scratch
+from robustrec.pretraining.batches import TokenizedSource, tokenize_source
 from robustrec.pretraining.settings import Shape, Training
-from robustrec.pretraining.sources import CLEAN, SHOWN, Attribute, Source, all_texts, numbered
+from robustrec.pretraining.sources import CLEAN, SHOWN, Attribute, Source, group_numbers, training_texts
 from robustrec.pretraining.vocabulary import train_vocabulary
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 60, 220), "yellow": (240, 220, 40)}
@@ -35,15 +35,15 @@ def pairs(name: str = "toys", n: int = 48) -> Source:
         texts={SHOWN: tuple(f"buy now {text} number {i}" for i, text in enumerate(captions)), CLEAN: captions},
         captions=(captions, tuple(text.removeprefix("a ") for text in captions)),
         pictures={SHOWN: pictures, CLEAN: pictures},
-        twins=numbered(captions),
+        groups=group_numbers(captions),
         train=rows[8:],
         held_out=rows[:8],
         attributes={"colour": Attribute(tuple(colours), tuple(COLOURS)), "kind": Attribute(tuple(kinds), KINDS)},
     )
 
 
-def blip_and_data(*sources: Source, seed: int = 0) -> tuple[Blip, list[Tokenised]]:
+def blip_and_data(*sources: Source, seed: int = 0) -> tuple[BlipModels, list[TokenizedSource]]:
     """A fresh BLIP over the sources' words, and the sources as token ids."""
     given = sources or (pairs(),)
-    blip = from_scratch(SHAPE, train_vocabulary(all_texts(given), 200), seed)
-    return blip, [tokenised(source, blip.tokenizer, SHAPE.positions) for source in given]
+    blip = from_scratch(SHAPE, train_vocabulary(training_texts(given), 200), seed)
+    return blip, [tokenize_source(source, blip.tokenizer, SHAPE.positions) for source in given]

@@ -13,7 +13,7 @@ from toy_shop import MakeDataset, toy_picture, toy_text
 from robustrec.datasets.registry import Dataset
 from robustrec.encoders import blip
 from robustrec.encoders.features import ItemFeatures, edited_tables, item_features, row_encoder
-from robustrec.encoders.networks import Part
+from robustrec.encoders.networks import NetworkInput
 from robustrec.encoders.options import EncoderOptions
 from robustrec.encoders.rows import RowContent
 
@@ -27,7 +27,7 @@ class EncoderCase:
         self.encoded: list[str] = []
         vectors = blip.Blip.vectors
 
-        def counted(network: blip.Blip, parts: Sequence[Part]) -> Any:
+        def counted(network: blip.Blip, parts: Sequence[NetworkInput]) -> Any:
             self.encoded += [part.text for part in parts]
             return vectors(network, parts)
 
