@@ -89,7 +89,7 @@ class Plain:
                 text[place, zlib.crc32(word.encode()) % 64] += 1
         return EncodedRows({"image": text[:, :48] if self.without_effect else image, "text": text}, ())
 
-    def catalogue(self, progress: Any) -> Encoded:
+    def catalog_features(self, progress: Any) -> Encoded:
         return Encoded(self.encode(catalog_rows(self.dataset.catalog, self.home / "digests")).tables, (), {})
 
 

@@ -185,7 +185,7 @@ def test_a_planted_encoder_that_ignores_edits_ends_in_error(
 
     def from_cache(self: BasicEncoder, given: Any, progress: Any = None) -> EncodedRows:
         tables = dict(honest(self, given, progress).tables)
-        clean = self.catalogue(None).tables
+        clean = self.catalog_features(None).tables
         for place, row in enumerate(given):
             digest = getattr(row.picture, "item", None)
             item = digest if digest is not None else known.get(row.text, 0)
@@ -331,7 +331,7 @@ def test_a_combination_edits_text_and_picture_as_each_part_does(shop: Path, tmp_
 def test_rows_encoded_alone_equal_the_catalogue(shop: Path, tmp_path: Path) -> None:
     plan = shop_plan(shop, tmp_path)
     encoder = row_encoder(plan.dataset, "basic", home=tmp_path)
-    catalogue = encoder.catalogue(None).tables  # type: ignore[attr-defined]
+    catalogue = encoder.catalog_features(None).tables  # type: ignore[attr-defined]
     given = catalog_rows(plan.dataset.catalog, tmp_path / "digests")[:5]
     for name, table in encoder.encode(given).tables.items():
         assert torch.equal(table, catalogue[name][:5])
