@@ -6,12 +6,13 @@ group "robustrec.audits" or as "package.module:Class" (`robustrec.audits.own`). 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from pydantic import Field
 
+from robustrec.audits.tasks import Output, Task
 from robustrec.subject import Record
 
 if TYPE_CHECKING:
@@ -126,14 +127,42 @@ class AuditKind(Generic[C]):
         """Yield (key of the configuration, number of draws) behind the findings that a gate checks."""
         yield from ()
 
-    def run(self, config: C, subjects: Audited, work: Work) -> None:
-        """Measure the subjects that passed the reach check, and record findings and a status for each.
+    def tasks(self, config: C, plan: Plan) -> list[Task]:
+        """Return the tasks of the audit; by default one for each subject, which `measure` measures."""
+        return [
+            Task(self.name, spec.label, {"subject": place}, stored=self.name in KINDS)
+            for place, spec in enumerate(plan.specs)
+        ]
 
-        By default every subject is measured on its own by `measure`.
+    def run_task(self, config: C, task: Task, subjects: Audited, work: Work, output: Output) -> None:
+        """Measure a task: findings, exhibits and warnings go to `work.results`, what `finish` needs to `output`.
+
+        Args:
+            config: the settings.
+            task: of `tasks`.
+            subjects: subjects that passed the reach check.
+            work: data, metrics and seed.
+            output: state and arrays for `finish`.
+
+        Raises:
+            RobustrecError: the audit failed.
         """
-        from robustrec.audits.own import run_each
+        from robustrec.audits.own import run_one
 
-        run_each(self, config, subjects, work)
+        run_one(self, config, task, subjects, work, output)
+
+    def finish(self, config: C, done: Iterable[tuple[Task, Output]], subjects: Audited, work: Work) -> None:
+        """Put the outputs of all tasks together: findings in order, differences of subjects, a status for each.
+
+        Args:
+            config: the settings.
+            done: the tasks of `tasks` with their outputs, in order.
+            subjects: subjects that passed the reach check.
+            work: data, metrics and seed; its results get those of the audit.
+        """
+        from robustrec.audits.own import put_together
+
+        put_together(self, done, subjects, work)
 
     def measure(self, config: C, audited: AuditedSubject) -> list[Finding]:
         """Return the findings of one subject, all of them of this audit and subject."""

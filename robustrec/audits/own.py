@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from robustrec.audits.results import Audited, Work
     from robustrec.audits.rows import Draws
     from robustrec.audits.suites import Suite
+    from robustrec.audits.tasks import Output, Task
     from robustrec.models.contract import Features
     from robustrec.runs.trained import TrainedSubject
 
@@ -210,48 +211,64 @@ class AuditedSubject:
         )
 
 
-def run_each(kind: AuditKind[Any], config: Any, subjects: Audited, work: Work) -> None:
-    """Measure every subject by the `measure` of a kind, and record checked findings and a status for each.
+def run_one(kind: AuditKind[Any], config: Any, task: Task, subjects: Audited, work: Work, output: Output) -> None:
+    """Measure one subject by the `measure` of a kind, and record checked findings and a status.
 
     What a user-defined audit raises, or findings that are not its own, become the status error of that subject.
     """
-    from robustrec.audits.results import array_name, references
+    from robustrec.audits.results import array_name
 
-    done: dict[int, AuditedSubject] = {}
-    for place, (subject, clean) in enumerate(subjects):
-        audited = AuditedSubject(kind.name, subject, clean, work)
-        try:
-            findings = _measured(kind, config, audited)
-        except RobustrecError as error:
-            status = AuditStatus(audit=kind.name, subject=subject.subject, status="error", message=one_line(error))
-            work.results.statuses.append(status)
-            continue
-        done[place] = audited
-        work.results.findings += findings
-        work.results.statuses.append(AuditStatus(audit=kind.name, subject=subject.subject, status="ok"))
-        for condition, (_, perturbed) in audited._measured.items():
-            for metric, values in perturbed.items():
-                work.results.keep(array_name(subject, kind.name, condition, metric), values)
+    pair = next((each for each in subjects if each[0].spec == work.plan.specs[task.block["subject"]]), None)
+    if pair is None:
+        return
+    subject, audited = pair[0], AuditedSubject(kind.name, *pair, work)
+    status = AuditStatus(audit=kind.name, subject=subject.subject, status="ok")
+    try:
+        work.results.findings += _measured(kind, config, audited)
+    except RobustrecError as error:
+        work.results.statuses.append(status.model_copy(update={"status": "error", "message": one_line(error)}))
+        return
+    work.results.statuses.append(status)
+    output.state["conditions"] = list(audited._measured)
+    for condition, (_, perturbed) in audited._measured.items():
+        for metric, values in perturbed.items():
+            work.results.keep(array_name(subject, kind.name, condition, metric), values)
+
+
+def put_together(kind: AuditKind[Any], done: Iterable[tuple[Task, Output]], subjects: Audited, work: Work) -> None:
+    """Add the findings of every subject, and the differences in drift from the reference strategy."""
+    from robustrec.audits.results import references
+    from robustrec.audits.tasks import merged
+
+    outputs = {task.block["subject"]: output for task, output in merged(done, work)}
+    found = [outputs[work.plan.specs.index(subject.spec)] for subject, _ in subjects]
     for place, other in references(work.plan, subjects):
-        if place in done and other in done:
-            work.results.findings += _differences(done[place], done[other])
+        work.results.findings += _differences(
+            kind, (*subjects[place], found[place]), (*subjects[other], found[other]), work
+        )
 
 
-def _differences(ours: AuditedSubject, theirs: AuditedSubject) -> Iterator[Finding]:
-    """Yield the differences in drift from the reference strategy, for the conditions that both measured."""
+_Done = tuple["TrainedSubject", "Clean", "Output"]
+
+
+def _differences(kind: AuditKind[Any], ours: _Done, theirs: _Done, work: Work) -> Iterator[Finding]:
+    """Yield the differences in drift of two subjects, for the conditions that both measured."""
+    from robustrec.audits.noise.audit import with_stability
+    from robustrec.audits.results import array_name
     from robustrec.audits.rows import difference_rows
 
-    for condition, measured in ours._measured.items():
-        other = theirs._measured.get(condition)
-        if other is not None and all(values.shape == other[1][name].shape for name, values in measured[1].items()):
+    for condition in ours[2].state.get("conditions", ()):
+        if condition not in theirs[2].state.get("conditions", ()):
+            continue
+        sides = []
+        for subject, clean, output in (ours, theirs):
+            before = with_stability(clean, work.context.metric_suite)
+            after = {name: output.results.arrays[array_name(subject, kind.name, condition, name)] for name in before}
+            sides.append((before, after))
+        if all(values.shape == sides[1][1][name].shape for name, values in sides[0][1].items()):
+            strategy = theirs[0].subject.strategy
             yield from difference_rows(
-                ours.trained.subject,
-                theirs.trained.subject.strategy,
-                ours.audit,
-                condition,
-                measured,
-                other,
-                ours.work.intervals,
+                ours[0].subject, strategy, kind.name, condition, sides[0], sides[1], work.intervals
             )
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robustrec.audits.merchant.encoding import EditedRows
-from robustrec.audits.noise.audit import AuditContext
+from robustrec.audits.noise.audit import AuditContext, Costs
 from robustrec.audits.plan import Plan
 from robustrec.audits.quality import Clean
 from robustrec.audits.rows import Intervals
@@ -22,6 +22,8 @@ from robustrec.encoders.rows import RowEncoder
 from robustrec.results.exhibits import Exhibit, Relation
 from robustrec.results.findings import AuditStatus, Finding
 from robustrec.runs.trained import TrainedSubject
+
+T = TypeVar("T")
 
 # Beyond this, arrays are kept as means over the draws: enough to compare two reports user by user, and they fit.
 KEPT_BYTES = 512 * 2**20
@@ -40,21 +42,33 @@ class AuditResults:
         warnings: warnings of the run.
         durations: seconds by stage.
         reused: keys of the runs that were already in the store.
+        kept_bytes: largest size of `arrays`.
     """
 
     findings: list[Finding] = field(default_factory=list)
     statuses: list[AuditStatus] = field(default_factory=list)
-    arrays: dict[str, NDArray[np.float64] | NDArray[np.int64]] = field(default_factory=dict)
+    arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
     exhibits: list[Exhibit] = field(default_factory=list)
     relations: list[Relation] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     durations: dict[str, float] = field(default_factory=dict)
     reused: set[str] = field(default_factory=set)
+    kept_bytes: int = field(default_factory=lambda: KEPT_BYTES)
 
     def keep(self, name: str, values: NDArray[np.float64]) -> None:
         """Keep the per-user values [n_draws, n] of a finding, or their mean over the draws if they are too large."""
         held = sum(array.nbytes for array in self.arrays.values())
-        self.arrays[name] = values if held + values.nbytes <= KEPT_BYTES else values.mean(axis=0)
+        self.arrays[name] = values if held + values.nbytes <= self.kept_bytes else values.mean(axis=0)
+
+    def add(self, part: AuditResults) -> None:
+        """Add the results of a part of the run."""
+        self.findings += part.findings
+        self.statuses += part.statuses
+        self.exhibits += part.exhibits
+        self.relations += part.relations
+        self.warnings += part.warnings
+        for name, values in part.arrays.items():
+            self.keep(name, values)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -75,26 +89,42 @@ class Work:
         context: data, features, metrics, seed, progress and costs.
         intervals: settings of the intervals.
         results: findings, statuses, arrays, exhibits and relations go here.
+        shared: what the tasks of one process make once, by name.
     """
 
     plan: Plan
     context: AuditContext
     intervals: Intervals
     results: AuditResults
+    shared: dict[str, Any] = field(default_factory=dict, repr=False)
 
-    @cached_property
+    def part(self, results: AuditResults, costs: Costs) -> Work:
+        """Return the inputs of a task, with results and costs of its own."""
+        return replace(self, results=results, context=replace(self.context, costs=costs))
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """Return what is made once for all tasks of a process."""
+        if name not in self.shared:
+            self.shared[name] = make()
+        found: T = self.shared[name]
+        return found
+
+    @property
     def _row_encoder(self) -> RowEncoder:
         """The encoder of the features; its weights are loaded once for all audits of a run."""
         plan, features = self.plan, self._features
-        return row_encoder(plan.dataset, features.name, home=plan.home, options=options_of(plan.settings))
+        return self.once(
+            "row encoder",
+            lambda: row_encoder(plan.dataset, features.name, home=plan.home, options=options_of(plan.settings)),
+        )
 
     @property
     def _features(self) -> ItemFeatures:
         assert self.context.prepared.features is not None  # see `applicable.not_editable`
         return self.context.prepared.features
 
-    def edited_rows(self) -> EditedRows:
-        """Return the encoder of edited rows, which counts them as costs.
+    def edited_rows(self, audit: str) -> EditedRows:
+        """Return the encoder of edited rows of an audit, which counts them as costs of this part.
 
         Raises:
             RobustrecError: there is no such encoder, or it is not the one that made the features.
@@ -103,7 +133,13 @@ class Work:
         def count(rows: int) -> None:
             self.context.costs.encodings += rows
 
-        return EditedRows(self._row_encoder, self._features, self.plan.home, count, self.context.progress)
+        # One for all tasks: how many rows are encoded at a time, and so their last bits, depend on the rows before.
+        rows = self.once(
+            f"edited rows of {audit}",
+            lambda: EditedRows(self._row_encoder, self._features, self.plan.home, count, self.context.progress),
+        )
+        rows.count = count
+        return rows
 
 
 Audited = Sequence[tuple[TrainedSubject, Clean]]

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from robustrec.audits.noise.audit import AuditContext, clean_of
-from robustrec.audits.own import kind_of
 from robustrec.audits.plan import Plan
 from robustrec.audits.quality import Clean, MetricSuite
 from robustrec.audits.reach.check import refuse_zero_tables, sampled_scores
 from robustrec.audits.reach.run import reach_again, reach_first
 from robustrec.audits.results import AuditResults, Work, array_name, references
 from robustrec.audits.rows import Intervals, drift_rows, quality_rows
+from robustrec.audits.tasks import Engine, InProcess, run_audit, tasks_of
 from robustrec.encoders.features import item_features
 from robustrec.encoders.options import options_of
 from robustrec.hardware import full_precision, pick_device
@@ -44,13 +44,13 @@ class Measurements:
 
 
 @full_precision()
-def measure(plan: Plan, *, progress: Progress = silent) -> Measurements:
+def measure(plan: Plan, *, progress: Progress = silent, engine: Engine | None = None) -> Measurements:
     """Run a plan: encode, train, and run every audit of the suite over every subject.
 
     Raises:
         RobustrecError: encoding or training failed; an audit that fails becomes a status, not an exception.
     """
-    results = AuditResults()
+    results, engine = AuditResults(), engine or InProcess()
     device = pick_device(plan.settings.device)
     with results.timed("features"):
         features = (
@@ -66,7 +66,11 @@ def measure(plan: Plan, *, progress: Progress = silent) -> Measurements:
     metric_suite = MetricSuite(plan.suite.metrics, plan.suite.stability)
     context = AuditContext(prepared, metric_suite, plan.settings.seed, progress)
     with results.timed("training"):
-        trained = [_obtain(spec, plan, context, results, progress) for spec in plan.specs]
+        ahead = engine.train(plan, prepared, progress)
+        trained = [
+            _obtain(spec, plan, context, results, progress, trained=place in ahead)
+            for place, spec in enumerate(plan.specs)
+        ]
     intervals = Intervals(plan.suite.bootstrap, plan.settings.seed)
     work = Work(plan, context, intervals, results)
     subjects = []
@@ -85,24 +89,26 @@ def measure(plan: Plan, *, progress: Progress = silent) -> Measurements:
             place: reach_first(subject, work, equal.get(place, "")) for place, (subject, _) in enumerate(subjects)
         }
         sound = [subjects[place] for place, check in checks.items() if check]
+    engine.begin(tasks_of(plan), sound, work)
     for audit in plan.suite.audits:
         with results.timed(audit.kind):
-            kind_of(audit.kind).run(audit, sound, work)
+            run_audit(audit, sound, work, engine)
     with results.timed("reach"):
+        faults = engine.end()
         for place, check in checks.items():
             if check:
-                reach_again(subjects[place][0], check, work)
+                reach_again(subjects[place][0], check, work, faults.get(place, ""))
     return Measurements(prepared, subjects, results, context)
 
 
 def _obtain(
-    spec: SubjectSpec, plan: Plan, context: AuditContext, results: AuditResults, progress: Progress
+    spec: SubjectSpec, plan: Plan, context: AuditContext, results: AuditResults, progress: Progress, *, trained: bool
 ) -> TrainedSubject:
     if not spec.trains:
         return obtain_subject(spec, context.prepared, home=plan.home)
     name = f"training {spec.model}/{spec.strategy_name} seed {spec.seed}"
     key = run_key(spec, context.prepared)
-    if stored_run(plan.home, key):
+    if stored_run(plan.home, key) and not trained:
         results.reused.add(key)
     else:
         context.costs.trainings += 1

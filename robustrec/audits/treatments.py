@@ -71,6 +71,11 @@ def treatments_of(edits: Sequence[str], *, where: str = "suite, audits.edits") -
     )
 
 
+def has_user_edits(edits: Sequence[str]) -> bool:
+    """Return whether any edit of a suite is user-defined."""
+    return any(not part.own for treatment in treatments_of(edits) for part in treatment.parts)
+
+
 @dataclass(frozen=True)
 class Shown:
     """Opens an edited picture, and knows the digest of its pixels; None where the edit took the picture away."""

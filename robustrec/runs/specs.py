@@ -50,6 +50,11 @@ class SubjectSpec:
         return self.origin == "trained"
 
     @property
+    def label(self) -> str:
+        """The spec in one line, e.g. "slmrec/sgbd seed 0"."""
+        return f"{self.model}/{self.strategy_name} seed {self.seed}"
+
+    @property
     def strategy_name(self) -> str:
         """The strategy as the table of findings names it: "external" for what was trained elsewhere."""
         return self.strategy.name if self.origin == "trained" else EXTERNAL

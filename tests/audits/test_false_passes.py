@@ -175,14 +175,14 @@ def test_a_cache_that_fills_during_the_audits_is_an_error_and_leaves_no_rows(
             return held[0] if held else represent(self, features, **options)
         return held[0]
 
-    run_noise = NoiseKind.run
+    run_task = NoiseKind.run_task
 
     def begin(*args: Any) -> None:
         held[:] = ["begin"]
-        run_noise(*args)
+        run_task(*args)
 
     monkeypatch.setattr(TrainedSubject, "represent", cached)
-    monkeypatch.setattr(NoiseKind, "run", begin)
+    monkeypatch.setattr(NoiseKind, "run_task", begin)
     report = _report(plan)
     assert report.verdict == "error"
     assert "after the audits" in report.verdict_reason

@@ -15,9 +15,9 @@ from robustrec.audits import run as runner
 from robustrec.audits.plan import make_plan
 from robustrec.audits.results import AuditResults, Work
 from robustrec.audits.rows import Intervals
-from robustrec.audits.sharpness import measure as sharpness_runner
 from robustrec.audits.sharpness.relation import relations
 from robustrec.audits.suites import load_suite, suite_names
+from robustrec.audits.tasks import run_audit
 from robustrec.compare.flatness import flatness_by
 from robustrec.config import Settings
 from robustrec.models.contract import Representation
@@ -90,7 +90,7 @@ def _audited(run: Any, name: str, widen: Any) -> tuple[dict[Any, Finding], Audit
     results = AuditResults()
     subject = replace(pair[0], model=widen(pair[0].model))
     work = Work(plan, measured.context, Intervals(plan.suite.bootstrap, 0), results)
-    sharpness_runner.run_sharpness(plan.suite.audits[0], [(subject, pair[1])], work)
+    run_audit(plan.suite.audits[0], [(subject, pair[1])], work)
     assert {each.status for each in results.statuses} == {"ok"}
     return {(row.condition, row.metric, row.quantity): row for row in results.findings}, results
 

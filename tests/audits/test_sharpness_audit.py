@@ -16,9 +16,9 @@ from robustrec.audits.plan import Plan, cost_of, make_plan
 from robustrec.audits.results import AuditResults, Work
 from robustrec.audits.rows import Intervals
 from robustrec.audits.sharpness import audit as sharpness_audit
-from robustrec.audits.sharpness import measure as sharpness_runner
 from robustrec.audits.sharpness.config import SharpnessAudit
 from robustrec.audits.suites import load_suite, parse_suite
+from robustrec.audits.tasks import run_audit
 from robustrec.config import Settings
 from robustrec.errors import RobustrecError
 from robustrec.results.exhibits import Curve, Surface
@@ -217,7 +217,7 @@ def _again(audited: Any, name: str, **changes: Any) -> list[Any]:
     (pair,) = [pair for pair in run.subjects if pair[0].spec.model == name]
     results = AuditResults()
     work = Work(plan, run.context, Intervals(plan.suite.bootstrap, 0), results)
-    sharpness_runner.run_sharpness(plan.suite.audits[0], [(replace(pair[0], **changes), pair[1])], work)
+    run_audit(plan.suite.audits[0], [(replace(pair[0], **changes), pair[1])], work)
     assert all(row.clean is None or math.isfinite(row.clean) for row in results.findings)
     return results.statuses
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from robustrec.audits.encoder.config import EncoderAudit
@@ -10,6 +11,7 @@ from robustrec.audits.kind import READS_NOTHING, AuditKind, Cost
 if TYPE_CHECKING:
     from robustrec.audits.plan import Plan
     from robustrec.audits.results import Audited, Work
+    from robustrec.audits.tasks import Output, Task
     from robustrec.runs.specs import SubjectSpec
 
 
@@ -44,11 +46,23 @@ class EncoderKind(AuditKind[EncoderAudit]):
         known = plan.dataset.clean_catalog is not None
         return Cost(encodings=encodings_of(config, plan.dataset.interactions.n_items, clean=known))
 
-    def run(self, config: EncoderAudit, subjects: Audited, work: Work) -> None:
-        """Run the audit; see `encoder.measure.run_encoder`."""
-        from robustrec.audits.encoder.measure import run_encoder
+    def tasks(self, config: EncoderAudit, plan: Plan) -> list[Task]:
+        """Return one task."""
+        from robustrec.audits.encoder.measure import tasks_of
 
-        run_encoder(config, subjects, work)
+        return tasks_of(config, plan)
+
+    def run_task(self, config: EncoderAudit, task: Task, subjects: Audited, work: Work, output: Output) -> None:
+        """Measure a task; see `encoder.measure`."""
+        from robustrec.audits.encoder.measure import run_task
+
+        run_task(config, subjects, work)
+
+    def finish(self, config: EncoderAudit, done: Iterable[tuple[Task, Output]], subjects: Audited, work: Work) -> None:
+        """Put the outputs together; see `encoder.measure`."""
+        from robustrec.audits.encoder.measure import finish
+
+        finish(done, work)
 
 
 KIND = EncoderKind()

@@ -5,7 +5,7 @@ The encoder is measured once. Its findings are listed under the first subject th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,8 +28,10 @@ from robustrec.audits.encoder.config import EncoderAudit
 from robustrec.audits.encoder.items import Contents
 from robustrec.audits.encoder.rows import AUDIT, FEWEST, SHARE, edit_rows, pooled, value_rows
 from robustrec.audits.merchant.encoding import EditedRows, encode_all
+from robustrec.audits.plan import Plan
 from robustrec.audits.results import Audited, Work
-from robustrec.audits.treatments import Row, Shown, Treatment, row_of, treatments_of
+from robustrec.audits.tasks import Output, Task, merged
+from robustrec.audits.treatments import Row, Shown, Treatment, has_user_edits, row_of, treatments_of
 from robustrec.edits.content import Content, text_of
 from robustrec.edits.view import CatalogueView, view_of
 from robustrec.encoders.features import row_encoder
@@ -76,8 +78,13 @@ class _Run:
     own: dict[str, float]
 
 
-def run_encoder(audit: EncoderAudit, subjects: Audited, work: Work) -> None:
-    """Run the encoder audit; each subject gets a status, and the first one the findings."""
+def tasks_of(audit: EncoderAudit, plan: Plan) -> list[Task]:
+    """Return one task: the encoder is measured once."""
+    return [Task(AUDIT, plan.encoder or "encoder", {}, stored=not has_user_edits(audit.edits), here=True)]
+
+
+def run_task(audit: EncoderAudit, subjects: Audited, work: Work) -> None:
+    """Measure the encoder; each subject gets a status, and the first one the findings."""
     if not subjects:
         return
     first, *others = [subject.subject for subject, _ in subjects]
@@ -99,13 +106,19 @@ def run_encoder(audit: EncoderAudit, subjects: Audited, work: Work) -> None:
     ]
 
 
+def finish(done: Iterable[tuple[Task, Output]], work: Work) -> None:
+    """Add the findings and statuses of the one task."""
+    for _ in merged(done, work):
+        pass
+
+
 def _prepared(audit: EncoderAudit, subject: Subject, work: Work) -> _Run:
     plan, context = work.plan, work.context
     dataset, features = plan.dataset, context.prepared.features
     assert dataset.catalog is not None  # see `not_editable`
     assert features is not None
 
-    edited = work.edited_rows()
+    edited = work.edited_rows(AUDIT)
     rows = catalog_rows(dataset.catalog, plan.home / "digests")
     items = chosen_items(len(rows), audit.items, seed=context.seed)
     contents = Contents(dataset.catalog, items)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -72,8 +73,8 @@ class Fragile:
         count = np.bincount(wanted.items, minlength=n_items)
         for place in np.argsort(-loss, kind="stable")[: self.most]:
             item = int(edited[place])
-            worst = self._worst.get(item)
-            if loss[place] <= 0 or (worst is not None and worst.loss >= loss[place]):
+            known = self._worst.get(item)
+            if loss[place] <= 0 or (known is not None and known.loss >= loss[place]):
                 continue
             here = wanted.items == item
             self._worst[item] = Fall(
@@ -89,7 +90,16 @@ class Fragile:
     @property
     def falls(self) -> list[Fall]:
         """Items with the largest losses, the worst first."""
-        return sorted(self._worst.values(), key=lambda fall: (-fall.loss, fall.item))[: self.most]
+        return worst(self._worst.values(), self.most)
+
+
+def worst(falls: Iterable[Fall], most: int) -> list[Fall]:
+    """Return the items with the largest losses, each at its worst condition, the worst first."""
+    found: dict[int, Fall] = {}
+    for fall in falls:
+        if fall.item not in found or fall.loss > found[fall.item].loss:
+            found[fall.item] = fall
+    return sorted(found.values(), key=lambda fall: (-fall.loss, fall.item))[:most]
 
 
 def exhibit(subject: Subject, fall: Fall, applier: EditApplier, k: int) -> FragileItem:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from robustrec.audits.kind import READS_NOTHING, AuditKind, Cost, Reported
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from robustrec.audits.plan import Plan
     from robustrec.audits.results import Audited, Work
     from robustrec.audits.suites import Suite
+    from robustrec.audits.tasks import Output, Task
     from robustrec.results.gates import Gate
     from robustrec.runs.specs import SubjectSpec
 
@@ -77,11 +78,23 @@ class MerchantKind(AuditKind[MerchantAudit]):
         """Yield the draws of edited items."""
         yield "draws", config.draws
 
-    def run(self, config: MerchantAudit, subjects: Audited, work: Work) -> None:
-        """Run the audit; see `merchant.measure.run_merchant`."""
-        from robustrec.audits.merchant.measure import run_merchant
+    def tasks(self, config: MerchantAudit, plan: Plan) -> list[Task]:
+        """Return a task for each edit."""
+        from robustrec.audits.merchant.measure import tasks_of
 
-        run_merchant(config, subjects, work)
+        return tasks_of(config)
+
+    def run_task(self, config: MerchantAudit, task: Task, subjects: Audited, work: Work, output: Output) -> None:
+        """Measure a task; see `merchant.measure`."""
+        from robustrec.audits.merchant.measure import run_task
+
+        run_task(config, task, subjects, work, output)
+
+    def finish(self, config: MerchantAudit, done: Iterable[tuple[Task, Output]], subjects: Audited, work: Work) -> None:
+        """Put the outputs together; see `merchant.measure`."""
+        from robustrec.audits.merchant.measure import finish
+
+        finish(config, done, subjects, work)
 
 
 KIND = MerchantKind()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -18,16 +19,16 @@ from robustrec.audits.merchant.conditions import EvaluationTargets, Lists, Tally
 from robustrec.audits.merchant.config import MerchantAudit
 from robustrec.audits.merchant.drawn import Edited, of_share, replaced, share_seen
 from robustrec.audits.merchant.encoding import EditedRows, check_edits_arrive, encode_all, moved
-from robustrec.audits.merchant.exhibits import Fragile, exhibit
+from robustrec.audits.merchant.exhibits import Fall, Fragile, exhibit, worst
 from robustrec.audits.merchant.items import Items, popularity_strata
 from robustrec.audits.merchant.pool import Pool
 from robustrec.audits.merchant.rows import AUDIT, part_rows, share_rows
 from robustrec.audits.quality import Clean, PerUser, undisturbed
 from robustrec.audits.results import Audited, Work, array_name, references
 from robustrec.audits.rows import Draws, difference_rows, drift_rows
-from robustrec.audits.treatments import EditApplier, Row, Treatment, applier_of, treatments_of
+from robustrec.audits.tasks import Output, Task, merged
+from robustrec.audits.treatments import EditApplier, Row, Treatment, applier_of, has_user_edits, treatments_of
 from robustrec.encoders.features import MODALITIES
-from robustrec.errors import RobustrecError, one_line
 from robustrec.results.findings import AuditStatus
 from robustrec.runs.trained import TrainedSubject
 
@@ -37,7 +38,7 @@ FEW = 0.1
 
 @dataclass(eq=False)
 class _Subject:
-    """State of a subject during the audit: clean lists, fragile items, and skipped conditions."""
+    """State of a subject during a task: clean lists, fragile items, and skipped conditions."""
 
     subject: TrainedSubject
     clean: Clean
@@ -45,6 +46,10 @@ class _Subject:
     fragile: Fragile
     untouched: dict[str, None]
     pools: dict[tuple[int, float, bool], Pool]
+
+    def fresh(self) -> _Subject:
+        """Return the subject before any condition."""
+        return replace(self, fragile=Fragile(self.fragile.targets, self.fragile.most), untouched={}, pools={})
 
 
 @dataclass(frozen=True)
@@ -58,78 +63,142 @@ class _Run:
     encoder: EditedRows
     choices: dict[tuple[float, int], Items]
     subjects: list[_Subject]
+    faults: list[str]
 
 
-def run_merchant(audit: MerchantAudit, subjects: Audited, work: Work) -> None:
-    """Run the merchant audit over its subjects; each gets a status."""
-    reason = not_editable(work.plan.dataset, work.plan.encoder)
-    served = [pair for pair in subjects if pair[0].scored_tables]
-    for subject, _ in subjects:
-        if reason or not subject.scored_tables:
-            why = reason or f"{subject.spec.model}: the features affect training only and have no effect on scores"
-            work.results.statuses.append(_status(subject, "not_applicable", why))
-    if reason or not served:
-        return
-    findings = len(work.results.findings)
-    try:
-        run = _prepared(audit, served, work)
-        faults = _measure(run)
-    except RobustrecError as error:
-        faults = [one_line(error)]
-    if faults:
-        del work.results.findings[findings:]  # a part of the table must not pass for the whole
-        work.results.statuses += [_status(subject, "error", "; ".join(faults)) for subject, _ in served]
-        return
-    work.results.statuses += [_ended(each) for each in run.subjects]
-    work.results.exhibits += [
-        exhibit(each.subject.subject, fall, run.applier, run.targets.k)
-        for each in run.subjects
-        for fall in each.fragile.falls
+def tasks_of(audit: MerchantAudit) -> list[Task]:
+    """Return a task for each edit or combination of edits."""
+    stored = not has_user_edits(audit.edits)
+    return [
+        Task(AUDIT, each.name, {"edit": each.name}, stored=stored, here=True) for each in treatments_of(audit.edits)
     ]
 
 
+def run_task(audit: MerchantAudit, task: Task, subjects: Audited, work: Work, output: Output) -> None:
+    """Measure all conditions of one edit on all subjects whose scores follow the features."""
+    served = _served(subjects)
+    if not served or not_editable(work.plan.dataset, work.plan.encoder):
+        return
+    run = work.once(AUDIT, lambda: _prepared(audit, served, work))
+    if run.faults:
+        output.state["faults"] = run.faults
+        return
+    run = replace(run, work=work, encoder=work.edited_rows(AUDIT), subjects=[each.fresh() for each in run.subjects])
+    treatment = next(each for each in treatments_of(audit.edits) if each.name == task.block["edit"])
+    edited = dict(_encoded(run, treatment))
+    conditions = conditions_of(audit, treatment)
+    for number, condition in enumerate(conditions, start=1):
+        _measure_condition(run, condition, edited)
+        work.context.progress(f"merchant edit {treatment.name}", number, len(conditions), condition.label)
+    output.state["subjects"] = [_state(each, conditions) for each in run.subjects]
+    for place, each in enumerate(run.subjects):
+        for pool in list(each.pools.values())[:1]:  # clean values are the same in all conditions
+            output.arrays |= {f"{place}|{metric}": values for metric, values in pool.mean()[0].items()}
+
+
+def finish(audit: MerchantAudit, done: Iterable[tuple[Task, Output]], subjects: Audited, work: Work) -> None:
+    """Put the findings together, with the means over the edits, the most fragile items, and a status each."""
+    results, reason, served = work.results, not_editable(work.plan.dataset, work.plan.encoder), _served(subjects)
+    for subject, _ in subjects:
+        if reason or not subject.scored_tables:
+            why = reason or f"{subject.spec.model}: the features affect training only and have no effect on scores"
+            results.statuses.append(_status(subject, "not_applicable", why))
+    if reason or not served:
+        return
+    findings, faults = len(results.findings), list[str]()
+    found = [_Measured(*pair, [], {}, {}) for pair in served]
+    for task, output in merged(done, work):
+        faults = [*output.state.get("faults", ()), *([output.error] if output.error else ())]
+        if faults:
+            break
+        (treatment,) = (each for each in treatments_of(audit.edits) if each.name == task.block["edit"])
+        for place, each in enumerate(found):
+            each.add(output.state["subjects"][place], conditions_of(audit, treatment), output, place)
+    work.context.costs.count_lists(len(served))  # their clean lists
+    if faults:
+        del results.findings[findings:]  # a part of the table must not pass for the whole
+        results.statuses += [_status(subject, "error", "; ".join(faults)) for subject, _ in served]
+        return
+    _record_pools(audit, found, work)
+    results.statuses += [_ended(each) for each in found]
+    applier = applier_of(work.plan.dataset, work.plan.home, work.context.seed)
+    results.exhibits += [
+        exhibit(each.subject.subject, fall, applier, audit.exposure)
+        for each in found
+        for fall in worst(each.falls, audit.fragile)
+    ]
+
+
+@dataclass(eq=False)
+class _Measured:
+    """A subject with what its tasks measured."""
+
+    subject: TrainedSubject
+    clean: Clean
+    falls: list[Fall]
+    untouched: dict[str, None]
+    pools: dict[tuple[int, float, bool], Pool]
+
+    def add(
+        self, state: Mapping[str, Any], conditions: Sequence[MerchantCondition], output: Output, place: int
+    ) -> None:
+        """Add the output of a task: values of its conditions, losses of items, and what it did not change."""
+        self.untouched |= dict.fromkeys(state["untouched"])
+        self.falls += [Fall(loss, conditions[which], *rest) for loss, which, *rest in state["falls"]]
+        arrays = output.results.arrays
+        for number in state["measured"]:
+            condition = conditions[number]
+            key = (condition.severity, condition.share, condition.frozen)
+            clean = {
+                name.partition("|")[2]: values
+                for name, values in output.arrays.items()
+                if name.partition("|")[0] == str(place)
+            }
+            after = {name: arrays[array_name(self.subject, AUDIT, condition.label, name)] for name in clean}
+            self.pools.setdefault(key, Pool(condition)).add(clean, after)
+
+
+def _state(each: _Subject, conditions: Sequence[MerchantCondition]) -> dict[str, Any]:
+    """Return what the audit needs of a subject after a task, as JSON."""
+    numbers = {condition: number for number, condition in enumerate(conditions)}
+    return {
+        "untouched": list(each.untouched),
+        "falls": [[fall.loss, numbers[fall.condition], *fall[2:]] for fall in each.fragile.falls],
+        "measured": [numbers[pool.condition] for pool in each.pools.values()],
+    }
+
+
+def _served(subjects: Audited) -> list[tuple[TrainedSubject, Clean]]:
+    return [pair for pair in subjects if pair[0].scored_tables]
+
+
 def _prepared(audit: MerchantAudit, subjects: Audited, work: Work) -> _Run:
+    """Return what all edits share, with the faults that end the audit."""
     plan, context = work.plan, work.context
     dataset, features = plan.dataset, context.prepared.features
     assert features is not None
     strata = popularity_strata(dataset.interactions, audit.strata)
     targets = scene_of(context.prepared.test, context.metric_suite, strata, metric=audit.metric, k=audit.exposure)
-
-    rows = work.edited_rows()
+    rows = work.edited_rows(AUDIT)
     applier = applier_of(dataset, plan.home, context.seed)
-    audited = []
-    for subject, clean in subjects:
-        before = lists_of(subject.represent(), targets)
-        context.costs.count_lists()
-        audited.append(_Subject(subject, clean, before, Fragile(targets, audit.fragile), {}, {}))
-    choices = choices_of(audit, dataset, seed=context.seed)
-    return _Run(audit, work, targets, applier, rows, choices, audited)
-
-
-def _measure(run: _Run) -> list[str]:
-    """Measure every condition; return the fault of the audit, or an empty text."""
-    treatments = treatments_of(run.audit.edits)
-    touched = {part.modality for treatment in treatments for part in treatment.parts}
-    arrives = {each: check_edits_arrive(run.encoder, run.applier, each) for each in MODALITIES if each in touched}
-    tables = run.encoder.features.tables
-    faults = [
-        f"edits do not reach the features: the {'text' if modality == 'text' else 'picture'} of another item"
-        f" changed no vector of encoder {run.encoder.encoder.name!r}"
-        for modality, arrived in arrives.items()
-        if arrived is False and modality in tables
+    audited = [
+        _Subject(subject, clean, lists_of(subject.represent(), targets), Fragile(targets, audit.fragile), {}, {})
+        for subject, clean in subjects
     ]
-    if faults:
-        return faults
-    total = sum(len(conditions_of(run.audit, each)) for each in treatments) * run.audit.draws * len(run.subjects)
-    done = 0
-    for treatment in treatments:
-        edited = dict(_encoded(run, treatment))
-        for condition in conditions_of(run.audit, treatment):
-            _measure_condition(run, condition, edited)
-            done += run.audit.draws * len(run.subjects)
-            run.work.context.progress("merchant edits", done, total, condition.label)
-    _record_pools(run)
-    return []
+    choices = choices_of(audit, dataset, seed=context.seed)
+    return _Run(audit, work, targets, applier, rows, choices, audited, _faults(audit, rows, applier))
+
+
+def _faults(audit: MerchantAudit, encoder: EditedRows, applier: EditApplier) -> list[str]:
+    """Return a fault for each modality whose edits do not reach the features."""
+    touched = {part.modality for treatment in treatments_of(audit.edits) for part in treatment.parts}
+    arrives = {each: check_edits_arrive(encoder, applier, each) for each in MODALITIES if each in touched}
+    return [
+        f"edits do not reach the features: the {'text' if modality == 'text' else 'picture'} of another item"
+        f" changed no vector of encoder {encoder.encoder.name!r}"
+        for modality, arrived in arrives.items()
+        if arrived is False and modality in encoder.features.tables
+    ]
 
 
 def _encoded(run: _Run, treatment: Treatment) -> Iterator[tuple[tuple[int, int], Edited]]:
@@ -186,7 +255,8 @@ def _measure_condition(run: _Run, condition: MerchantCondition, encoded: Mapping
             )
         key = (condition.severity, condition.share, condition.frozen)
         each.pools.setdefault(key, Pool(condition)).add(*measured[place])
-    _record_differences(run, condition.label, measured)
+    pairs = [(each.subject, each.clean) for each in run.subjects]
+    _record_differences(run.audit, pairs, run.work, condition.label, measured)
 
 
 def _measure_subject(
@@ -212,10 +282,11 @@ def _measure_subject(
     return clean, perturbed
 
 
-def _record_differences(run: _Run, condition: str, measured: Mapping[int, tuple[PerUser, Draws]]) -> None:
+def _record_differences(
+    audit: MerchantAudit, pairs: Audited, work: Work, condition: str, measured: Mapping[int, tuple[PerUser, Draws]]
+) -> None:
     """Compare the drift of the headline metric with that of the reference strategy."""
-    work, metric = run.work, run.audit.metric
-    pairs = [(each.subject, each.clean) for each in run.subjects]
+    metric = audit.metric
     for place, other in references(work.plan, pairs):
         if place in measured and other in measured:
             ours, theirs = (
@@ -232,26 +303,24 @@ def _record_differences(run: _Run, condition: str, measured: Mapping[int, tuple[
             )
 
 
-def _record_pools(run: _Run) -> None:
+def _record_pools(audit: MerchantAudit, subjects: Sequence[_Measured], work: Work) -> None:
     """Record the mean over all edits, for each severity, share and graph setting."""
-    for key in dict.fromkeys(key for each in run.subjects for key in each.pools):
+    for key in dict.fromkeys(key for each in subjects for key in each.pools):
         label, measured = "", dict[int, tuple[PerUser, Draws]]()
-        for place, each in enumerate(run.subjects):
+        for place, each in enumerate(subjects):
             pool = each.pools.get(key)
             if pool is None or pool.count < 2:
                 continue
             label, subject = pool.label, each.subject
             clean, perturbed = measured[place] = pool.mean()
-            intervals, idle = run.work.intervals, pool.condition.severity == 0
-            run.work.results.findings += drift_rows(
-                subject.subject, AUDIT, label, clean, perturbed, intervals, idle=idle
-            )
+            intervals, idle = work.intervals, pool.condition.severity == 0
+            work.results.findings += drift_rows(subject.subject, AUDIT, label, clean, perturbed, intervals, idle=idle)
             for metric, values in perturbed.items():
-                run.work.results.keep(array_name(subject, AUDIT, label, metric), values)
-        _record_differences(run, label, measured)
+                work.results.keep(array_name(subject, AUDIT, label, metric), values)
+        _record_differences(audit, [(each.subject, each.clean) for each in subjects], work, label, measured)
 
 
-def _ended(each: _Subject) -> AuditStatus:
+def _ended(each: _Measured) -> AuditStatus:
     message = "not applicable: " + "; ".join(each.untouched) if each.untouched else ""
     return _status(each.subject, "ok" if each.pools else "not_applicable", message)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from robustrec.audits.noise.condition import (
     BreakPoint,
@@ -51,6 +51,11 @@ class Costs:
         """Count n representations, each followed by a ranking."""
         self.representations += n
         self.rankings += n
+
+    def add(self, other: Costs) -> None:
+        """Add the counts of a part of the work."""
+        for name, count in asdict(other).items():
+            setattr(self, name, getattr(self, name) + count)
 
 
 @dataclass(frozen=True)

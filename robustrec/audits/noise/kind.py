@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from robustrec.audits.kind import READS_NOTHING, AuditKind, Cost, Reported
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from robustrec.audits.plan import Plan
     from robustrec.audits.results import Audited, Work
     from robustrec.audits.suites import Suite
+    from robustrec.audits.tasks import Output, Task
     from robustrec.results.gates import Gate
     from robustrec.runs.specs import SubjectSpec
 
@@ -88,11 +89,23 @@ class NoiseKind(AuditKind[NoiseAudit]):
         if _selects(gate, [each.label for each in conditions_of(config)]):
             yield "draws", config.draws
 
-    def run(self, config: NoiseAudit, subjects: Audited, work: Work) -> None:
-        """Run the audit; see `noise.measure.run_noise`."""
-        from robustrec.audits.noise.measure import run_noise
+    def tasks(self, config: NoiseAudit, plan: Plan) -> list[Task]:
+        """Return a task for each condition, and for the break point of each subject."""
+        from robustrec.audits.noise.measure import tasks_of
 
-        run_noise(config, subjects, work)
+        return tasks_of(config, plan)
+
+    def run_task(self, config: NoiseAudit, task: Task, subjects: Audited, work: Work, output: Output) -> None:
+        """Measure a task; see `noise.measure`."""
+        from robustrec.audits.noise.measure import run_task
+
+        run_task(config, task, subjects, work, output)
+
+    def finish(self, config: NoiseAudit, done: Iterable[tuple[Task, Output]], subjects: Audited, work: Work) -> None:
+        """Put the outputs together; see `noise.measure`."""
+        from robustrec.audits.noise.measure import finish
+
+        finish(config, done, subjects, work)
 
 
 def _selects(gate: Gate, conditions: list[str]) -> bool:

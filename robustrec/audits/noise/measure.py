@@ -1,7 +1,8 @@
-"""Run the noise audit and record its results."""
+"""The tasks of the noise audit, and its results."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -22,62 +23,89 @@ from robustrec.audits.plan import Plan
 from robustrec.audits.quality import Clean
 from robustrec.audits.results import Audited, Work, array_name, references
 from robustrec.audits.rows import difference_rows, drift_rows
-from robustrec.errors import RobustrecError, one_line
+from robustrec.audits.tasks import Output, Task, merged
 from robustrec.results.findings import AuditStatus
 from robustrec.runs.store import run_key, stored_run
 from robustrec.runs.subjects import obtain_subject
 from robustrec.runs.trained import TrainedSubject
 
+AUDIT, BREAK = "noise", "break point"
 TRAINING_ONLY = "the features affect training only and have no effect on scores, so noise at inference changes nothing"
 # Share of unchanged entries from which on a reader is warned.
 PARTLY_LOST = 0.01
 NOT_RETRAINED = "noise in training: not applicable, because robustrec did not train the subject"
 
 
-def run_noise(audit: NoiseAudit, subjects: Audited, work: Work) -> None:
-    """Run the noise audit over its subjects: noise at inference, noise in training, and noise tolerance."""
-    results = work.results
-    findings = len(results.findings)
-    try:
-        _measure(audit, subjects, work)
-    except RobustrecError as error:
-        del results.findings[findings:]  # a part of the table must not pass for the whole
-        results.statuses += [
-            AuditStatus(audit="noise", subject=subject.subject, status="error", message=one_line(error))
-            for subject, _ in subjects
-        ]
-        return
-    results.statuses += [_noise_status(audit, subject) for subject, _ in subjects]
+def tasks_of(audit: NoiseAudit, plan: Plan) -> list[Task]:
+    """Return a task for each condition at inference and in training, and for the break point of each subject."""
+    parts = (("condition", conditions_of(audit)), ("training", training_conditions_of(audit)))
+    return [
+        *(
+            Task(AUDIT, each.label, {"part": part, "place": place})
+            for part, found in parts
+            for place, each in enumerate(found)
+        ),
+        *(
+            Task(AUDIT, f"break point of {spec.label}", {"part": BREAK, "subject": place})
+            for place, spec in enumerate(plan.specs)
+            if audit.break_point
+        ),
+    ]
 
 
-def _measure(audit: NoiseAudit, subjects: Audited, work: Work) -> None:
-    plan, context, results = work.plan, work.context, work.results
-    unmoved: dict[str, bool] = {}
-    for condition in conditions_of(audit):
+def run_task(audit: NoiseAudit, task: Task, subjects: Audited, work: Work, output: Output) -> None:
+    """Measure one condition on all subjects under the same draws, or the break point of one subject."""
+    plan, context = work.plan, work.context
+    if task.block["part"] == "condition":
+        condition = conditions_of(audit)[task.block["place"]]
         chosen = [pair for pair in subjects if touched(pair[0], condition)]
         measured = measure_condition(chosen, condition, audit.draws, context) if chosen else []
         _record(chosen, measured, condition, work)
-        for (subject, _), each in zip(chosen, measured, strict=True):
-            if condition.amount:
-                label = subject.subject.label
-                unmoved[label] = unmoved.get(label, True) and not each.moved
-    results.warnings += [
-        f"{label}: no noise of the audit changed any list; a drift of exactly 0 shows only that this noise is too small"
-        " to reorder two items"
-        for label, still in unmoved.items()
-        if still
-    ]
-    for condition in training_conditions_of(audit):
-        draws = audit.training.draws if audit.training else 0
+        if condition.amount:
+            output.state["moved"] = {
+                subject.subject.label: each.moved for (subject, _), each in zip(chosen, measured, strict=True)
+            }
+    elif task.block["part"] == "training":
+        assert audit.training is not None
+        condition, draws = training_conditions_of(audit)[task.block["place"]], audit.training.draws
         trainable = [pair for pair in subjects if pair[0].spec.can_train]
         measured = [
             measure_trained(subject, clean, _Retrain(subject, plan, context), condition, draws, context)
             for subject, clean in trainable
         ]
         _record(trainable, measured, condition, work)
-    if audit.break_point:
-        served = [pair for pair in subjects if pair[0].scored_tables]
-        results.findings += [break_point_row(subject, clean, audit.break_point, context) for subject, clean in served]
+    elif audit.break_point:
+        work.results.findings += [
+            break_point_row(subject, clean, audit.break_point, context)
+            for subject, clean in subjects
+            if subject.scored_tables and subject.spec == plan.specs[task.block["subject"]]
+        ]
+
+
+def finish(audit: NoiseAudit, done: Iterable[tuple[Task, Output]], subjects: Audited, work: Work) -> None:
+    """Put the findings together, and record a status for each subject."""
+    results, error = work.results, ""
+    before, place = len(results.findings), len(results.warnings)
+    moved: dict[str, bool] = {}
+    for task, output in merged(done, work):
+        error = output.error
+        for label, each in output.state.get("moved", {}).items():
+            moved[label] = moved.get(label, False) or each
+        if task.block["part"] == "condition":
+            place = len(results.warnings)
+    if error:
+        del results.findings[before:]  # a part of the table must not pass for the whole
+        results.statuses += [
+            AuditStatus(audit=AUDIT, subject=subject.subject, status="error", message=error) for subject, _ in subjects
+        ]
+        return
+    results.warnings[place:place] = [
+        f"{label}: no noise of the audit changed any list; a drift of exactly 0 shows only that this noise is too small"
+        " to reorder two items"
+        for label, each in moved.items()
+        if not each
+    ]
+    results.statuses += [_noise_status(audit, subject) for subject, _ in subjects]
 
 
 def _noise_status(audit: NoiseAudit, subject: TrainedSubject) -> AuditStatus:

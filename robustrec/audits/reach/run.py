@@ -48,11 +48,18 @@ def reach_first(subject: TrainedSubject, work: Work, fault: str = "") -> ReachCh
     return check
 
 
-def reach_again(subject: TrainedSubject, check: ReachCheck, work: Work) -> None:
-    """Run the check after the audits; if it fails, every audit of the subject is an error without findings."""
+def reach_again(subject: TrainedSubject, check: ReachCheck, work: Work, fault: str = "") -> None:
+    """Run the check after the audits; if it fails, every audit of the subject is an error without findings.
+
+    Args:
+        subject: the subject.
+        check: the check that ran before the audits.
+        work: its results lose the findings of a subject that fails.
+        fault: a fault that is already known.
+    """
     results = work.results
     try:
-        fault = check.after()
+        fault = check.after() or fault
     except RobustrecError as error:
         fault = one_line(error)
     if not fault:

@@ -31,7 +31,7 @@ def edit_shifts(asked: EditLandscapes, work: Work) -> Shifts:
     dataset, features = plan.dataset, context.prepared.features
     assert features is not None
 
-    edited = work.edited_rows()
+    edited = work.edited_rows(AUDIT)
     applier = applier_of(dataset, plan.home, context.seed)
     items = chosen_items(len(applier.rows), asked.items, seed=context.seed)
     shifts: dict[str, dict[str, Tensor]] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from robustrec.audits.kind import READS_NOTHING, AuditKind, Cost
@@ -11,6 +11,7 @@ from robustrec.audits.sharpness.config import SharpnessAudit, input_gradients, n
 if TYPE_CHECKING:
     from robustrec.audits.plan import Plan
     from robustrec.audits.results import Audited, Work
+    from robustrec.audits.tasks import Output, Task
     from robustrec.results.gates import Gate
     from robustrec.runs.specs import SubjectSpec
 
@@ -57,11 +58,25 @@ class SharpnessKind(AuditKind[SharpnessAudit]):
         elif metric.startswith("input_sharpness"):
             yield "input_probes", config.input_probes
 
-    def run(self, config: SharpnessAudit, subjects: Audited, work: Work) -> None:
-        """Run the audit; see `sharpness.measure.run_sharpness`."""
-        from robustrec.audits.sharpness.measure import run_sharpness
+    def tasks(self, config: SharpnessAudit, plan: Plan) -> list[Task]:
+        """Return a task for each subject."""
+        from robustrec.audits.sharpness.measure import tasks_of
 
-        run_sharpness(config, subjects, work)
+        return tasks_of(config, plan)
+
+    def run_task(self, config: SharpnessAudit, task: Task, subjects: Audited, work: Work, output: Output) -> None:
+        """Measure a task; see `sharpness.measure`."""
+        from robustrec.audits.sharpness.measure import run_task
+
+        run_task(config, task, subjects, work, output)
+
+    def finish(
+        self, config: SharpnessAudit, done: Iterable[tuple[Task, Output]], subjects: Audited, work: Work
+    ) -> None:
+        """Put the outputs together; see `sharpness.measure`."""
+        from robustrec.audits.sharpness.measure import finish
+
+        finish(config, done, work)
 
 
 KIND = SharpnessKind()

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from robustrec.audits.applicable import not_editable
 from robustrec.audits.noise.measure import TRAINING_ONLY
+from robustrec.audits.plan import Plan
 from robustrec.audits.quality import Clean
-from robustrec.audits.results import Audited, Work
+from robustrec.audits.results import Audited, AuditResults, Work
 from robustrec.audits.sharpness.along_edits import edit_shifts, measure_edits
 from robustrec.audits.sharpness.audit import SharpnessTask, measure_inputs, task_of
 from robustrec.audits.sharpness.config import EditLandscapes, SharpnessAudit
 from robustrec.audits.sharpness.parameters import measure_parameters
 from robustrec.audits.sharpness.relation import relations
 from robustrec.audits.sharpness.rows import AUDIT, EDITS, PARAMETERS, RowLabels
+from robustrec.audits.tasks import Output, Task
+from robustrec.audits.treatments import has_user_edits
 from robustrec.curvature.products import derivatives
 from robustrec.curvature.triples import Pairs, Triples, draw_triples, pairs_of
 from robustrec.errors import RobustrecError, one_line
@@ -24,13 +28,22 @@ from robustrec.runs.trained import TrainedSubject
 SCORES_ONLY = "a scoring function has no derivatives"
 
 
-def run_sharpness(audit: SharpnessAudit, subjects: Audited, work: Work) -> None:
-    """Run the sharpness audit over its subjects; each gets a status for its features and for its parameters.
+def tasks_of(audit: SharpnessAudit, plan: Plan) -> list[Task]:
+    """Return a task for each subject."""
+    stored = audit.edits is None or not has_user_edits(audit.edits.edits)
+    return [
+        Task(AUDIT, spec.label, {"subject": place}, stored=stored, here=audit.edits is not None)
+        for place, spec in enumerate(plan.specs)
+    ]
 
-    Costs are counted during the work. If a subject fails, its earlier findings stay, with the error. At the end, with
-    parameters, sharpness is correlated with every drift of this audit and the earlier ones.
+
+def run_task(audit: SharpnessAudit, task: Task, subjects: Audited, work: Work, output: Output) -> None:
+    """Measure one subject, on the same triples as every other; a status for its features and for its parameters.
+
+    If it fails, its earlier findings stay, with the error.
     """
-    if not subjects:
+    pair = next((each for each in subjects if each[0].spec == work.plan.specs[task.block["subject"]]), None)
+    if pair is None:
         return
     prepared, seed = work.context.prepared, work.context.seed
     problem, device = prepared.problem, prepared.device
@@ -38,15 +51,28 @@ def run_sharpness(audit: SharpnessAudit, subjects: Audited, work: Work) -> None:
     pairs = pairs_of(triples, problem.n_users, problem.n_items).to(device)
     count = audit.parameters.training_triples if audit.parameters else 0
     batch = Triples(*(ids[:count].to(device) for ids in triples))
-    tasks = []
-    for pair in subjects:
-        task, statuses = _audited(audit, pair, pairs, batch, work)
-        work.results.statuses += statuses
-        tasks += [task] if audit.edits and task and pair[0].scored_tables else []
-    if audit.edits:
-        work.results.statuses += _edited(audit.edits, tasks, work)
+    measured, statuses = _audited(audit, pair, pairs, batch, work)
+    work.results.statuses += statuses
+    output.state["exhibits"] = len(work.results.exhibits)
+    if audit.edits and measured and pair[0].scored_tables:
+        work.results.statuses += _edited(audit.edits, measured, work)
+
+
+def finish(audit: SharpnessAudit, done: Iterable[tuple[Task, Output]], work: Work) -> None:
+    """Put the findings together; with parameters, sharpness is correlated with every drift of the run so far."""
+    results, edited = work.results, AuditResults()
+    for _, output in done:
+        own, count = output.results, output.state.get("exhibits", 0)
+        # Edits come after all subjects.
+        edited.exhibits += own.exhibits[count:]
+        edited.statuses += [each for each in own.statuses if each.audit == EDITS]
+        own.exhibits[count:] = []
+        own.statuses[:] = [each for each in own.statuses if each.audit != EDITS]
+        results.add(own)
+        work.context.costs.add(output.costs)
+    results.add(edited)
     if audit.parameters:
-        work.results.relations += relations(work.results.findings, seed=seed)
+        results.relations += relations(results.findings, seed=work.context.seed)
 
 
 def _audited(
@@ -82,18 +108,16 @@ def _audited(
     return task, statuses
 
 
-def _edited(asked: EditLandscapes, tasks: list[SharpnessTask], work: Work) -> list[AuditStatus]:
+def _edited(asked: EditLandscapes, task: SharpnessTask, work: Work) -> list[AuditStatus]:
     """Measure the loss along merchant edits, which are encoded once for all subjects."""
     reason = not_editable(work.plan.dataset, work.plan.encoder)
     status: Literal["ok", "error", "not_applicable"] = "not_applicable" if reason else "ok"
-    if not reason and tasks:
+    if not reason:
         try:
-            shifts = edit_shifts(asked, work)
-            for task in tasks:
-                measure_edits(task, asked, shifts)
+            measure_edits(task, asked, work.once("edits of sharpness", lambda: edit_shifts(asked, work)))
         except RobustrecError as error:
             status, reason = "error", one_line(error)
-    return [_status(EDITS, task.subject, status, reason) for task in tasks]
+    return [_status(EDITS, task.subject, status, reason)]
 
 
 def _status(
