@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Literal
 
+import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from robustrec.errors import RobustrecError
@@ -116,14 +116,8 @@ def read_manifest(folder: Path) -> Manifest:
 
 def manifest_text(manifest: Manifest) -> str:
     """Return the TOML text of a manifest; keys with default values are omitted."""
-    top = manifest.model_dump(exclude_defaults=True, exclude={"schema_version", "counts", "files", "filters"})
-    lines = [f"schema_version = {manifest.schema_version}", *_pairs(top)]
-    for name, table in (("counts", manifest.counts), ("files", manifest.files)):
-        if table is not None:
-            lines += ["", f"[{name}]", *_pairs(table.model_dump(exclude_defaults=True))]
-    for row in manifest.filters:
-        lines += ["", "[[filters]]", *_pairs(row.model_dump())]
-    return "\n".join(lines) + "\n"
+    content = manifest.model_dump(exclude_defaults=True, exclude={"schema_version"})
+    return tomli_w.dumps({"schema_version": manifest.schema_version, **content})
 
 
 def files_of(manifest: Manifest, folder: Path) -> Files:
@@ -132,8 +126,3 @@ def files_of(manifest: Manifest, folder: Path) -> Files:
         return manifest.files
     there = {key: name for key, name in USUAL_FILES.items() if (folder / name).exists()}
     return Files(interactions=f"{manifest.name}.inter", **there)
-
-
-def _pairs(table: dict[str, object]) -> list[str]:
-    # JSON strings and numbers are TOML, except that TOML wants DEL escaped too.
-    return [f"{key} = {json.dumps(value)}".replace("\x7f", "\\u007f") for key, value in table.items()]

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 from torch import Tensor
 
 from robustrec.encoders.weights import quiet
@@ -35,7 +36,7 @@ POOL = 1000
 """Maximum number of held-out items of a source in the evaluation."""
 CAPTION_TOKENS = 32
 _ROWS = 64
-Z = 1.959963984540054
+LEVEL = 0.95
 
 
 class Share(NamedTuple):
@@ -69,10 +70,8 @@ class HeldOutRows(NamedTuple):
 def share(hits: Sequence[bool] | NDArray[np.bool_], chance: float) -> Share:
     """Return the share of hits with its Wilson interval (Wilson, 1927)."""
     n = len(hits)
-    value = float(np.mean(hits))
-    middle = (value + Z * Z / (2 * n)) / (1 + Z * Z / n)
-    half = Z * math.sqrt(value * (1 - value) / n + Z * Z / (4 * n * n)) / (1 + Z * Z / n)
-    return Share(value, middle - half, middle + half, n, chance)
+    interval = binomtest(int(np.sum(hits)), n).proportion_ci(LEVEL, method="wilson")
+    return Share(float(np.mean(hits)), float(interval.low), float(interval.high), n, chance)
 
 
 def evaluation_rows(data: TokenizedSource, seed: int, most: int = POOL) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from rapidfuzz.distance import Levenshtein
 
 from robustrec.datasets.registry import Dataset, load_dataset
 from robustrec.edits import EDITS, edit
@@ -76,11 +77,5 @@ def snapshot(content: Content) -> tuple[object, ...]:
 
 
 def edit_distance(a: str, b: str) -> int:
-    """Levenshtein distance, a row of the table at a time."""
-    codes = np.array([ord(letter) for letter in b])
-    places = np.arange(len(b) + 1)
-    row = places
-    for number, letter in enumerate(a, 1):
-        best = np.minimum(row[:-1] + (codes != ord(letter)), row[1:] + 1) if len(b) else row[1:]
-        row = np.minimum.accumulate(np.concatenate([[number], best]) - places) + places
-    return int(row[-1])
+    """Levenshtein distance."""
+    return Levenshtein.distance(a, b)
