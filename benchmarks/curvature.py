@@ -49,8 +49,9 @@ from robustrec.datasets.registry import load_dataset
 from robustrec.encoders.features import MODALITIES, item_features
 from robustrec.files import write_atomically
 from robustrec.hardware import describe_environment, set_numerics
+from robustrec.models.configs import VBPRConfig
 from robustrec.models.contract import Problem
-from robustrec.models.vbpr import VBPR, VBPRConfig
+from robustrec.models.vbpr import VBPR
 from robustrec.seeds import torch_generator
 from robustrec.training.config import TrainingConfig
 from robustrec.training.sampling import positives_of

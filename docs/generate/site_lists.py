@@ -12,8 +12,8 @@ from robustrec.config import Settings
 from robustrec.datasets.shop import SHOPS
 from robustrec.edits import EDITS, edit
 from robustrec.edits.contract import Edit
-from robustrec.encoders import SUMMARIES
-from robustrec.models import MODELS, model_class, training_defaults
+from robustrec.encoders import SUMMARIES as ENCODER_SUMMARIES
+from robustrec.models import SUMMARIES, config_class, training_defaults
 from robustrec.results.report import report_schema
 from robustrec.training.config import TrainingConfig
 from robustrec.training.strategy_config import STRATEGY_NAMES, StrategyConfig
@@ -21,7 +21,7 @@ from robustrec.training.strategy_config import STRATEGY_NAMES, StrategyConfig
 
 def models_table() -> str:
     """Return the models with their descriptions."""
-    return _named("model", ((name, _first_line(model_class(name).__doc__)) for name in MODELS))
+    return _named("model", SUMMARIES.items())
 
 
 def defaults_table(name: str) -> str:
@@ -29,7 +29,7 @@ def defaults_table(name: str) -> str:
     usual = training_defaults(name)
     editions = {"sample editions": training_defaults(name, "sample")}
     editions |= {dataset: training_defaults(name, "full", dataset) for dataset in SHOPS}
-    fields = {**TrainingConfig.model_fields, **model_class(name).Config.model_fields}
+    fields = {**TrainingConfig.model_fields, **config_class(name).model_fields}
     rows = []
     for key, value in usual.items():
         others = [f"{where}: {each[key]:g}" for where, each in editions.items() if each[key] != value]
@@ -49,7 +49,7 @@ def strategies_table() -> str:
 
 def encoders_table() -> str:
     """Return the encoders with their descriptions."""
-    return _named("encoder", SUMMARIES.items())
+    return _named("encoder", ENCODER_SUMMARIES.items())
 
 
 def metrics_table() -> str:

@@ -13,9 +13,9 @@ NO_EFFECT = "its scores do not depend on the item features"
 
 def scores_ignore_features(spec: SubjectSpec) -> bool:
     """Return whether a model declares that its features affect training only."""
-    from robustrec.models import model_class
+    from robustrec.models import modalities_in_scores
 
-    return getattr(model_class(spec.model), "modalities_in_scores", None) == ()
+    return modalities_in_scores(spec.model) == ()
 
 
 def not_editable(dataset: Dataset, encoder: str | None) -> str:

@@ -22,7 +22,6 @@ from robustrec.invalid import invalid
 from robustrec.models.own import place_of
 from robustrec.plugins import Plugins
 from robustrec.results.findings import AuditStatus, Finding
-from robustrec.results.report import UserAuditRecord
 
 if TYPE_CHECKING:
     import torch
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from robustrec.audits.suites import Suite
     from robustrec.audits.tasks import Output, Task
     from robustrec.models.contract import Features
+    from robustrec.results.report import UserAuditRecord
     from robustrec.runs.trained import TrainedSubject
 
 PLUGINS = Plugins("robustrec.audits", "audit", "Class", KINDS)
@@ -106,6 +106,8 @@ def resolved(suite: Suite, *, source: str) -> Suite:
 
 def user_audits(suite: Suite) -> tuple[UserAuditRecord, ...]:
     """Return what reports say of the user-defined audits of a suite."""
+    from robustrec.results.report import UserAuditRecord
+
     own = [kind_of(audit.kind) for audit in suite.audits if audit.kind not in KINDS]
     return tuple(UserAuditRecord(name=kind.name, summary=kind.summary, glossary=dict(kind.glossary)) for kind in own)
 

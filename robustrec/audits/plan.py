@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from robustrec.audits.applicable import not_editable
 from robustrec.audits.few_draws import few_draws
@@ -13,17 +14,19 @@ from robustrec.audits.plan_checks import check_gates_select, unmeasured
 from robustrec.audits.suites import Suite, load_suite
 from robustrec.config import Settings
 from robustrec.datasets.registry import Dataset, load_dataset
-from robustrec.encoders.features import encoder_name, features_label, opened_weights
+from robustrec.encoders.chosen import encoder_name, features_label, opened_weights
 from robustrec.encoders.options import options_of
 from robustrec.encoders.weights import UsedWeights
 from robustrec.errors import RobustrecError
 from robustrec.progress import Progress, silent
-from robustrec.results.baseline import Baseline
 from robustrec.results.gates import NO_BASELINE_FIX, applicable_gates
 from robustrec.results.waivers import Waiver
 from robustrec.runs.plan import subject_specs
 from robustrec.runs.specs import SubjectSpec, reads_features
 from robustrec.subject import Subject
+
+if TYPE_CHECKING:
+    from robustrec.results.baseline import Baseline
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from robustrec.streams import write_json
 if TYPE_CHECKING:
     from robustrec.audits.plan import Plan
     from robustrec.report.forms.outputs import Output
+    from robustrec.results.baseline import Baseline
     from robustrec.results.report import Report
     from robustrec.results.verdict import FailOn
 
@@ -83,23 +84,26 @@ def audit(
         ("--checkpoint", Path(settings.checkpoint) if settings.checkpoint else None),
     ]
     outputs = parse_outputs(output_format or (), inputs=inputs, stdout_taken=as_json and not dry_run)
-    from robustrec.audits.outcome import check_baseline, make_report, write_outcome
     from robustrec.audits.plan import make_plan
-    from robustrec.audits.run import measure
-    from robustrec.hardware import set_numerics
-    from robustrec.results.baseline import read_baseline
-    from robustrec.results.verdict import exit_code
     from robustrec.results.waivers import read_waivers
 
-    set_numerics(settings.threads)
-    accepted = read_baseline(baseline) if baseline else None
+    accepted = _accepted(baseline) if baseline else None
     answered = read_waivers(waivers) if waivers else ()
     with progress_bars(quiet=quiet) as progress:
         plan = make_plan(settings, progress=progress, baseline=accepted, waivers=answered)
-    check_baseline(plan)
+    if accepted is not None:
+        from robustrec.audits.outcome import check_baseline
+
+        check_baseline(plan)
     if dry_run:
         _print_plan(plan, as_json=as_json)
         return
+    from robustrec.audits.outcome import make_report, write_outcome
+    from robustrec.audits.run import measure
+    from robustrec.hardware import set_numerics
+    from robustrec.results.verdict import exit_code
+
+    set_numerics(settings.threads)
     check_writable(plan.home / "reports" / "report.json")
     remove_leftovers(plan.home / "reports")
     _announce(plan, quiet=quiet)
@@ -119,6 +123,12 @@ def audit(
         if not as_json and all(output.path is not None for output in outputs):
             report_file = _shown(outputs, "json", stored) or stored
             _print_report(report, report_file, _shown(outputs, "html", page), fail_on=settings.fail_on)
+
+
+def _accepted(path: Path) -> Baseline:
+    from robustrec.results.baseline import read_baseline
+
+    return read_baseline(path)
 
 
 def _page_beside(report: Report, stored: Path) -> Path | None:

@@ -43,9 +43,9 @@ def _show(kind: str, rows: list[tuple[str, str]], *, as_json: bool) -> None:
 @app.command()
 def models(as_json: options.AsJson = False) -> None:
     """List the recommenders."""
-    from robustrec.models import MODELS, model_class
+    from robustrec.models import SUMMARIES
 
-    _show("model", [(name, _first_line(model_class(name).__doc__)) for name in MODELS], as_json=as_json)
+    _show("model", list(SUMMARIES.items()), as_json=as_json)
 
 
 @app.command()

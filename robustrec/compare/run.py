@@ -19,7 +19,8 @@ from robustrec.compare.sentences import sentences
 from robustrec.config import Settings
 from robustrec.datasets.interactions import TRAIN
 from robustrec.datasets.registry import Dataset, load_dataset
-from robustrec.encoders.features import item_features, opened_weights
+from robustrec.encoders.chosen import opened_weights
+from robustrec.encoders.features import item_features
 from robustrec.encoders.options import options_of
 from robustrec.encoders.weights import UsedWeights
 from robustrec.errors import RobustrecError

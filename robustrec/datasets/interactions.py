@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from robustrec.datasets.columns import Table, integers, read_table
 from robustrec.datasets.naming import places_of, plain
 from robustrec.errors import RobustrecError
 from robustrec.files import write_atomically
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 LABEL_NAMES = ("train", "validation", "test")
@@ -48,12 +50,12 @@ class Interactions:
         chosen = self.labels == label
         return self.users[chosen], self.items[chosen]
 
-    def csr(self, label: int) -> sp.csr_array:
+    def csr(self, label: int) -> csr_array:
         """Return one split as a binary matrix [U, I] of float64 with sorted indices."""
+        from scipy.sparse import csr_array
+
         users, items = self.pairs(label)
-        matrix = sp.csr_array(
-            (np.ones(len(users), dtype=np.float64), (users, items)), shape=(self.n_users, self.n_items)
-        )
+        matrix = csr_array((np.ones(len(users), dtype=np.float64), (users, items)), shape=(self.n_users, self.n_items))
         matrix.sort_indices()
         return matrix
 

@@ -1,7 +1,7 @@
 """Encoders: they compute one feature table per modality from a catalog, and encode edited items in the same way.
 
 `basic` is fitted on the catalog, `imported` uses feature files without changes, and all others consist of networks with
-frozen weights (`frozen.RECIPES`). To add one, write a class with the methods of `robustrec.encoders.rows.Encoder`, and
+frozen weights (`chosen.RECIPES`). To add one, write a class with the methods of `robustrec.encoders.rows.Encoder`, and
 add it to the two tables here; a combination of existing networks needs only a line in RECIPES and in these tables.
 """
 

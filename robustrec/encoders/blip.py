@@ -18,6 +18,7 @@ from torch import Tensor
 
 from robustrec.encoders.attention import use_fused_attention
 from robustrec.encoders.capfilt import CaptionFilter
+from robustrec.encoders.chosen import network_weights, tiny_names, tiny_options
 from robustrec.encoders.networks import (
     NetworkInput,
     PictureShape,
@@ -30,20 +31,7 @@ from robustrec.encoders.networks import (
     tokenise_cleaned,
 )
 from robustrec.encoders.options import EncoderOptions
-from robustrec.encoders.weights import (
-    SHIPPED_BLIP,
-    UsedWeights,
-    digest_weights,
-    given_place,
-    given_weights,
-    load_model,
-    load_tokenizer,
-    locate,
-    require_transformers,
-    shipped_blip,
-    used_weights,
-)
-from robustrec.errors import RobustrecError
+from robustrec.encoders.weights import SHIPPED_BLIP, load_model, load_tokenizer
 
 ENC = "[ENC]"
 
@@ -81,9 +69,8 @@ class Blip:
     reads = ("text", "picture")
 
     def __init__(self, options: EncoderOptions, cache: Path, *, first: str = "blip") -> None:
-        require_transformers("blip")
         self.options = options
-        self.weights = locate("blip", options, first=first, part="itm")
+        self.weights, self.used = network_weights("blip", options, cache, first=first, name=self.name)
         self.source = self.weights.name
         self.placement = placement_of(options)
         self.batch_size = self.placement.batch_size
@@ -91,13 +78,9 @@ class Blip:
             CaptionFilter(options, self.placement, cache, first=first) if options.denoise == "capfilt" else None
         )
         self.facts: tuple[str, ...] = () if self.filter is None else self.filter.facts
-        digest = digest_weights(self.weights.folder, cache)
-        self.used: tuple[UsedWeights, ...] = (used_weights(self.name, self.weights, digest),)
-        if self.filter is not None:
-            self.used += (used_weights("captioner", self.filter.weights, str(self.filter.identity["weights"])),)
         self.identity: Mapping[str, Any] = {
             **base_identity(__file__, self.placement),
-            "weights": digest,
+            "weights": self.used[0].digest,
             "enc_token": options.enc_token,
             "max_words": options.max_words,
             "side": options.side,
@@ -193,25 +176,9 @@ class TinyBlip(Blip):
     name = SHIPPED_BLIP
 
     def __init__(self, options: EncoderOptions, cache: Path, *, first: str = SHIPPED_BLIP) -> None:
-        if (place := given_place(SHIPPED_BLIP, options, first)) is not None:
-            raise RobustrecError(
-                f"encoder {SHIPPED_BLIP!r} does not accept weights, but got {place!r}",
-                where=f"--weights {place}",
-                fix=f"use --features blip --weights {place}, or omit --weights",
-            )
-        if not shipped_blip().is_dir():
-            raise RobustrecError(
-                f"the weights of {SHIPPED_BLIP!r} are not part of this installation",
-                where=str(shipped_blip()),
-                fix="use --features basic, or give a checkpoint: --features blip --weights FOLDER",
-            )
-        captioner = given_weights(options, first).get("captioner")
-        places = (f"blip={shipped_blip()}", *([f"captioner={captioner}"] if captioner else []))
-        super().__init__(options.model_copy(update={"weights": places}), cache, first="blip")
+        super().__init__(tiny_options(options, first), cache, first="blip")
         self.source = SHIPPED_BLIP
-        self.used = tuple(
-            each._replace(name=SHIPPED_BLIP) if each.name == str(shipped_blip()) else each for each in self.used
-        )
+        self.used = tiny_names(self.used)
 
 
 def enc_token_id(tokenizer: Any, config: Any) -> int:

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from robustrec.encoders.chosen import network_weights
 from robustrec.encoders.networks import (
     NetworkInput,
     PictureShape,
@@ -27,13 +28,8 @@ from robustrec.encoders.networks import (
 )
 from robustrec.encoders.options import EncoderOptions
 from robustrec.encoders.weights import (
-    UsedWeights,
-    digest_weights,
     load_model,
     load_tokenizer,
-    locate,
-    require_transformers,
-    used_weights,
 )
 from robustrec.errors import RobustrecError
 
@@ -61,17 +57,14 @@ class Blip2:
     facts: tuple[str, ...] = ()
 
     def __init__(self, options: EncoderOptions, cache: Path, *, first: str = "blip2") -> None:
-        require_transformers("blip2")
         self.options = options
-        self.weights = locate("blip2", options, first=first)
+        self.weights, self.used = network_weights("blip2", options, cache, first=first)
         self.source = self.weights.name
         self.placement = placement_of(options)
         self.batch_size = self.placement.batch_size
-        digest = digest_weights(self.weights.folder, cache)
-        self.used: tuple[UsedWeights, ...] = (used_weights(self.name, self.weights, digest),)
         self.identity: Mapping[str, Any] = {
             **base_identity(__file__, self.placement),
-            "weights": digest,
+            "weights": self.used[0].digest,
             "max_words": options.max_words,
         }
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from robustrec.datasets.shop.vocabulary import SHOPS
 from robustrec.encoders import ENCODERS
+from robustrec.encoders.chosen import encoder_name, features_label, weights_warnings
 from robustrec.encoders.content import catalog_digest
 from robustrec.encoders.options import EncoderOptions
 from robustrec.encoders.rows import EncodedRows, Encoder, RowContent, RowEncoder
 from robustrec.encoders.store import tables_digest
-from robustrec.encoders.weights import SHIPPED_BLIP, UsedWeights
-from robustrec.errors import RobustrecError, unknown_name
+from robustrec.encoders.weights import UsedWeights
+from robustrec.errors import RobustrecError
 from robustrec.hardware import full_precision
 from robustrec.modalities import MODALITIES
 from robustrec.progress import Progress
@@ -32,11 +32,8 @@ __all__ = [
     "RowContent",
     "catalog_digest",
     "edited_tables",
-    "encoder_name",
     "encoder_state",
-    "features_label",
     "item_features",
-    "opened_weights",
     "row_encoder",
 ]
 
@@ -96,22 +93,10 @@ def item_features(
     encoder = _open(dataset, name, home, options)
     encoded = encoder.catalog_features(progress)
     tables = {modality: encoded.tables[modality] for modality in MODALITIES if modality in encoded.tables}
-    warnings = _warnings(dataset, encoder)
+    warnings = weights_warnings(dataset, encoder.name, encoder.weights)
     return ItemFeatures(
         encoder.name, tables, tables_digest(tables), encoded.notes, encoder.identity, encoder.weights, warnings
     )
-
-
-def opened_weights(
-    dataset: Dataset, name: str, *, home: Path, options: EncoderOptions
-) -> tuple[tuple[UsedWeights, ...], tuple[str, ...]]:
-    """Return the weights that an encoder would use, and warnings about them, without loading or encoding.
-
-    Raises:
-        RobustrecError: the name is unknown, or required content or weights are missing.
-    """
-    encoder = _open(dataset, name, home, options)
-    return encoder.weights, _warnings(dataset, encoder)
 
 
 def row_encoder(dataset: Dataset, name: str, *, home: Path, options: EncoderOptions | None = None) -> RowEncoder:
@@ -165,31 +150,6 @@ def edited_tables(
 def encoder_state(dataset: Dataset, name: str, *, home: Path) -> dict[str, torch.Tensor]:
     """Return the state of an encoder fitted on the catalog of a data set; empty for encoders that are not fitted."""
     return _open(dataset, name, home, None).catalog_features(None).state
-
-
-def encoder_name(dataset: Dataset, name: str) -> str:
-    """Return the name of an encoder, with "auto" resolved for this data set; reject unknown names."""
-    if name == "auto":
-        sample = dataset.synthetic and dataset.name in SHOPS
-        return "imported" if dataset.feature_files else SHIPPED_BLIP if sample else "basic"
-    if name not in ENCODERS:
-        raise unknown_name("encoder", name, ["auto", *ENCODERS], where="--features")
-    return name
-
-
-def features_label(encoder: str, denoise: str) -> str:
-    """Return the name of the features of an encoder in reports."""
-    return encoder if denoise == "none" else f"{encoder}+{denoise}"
-
-
-def _warnings(dataset: Dataset, encoder: Encoder) -> tuple[str, ...]:
-    synthetic = [] if dataset.synthetic else [each for each in encoder.weights if each.synthetic]
-    return tuple(
-        f"encoder {encoder.name} ({each.name}) was trained on the synthetic sample shops only, not on the products of "
-        f"{dataset.name}: results on its features do not generalize to other encoders. Use --features basic, "
-        "--features minilm, or your own checkpoint: --features blip --weights FOLDER"
-        for each in synthetic
-    )
 
 
 def _open(dataset: Dataset, name: str, home: Path, options: EncoderOptions | None) -> Encoder:

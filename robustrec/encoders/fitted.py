@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from robustrec.encoders import basic, pictures
 from robustrec.encoders.content import catalog_digest
 from robustrec.encoders.notes import items, picture_notes
-from robustrec.encoders.options import EncoderOptions
+from robustrec.encoders.options import EncoderOptions, check_no_weights
 from robustrec.encoders.rows import EncodedRows, RowContent
 from robustrec.encoders.store import Encoded, stored
 from robustrec.encoders.weights import UsedWeights
@@ -98,18 +98,3 @@ def _describe(row: RowContent) -> _Described:
     except RobustrecError as error:
         return _Described(None, error.what)
     return _Described(None if image is None else pictures.describe_picture(image), "")
-
-
-def check_no_weights(name: str, options: EncoderOptions) -> None:
-    """Check that options have no weights and no denoising, for an encoder that supports neither.
-
-    Raises:
-        RobustrecError: an option is given.
-    """
-    for option, given in (("--weights", " ".join(options.weights)), ("--denoise", options.denoise)):
-        if given not in ("", "none"):
-            raise RobustrecError(
-                f"encoder {name!r} does not support {option} {given}",
-                where=f"--features {name}",
-                fix="use --features blip --weights FOLDER, or omit it",
-            )

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
 
+from robustrec.encoders.chosen import RECIPES, NetworkOutput, check_recipe, nothing_to_read
 from robustrec.encoders.networks import Network
 from robustrec.encoders.notes import items, picture_notes
 from robustrec.encoders.options import EncoderOptions
@@ -22,47 +23,12 @@ from robustrec.encoders.pipeline import ABSENT, CUT, PRESENT, UNREADABLE
 from robustrec.encoders.rows import EncodedRows, RowContent, catalog_rows
 from robustrec.encoders.store import Encoded
 from robustrec.encoders.stored_network import Rows, StoredNetwork
-from robustrec.encoders.weights import UsedWeights, check_networks
-from robustrec.errors import RobustrecError
+from robustrec.encoders.weights import UsedWeights
 from robustrec.progress import Progress
 
 if TYPE_CHECKING:
+    from robustrec.datasets.catalog import Catalog
     from robustrec.datasets.registry import Dataset
-
-
-class NetworkOutput(NamedTuple):
-    """An output of a network."""
-
-    network: str
-    output: str
-
-
-Recipe = Mapping[str, NetworkOutput]
-"""Modality -> output of a network."""
-
-TINY_FUSED = NetworkOutput("tiny-blip", "fused")
-FUSED = NetworkOutput("blip", "fused")
-FUSED2 = NetworkOutput("blip2", "fused")
-SENTENCE = NetworkOutput("minilm", "sentence")
-POOLED = NetworkOutput("cnn", "pooled")
-
-RECIPES: dict[str, Recipe] = {
-    "tiny-blip": {"image": TINY_FUSED, "text": TINY_FUSED},
-    "blip": {"image": FUSED, "text": FUSED},
-    "blip-split": {"image": NetworkOutput("blip", "image"), "text": FUSED},
-    "blip+minilm": {"image": FUSED, "text": SENTENCE},
-    "blip2": {"image": FUSED2, "text": FUSED2},
-    "blip2+minilm": {"image": FUSED2, "text": SENTENCE},
-    "minilm": {"text": SENTENCE},
-    "cnn": {"image": POOLED},
-    "minilm+cnn": {"image": POOLED, "text": SENTENCE},
-}
-"""Recipe of each encoder by name."""
-
-
-def has_captions(name: str) -> bool:
-    """Return whether an encoder has the matching head and captioner that `--denoise capfilt` needs."""
-    return any(output.network in ("tiny-blip", "blip") for output in RECIPES.get(name, {}).values())
 
 
 class FrozenEncoder:
@@ -83,17 +49,8 @@ class FrozenEncoder:
         self.recipe = RECIPES[name]
         self.home = home
         self.dataset_name = dataset.name
-        if dataset.catalog is None:
-            raise self._nothing_to_read("no catalog")
-        self.catalog = dataset.catalog
-        names = tuple(dict.fromkeys(output.network for output in self.recipe.values()))
-        check_networks(options, names[0], (*names, *(("captioner",) if has_captions(name) else ())))
-        if options.denoise != "none" and not has_captions(name):
-            raise RobustrecError(
-                f"encoder {name!r} does not support --denoise: it has no captioner and no matching head",
-                where=f"--denoise {options.denoise}",
-                fix="use --features blip --weights FOLDER, or omit it",
-            )
+        names = check_recipe(name, dataset, options)
+        self.catalog = cast("Catalog", dataset.catalog)
         self.parts = {network: StoredNetwork(network, options, home, first=names[0]) for network in names}
 
     @property
@@ -117,10 +74,10 @@ class FrozenEncoder:
         """
         fuses = any(len(part.network.reads) > 1 for part in self.parts.values())
         if fuses and not self.catalog.n_pictures:
-            raise self._nothing_to_read("no item has a picture")
+            raise nothing_to_read(self.name, self.dataset_name, "no item has a picture")
         whole = {name: part.cached(self._rows, progress) for name, part in self.parts.items()}
         if fuses and not any((rows.facts["picture"] == PRESENT).any() for rows in whole.values()):
-            raise self._nothing_to_read("no picture can be read")
+            raise nothing_to_read(self.name, self.dataset_name, "no picture can be read")
         tables: dict[str, Tensor] = {}
         notes: list[str] = []
         for modality, output in self.recipe.items():
@@ -130,7 +87,7 @@ class FrozenEncoder:
             else:
                 notes.append(f"no content to encode for {modality}: no {modality} features")
         if not tables:
-            raise self._nothing_to_read("; ".join(notes))
+            raise nothing_to_read(self.name, self.dataset_name, "; ".join(notes))
         return Encoded(tables, (*notes, *self._notes(whole)), {})
 
     def encode(self, rows: Sequence[RowContent], progress: Progress | None = None) -> EncodedRows:
@@ -175,14 +132,6 @@ class FrozenEncoder:
             if rows[name].damaged:
                 notes.append(f"{items(rows[name].damaged, 'stored file')} of {name} damaged: encoded again")
         return list(dict.fromkeys(notes))
-
-    def _nothing_to_read(self, why: str) -> RobustrecError:
-        return RobustrecError(
-            f"data set {self.dataset_name!r} has no content for encoder {self.name!r}: {why}",
-            where=f"--features {self.name}",
-            fix="use --features minilm for texts only, --features basic for any available content, or a model without"
-            " features (--model bpr or --model lightgcn)",
-        )
 
 
 def _missing(network: Network, rows: Rows, *, split: bool) -> list[str]:

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from robustrec.encoders.fitted import check_no_weights
-from robustrec.encoders.options import EncoderOptions
+from robustrec.encoders.options import EncoderOptions, check_no_weights
 from robustrec.encoders.rows import EncodedRows, RowContent
 from robustrec.encoders.store import Encoded
 from robustrec.encoders.weights import UsedWeights

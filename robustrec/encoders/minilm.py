@@ -16,18 +16,14 @@ from PIL import Image
 from torch import Tensor
 
 from robustrec.encoders import sentence_modules as modules
+from robustrec.encoders.chosen import network_weights
 from robustrec.encoders.cleaning import valid_unicode
 from robustrec.encoders.networks import NetworkInput, TokenizedTexts, base_identity, padded, placement_of, tokenise
 from robustrec.encoders.options import EncoderOptions
 from robustrec.encoders.weights import (
-    UsedWeights,
     Weights,
-    digest_weights,
     load_model,
     load_tokenizer,
-    locate,
-    require_transformers,
-    used_weights,
 )
 from robustrec.errors import RobustrecError
 from robustrec.files import digest_sources
@@ -59,17 +55,14 @@ class MiniLM:
     facts: tuple[str, ...] = ()
 
     def __init__(self, options: EncoderOptions, cache: Path, *, first: str = "minilm") -> None:
-        require_transformers("minilm")
-        self.weights = locate("minilm", options, first=first)
+        self.weights, self.used = network_weights("minilm", options, cache, first=first)
         self.source = self.weights.name
         self.placement = placement_of(options)
         self.batch_size = 4 * self.placement.batch_size  # texts need less memory than pictures
         self.modules = modules.sentence_modules(self.weights.folder)
-        digest = digest_weights(self.weights.folder, cache)
-        self.used: tuple[UsedWeights, ...] = (used_weights(self.name, self.weights, digest),)
         self.identity: Mapping[str, Any] = {
             **base_identity(__file__, self.placement),
-            "weights": digest,
+            "weights": self.used[0].digest,
             "modules": digest_sources(Path(str(modules.__file__))),
         }
 

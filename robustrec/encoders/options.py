@@ -86,3 +86,18 @@ def encoder_options(values: Mapping[str, Any], *, where: str = "--set encoder.â€
         raise RobustrecError(
             f"encoder.{key} = {values.get(key)!r}: {first['msg']}", where=where, fix=f"{key}: {field.description}"
         ) from error
+
+
+def check_no_weights(name: str, options: EncoderOptions) -> None:
+    """Check that options have no weights and no denoising, for an encoder that supports neither.
+
+    Raises:
+        RobustrecError: an option is given.
+    """
+    for option, given in (("--weights", " ".join(options.weights)), ("--denoise", options.denoise)):
+        if given not in ("", "none"):
+            raise RobustrecError(
+                f"encoder {name!r} does not support {option} {given}",
+                where=f"--features {name}",
+                fix="use --features blip --weights FOLDER, or omit it",
+            )

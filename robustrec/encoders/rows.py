@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from PIL import Image
-from torch import Tensor
 
 from robustrec.datasets.catalog import Catalog
 from robustrec.datasets.pictures import PictureSource, decode
 from robustrec.digests import file_stamp, is_settled, remembered
-from robustrec.encoders.store import Encoded
 from robustrec.encoders.weights import UsedWeights
 from robustrec.errors import RobustrecError
 from robustrec.files import digest_bytes
 from robustrec.progress import Progress
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from robustrec.encoders.store import Encoded
 
 Opener = Callable[[], Image.Image | None]
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import torch
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from robustrec.errors import RobustrecError
 from robustrec.untrusted.documents import read_json, read_json_object
 from robustrec.untrusted.files import UnreadableError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 MODULES, PROMPTS = "modules.json", "config_sentence_transformers.json"
 SUPPORTED = ("Transformer", "Pooling", "Normalize", "Dense", "Dropout")
@@ -34,13 +34,8 @@ _OLD_KEYS = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
-_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "Identity": nn.Identity(),
-    "Tanh": torch.tanh,
-    "ReLU": torch.relu,
-    "GELU": nn.functional.gelu,
-    "Sigmoid": torch.sigmoid,
-}
+_ACTIVATIONS = ("Identity", "Tanh", "ReLU", "GELU", "Sigmoid")
+"""Modules of torch.nn that a Dense module may name."""
 _SHORTEST = 3  # token ids: two special tokens and one of the text
 
 
@@ -149,6 +144,8 @@ def pooled(states: Tensor, mask: Tensor, poolings: Sequence[str]) -> Tensor:
         Float32 [n, D · len(poolings)]. With m the mask and h the token vectors: cls h₁; lasttoken the last h with
         m = 1; max over tokens; mean Σmh / Σm; mean_sqrt_len_tokens Σmh / √Σm; weightedmean Σtmₜhₜ / Σtmₜ.
     """
+    import torch
+
     weights = mask.unsqueeze(-1).to(states.dtype)
     count = weights.sum(dim=1)
     rows = torch.arange(len(states), device=states.device)
@@ -174,10 +171,16 @@ def loaded_steps(steps: Sequence[Step], device: torch.device) -> list[Callable[[
 
 
 def _normalised(vectors: Tensor) -> Tensor:
-    return nn.functional.normalize(vectors, dim=1)
+    from torch.nn.functional import normalize
+
+    return normalize(vectors, dim=1)
 
 
 def _linear(step: Dense, device: torch.device) -> Callable[[Tensor], Tensor]:
+    import torch
+    from safetensors.torch import load_file
+    from torch import nn
+
     safe = step.folder / "model.safetensors"
     try:
         if safe.is_file():
@@ -192,8 +195,13 @@ def _linear(step: Dense, device: torch.device) -> Callable[[Tensor], Tensor]:
             where=str(step.folder),
             fix="give --weights a complete folder written by save of sentence-transformers",
         ) from error
-    activation = _ACTIVATIONS[step.activation]
-    return lambda vectors: activation(nn.functional.linear(vectors, weight, bias))
+    activation: nn.Module = getattr(nn, step.activation)()
+
+    def applied(vectors: Tensor) -> Tensor:
+        after: Tensor = activation(nn.functional.linear(vectors, weight, bias))
+        return after
+
+    return applied
 
 
 def _modules(folder: Path) -> list[tuple[str, Path]]:

@@ -32,7 +32,6 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy import special
 
 Correction = Literal["holm", "benjamini-hochberg", "none"]
 POWER = 0.8
@@ -66,11 +65,15 @@ class Spread(NamedTuple):
 
 def quantile(probability: float, degrees: float) -> float:
     """Return the quantile of Student's t, or of the normal distribution for infinitely many degrees of freedom."""
+    from scipy import special
+
     return float(special.ndtri(probability) if math.isinf(degrees) else special.stdtrit(degrees, probability))
 
 
 def tail(value: float, degrees: float) -> float:
     """Return the probability that Student's t, or the normal distribution, exceeds a value."""
+    from scipy import special
+
     return float(special.ndtr(-value) if math.isinf(degrees) else special.stdtr(degrees, -value))
 
 
@@ -186,6 +189,8 @@ def distance_detected(alpha: float, degrees: float) -> float:
         alpha: of the test on one side.
         degrees: of freedom; infinite for a known standard error.
     """
+    from scipy import special
+
     critical = quantile(1 - alpha, degrees)
     far = critical + quantile(POWER, math.inf)
     if degrees > _KNOWN:

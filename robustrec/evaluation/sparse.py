@@ -20,7 +20,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 Floats = NDArray[np.float64]
 
@@ -57,6 +56,8 @@ def stringer_bound(sizes: Floats, n: float, tail: float) -> float:
         n: how many values there are; need not be a whole number where it is an effective one.
         tail: probability that the mean lies above the bound, e.g. 0.025.
     """
+    from scipy import special
+
     seen = np.sort(np.clip(sizes, 0.0, 1.0))[::-1]
     counts = np.arange(len(seen) + 1)
     left = n - counts

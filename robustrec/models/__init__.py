@@ -8,7 +8,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import BaseModel
+
 from robustrec.errors import unknown_name
+from robustrec.modalities import MODALITIES
+from robustrec.models import configs
 from robustrec.models.own import is_own, load_own
 from robustrec.untrusted import read_toml
 
@@ -27,7 +31,7 @@ def _distinct(entries: Iterable[tuple[str, str]]) -> dict[str, str]:
     return table
 
 
-# To add a model: a module with its Config and its class, a line here, and a table in defaults.toml.
+# To add a model: a module with its class, its settings in configs.py, a line here and below, a table in defaults.toml.
 MODELS: dict[str, str] = _distinct(
     [
         ("bpr", "robustrec.models.bpr:BPR"),
@@ -46,6 +50,23 @@ MODELS: dict[str, str] = _distinct(
     ]
 )
 
+SUMMARIES: dict[str, str] = {
+    "bpr": "matrix factorization trained with the pairwise BPR loss; uses no graph and no item features",
+    "lightgcn": "user and item embeddings propagated on the user-item graph and averaged; uses no item features",
+    "vbpr": "matrix factorization with item vectors extended by a linear projection of item features",
+    "slmrec": "LightGCN channels for ids, images and texts, linearly fused and trained with contrastive losses",
+    "dualgnn": "modality-specific graph convolutions, weighted by user and combined with a user co-occurrence graph",
+    "dragon": "modality-specific graph convolutions, concatenated and combined with an item-item and a user-user graph",
+    "freedom": "LightGCN on a randomly pruned user-item graph, plus a frozen item-item graph of the features",
+    "bm3": "LightGCN embeddings trained by self-supervised prediction of items and item features, without negatives",
+    "lattice": "LightGCN plus a latent item-item graph, a mix of frozen and learned feature similarity graphs",
+    "mgcn": "LightGCN plus item graphs of features gated by behaviour, fused by attention and user preferences",
+    "mmgcn": "graph neural network per modality on the user-item graph with id embeddings, averaged over modalities",
+    "grcn": "id embeddings propagated on a user-item graph refined by content affinity, plus modality content",
+    "lgmrec": "local graph embeddings of ids and modalities, plus global embeddings from learned hypergraphs",
+}
+"""One-line summary of each recommender."""
+
 
 def model_class(name: str) -> type[Any]:
     """Return the class of a recommender by its name or by "package.module:Name"; this imports torch.
@@ -61,6 +82,41 @@ def model_class(name: str) -> type[Any]:
         return load_own(name).kind  # type: ignore[no-any-return]
     module, _, attribute = MODELS[name].partition(":")
     return getattr(import_module(module), attribute)  # type: ignore[no-any-return]
+
+
+def config_class(name: str) -> type[BaseModel]:
+    """Return the class of a recommender's settings; torch is imported for user-defined ones only.
+
+    Raises:
+        RobustrecError: the model is unknown.
+    """
+    return _declaration(name).Config if is_own(name) else _declaration(name)  # type: ignore[no-any-return]
+
+
+def modalities_of(name: str) -> tuple[str, ...]:
+    """Return the modalities that a recommender can read: all for a scorer that does not say.
+
+    Raises:
+        RobustrecError: the model is unknown.
+    """
+    return tuple(getattr(_declaration(name), "modalities", MODALITIES))
+
+
+def modalities_in_scores(name: str) -> tuple[str, ...]:
+    """Return the modalities that a recommender's scores can depend on; () where it reads some in training only.
+
+    Raises:
+        RobustrecError: the model is unknown.
+    """
+    return tuple(getattr(_declaration(name), "modalities_in_scores", modalities_of(name)))
+
+
+def _declaration(name: str) -> Any:
+    """Return what declares the modalities: the settings of a built-in model, or a user-defined class."""
+    known(name)
+    if is_own(name):
+        return load_own(name).kind
+    return getattr(configs, f"{MODELS[name].partition(':')[2]}Config")
 
 
 def known(name: str) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import cast
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from robustrec.models.configs import BM3Config
 from robustrec.models.contract import (
     Batch,
     Features,
@@ -27,18 +27,6 @@ from robustrec.models.rows import distinct, project_tuned, unit_rows
 NORM_FLOOR = 1e-8
 
 
-class BM3Config(BaseModel):
-    """Settings of BM3."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    latent_width: int = Field(64, ge=1, description="embedding dimension d")
-    layers: int = Field(1, ge=0, le=16, description="number of graph propagation layers L")
-    dropout: float = Field(0.5, ge=0, lt=1, description="dropout rate of the prediction targets in training")
-    reg_weight: float = Field(0.1, ge=0, description="weight λ of the embedding regularization")
-    feature_weight: float = Field(2.0, ge=0, description="weight of the losses with item features")
-
-
 class BM3(nn.Module):
     """BM3: LightGCN embeddings trained by self-supervised prediction of items and item features, without negatives.
 
@@ -49,8 +37,8 @@ class BM3(nn.Module):
     """
 
     Config = BM3Config
-    modalities: tuple[str, ...] = ("image", "text")
-    modalities_in_scores: tuple[str, ...] = ()
+    modalities: tuple[str, ...] = BM3Config.modalities
+    modalities_in_scores: tuple[str, ...] = BM3Config.modalities_in_scores
 
     def __init__(self, problem: Problem, config: BM3Config, generator: torch.Generator) -> None:
         super().__init__()

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 from torch.nn import functional
 
+from robustrec.models.configs import BPRConfig
 from robustrec.models.contract import Batch, Features, Loss, Problem, Representation
 from robustrec.models.initial import table
 from robustrec.models.losses import bpr_loss, embedding_loss
-
-
-class BPRConfig(BaseModel):
-    """Settings of BPR."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    latent_width: int = Field(64, ge=1, description="embedding dimension d")
-    reg_weight: float = Field(1e-1, ge=0, description="weight λ of the embedding regularization")
 
 
 class BPR(nn.Module):
@@ -28,7 +19,7 @@ class BPR(nn.Module):
     """
 
     Config = BPRConfig
-    modalities: tuple[str, ...] = ()
+    modalities: tuple[str, ...] = BPRConfig.modalities
 
     def __init__(self, problem: Problem, config: BPRConfig, generator: torch.Generator) -> None:
         super().__init__()

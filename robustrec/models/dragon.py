@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from robustrec.models.configs import DRAGONConfig
 from robustrec.models.contract import (
     Batch,
     Features,
@@ -25,25 +25,6 @@ from robustrec.models.losses import bpr_loss
 from robustrec.models.modality_encoders import ModalityEncoders, UserAverage, modality_weights
 
 
-class DRAGONConfig(BaseModel):
-    """Settings of DRAGON."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    latent_width: int = Field(64, ge=1, description="embedding dimension d per modality")
-    user_neighbours: int = Field(40, ge=1, description="number of most similar users in the user graph")
-    item_neighbours: int = Field(
-        10, ge=1, description="number of nearest items k by features, including the item itself"
-    )
-    item_layers: int = Field(1, ge=0, le=16, description="number of item graph layers L")
-    image_weight: float = Field(
-        0.1, ge=0, le=1, description="weight of the image item graph; the text item graph has the remaining weight"
-    )
-    reg_weight: float = Field(
-        1e-3, ge=0, description="weight λ of the regularization of preferences and modality weights"
-    )
-
-
 class DRAGON(nn.Module):
     """DRAGON: modality-specific graph convolutions, concatenated and combined with an item-item and a user-user graph.
 
@@ -55,7 +36,7 @@ class DRAGON(nn.Module):
     """
 
     Config = DRAGONConfig
-    modalities: tuple[str, ...] = ("image", "text")
+    modalities: tuple[str, ...] = DRAGONConfig.modalities
 
     def __init__(self, problem: Problem, config: DRAGONConfig, generator: torch.Generator) -> None:
         super().__init__()

@@ -5,30 +5,13 @@ from __future__ import annotations
 import math
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from robustrec.models.configs import DualGNNConfig
 from robustrec.models.contract import Batch, Features, Loss, Problem, Representation, read_modalities
 from robustrec.models.losses import bpr_loss
 from robustrec.models.modality_encoders import ModalityEncoders, UserAverage, modality_weights
-
-
-class DualGNNConfig(BaseModel):
-    """Settings of DualGNN."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    latent_width: int = Field(64, ge=1, description="embedding dimension d")
-    user_neighbours: int = Field(40, ge=1, description="number of most similar users k in the user graph")
-    reg_weight: float = Field(
-        1e-3, ge=0, description="weight λ of the regularization of preferences and modality weights"
-    )
-    mmrec_compat: bool = Field(
-        False,
-        description="reproduce MMRec: the image channel of a user has image + text because MMRec overwrites a table in"
-        " place, and item weights occur in the regularization only",
-    )
 
 
 class DualGNN(nn.Module):
@@ -41,7 +24,7 @@ class DualGNN(nn.Module):
     """
 
     Config = DualGNNConfig
-    modalities: tuple[str, ...] = ("image", "text")
+    modalities: tuple[str, ...] = DualGNNConfig.modalities
 
     def __init__(self, problem: Problem, config: DualGNNConfig, generator: torch.Generator) -> None:
         super().__init__()

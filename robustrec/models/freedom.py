@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import cast
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from robustrec.models.configs import FREEDOMConfig
 from robustrec.models.contract import (
     Batch,
     Features,
@@ -30,24 +30,6 @@ from robustrec.models.rows import distinct, project_tuned
 OFFSET = 1e-7
 
 
-class FREEDOMConfig(BaseModel):
-    """Settings of FREEDOM."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    latent_width: int = Field(64, ge=1, description="embedding dimension d")
-    layers: int = Field(2, ge=0, le=16, description="number of user-item graph layers")
-    item_neighbours: int = Field(
-        10, ge=1, description="number of nearest items k by features, including the item itself"
-    )
-    item_layers: int = Field(1, ge=0, le=16, description="number of item graph layers")
-    image_weight: float = Field(
-        0.1, ge=0, le=1, description="weight of the image item graph; the text item graph has the remaining weight"
-    )
-    pruning: float = Field(0.8, ge=0, lt=1, description="fraction ρ of edges dropped in each epoch")
-    reg_weight: float = Field(1e-3, ge=0, description="weight λ of the losses on projected features")
-
-
 class FREEDOM(nn.Module):
     """FREEDOM: LightGCN on a randomly pruned user-item graph, plus a frozen item-item graph of the features.
 
@@ -59,7 +41,7 @@ class FREEDOM(nn.Module):
     """
 
     Config = FREEDOMConfig
-    modalities: tuple[str, ...] = ("image", "text")
+    modalities: tuple[str, ...] = FREEDOMConfig.modalities
 
     def __init__(self, problem: Problem, config: FREEDOMConfig, generator: torch.Generator) -> None:
         super().__init__()

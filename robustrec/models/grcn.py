@@ -6,10 +6,10 @@ from functools import reduce
 from typing import NamedTuple, cast
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from robustrec.models.configs import GRCNConfig
 from robustrec.models.contract import (
     Batch,
     Features,
@@ -24,23 +24,6 @@ from robustrec.models.graphs import Sparse, SparseBuffer, product, row_softmax, 
 from robustrec.models.initial import linear, table
 from robustrec.models.losses import bpr_loss
 from robustrec.models.rows import unit_rows
-
-
-class GRCNConfig(BaseModel):
-    """Settings of GRCN."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    latent_width: int = Field(
-        64, ge=1, description="embedding dimension d of the id channel and of each modality channel"
-    )
-    routings: int = Field(3, ge=0, le=16, description="number of routing iterations")
-    layers: int = Field(2, ge=0, le=16, description="number of id propagation layers L")
-    reg_weight: float = Field(1e-3, ge=0, description="weight λ of the regularization of ids and preferences")
-    mmrec_compat: bool = Field(
-        False,
-        description="reproduce MMRec: routing has no effect because its edges lead from users to items only",
-    )
 
 
 class Both(NamedTuple):
@@ -65,7 +48,7 @@ class GRCN(nn.Module):
     """
 
     Config = GRCNConfig
-    modalities: tuple[str, ...] = ("image", "text")
+    modalities: tuple[str, ...] = GRCNConfig.modalities
 
     def __init__(self, problem: Problem, config: GRCNConfig, generator: torch.Generator) -> None:
         super().__init__()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple, cast
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from robustrec.models.configs import LATTICEConfig
 from robustrec.models.contract import (
     Batch,
     Features,
@@ -35,24 +35,6 @@ from robustrec.models.losses import bpr_loss, half_squares
 from robustrec.models.rows import project_tuned, unit_rows
 
 
-class LATTICEConfig(BaseModel):
-    """Settings of LATTICE."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    latent_width: int = Field(64, ge=1, description="embedding dimension d")
-    layers: int = Field(2, ge=0, le=16, description="number of user-item graph layers")
-    item_neighbours: int = Field(
-        10, ge=1, description="number of nearest items k by features, including the item itself"
-    )
-    item_layers: int = Field(1, ge=1, le=16, description="number of item graph layers")
-    frozen_share: float = Field(
-        0.9, ge=0, le=1, description="weight λ of the frozen graphs of raw features; the learned graph has weight 1 - λ"
-    )
-    reg_weight: float = Field(1e-4, ge=0, description="weight of the squared L2 regularization of the batch vectors")
-    nominal_batch: int = Field(2048, ge=1, description="divisor of the squared norms, independent of the batch size")
-
-
 class LearnedGraph(NamedTuple):
     """The learned part of the item graph.
 
@@ -77,7 +59,7 @@ class LATTICE(nn.Module):
     """
 
     Config = LATTICEConfig
-    modalities: tuple[str, ...] = ("image", "text")
+    modalities: tuple[str, ...] = LATTICEConfig.modalities
 
     def __init__(self, problem: Problem, config: LATTICEConfig, generator: torch.Generator) -> None:
         super().__init__()

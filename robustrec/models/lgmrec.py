@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from robustrec.models.configs import LGMRecConfig
 from robustrec.models.contract import (
     Batch,
     Features,
@@ -28,27 +28,6 @@ from robustrec.models.rows import unit_rows
 # Floor of a row's length in the contrast's cosines, as in `unit_rows`.
 NORM_FLOOR = 1e-12
 DEGREE_OFFSET = 1e-7
-
-
-class LGMRecConfig(BaseModel):
-    """Settings of LGMRec."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    latent_width: int = Field(64, ge=1, description="embedding dimension d")
-    ui_layers: int = Field(2, ge=0, le=16, description="number of id propagation layers L")
-    mm_layers: int = Field(2, ge=0, le=16, description="number of content propagation layers")
-    hyper_layers: int = Field(1, ge=1, le=16, description="number of hypergraph layers")
-    hyperedges: int = Field(4, ge=1, description="number of hyperedges H per modality")
-    keep_rate: float = Field(0.5, gt=0, le=1, description="keep probability of the hypergraph dropout")
-    alpha: float = Field(0.3, ge=0, description="weight α of the hypergraph embeddings")
-    temperature: float = Field(
-        0.2, gt=0, description="temperature τ of the hyperedge memberships and of the contrastive loss"
-    )
-    cl_weight: float = Field(
-        1e-4, ge=0, description="weight of the contrastive loss between modalities, summed over the batch"
-    )
-    reg_weight: float = Field(1e-6, ge=0, description="weight of the regularization of the batch vectors")
 
 
 class NodeVectors(NamedTuple):
@@ -95,7 +74,7 @@ class LGMRec(nn.Module):
     """
 
     Config = LGMRecConfig
-    modalities: tuple[str, ...] = ("image", "text")
+    modalities: tuple[str, ...] = LGMRecConfig.modalities
 
     def __init__(self, problem: Problem, config: LGMRecConfig, generator: torch.Generator) -> None:
         super().__init__()

@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 from torch.nn import functional
 
+from robustrec.models.configs import LightGCNConfig
 from robustrec.models.contract import Batch, Features, Loss, Problem, Representation
 from robustrec.models.graphs import UserItemGraph
 from robustrec.models.initial import table
 from robustrec.models.losses import bpr_loss, embedding_loss
-
-
-class LightGCNConfig(BaseModel):
-    """Settings of LightGCN."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    latent_width: int = Field(64, ge=1, description="embedding dimension d")
-    layers: int = Field(3, ge=0, le=16, description="number of graph propagation layers L")
-    reg_weight: float = Field(
-        1e-4, ge=0, description="weight λ of the regularization of the embeddings before propagation"
-    )
 
 
 class LightGCN(nn.Module):
@@ -32,7 +20,7 @@ class LightGCN(nn.Module):
     """
 
     Config = LightGCNConfig
-    modalities: tuple[str, ...] = ()
+    modalities: tuple[str, ...] = LightGCNConfig.modalities
 
     def __init__(self, problem: Problem, config: LightGCNConfig, generator: torch.Generator) -> None:
         super().__init__()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple, cast
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from robustrec.models.configs import MGCNConfig
 from robustrec.models.contract import (
     Batch,
     Features,
@@ -34,23 +34,6 @@ from robustrec.models.losses import bpr_loss, half_squares
 from robustrec.models.rows import distinct, project_tuned, unit_rows
 
 
-class MGCNConfig(BaseModel):
-    """Settings of MGCN."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    latent_width: int = Field(64, ge=1, description="embedding dimension d")
-    layers: int = Field(2, ge=1, le=16, description="number of user-item graph layers L")
-    item_neighbours: int = Field(
-        10, ge=1, description="number of nearest items k by features, including the item itself"
-    )
-    item_layers: int = Field(1, ge=0, le=16, description="number of item graph layers")
-    temperature: float = Field(0.2, gt=0, description="temperature τ of the contrastive loss")
-    contrast_weight: float = Field(0.01, ge=0, description="weight κ of the contrastive loss")
-    reg_weight: float = Field(1e-4, ge=0, description="weight of the squared L2 regularization of the batch vectors")
-    nominal_batch: int = Field(2048, ge=1, description="divisor of the squared norms, independent of the batch size")
-
-
 class Views(NamedTuple):
     """What a user or item vector is the sum of, [n, d] each: smoothed embeddings, and the fused modalities."""
 
@@ -70,7 +53,7 @@ class MGCN(nn.Module):
     """
 
     Config = MGCNConfig
-    modalities: tuple[str, ...] = ("image", "text")
+    modalities: tuple[str, ...] = MGCNConfig.modalities
 
     def __init__(self, problem: Problem, config: MGCNConfig, generator: torch.Generator) -> None:
         super().__init__()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from robustrec.models.configs import MMGCNConfig
 from robustrec.models.contract import (
     Batch,
     Features,
@@ -23,29 +23,6 @@ from robustrec.models.graphs import Sparse, SparseBuffer, product, sparse_of
 from robustrec.models.initial import Scheme, linear, table
 from robustrec.models.losses import bpr_loss
 from robustrec.models.rows import unit_rows
-
-
-class MMGCNConfig(BaseModel):
-    """Settings of MMGCN."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    latent_width: int = Field(64, ge=1, description="embedding dimension d")
-    image_width: int = Field(
-        256,
-        ge=1,
-        description="dimension of the projection of image features before the first layer; text features are not"
-        " projected",
-    )
-    layers: int = Field(3, ge=1, le=16, description="number of graph convolutions L per modality")
-    reg_weight: float = Field(
-        1e-3, ge=0, description="weight λ of the regularization of the batch ids and of the image preferences of users"
-    )
-    mmrec_compat: bool = Field(
-        False,
-        description="reproduce MMRec: ids and user preferences keep their initial values because MMRec does not"
-        " register them as parameters",
-    )
 
 
 class Sides(NamedTuple):
@@ -67,7 +44,7 @@ class MMGCN(nn.Module):
     """
 
     Config = MMGCNConfig
-    modalities: tuple[str, ...] = ("image", "text")
+    modalities: tuple[str, ...] = MMGCNConfig.modalities
     ids: Tensor
 
     def __init__(self, problem: Problem, config: MMGCNConfig, generator: torch.Generator) -> None:

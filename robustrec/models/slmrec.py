@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import cast
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from robustrec.models.configs import SLMRecConfig
 from robustrec.models.contract import (
     Batch,
     Features,
@@ -27,18 +27,6 @@ from robustrec.models.losses import contrast
 NORM_FLOOR = 1e-12
 
 
-class SLMRecConfig(BaseModel):
-    """Settings of SLMRec."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    latent_width: int = Field(64, ge=2, description="embedding dimension d per channel and of the fused vectors")
-    layers: int = Field(3, ge=0, le=16, description="number of graph propagation layers L")
-    temperature: float = Field(0.2, gt=0, description="temperature of the user-item contrastive loss on cosines")
-    ssl_temp: float = Field(0.5, gt=0, description="temperature τ of the contrastive losses between channels")
-    ssl_alpha: float = Field(0.1, ge=0, description="weight α of the contrastive losses between channels")
-
-
 class SLMRec(nn.Module):
     """SLMRec: LightGCN channels for ids, images and texts, linearly fused and trained with contrastive losses.
 
@@ -49,7 +37,7 @@ class SLMRec(nn.Module):
     """
 
     Config = SLMRecConfig
-    modalities: tuple[str, ...] = ("image", "text")
+    modalities: tuple[str, ...] = SLMRecConfig.modalities
 
     def __init__(self, problem: Problem, config: SLMRecConfig, generator: torch.Generator) -> None:
         super().__init__()

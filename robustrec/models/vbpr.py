@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from robustrec.models.configs import VBPRConfig
 from robustrec.models.contract import (
     Batch,
     Features,
@@ -21,15 +21,6 @@ from robustrec.models.initial import linear, table
 from robustrec.models.losses import bpr_loss, embedding_loss
 
 
-class VBPRConfig(BaseModel):
-    """Settings of VBPR."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    latent_width: int = Field(64, ge=1, description="embedding dimension d, also of the projected features")
-    reg_weight: float = Field(1e-1, ge=0, description="weight λ of the regularization of the batch vectors")
-
-
 class VBPR(nn.Module):
     """VBPR: matrix factorization with item vectors extended by a linear projection of item features.
 
@@ -39,7 +30,7 @@ class VBPR(nn.Module):
     """
 
     Config = VBPRConfig
-    modalities: tuple[str, ...] = ("image", "text")
+    modalities: tuple[str, ...] = VBPRConfig.modalities
 
     def __init__(self, problem: Problem, config: VBPRConfig, generator: torch.Generator) -> None:
         super().__init__()

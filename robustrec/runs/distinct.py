@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import NamedTuple
-
-from torch import Tensor
+from typing import TYPE_CHECKING, NamedTuple
 
 from robustrec.errors import RobustrecError
 from robustrec.runs.specs import SubjectSpec
-from robustrec.runs.trained import TrainedSubject
 from robustrec.training.strategy_config import STRATEGIES
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from robustrec.runs.trained import TrainedSubject
 
 _FIX = (
     "raise the settings of the strategy, for example --set strategy.rho=0.05 --set strategy.alpha2=0.1,"

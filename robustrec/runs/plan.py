@@ -10,11 +10,10 @@ from pydantic import BaseModel, ValidationError
 
 from robustrec.config import Settings
 from robustrec.errors import RobustrecError, unknown_name
-from robustrec.models import MODELS, known, model_class, section_of, training_defaults
+from robustrec.models import MODELS, config_class, known, model_class, section_of, training_defaults
 from robustrec.models.own import is_own, is_scorer
 from robustrec.runs.distinct import check_strategies
 from robustrec.runs.specs import SubjectSpec
-from robustrec.runs.store import read_record, stored_run
 from robustrec.training.config import TrainingConfig
 from robustrec.training.strategy_config import STRATEGY_NAMES, StrategyConfig
 
@@ -65,6 +64,8 @@ def subject_specs(settings: Settings, edition: str, dataset: str | None = None) 
 
 def _loaded_spec(settings: Settings, edition: str, checkpoint: str) -> SubjectSpec:
     """Return the spec of a stored run, named by its key or folder, or of a file of parameters."""
+    from robustrec.runs.store import stored_run
+
     place = stored_run(settings.home, checkpoint) or Path(checkpoint)
     where = f"--checkpoint {checkpoint}"
     if (place / "run.json").is_file():
@@ -92,6 +93,8 @@ def _loaded_spec(settings: Settings, edition: str, checkpoint: str) -> SubjectSp
 
 def _stored_spec(settings: Settings, folder: Path, where: str) -> SubjectSpec:
     """Return the spec of a stored run, which must not be another one than the settings ask for."""
+    from robustrec.runs.store import read_record
+
     record = read_record(folder)
     if is_own(str(record.get("model"))) and record["model"] not in settings.model:
         raise RobustrecError(
@@ -106,7 +109,7 @@ def _stored_spec(settings: Settings, folder: Path, where: str) -> SubjectSpec:
             record["model_config"],
             record["training_noise"],
         )
-        model_class(model).Config(**options)
+        config_class(model)(**options)
         seed = int(record["seed"])
     except (KeyError, TypeError, ValueError) as error:  # pydantic's are ValueErrors
         raise RobustrecError(
@@ -151,7 +154,7 @@ def _spec(settings: Settings, edition: str, model: str, strategy: str, seed: int
     overrides, section = settings.set, section_of(model)
     model_options = {**of_model, **overrides.get(section, {})}
     if not _only_scores(model):
-        checked(model_class(model).Config, model_options, section=section, model=model)
+        checked(config_class(model), model_options, section=section, model=model)
     elif model_options:
         raise RobustrecError(
             f"{model} only scores: it has no settings",

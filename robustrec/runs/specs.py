@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from torch import Tensor
-
-from robustrec.encoders.features import MODALITIES
-from robustrec.models import model_class
+from robustrec.models import config_class, modalities_of
 from robustrec.subject import EXTERNAL
 from robustrec.training.config import TrainingConfig
 from robustrec.training.strategy_config import StrategyConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -62,23 +62,18 @@ class SubjectSpec:
 
 def reads_features(spec: SubjectSpec) -> bool:
     """Tell whether a subject's model reads item features at all."""
-    return bool(_modalities(spec.model))
+    return bool(modalities_of(spec.model))
 
 
 def modalities_read(model_name: str, available: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return the feature tables a model reads, in the order of MODALITIES."""
-    return {name: table for name, table in available.items() if name in _modalities(model_name)}
-
-
-def _modalities(model_name: str) -> tuple[str, ...]:
-    # A score function that does not say what it reads is given all there is.
-    return tuple(getattr(model_class(model_name), "modalities", MODALITIES))
+    return {name: table for name, table in available.items() if name in modalities_of(model_name)}
 
 
 def spec_json(spec: SubjectSpec) -> dict[str, Any]:
     """Return a spec as JSON, every default written out; training and strategy are None for what came from elsewhere."""
-    kind = model_class(spec.model)
-    config = {} if spec.origin == "scorer" else kind.Config(**spec.model_options).model_dump(mode="json")
+    scorer = spec.origin == "scorer"
+    config = {} if scorer else config_class(spec.model)(**spec.model_options).model_dump(mode="json")
     ours = spec.origin == "trained"
     return {
         "model": spec.model,

@@ -16,7 +16,8 @@ from robustrec.audits.merchant.items import choose_items, popularity_strata
 from robustrec.audits.quality import MetricSuite
 from robustrec.audits.suites import parse_suite
 from robustrec.datasets.interactions import TRAIN, Interactions
-from robustrec.encoders.features import ItemFeatures, features_label
+from robustrec.encoders.chosen import features_label
+from robustrec.encoders.features import ItemFeatures
 from robustrec.errors import RobustrecError
 from robustrec.evaluation.ranking import Ranking
 from robustrec.models.contract import Scored

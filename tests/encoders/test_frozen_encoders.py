@@ -16,8 +16,8 @@ from toy_shop import MakeDataset, toy_picture, toy_text
 from robustrec.datasets.catalog import Catalog
 from robustrec.datasets.pictures import PictureSource
 from robustrec.encoders import minilm, stored_network
+from robustrec.encoders.chosen import RECIPES
 from robustrec.encoders.features import edited_tables, item_features, row_encoder
-from robustrec.encoders.frozen import RECIPES
 from robustrec.encoders.options import EncoderOptions
 from robustrec.encoders.rows import RowContent, StoredPicture, catalog_rows, row_key
 from robustrec.errors import RobustrecError

@@ -11,8 +11,8 @@ from test_weights import folder_of
 from toy_shop import MakeDataset
 
 from robustrec.cli.main import run
-from robustrec.encoders.features import encoder_name, item_features, opened_weights
-from robustrec.encoders.frozen import RECIPES
+from robustrec.encoders.chosen import RECIPES, encoder_name, opened_weights
+from robustrec.encoders.features import item_features
 from robustrec.encoders.options import EncoderOptions
 from robustrec.encoders.weights import shipped_blip
 from robustrec.errors import RobustrecError

@@ -13,7 +13,7 @@ from robustrec.edits import edit
 from robustrec.edits.content import Content
 from robustrec.edits.contract import apply_edit
 from robustrec.edits.view import CatalogueView
-from robustrec.encoders.features import encoder_name
+from robustrec.encoders.chosen import encoder_name
 from robustrec.files import shipped
 from robustrec.pretraining.architecture import encode_pictures, fused_vectors
 from robustrec.pretraining.batches import normalised, tokenize_source

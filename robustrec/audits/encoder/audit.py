@@ -14,17 +14,20 @@ encoder. Below 1 the encoder reduces the edit, and above 1 it amplifies the edit
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
+from rapidfuzz.distance import Levenshtein
 
 from robustrec.audits.encoder.config import EncoderAudit
 from robustrec.audits.treatments import treatments_of
 from robustrec.edits.content import Content, text_of
 from robustrec.seeds import numpy_generator
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Floats = NDArray[np.float64]
 Thing = TypeVar("Thing")
@@ -61,19 +64,7 @@ def encodings_of(audit: EncoderAudit, n_items: int, *, clean: bool) -> int:
 
 def text_distance(before: str, after: str) -> float:
     """Return the word edit distance as a share of the longer text's words, 0 to 1; 0 for two empty texts."""
-    a, b = before.lower().split(), after.lower().split()
-    if a == b:
-        return 0.0
-    numbers: dict[str, int] = {}
-    codes = [np.array([numbers.setdefault(word, len(numbers)) for word in words], dtype=np.int64) for words in (a, b)]
-    steps = np.arange(len(b) + 1)
-    row = steps.copy()
-    for place, code in enumerate(codes[0], start=1):
-        best = np.empty_like(row)
-        best[0] = place
-        best[1:] = np.minimum(row[1:] + 1, row[:-1] + (codes[1] != code))
-        row = np.minimum.accumulate(best - steps) + steps  # words put in, one after the other
-    return float(row[-1]) / max(len(a), len(b))
+    return Levenshtein.normalized_distance(before.lower().split(), after.lower().split())
 
 
 def picture_distance(before: Image.Image | None, after: Image.Image | None) -> float:

@@ -34,8 +34,8 @@ from robustrec.audits.tasks import Output, Task, merged
 from robustrec.audits.treatments import Row, Shown, Treatment, has_user_edits, row_of, treatments_of
 from robustrec.edits.content import Content, text_of
 from robustrec.edits.view import CatalogueView, view_of
+from robustrec.encoders.chosen import has_captions
 from robustrec.encoders.features import row_encoder
-from robustrec.encoders.frozen import has_captions
 from robustrec.encoders.options import options_of
 from robustrec.encoders.rows import RowContent, StoredPicture, catalog_rows
 from robustrec.errors import RobustrecError, one_line

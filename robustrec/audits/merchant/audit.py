@@ -8,8 +8,7 @@ from functools import reduce
 import numpy as np
 
 from robustrec.audits.merchant.config import MerchantAudit
-from robustrec.audits.merchant.encoding import PROBED
-from robustrec.audits.merchant.items import Items, choose_items, popularity_strata
+from robustrec.audits.merchant.items import PROBED, Items, choose_items, popularity_strata
 from robustrec.audits.treatments import Treatment, treatments_of
 from robustrec.datasets.registry import Dataset
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from robustrec.audits.merchant.items import PROBED
 from robustrec.audits.treatments import EditApplier, Row, Shown, row_of
 from robustrec.encoders.features import ItemFeatures
 from robustrec.encoders.row_store import RowStore
@@ -22,9 +23,6 @@ AT_ONCE = 1024
 
 BUDGET = 256 * 2**20
 """Memory limit of their edited pictures, in bytes."""
-
-PROBED = 8
-"""Number of items of the check, which get the text or picture of another item."""
 
 # An item's vector counts as moved when it changes by more than this share of its length; rounding stays below, in half
 # precision too, and another item's content moves it by far more.

@@ -10,6 +10,9 @@ from robustrec.seeds import numpy_generator
 
 Items = NDArray[np.int64]
 
+PROBED = 8
+"""Number of items of the check of the encoder, which get the text or picture of another item."""
+
 
 def popularity_strata(interactions: Interactions, strata: int) -> Items:
     """Return the stratum of each item, [I]: quantiles of its training interactions, 0 the tail.

@@ -17,7 +17,6 @@ from robustrec.audits.noise.condition import (
     standard_noise,
 )
 from robustrec.audits.noise.config import BreakPoint as BreakPointConfig
-from robustrec.audits.noise.config import NoiseAudit
 from robustrec.audits.quality import (
     Clean,
     MetricSuite,
@@ -95,22 +94,6 @@ class Measured:
     def moved(self) -> bool:
         """Return whether any value of any user changed in any draw."""
         return any(bool((values != self.clean[name]).any()) for name, values in self.perturbed.items())
-
-
-def conditions_of(config: NoiseAudit) -> tuple[NoiseCondition, ...]:
-    """Return the conditions of a noise audit at inference, scopes innermost."""
-    return tuple(
-        NoiseCondition(amount, relative, scope, frozen=graphs == "frozen")
-        for graphs in config.graphs
-        for relative, amounts in ((False, config.sigma2), (True, config.relative))
-        for amount in amounts
-        for scope in config.scopes
-    )
-
-
-def training_conditions_of(config: NoiseAudit) -> tuple[NoiseCondition, ...]:
-    """Return the conditions of a noise audit with another training."""
-    return tuple(NoiseCondition(amount, trained=True) for amount in (config.training.sigma2 if config.training else ()))
 
 
 def clean_of(subject: TrainedSubject, context: AuditContext) -> Clean:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import torch
-from torch import Tensor
-
+from robustrec.audits.noise.config import NoiseAudit
 from robustrec.errors import RobustrecError
 from robustrec.results.findings import TRAINED
 from robustrec.seeds import torch_generator
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # Share of unchanged entries from which on noise counts as rounded away. Until about there rounding takes steps that are
 # as much too long as they are too rare, so that the noise keeps its variance.
@@ -58,6 +59,22 @@ class NoiseCondition:
         return self.scope in {"all", modality}
 
 
+def conditions_of(config: NoiseAudit) -> tuple[NoiseCondition, ...]:
+    """Return the conditions of a noise audit at inference, scopes innermost."""
+    return tuple(
+        NoiseCondition(amount, relative, scope, frozen=graphs == "frozen")
+        for graphs in config.graphs
+        for relative, amounts in ((False, config.sigma2), (True, config.relative))
+        for amount in amounts
+        for scope in config.scopes
+    )
+
+
+def training_conditions_of(config: NoiseAudit) -> tuple[NoiseCondition, ...]:
+    """Return the conditions of a noise audit with another training."""
+    return tuple(NoiseCondition(amount, trained=True) for amount in (config.training.sigma2 if config.training else ()))
+
+
 def standard_noise(tables: dict[str, Tensor], *, seed: int, draw: int) -> dict[str, Tensor]:
     """Draw N(0, 1) for every entry of every table.
 
@@ -69,6 +86,8 @@ def standard_noise(tables: dict[str, Tensor], *, seed: int, draw: int) -> dict[s
         seed: seed of the audit.
         draw: number of the draw.
     """
+    import torch
+
     return {
         modality: torch.randn(table.shape, generator=torch_generator(seed, "noise", modality, draw)).to(table.device)
         for modality, table in tables.items()
@@ -139,6 +158,8 @@ def noise_lost(label: str, share: float, modality: str, *, where: str) -> Robust
 
 
 def _sigma(table: Tensor, condition: NoiseCondition) -> Tensor:
+    import torch
+
     if condition.relative:
         norms: Tensor = torch.linalg.vector_norm(table, dim=1, keepdim=True)
         return condition.amount * norms / math.sqrt(table.shape[1])

@@ -56,8 +56,7 @@ class NoiseKind(AuditKind[NoiseAudit]):
 
     def cost(self, config: NoiseAudit, plan: Plan) -> Cost:
         """Return the rankings of every draw and of the break point search, and the retrainings."""
-        from robustrec.audits.noise.audit import conditions_of, training_conditions_of
-        from robustrec.audits.noise.condition import strengths_between
+        from robustrec.audits.noise.condition import conditions_of, strengths_between, training_conditions_of
         from robustrec.runs.specs import reads_features
 
         reading = [spec for spec in plan.specs if reads_features(spec)]
@@ -71,7 +70,7 @@ class NoiseKind(AuditKind[NoiseAudit]):
 
     def reported(self, config: NoiseAudit) -> Reported:
         """Return the conditions, and the break point and signal-to-noise ratios as values."""
-        from robustrec.audits.noise.audit import conditions_of, training_conditions_of
+        from robustrec.audits.noise.condition import conditions_of, training_conditions_of
 
         point = config.break_point
         found = [each.label for each in (*conditions_of(config), *training_conditions_of(config))]
@@ -80,7 +79,7 @@ class NoiseKind(AuditKind[NoiseAudit]):
 
     def draws(self, config: NoiseAudit, gate: Gate) -> Iterator[tuple[str, int]]:
         """Yield the draws at inference and in training, of the conditions that a gate selects."""
-        from robustrec.audits.noise.audit import conditions_of, training_conditions_of
+        from robustrec.audits.noise.condition import conditions_of, training_conditions_of
 
         if gate.select.metric == BREAK_POINT or gate.select.metric.startswith("snr_"):
             return

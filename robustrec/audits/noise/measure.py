@@ -10,14 +10,20 @@ from robustrec.audits.noise.audit import (
     AuditContext,
     Measured,
     break_point_row,
-    conditions_of,
     measure_condition,
     measure_trained,
     snr_rows,
     touched,
+)
+from robustrec.audits.noise.condition import (
+    NoiseCondition,
+    add_noise,
+    conditions_of,
+    refuse_lost_noise,
+    share_lost,
+    standard_noise,
     training_conditions_of,
 )
-from robustrec.audits.noise.condition import NoiseCondition, add_noise, refuse_lost_noise, share_lost, standard_noise
 from robustrec.audits.noise.config import NoiseAudit
 from robustrec.audits.plan import Plan
 from robustrec.audits.quality import Clean

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
-from scipy import ndimage
 
 from robustrec.edits.pictures.canvas import ring, thumbnail
 
@@ -30,6 +29,8 @@ def cutout(picture: Image.Image) -> Image.Image:
 
 
 def _foreground(pixels: NDArray[np.float32]) -> NDArray[np.bool_] | None:
+    from scipy import ndimage  # takes longer to import than all edits
+
     near = np.zeros(pixels.shape[:2], dtype=bool)
     border = ring(pixels, 2 if min(near.shape) > 8 else 1)
     left = border

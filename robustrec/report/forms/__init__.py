@@ -1,36 +1,48 @@
-"""Output formats of a report; each is a function of the report."""
+"""Output formats of a report; each is a function of the report, imported at its first use."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from robustrec.reading.recommendation import with_recommendation
-from robustrec.report.forms.findings_table import csv_bytes, parquet_bytes
-from robustrec.report.forms.github import github_bytes
-from robustrec.report.forms.junit import junit_bytes
-from robustrec.report.forms.markdown import markdown_bytes
-from robustrec.report.html import html_page
-from robustrec.results.report import Report, report_json
+if TYPE_CHECKING:
+    from robustrec.results.report import Report
+
+Form = Callable[["Report"], bytes]
 
 
 def json_bytes(report: Report) -> bytes:
     """Return a report as JSON for `read_report`, with its recommendation and warnings."""
+    from robustrec.reading.recommendation import with_recommendation
+    from robustrec.results.report import report_json
+
     return report_json(with_recommendation(report)).encode()
 
 
 def html_bytes(report: Report) -> bytes:
     """Return a report as one HTML document."""
+    from robustrec.report.html import html_page
+
     return html_page(report).encode()
 
 
-FORMATS: dict[str, Callable[[Report], bytes]] = {
+def _at_first_use(module: str, function: str) -> Form:
+    def form(report: Report) -> bytes:
+        content: bytes = getattr(import_module(f"robustrec.report.forms.{module}"), function)(report)
+        return content
+
+    return form
+
+
+FORMATS: dict[str, Form] = {
     "json": json_bytes,
     "html": html_bytes,
-    "junit": junit_bytes,
-    "markdown": markdown_bytes,
-    "github": github_bytes,
-    "csv": csv_bytes,
-    "parquet": parquet_bytes,
+    "junit": _at_first_use("junit", "junit_bytes"),
+    "markdown": _at_first_use("markdown", "markdown_bytes"),
+    "github": _at_first_use("github", "github_bytes"),
+    "csv": _at_first_use("findings_table", "csv_bytes"),
+    "parquet": _at_first_use("findings_table", "parquet_bytes"),
 }
 """Name for --output-format -> bytes of a report in this format."""
 

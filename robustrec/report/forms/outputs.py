@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from robustrec.errors import RobustrecError, unknown_name
 from robustrec.files import check_outputs, write_atomically
 from robustrec.report.forms import BINARY, FORMATS
-from robustrec.report.forms.findings_table import require_pyarrow
-from robustrec.report.forms.github import append_step_summary
-from robustrec.results.report import Report
 from robustrec.streams import write_bytes
+
+if TYPE_CHECKING:
+    from robustrec.results.report import Report
 
 _OPTION = "--output-format"
 
@@ -57,6 +57,8 @@ def _parsed(text: str) -> Output:
     if not colon and form in BINARY:
         raise RobustrecError(f"{form} cannot be written to stdout", where=_OPTION, fix=f"add a path: {form}:PATH")
     if form == "parquet":
+        from robustrec.report.forms.findings_table import require_pyarrow
+
         require_pyarrow()
     return Output(form, Path(path) if colon else None)
 
@@ -80,4 +82,6 @@ def write_outputs(report: Report, outputs: Sequence[Output]) -> None:
         else:
             write_atomically(output.path, content)
         if output.form == "github":
+            from robustrec.report.forms.github import append_step_summary
+
             append_step_summary(report)

@@ -1,0 +1,220 @@
+"""Which encoder a name stands for, and the weights behind it; importable without torch, and nothing is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from robustrec.datasets.shop.vocabulary import SHOPS
+from robustrec.encoders import ENCODERS
+from robustrec.encoders.options import EncoderOptions, check_no_weights
+from robustrec.encoders.sentence_modules import sentence_modules
+from robustrec.encoders.weights import (
+    SHIPPED_BLIP,
+    UsedWeights,
+    Weights,
+    check_networks,
+    digest_weights,
+    given_place,
+    given_weights,
+    locate,
+    locate_captioner,
+    require_transformers,
+    shipped_blip,
+    used_weights,
+)
+from robustrec.errors import RobustrecError, unknown_name
+
+if TYPE_CHECKING:
+    from robustrec.datasets.registry import Dataset
+
+
+class NetworkOutput(NamedTuple):
+    """An output of a network."""
+
+    network: str
+    output: str
+
+
+Recipe = Mapping[str, NetworkOutput]
+"""Modality -> output of a network."""
+
+TINY_FUSED = NetworkOutput("tiny-blip", "fused")
+FUSED = NetworkOutput("blip", "fused")
+FUSED2 = NetworkOutput("blip2", "fused")
+SENTENCE = NetworkOutput("minilm", "sentence")
+POOLED = NetworkOutput("cnn", "pooled")
+
+RECIPES: dict[str, Recipe] = {
+    "tiny-blip": {"image": TINY_FUSED, "text": TINY_FUSED},
+    "blip": {"image": FUSED, "text": FUSED},
+    "blip-split": {"image": NetworkOutput("blip", "image"), "text": FUSED},
+    "blip+minilm": {"image": FUSED, "text": SENTENCE},
+    "blip2": {"image": FUSED2, "text": FUSED2},
+    "blip2+minilm": {"image": FUSED2, "text": SENTENCE},
+    "minilm": {"text": SENTENCE},
+    "cnn": {"image": POOLED},
+    "minilm+cnn": {"image": POOLED, "text": SENTENCE},
+}
+"""Recipe of each encoder by name."""
+
+
+def has_captions(name: str) -> bool:
+    """Return whether an encoder has the matching head and captioner that `--denoise capfilt` needs."""
+    return any(output.network in ("tiny-blip", "blip") for output in RECIPES.get(name, {}).values())
+
+
+class NetworkWeights(NamedTuple):
+    """The weights of a network.
+
+    Attributes:
+        own: the folder of the network itself.
+        used: by name and digest, those of a captioner included.
+    """
+
+    own: Weights
+    used: tuple[UsedWeights, ...]
+
+
+def encoder_name(dataset: Dataset, name: str) -> str:
+    """Return the name of an encoder, with "auto" resolved for this data set; reject unknown names."""
+    if name == "auto":
+        sample = dataset.synthetic and dataset.name in SHOPS
+        return "imported" if dataset.feature_files else SHIPPED_BLIP if sample else "basic"
+    if name not in ENCODERS:
+        raise unknown_name("encoder", name, ["auto", *ENCODERS], where="--features")
+    return name
+
+
+def features_label(encoder: str, denoise: str) -> str:
+    """Return the name of the features of an encoder in reports."""
+    return encoder if denoise == "none" else f"{encoder}+{denoise}"
+
+
+def opened_weights(
+    dataset: Dataset, name: str, *, home: Path, options: EncoderOptions
+) -> tuple[tuple[UsedWeights, ...], tuple[str, ...]]:
+    """Return the weights that an encoder would use, and warnings about them, without loading or encoding.
+
+    Raises:
+        RobustrecError: the name is unknown, or required content or weights are missing.
+    """
+    chosen = encoder_name(dataset, name)
+    if chosen not in RECIPES:
+        check_no_weights(chosen, options)
+        return (), ()
+    networks = check_recipe(chosen, dataset, options)
+    if options.device not in ("auto", "cpu") or options.precision == "float16":
+        from robustrec.encoders.networks import placement_of
+
+        placement_of(options)  # only torch knows whether the device is there
+    cache = home / "digests"
+    used = tuple(each for name in networks for each in _used_by(name, options, cache, networks[0]))
+    return used, weights_warnings(dataset, chosen, used)
+
+
+def check_recipe(name: str, dataset: Dataset, options: EncoderOptions) -> tuple[str, ...]:
+    """Return the networks of an encoder of frozen networks, the first of which weights without a name are for.
+
+    Raises:
+        RobustrecError: no catalogue, or an option that this encoder has no use for.
+    """
+    if dataset.catalog is None:
+        raise nothing_to_read(name, dataset.name, "no catalog")
+    names = tuple(dict.fromkeys(output.network for output in RECIPES[name].values()))
+    check_networks(options, names[0], (*names, *(("captioner",) if has_captions(name) else ())))
+    if options.denoise != "none" and not has_captions(name):
+        raise RobustrecError(
+            f"encoder {name!r} does not support --denoise: it has no captioner and no matching head",
+            where=f"--denoise {options.denoise}",
+            fix="use --features blip --weights FOLDER, or omit it",
+        )
+    return names
+
+
+def nothing_to_read(name: str, dataset: str, why: str) -> RobustrecError:
+    """Return the error of a data set without content for an encoder."""
+    return RobustrecError(
+        f"data set {dataset!r} has no content for encoder {name!r}: {why}",
+        where=f"--features {name}",
+        fix="use --features minilm for texts only, --features basic for any available content, or a model without"
+        " features (--model bpr or --model lightgcn)",
+    )
+
+
+def weights_warnings(dataset: Dataset, encoder: str, used: Iterable[UsedWeights]) -> tuple[str, ...]:
+    """Return a warning for weights that learned from synthetic shops only, for a data set of real products."""
+    synthetic = [] if dataset.synthetic else [each for each in used if each.synthetic]
+    return tuple(
+        f"encoder {encoder} ({each.name}) was trained on the synthetic sample shops only, not on the products of "
+        f"{dataset.name}: results on its features do not generalize to other encoders. Use --features basic, "
+        "--features minilm, or your own checkpoint: --features blip --weights FOLDER"
+        for each in synthetic
+    )
+
+
+def network_weights(
+    network: str, options: EncoderOptions, cache: Path, *, first: str, name: str | None = None
+) -> NetworkWeights:
+    """Return the weights of a transformers network, found and checked but not loaded.
+
+    Args:
+        network: "blip", "blip2" or "minilm".
+        options: where weights are, and whether captions are made.
+        cache: folder of remembered digests.
+        first: the network that a place without "NETWORK=" is meant for.
+        name: what the network is called in reports, if otherwise.
+
+    Raises:
+        RobustrecError: they are not found, or are not what the network needs.
+    """
+    require_transformers(network)
+    own = locate(network, options, first=first, part="itm" if network == "blip" else None)
+    used = [used_weights(name or network, own, digest_weights(own.folder, cache))]
+    if network == "blip" and options.denoise == "capfilt":
+        captioner = locate_captioner(options, first=first)
+        used.append(used_weights("captioner", captioner, digest_weights(captioner.folder, cache)))
+    return NetworkWeights(own, tuple(used))
+
+
+def tiny_options(options: EncoderOptions, first: str) -> EncoderOptions:
+    """Return the options of the shipped BLIP as those of a BLIP with its folder.
+
+    Raises:
+        RobustrecError: weights were given for it, or it is not in this installation.
+    """
+    if (place := given_place(SHIPPED_BLIP, options, first)) is not None:
+        raise RobustrecError(
+            f"encoder {SHIPPED_BLIP!r} does not accept weights, but got {place!r}",
+            where=f"--weights {place}",
+            fix=f"use --features blip --weights {place}, or omit --weights",
+        )
+    if not shipped_blip().is_dir():
+        raise RobustrecError(
+            f"the weights of {SHIPPED_BLIP!r} are not part of this installation",
+            where=str(shipped_blip()),
+            fix="use --features basic, or give a checkpoint: --features blip --weights FOLDER",
+        )
+    captioner = given_weights(options, first).get("captioner")
+    places = (f"blip={shipped_blip()}", *([f"captioner={captioner}"] if captioner else []))
+    return options.model_copy(update={"weights": places})
+
+
+def tiny_names(used: Iterable[UsedWeights]) -> tuple[UsedWeights, ...]:
+    """Return weights with the name of the shipped BLIP in place of its folder."""
+    return tuple(each._replace(name=SHIPPED_BLIP) if each.name == str(shipped_blip()) else each for each in used)
+
+
+def _used_by(network: str, options: EncoderOptions, cache: Path, first: str) -> tuple[UsedWeights, ...]:
+    if network == "cnn":
+        from robustrec.encoders.cnn import Cnn  # torchvision and timm know their own weights
+
+        return Cnn(options, cache, first=first).used
+    if network == SHIPPED_BLIP:
+        found = network_weights("blip", tiny_options(options, first), cache, first="blip", name=SHIPPED_BLIP)
+        return tiny_names(found.used)
+    found = network_weights(network, options, cache, first=first)
+    if network == "minilm":
+        sentence_modules(found.own.folder)
+    return found.used
