@@ -47,6 +47,9 @@ NEAREST = "models/test_graphs_nearest.py"
 SPARSE = "models/test_graphs_sparse.py"
 GRAPHS = "models/test_graphs.py"
 
+PYG_MODELS = "adapters/test_pyg_recommenders.py"
+PYG_GRAPHS = "adapters/test_pyg_graphs.py"
+
 _STRATEGIES = "training/strategies.py"
 _TRAINER = "training/trainer.py"
 _CHECKPOINTS = "training/checkpoints.py"
@@ -195,6 +198,16 @@ MUTANTS = {
         Mutant("models/graphs/nearest.py", "NEAR = 1e-5\n", "NEAR = 0.0\n", NEAREST),
         Mutant("models/frozen_item_graph.py", '{"image": image_weight, "text": 1 - image_weight}', '{"image": 1 - image_weight, "text": image_weight}', "models/test_golden_models.py"),
         Mutant("runs/trained.py", "self.graphs if frozen else None)", "self.graphs)", "audits/test_noise_worlds.py"),
+    ],
+    "pyg": [
+        Mutant("adapters/pyg/recommender.py", "torch.cat([edges, edges.flip(0)], dim=1)", "edges", PYG_MODELS),
+        Mutant("adapters/pyg/recommender.py", "(found[first:], found[:first]) if self.items_first else", "(found[:first], found[first:]) if self.items_first else", PYG_MODELS),
+        Mutant("adapters/pyg/recommender.py", "torch.manual_seed(derive_seed(batch.seed, \"network\"))", "pass", PYG_MODELS),
+        Mutant("adapters/pyg/recommender.py", "if table._version != versions[m]", "if False", PYG_MODELS),
+        Mutant("adapters/pyg/edges.py", "labels[chosen] = MASKS.index(name)", "labels[chosen] = 2 - MASKS.index(name)", PYG_GRAPHS),
+        Mutant("adapters/pyg/edges.py", "users[labels > 0], items[labels > 0]", "users, items", PYG_GRAPHS),
+        Mutant("adapters/pyg/edges.py", "(edges[1], edges[0]) if places.flipped else", "(edges[0], edges[1]) if places.flipped else", PYG_GRAPHS),
+        Mutant("adapters/pyg/importing.py", "seed=seed)[place]", "seed=seed)[np.sort(place)]", PYG_GRAPHS),
     ],
 }
 # fmt: on
