@@ -23,6 +23,7 @@ from robustrec.audits.suites import Bootstrap
 from robustrec.evaluation.sparse import FEWEST_CHANGED
 from robustrec.evaluation.statistics import paired_intervals
 from robustrec.files import write_atomically
+from robustrec.results.conditions import Condition
 from robustrec.results.findings import Finding
 from robustrec.results.gates import Gate
 from robustrec.results.judging import judge
@@ -84,7 +85,7 @@ def of_power(runs: int, rng: np.random.Generator) -> Iterator[str]:
     """Yield a row of the table of power by number of draws."""
     limit = {"quantity": "relative_drift", "min": -0.1}
     gates = [
-        Gate.model_validate({"name": f"g{n}", "select": {"metric": "ndcg@20", "condition": f"c{n}"}, **limit})
+        Gate.model_validate({"name": f"g{n}", "select": {"metric": "ndcg@20", "name": f"c{n}"}, **limit})
         for n in range(FAMILY)
     ]
     for draws in (4, 6, 8, 12):
@@ -106,7 +107,8 @@ def _rows(draws: int, of_draws: float, truth: float, rng: np.random.Generator) -
         noise = 0.05 * of_draws * rng.standard_normal((draws, 1)) + 0.05 * rng.standard_normal((draws, n))
         perturbed = clean * (1 + mean + noise)
         intervals = Intervals(Bootstrap(replicates=200), int(rng.integers(1 << 31)))
-        rows += drift_rows(SUBJECT, "noise", f"c{number}", {"ndcg@20": clean}, {"ndcg@20": perturbed}, intervals)
+        condition = Condition(kind="other", name=f"c{number}")
+        rows += drift_rows(SUBJECT, "noise", condition, {"ndcg@20": clean}, {"ndcg@20": perturbed}, intervals)
     return rows
 
 

@@ -33,6 +33,7 @@ from robustrec.hardware import describe_environment, pick_device, set_numerics
 from robustrec.results.findings import Finding
 from robustrec.results.gates import Gate, GateResult
 from robustrec.results.judging import judge
+from robustrec.results.labels import condition_of
 from robustrec.subject import Subject
 
 METRICS = ("ndcg@20", "recall@20", "ndcg@5", "recall@5")
@@ -123,7 +124,7 @@ def findings(people: Population, users: int, draws: int, rng: np.random.Generato
         drawn = rng.integers(0, total, draws)
         perturbed = {metric: values[drawn][:, chosen] for metric, values in people.perturbed[condition].items()}
         intervals = Intervals(Bootstrap(replicates=replicates), int(rng.integers(1 << 31)))
-        rows += drift_rows(SUBJECT, "noise", condition, clean, perturbed, intervals)
+        rows += drift_rows(SUBJECT, "noise", condition_of(condition), clean, perturbed, intervals)
     return rows
 
 
@@ -133,7 +134,7 @@ def gates_at_the_truth(people: Population) -> list[Gate]:
         Gate.model_validate(
             {
                 "name": f"{metric} {condition}",
-                "select": {"metric": metric, "condition": condition},
+                "select": {"metric": metric, **condition_of(condition).model_dump(exclude={"label"})},
                 "quantity": "relative_drift",
                 "min": people.relative(condition, metric),
             }

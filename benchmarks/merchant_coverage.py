@@ -34,6 +34,7 @@ from robustrec.audits.rows import Intervals
 from robustrec.audits.suites import Bootstrap
 from robustrec.evaluation.ranking import Pairs, Ranking
 from robustrec.files import write_atomically
+from robustrec.results.conditions import Condition
 from robustrec.results.findings import Finding
 from robustrec.runs.prepared import Split
 from robustrec.subject import Subject
@@ -92,7 +93,7 @@ def audit(setting: Setting, rng: np.random.Generator) -> list[Finding]:
         moved = -0.35 + 0.5 * cost[items] + in_draw[items] + 0.2 * rng.standard_normal(len(rows)) + shift
         other = 0.02 + 0.05 * rng.standard_normal(len(rows)) + 0.1 * shift
         tally.add(_lists(targets, score + np.where(on, moved, other)), edited)
-    return part_rows(SUBJECT, "edit", tally, setting.draws, Intervals(Bootstrap(), 0))
+    return part_rows(SUBJECT, Condition(kind="other", name="edit"), tally, setting.draws, Intervals(Bootstrap(), 0))
 
 
 def _of_items(setting: Setting, rng: np.random.Generator) -> Floats:

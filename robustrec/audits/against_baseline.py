@@ -22,6 +22,7 @@ from robustrec.evaluation.statistics import ONE_DRAW, PairedIntervals, differenc
 from robustrec.files import digest_json
 from robustrec.results.arrays import USERS, Arrays, both_states
 from robustrec.results.baseline import Baseline
+from robustrec.results.conditions import Condition
 from robustrec.results.findings import BASELINE, CLEAN, Finding
 from robustrec.results.report import BaselineRecord, DatasetRecord
 from robustrec.subject import Subject
@@ -186,7 +187,7 @@ def compare_with_baseline(
     return tuple(rows), record
 
 
-def _identity(row: Finding) -> tuple[Subject, str, str, str, str]:
+def _identity(row: Finding) -> tuple[Subject, str, Condition, str, str]:
     return row.subject, row.audit, row.condition, row.metric, row.quantity
 
 
@@ -216,9 +217,9 @@ def _same_models(ours: MeasuredState, theirs: MeasuredState) -> set[Subject]:
 
 def _by_users(
     pairs: Sequence[tuple[Finding, Finding]], arrays: Arrays, theirs: Arrays, ours: MeasuredState, same: set[Subject]
-) -> dict[tuple[Subject, str, str, str, str], Finding]:
+) -> dict[tuple[Subject, str, Condition, str, str], Finding]:
     """Return the findings compared user by user, resampled once for each subject and condition."""
-    tables: dict[tuple[Subject, str, str], list[tuple[Finding, Finding, Any, Any]]] = {}
+    tables: dict[tuple[Subject, str, Condition], list[tuple[Finding, Finding, Any, Any]]] = {}
     for mine, other in pairs:
         own, their = both_states(mine, arrays), both_states(other, theirs)
         if own is None or their is None:
@@ -229,7 +230,7 @@ def _by_users(
     bootstrap = _resolved(ours.suite)["bootstrap"]
     rows = {}
     for (subject, audit, condition), table in tables.items():
-        seed = int(digest_json([ours.audit_seed, subject.label, audit, condition])[:15], 16)
+        seed = int(digest_json([ours.audit_seed, subject.label, audit, condition.label])[:15], 16)
         options = {"seed": seed, "level": bootstrap["level"], "replicates": bootstrap["replicates"]}
         largest = None if subject in same else 1.0
         if audit == CLEAN:
@@ -305,6 +306,8 @@ def _shared(mine: Finding, other: Finding) -> dict[str, Any]:
         "audit": mine.audit,
         "condition": mine.condition,
         "metric": mine.metric,
+        "group": mine.group,
+        "modality": mine.modality,
         "reference": BASELINE,
         "quantity": "drift",
         "clean": before,

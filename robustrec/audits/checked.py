@@ -85,7 +85,7 @@ def check_means(report: Report, arrays: Arrays | None, *, source: str) -> None:
         recorded = row.clean if row.quantity == "value" else row.perturbed
         if recorded is not None and not np.isclose(float(values.mean()), recorded, rtol=1e-9, atol=1e-12):
             raise RobustrecError(
-                f"{row.metric} of {row.subject.label} at {row.condition} is {recorded:g} in the report, but"
+                f"{row.metric} of {row.subject.label} at {row.condition.label} is {recorded:g} in the report, but"
                 f" {float(values.mean()):g} in the per-user arrays beside it",
                 where=f"{source}, key findings",
                 fix=_FIX,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from robustrec.audits.own import kind_of
 from robustrec.audits.suites import Suite
-from robustrec.results.gates import matches
+from robustrec.results.selection import matches
 
 ADVISED = 6
 """Advised number of draws for a gate; with fewer its interval is too wide or too narrow."""

@@ -6,7 +6,7 @@ group "robustrec.audits" or as "package.module:Class" (`robustrec.audits.own`). 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from robustrec.audits.plan import Plan
     from robustrec.audits.results import Audited, Work
     from robustrec.audits.suites import Suite
+    from robustrec.results.conditions import Condition
     from robustrec.results.findings import Finding
     from robustrec.results.gates import Gate
     from robustrec.runs.specs import SubjectSpec
@@ -47,12 +48,12 @@ class Reported(NamedTuple):
     """Names in the findings of an audit, to check gates before any work.
 
     Attributes:
-        conditions: all conditions.
+        conditions: all conditions; a name stands for a condition without fields.
         values: metrics of value findings.
         metrics: metrics of drift findings in addition to those of the suite.
     """
 
-    conditions: list[str]
+    conditions: Sequence[Condition | str]
     values: tuple[str, ...]
     metrics: tuple[str, ...] = ()
 

@@ -18,11 +18,12 @@ from robustrec.evaluation.components import Decomposition, decompose
 from robustrec.evaluation.sparse import DEGREES, Bounds, count_changed, few_bounds
 from robustrec.evaluation.statistics import bounds_of_values, few_differ, widened_to
 from robustrec.results.arrays import Arrays, array_key, both_states
+from robustrec.results.conditions import CLEAN_TEST, Condition
 from robustrec.results.findings import BASELINE, CLEAN, Finding
 from robustrec.subject import Subject
 
 _Floats = NDArray[np.float64]
-_Row = tuple[str, str, str, str, str]
+_Row = tuple[str, Condition, str, str, str]
 
 
 def rows_over_seeds(findings: Sequence[Finding], arrays: Arrays, *, level: float) -> tuple[Finding, ...]:
@@ -76,7 +77,10 @@ def _over_seeds(rows: Sequence[Finding], arrays: Arrays, level: float) -> Iterat
             columns |= _relative(effects, base, mean / clean, level, bounds)
     kept = {
         name: getattr(first, name)
-        for name in ("subject", "audit", "condition", "metric", "reference", "quantity", "n_users", "n_draws", "unit")
+        for name in (
+            *("subject", "audit", "condition", "metric", "group", "modality"),
+            *("reference", "quantity", "n_users", "n_draws", "unit"),
+        )
     }
     told = "; ".join(part for part in (f"mean of {len(rows)} training seeds", _whose(absolute), note) if part)
     yield Finding(**kept, **columns, note=told)
@@ -144,5 +148,5 @@ def _clean_differences(rows: Sequence[Finding], arrays: Arrays) -> tuple[_Floats
 
 
 def _clean(subject: Subject, metric: str, arrays: Arrays) -> _Floats | None:
-    found: _Floats | None = arrays.get(array_key(subject, CLEAN, "test", metric))
+    found: _Floats | None = arrays.get(array_key(subject, CLEAN, CLEAN_TEST, metric))
     return found

@@ -21,6 +21,8 @@ from robustrec.errors import RobustrecError, described, one_line, unknown_name
 from robustrec.invalid import invalid
 from robustrec.models.own import place_of
 from robustrec.plugins import Plugins
+from robustrec.results.arrays import array_key
+from robustrec.results.conditions import Condition, named
 from robustrec.results.findings import AuditStatus, Finding
 
 if TYPE_CHECKING:
@@ -162,7 +164,7 @@ class AuditedSubject:
     trained: TrainedSubject
     clean: Clean
     work: Work
-    _measured: dict[str, tuple[PerUser, Draws]] = field(default_factory=dict, init=False, repr=False)
+    _measured: dict[Condition, tuple[PerUser, Draws]] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def tables(self) -> dict[str, Tensor]:
@@ -175,11 +177,11 @@ class AuditedSubject:
 
         return torch_generator(self.work.context.seed, "audit", self.audit, *names)
 
-    def drift(self, condition: str, draws: Iterable[Features], *, note: str = "") -> list[Finding]:
+    def drift(self, condition: Condition | str, draws: Iterable[Features], *, note: str = "") -> list[Finding]:
         """Rank on the features of each draw, and return the drift of every metric of the suite from clean.
 
         Args:
-            condition: name of the condition.
+            condition: the condition, or a name for it.
             draws: features of each draw, modality -> [I, D_m].
             note: note of the findings.
         """
@@ -187,22 +189,27 @@ class AuditedSubject:
         from robustrec.audits.quality import measure_perturbed, stack
         from robustrec.audits.rows import drift_rows
 
-        context, found = self.work.context, []
+        context, found, where = self.work.context, [], named(condition)
         for features in draws:
             representation = self.trained.represent(features)
             found.append(measure_perturbed(representation, context.prepared.test, context.metric_suite, self.clean))
             context.costs.count_lists()
-            context.progress(self.audit, len(found), len(found), f"{self.trained.subject.label} {condition}")
+            context.progress(self.audit, len(found), len(found), f"{self.trained.subject.label} {where.label}")
         clean, perturbed = with_stability(self.clean, context.metric_suite), stack(found)
-        self._measured[condition] = clean, perturbed
-        return drift_rows(self.trained.subject, self.audit, condition, clean, perturbed, self.work.intervals, note=note)
+        self._measured[where] = clean, perturbed
+        return drift_rows(self.trained.subject, self.audit, where, clean, perturbed, self.work.intervals, note=note)
 
-    def value(self, condition: str, metric: str, value: float | None, *, unit: str, note: str = "") -> Finding:
-        """Return the finding of a number that is not a drift; None needs a note with the reason."""
+    def value(
+        self, condition: Condition | str, metric: str, value: float | None, *, unit: str, note: str = ""
+    ) -> Finding:
+        """Return the finding of a number that is not a drift; None needs a note with the reason.
+
+        `condition` is the condition, or a name for it.
+        """
         return Finding(
             subject=self.trained.subject,
             audit=self.audit,
-            condition=condition,
+            condition=named(condition),
             metric=metric,
             quantity="value",
             clean=value,
@@ -218,8 +225,6 @@ def run_one(kind: AuditKind[Any], config: Any, task: Task, subjects: Audited, wo
 
     What a user-defined audit raises, or findings that are not its own, become the status error of that subject.
     """
-    from robustrec.audits.results import array_name
-
     pair = next((each for each in subjects if each[0].spec == work.plan.specs[task.block["subject"]]), None)
     if pair is None:
         return
@@ -231,10 +236,10 @@ def run_one(kind: AuditKind[Any], config: Any, task: Task, subjects: Audited, wo
         work.results.statuses.append(status.model_copy(update={"status": "error", "message": one_line(error)}))
         return
     work.results.statuses.append(status)
-    output.state["conditions"] = list(audited._measured)
+    output.state["conditions"] = [condition.model_dump(mode="json") for condition in audited._measured]
     for condition, (_, perturbed) in audited._measured.items():
         for metric, values in perturbed.items():
-            work.results.keep(array_name(subject, kind.name, condition, metric), values)
+            work.results.keep(array_key(subject.subject, kind.name, condition, metric), values)
 
 
 def put_together(kind: AuditKind[Any], done: Iterable[tuple[Task, Output]], subjects: Audited, work: Work) -> None:
@@ -256,16 +261,17 @@ _Done = tuple["TrainedSubject", "Clean", "Output"]
 def _differences(kind: AuditKind[Any], ours: _Done, theirs: _Done, work: Work) -> Iterator[Finding]:
     """Yield the differences in drift of two subjects, for the conditions that both measured."""
     from robustrec.audits.noise.audit import with_stability
-    from robustrec.audits.results import array_name
     from robustrec.audits.rows import difference_rows
 
-    for condition in ours[2].state.get("conditions", ()):
-        if condition not in theirs[2].state.get("conditions", ()):
+    for fields in ours[2].state.get("conditions", ()):
+        if fields not in theirs[2].state.get("conditions", ()):
             continue
+        condition = Condition.model_validate(fields)
         sides = []
         for subject, clean, output in (ours, theirs):
             before = with_stability(clean, work.context.metric_suite)
-            after = {name: output.results.arrays[array_name(subject, kind.name, condition, name)] for name in before}
+            keys = {name: array_key(subject.subject, kind.name, condition, name) for name in before}
+            after = {name: output.results.arrays[key] for name, key in keys.items()}
             sides.append((before, after))
         if all(values.shape == sides[1][1][name].shape for name, values in sides[0][1].items()):
             strategy = theirs[0].subject.strategy
@@ -299,7 +305,7 @@ def _measured(kind: AuditKind[Any], config: Any, audited: AuditedSubject) -> lis
     places = [(row.condition, row.metric, row.quantity, row.reference) for row in findings]
     twice = [each for each in places if places.count(each) > 1]
     if twice:
-        raise _fault(audited, f"returned two findings of condition {twice[0][0]!r}, metric {twice[0][1]!r}")
+        raise _fault(audited, f"returned two findings of condition {twice[0][0].label!r}, metric {twice[0][1]!r}")
     return findings
 
 
@@ -311,7 +317,7 @@ def _wrong(row: object, audited: AuditedSubject) -> str:
         return f"a finding of audit {row.audit!r}"
     if row.subject != audited.trained.subject:
         return f"a finding of subject {row.subject.label}"
-    name = f"a finding ({row.condition}, {row.metric})"
+    name = f"a finding ({row.condition.label}, {row.metric})"
     numbers = [value for value in row.model_dump().values() if isinstance(value, float)]
     if not all(map(math.isfinite, numbers)):
         return f"{name} with a number that is not finite; use None with a note"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from robustrec.audits.kind import Reported
 from robustrec.audits.own import kind_of
 from robustrec.audits.suites import Suite
 from robustrec.errors import RobustrecError, unknown_name
+from robustrec.results.conditions import CLEAN_TEST, Condition, named
 from robustrec.results.findings import CLEAN
-from robustrec.results.gates import Gate, matches, plain_condition
+from robustrec.results.gates import Gate
+from robustrec.results.selection import ANY, Select, matches
 from robustrec.runs.specs import SubjectSpec, reads_features
 
 if TYPE_CHECKING:
@@ -66,26 +68,50 @@ def check_gates_select(suite: Suite) -> None:
     Raises:
         RobustrecError: a gate selects a condition, a metric or a quantity that its audit does not report.
     """
-    clean = Reported(["test"], suite.metrics)
+    clean = Reported([CLEAN_TEST], suite.metrics)
     known = {CLEAN: clean, **{audit.kind: kind_of(audit.kind).reported(audit) for audit in suite.audits}}
     for gate in suite.gates:
         reported = known.get(gate.select.audit)
         if reported is None:
             continue
-        _check(gate, suite, "metric", gate.select.metric, _metrics(suite, reported, gate))
-        wanted = plain_condition(gate.select.condition)
-        _check(gate, suite, "condition", wanted, [plain_condition(each) for each in reported.conditions])
+        wanted, metrics = gate.select.metric_name, _metrics(suite, reported, gate)
+        if not any(matches(each, wanted) for each in metrics):
+            raise _matches_nothing(gate, suite, "metric", wanted, metrics)
+        _check_condition(gate, suite, [named(each) for each in reported.conditions])
 
 
-def _check(gate: Gate, suite: Suite, what: str, wanted: str, there: Sequence[str]) -> None:
-    if any(matches(each, wanted) for each in there):
+def _check_condition(gate: Gate, suite: Suite, conditions: Sequence[Condition]) -> None:
+    select = gate.select
+    if any(select.wants(each) for each in conditions):
         return
-    near = unknown_name(what, wanted, list(dict.fromkeys(there)), where="")
-    raise RobustrecError(
+    if select.condition != ANY:
+        labels = [each.label for each in conditions]
+        raise _matches_nothing(gate, suite, "condition", select.condition, labels)
+    # The first key that leaves nothing, together with those before it.
+    left = list(conditions)
+    for name, wanted in select.fields.items():
+        there = [value for each in left if (value := getattr(each, name)) is not None]
+        left = [each for each in left if Select(metric=ANY, **{name: wanted}).wants(each)]
+        if not left:
+            raise _matches_nothing(gate, suite, name, wanted, [_written(each) for each in there])
+
+
+def _written(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _matches_nothing(gate: Gate, suite: Suite, what: str, wanted: Any, there: Sequence[str]) -> RobustrecError:
+    values = list(dict.fromkeys(there))
+    if isinstance(wanted, str):
+        fix = unknown_name(what if what in ("metric", "condition") else "value", wanted, values, where="").fix
+    else:
+        fix = f"{what} can be {', '.join(values)}" if values else f"remove {what}"
+    return RobustrecError(
         f"gate {gate.name!r} cannot match a finding: audit {gate.select.audit} reports no {gate.quantity} of"
-        f" {what} {wanted!r} in this suite",
+        f" {what} {repr(wanted) if isinstance(wanted, str) else _written(wanted)}"
+        " in this suite",
         where=f"suite {suite.name!r}, gates, select.{what}",
-        fix=near.fix,
+        fix=fix,
     )
 
 

@@ -146,11 +146,6 @@ Audited = Sequence[tuple[TrainedSubject, Clean]]
 """Subjects that passed the reach check, each with its clean lists."""
 
 
-def array_name(subject: TrainedSubject, audit: str, condition: str, metric: str) -> str:
-    """Return the name of the per-user array behind a row."""
-    return "|".join([subject.subject.label.replace("/", ":"), audit, condition, metric])
-
-
 def references(plan: Plan, subjects: Sequence[tuple[TrainedSubject, Clean]]) -> Iterator[tuple[int, int]]:
     """Yield (place of a subject, place of the reference it is compared with): same model and seed, other strategy."""
     places = {(s.spec.model, s.spec.seed, s.spec.strategy_name): i for i, (s, _) in enumerate(subjects)}

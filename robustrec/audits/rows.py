@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -17,7 +18,8 @@ from robustrec.evaluation.statistics import (
     paired_intervals,
     value_intervals,
 )
-from robustrec.results.findings import Finding
+from robustrec.results.conditions import CLEAN_TEST, Condition
+from robustrec.results.findings import Finding, Group
 from robustrec.seeds import derive_seed
 from robustrec.subject import Subject
 
@@ -64,7 +66,7 @@ def quality_rows(subject: Subject, per_user: PerUser, intervals: Intervals) -> l
         Finding(
             subject=subject,
             audit="clean",
-            condition="test",
+            condition=CLEAN_TEST,
             metric=metric,
             quantity="value",
             clean=interval.drift.estimate,
@@ -82,7 +84,7 @@ def quality_rows(subject: Subject, per_user: PerUser, intervals: Intervals) -> l
 def drift_rows(
     subject: Subject,
     audit: str,
-    condition: str,
+    condition: Condition,
     clean: PerUser,
     perturbed: Draws,
     intervals: Intervals,
@@ -90,22 +92,24 @@ def drift_rows(
     reference: str = "clean",
     note: str = "",
     idle: bool = False,
+    groups: Mapping[str, Group] | None = None,
 ) -> list[Finding]:
     """Return the drift of every metric between two states of the same users.
 
     Args:
         subject: subject of the findings.
         audit: name of the audit.
-        condition: name of the condition.
+        condition: the condition.
         clean: metric -> [n] before.
         perturbed: metric -> [n_draws, n] after.
         intervals: settings of the intervals; the resampling is the same for all subjects, so that they are paired.
         reference: reference of the findings: "clean", or a strategy.
         note: note of every finding.
         idle: whether the perturbation is zero (an A/A audit), so that no user can change.
+        groups: metric -> group, for metrics of a group of users or items.
     """
     largest = None if idle else 1.0
-    found = paired_intervals(clean, perturbed, **intervals.options(audit, condition), largest=largest)
+    found = paired_intervals(clean, perturbed, **intervals.options(audit, condition.label), largest=largest)
     return [
         drift_row(
             subject,
@@ -116,6 +120,7 @@ def drift_rows(
             interval,
             reference=reference,
             note=note,
+            group=(groups or {}).get(metric),
         )
         for metric, interval in found.items()
     ]
@@ -124,17 +129,18 @@ def drift_rows(
 def drift_row(
     subject: Subject,
     audit: str,
-    condition: str,
+    condition: Condition,
     metric: str,
     means: tuple[float, float],
     found: PairedIntervals,
     *,
     reference: str = "clean",
     note: str = "",
+    group: Group | None = None,
 ) -> Finding:
     """Return the finding of one drift with a known interval; `means` are before and after."""
     row = _row(subject, audit, condition, metric, reference, found, note)
-    row |= {"clean": means[0], "perturbed": means[1]}
+    row |= {"clean": means[0], "perturbed": means[1], "group": group}
     if relative := found.relative:
         row["relative_drift"] = relative.estimate
         row |= {"relative_ci_low": relative.low, "relative_ci_high": relative.high}
@@ -145,7 +151,7 @@ def difference_rows(
     subject: Subject,
     reference: str,
     audit: str,
-    condition: str,
+    condition: Condition,
     ours: tuple[PerUser, Draws],
     theirs: tuple[PerUser, Draws],
     intervals: Intervals,
@@ -158,14 +164,14 @@ def difference_rows(
         subject: subject of the findings.
         reference: strategy of the reference subject.
         audit: name of the audit.
-        condition: name of the condition.
+        condition: the condition.
         ours: (clean [n], perturbed [n_draws, n]) by metric, of the subject.
         theirs: the same of the reference.
         intervals: settings of the intervals.
         idle: as in `drift_rows`.
     """
     largest = None if idle else 1.0
-    found = differences_of_drifts(*ours, *theirs, **intervals.options(audit, condition), largest=largest)
+    found = differences_of_drifts(*ours, *theirs, **intervals.options(audit, condition.label), largest=largest)
     rows = []
     for metric, interval in found.items():
         row = _row(subject, audit, condition, metric, reference, interval, "")
@@ -180,7 +186,7 @@ def difference_rows(
 def _row(
     subject: Subject,
     audit: str,
-    condition: str,
+    condition: Condition,
     metric: str,
     reference: str,
     found: PairedIntervals,

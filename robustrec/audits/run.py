@@ -11,13 +11,16 @@ from robustrec.audits.plan import Plan
 from robustrec.audits.quality import Clean, MetricSuite
 from robustrec.audits.reach.check import refuse_zero_tables, sampled_scores
 from robustrec.audits.reach.run import reach_again, reach_first
-from robustrec.audits.results import AuditResults, Work, array_name, references
+from robustrec.audits.results import AuditResults, Work, references
 from robustrec.audits.rows import Intervals, drift_rows, quality_rows
 from robustrec.audits.tasks import Engine, InProcess, run_audit, tasks_of
 from robustrec.encoders.features import item_features
 from robustrec.encoders.options import options_of
 from robustrec.hardware import full_precision, pick_device
 from robustrec.progress import Progress, silent
+from robustrec.results.arrays import array_key
+from robustrec.results.conditions import CLEAN_TEST
+from robustrec.results.findings import CLEAN
 from robustrec.runs.distinct import identity_of, indistinct
 from robustrec.runs.prepared import Prepared, prepare
 from robustrec.runs.specs import SubjectSpec, modalities_read
@@ -80,7 +83,7 @@ def measure(plan: Plan, *, progress: Progress = silent, engine: Engine | None = 
             subjects.append((subject, clean))
             results.findings += quality_rows(subject.subject, clean.per_user, intervals)
             for metric, values in clean.per_user.items():
-                results.arrays[array_name(subject, "clean", "test", metric)] = values
+                results.arrays[array_key(subject.subject, CLEAN, CLEAN_TEST, metric)] = values
     results.arrays["users"] = prepared.test.users
     _compare_clean(plan, subjects, intervals, results)
     with results.timed("reach"):
@@ -132,7 +135,7 @@ def _compare_clean(
         results.findings += drift_rows(
             subjects[place][0].subject,
             "clean",
-            "test",
+            CLEAN_TEST,
             subjects[other][1].per_user,
             ours,
             intervals,

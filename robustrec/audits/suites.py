@@ -16,7 +16,8 @@ from robustrec.evaluation.error_rates import Correction
 from robustrec.files import digest_json, shipped, shown_path
 from robustrec.invalid import invalid
 from robustrec.results.findings import BASELINE, CLEAN
-from robustrec.results.gates import Gate, matches
+from robustrec.results.gates import Gate
+from robustrec.results.selection import matches
 from robustrec.results.waivers import Waiver
 from robustrec.subject import Record
 from robustrec.untrusted import UnreadableError, parse_toml, read_text
@@ -94,13 +95,9 @@ class Suite(Record):
             if not any(matches(audit, select.audit) for audit in audits):
                 error = unknown_name("audit", select.audit, audits, where="")
                 raise ValueError(f"gate {gate.name!r} selects {error.what}, but the suite does not run it; {error.fix}")
-            listed_elsewhere = any(matches(kind, select.audit) for kind in unknown)
-            if (
-                "@" in select.metric
-                and not listed_elsewhere
-                and not any(matches(metric, select.metric) for metric in listed)
-            ):
-                error = unknown_name("metric", select.metric, listed, where="")
+            wanted, listed_elsewhere = select.metric_name, any(matches(kind, select.audit) for kind in unknown)
+            if "@" in wanted and not listed_elsewhere and not any(matches(metric, wanted) for metric in listed):
+                error = unknown_name("metric", wanted, listed, where="")
                 raise ValueError(
                     f"gate {gate.name!r} selects {error.what}, but the suite does not list it; {error.fix}"
                 )

@@ -152,7 +152,7 @@ def _entries(loaded: Sequence[Loaded], metric: str) -> list[Entry]:
     names = _names(loaded)
     entries = []
     audits = dict.fromkeys(
-        f"{row.audit}: {row.condition}"
+        f"{row.audit}: {row.condition.label}"
         for each in loaded
         for row in each.report.findings
         if row.audit != CLEAN and _counts(row, metric)
@@ -166,7 +166,7 @@ def _entries(loaded: Sequence[Loaded], metric: str) -> list[Entry]:
             rows: dict[str, Finding | None] = {CLEAN: clean}
             if subject.features == "none":  # nothing that is done to features can move it
                 rows |= dict.fromkeys(audits, None)
-            rows |= {f"{row.audit}: {row.condition}": row for row in own if row.audit != CLEAN}
+            rows |= {f"{row.audit}: {row.condition.label}": row for row in own if row.audit != CLEAN}
             entries.append(Entry(names[number, subject], subject, each, clean, rows))
     return entries
 

@@ -6,13 +6,14 @@ import math
 from collections.abc import Callable, Iterator
 
 from robustrec.reading.break_points import break_points, two_digits
+from robustrec.reading.conditions import condition_words
 from robustrec.reading.flatness import flatness_sentence
 from robustrec.reading.glance import Worst, drift_text, largest_loss, sure_loss
+from robustrec.reading.names import kind_of
 from robustrec.reading.summary import Summary, gated
 from robustrec.reading.texts import shortened
-from robustrec.results.conditions import ENCODER, MOVEMENT, condition_words
 from robustrec.results.exhibits import FragileItem
-from robustrec.results.findings import Finding
+from robustrec.results.findings import ENCODER, Finding
 from robustrec.results.numbers import as_given, percent, plain
 
 MOST_LINES = 5
@@ -83,9 +84,9 @@ def _worst_first(summary: Summary) -> list[tuple[str, Worst]]:
 
 def _hurt(summary: Summary, row: Finding) -> str:
     """Say what users with an edited test item lose, where that was measured."""
-    of_those = f"{row.metric}_edited"
-    for each in summary.drifts(row.audit, of_those):
-        if (each.subject, each.condition) == (row.subject, row.condition) and each.relative_drift is not None:
+    for each in summary.drifts(row.audit):
+        same = (each.subject, each.condition, each.measure) == (row.subject, row.condition, row.metric)
+        if same and each.group == "edited" and each.relative_drift is not None:
             return f"; for users with an edited test item {percent(each.relative_drift, signed=True)}"
     return ""
 
@@ -110,7 +111,7 @@ def _break_points(summary: Summary) -> Iterator[str]:
 
 
 def _lists(summary: Summary) -> Iterator[str]:
-    rows = [row for row in _shifts(summary) if row.metric.startswith("changed@") and row.perturbed is not None]
+    rows = [row for row in _shifts(summary) if kind_of(row.metric) == "changed" and row.perturbed is not None]
     if rows:
         most = max(rows, key=lambda row: row.perturbed or 0.0)
         k = most.metric.partition("@")[2]
@@ -149,10 +150,10 @@ def _encoder(summary: Summary) -> Iterator[str]:
     rows = [
         row
         for row in summary.values(ENCODER)
-        if row.metric.startswith(MOVEMENT) and row.condition.startswith("edit=") and row.clean is not None
+        if row.measure == "movement" and row.condition.modality is None and row.clean is not None  # no mean over edits
     ]
     if rows:
         most = max(rows, key=lambda row: row.clean or 0.0)
-        vector = f"vector {most.metric.removeprefix(MOVEMENT)} of {most.subject.features}"
+        vector = f"vector {most.modality} of {most.subject.features}"
         edit = condition_words(most.condition)
         yield f"{vector}: {edit} has the largest movement, {plain(most.clean)} of the median distance between two items"

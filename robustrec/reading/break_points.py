@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from robustrec.reading.conditions import condition_words
 from robustrec.reading.summary import Summary
-from robustrec.results.conditions import BREAK_POINT, condition_words
 from robustrec.results.findings import CLEAN, Finding
 from robustrec.results.numbers import as_given
 
@@ -25,7 +25,7 @@ def break_points(summary: Summary) -> list[BreakPoint]:
     rows = [
         row
         for row in summary.report.findings
-        if row.quantity == "value" and row.condition.startswith(BREAK_POINT) and row.reference == CLEAN
+        if row.quantity == "value" and row.condition.kind == "break_point" and row.reference == CLEAN
     ]
     return [
         BreakPoint(summary.names[row.subject], condition_words(row.condition), row.clean, _point(row), row)

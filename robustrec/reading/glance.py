@@ -6,13 +6,13 @@ import math
 from typing import NamedTuple
 
 from robustrec.evaluation.error_rates import Spread, widened
+from robustrec.reading.conditions import condition_words
 from robustrec.reading.summary import Candidate, Summary, gated, is_quality
-from robustrec.results.conditions import condition_words
+from robustrec.results.conditions import Condition
 from robustrec.results.findings import CLEAN, Finding
 from robustrec.results.numbers import bracketed, percent, plain
 from robustrec.results.scale import SHARPNESS, depends_on_scale
 
-_TELLING = ("input_sharpness", "average_case", "asam_sharpness")
 _MOST_FLATNESS = 3
 _FLATNESS_WORDS = {
     "input_sharpness": "input sharpness, nats",
@@ -130,7 +130,7 @@ def drift_text(row: Finding) -> str:
     return f"{plain(row.drift, signed=True)} {bracketed(row.ci_low, row.ci_high, plain, signed=True)}".rstrip()
 
 
-def flatness_metrics(summary: Summary) -> list[tuple[str, str]]:
+def flatness_metrics(summary: Summary) -> list[tuple[Condition, str]]:
     """Return the (condition, metric) pairs of the main sharpness measures, the most relevant first.
 
     Input sharpness comes first, because the noise is on the inputs; then average-case and worst-case sharpness of the
@@ -138,9 +138,9 @@ def flatness_metrics(summary: Summary) -> list[tuple[str, str]]:
     """
     rows = summary.values(SHARPNESS)
     there = dict.fromkeys((row.condition, row.metric) for row in rows if not depends_on_scale(row))
-    chosen: list[tuple[str, str]] = []
-    for kind in _TELLING:
-        own = [(condition, metric) for condition, metric in there if metric.startswith(kind) and ": " not in condition]
+    chosen: list[tuple[Condition, str]] = []
+    for kind in _FLATNESS_WORDS:
+        own = [(condition, metric) for condition, metric in there if metric == kind and condition.part is None]
         chosen += own[:1]
     return chosen[:_MOST_FLATNESS]
 
@@ -189,7 +189,7 @@ def at_a_glance(summary: Summary) -> Glance:
     audits = [audit for audit in summary.audits if any(is_quality(row.metric) for row in summary.drifts(audit))]
     flat = flatness_metrics(summary)
     titles = [f"clean {summary.metric}".strip(), *(f"{audit}: largest loss" for audit in audits)]
-    titles += [_flatness_title(metric) for _, metric in flat]
+    titles += [_FLATNESS_WORDS[metric] for _, metric in flat]
     table = []
     for candidate in summary.candidates:
         cells = [_quality_cell(summary, candidate), *(_drift_cell(summary, audit, candidate) for audit in audits)]
@@ -206,12 +206,6 @@ def at_a_glance(summary: Summary) -> Glance:
         for candidate, cells in zip(summary.candidates, table, strict=True)
     ]
     return Glance(columns, rows)
-
-
-def _flatness_title(metric: str) -> str:
-    start, mark, modality = metric.partition("input_sharpness_")
-    words = _FLATNESS_WORDS.get("input_sharpness" if mark and not start else metric, metric)
-    return f"{words}, {modality}" if modality else words
 
 
 _UNMEASURED = "not measured"
@@ -245,7 +239,7 @@ def _why_not(summary: Summary, audit: str, candidate: Candidate) -> str:
     return messages[0] if messages else ""
 
 
-def _flatness_cell(summary: Summary, pair: tuple[str, str], candidate: Candidate) -> Cell:
+def _flatness_cell(summary: Summary, pair: tuple[Condition, str], candidate: Candidate) -> Cell:
     rows = [
         row
         for row in summary.values(SHARPNESS)
@@ -255,4 +249,4 @@ def _flatness_cell(summary: Summary, pair: tuple[str, str], candidate: Candidate
         return Cell(_UNMEASURED)
     mean = sum(row.clean or 0.0 for row in rows) / len(rows)
     interval = bracketed(rows[0].ci_low, rows[0].ci_high, plain) if len(rows) == 1 else ""
-    return Cell(plain(mean), interval, condition_words(pair[0]) if pair[1].startswith("input") else "")
+    return Cell(plain(mean), interval, condition_words(pair[0]) if pair[0].kind == "std_noise" else "")

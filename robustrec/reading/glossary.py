@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from robustrec.reading.names import kind_of
+from robustrec.results.conditions import Condition
 from robustrec.results.report import Report
 
 _ALWAYS = (
@@ -54,33 +57,37 @@ _METRICS = {
     "changed": "Share of users with a different set of items in the top k. A change of order alone does not count.",
 }
 
-_CONDITIONS = (
-    ("sigma2=", "noise σ²", "Gaussian noise of this variance, added to each entry of the item features."),
+_CONDITIONS: tuple[tuple[Callable[[Condition], bool], str, str], ...] = (
     (
-        "sigma_rel=",
+        lambda each: each.sigma2 is not None,
+        "noise σ²",
+        "Gaussian noise of this variance, added to each entry of the item features.",
+    ),
+    (
+        lambda each: each.sigma_rel is not None,
         "relative noise",
         "Gaussian noise with an expected norm equal to this share of the norm of each feature "
         "vector. It makes encoders "
         "comparable.",
     ),
     (
-        "trained ",
+        lambda each: each.trained is True,
         "noise in training",
         "The model was trained again on features with this noise, and evaluated on the same features.",
     ),
     (
-        "break point",
+        lambda each: each.kind == "break_point",
         "noise tolerance",
         "The smallest noise variance found with more than the stated loss. The numbers after it are the bracket of the "
         "search, not a confidence interval.",
     ),
     (
-        "severity=",
+        lambda each: each.severity is not None,
         "severity, share",
         "Severity is the strength of a merchant edit, from 1 to 5. Share is the share of items that are edited.",
     ),
     (
-        "frozen graphs",
+        lambda each: each.kind != "std_noise" and each.graphs == "frozen",
         "frozen graphs",
         "The item graphs of the clean features are kept. Otherwise they are rebuilt from the perturbed features.",
     ),
@@ -113,12 +120,12 @@ def glossary(report: Report) -> list[tuple[str, str]]:
     metrics = dict.fromkeys(kind_of(row.metric) for row in report.findings)
     conditions = dict.fromkeys(row.condition for row in report.findings)
     entries = [(f"{kind}@k", _METRICS[kind]) for kind in metrics if kind in _METRICS]
-    entries += [(name, text) for mark, name, text in _CONDITIONS if any(mark in each for each in conditions)]
-    if any(row.metric.endswith("_edited") for row in report.findings):
+    entries += [(name, text) for holds, name, text in _CONDITIONS if any(map(holds, conditions))]
+    if any(row.group == "edited" for row in report.findings):
         entries.append(("_edited, _untouched", _PARTS))
     if "exposure" in metrics:
         entries.append(("exposure@k", _EXPOSURE))
-    if any(metric.startswith("snr_db") for metric in metrics):
+    if any(row.measure == "snr_db" for row in report.findings):
         entries.append(("signal-to-noise ratio", _SNR))
     if any(row.audit == "sharpness" for row in report.findings) or report.relations:
         entries.append(("sharpness, flatness", _FLAT))

@@ -15,8 +15,7 @@ from typing import NamedTuple
 from robustrec.evaluation.error_rates import Spread, widened
 from robustrec.reading.glance import Quality, quality_of
 from robustrec.reading.summary import Candidate, Summary, cautions, summary_of
-from robustrec.results.conditions import ENCODER
-from robustrec.results.findings import CLEAN, Finding
+from robustrec.results.findings import CLEAN, ENCODER, Finding
 from robustrec.results.numbers import bracketed, percent, plain
 from robustrec.results.report import Recommendation, Report, Requirement, TrainingRecord
 

@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from robustrec.reading.names import headline, kind_of, short_names
-from robustrec.results.conditions import ENCODER
-from robustrec.results.findings import CLEAN, AuditStatus, Finding
-from robustrec.results.gates import Gate, GateResult, matches, plain_condition, selects
+from robustrec.results.conditions import Condition
+from robustrec.results.findings import CLEAN, ENCODER, AuditStatus, Finding
+from robustrec.results.gates import Gate, GateResult, selects
 from robustrec.results.judging import judge_all
 from robustrec.results.numbers import percent, plain
 from robustrec.results.report import Report
+from robustrec.results.selection import Select, matches
 from robustrec.results.waivers import Waiver
 from robustrec.results.wording import power_sentence
 from robustrec.subject import Subject
@@ -34,6 +35,7 @@ class GateLine(NamedTuple):
     Attributes:
         status: status of the gate; `word` is the same in capitals, with "(warn)" for a breached warning gate and
             "(waived)" for a waived breach.
+        condition: of the finding that decided; None for clean quality.
         margin: distance of the worst bound inside its limit, negative outside; None without numbers.
         margin_text: the same in words.
         power: what the gate detects, in a sentence; empty if unknown.
@@ -48,7 +50,7 @@ class GateLine(NamedTuple):
     word: str
     message: str
     subject: str
-    condition: str
+    condition: Condition | None
     selected: int
     margin: float | None
     margin_text: str
@@ -76,7 +78,7 @@ def _gate_line(result: GateResult, names: dict[Subject, str]) -> GateLine:
         word=result.status.upper() + (f" ({', '.join(remarks)})" if remarks else ""),
         message=result.message,
         subject="" if result.subject is None else names.get(result.subject, result.subject.label),
-        condition="" if result.audit == CLEAN else result.condition or "",
+        condition=None if result.audit == CLEAN else result.condition,
         selected=result.selected,
         margin=margin,
         margin_text=_margin_text(margin, relative=result.quantity == "relative_drift"),
@@ -341,14 +343,17 @@ def _narrowed(gate: Gate, key: tuple[str, str, str]) -> Gate | None:
 
 def gated(report: Report, rows: Sequence[Finding]) -> list[Finding]:
     """Return the rows with a condition that a gate of the suite checks; all rows if there are none."""
-    gates = _judging(report).get("gates", ())
-    chosen = [row for row in rows if any(_looks_at(gate, row) for gate in gates)]
+    selections = [found for gate in _judging(report).get("gates", ()) if (found := _of_clean(gate))]
+    chosen = [row for row in rows if any(matches(row.audit, s.audit) and s.wants(row.condition) for s in selections)]
     return chosen or list(rows)
 
 
-def _looks_at(gate: Any, row: Finding) -> bool:
-    select = gate.get("select") if isinstance(gate, dict) else None
-    if not isinstance(select, dict) or select.get("reference", CLEAN) != CLEAN or gate.get("against"):
-        return False
-    audit, condition = str(select.get("audit", "*")), plain_condition(str(select.get("condition", "*")))
-    return matches(row.audit, audit) and matches(plain_condition(row.condition), condition)
+def _of_clean(gate: Any) -> Select | None:
+    """Return what a gate selects; None if it compares with a strategy or a baseline, or another version wrote it."""
+    if not isinstance(gate, dict) or gate.get("against"):
+        return None
+    try:
+        select = Select.model_validate(gate.get("select"))
+    except ValidationError:
+        return None
+    return select if select.reference == CLEAN else None

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from robustrec.errors import RobustrecError
+from robustrec.results.conditions import CLEAN_TEST, Condition
 from robustrec.results.findings import CLEAN, Finding
 from robustrec.results.report import Report
 from robustrec.subject import Record, Subject
@@ -38,9 +39,9 @@ class Packed(Record):
     data: str
 
 
-def array_key(subject: Subject, audit: str, condition: str, metric: str) -> str:
+def array_key(subject: Subject, audit: str, condition: Condition, metric: str) -> str:
     """Return the name of the per-user array of a finding."""
-    return "|".join([subject.label.replace("/", ":"), audit, condition, metric])
+    return "|".join([subject.label.replace("/", ":"), audit, condition.label, metric])
 
 
 def arrays_beside(report: Report, path: Path) -> dict[str, NDArray[np.float64]] | None:
@@ -130,7 +131,7 @@ def both_states(finding: Finding, arrays: Arrays) -> tuple[NDArray[np.float64], 
     users = arrays.get(USERS)
     if users is None or finding.reference != CLEAN or finding.n_users != len(users):
         return None
-    clean = arrays.get(array_key(finding.subject, CLEAN, "test", finding.metric))
+    clean = arrays.get(array_key(finding.subject, CLEAN, CLEAN_TEST, finding.metric))
     if finding.audit == CLEAN:
         perturbed = clean
     else:

@@ -17,6 +17,7 @@ from robustrec.results.arrays import Arrays, Packed, arrays_beside, packed, unpa
 from robustrec.results.findings import CLEAN, Finding
 from robustrec.results.report import MAX_BYTES, DatasetRecord, Report, SuiteRecord, read_report
 from robustrec.results.section_digests import DIGESTS, refuse_edited, section_digests
+from robustrec.results.upgrade import as_version_2, with_conditions
 from robustrec.subject import Record, Subject
 from robustrec.untrusted import UnreadableError, parse_json, read_bytes
 
@@ -39,7 +40,7 @@ class BaselineFile(Record):
     """The content of a baseline: findings to compare with, and what makes reports comparable."""
 
     kind: Literal["robustrec baseline"] = _KIND
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     robustrec: str = Field(description="robustrec version of the run")
     created: AwareDatetime = Field(description="end time of the run")
     verdict: str
@@ -152,12 +153,15 @@ def read_baseline(path: Path) -> Baseline:
         if report.verdict == "error":
             raise RobustrecError("a report with verdict error is not a baseline", where=source, fix=_FIX)
         return Baseline(_from_report(report, None), arrays_beside(report, path), source, digest)
+    labelled = content.get("schema_version") == 1
+    if labelled:
+        content = {**with_conditions(content), "schema_version": 2}
     try:
-        record = BaselineFile.model_validate_json(data, strict=True)
+        record = BaselineFile.model_validate_json(json.dumps(content) if labelled else data, strict=True)
     except ValidationError as error:
         raise invalid(error, BaselineFile, source=source, fix=_FIX) from error
     if record.verdict == "error":
         raise RobustrecError("a report with verdict error is not a baseline", where=f"{source}, key verdict", fix=_FIX)
     arrays = unpacked(record.arrays, source=source) if record.arrays else None
-    refuse_edited(record, record.digests, source=source, fix=_FIX)
+    refuse_edited(record, record.digests, source=source, fix=_FIX, form=as_version_2 if labelled else dict)
     return Baseline(record.model_copy(update={DIGESTS: {}}), arrays, source, digest)

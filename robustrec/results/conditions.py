@@ -1,134 +1,229 @@
-"""Parse condition names, so that the conditions of one family can form one curve.
+"""Conditions of findings: what was done to the input, to the training or to the loss, as fields.
 
-A condition is a list of words, mostly KEY=VALUE: "sigma2=1e-06 image", "trained sigma2=1e-06",
-"edit=promo_badge severity=2 share=0.1 frozen graphs". Unknown words stay in `rest`. A condition without
-known words is shown under its own name.
+The label of a condition is made from its fields and is never parsed, except in reports and suites of older versions
+(`labels.py`). Two conditions are equal exactly if their labels are.
 """
 
 from __future__ import annotations
 
-import math
-import re
-from typing import NamedTuple
+from typing import Annotated, Any, Literal
 
-NOISE_KINDS = ("sigma2", "sigma_rel")
+from pydantic import (
+    AfterValidator,
+    Field,
+    ModelWrapValidatorHandler,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
-ENCODER = "encoder"
-"""Name of the encoder audit."""
+from robustrec.subject import Record
 
-MOVEMENT = "movement_"
-"""Prefix of metrics of the movement of a vector under an edit."""
+Kind = Literal[
+    "test",
+    "noise",
+    "std_noise",
+    "break_point",
+    "edit",
+    "clean_content",
+    "clean_loss",
+    "features",
+    "parameters",
+    "training_loss",
+    "other",
+]
+Graphs = Literal["rebuilt", "frozen"]
 
-BREAK_POINT = "break point"
-SPREAD = "sigma_std"
-_ALL_EDITS = "all edits severity="
-_BREAK = re.compile(rf"{BREAK_POINT}: (?P<metric>\S+) -(?P<drop>[\d.]+)%(?P<rest>.*)")
-_PAIR = re.compile(r"(?:^|(?<=\s))([a-z_][a-z0-9_]*)=(\S+)")
-
-
-class Condition(NamedTuple):
-    """A parsed condition.
-
-    Attributes:
-        name: name in the findings.
-        kind: "noise" with an amount, "edit" with a severity, else "".
-        family: what the conditions of one curve share, e.g. "sigma2 image" or "promo_badge share=0.1".
-        amount: x value on the curve: the variance, the relative size, or the severity.
-        keys: every KEY=VALUE.
-        rest: the other words.
-    """
-
-    name: str
-    kind: str
-    family: str
-    amount: float | None
-    keys: dict[str, str]
-    rest: str
+ALL = "all"
+"""Modality of noise on all features; edit of the mean over all edits."""
 
 
-def parse_condition(name: str) -> Condition:
-    """Parse the name of a condition; any text is accepted."""
-    keys = dict(_PAIR.findall(name))
-    rest = " ".join(_PAIR.sub("", name).split())
-    noise = next((key for key in NOISE_KINDS if _number(keys.get(key)) is not None), None)
-    if noise and not name.startswith(BREAK_POINT):
-        words = [f"{key}={value}" for key, value in keys.items() if key != noise]
-        return Condition(name, "noise", " ".join([noise, *words, rest]).strip(), _number(keys[noise]), keys, rest)
-    if "edit" in keys and _number(keys.get("severity")) is not None:
-        words = [f"{key}={value}" for key, value in keys.items() if key not in ("edit", "severity")]
-        family = " ".join([keys["edit"], *words, rest]).strip()
-        return Condition(name, "edit", family, _number(keys["severity"]), keys, rest)
-    return Condition(name, "", name, None, keys, rest)
+def _six_digits(value: float) -> float:
+    return float(f"{value:g}")
 
 
-def condition_words(name: str) -> str:
-    """Return a condition in plain words: "wrong picture, severity 5, 10 % of items"; unknown ones as they are."""
-    condition = parse_condition(name)
-    if condition.kind == "edit":
-        return ", ".join([edit_words(condition), f"severity {condition.amount:g}", *_more(condition)])
-    if condition.kind == "noise":
-        trained = condition.rest.startswith("trained")
-        rest = condition.rest.removeprefix("trained").strip()
-        symbol = "σ²" if "sigma2" in condition.keys else "σ/‖x‖"
-        words = [f"{'trained on ' if trained else ''}{symbol} = {condition.amount:g}", *([rest] if rest else [])]
-        return ", ".join(
-            [*words, *(f"{key}={value}" for key, value in condition.keys.items() if key not in NOISE_KINDS)]
-        )
-    if condition.name.startswith(BREAK_POINT):
-        return _break_words(name)
-    if name.startswith(_ALL_EDITS):  # of the encoder audit: the mean over those that the suite names
-        return f"mean of the edits, severity {name.removeprefix(_ALL_EDITS)}"
-    if _number(condition.keys.get(SPREAD)) is not None:
-        size = f"σ = {condition.keys[SPREAD]} standard deviations of the features"
-        return f"{size}, {condition.rest}" if condition.rest else size
-    return name
+def _whole_percent(value: float) -> float:
+    return int(f"{value:.0%}"[:-1]) / 100
 
 
-def _break_words(name: str) -> str:
-    """Return "ndcg@20 falls by 5 %" for "break point: ndcg@20 -5%"."""
-    found = _BREAK.fullmatch(name)
-    return name if found is None else f"{found['metric']} falls by {found['drop']} %{found['rest']}"
+Amount = Annotated[float, Field(ge=0), AfterValidator(_six_digits)]
+"""A number of a condition. It keeps the six digits of the label, so that equal labels are equal conditions."""
+
+KIND_FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "test": ((), ()),
+    "noise": (("modality", "graphs", "trained"), ("sigma2", "sigma_rel")),
+    "std_noise": (("sigma_std", "modality", "graphs", "standardised"), ()),
+    "break_point": (("metric", "drop"), ()),
+    "edit": (("edit", "severity"), ("share", "graphs", "modality")),
+    "clean_content": ((), ("denoise",)),
+    "clean_loss": (("standardised",), ()),
+    "features": (("modality", "standardised"), ()),
+    "parameters": (("standardised",), ("rho", "steps", "part")),
+    "training_loss": (("standardised",), ("part",)),
+    "other": (("name",), ()),
+}
+"""Kind -> (fields that it must have, further fields that it can have)."""
 
 
-def edit_words(condition: Condition) -> str:
-    """Return the edit of a condition in plain words: "promo badge and crop" for promo_badge+crop."""
-    name = condition.keys["edit"]
-    return "mean of the edits" if name == "all" else name.replace("+", " and ").replace("_", " ")
+class Condition(Record):
+    """Condition of a finding. Fields that do not apply to a kind are None and are left out of the JSON."""
+
+    kind: Kind = Field(
+        description="test: clean input; noise: Gaussian noise of a variance or a relative size; std_noise: noise in "
+        "standard deviations of the features; break_point: search for the noise with a given loss; edit: merchant "
+        "edit; clean_content: comparison with the clean content of the items; clean_loss: the audited loss on clean "
+        "features; features, parameters, training_loss: curvature of the audited loss in the features or parameters, "
+        "or of the training loss; other: a condition with a name alone"
+    )
+    edit: str | None = Field(default=None, min_length=1, description="name of the edit; all for the mean over all")
+    severity: int | None = Field(default=None, ge=0, description="severity of the edit")
+    share: Amount | None = Field(default=None, description="share of edited items; the encoder audit has none")
+    modality: str | None = Field(
+        default=None,
+        min_length=1,
+        description="modality with noise or of the derivatives, or all; for the means of the encoder audit, what the "
+        "edits change: text, image, both or all",
+    )
+    sigma2: Amount | None = Field(default=None, description="variance of the noise")
+    sigma_rel: Amount | None = Field(
+        default=None, description="expected norm of the noise as a share of the norm of each feature vector"
+    )
+    sigma_std: Amount | None = Field(default=None, description="noise in standard deviations of the features")
+    graphs: Graphs | None = Field(
+        default=None,
+        description="item graphs: rebuilt from the perturbed features, or frozen, those of the clean features; "
+        "without effect on models without item graphs",
+    )
+    trained: bool | None = Field(default=None, description="whether the model was trained again on noisy features")
+    metric: str | None = Field(default=None, min_length=1, description="metric whose loss a break point limits")
+    drop: Annotated[float, AfterValidator(_whole_percent)] | None = Field(
+        default=None, description="relative loss at the break point"
+    )
+    standardised: bool | None = Field(
+        default=None,
+        description="whether the margins of the loss are scaled to variance 1; false where no loss is used",
+    )
+    rho: Amount | None = Field(default=None, description="radius of the perturbation of the parameters")
+    steps: int | None = Field(default=None, ge=1, description="ascent steps of the worst case")
+    part: str | None = Field(default=None, min_length=1, description="part of the parameters, for example users")
+    denoise: Literal["capfilt"] | None = Field(default=None, description="denoising before the encoder")
+    name: str | None = Field(default=None, min_length=1, description="name of a condition of kind other")
+    label: str = Field(default="", description="name of the condition, made from the other fields")
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _labelled(cls, data: Any, handler: ModelWrapValidatorHandler[Condition]) -> Condition:
+        condition = handler(data)
+        condition._check_fields()
+        label = _label(condition)
+        if condition.label not in ("", label):
+            raise ValueError(
+                f"label {condition.label!r} does not match the fields of the condition, which give {label!r}"
+            )
+        object.__setattr__(condition, "label", label)
+        return condition
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, handler: SerializerFunctionWrapHandler):  # type: ignore[no-untyped-def]
+        # No return annotation: with one, the JSON Schema would be that of the annotation.
+        return {name: value for name, value in handler(self).items() if value is not None}
+
+    def _check_fields(self) -> None:
+        needed, further = KIND_FIELDS[self.kind]
+        for field in type(self).model_fields:
+            given = getattr(self, field) is not None
+            if field in ("kind", "label"):
+                continue
+            if given and field not in (*needed, *further):
+                raise ValueError(f"a condition of kind {self.kind} has no {field}")
+            if not given and field in needed:
+                raise ValueError(f"a condition of kind {self.kind} needs {field}")
+        if self.kind == "noise" and (self.sigma2 is None) == (self.sigma_rel is None):
+            raise ValueError("a condition of kind noise needs either sigma2 or sigma_rel")
+        if self.kind == "edit":
+            mean_of_encoder = self.share is None and self.edit == ALL
+            if (self.share is None) != (self.graphs is None):
+                raise ValueError("a condition of kind edit needs both share and graphs, or neither")
+            if (self.modality is not None) != mean_of_encoder:
+                raise ValueError("a condition of kind edit has a modality exactly if it is a mean without share")
+
+    @property
+    def curve(self) -> tuple[object, ...]:
+        """What the conditions of one curve share: everything but the amount of noise, or the severity of an edit."""
+        if self.kind == "noise":
+            return self.kind, self.sigma2 is None, self.modality, self.graphs, self.trained
+        if self.kind == "edit":
+            return self.kind, self.edit, self.share, self.graphs, self.modality
+        return (self.label,)
+
+    @property
+    def amount(self) -> float:
+        """Place on the curve: the amount of noise, or the severity of an edit; 0 for other kinds."""
+        if self.kind == "edit":
+            return float(self.severity or 0)
+        return next((each for each in (self.sigma2, self.sigma_rel, self.sigma_std) if each is not None), 0.0)
 
 
-def family_words(condition: Condition) -> str:
-    """Return the common part of the conditions of one curve in plain words."""
-    if condition.kind == "edit":
-        return ", ".join([edit_words(condition), *_more(condition)])
-    if condition.kind == "noise":
-        what = "noise of variance σ²" if "sigma2" in condition.keys else "noise relative to the feature norm"
-        return f"{what}, {condition.family.partition(' ')[2] or 'all features'}"
-    return condition.name
+def _label(condition: Condition) -> str:
+    """Return the label of a condition whose fields are checked."""
+    match condition.kind:
+        case "test":
+            label = "test"
+        case "noise" | "std_noise":
+            label = _noise_label(condition)
+        case "break_point":
+            label = f"break point: {condition.metric} -{condition.drop:.0%}"
+        case "edit":
+            label = _edit_label(condition)
+        case "clean_content":
+            label = "merchant noise" + (f", {condition.denoise}" if condition.denoise else "")
+        case "other":
+            label = str(condition.name)
+        case _:
+            label = _loss_label(condition)
+    return label
 
 
-def without_shared_end(labels: list[str]) -> tuple[list[str], str]:
-    """Return labels without their common suffix after a comma, and this suffix."""
-    shared: list[str] = []
-    while len(labels) > 1 and len({label.rpartition(", ")[2] for label in labels}) == 1 and ", " in labels[0]:
-        shared.insert(0, labels[0].rpartition(", ")[2])
-        labels = [label.rpartition(", ")[0] for label in labels]
-    return labels, ", ".join(shared)
+def _noise_label(condition: Condition) -> str:
+    scope = "" if condition.modality == ALL else condition.modality
+    if condition.kind == "std_noise":
+        graphs = "rebuilt graphs" if condition.graphs == "rebuilt" else ""
+        return _joined(f"sigma_std={condition.sigma_std:g}", scope, graphs, _margins(condition))
+    amount = f"sigma_rel={condition.sigma_rel:g}" if condition.sigma2 is None else f"sigma2={condition.sigma2:g}"
+    trained = "trained" if condition.trained else ""
+    return _joined(trained, amount, "frozen graphs" if condition.graphs == "frozen" else "", scope)
 
 
-def _more(condition: Condition) -> list[str]:
-    words = []
-    for key, value in condition.keys.items():
-        share = _number(value) if key == "share" else None
-        if share is not None:
-            words.append(f"{100 * share:g} % of items")
-        elif key not in ("edit", "severity"):
-            words.append(f"{key}={value}")
-    return [*words, *([condition.rest] if condition.rest else [])]
+def _edit_label(condition: Condition) -> str:
+    severity = f"severity={condition.severity}"
+    if condition.share is not None:
+        graphs = "frozen graphs" if condition.graphs == "frozen" else ""
+        return _joined(f"edit={condition.edit}", severity, f"share={condition.share:g}", graphs)
+    if condition.edit != ALL:
+        return f"edit={condition.edit} {severity}"
+    return f"all edits {severity}" if condition.modality == ALL else f"edits of {condition.modality} {severity}"
 
 
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text or "")
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
+def _loss_label(condition: Condition) -> str:
+    what = {"clean_loss": "clean", "training_loss": "training loss"}.get(condition.kind, condition.kind)
+    rho = "" if condition.rho is None else f"rho={condition.rho:g}"
+    steps = "" if condition.steps is None else f"steps={condition.steps}"
+    label = _joined(what, condition.modality, rho, steps, _margins(condition))
+    return f"{label}: {condition.part}" if condition.part else label
+
+
+def _margins(condition: Condition) -> str:
+    return "standardised" if condition.standardised else ""
+
+
+def _joined(*words: str | None) -> str:
+    return " ".join(word for word in words if word)
+
+
+def named(condition: Condition | str) -> Condition:
+    """Return the condition with a name of its own, as user-defined audits give it."""
+    return Condition(kind="other", name=condition) if isinstance(condition, str) else condition
+
+
+CLEAN_TEST = Condition(kind="test")
+"""Condition of clean quality: the test split without a perturbation."""

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from robustrec.results.conditions import Condition
 from robustrec.subject import Record, Subject
 
 
@@ -24,7 +25,7 @@ class FragileItem(Record):
     kind: Literal["fragile_item"] = "fragile_item"
     subject: Subject
     audit: str
-    condition: str
+    condition: Condition
     item: str = Field(description="id of the item in the data set")
     before: Look
     after: Look
@@ -82,6 +83,12 @@ class Relation(Record):
 
     audit: str
     measure: str = Field(description="measure, for example input sharpness, image")
+    within_models: bool = Field(
+        default=False, description="whether only pairs of subjects of the same model are counted"
+    )
+    scale_dependent: bool = Field(
+        default=False, description="whether the measure depends on the scale of the scores or parameters"
+    )
     outcome: str = Field(description="outcome, for example noise sigma2=1e-06 ndcg@20")
     n_subjects: int = Field(ge=0)
     tau: float | None = Field(

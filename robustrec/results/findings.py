@@ -10,16 +10,19 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from robustrec.results.conditions import Condition
 from robustrec.subject import Record, Subject
 
 CLEAN = "clean"
 """Reference of a row that compares a subject with itself on clean input."""
 
+ENCODER = "encoder"
+"""Name of the encoder audit."""
+
 BASELINE = "baseline"
 """Reference of a row that compares a subject with itself in the baseline."""
 
-TRAINED = "trained "
-"""Prefix of conditions with another training."""
+Group = Literal["all", "edited", "head", "tail", "untouched"]
 
 # Means over users taken in different orders are equal up to float64 summation, not to the bit.
 _SUMMATION_TOLERANCE = 1e-6
@@ -42,8 +45,19 @@ class Finding(Record):
     audit: str = Field(
         min_length=1, description="audit that measured the finding, for example noise; clean for clean quality"
     )
-    condition: str = Field(min_length=1, description="condition, for example sigma2=1e-06")
+    condition: Condition
     metric: str = Field(min_length=1, description="metric, for example ndcg@20, rbo@20 or snr_db_image")
+    group: Group | None = Field(
+        default=None,
+        description="whom the metric is of, if its name says it: users with an edited test item and these items "
+        "(edited; head and tail: popular and rare ones), the other users and items (untouched), or all",
+    )
+    modality: str | None = Field(
+        default=None,
+        min_length=1,
+        description="modality or vector that the metric is of, if its name says it; for touched and edit_size, what "
+        "the edit changes: text, image or both",
+    )
     reference: str = Field(default=CLEAN, min_length=1, description='"clean", or the strategy to compare with')
     quantity: Literal["drift", "value"] = Field(description="number that ci_low and ci_high bound")
     clean: float | None = None
@@ -68,6 +82,11 @@ class Finding(Record):
     n_draws: int = Field(ge=0, description="number of random draws in the mean; 0 if nothing is random")
     unit: str = Field(description="unit of clean, perturbed and drift, for example share, dB or variance")
     note: str = ""
+
+    @property
+    def measure(self) -> str:
+        """The metric without its group or modality: rank for rank_edited, movement for movement_image."""
+        return self.metric.removesuffix(f"_{self.group or self.modality}")
 
     @property
     def censored(self) -> bool:

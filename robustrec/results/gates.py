@@ -6,16 +6,16 @@ controls the false alarm rate at the level of the suite.
 
 from __future__ import annotations
 
-import fnmatch
-import re
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
 from robustrec.evaluation.error_rates import POWER, Correction
-from robustrec.results.findings import BASELINE, CLEAN, TRAINED, Finding
+from robustrec.results.conditions import Condition
+from robustrec.results.findings import BASELINE, CLEAN, Finding
 from robustrec.results.possible_limits import possible_range, wrong_limits
+from robustrec.results.selection import Select, matches
 from robustrec.results.waivers import Waived
 from robustrec.subject import EXTERNAL, Record, Subject
 
@@ -24,26 +24,6 @@ Quantity = Literal["value", "drift", "relative_drift"]
 
 MOST_DETECTED = 2.0
 """A gate is underpowered if it does not detect this multiple of its limit with probability POWER."""
-
-_NUMBER = re.compile(r"(?<==)[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?=\s|$)")
-
-
-class Select(Record):
-    """Findings that a gate checks. A missing key matches any value; * and ? are wildcards."""
-
-    audit: str = Field(default="*", min_length=1, description="kind of audit; clean for clean quality")
-    condition: str = Field(
-        default="*",
-        min_length=1,
-        description="condition as named in reports; sigma2=1e-6 and sigma2=1e-06 are the same condition",
-    )
-    metric: str = Field(min_length=1, description="metric, for example ndcg@20")
-    strategy: str = Field(default="*", min_length=1, description="training strategy")
-    model: str = Field(default="*", min_length=1, description="recommender")
-    features: str = Field(default="*", min_length=1, description="encoder that made the item features")
-    reference: str = Field(
-        default=CLEAN, min_length=1, description='"clean", the strategy to compare with, or "baseline"; see `against`'
-    )
 
 
 class Gate(Record):
@@ -101,8 +81,8 @@ class Gate(Record):
             raise ValueError(
                 f"gate {self.name!r} checks the drift of clean quality, which has no drift without a reference"
             )
-        possible = possible_range(self.quantity, select.metric, reference=self.reference, audit=select.audit)
-        what = f"the {self.quantity.replace('_', ' ')} of {select.metric}"
+        possible = possible_range(self.quantity, select.metric_name, reference=self.reference, audit=select.audit)
+        what = f"the {self.quantity.replace('_', ' ')} of {select.metric_name}"
         if wrong := wrong_limits(self.min, self.max, possible, what=what):
             raise ValueError(f"gate {self.name!r}: {wrong}")
         return self
@@ -121,7 +101,7 @@ class GateResult(Record):
     max: float | None
     subject: Subject | None = Field(default=None, description="subject of the finding that decided")
     audit: str | None = None
-    condition: str | None = None
+    condition: Condition | None = None
     metric: str | None = None
     estimate: float | None = None
     low: float | None = None
@@ -171,7 +151,7 @@ class GateResult(Record):
     @property
     def where(self) -> str:
         """Subject and condition of the deciding finding in one line; empty if there is none."""
-        return f"{self.subject.label}, {self.condition}" if self.subject else ""
+        return f"{self.subject.label}, {self.condition.label}" if self.subject and self.condition else ""
 
 
 class Numbers(NamedTuple):
@@ -190,22 +170,12 @@ def selects(gate: Gate, finding: Finding) -> bool:
         finding.quantity == wanted_rows
         and finding.reference == gate.reference
         and matches(finding.audit, select.audit)
-        and matches(plain_condition(finding.condition), plain_condition(select.condition))
-        and matches(finding.metric, select.metric)
+        and select.wants(finding.condition)
+        and select.wants_metric(finding)
         and matches(finding.subject.strategy, select.strategy)
         and matches(finding.subject.model, select.model)
         and matches(finding.subject.features, select.features)
     )
-
-
-def matches(text: str, pattern: str) -> bool:
-    """Return whether a text matches a pattern; * matches any text and ? matches one character."""
-    return fnmatch.fnmatchcase(text, pattern.replace("[", "[[]"))
-
-
-def plain_condition(condition: str) -> str:
-    """Return a condition with its numbers in one spelling, so that 1e-6, 1e-06 and 0.000001 are the same."""
-    return _NUMBER.sub(lambda match: repr(float(match[0])), condition)
 
 
 def numbers_of(finding: Finding, quantity: Quantity) -> Numbers:
@@ -274,7 +244,7 @@ def _speaks_of(gate: Gate, subject: Subject, subjects: Sequence[Subject], baseli
     select = gate.select
     named = matches(subject.strategy, select.strategy) and matches(subject.features, select.features)
     named = named and matches(subject.model, select.model)
-    if select.condition.startswith(TRAINED) and subject.strategy == EXTERNAL:
+    if select.of_training_noise and subject.strategy == EXTERNAL:
         return False  # what was trained elsewhere is not trained again
     if not named or gate.reference == CLEAN:
         return named

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from robustrec.results.findings import AuditStatus, Finding
-from robustrec.results.gates import Gate, matches, plain_condition, selects
+from robustrec.results.gates import Gate, selects
+from robustrec.results.selection import matches
 
 TOUCHED = "touched"
 """Metric of a value row: share of the chosen items that an edit changed."""
@@ -23,14 +24,11 @@ def inapplicable(gate: Gate, findings: Sequence[Finding], statuses: Sequence[Aud
     ended = [status.status for status in statuses if matches(status.audit, select.audit) and status.audit != "reach"]
     if ended and all(status == "not_applicable" for status in ended):
         return f"gate {gate.name!r} was skipped: audit {select.audit} is not applicable"
-    wanted = plain_condition(select.condition)
     edits = [
         finding
         for finding in findings
-        if finding.metric == TOUCHED
-        and matches(finding.audit, select.audit)
-        and matches(plain_condition(finding.condition), wanted)
+        if finding.metric == TOUCHED and matches(finding.audit, select.audit) and select.wants(finding.condition)
     ]
     if edits and all(finding.clean == 0 for finding in edits):
-        return f"gate {gate.name!r} was skipped: no item has a modality that {select.condition} edits"
+        return f"gate {gate.name!r} was skipped: no item has what the selected edits change ({select.words})"
     return ""

@@ -26,7 +26,8 @@ from robustrec.evaluation.error_rates import (
 )
 from robustrec.evaluation.sparse import FEWEST_CHANGED, FEWEST_DRAWS
 from robustrec.results.findings import CLEAN, Finding
-from robustrec.results.gates import Gate, GateResult, GateStatus, Numbers, matches, numbers_of, selects
+from robustrec.results.gates import Gate, GateResult, GateStatus, Numbers, numbers_of, selects
+from robustrec.results.selection import matches
 from robustrec.results.waivers import Waived, Waiver, WaiverRecord, WaiverState
 from robustrec.results.wording import gate_message, not_beyond_doubt, nothing_selected, too_few_differ
 from robustrec.subject import Subject

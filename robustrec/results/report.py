@@ -16,7 +16,7 @@ from robustrec.results.exhibits import Exhibit, Relation
 from robustrec.results.findings import AuditStatus, Finding
 from robustrec.results.gates import GateResult
 from robustrec.results.section_digests import DIGESTS, refuse_edited, section_digests
-from robustrec.results.upgrade import upgraded
+from robustrec.results.upgrade import as_version_2, upgraded
 from robustrec.results.verdict import VerdictWord, verdict_with_reason
 from robustrec.results.waivers import WaiverRecord
 from robustrec.subject import Record, Subject
@@ -24,9 +24,10 @@ from robustrec.untrusted import UnreadableError, parse_json, read_text
 
 JUDGEMENT_RULES = 2
 """Version of the judging rules. Increase it if the same findings can get another result."""
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Schema version of written reports. Older versions are read and upgraded to it."""
 _RULES_WITH_DIGESTS = 2
+_FIRST_WITH_CONDITIONS = 3
 MAX_BYTES = 256 << 20
 """Largest report read, in bytes; a full audit has a few MiB."""
 
@@ -271,7 +272,7 @@ class Recommendation(Record):
 class Report(Record):
     """A report of one run. Its verdict must follow from gates, statuses and waivers."""
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     robustrec: str = Field(description="robustrec version")
     created: AwareDatetime = Field(description="end time of the run, UTC")
     command: tuple[str, ...] = Field(description="command line, as a list of words")
@@ -382,7 +383,8 @@ def read_report(path: Path) -> Report:
     except ValidationError as error:
         raise invalid(error, Report, source=source, fix=_FIX) from error
     if report.digests or _written_with_digests(report):
-        refuse_edited(report, report.digests, source=source, fix=_FIX)
+        form = as_version_2 if version < _FIRST_WITH_CONDITIONS else dict
+        refuse_edited(report, report.digests, source=source, fix=_FIX, form=form)
     return report.model_copy(update={DIGESTS: {}})
 
 

@@ -5,17 +5,11 @@ from __future__ import annotations
 from robustrec.results.findings import Finding
 
 SHARPNESS = "sharpness"
-SCALE_FREE = "standardised"
-"""Suffix of conditions with margins standardised to variance 1.
-
-These measures do not change if all scores are multiplied by a constant. Gates, sentences and correlations use them.
-"""
-
 SCALE_DEPENDENT = " (scale-dependent)"
-"""Suffix of measures that depend on the scale of margins or factors."""
+"""Shown after measures that depend on the scale of margins or factors."""
 
-_UNSCALED = ("flip_rate",)
-_OF_PARAMETERS = ("lambda", "trace", "sam_sharpness")
+# Measures of the parameters in steps relative to their size.
+_ADAPTIVE = ("asam_sharpness", "average_case", "row_adaptive_curvature")
 
 
 def depends_on_scale(row: Finding) -> bool:
@@ -24,6 +18,6 @@ def depends_on_scale(row: Finding) -> bool:
     Metrics of lists and flip rates do not, because they depend only on the order of scores. λ, the trace and the worst
     case of SAM do even with standardised margins: scaling users by 4 and items by 1/4 changes them but no score.
     """
-    if row.audit != SHARPNESS or row.quantity != "value" or row.metric in _UNSCALED:
+    if row.audit != SHARPNESS or row.quantity != "value" or row.metric == "flip_rate":
         return False
-    return not row.condition.endswith(SCALE_FREE) or row.metric.startswith(_OF_PARAMETERS)
+    return not row.condition.standardised or (row.condition.kind == "parameters" and row.metric not in _ADAPTIVE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from pydantic import BaseModel
@@ -12,18 +13,20 @@ from robustrec.files import digest_json
 DIGESTS = "digests"
 """Field of the digests, the only one without a digest."""
 
+Form = Callable[[dict[str, Any]], dict[str, Any]]
 
-def section_digests(record: BaseModel) -> dict[str, str]:
+
+def section_digests(record: BaseModel, form: Form = dict) -> dict[str, str]:
     """Return field -> sha256 of its JSON content, for each field that differs from its default.
 
     Defaults are omitted at every depth, so that a field of a later version does not change the digests of older
-    reports.
+    reports. `form` changes the content into that of an older version.
     """
     content: dict[str, Any] = record.model_dump(mode="json", exclude_defaults=True, exclude={DIGESTS})
-    return {name: digest_json(value) for name, value in content.items()}
+    return {name: digest_json(value) for name, value in form(content).items()}
 
 
-def refuse_edited(record: BaseModel, recorded: dict[str, str], *, source: str, fix: str) -> None:
+def refuse_edited(record: BaseModel, recorded: dict[str, str], *, source: str, fix: str, form: Form = dict) -> None:
     """Check that the content of a file matches its digests.
 
     Args:
@@ -31,6 +34,7 @@ def refuse_edited(record: BaseModel, recorded: dict[str, str], *, source: str, f
         recorded: its digests, as read.
         source: the file, for the error.
         fix: what to do, for the error.
+        form: as in `section_digests`, for a file of an older version.
 
     Raises:
         RobustrecError: a section was changed, added or removed.
@@ -41,7 +45,7 @@ def refuse_edited(record: BaseModel, recorded: dict[str, str], *, source: str, f
             where=f"{source}, key {DIGESTS}",
             fix=fix,
         )
-    found = section_digests(record)
+    found = section_digests(record, form)
     changed = [name for name in (*found, *recorded) if found.get(name) != recorded.get(name)]
     if changed:
         sections = ", ".join(dict.fromkeys(changed))

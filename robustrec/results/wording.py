@@ -117,8 +117,10 @@ def nothing_selected(gate: Gate, findings: Sequence[Finding]) -> str:
     select = gate.select
     asked = {
         "audit": select.audit,
+        **select.fields,
         "condition": select.condition,
         "metric": select.metric,
+        "group": select.group or "*",
         "strategy": select.strategy,
         "model": select.model,
         "features": select.features,
@@ -127,13 +129,13 @@ def nothing_selected(gate: Gate, findings: Sequence[Finding]) -> str:
     wanted = ", ".join(f"{key} {value!r}" for key, value in asked.items() if value != "*")
     nothing = f"no finding matches {wanted} with a {gate.quantity.replace('_', ' ')}"
     near = dict.fromkeys(
-        f"{finding.audit} / {finding.condition} / {finding.quantity} / reference {finding.reference}"
+        f"{finding.audit} / {finding.condition.label} / {finding.quantity} / reference {finding.reference}"
         for finding in findings
-        if finding.metric == select.metric
+        if finding.metric == select.metric_name
     )
     if not near:
         there = ", ".join(list(dict.fromkeys(finding.metric for finding in findings))[:_MOST_LISTED]) or "none"
         return f"{nothing}; metrics found: {there}"
     more = f" and {len(near) - _MOST_LISTED} more" if len(near) > _MOST_LISTED else ""
     listed = "; ".join(list(near)[:_MOST_LISTED])
-    return f"{nothing}; for {select.metric} there are: {listed}{more}"
+    return f"{nothing}; for {select.metric_name} there are: {listed}{more}"

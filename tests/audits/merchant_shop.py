@@ -87,8 +87,12 @@ def rows(run: runner.Measurements, **wanted: Any) -> list[Any]:
         for row in run.results.findings
         if row.audit == "merchant"
         and row.reference == "clean"
-        and all(getattr(row, key) == value for key, value in wanted.items())
+        and all(_label_or(row, key) == value for key, value in wanted.items())
     ]
+
+
+def _label_or(row: Any, key: str) -> Any:
+    return row.condition.label if key == "condition" else getattr(row, key)
 
 
 def status_of(run: runner.Measurements) -> Any:

@@ -66,7 +66,11 @@ def audited(tiny_folder, tmp_path_factory):
 
 
 def _rows(report, **wanted):
-    return [f for f in report.findings if all(getattr(f, key) == value for key, value in wanted.items())]
+    return [f for f in report.findings if all(_label_or(f, key) == value for key, value in wanted.items())]
+
+
+def _label_or(row, key):
+    return row.condition.label if key == "condition" else getattr(row, key)
 
 
 def test_no_noise_finds_exactly_nothing(audited):
@@ -92,7 +96,7 @@ def test_rows_agree_with_the_arrays_beside_the_report(audited):
         if row.audit != "noise" or row.reference != "clean" or row.quantity != "drift":
             continue
         label = row.subject.label.replace("/", ":")
-        perturbed = arrays[f"{label}|noise|{row.condition}|{row.metric}"]
+        perturbed = arrays[f"{label}|noise|{row.condition.label}|{row.metric}"]
         assert perturbed.shape == (row.n_draws, row.n_users)
         assert float(perturbed.mean()) == pytest.approx(row.perturbed, rel=1e-12, abs=1e-15)
         if "@" in row.metric and row.metric.split("@")[0] in {"ndcg", "recall"}:
@@ -104,7 +108,14 @@ def test_differences_between_strategies_are_the_differences_of_their_rows(audite
     report = audited[2]
     for row in _rows(report, audit="noise", reference="vanilla"):
         own, other = (
-            _rows(report, audit="noise", reference="clean", condition=row.condition, metric=row.metric, subject=subject)
+            _rows(
+                report,
+                audit="noise",
+                reference="clean",
+                condition=row.condition.label,
+                metric=row.metric,
+                subject=subject,
+            )
             for subject in (row.subject, row.subject.model_copy(update={"strategy": "vanilla"}))
         )
         assert row.drift == pytest.approx(own[0].drift - other[0].drift, abs=1e-12)
@@ -232,7 +243,7 @@ def test_lists_that_cannot_be_filled_are_counted_in_a_warning(tiny_folder, tmp_p
     report, _ = make_report(plan, runner.measure(plan), command=["robustrec"])
     short = [warning for warning in report.warnings if "fewer than 50 items left" in warning]
     assert len(short) == 1
-    rows = [row for row in report.findings if row.audit == "noise" and row.condition == "sigma2=0"]
+    rows = [row for row in report.findings if row.audit == "noise" and row.condition.label == "sigma2=0"]
     assert all((row.drift, row.ci_low, row.ci_high) == (0.0, 0.0, 0.0) for row in rows)
     assert "rbo@50" in {row.metric for row in rows}
 
@@ -248,7 +259,7 @@ def test_full_only_suites_refuse_the_sample(tmp_path):
 def test_noise_is_the_same_on_every_run_and_another_seed_gives_another(audited, tiny_folder, tmp_path):
     plan = _plan(tiny_folder, tmp_path, strategy=("vanilla",), seed=1)
     other = runner.measure(plan).results.findings
-    mine = [f for f in other if f.condition == "sigma2=0.1" and f.metric == "rbo@20"]
+    mine = [f for f in other if f.condition.label == "sigma2=0.1" and f.metric == "rbo@20"]
     theirs = _rows(audited[2], condition="sigma2=0.1", metric="rbo@20", reference="clean")
     assert mine[0].drift != theirs[0].drift
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from labelled import condition_of
 from PIL import Image, ImageDraw
 from rich.console import Console
 
@@ -167,7 +168,7 @@ def rows_of(run: runner.Measurements, condition: str) -> dict[str, Finding]:
 
 
 def rows_of_findings(findings: Sequence[Finding], condition: str) -> dict[str, Finding]:
-    return {row.metric: row for row in findings if row.audit == "encoder" and row.condition == condition}
+    return {row.metric: row for row in findings if row.audit == "encoder" and row.condition.label == condition}
 
 
 def status_of(run: runner.Measurements) -> Any:
@@ -269,7 +270,7 @@ def test_factor_and_contraction_of_a_known_encoder_are_its_slope() -> None:
     sizes = random.uniform(0.1, 0.5, size=40)
     moves = VectorShifts(np.arange(40), sizes, {"image": 3.0 * sizes})
     subject = Subject(model="m", strategy="s", features="f", seed=0)
-    rows = edit_rows(subject, "c", "image", moves, {"image": 6.0}, 0.5, Intervals(Bootstrap(), 0))
+    rows = edit_rows(subject, condition_of("c"), "image", moves, {"image": 6.0}, 0.5, Intervals(Bootstrap(), 0))
     found = {row.metric: row for row in rows}
     for bound in ("clean", "ci_low", "ci_high"):
         assert getattr(found["factor_image"], bound) == pytest.approx(3.0)
@@ -306,7 +307,9 @@ def test_an_encoder_that_sees_both_is_measured_by_modality(with_encoders: None, 
     pooled_rows = rows_of(run, "edits of image severity=5")
     assert pooled_rows["contraction_text"].clean == 0.0
     assert pooled_rows["contraction_image"].ci_low is not None
-    assert {"edits of text severity=1", "edits of both severity=5"} <= {row.condition for row in run.results.findings}
+    assert {"edits of text severity=1", "edits of both severity=5"} <= {
+        row.condition.label for row in run.results.findings
+    }
 
 
 def test_identity_edits_move_exactly_nothing(with_encoders: None, shop: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from labelled import condition_of
 
 from robustrec.audits.rows import Intervals, difference_rows, drift_rows, quality_rows
 from robustrec.audits.suites import Bootstrap
@@ -23,7 +24,7 @@ def test_rows_have_intervals_of_the_suite_s_level_and_replicates(level: float) -
     options = {"level": level, "replicates": 300}
     seed = derive_seed(7, "bootstrap", "noise", "c")
     wanted = paired_interval(CLEAN, NOISY, seed=seed, **options)
-    (row,) = drift_rows(SUBJECT, "noise", "c", {"ndcg@20": CLEAN}, {"ndcg@20": NOISY}, intervals)
+    (row,) = drift_rows(SUBJECT, "noise", condition_of("c"), {"ndcg@20": CLEAN}, {"ndcg@20": NOISY}, intervals)
     assert (row.drift, row.ci_low, row.ci_high) == tuple(wanted.drift)
     assert wanted.relative is not None
     assert (row.relative_drift, row.relative_ci_low, row.relative_ci_high) == tuple(wanted.relative)
@@ -38,7 +39,7 @@ def test_rows_of_quality_and_of_differences() -> None:
     (row,) = quality_rows(SUBJECT, {"ndcg@20": CLEAN}, intervals)
     assert (row.clean, row.ci_low, row.ci_high) == tuple(quality.drift)
     ours, theirs = ({"ndcg@20": CLEAN}, {"ndcg@20": NOISY}), ({"ndcg@20": CLEAN}, {"ndcg@20": OTHER})
-    (found,) = difference_rows(SUBJECT, "vanilla", "noise", "c", ours, theirs, intervals)
+    (found,) = difference_rows(SUBJECT, "vanilla", "noise", condition_of("c"), ours, theirs, intervals)
     wanted = difference_of_drifts(CLEAN, NOISY, CLEAN, OTHER, seed=derive_seed(7, "bootstrap", "noise", "c"), **options)
     assert (found.drift, found.ci_low, found.ci_high) == tuple(wanted.drift)
     assert found.drift == pytest.approx((NOISY - OTHER).mean())

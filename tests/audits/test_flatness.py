@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from labelled import finding
 from scipy.stats import kendalltau
 
 from robustrec.audits.sharpness.relation import arrangements, rank_correlation, relations
@@ -83,11 +84,11 @@ def _findings(
             "audit": "sharpness",
             "quantity": "value",
         }
-        rows += [Finding(condition=_where(m), metric=m, clean=values[place], **common) for m, values in flat.items()]
+        rows += [finding(condition=_where(m), metric=m, clean=values[place], **common) for m, values in flat.items()]
         for condition, scale in (("sigma2=1e-06", 0.01), ("sigma_rel=0.5", 1.0)):
             lost = -scale * drift[place]
             rows.append(
-                Finding(
+                finding(
                     subject=subject,
                     audit="noise",
                     condition=condition,

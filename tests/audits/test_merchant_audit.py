@@ -43,12 +43,12 @@ def run(shop: Path, home: Path) -> runner.Measurements:
 
 
 def test_severity_0_finds_exactly_nothing(run: runner.Measurements) -> None:
-    found = [row for row in rows(run) if "severity=0" in row.condition and row.quantity == "drift"]
+    found = [row for row in rows(run) if "severity=0" in row.condition.label and row.quantity == "drift"]
     assert {row.metric for row in found} >= {"ndcg@20", "recall@20", "rbo@20", "ndcg@20_untouched", "rank_untouched"}
     for row in found:
-        assert (row.drift, row.ci_low, row.ci_high) == (0.0, 0.0, 0.0), (row.condition, row.metric)
+        assert (row.drift, row.ci_low, row.ci_high) == (0.0, 0.0, 0.0), (row.condition.label, row.metric)
     for row in rows(run, metric="touched"):
-        if "severity=0" in row.condition:
+        if "severity=0" in row.condition.label:
             assert row.clean == 0.0
 
 
@@ -66,7 +66,7 @@ def test_a_wrong_picture_costs_the_items_that_have_it(run: runner.Measurements) 
 
 
 def test_an_edit_that_touches_nothing_is_not_applicable_and_has_no_drift(run: runner.Measurements) -> None:
-    brands = [row for row in rows(run) if "brand_first severity=5" in row.condition]
+    brands = [row for row in rows(run) if "brand_first severity=5" in row.condition.label]
     assert [(row.metric, row.clean) for row in brands] == [("touched", 0.0)] * 2
     statuses = [status for status in run.results.statuses if status.audit == "merchant"]
     assert [status.status for status in statuses] == ["ok", "ok"]
@@ -118,9 +118,9 @@ def test_the_mean_over_all_edits_is_the_mean_of_their_rows(run: runner.Measureme
 def test_strategies_are_compared_on_the_headline_metric(run: runner.Measurements) -> None:
     compared = [row for row in run.results.findings if row.audit == "merchant" and row.reference == "vanilla"]
     assert {row.metric for row in compared} == {"ndcg@20"}
-    assert "edit=all severity=5 share=0.2" in {row.condition for row in compared}
+    assert "edit=all severity=5 share=0.2" in {row.condition.label for row in compared}
     for row in compared:
-        theirs, own = rows(run, condition=row.condition, metric="ndcg@20")
+        theirs, own = rows(run, condition=row.condition.label, metric="ndcg@20")
         assert row.drift == pytest.approx(own.drift - theirs.drift, abs=1e-12)
 
 
@@ -251,7 +251,7 @@ def test_fragile_items_show_their_before_and_after(run: runner.Measurements) -> 
         assert item.n_users > 0
         assert item.before.picture
         assert len(item.after.picture or "") < 60_000
-        if "wrong_picture" in item.condition:
+        if "wrong_picture" in item.condition.label:
             assert item.before.picture != item.after.picture
             assert item.before.text == item.after.text
 
@@ -272,7 +272,7 @@ def test_without_pictures_edits_of_pictures_are_not_applicable(tiny_folder: Path
     found = measured(shop, tmp_path / "home")
     assert status_of(found).status == "ok"
     assert "wrong_picture changes no item" in status_of(found).message
-    assert {row.condition for row in rows(found, quantity="drift") if "wrong_picture" in row.condition} == {
+    assert {row.condition.label for row in rows(found, quantity="drift") if "wrong_picture" in row.condition.label} == {
         "edit=wrong_picture severity=0 share=0.2"
     }
 

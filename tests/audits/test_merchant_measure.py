@@ -21,7 +21,7 @@ from robustrec.encoders.features import ItemFeatures
 from robustrec.errors import RobustrecError
 from robustrec.evaluation.ranking import Ranking
 from robustrec.models.contract import Scored
-from robustrec.results.gates import matches, plain_condition
+from robustrec.results.selection import matches, plain_label
 from robustrec.runs.prepared import Split
 
 
@@ -146,13 +146,13 @@ def test_gates_name_conditions_by_pattern_and_may_use_the_audits_own_metrics() -
         parse_suite(text + gate.replace("METRIC", metric), source="x.toml")
     with pytest.raises(RobustrecError, match="exposure@50_edited"):
         parse_suite(text + gate.replace("METRIC", "exposure@50_edited"), source="x.toml")
-    label = plain_condition("edit=typos+crop severity=3 share=0.1")
+    label = plain_label("edit=typos+crop severity=3 share=0.1")
     for pattern, fits in {
         "edit=* severity=3 *": True,
         "edit=typos+* severity=3 share=0.10": True,
         "edit=crop *": False,
     }.items():
-        assert matches(label, plain_condition(pattern)) == fits
+        assert matches(label, plain_label(pattern)) == fits
 
 
 def test_the_metrics_of_a_configuration_are_named_after_its_lengths() -> None:

@@ -47,7 +47,7 @@ def _drift(run: runner.Measurements, model: str, condition: str, metric: str = "
     rows = [
         row
         for row in run.results.findings
-        if (row.subject.model, row.condition, row.metric) == (model, condition, metric) and row.audit == "noise"
+        if (row.subject.model, row.condition.label, row.metric) == (model, condition, metric) and row.audit == "noise"
     ]
     return rows[0].drift if rows else None
 
@@ -96,7 +96,9 @@ def test_features_that_shape_training_only_are_refused_unless_training_is_measur
     run = _measured(tiny_folder, tmp_path, "bm3", suite=SUITE + TRAINING)
     (status,) = [status for status in run.results.statuses if status.audit == "noise"]
     assert status.status == "ok"
-    conditions = {row.condition for row in run.results.findings if row.audit == "noise" and row.quantity == "drift"}
+    conditions = {
+        row.condition.label for row in run.results.findings if row.audit == "noise" and row.quantity == "drift"
+    }
     assert conditions == {"trained sigma2=0.01"}
 
 
@@ -109,7 +111,9 @@ def test_what_was_trained_elsewhere_is_not_trained_again(tiny_folder: Path, tmp_
     (status,) = [status for status in run.results.statuses if status.audit == "noise"]
     assert status.status == "ok"
     assert "noise in training: not applicable" in status.message
-    conditions = {row.condition for row in run.results.findings if row.audit == "noise" and row.quantity == "drift"}
+    conditions = {
+        row.condition.label for row in run.results.findings if row.audit == "noise" and row.quantity == "drift"
+    }
     assert conditions == {"sigma2=0", "sigma2=0.1"}
     (subject, _) = run.subjects[0]
     assert subject.subject.strategy == "external"
@@ -120,5 +124,5 @@ def test_a_stored_run_can_be_trained_again_on_noisy_features(tiny_folder: Path, 
     trained = _measured(tiny_folder, tmp_path, "vbpr").subjects[0][0]
     run = _measured(tiny_folder, tmp_path, "vbpr", suite=SUITE + TRAINING, checkpoint=trained.key)
     assert run.context.costs.trainings == 1
-    assert "trained sigma2=0.01" in {row.condition for row in run.results.findings}
+    assert "trained sigma2=0.01" in {row.condition.label for row in run.results.findings}
     assert run.subjects[0][0].subject == trained.subject

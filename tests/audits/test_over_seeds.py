@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from labelled import condition_of
 from scipy import stats
 
 from robustrec.audits.over_seeds import rows_over_seeds
 from robustrec.audits.rows import Intervals, drift_rows, quality_rows
 from robustrec.audits.suites import Bootstrap
 from robustrec.results.arrays import array_key
+from robustrec.results.conditions import CLEAN_TEST
 from robustrec.subject import Subject
 
 LEVEL = 0.95
@@ -31,9 +33,9 @@ def tables(generator, *, seeds=3, draws=4, users=60, spread=0.02):
         moved = clean * 0.9 + wobble + level / 2
         one = subject(seed)
         findings += quality_rows(one, {"ndcg@20": clean}, INTERVALS)
-        findings += drift_rows(one, "noise", "c", {"ndcg@20": clean}, {"ndcg@20": moved}, INTERVALS)
-        arrays[array_key(one, "clean", "test", "ndcg@20")] = clean
-        arrays[array_key(one, "noise", "c", "ndcg@20")] = moved
+        findings += drift_rows(one, "noise", condition_of("c"), {"ndcg@20": clean}, {"ndcg@20": moved}, INTERVALS)
+        arrays[array_key(one, "clean", CLEAN_TEST, "ndcg@20")] = clean
+        arrays[array_key(one, "noise", condition_of("c"), "ndcg@20")] = moved
     return findings, arrays
 
 
@@ -60,7 +62,7 @@ def test_one_seed_and_what_not_all_seeds_have_give_no_row():
     assert rows_over_seeds(findings, arrays, level=LEVEL) == ()
     findings, arrays = tables(np.random.default_rng(1))
     assert len(rows_over_seeds(findings[:-1], arrays, level=LEVEL)) == 1
-    del arrays[array_key(subject(0), "clean", "test", "ndcg@20")]
+    del arrays[array_key(subject(0), "clean", CLEAN_TEST, "ndcg@20")]
     assert rows_over_seeds(findings, arrays, level=LEVEL) == ()
 
 
@@ -70,11 +72,11 @@ def test_the_difference_from_another_strategy_is_paired_by_seed_and_user():
     for seed in range(3):
         base = generator.uniform(0.1, 0.4, 50) + seed
         for strategy, values in (("vanilla", base), ("sgbd", base + 0.01)):
-            arrays[array_key(subject(seed, strategy), "clean", "test", "ndcg@20")] = values
+            arrays[array_key(subject(seed, strategy), "clean", CLEAN_TEST, "ndcg@20")] = values
         row = drift_rows(
             subject(seed, "sgbd"),
             "clean",
-            "test",
+            CLEAN_TEST,
             {"ndcg@20": base},
             {"ndcg@20": base[None] + 0.01},
             INTERVALS,
@@ -98,7 +100,7 @@ def test_intervals_cover_other_trainings_users_and_draws():
         for seed, level in enumerate(levels):
             clean = taste + level + users
             findings += quality_rows(subject(seed), {"ndcg@20": clean}, Intervals(Bootstrap(replicates=100), repeat))
-            arrays[array_key(subject(seed), "clean", "test", "ndcg@20")] = clean
+            arrays[array_key(subject(seed), "clean", CLEAN_TEST, "ndcg@20")] = clean
         (row,) = rows_over_seeds(findings, arrays, level=LEVEL)
         covered += row.ci_low <= taste <= row.ci_high
         single += findings[0].ci_low <= taste <= findings[0].ci_high
@@ -112,10 +114,12 @@ def _few_changed(moved_users, *, users=200, idle=False):
     for seed in range(3):
         moved = np.repeat(clean[None], 4, axis=0)
         moved[:, :moved_users] += 0.2
-        row = drift_rows(subject(seed), "noise", "c", {"ndcg@20": clean}, {"ndcg@20": moved}, INTERVALS, idle=idle)
+        row = drift_rows(
+            subject(seed), "noise", condition_of("c"), {"ndcg@20": clean}, {"ndcg@20": moved}, INTERVALS, idle=idle
+        )
         findings += row
-        arrays[array_key(subject(seed), "clean", "test", "ndcg@20")] = clean
-        arrays[array_key(subject(seed), "noise", "c", "ndcg@20")] = moved
+        arrays[array_key(subject(seed), "clean", CLEAN_TEST, "ndcg@20")] = clean
+        arrays[array_key(subject(seed), "noise", condition_of("c"), "ndcg@20")] = moved
     (row,) = rows_over_seeds(findings, arrays, level=LEVEL)
     return row
 
@@ -144,7 +148,7 @@ def test_a_mean_of_few_hits_is_bounded_from_above():
     findings, arrays = [], {"users": np.arange(200)}
     for seed in range(3):
         findings += quality_rows(subject(seed), {"recall@20": clean}, INTERVALS)
-        arrays[array_key(subject(seed), "clean", "test", "recall@20")] = clean
+        arrays[array_key(subject(seed), "clean", CLEAN_TEST, "recall@20")] = clean
     (row,) = rows_over_seeds(findings, arrays, level=LEVEL)
     # Clopper-Pearson for 3 of 200 is [.3 %, 4.3 %]; Stringer's bound is it for whole hits.
     assert row.ci_high == pytest.approx(stats.beta.ppf(0.975, 4, 197))

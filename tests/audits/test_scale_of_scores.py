@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from labelled import finding
 from torch import nn
 
 from robustrec.audits import run as runner
@@ -23,7 +24,7 @@ from robustrec.config import Settings
 from robustrec.models.contract import Representation
 from robustrec.reading.flatness import flatness_sentence
 from robustrec.results.findings import Finding
-from robustrec.results.scale import SCALE_DEPENDENT, SCALE_FREE, depends_on_scale
+from robustrec.results.scale import SCALE_DEPENDENT, depends_on_scale
 from robustrec.subject import Subject
 
 FACTOR = 4.0
@@ -92,7 +93,7 @@ def _audited(run: Any, name: str, widen: Any) -> tuple[dict[Any, Finding], Audit
     work = Work(plan, measured.context, Intervals(plan.suite.bootstrap, 0), results)
     run_audit(plan.suite.audits[0], [(subject, pair[1])], work)
     assert {each.status for each in results.statuses} == {"ok"}
-    return {(row.condition, row.metric, row.quantity): row for row in results.findings}, results
+    return {(row.condition.label, row.metric, row.quantity): row for row in results.findings}, results
 
 
 @pytest.mark.parametrize(("name", "widen"), [("vbpr", rescaled), ("vbpr", multiplied), ("dragon", multiplied)])
@@ -140,7 +141,7 @@ def test_shipped_gates_on_sharpness_stand_on_measures_without_scale() -> None:
     for name in suite_names():
         for gate in load_suite(name).gates:
             if gate.select.audit == "sharpness" and gate.quantity == "value":
-                assert gate.select.condition.endswith(SCALE_FREE), gate.name
+                assert gate.select.standardised or gate.select.condition.endswith("standardised"), gate.name
                 judged += 1
     assert judged
 
@@ -167,10 +168,10 @@ def _rows(place: int, flat: float, scale: float) -> list[Finding]:
     value = {"audit": "sharpness", "quantity": "value", **common}
     lost = -0.01 * (place + 1)
     return [
-        Finding(condition=f"sigma_std=0.1 {SCALE_FREE}", metric="input_sharpness", clean=flat, **value),
-        Finding(condition="sigma_std=0.1", metric="input_sharpness", clean=flat * scale, **value),
-        Finding(condition="parameters", metric="lambda_1", clean=flat * scale, **value),
-        Finding(
+        finding(condition="sigma_std=0.1 standardised", metric="input_sharpness", clean=flat, **value),
+        finding(condition="sigma_std=0.1", metric="input_sharpness", clean=flat * scale, **value),
+        finding(condition="parameters", metric="lambda_1", clean=flat * scale, **value),
+        finding(
             audit="noise",
             condition="sigma2=1e-06",
             metric="ndcg@20",

@@ -86,7 +86,7 @@ def _values(run: runner.Measurements, model: str, metric: str, condition: str | 
         and row.subject.model == model
         and row.metric == metric
         and row.quantity == "value"
-        and condition in (None, row.condition)
+        and condition in (None, row.condition.label)
     ]
 
 
@@ -121,9 +121,9 @@ def test_estimates_carry_their_errors_and_eigenvalues_their_residuals(audited: A
             assert "standard error" in row.note
         if "lambda" in row.metric:
             assert "residual" in row.note
-        if row.metric in {"lambda_1", "trace", "sam_sharpness"} and row.condition.startswith("parameters"):
+        if row.metric in {"lambda_1", "trace", "sam_sharpness"} and row.condition.label.startswith("parameters"):
             assert "not scale-invariant" in row.note
-    assert {row.condition for row in rows if row.metric == "trace" and row.subject.model == "vbpr"} >= {
+    assert {row.condition.label for row in rows if row.metric == "trace" and row.subject.model == "vbpr"} >= {
         "parameters",
         "parameters: users",
         "parameters: items",
@@ -142,7 +142,9 @@ def test_every_subject_ends_with_a_status_that_says_what_could_be_told(audited: 
         assert not _values(run, model, "input_sharpness"), "no derivative is not a flatness of 0"
         assert not _values(run, model, "delta_loss_ratio")
     rebuilt = {
-        row.condition for row in run.results.findings if row.subject.model == "freedom" and row.metric == "ndcg@20"
+        row.condition.label
+        for row in run.results.findings
+        if row.subject.model == "freedom" and row.metric == "ndcg@20"
     }
     assert {"sigma_std=0.05 rebuilt graphs", "sigma_std=0.3 rebuilt graphs"} <= rebuilt
     assert "sigma_std=0.05" not in rebuilt
@@ -195,7 +197,7 @@ def test_float64_agrees_with_float32_and_raw_margins_can_be_left_out(audited: An
     fine = runner.measure(_plan(tiny_folder, home, "vbpr", suite=suite))
     for metric in ("audit_loss", "input_sharpness", "delta_loss", "flip_rate"):
         found, rough = (
-            {row.condition: row.clean for row in each.results.findings if (row.subject.model, row.metric) == own}
+            {row.condition.label: row.clean for row in each.results.findings if (row.subject.model, row.metric) == own}
             for each, own in ((fine, ("vbpr", metric)), (run, ("vbpr", metric)))
         )
         assert found

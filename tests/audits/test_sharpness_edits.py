@@ -41,7 +41,7 @@ def test_the_loss_along_edits_starts_at_the_clean_loss(tiny_folder: Path, tmp_pa
         "loss along the edit wrong_picture, severity 5",
         "loss along the edit empty_description, severity 5",
     ]
-    (loss,) = [row.clean for row in run.results.findings if row.condition == "clean standardised"]
+    (loss,) = [row.clean for row in run.results.findings if row.condition.label == "clean standardised"]
     for curve in curves:
         assert curve.x == (-1.0, 0.0, 1.0)
         assert curve.y[1] == pytest.approx(loss, rel=1e-6)

@@ -126,7 +126,9 @@ def test_the_documented_recommender_is_audited_and_gates_hold(recommender, audit
     labels = {(each["subject"]["model"], each["subject"]["strategy"]) for each in report["subjects"]}
     assert labels == {(model, strategy) for model in (recommender, "vbpr") for strategy in ("vanilla", "sgbd")}
     assert {status["status"] for status in report["statuses"]} == {"ok"}
-    trained = [f for f in report["findings"] if f["condition"] == "trained sigma2=0.01" and f["metric"] == "ndcg@20"]
+    trained = [
+        f for f in report["findings"] if f["condition"]["label"] == "trained sigma2=0.01" and f["metric"] == "ndcg@20"
+    ]
     assert {f["subject"]["model"] for f in trained} == {recommender, "vbpr"}
 
 
@@ -185,7 +187,7 @@ def test_the_documented_scorer_is_audited_and_training_noise_is_not_applicable(s
     statuses = {each["audit"]: (each["status"], each["message"]) for each in report["statuses"]}
     assert statuses["reach"] == ("ok", "")
     assert "not applicable" in statuses["noise"][1]
-    assert not [f for f in report["findings"] if f["condition"].startswith("trained")]
+    assert not [f for f in report["findings"] if f["condition"]["label"].startswith("trained")]
     drift = next(f for f in report["findings"] if f["metric"] == "rbo@20")
     assert drift["perturbed"] < 1
     assert not (tmp_path / "home" / "runs").exists()
@@ -310,7 +312,7 @@ def test_a_checkpoint_of_ones_own_is_audited_from_the_store_and_from_a_file(reco
 def _numbers(report):
     """Return what was measured at inference, by what was measured."""
     return {
-        (f["audit"], f["condition"], f["metric"]): (f["clean"], f["perturbed"], f["ci_low"], f["ci_high"])
+        (f["audit"], f["condition"]["label"], f["metric"]): (f["clean"], f["perturbed"], f["ci_low"], f["ci_high"])
         for f in report["findings"]
-        if not f["condition"].startswith("trained")
+        if not f["condition"]["label"].startswith("trained")
     }

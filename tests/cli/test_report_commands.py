@@ -9,6 +9,7 @@ import sys
 from datetime import UTC, datetime
 
 import pytest
+from labelled import finding
 from rich.cells import cell_len
 from rich.console import Console
 
@@ -16,7 +17,7 @@ from robustrec.audits.judged import judged_again
 from robustrec.audits.suites import parse_suite
 from robustrec.cli.main import run
 from robustrec.cli.terminal import _bars
-from robustrec.results.findings import AuditStatus, Finding
+from robustrec.results.findings import AuditStatus
 from robustrec.results.report import (
     Costs,
     DatasetRecord,
@@ -61,7 +62,7 @@ def stored(tmp_path):
         suite=SuiteRecord(name=SUITE.name, digest=SUITE.digest, content=SUITE.model_dump(mode="json")),
         subjects=(SubjectRecord(subject=SUBJECT, parameters_digest="p", run="r", config={}),),
         statuses=statuses,
-        findings=(Finding(**row, clean=0.1, ci_low=0.09, ci_high=0.11, n_users=9, n_draws=0, unit="share", note=TEXT),),
+        findings=(finding(**row, clean=0.1, ci_low=0.09, ci_high=0.11, n_users=9, n_draws=0, unit="share", note=TEXT),),
         gates=(),
         verdict=word,
         verdict_reason=reason,

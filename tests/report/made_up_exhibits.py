@@ -7,6 +7,7 @@ import io
 import math
 from typing import Any
 
+from labelled import condition_of
 from made_up_report import drift, made_up_report, value
 from PIL import Image, ImageDraw
 
@@ -48,7 +49,8 @@ def fragile(subject: Subject, number: int = 0, **changes: Any) -> FragileItem:
         "exposure_after": 3,
         "k": 20,
     }
-    return FragileItem(**{**fields, **changes})
+    fields |= changes
+    return FragileItem(**{**fields, "condition": condition_of(fields["condition"])})
 
 
 def findings_of(subject: Subject, place: int) -> list[Finding]:
@@ -67,7 +69,7 @@ def findings_of(subject: Subject, place: int) -> list[Finding]:
     rows.append(drift(subject, -0.01, audit="missing", condition="no image at all", clean=clean))
     point: dict[str, Any] = {"audit": "noise", "condition": "break point: ndcg@20 -5%", "metric": "sigma2"}
     rows.append(value(subject, 3e-5 * (place + 1), None, unit="variance", ci_low=2e-5, ci_high=1e-3, **point))
-    for measure, size in (("input_sharpness_image", 0.01), ("lambda_max", 0.4), ("trace", 20.0)):
+    for measure, size in (("input_sharpness", 0.01), ("lambda_max", 0.4), ("trace", 20.0)):
         named = {"audit": "sharpness", "condition": "sigma_std=0.1 standardised", "metric": measure}
         rows.append(value(subject, size * (place + 1), size / 10, unit="loss", **named))
     return rows

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from labelled import finding
+
 from robustrec.audits.suites import Suite, load_suite
 from robustrec.results.findings import AuditStatus, Finding
 from robustrec.results.gates import applicable_gates
@@ -59,7 +61,7 @@ def drift(
         "n_draws": 8,
         "unit": "share",
     }
-    return Finding(**{**columns, **changes})
+    return finding(**{**columns, **changes})
 
 
 def value(
@@ -80,7 +82,7 @@ def value(
         "n_draws": 0,
         "unit": "share",
     }
-    return Finding(**{**columns, **changes})
+    return finding(**{**columns, **changes})
 
 
 def noise_findings(subject: Subject, conditions: Sequence[str], strength: float) -> list[Finding]:

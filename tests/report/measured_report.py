@@ -6,11 +6,13 @@ import hashlib
 import io
 
 import numpy as np
+from labelled import condition_of
 from made_up_report import SGBD, VANILLA, made_up_report
 
 from robustrec.audits.rows import Intervals, drift_rows, quality_rows
 from robustrec.audits.suites import Bootstrap, parse_suite
 from robustrec.results.arrays import array_key
+from robustrec.results.conditions import CLEAN_TEST
 from robustrec.results.report import ArraysRecord, write_report
 
 SUITE = """
@@ -37,7 +39,7 @@ against = "baseline"
 quantity = "relative_drift"
 min = -0.1
 """
-CONDITION = "sigma2=0.01"
+CONDITION = condition_of("sigma2=0.01")
 QUALITY = ("ndcg@20", "recall@20")
 
 
@@ -75,7 +77,7 @@ def measured(*, users=300, seed=0, level=None, noise=0.05, changes=None, suite=N
         findings += quality_rows(subject, clean, intervals)
         still = {**clean, "rbo@20": np.ones(users)}
         findings += drift_rows(subject, "noise", CONDITION, still, moved, intervals)
-        arrays |= {array_key(subject, "clean", "test", metric): values for metric, values in clean.items()}
+        arrays |= {array_key(subject, "clean", CLEAN_TEST, metric): values for metric, values in clean.items()}
         arrays |= {array_key(subject, "noise", CONDITION, metric): values for metric, values in moved.items()}
     report = made_up_report(suite, findings=findings, **{"seeds": {"audit": 0}, "arrays": None, **(changes or {})})
     return report, arrays

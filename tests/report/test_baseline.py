@@ -16,6 +16,7 @@ from robustrec.errors import RobustrecError
 from robustrec.results import arrays as arrays_module
 from robustrec.results.arrays import array_key, arrays_beside, packed, unpacked
 from robustrec.results.baseline import Baseline, baseline_of, read_baseline, write_baseline
+from robustrec.results.conditions import CLEAN_TEST
 from robustrec.results.findings import AuditStatus
 from robustrec.results.report import read_report
 
@@ -118,13 +119,15 @@ def test_differences_are_those_of_the_arrays_and_paired_by_draw(tmp_path):
     base_report, base = measured()
     judged = against(report, arrays, accepted(tmp_path))
     for row in rows(judged, audit="noise", metric="ndcg@20"):
-        key, clean = (array_key(row.subject, *part, "ndcg@20") for part in (("noise", CONDITION), ("clean", "test")))
+        key, clean = (
+            array_key(row.subject, *part, "ndcg@20") for part in (("noise", CONDITION), ("clean", CLEAN_TEST))
+        )
         mine, theirs = ((each[key] - each[clean]).mean() for each in (arrays, base))
         assert (row.clean, row.perturbed) == pytest.approx((theirs, mine))
         assert row.drift == pytest.approx(mine - theirs)
         assert (row.n_draws, row.n_users) == (4, 300)
     (row,) = rows(judged, audit="clean", metric="ndcg@20", subject=SGBD)
-    key = array_key(SGBD, "clean", "test", "ndcg@20")
+    key = array_key(SGBD, "clean", CLEAN_TEST, "ndcg@20")
     difference = arrays[key] - base[key]
     half = stats.sem(difference) * 1.96
     assert row.ci_high - row.ci_low == pytest.approx(2 * half, rel=0.15)
@@ -237,7 +240,7 @@ def test_damage_is_refused(tmp_path, monkeypatch):
         (("arrays", "data"), "AAAA", "damaged"),
         (("arrays", "data"), "no base64!", "damaged"),
         (("arrays", "digest"), "0" * 64, "damaged"),
-        (("schema_version",), 2, "Input should be 1"),
+        (("schema_version",), 3, "Input should be 2"),
         (("verdict",), None, "string"),
         (("surprise",), 1, "unknown key"),
     ]:

@@ -56,7 +56,7 @@ def test_values_and_differences_are_those_of_the_users():
     one = loaded(level={SGBD: 1.2}, noise=0.3)
     found = compare_reports([one])
     values = {
-        (row.subject, row.condition): row.perturbed or row.clean
+        (row.subject, row.condition.label): row.perturbed or row.clean
         for row in one.report.findings
         if row.metric == "ndcg@20"
     }

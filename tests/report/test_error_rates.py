@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from labelled import condition_of
 from made_up_report import SGBD, drift, value
 from scipy import stats
 
@@ -266,7 +267,7 @@ def test_rows_say_how_many_degrees_of_freedom_their_intervals_have():
     users_vary = clean + rng.standard_normal(400) + 0.001 * rng.standard_normal((5, 400))
     draws_vary = clean + rng.standard_normal((5, 1)) + 0.001 * rng.standard_normal((5, 400))
     found = {
-        name: drift_rows(SGBD, "noise", name, {"ndcg@20": clean}, {"ndcg@20": perturbed}, intervals)[0]
+        name: drift_rows(SGBD, "noise", condition_of(name), {"ndcg@20": clean}, {"ndcg@20": perturbed}, intervals)[0]
         for name, perturbed in (("users", users_vary), ("draws", draws_vary))
     }
     assert found["users"].degrees > 200
@@ -323,7 +324,7 @@ def simulated(rng, *, users=150, draws=6, conditions=3, lost=0.0, replicates=200
         )
         moved = moved * (1 + 0.05 * rng.standard_normal((draws, 1)))
         intervals = Intervals(Bootstrap(replicates=replicates), int(rng.integers(1 << 31)))
-        rows += drift_rows(SGBD, "noise", f"c{number}", {"ndcg@20": taste}, {"ndcg@20": moved}, intervals)
+        rows += drift_rows(SGBD, "noise", condition_of(f"c{number}"), {"ndcg@20": taste}, {"ndcg@20": moved}, intervals)
     return rows
 
 

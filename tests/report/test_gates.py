@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from labelled import condition_of
 from made_up_report import SGBD, VANILLA, drift, value
 from pydantic import ValidationError
 
 from robustrec.audits.rows import Intervals, difference_rows, drift_rows
 from robustrec.audits.suites import Bootstrap
 from robustrec.results.findings import Finding
-from robustrec.results.gates import Gate, applicable_gates, plain_condition
+from robustrec.results.gates import Gate, applicable_gates
 from robustrec.results.judging import judge
+from robustrec.results.selection import plain_label
 
 SEVERITY = {"pass": 0, "inconclusive": 1, "fail": 2}
 SHARES = st.floats(-1, 1)
@@ -154,12 +156,12 @@ def test_names_are_selected_exactly_or_by_wildcards():
 
 @pytest.mark.parametrize("spelling", ["1e-6", "1e-06", "1E-6", "0.000001", "1.0e-6"])
 def test_a_number_in_a_condition_has_many_spellings(spelling):
-    assert plain_condition(f"sigma2={spelling} image") == "sigma2=1e-06 image"
+    assert plain_label(f"sigma2={spelling} image") == "sigma2=1e-06 image"
 
 
 def test_other_texts_in_conditions_stay_as_they_are():
     for condition in ("sigma2=*", "break point: ndcg@20 -5%", "edit=promo_badge", "kind=1e-6x"):
-        assert plain_condition(condition) == condition
+        assert plain_label(condition) == condition
 
 
 def test_a_break_point_beyond_the_search_is_known_to_be_large_or_small():
@@ -359,7 +361,7 @@ def test_rows_of_few_users_who_differ_are_judged_by_how_many_more_there_may_be(u
     moved = np.stack([clean] * 6)
     moved[:, np.flatnonzero(clean)[:changed]] = 0.25
     intervals = Intervals(Bootstrap(replicates=200), 0)
-    (row,) = drift_rows(SGBD, "noise", "c", {"ndcg@20": clean}, {"ndcg@20": moved}, intervals)
+    (row,) = drift_rows(SGBD, "noise", condition_of("c"), {"ndcg@20": clean}, {"ndcg@20": moved}, intervals)
     assert row.n_changed == changed
     (result,) = judge([gate()], [row])
     assert result.status == expected
@@ -373,7 +375,7 @@ def test_a_difference_between_strategies_that_few_users_make_is_not_decided():
     ours["ndcg@20"][:, :4] -= 0.1 * clean[:4]
     own = {"ndcg@20": clean}
     intervals = Intervals(Bootstrap(replicates=200), 0)
-    (row,) = difference_rows(SGBD, "vanilla", "noise", "c", (own, ours), (own, theirs), intervals)
+    (row,) = difference_rows(SGBD, "vanilla", "noise", condition_of("c"), (own, ours), (own, theirs), intervals)
     assert row.n_changed == 2
     limit = gate(quantity="drift", min=-0.02, max=None, against="vanilla")
     assert judge([limit], [row])[0].status == "inconclusive"

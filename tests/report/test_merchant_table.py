@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
+from labelled import condition_of, finding
 from rich.console import Console
 
 from robustrec.report.console.sheet import Page
@@ -19,7 +20,7 @@ SUBJECT = Subject(model="slmrec", strategy="sgbd", features="basic", seed=0)
 
 
 def _drift(edit: str, severity: int, metric: str, drift: float, *, more: str = "") -> Finding:
-    return Finding(
+    return finding(
         subject=SUBJECT,
         audit="merchant",
         condition=f"edit={edit} severity={severity} share=0.1{more}",
@@ -40,7 +41,7 @@ def _drift(edit: str, severity: int, metric: str, drift: float, *, more: str = "
 
 
 def _touched(edit: str, severity: int, share: float, note: str) -> Finding:
-    return Finding(
+    return finding(
         subject=SUBJECT,
         audit="merchant",
         condition=f"edit={edit} severity={severity} share=0.1",
@@ -106,7 +107,7 @@ def test_the_most_fragile_items_are_named_without_markup(findings: list[Finding]
     item = FragileItem(
         subject=SUBJECT,
         audit="merchant",
-        condition="edit=typos severity=5 share=0.1",
+        condition=condition_of("edit=typos severity=5 share=0.1"),
         item="17",
         before=Look(text="[red]Shoe\n" * 20),
         after=Look(text="Sheo"),

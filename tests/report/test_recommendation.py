@@ -293,7 +293,7 @@ def test_the_largest_of_several_losses_says_so_and_has_a_wider_interval():
     rows = [drift(VANILLA, -0.01 * place, condition=name, degrees=5.0) for place, name in enumerate(conditions)]
     summary = summary_of(earned(seeds=1).model_copy(update={"findings": (*earned(seeds=1).findings[:1], *rows)}))
     worst = largest_loss(summary, "noise", summary.candidates[0])
-    assert worst.row.condition == conditions[-1]
+    assert worst.row.condition.label == conditions[-1]
     n = worst.of
     assert n == 3
     assert worst.words == f"worst of {n}"

@@ -19,7 +19,7 @@ from robustrec.subject import Subject
 
 DOCS = Path(__file__).parents[2] / "docs"
 DATA = Path(__file__).parent / "data"
-SCHEMA_FILE = DOCS / "report-schema-v2.json"
+SCHEMA_FILE = DOCS / "report-schema-v3.json"
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 
 
@@ -64,7 +64,7 @@ def test_reports_of_every_version_are_read(version):
     assert data["schema_version"] == version
     jsonschema.validate(data, json.loads((DOCS / f"report-schema-v{version}.json").read_text()))
     report = read_report(path)
-    assert report.schema_version == 2
+    assert report.schema_version == 3
     assert (report.verdict, len(report.findings)) == (data["verdict"], len(data["findings"]))
     assert json.loads(report.model_dump_json())["findings"][0]["metric"] == data["findings"][0]["metric"]
 
@@ -124,7 +124,7 @@ def test_a_sample_cannot_call_itself_real(report):
         ('{"schema_version": NaN}', "not valid JSON"),
         ("[1]", "no schema_version"),
         ("{}", "no schema_version"),
-        ('{"schema_version": 3}', "schema version 3; expected a version from 1 to 2"),
+        ('{"schema_version": 4}', "schema version 4; expected a version from 1 to 3"),
         ('{"schema_version": 0}', "schema version 0"),
         ('{"schema_version": "1"}', "schema version '1'"),
         ('{"schema_version": true}', "schema version True"),
@@ -132,6 +132,8 @@ def test_a_sample_cannot_call_itself_real(report):
         ('{"schema_version": 1}', "is missing"),
         ('{"schema_version": 1, "findings": 3}', "is missing"),
         ('{"schema_version": 2}', "is missing"),
+        ('{"schema_version": 2, "findings": [{"condition": 3}], "gates": [7]}', "is missing"),
+        ('{"schema_version": 3}', "is missing"),
     ],
 )
 def test_what_is_no_report_is_refused(tmp_path, text, what):

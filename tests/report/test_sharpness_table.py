@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+from labelled import finding
 from made_up_exhibits import full_report
 from rich.console import Console
 
@@ -17,7 +18,7 @@ from robustrec.subject import Subject
 
 def _value(subject: Subject, condition: str, metric: str, value: float, *, interval: bool = False) -> Finding:
     bounds = {"ci_low": value * 0.9, "ci_high": value * 1.1} if interval else {}
-    return Finding(
+    return finding(
         subject=subject,
         audit="sharpness",
         condition=condition,

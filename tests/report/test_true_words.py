@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from labelled import condition_of
 from made_up_exhibits import full_report
 from made_up_report import SGBD, VANILLA, drift, made_up_report
 
@@ -11,9 +12,9 @@ from robustrec.audits.suites import Suite, load_suite, parse_suite, suite_names
 from robustrec.cli.main import run
 from robustrec.evaluation.ranking import Ranking
 from robustrec.evaluation.stability import per_user_stability
+from robustrec.reading.conditions import condition_words
 from robustrec.reading.glossary import glossary
 from robustrec.reading.summary import gate_lines, relative_limits
-from robustrec.results.conditions import condition_words
 from robustrec.results.findings import AuditStatus
 from robustrec.results.gates import Gate
 from robustrec.results.judging import judge
@@ -61,7 +62,7 @@ def test_limits_are_drawn_only_where_a_gate_judges_every_row():
 
 def test_the_mean_over_two_edits_is_not_called_all_edits():
     for name in ("edit=all severity=3 share=0.1", "all edits severity=1"):
-        assert condition_words(name).startswith("mean of the edits, severity")
+        assert condition_words(condition_of(name)).startswith("mean of the edits, severity")
 
 
 @pytest.mark.parametrize("name", suite_names())

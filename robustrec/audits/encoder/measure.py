@@ -39,11 +39,12 @@ from robustrec.encoders.features import row_encoder
 from robustrec.encoders.options import options_of
 from robustrec.encoders.rows import RowContent, StoredPicture, catalog_rows
 from robustrec.errors import RobustrecError, one_line
+from robustrec.results.conditions import ALL, Condition
 from robustrec.results.findings import AuditStatus
 from robustrec.seeds import numpy_generator
 from robustrec.subject import Subject
 
-SIGNAL = "merchant noise"
+SIGNAL = Condition(kind="clean_content")
 """Condition of findings that compare an item with its clean content, which sample editions know."""
 
 
@@ -144,14 +145,14 @@ def _measure(run: _Run) -> list[str]:
         for severity in run.audit.severities:
             found = _moves(run, treatment, severity)
             moves.setdefault((treatment.modality, severity), []).append(found)
-            condition = f"edit={treatment.name} severity={severity}"
+            condition = Condition(kind="edit", edit=treatment.name, severity=severity)
             own = run.own[treatment.modality]
             results.findings += edit_rows(
                 run.subject, condition, treatment.modality, found, run.spreads, own, intervals
             )
         run.work.context.progress("encoder audit", number, len(every), treatment.name)
     for (modality, severity), parts in moves.items():
-        condition = f"edits of {modality} severity={severity}"
+        condition = Condition(kind="edit", edit=ALL, modality=modality, severity=severity)
         own = run.own[modality]
         results.findings += edit_rows(run.subject, condition, modality, pooled(parts), run.spreads, own, intervals)
     for severity in run.audit.severities:
@@ -161,8 +162,10 @@ def _measure(run: _Run) -> list[str]:
             for name, moved in every_edit.moved.items()
             if run.spreads[name] > 0 and len(moved) >= FEWEST
         }
-        condition = f"all edits severity={severity}"  # sizes in different units have no mean
-        results.findings += value_rows(run.subject, condition, movements, SHARE, intervals)
+        condition = Condition(kind="edit", edit=ALL, modality=ALL, severity=severity)
+        vectors = {f"movement_{name}": name for name in every_edit.moved}
+        # Sizes in different units have no mean.
+        results.findings += value_rows(run.subject, condition, movements, SHARE, intervals, vectors)
     return [*_deaf(run, moves), *_signal(run)]
 
 
@@ -230,7 +233,7 @@ def _signal(run: _Run) -> list[str]:
         values[f"distance_to_clean_{name}"] = after
         if before is not None:
             values[f"nearer_by_encoding_{name}"] = before - after
-    run.work.results.findings += value_rows(run.subject, SIGNAL, values, SHARE, run.work.intervals)
+    run.work.results.findings += value_rows(run.subject, SIGNAL, values, SHARE, run.work.intervals, _vectors(held))
     return _denoised(run, target, held) if run.audit.denoise else []
 
 
@@ -263,8 +266,15 @@ def _denoised(run: _Run, target: dict[str, Tensor], held: dict[str, tuple[str, .
         with_it = lengths(denoised[modalities[0]], clean) / run.spreads[vector]
         values[f"distance_to_clean_{vector}"] = with_it
         values[f"nearer_by_capfilt_{vector}"] = without - with_it
-    run.work.results.findings += value_rows(run.subject, f"{SIGNAL}, capfilt", values, SHARE, run.work.intervals)
+    condition = Condition(kind="clean_content", denoise="capfilt")
+    run.work.results.findings += value_rows(run.subject, condition, values, SHARE, run.work.intervals, _vectors(held))
     return []
+
+
+def _vectors(names: Iterable[str]) -> dict[str, str]:
+    """Return the vector of each metric of the distance to the clean content."""
+    measures = ("distance_to_clean", "nearer_by_encoding", "nearer_by_capfilt")
+    return {f"{measure}_{name}": name for measure in measures for name in names}
 
 
 def _stored(row: RowContent) -> Row:

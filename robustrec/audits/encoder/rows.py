@@ -9,6 +9,7 @@ import numpy as np
 from robustrec.audits.encoder.audit import Floats, VectorShifts
 from robustrec.audits.rows import Intervals
 from robustrec.evaluation.statistics import ONE_DRAW, Interval, PairedIntervals, paired_intervals, value_intervals
+from robustrec.results.conditions import Condition
 from robustrec.results.findings import Finding
 from robustrec.subject import Subject
 
@@ -25,7 +26,7 @@ FEWEST = 2
 
 def edit_rows(
     subject: Subject,
-    condition: str,
+    condition: Condition,
     modality: str,
     moves: VectorShifts,
     spreads: Mapping[str, float],
@@ -38,7 +39,7 @@ def edit_rows(
 
     Args:
         subject: subject of the findings.
-        condition: name of the condition.
+        condition: the condition.
         modality: "text", "image" or "both": the unit of the sizes.
         moves: what was measured.
         spreads: vector -> median distance of two items.
@@ -48,32 +49,43 @@ def edit_rows(
     n = len(moves.items)
     if n < FEWEST:
         return []
-    options = intervals.options(AUDIT, condition)
+    options = intervals.options(AUDIT, condition.label)
     # Distances have no largest value, see `evaluation.sparse`.
     size = value_intervals({"edit_size": moves.sizes}, **options, largest=None)["edit_size"]
-    rows = [_row(subject, condition, "edit_size", size, SIZES[modality], n)]
+    rows = [_row(subject, condition, "edit_size", modality, size, SIZES[modality], n)]
     for name, moved in moves.moved.items():
         if spreads[name] > 0:
             movement = value_intervals({name: moved / spreads[name]}, **options, largest=None)[name]
-            rows.append(_row(subject, condition, f"movement_{name}", movement, SHARE, n))
+            rows.append(_row(subject, condition, f"movement_{name}", name, movement, SHARE, n))
         # The relative drift from sizes to sizes + moved is the ratio of the two means, moved over sizes.
         changed = {name: (moves.sizes + moved)[None]}
         ratio = paired_intervals({name: moves.sizes}, changed, **options, largest=None)[name]
         if ratio.relative is not None:
             unit = f"length of the vector per 1 of {SIZES[modality]}"
-            rows.append(_ratio_row(subject, condition, f"factor_{name}", ratio, 1.0, unit, n))
+            rows.append(_ratio_row(subject, condition, f"factor_{name}", name, ratio, 1.0, unit, n))
             if spreads[name] > 0 and own > 0:
                 scale = own / spreads[name]
-                rows.append(_ratio_row(subject, condition, f"contraction_{name}", ratio, scale, "ratio", n))
+                rows.append(_ratio_row(subject, condition, f"contraction_{name}", name, ratio, scale, "ratio", n))
     return rows
 
 
 def value_rows(
-    subject: Subject, condition: str, values: Mapping[str, Floats], unit: str, intervals: Intervals
+    subject: Subject,
+    condition: Condition,
+    values: Mapping[str, Floats],
+    unit: str,
+    intervals: Intervals,
+    vectors: Mapping[str, str],
 ) -> list[Finding]:
-    """Return rows of plain means over items, one a metric; all of the same items."""
-    found = value_intervals(values, **intervals.options(AUDIT, condition), largest=None)
-    return [_row(subject, condition, metric, interval, unit, len(values[metric])) for metric, interval in found.items()]
+    """Return rows of plain means over items, one a metric; all of the same items.
+
+    `vectors` has the vector of each metric whose name says it.
+    """
+    found = value_intervals(values, **intervals.options(AUDIT, condition.label), largest=None)
+    return [
+        _row(subject, condition, metric, vectors.get(metric), interval, unit, len(values[metric]))
+        for metric, interval in found.items()
+    ]
 
 
 def pooled(parts: list[VectorShifts]) -> VectorShifts:
@@ -93,12 +105,21 @@ def pooled(parts: list[VectorShifts]) -> VectorShifts:
     return VectorShifts(items, mean([part.sizes for part in parts]), moved)
 
 
-def _row(subject: Subject, condition: str, metric: str, found: PairedIntervals, unit: str, n: int) -> Finding:
+def _row(
+    subject: Subject,
+    condition: Condition,
+    metric: str,
+    modality: str | None,
+    found: PairedIntervals,
+    unit: str,
+    n: int,
+) -> Finding:
     return Finding(
         subject=subject,
         audit=AUDIT,
         condition=condition,
         metric=metric,
+        modality=modality,
         quantity="value",
         clean=found.drift.estimate,
         ci_low=found.drift.low,
@@ -112,11 +133,18 @@ def _row(subject: Subject, condition: str, metric: str, found: PairedIntervals, 
 
 
 def _ratio_row(
-    subject: Subject, condition: str, metric: str, found: PairedIntervals, scale: float, unit: str, n: int
+    subject: Subject,
+    condition: Condition,
+    metric: str,
+    vector: str,
+    found: PairedIntervals,
+    scale: float,
+    unit: str,
+    n: int,
 ) -> Finding:
     assert found.relative is not None
     scaled = Interval(*(scale * bound for bound in found.relative))
-    return _row(subject, condition, metric, found._replace(drift=scaled), unit, n)
+    return _row(subject, condition, metric, vector, found._replace(drift=scaled), unit, n)
 
 
 def _note(n: int) -> str:

@@ -11,6 +11,7 @@ from robustrec.audits.merchant.config import MerchantAudit
 from robustrec.audits.merchant.items import PROBED, Items, choose_items, popularity_strata
 from robustrec.audits.treatments import Treatment, treatments_of
 from robustrec.datasets.registry import Dataset
+from robustrec.results.conditions import ALL, Condition, Graphs
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,23 @@ class MerchantCondition:
     frozen: bool = False
 
     @property
+    def condition(self) -> Condition:
+        """The condition in the findings."""
+        return self._of(self.treatment.name)
+
+    @property
+    def pooled(self) -> Condition:
+        """The condition of the mean over all edits."""
+        return self._of(ALL)
+
+    @property
     def label(self) -> str:
-        """Name of the condition in the findings."""
-        name = f"edit={self.treatment.name} severity={self.severity} share={self.share:g}"
-        return f"{name} frozen graphs" if self.frozen else name
+        """Name of the condition."""
+        return self.condition.label
+
+    def _of(self, edit: str) -> Condition:
+        graphs: Graphs = "frozen" if self.frozen else "rebuilt"
+        return Condition(kind="edit", edit=edit, severity=self.severity, share=self.share, graphs=graphs)
 
 
 def conditions_of(config: MerchantAudit, treatment: Treatment) -> tuple[MerchantCondition, ...]:

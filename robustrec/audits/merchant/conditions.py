@@ -30,13 +30,14 @@ from robustrec.evaluation.metrics import per_user_metrics
 from robustrec.evaluation.ranking import Pairs, Ranking, rank_pairs
 from robustrec.evaluation.stability import per_user_stability
 from robustrec.models.contract import Representation, Scored
+from robustrec.results.findings import Group
 from robustrec.runs.prepared import Split
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-PARTS = ("edited", "head", "tail", "untouched")
+PARTS: tuple[Group, ...] = ("edited", "head", "tail", "untouched")
 """Parts of the test items and of their users."""
 
 
@@ -135,6 +136,11 @@ class Tally:
     _cells: dict[str, list[tuple[Bools, Ints]]] = field(default_factory=dict, init=False)
     _users: dict[str, list[tuple[Bools, Floats]]] = field(default_factory=dict, init=False)
 
+    @property
+    def exposure(self) -> str:
+        """Name of the share of all places in the top k with edited items."""
+        return f"exposure@{self.targets.k}_all"
+
     def add(self, after: Lists, edited: Ints) -> None:
         """Add a draw.
 
@@ -145,9 +151,8 @@ class Tally:
         targets = self.targets
         on = np.zeros(len(targets.strata), dtype=bool)
         on[edited] = True
-        everyone = f"exposure@{targets.k}_all"
         self._all_before.append(_held(self.before.ranking, on, targets.k))
-        self._all_after.append({**after.per_user, everyone: _held(after.ranking, on, targets.k)})
+        self._all_after.append({**after.per_user, self.exposure: _held(after.ranking, on, targets.k)})
         touched = on[targets.wanted.items]
         stratum = targets.strata[targets.wanted.items]
         parts = {
@@ -169,7 +174,7 @@ class Tally:
         Args:
             stability: what the stability measures of an undisturbed list are.
         """
-        exposure = f"exposure@{self.targets.k}_all"
+        exposure = self.exposure
         # Draws edit other items, which held other places before: shifted to their mean, so that the pairing stays.
         base = np.stack(self._all_before)
         mean = base.mean(axis=0)

@@ -110,7 +110,7 @@ def exhibit(subject: Subject, fall: Fall, applier: EditApplier, k: int) -> Fragi
     return FragileItem(
         subject=subject,
         audit=AUDIT,
-        condition=condition.label,
+        condition=condition.condition,
         item=str(fall.item),
         before=_look(before, applier, fall.item),
         after=_look(after, applier, fall.item),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from robustrec.audits.kind import READS_NOTHING, AuditKind, Cost, Reported
-from robustrec.audits.merchant.config import MerchantAudit
+from robustrec.audits.merchant.config import ALL, MerchantAudit
 
 if TYPE_CHECKING:
     from robustrec.audits.plan import Plan
@@ -26,7 +26,7 @@ class MerchantKind(AuditKind[MerchantAudit]):
     gates = (
         {
             "name": "relative drift of NDCG@20 under edits",
-            "select": {"audit": "merchant", "condition": "edit=all severity=3 *", "metric": "ndcg@20"},
+            "select": {"audit": "merchant", "edit": ALL, "severity": 3, "metric": "ndcg@20"},
             "quantity": "relative_drift",
             "min": -0.05,
         },
@@ -70,9 +70,9 @@ class MerchantKind(AuditKind[MerchantAudit]):
         from robustrec.audits.treatments import treatments_of
 
         treatments = treatments_of(config.edits)
-        single = [each.label for treatment in treatments for each in conditions_of(config, treatment)]
-        pooled = dict.fromkeys(f"edit=all {label.partition(' ')[2]}" for label in single)
-        return Reported([*single, *pooled], ("touched", "seen"), config.own_metrics)
+        every = [each for treatment in treatments for each in conditions_of(config, treatment)]
+        conditions = dict.fromkeys([*(each.condition for each in every), *(each.pooled for each in every)])
+        return Reported(list(conditions), ("touched", "seen"), config.own_metrics)
 
     def draws(self, config: MerchantAudit, gate: Gate) -> Iterator[tuple[str, int]]:
         """Yield the draws of edited items."""

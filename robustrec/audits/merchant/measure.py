@@ -24,11 +24,13 @@ from robustrec.audits.merchant.items import Items, popularity_strata
 from robustrec.audits.merchant.pool import Pool
 from robustrec.audits.merchant.rows import AUDIT, part_rows, share_rows
 from robustrec.audits.quality import Clean, PerUser, undisturbed
-from robustrec.audits.results import Audited, Work, array_name, references
+from robustrec.audits.results import Audited, Work, references
 from robustrec.audits.rows import Draws, difference_rows, drift_rows
 from robustrec.audits.tasks import Output, Task, merged
 from robustrec.audits.treatments import EditApplier, Row, Treatment, applier_of, has_user_edits, treatments_of
 from robustrec.encoders.features import MODALITIES
+from robustrec.results.arrays import array_key
+from robustrec.results.conditions import Condition
 from robustrec.results.findings import AuditStatus
 from robustrec.runs.trained import TrainedSubject
 
@@ -154,7 +156,7 @@ class _Measured:
                 for name, values in output.arrays.items()
                 if name.partition("|")[0] == str(place)
             }
-            after = {name: arrays[array_name(self.subject, AUDIT, condition.label, name)] for name in clean}
+            after = {name: arrays[array_key(self.subject.subject, AUDIT, condition.condition, name)] for name in clean}
             self.pools.setdefault(key, Pool(condition)).add(clean, after)
 
 
@@ -241,7 +243,7 @@ def _measure_condition(run: _Run, condition: MerchantCondition, encoded: Mapping
         nothing = condition.severity > 0 and not touched
         seen = share_seen(draws, subject) if touched else None
         run.work.results.findings += share_rows(
-            subject.subject, condition.label, condition.treatment.modality, touched / chosen, seen, run.audit.draws
+            subject.subject, condition.condition, condition.treatment.modality, touched / chosen, seen, run.audit.draws
         )
         if nothing or (condition.severity > 0 and not changed & set(subject.scored_tables)):
             why = "changes no item" if nothing else "changes no vector of the model"
@@ -256,7 +258,7 @@ def _measure_condition(run: _Run, condition: MerchantCondition, encoded: Mapping
         key = (condition.severity, condition.share, condition.frozen)
         each.pools.setdefault(key, Pool(condition)).add(*measured[place])
     pairs = [(each.subject, each.clean) for each in run.subjects]
-    _record_differences(run.audit, pairs, run.work, condition.label, measured)
+    _record_differences(run.audit, pairs, run.work, condition.condition, measured)
 
 
 def _measure_subject(
@@ -273,17 +275,23 @@ def _measure_subject(
         audited.fragile.add(condition, draw, audited.before, after, edited.items)
     stability = undisturbed(run.targets.metric_suite.stability, len(run.targets.split.users))
     clean, perturbed = tally.of_all(stability)
-    label = condition.label
+    where = condition.condition
     idle, intervals = condition.severity == 0, work.intervals
-    work.results.findings += drift_rows(subject.subject, AUDIT, label, clean, perturbed, intervals, idle=idle)
-    work.results.findings += part_rows(subject.subject, label, tally, len(draws), intervals, idle=idle)
+    work.results.findings += drift_rows(
+        subject.subject, AUDIT, where, clean, perturbed, intervals, idle=idle, groups={tally.exposure: "all"}
+    )
+    work.results.findings += part_rows(subject.subject, where, tally, len(draws), intervals, idle=idle)
     for metric, values in perturbed.items():
-        work.results.keep(array_name(subject, AUDIT, label, metric), values)
+        work.results.keep(array_key(subject.subject, AUDIT, where, metric), values)
     return clean, perturbed
 
 
 def _record_differences(
-    audit: MerchantAudit, pairs: Audited, work: Work, condition: str, measured: Mapping[int, tuple[PerUser, Draws]]
+    audit: MerchantAudit,
+    pairs: Audited,
+    work: Work,
+    condition: Condition,
+    measured: Mapping[int, tuple[PerUser, Draws]],
 ) -> None:
     """Compare the drift of the headline metric with that of the reference strategy."""
     metric = audit.metric
@@ -305,19 +313,22 @@ def _record_differences(
 
 def _record_pools(audit: MerchantAudit, subjects: Sequence[_Measured], work: Work) -> None:
     """Record the mean over all edits, for each severity, share and graph setting."""
-    for key in dict.fromkeys(key for each in subjects for key in each.pools):
-        label, measured = "", dict[int, tuple[PerUser, Draws]]()
+    pooled = {key: pool.condition.pooled for each in subjects for key, pool in each.pools.items()}
+    for key, condition in pooled.items():
+        measured: dict[int, tuple[PerUser, Draws]] = {}
         for place, each in enumerate(subjects):
             pool = each.pools.get(key)
             if pool is None or pool.count < 2:
                 continue
-            label, subject = pool.label, each.subject
+            subject = each.subject
             clean, perturbed = measured[place] = pool.mean()
             intervals, idle = work.intervals, pool.condition.severity == 0
-            work.results.findings += drift_rows(subject.subject, AUDIT, label, clean, perturbed, intervals, idle=idle)
+            work.results.findings += drift_rows(
+                subject.subject, AUDIT, condition, clean, perturbed, intervals, idle=idle
+            )
             for metric, values in perturbed.items():
-                work.results.keep(array_name(subject, AUDIT, label, metric), values)
-        _record_differences(audit, [(each.subject, each.clean) for each in subjects], work, label, measured)
+                work.results.keep(array_key(subject.subject, AUDIT, condition, metric), values)
+        _record_differences(audit, [(each.subject, each.clean) for each in subjects], work, condition, measured)
 
 
 def _ended(each: _Measured) -> AuditStatus:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robustrec.audits.merchant.audit import MerchantCondition
-from robustrec.audits.merchant.config import ALL
 from robustrec.audits.quality import PerUser
 from robustrec.audits.rows import Draws
-from robustrec.audits.treatments import Treatment
 
 _Floats = NDArray[np.float64]
 
@@ -29,11 +27,6 @@ class Pool:
     count: int = 0
     _clean: PerUser = field(default_factory=dict, init=False)
     _sums: dict[str, _Floats] = field(default_factory=dict, init=False)
-
-    @property
-    def label(self) -> str:
-        """The name of the pooled condition."""
-        return replace(self.condition, treatment=Treatment(ALL, ())).label
 
     def add(self, clean: PerUser, perturbed: Draws) -> None:
         """Add a treatment's values; metrics whose clean values depend on what it touched are left out."""

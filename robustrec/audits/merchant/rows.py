@@ -7,7 +7,8 @@ import numpy as np
 from robustrec.audits.merchant.conditions import PARTS, EvaluationTargets, Tally
 from robustrec.audits.rows import Intervals, drift_row
 from robustrec.evaluation.cells import Cells, cell_intervals
-from robustrec.results.findings import Finding
+from robustrec.results.conditions import Condition
+from robustrec.results.findings import Finding, Group
 from robustrec.subject import Subject
 
 AUDIT = "merchant"
@@ -16,7 +17,7 @@ _FEWEST = 2  # users that an interval needs
 
 
 def part_rows(
-    subject: Subject, condition: str, tally: Tally, draws: int, intervals: Intervals, *, idle: bool = False
+    subject: Subject, condition: Condition, tally: Tally, draws: int, intervals: Intervals, *, idle: bool = False
 ) -> list[Finding]:
     """Return the findings of edited items, with head and tail, and of other items.
 
@@ -39,28 +40,30 @@ def part_rows(
                         subject,
                         condition,
                         metric,
+                        name,
                         means,
                         of_metric,
-                        None if idle else _largest_change(metric, tally.targets),
+                        None if idle else _largest_change(metric, name, tally.targets),
                         intervals,
                     )
                 )
         if name == "edited" and len(part.shifts):
             n_users, shift = len(part.clean["rank_edited"]), float(np.median(part.shifts))
-            rows.append(_value(subject, condition, "median_rank_shift_edited", shift, PLACES, draws, n_users))
+            row = _value(subject, condition, "median_rank_shift_edited", shift, PLACES, draws, n_users)
+            rows.append(row.model_copy(update={"group": name}))
     return rows
 
 
 def share_rows(
-    subject: Subject, condition: str, modality: str, touched: float, seen: float | None, draws: int
+    subject: Subject, condition: Condition, modality: str, touched: float, seen: float | None, draws: int
 ) -> list[Finding]:
     """Return the share of the chosen items that the edit changed, and of those the share whose vectors changed.
 
-    The first has what the edit is made to change as its note: text, image or both.
+    The first has what the edit is made to change as its modality: text, image or both.
     """
     rows = [
         _value(subject, condition, "touched", touched, "share of chosen items", draws).model_copy(
-            update={"note": modality}
+            update={"note": modality, "modality": modality}
         )
     ]
     if seen is not None:
@@ -68,27 +71,28 @@ def share_rows(
     return rows
 
 
-def _largest_change(metric: str, targets: EvaluationTargets) -> float:
+def _largest_change(metric: str, group: Group, targets: EvaluationTargets) -> float:
     """Return the largest change of a value of a user: an item falls from the first to the last rank."""
-    return float(len(targets.strata) - 1) if metric.startswith("rank_") else 1.0
+    return float(len(targets.strata) - 1) if metric == f"rank_{group}" else 1.0
 
 
 def _part_row(
     subject: Subject,
-    condition: str,
+    condition: Condition,
     metric: str,
+    group: Group,
     means: tuple[float, float],
     cells: Cells,
     largest: float | None,
     intervals: Intervals,
 ) -> Finding:
     found = cell_intervals(cells, level=intervals.bootstrap.level, largest=largest)
-    row = drift_row(subject, AUDIT, condition, metric, means, found)
-    return row.model_copy(update={"unit": PLACES}) if metric.startswith("rank_") else row
+    row = drift_row(subject, AUDIT, condition, metric, means, found, group=group)
+    return row.model_copy(update={"unit": PLACES}) if row.measure == "rank" else row
 
 
 def _value(
-    subject: Subject, condition: str, metric: str, value: float, unit: str, draws: int, n_users: int = 0
+    subject: Subject, condition: Condition, metric: str, value: float, unit: str, draws: int, n_users: int = 0
 ) -> Finding:
     return Finding(
         subject=subject,

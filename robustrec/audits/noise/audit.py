@@ -10,6 +10,7 @@ from robustrec.audits.noise.condition import (
     BreakPoint,
     NoiseCondition,
     add_noise,
+    break_point_condition,
     find_break_point,
     refuse_lost_noise,
     share_lost,
@@ -175,8 +176,9 @@ def snr_rows(subject: TrainedSubject, condition: NoiseCondition) -> list[Finding
         Finding(
             subject=subject.subject,
             audit="noise",
-            condition=condition.label,
+            condition=condition.condition,
             metric=f"snr_db_{modality}",
+            modality=modality,
             quantity="value",
             clean=snr_db(table, condition),
             n_users=0,
@@ -233,7 +235,7 @@ def _break_point_finding(subject: TrainedSubject, config: BreakPointConfig, foun
     return Finding(
         subject=subject.subject,
         audit="noise",
-        condition=f"break point: {config.metric} -{config.max_relative_drop:.0%}",
+        condition=break_point_condition(config),
         metric="sigma2",
         quantity="value",
         clean=found.broken if both else None,

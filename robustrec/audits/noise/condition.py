@@ -11,9 +11,10 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from robustrec.audits.noise.config import BreakPoint as Search
 from robustrec.audits.noise.config import NoiseAudit
 from robustrec.errors import RobustrecError
-from robustrec.results.findings import TRAINED
+from robustrec.results.conditions import ALL, Condition
 from robustrec.seeds import torch_generator
 
 if TYPE_CHECKING:
@@ -38,16 +39,26 @@ class NoiseCondition:
 
     amount: float
     relative: bool = False
-    scope: str = "all"
+    scope: str = ALL
     trained: bool = False
     frozen: bool = False
 
     @property
+    def condition(self) -> Condition:
+        """The condition in the findings."""
+        return Condition(
+            kind="noise",
+            sigma2=None if self.relative else self.amount,
+            sigma_rel=self.amount if self.relative else None,
+            modality=self.scope,
+            graphs="frozen" if self.frozen else "rebuilt",
+            trained=self.trained,
+        )
+
+    @property
     def label(self) -> str:
-        """Name of the condition in the findings."""
-        kind = "sigma_rel" if self.relative else "sigma2"
-        name = f"{TRAINED if self.trained else ''}{kind}={self.amount:g}{' frozen graphs' if self.frozen else ''}"
-        return name if self.scope == "all" else f"{name} {self.scope}"
+        """Name of the condition."""
+        return self.condition.label
 
     @property
     def idle(self) -> bool:
@@ -56,7 +67,7 @@ class NoiseCondition:
 
     def touches(self, modality: str) -> bool:
         """Return whether a modality has noise."""
-        return self.scope in {"all", modality}
+        return self.scope in {ALL, modality}
 
 
 def conditions_of(config: NoiseAudit) -> tuple[NoiseCondition, ...]:
@@ -73,6 +84,11 @@ def conditions_of(config: NoiseAudit) -> tuple[NoiseCondition, ...]:
 def training_conditions_of(config: NoiseAudit) -> tuple[NoiseCondition, ...]:
     """Return the conditions of a noise audit with another training."""
     return tuple(NoiseCondition(amount, trained=True) for amount in (config.training.sigma2 if config.training else ()))
+
+
+def break_point_condition(config: Search) -> Condition:
+    """Return the condition of the finding of a break point search."""
+    return Condition(kind="break_point", metric=config.metric, drop=config.max_relative_drop)
 
 
 def standard_noise(tables: dict[str, Tensor], *, seed: int, draw: int) -> dict[str, Tensor]:

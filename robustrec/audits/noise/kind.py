@@ -25,7 +25,7 @@ class NoiseKind(AuditKind[NoiseAudit]):
     gates = (
         {
             "name": "relative drift of NDCG@20 under noise",
-            "select": {"audit": "noise", "condition": "sigma2=*", "metric": "ndcg@20"},
+            "select": {"audit": "noise", "kind": "noise", "trained": False, "metric": "ndcg@20"},
             "quantity": "relative_drift",
             "min": -0.05,
         },
@@ -70,11 +70,10 @@ class NoiseKind(AuditKind[NoiseAudit]):
 
     def reported(self, config: NoiseAudit) -> Reported:
         """Return the conditions, and the break point and signal-to-noise ratios as values."""
-        from robustrec.audits.noise.condition import conditions_of, training_conditions_of
+        from robustrec.audits.noise.condition import break_point_condition, conditions_of, training_conditions_of
 
-        point = config.break_point
-        found = [each.label for each in (*conditions_of(config), *training_conditions_of(config))]
-        found += [f"break point: {point.metric} -{point.max_relative_drop:.0%}"] if point else []
+        found = [each.condition for each in (*conditions_of(config), *training_conditions_of(config))]
+        found += [break_point_condition(config.break_point)] if config.break_point else []
         return Reported(found, (BREAK_POINT, "snr_db_image", "snr_db_text"))
 
     def draws(self, config: NoiseAudit, gate: Gate) -> Iterator[tuple[str, int]]:
@@ -83,9 +82,9 @@ class NoiseKind(AuditKind[NoiseAudit]):
 
         if gate.select.metric == BREAK_POINT or gate.select.metric.startswith("snr_"):
             return
-        if config.training and _selects(gate, [each.label for each in training_conditions_of(config)]):
+        if config.training and any(gate.select.wants(each.condition) for each in training_conditions_of(config)):
             yield "training.draws", config.training.draws
-        if _selects(gate, [each.label for each in conditions_of(config)]):
+        if any(gate.select.wants(each.condition) for each in conditions_of(config)):
             yield "draws", config.draws
 
     def tasks(self, config: NoiseAudit, plan: Plan) -> list[Task]:
@@ -105,13 +104,6 @@ class NoiseKind(AuditKind[NoiseAudit]):
         from robustrec.audits.noise.measure import finish
 
         finish(config, done, subjects, work)
-
-
-def _selects(gate: Gate, conditions: list[str]) -> bool:
-    from robustrec.results.gates import matches, plain_condition
-
-    wanted = plain_condition(gate.select.condition)
-    return any(matches(plain_condition(each), wanted) for each in conditions)
 
 
 def _check_break_point_gates(suite: Suite, search: BreakPoint) -> None:

@@ -27,9 +27,10 @@ from robustrec.audits.noise.condition import (
 from robustrec.audits.noise.config import NoiseAudit
 from robustrec.audits.plan import Plan
 from robustrec.audits.quality import Clean
-from robustrec.audits.results import Audited, Work, array_name, references
+from robustrec.audits.results import Audited, Work, references
 from robustrec.audits.rows import difference_rows, drift_rows
 from robustrec.audits.tasks import Output, Task, merged
+from robustrec.results.arrays import array_key
 from robustrec.results.findings import AuditStatus
 from robustrec.runs.store import run_key, stored_run
 from robustrec.runs.subjects import obtain_subject
@@ -157,7 +158,7 @@ def _record(
     condition: NoiseCondition,
     work: Work,
 ) -> None:
-    plan, intervals, results = work.plan, work.intervals, work.results
+    plan, intervals, results, where = work.plan, work.intervals, work.results, condition.condition
     lost = max((each.lost for each in measured), default=0.0)
     if lost >= PARTLY_LOST:
         results.warnings.append(
@@ -167,16 +168,16 @@ def _record(
     for (subject, _), each in zip(subjects, measured, strict=True):
         results.findings += snr_rows(subject, condition)
         results.findings += drift_rows(
-            subject.subject, "noise", condition.label, each.clean, each.perturbed, intervals, idle=condition.idle
+            subject.subject, "noise", where, each.clean, each.perturbed, intervals, idle=condition.idle
         )
         for metric, values in each.perturbed.items():
-            results.keep(array_name(subject, "noise", condition.label, metric), values)
+            results.keep(array_key(subject.subject, "noise", where, metric), values)
     for place, other in references(plan, subjects):
         results.findings += difference_rows(
             subjects[place][0].subject,
             str(plan.suite.compare_with),
             "noise",
-            condition.label,
+            where,
             (measured[place].clean, measured[place].perturbed),
             (measured[other].clean, measured[other].perturbed),
             intervals,

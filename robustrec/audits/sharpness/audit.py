@@ -11,7 +11,7 @@ import torch
 from robustrec.audits.noise.audit import AuditContext, with_stability
 from robustrec.audits.noise.condition import NEARLY_ALL, noise_lost
 from robustrec.audits.quality import Clean, PerUser, measure_perturbed, stack
-from robustrec.audits.results import AuditResults, array_name
+from robustrec.audits.results import AuditResults
 from robustrec.audits.rows import drift_rows
 from robustrec.audits.sharpness.config import SharpnessAudit
 from robustrec.audits.sharpness.rows import (
@@ -19,7 +19,6 @@ from robustrec.audits.sharpness.rows import (
     RAW,
     RowLabels,
     eigenvalue_row,
-    loss_condition,
     ratio,
     sigma_condition,
     value_row,
@@ -41,6 +40,8 @@ from robustrec.curvature.products import Products, check_symmetry
 from robustrec.curvature.traces import WHOLE, Estimate, estimate
 from robustrec.curvature.triples import Pairs
 from robustrec.models.contract import Recommender, Representation
+from robustrec.results.arrays import array_key
+from robustrec.results.conditions import ALL, Condition
 from robustrec.results.exhibits import Curve
 from robustrec.runs.trained import TrainedSubject
 from robustrec.seeds import torch_generator
@@ -123,7 +124,7 @@ def measure_inputs(task: SharpnessTask) -> str:
     modalities = list(subject.scored_tables)
     inputs = inputs_of({m: loss.tables[m] for m in modalities})
     for each, value in zip(task.losses, task.values, strict=False):
-        condition = loss_condition("clean", standardised=each.standardised)
+        condition = Condition(kind="clean_loss", standardised=each.standardised)
         results.findings.append(value_row(task.labels, condition, "audit_loss", value, remark_of(each)))
     products = _checked_products(task, loss, inputs, modalities)
     derived = products.influential and bool(products.gradient.any())
@@ -184,7 +185,7 @@ def _rows_of_traces(task: SharpnessTask, found: InputTraces, loss: AuditLoss) ->
     sigma = task.audit.sigma[0]
     for modality, each in found.modalities.items():
         if modality == WHOLE or len(found.modalities) > 2:
-            where = "" if modality == WHOLE else modality
+            where = ALL if modality == WHOLE else modality
             condition = sigma_condition(sigma, where, standardised=loss.standardised)
             note = f"½σ²·tr ∇²_X L, σ = {sigma:g} standard deviations of the features, {KEPT}; {remark_of(loss)}"
             row = value_row(task.labels, condition, "input_sharpness", each.scaled(sigma**2), note)
@@ -217,7 +218,7 @@ def _eigenvalues(task: SharpnessTask, inputs: Inputs) -> None:
         generator = task.generator("input eigenvalue", modality)
         ends = input_eigenvalue(products, steps=audit.input_steps, generator=generator, memory=task.memory)
         task.context.costs.gradients += 1 + products.count
-        where = loss_condition(f"features {modality}", standardised=True)
+        where = Condition(kind="features", modality=modality, standardised=True)
         top, remark = ends.largest[0], remark_of(task.loss)
         row = eigenvalue_row(task.labels, where, "input_lambda_1", top, remark, unit=PER_SPREAD)
         task.results.findings.append(row)
@@ -295,7 +296,7 @@ def _noisy(task: SharpnessTask, inputs: Inputs, sigma: float, rebuilt: bool) -> 
             _mean_of(measure_perturbed(each, context.prepared.test, context.metric_suite, task.clean) for each in plain)
         )
         context.costs.count_lists(2)
-        context.progress(f"sharpness {condition}", number, audit.noise_pairs, subject.subject.label)
+        context.progress(f"sharpness {condition.label}", number, audit.noise_pairs, subject.subject.label)
     found = [estimate(own) for own in changes]
     kept = "" if rebuilt or subject.graphs is None else f", {KEPT}"
     for loss, increase in zip(task.losses, found, strict=True):
@@ -313,7 +314,7 @@ def _noisy(task: SharpnessTask, inputs: Inputs, sigma: float, rebuilt: bool) -> 
         note="each draw is the mean of an antithetic pair",
     )
     for metric, values in after.items():
-        task.results.keep(array_name(subject, AUDIT, condition, metric), values)
+        task.results.keep(array_key(subject.subject, AUDIT, condition, metric), values)
     return found
 
 
@@ -323,7 +324,7 @@ def _mean_of(both: Iterable[PerUser]) -> PerUser:
     return {name: (values + second[name]) / 2 for name, values in first.items()}
 
 
-def _refuse_rounded(task: SharpnessTask, inputs: Inputs, sigma: float, condition: str) -> None:
+def _refuse_rounded(task: SharpnessTask, inputs: Inputs, sigma: float, condition: Condition) -> None:
     """Refuse noise that float32 rounding removes.
 
     Raises:
@@ -333,4 +334,4 @@ def _refuse_rounded(task: SharpnessTask, inputs: Inputs, sigma: float, condition
     lost = inputs.share_lost({modality: sigma * each for modality, each in drawn.items()})
     for modality, share in lost.items():
         if share >= NEARLY_ALL:
-            raise noise_lost(condition, share, modality, where="the sharpness audit")
+            raise noise_lost(condition.label, share, modality, where="the sharpness audit")

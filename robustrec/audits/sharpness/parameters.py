@@ -15,7 +15,6 @@ from robustrec.audits.sharpness.rows import (
     RESCALED,
     ROWS,
     eigenvalue_row,
-    loss_condition,
     value_row,
 )
 from robustrec.curvature.lanczos import Extremes, extremes
@@ -26,10 +25,10 @@ from robustrec.curvature.products import Products, check_symmetry, parameter_pro
 from robustrec.curvature.spaces import blocks_of, latent_scales
 from robustrec.curvature.traces import WHOLE, density, traces
 from robustrec.curvature.triples import Triples
+from robustrec.results.conditions import Condition
 from robustrec.results.exhibits import Curve, Surface
 
-WHERE = "parameters"
-TRAINING = "training loss"
+TRAINING = Condition(kind="training_loss", standardised=False)
 _TRAINING_NOTE = (
     "training loss of the model on one batch, with a different scale than the audited loss;"
     " depends on the scale of the scores"
@@ -49,7 +48,7 @@ def measure_parameters(task: SharpnessTask, own: ParameterSharpness, batch: Trip
     """
     sizes = task.loss.pairs.pattern.shape
     scales = latent_scales(task.loss.parameters, *sizes)
-    where = loss_condition(WHERE, standardised=True)
+    where = Condition(kind="parameters", standardised=True)
     products, ends = _curvature(task, own, task.loss, where, f"{remark_of(task.loss)}; {RESCALED}")
     _adaptive(task, own, task.loss, products, scales)
     if own.density:
@@ -63,8 +62,8 @@ def measure_parameters(task: SharpnessTask, own: ParameterSharpness, batch: Trip
         _landscapes(task, own.landscapes, top, drawn)
     del ends
     for other in task.losses[1:]:
-        remark = f"{remark_of(other)}; {RESCALED}"
-        _adaptive(task, own, other, _curvature(task, own, other, WHERE, remark)[0], scales)
+        raw, remark = Condition(kind="parameters", standardised=False), f"{remark_of(other)}; {RESCALED}"
+        _adaptive(task, own, other, _curvature(task, own, other, raw, remark)[0], scales)
         _worst(task, own, other)
     if own.training_loss:
         loss = TrainingLoss(task.loss.subject, batch)
@@ -74,7 +73,7 @@ def measure_parameters(task: SharpnessTask, own: ParameterSharpness, batch: Trip
 
 
 def _curvature(
-    task: SharpnessTask, own: ParameterSharpness, loss: Loss, condition: str, remark: str
+    task: SharpnessTask, own: ParameterSharpness, loss: Loss, condition: Condition, remark: str
 ) -> tuple[Products, Extremes]:
     """Compute eigenvalues and traces of a loss; return the products and eigenvectors for reuse."""
     rows, labels, label = (
@@ -104,7 +103,8 @@ def _curvature(
     generator = task.generator("probes")
     sums = traces(products, products.space, blocks, probes=own.probes, generator=generator)
     for block, trace in sums.items():
-        where = condition if block == WHOLE else f"{condition}: {block}"
+        part = None if block == WHOLE else block
+        where = Condition(kind=condition.kind, standardised=condition.standardised, part=part)
         rows.append(value_row(labels, where, "trace", trace, remark))
     task.context.progress("sharpness trace", own.probes, own.probes, label)
     task.context.costs.gradients += 1 + products.count
@@ -120,7 +120,7 @@ def _adaptive(
 ) -> None:
     rows, labels, before = task.results.findings, task.labels, products.count
     options = {"radius": own.average_radius}
-    condition = loss_condition(f"{WHERE} rho={own.average_radius:g}", standardised=loss.standardised)
+    condition = Condition(kind="parameters", rho=own.average_radius, standardised=loss.standardised)
     remark = f"{ROWS}; {remark_of(loss)}"
     bent = average_curvature(
         products,
@@ -153,7 +153,7 @@ def _worst(task: SharpnessTask, own: ParameterSharpness, loss: AuditLoss) -> Non
         task.context.costs.gradients += own.ascent_steps
         task.context.costs.representations += 1
         for steps in sorted({1, own.ascent_steps}):
-            condition = loss_condition(f"{WHERE} rho={radius:g} steps={steps}", standardised=loss.standardised)
+            condition = Condition(kind="parameters", rho=radius, steps=steps, standardised=loss.standardised)
             note = f"largest increase found, a lower bound of the worst case; {remark}; {remark_of(loss)}"
             task.results.findings.append(value_row(task.labels, condition, metric, found[steps - 1], note))
 

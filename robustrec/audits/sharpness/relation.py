@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -19,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustrec.audits.sharpness.rows import AUDIT
+from robustrec.results.conditions import ALL, Condition
 from robustrec.results.exhibits import SIGNIFICANT, WITHIN, Relation
-from robustrec.results.findings import CLEAN, TRAINED, Finding
-from robustrec.results.scale import SCALE_DEPENDENT, SCALE_FREE
+from robustrec.results.findings import CLEAN, Finding
+from robustrec.results.scale import SCALE_DEPENDENT
 from robustrec.seeds import numpy_generator
 from robustrec.subject import Subject
 
@@ -42,18 +42,34 @@ MOST_OUTCOMES = 8
 _METRICS = ("ndcg@20", "recall@20")
 _STABILITY = ("rbo", "overlap")
 
-MEASURES: tuple[tuple[str, str, str], ...] = (
-    ("input sharpness", f"sigma_std=* {SCALE_FREE}", "input_sharpness"),
-    ("worst case (ASAM)", f"parameters rho=* steps=1 {SCALE_FREE}", "asam_sharpness"),
-    ("row-adaptive sharpness", f"parameters rho=* {SCALE_FREE}", "average_case"),
-    ("row-adaptive curvature", f"parameters rho=* {SCALE_FREE}", "row_adaptive_curvature"),
-    ("flip rate", "sigma_std=*", "flip_rate"),
-    ("input sharpness of raw margins" + SCALE_DEPENDENT, "sigma_std=*", "input_sharpness"),
-    ("λ₁" + SCALE_DEPENDENT, "parameters", "lambda_1"),
-    ("trace" + SCALE_DEPENDENT, "parameters", "trace"),
-    ("worst case (SAM)" + SCALE_DEPENDENT, "parameters rho=* steps=1", "sam_sharpness"),
+
+class Measure(NamedTuple):
+    """A measure of flatness: its name, its metric, and whether its margins are standardised.
+
+    Worst cases are of one ascent step. Of several conditions the first counts.
+    """
+
+    name: str
+    metric: str
+    standardised: bool
+
+    @property
+    def scale_dependent(self) -> bool:
+        """Whether it depends on the scale of the scores or parameters."""
+        return not self.standardised and self.metric != "flip_rate"
+
+
+MEASURES = (
+    Measure("input sharpness", "input_sharpness", True),
+    Measure("worst case (ASAM)", "asam_sharpness", True),
+    Measure("row-adaptive sharpness", "average_case", True),
+    Measure("row-adaptive curvature", "row_adaptive_curvature", True),
+    Measure("flip rate", "flip_rate", False),
+    Measure("input sharpness of raw margins" + SCALE_DEPENDENT, "input_sharpness", False),
+    Measure("λ₁" + SCALE_DEPENDENT, "lambda_1", False),
+    Measure("trace" + SCALE_DEPENDENT, "trace", False),
+    Measure("worst case (SAM)" + SCALE_DEPENDENT, "sam_sharpness", False),
 )
-"""(name, condition, metric) of the measures of flatness; * is one word, and of several conditions the first counts."""
 
 
 class Rank(NamedTuple):
@@ -70,15 +86,15 @@ def relations(findings: Sequence[Finding], *, seed: int) -> list[Relation]:
         findings: all findings of a run.
         seed: of the sampled permutations, where there are too many subjects for all.
     """
-    flat = [(name, values) for name, *place in MEASURES if (values := _measure(findings, *place))]
+    flat = [(measure, values) for measure in MEASURES if (values := _values(findings, measure))]
     found = []
     for outcome, drifts in _outcomes(findings):
-        for name, values in flat:
+        for measure, values in flat:
             shared = [subject for subject in values if subject in drifts]
             x, y = (np.array([each[subject] for subject in shared]) for each in (values, drifts))
-            found.append(_relation(name, outcome, shared, x, y, False, seed))
+            found.append(_relation(measure, outcome, shared, x, y, False, seed))
             if len({subject.model for subject in shared}) > 1:
-                found.append(_relation(name + WITHIN, outcome, shared, x, y, True, seed))
+                found.append(_relation(measure, outcome, shared, x, y, True, seed))
     return found
 
 
@@ -141,7 +157,7 @@ def _arrangements(groups: Groups, generator: np.random.Generator) -> Groups:
 
 
 def _relation(
-    measure: str, outcome: str, subjects: Sequence[Subject], x: Floats, y: Floats, within: bool, seed: int
+    measure: Measure, outcome: str, subjects: Sequence[Subject], x: Floats, y: Floats, within: bool, seed: int
 ) -> Relation:
     models = [subject.model for subject in subjects]
     groups = np.unique(models, return_inverse=True)[1] if within else np.zeros(len(x), dtype=np.int64)
@@ -153,9 +169,12 @@ def _relation(
     else:
         found = rank_correlation(x, y, groups, seed)
         doubt = "" if found.tau is not None else "all values of the measure or all drifts are equal"
+    name = measure.name + (WITHIN if within else "")
     return Relation(
         audit=AUDIT,
-        measure=measure,
+        measure=name,
+        within_models=within,
+        scale_dependent=measure.scale_dependent,
         outcome=outcome,
         n_subjects=count,
         tau=found.tau,
@@ -163,18 +182,20 @@ def _relation(
         x=tuple(x.tolist()),
         y=tuple(y.tolist()),
         labels=tuple(subject.label for subject in subjects),
-        sentence=_sentence(measure, outcome, subjects, found, doubt),
+        sentence=_sentence(name, measure.scale_dependent, outcome, subjects, found, doubt),
     )
 
 
-def _sentence(measure: str, outcome: str, subjects: Sequence[Subject], found: Rank, doubt: str) -> str:
+def _sentence(
+    measure: str, scale_dependent: bool, outcome: str, subjects: Sequence[Subject], found: Rank, doubt: str
+) -> str:
     if found.tau is None or found.p is None:
         return f"the rank correlation of {measure} with the drift of {outcome} is not defined: {doubt}"
     if found.p > SIGNIFICANT:
         verb = "does not correlate significantly"
     elif found.tau > 0:
         verb = "correlates positively"
-    elif measure.partition(WITHIN)[0].endswith(SCALE_DEPENDENT):
+    elif scale_dependent:
         verb = "correlates negatively (smaller values, larger drift)"
     else:
         verb = "correlates negatively (flatter subjects drift more)"
@@ -184,16 +205,30 @@ def _sentence(measure: str, outcome: str, subjects: Sequence[Subject], found: Ra
     return f"{who} {measure} {verb} with the drift of {outcome} {numbers}"
 
 
-def _measure(findings: Iterable[Finding], condition: str, metric: str) -> dict[Subject, float]:
+def _values(findings: Iterable[Finding], measure: Measure) -> dict[Subject, float]:
     """Return a sharpness measure by subject, from the first matching condition."""
-    pattern = re.compile(re.escape(condition).replace(re.escape("*"), r"\S+"))
     rows = [
         row
         for row in findings
-        if row.audit == AUDIT and row.metric == metric and row.quantity == "value" and pattern.fullmatch(row.condition)
+        if row.audit == AUDIT
+        and row.metric == measure.metric
+        and row.quantity == "value"
+        and _is_of(measure, row.condition)
     ]
     chosen = [row for row in rows if row.condition == rows[0].condition]
     return {row.subject: row.clean for row in chosen if row.clean is not None}
+
+
+def _is_of(measure: Measure, condition: Condition) -> bool:
+    """Return whether a condition is of all features or all parameters, with the margins of a measure."""
+    return (
+        condition.kind in ("std_noise", "parameters")
+        and condition.standardised == measure.standardised
+        and condition.modality in (None, ALL)
+        and condition.graphs in (None, "frozen")
+        and condition.part is None
+        and condition.steps in (None, 1)
+    )
 
 
 def _outcomes(findings: Sequence[Finding]) -> list[tuple[str, dict[Subject, float]]]:
@@ -208,7 +243,7 @@ def _outcomes(findings: Sequence[Finding]) -> list[tuple[str, dict[Subject, floa
         and row.reference == CLEAN
         and row.audit != CLEAN
         and row.drift is not None
-        and not row.condition.startswith(TRAINED)
+        and not row.condition.trained
     ]
     there = dict.fromkeys(row.metric for row in drifts)
     metric = next((name for name in _METRICS if name in there), next((n for n in there if n.startswith("ndcg")), None))
@@ -217,9 +252,10 @@ def _outcomes(findings: Sequence[Finding]) -> list[tuple[str, dict[Subject, floa
     for wanted in (metric, likeness):
         groups: dict[tuple[str, str], list[Finding]] = {}
         for row in drifts:
-            if row.metric == wanted and "frozen graphs" not in row.condition:
+            # Noise of the sharpness audit keeps the item graphs, as its derivatives do.
+            if row.metric == wanted and (row.audit == AUDIT or row.condition.graphs != "frozen"):
                 many = row.audit not in ("noise", AUDIT)
-                groups.setdefault((row.audit, "all its conditions" if many else row.condition), []).append(row)
+                groups.setdefault((row.audit, "all its conditions" if many else row.condition.label), []).append(row)
         sized = [(audit, f"{wanted} under {audit} {where}", _sizes(rows)) for (audit, where), rows in groups.items()]
         most = max((len(sizes) for *_, sizes in sized), default=0)
         sized = [each for each in sized if len(each[2]) == most]

@@ -9,8 +9,8 @@ from robustrec.audits.rows import Intervals
 from robustrec.curvature.lanczos import Eigenvalue
 from robustrec.curvature.traces import Estimate
 from robustrec.evaluation.error_rates import quantile
+from robustrec.results.conditions import ALL, Condition, Graphs
 from robustrec.results.findings import Finding
-from robustrec.results.scale import SCALE_FREE
 from robustrec.subject import Subject
 
 AUDIT = "sharpness"
@@ -41,19 +41,16 @@ class RowLabels(NamedTuple):
         return self.intervals.bootstrap.level
 
 
-def sigma_condition(sigma: float, modality: str = "", *, rebuilt: bool = False, standardised: bool = False) -> str:
-    """Return the name of a condition of noise of σ standard deviations: "sigma_std=0.1 image"."""
-    words = [f"sigma_std={sigma:g}", modality, "rebuilt graphs" if rebuilt else ""]
-    return loss_condition(" ".join(word for word in words if word), standardised=standardised)
-
-
-def loss_condition(condition: str, *, standardised: bool) -> str:
-    """Return the name of a condition for standardised or raw margins."""
-    return f"{condition} {SCALE_FREE}" if standardised else condition
+def sigma_condition(
+    sigma: float, modality: str = ALL, *, rebuilt: bool = False, standardised: bool = False
+) -> Condition:
+    """Return the condition of noise of σ standard deviations."""
+    graphs: Graphs = "rebuilt" if rebuilt else "frozen"
+    return Condition(kind="std_noise", sigma_std=sigma, modality=modality, graphs=graphs, standardised=standardised)
 
 
 def value_row(
-    labels: RowLabels, condition: str, metric: str, value: float | Estimate, note: str = "", *, unit: str = NATS
+    labels: RowLabels, condition: Condition, metric: str, value: float | Estimate, note: str = "", *, unit: str = NATS
 ) -> Finding:
     """Return a value, with a Student's t interval from the standard error if it is an estimate."""
     found = value if isinstance(value, Estimate) else Estimate(value, math.nan, 0)
@@ -82,7 +79,7 @@ def value_row(
 
 
 def eigenvalue_row(
-    labels: RowLabels, condition: str, metric: str, found: Eigenvalue, note: str = "", *, unit: str = NATS
+    labels: RowLabels, condition: Condition, metric: str, found: Eigenvalue, note: str = "", *, unit: str = NATS
 ) -> Finding:
     """Return an eigenvalue with its residual, which bounds its distance to a true eigenvalue."""
     residual = f"residual {found.residual:.2g}"

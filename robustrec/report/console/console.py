@@ -209,7 +209,7 @@ def _place(page: Page, result: GateResult) -> str:
     if result.subject is None:
         return ""
     worst = f"worst of {result.selected}: " if result.selected > 1 else ""
-    where = "" if result.audit == CLEAN else f" at {result.condition}"
+    where = f" at {result.condition.label}" if result.condition and result.audit != CLEAN else ""
     return f"{worst}{page.names.get(result.subject, result.subject.label)}{where}: "
 
 

@@ -13,12 +13,12 @@ from rich.console import Console
 from rich.text import Text
 
 from robustrec.reading.advice import lines_that_matter
+from robustrec.reading.conditions import condition_words
 from robustrec.reading.recommendation import recommend
 from robustrec.reading.summary import SAMPLE, GateLine, cautions, summary_of
 from robustrec.reading.texts import shortened
 from robustrec.report.console.console import STYLES, print_last, verdict_word
 from robustrec.report.console.sheet import Page, page_of
-from robustrec.results.conditions import condition_words
 from robustrec.results.report import Report
 from robustrec.results.verdict import FailOn
 from robustrec.results.wording import weights_lines
@@ -91,7 +91,8 @@ def _print_gates(page: Page, gates: Sequence[GateLine]) -> None:
         if gate.status == "pass":
             text = f"{gate.name}: {gate.margin_text}"
         else:
-            where = ", ".join(part for part in (gate.subject, condition_words(gate.condition)) if part)
+            condition = condition_words(gate.condition) if gate.condition else ""
+            where = ", ".join(part for part in (gate.subject, condition) if part)
             waiver = f"; waived: {gate.waiver}" if gate.waiver else ""
             picked = f"worst of {gate.selected}: " if gate.selected > 1 else ""
             text = f"{gate.name}: {picked}{where + ': ' if where else ''}{gate.message}{waiver}"

@@ -45,7 +45,8 @@ def _cell(value: Any) -> str:
 
 
 def _values(finding: Finding) -> list[Any]:
-    return [getattr(finding.subject, name) for name in _SUBJECT] + [getattr(finding, name) for name in _OWN]
+    own = [finding.condition.label if name == "condition" else getattr(finding, name) for name in _OWN]
+    return [getattr(finding.subject, name) for name in _SUBJECT] + own
 
 
 def require_pyarrow() -> None:

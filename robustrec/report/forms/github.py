@@ -53,7 +53,7 @@ def _troubles(report: Report) -> Iterator[tuple[str, str, str]]:
     lines = [line for line in gate_lines(report) if line.status != "pass"]
     for line in sorted(lines, key=_badness):
         decisive = line.status == "error" or (line.counts_as == "fail" and line.severity == "error")
-        where = ", ".join(part for part in (line.subject, line.condition) if part)
+        where = ", ".join(part for part in (line.subject, line.condition and line.condition.label) if part)
         excuse = f"; waived: {line.waiver}" if line.waiver else ""
         text = f"{where + ': ' if where else ''}{line.message}{excuse}"
         yield "error" if decisive else "warning", f"{line.word}: {line.name}", text

@@ -8,21 +8,15 @@ from functools import partial
 from typing import NamedTuple
 
 from robustrec.reading.break_points import break_points
+from robustrec.reading.conditions import condition_words, curve_words, without_shared_end
 from robustrec.reading.glance import quality_of
 from robustrec.reading.names import headline
 from robustrec.reading.summary import Candidate, Summary, gated, is_quality, relative_limits
 from robustrec.report.html import drawing
 from robustrec.report.html.drawing import Interval, Plot, Series
-from robustrec.results.conditions import (
-    Condition,
-    condition_words,
-    family_words,
-    parse_condition,
-    without_shared_end,
-)
-from robustrec.results.exhibits import WITHIN, Curve, Relation, Surface
+from robustrec.results.conditions import ALL, Condition
+from robustrec.results.exhibits import Curve, Relation, Surface
 from robustrec.results.findings import Finding
-from robustrec.results.scale import SCALE_DEPENDENT
 from robustrec.subject import Subject
 
 MOST_SUBJECTS = 6
@@ -99,13 +93,12 @@ def _drift_plots(summary: Summary, name: str, audit: str, rows: list[Finding]) -
 
 def _worst_conditions(rows: list[Finding]) -> list[Finding]:
     """Return the rows of the conditions that cost most, one of each family of edits, the costliest first."""
-    loss: dict[str, float] = {}
+    loss: dict[Condition, float] = {}
     for row in rows:
         loss[row.condition] = min(loss.get(row.condition, math.inf), row.relative_drift or 0.0)
-    kept: dict[str, str] = {}
+    kept: dict[object, Condition] = {}
     for condition in sorted(loss, key=lambda each: loss[each]):
-        parsed = parse_condition(condition)
-        kept.setdefault(parsed.family if parsed.kind == "edit" else condition, condition)
+        kept.setdefault(condition.curve if condition.kind == "edit" else condition, condition)
     order = {condition: place for place, condition in enumerate(list(kept.values())[:MOST_ROWS])}
     return sorted((row for row in rows if row.condition in order), key=lambda row: order[row.condition])
 
@@ -113,12 +106,12 @@ def _worst_conditions(rows: list[Finding]) -> list[Finding]:
 def _interval_plot(
     summary: Summary, name: str, title: str, rows: list[Finding], group: list[Subject], *, by: str
 ) -> Plot:
-    keys = list(dict.fromkeys(str(getattr(row, by)) for row in rows))
+    keys = list(dict.fromkeys(getattr(row, by) for row in rows))
     labels, shared = without_shared_end([condition_words(key) for key in keys]) if by == "condition" else (keys, "")
     bars = []
     for row in sorted(rows, key=lambda each: group.index(each.subject)):
         estimate, low, high = _share(row)
-        bars.append(Interval(keys.index(str(getattr(row, by))), group.index(row.subject), estimate or 0.0, low, high))
+        bars.append(Interval(keys.index(getattr(row, by)), group.index(row.subject), estimate or 0.0, low, high))
     names = [(summary.names[subject], place) for place, subject in enumerate(group)]
     return drawing.intervals(
         name,
@@ -165,33 +158,30 @@ def _with_curves(summary: Summary) -> set[Subject]:
 
 def _curve_plots(summary: Summary, kind: str) -> Iterator[Drawn]:
     shown = _with_curves(summary)
-    families: dict[tuple[str, str], list[tuple[Condition, Finding]]] = {}
+    curves: dict[tuple[str, object], list[Finding]] = {}
     for audit in summary.audits:
         rows = [row for row in summary.drifts(audit) if is_quality(row.metric) and row.relative_drift is not None]
         metric = summary.metric if any(row.metric == summary.metric for row in rows) else (headline(rows) or [""])[0]
         for row in rows:
-            condition = parse_condition(row.condition)
-            if condition.kind == kind and row.metric == metric and row.subject in shown:
-                families.setdefault((audit, condition.family), []).append((condition, row))
-    ordered = list(families.values())
+            if row.condition.kind == kind and row.metric == metric and row.subject in shown:
+                curves.setdefault((audit, row.condition.curve), []).append(row)
+    ordered = list(curves.values())
     if kind == "edit":
-        ordered.sort(key=lambda pairs: min(row.relative_drift or 0.0 for _, row in pairs))
-    for number, pairs in enumerate(ordered):
-        if len({condition.amount for condition, _ in pairs}) < (_FEWEST_POINTS if kind == "noise" else 2):
+        ordered.sort(key=lambda rows: min(row.relative_drift or 0.0 for row in rows))
+    for number, rows in enumerate(ordered):
+        if len({row.condition.amount for row in rows}) < (_FEWEST_POINTS if kind == "noise" else 2):
             continue
-        groups = _groups(list(dict.fromkeys(row.subject for _, row in pairs)))
+        groups = _groups(list(dict.fromkeys(row.subject for row in rows)))
         for place, group in enumerate(groups):
-            own = [(condition, row) for condition, row in pairs if row.subject in group]
-            title = _part(family_words(pairs[0][0]), place, groups)
+            own = [row for row in rows if row.subject in group]
+            title = _part(curve_words(rows[0].condition), place, groups)
             yield partial(_curve_plot, summary, f"{kind}{number}g{place}", title, own, group, kind)
 
 
-def _curve_plot(
-    summary: Summary, name: str, title: str, pairs: list[tuple[Condition, Finding]], group: list[Subject], kind: str
-) -> Plot:
+def _curve_plot(summary: Summary, name: str, title: str, rows: list[Finding], group: list[Subject], kind: str) -> Plot:
     series = []
     for style, subject in enumerate(group):
-        own = sorted((c.amount or 0.0, *_share(row)) for c, row in pairs if row.subject == subject)
+        own = sorted((row.condition.amount, *_share(row)) for row in rows if row.subject == subject)
         banded = all(low is not None and high is not None for _, _, low, high in own)
         series.append(
             Series(
@@ -203,20 +193,19 @@ def _curve_plot(
                 [high or 0.0 for *_, high in own] if banded else None,
             )
         )
-    metric = pairs[0][1].metric
+    metric, condition = rows[0].metric, rows[0].condition
     logarithmic = kind == "noise" and all(x > 0 for each in series for x in each.x)
     marks = []
-    if pairs[0][0].family == "sigma2":
+    # What the break point search does: noise of a variance on all features, at inference, with rebuilt graphs.
+    searched = (condition.modality, condition.graphs, condition.trained) == (ALL, "rebuilt", False)
+    if condition.sigma2 is not None and searched:
         largest = max(x for each in series for x in each.x)
         smallest = min(x for each in series for x in each.x)
         for point in break_points(summary):
             if point.row.subject in group and point.value and smallest <= point.value <= 10 * largest:
                 marks.append((point.value, group.index(point.row.subject)))
-    x_label = (
-        "severity"
-        if kind == "edit"
-        else ("σ²" if pairs[0][0].family.startswith("sigma2") else "σ relative to the feature norm")
-    )
+    x_label = "σ relative to the feature norm" if condition.sigma2 is None else "σ²"
+    x_label = "severity" if kind == "edit" else x_label
     return drawing.lines(
         name,
         title,
@@ -242,14 +231,12 @@ def relation_figures(summary: Summary) -> Figures:
 
 def _relation_plots(summary: Summary) -> Iterator[Drawn]:
     told = [
-        each
-        for each in summary.report.relations
-        if each.x and len(each.x) == len(each.y) and not each.measure.endswith(WITHIN)
+        each for each in summary.report.relations if each.x and len(each.x) == len(each.y) and not each.within_models
     ]
     told.sort(
         key=lambda each: (
             each.tau is None,
-            each.measure.endswith(SCALE_DEPENDENT),
+            each.scale_dependent,
             each.p if each.p is not None else 1.0,
         )
     )

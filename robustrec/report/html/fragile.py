@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from robustrec.reading.advice import harm
+from robustrec.reading.conditions import condition_words
 from robustrec.reading.summary import Summary
 from robustrec.reading.texts import shortened
 from robustrec.report.html.pictures import checked_jpeg
-from robustrec.results.conditions import condition_words
 from robustrec.results.exhibits import FragileItem, Look
 from robustrec.results.numbers import NOTHING
 

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from robustrec.reading.advice import lines_that_matter
 from robustrec.reading.break_points import break_points
+from robustrec.reading.conditions import condition_words
 from robustrec.reading.flatness import flatness_told
 from robustrec.reading.glance import at_a_glance, drift_text
 from robustrec.reading.glossary import glossary
@@ -32,8 +33,7 @@ from robustrec.report.tables.comparison import IDENTICAL, NO_DIFFERENCE, meaning
 from robustrec.report.tables.edits import edit_table
 from robustrec.report.tables.encoder import EncoderTold, encoder_told
 from robustrec.report.tables.values import value_tables
-from robustrec.results.conditions import ENCODER, condition_words
-from robustrec.results.findings import CLEAN, Finding
+from robustrec.results.findings import CLEAN, ENCODER, Finding
 from robustrec.results.numbers import bracketed, percent, plain
 from robustrec.results.report import Report
 from robustrec.results.wording import weights_lines
@@ -194,7 +194,7 @@ def _finding_row(summary: Summary, row: Finding) -> FindingRow:
     return FindingRow(
         subject=summary.names.get(row.subject, row.subject.label),
         audit=row.audit,
-        condition=shortened(row.condition, _LONGEST_CELL),
+        condition=shortened(row.condition.label, _LONGEST_CELL),
         metric=shortened(row.metric, _LONGEST_CELL),
         clean=beyond or f"{plain(row.clean)}{unit if row.clean is not None else ''}",
         perturbed=plain(row.perturbed),

@@ -29,7 +29,7 @@ def print_baseline(baseline: Baseline, console: Console) -> None:
     metrics = headline(record.findings)
     rows = [row for row in record.findings if row.metric in metrics]
     table = [
-        ["clean" if row.audit == "clean" else row.condition, row.metric, names[row.subject], *_numbers(row)]
+        ["clean" if row.audit == "clean" else row.condition.label, row.metric, names[row.subject], *_numbers(row)]
         for row in rows[:_MOST_ROWS]
     ]
     sheet.table(["", "metric", "subject", "number", f"{100 * record.suite.level:g} %"], table, numbers_from=3)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from robustrec.reading.names import headline
 from robustrec.report.console.sheet import Page
-from robustrec.report.tables.merchant import ALL_EDITS, MERCHANT
+from robustrec.report.tables.merchant import MERCHANT
+from robustrec.results.conditions import ALL
 from robustrec.results.findings import CLEAN, Finding
 from robustrec.results.numbers import bracketed, percent, plain
 
@@ -28,7 +29,7 @@ def print_comparisons(page: Page) -> None:
         both = [reference, "subject's"] if page.wide else []
         table = []
         for finding in sorted(chosen, key=lambda each: each.audit != CLEAN)[:_MOST_ROWS]:
-            condition = "clean" if finding.audit == CLEAN else finding.condition
+            condition = "clean" if finding.audit == CLEAN else finding.condition.label
             table.append(
                 [condition, finding.metric, page.names[finding.subject], *_numbers(page, finding), meaning(finding)]
             )
@@ -41,8 +42,8 @@ def print_comparisons(page: Page) -> None:
 
 def _shown(findings: list[Finding]) -> list[Finding]:
     """Return the rows for the console: of many merchant edits only their mean."""
-    pooled = any(ALL_EDITS in finding.condition for finding in findings)
-    return [row for row in findings if row.audit != MERCHANT or not pooled or ALL_EDITS in row.condition]
+    pooled = any(finding.condition.edit == ALL for finding in findings)
+    return [row for row in findings if row.audit != MERCHANT or not pooled or row.condition.edit == ALL]
 
 
 def _numbers(page: Page, finding: Finding) -> list[str]:

@@ -12,8 +12,8 @@ from robustrec.report.tables.few_changed import print_few_changed
 from robustrec.report.tables.merchant import MERCHANT, print_merchant
 from robustrec.report.tables.sharpness import print_sharpness
 from robustrec.report.tables.values import value_table
-from robustrec.results.conditions import ENCODER
-from robustrec.results.findings import CLEAN, Finding
+from robustrec.results.conditions import Condition
+from robustrec.results.findings import CLEAN, ENCODER, Finding
 from robustrec.results.numbers import NOTHING, as_given, bracketed, percent, plain
 from robustrec.results.scale import SHARPNESS
 
@@ -68,7 +68,7 @@ def _print_value_table(page: Page, audit: str) -> None:
         page.line(f"and {table.left_out} more measures in the JSON report", indent=1)
 
 
-def _where(findings: Iterable[Finding], condition: str) -> list[Finding]:
+def _where(findings: Iterable[Finding], condition: Condition) -> list[Finding]:
     return [finding for finding in findings if finding.condition == condition]
 
 
@@ -76,9 +76,9 @@ def _is_stability(finding: Finding) -> bool:
     return kind_of(finding.metric) in STABILITY
 
 
-def _print_condition(page: Page, audit: str, condition: str, findings: Sequence[Finding]) -> None:
+def _print_condition(page: Page, audit: str, condition: Condition, findings: Sequence[Finding]) -> None:
     quality = [finding for finding in findings if not _is_stability(finding)]
-    page.heading(f"{audit}, {condition}: drift{_sample(page, findings)}")
+    page.heading(f"{audit}, {condition.label}: drift{_sample(page, findings)}")
     metrics = list(dict.fromkeys(finding.metric for finding in quality))
     metrics = metrics if len(metrics) <= _MOST_METRICS else headline(quality)
     columns = [
@@ -150,7 +150,7 @@ def _likeness(page: Page, finding: Finding) -> str:
     return text
 
 
-def _print_sweep(page: Page, audit: str, conditions: Sequence[str], drifts: Sequence[Finding]) -> None:
+def _print_sweep(page: Page, audit: str, conditions: Sequence[Condition], drifts: Sequence[Finding]) -> None:
     """Print the headline metric's relative drift, a row a condition and a column a subject, as many as fit."""
     quality = [finding for finding in drifts if not _is_stability(finding)]
     if quality:
@@ -159,12 +159,15 @@ def _print_sweep(page: Page, audit: str, conditions: Sequence[str], drifts: Sequ
         subjects = list(dict.fromkeys(finding.subject for finding in quality))
         page.heading(f"{audit}: relative drift of {metric}{_sample(page, list(chosen.values()))}")
         shown = conditions[:_MOST_ROWS]
-        room = max(1, (page.console.width - max(len(condition) for condition in shown)) // _SWEEP_COLUMN)
+        room = max(1, (page.console.width - max(len(condition.label) for condition in shown)) // _SWEEP_COLUMN)
         for start in range(0, len(subjects), room):
             group = subjects[start : start + room]
             page.table(
                 ["condition", *(page.names[subject] for subject in group)],
-                [[condition, *(_sweep_cell(chosen.get((condition, each))) for each in group)] for condition in shown],
+                [
+                    [condition.label, *(_sweep_cell(chosen.get((condition, each))) for each in group)]
+                    for condition in shown
+                ],
                 numbers_from=1,
             )
         if len(conditions) > len(shown):
@@ -190,20 +193,21 @@ def _print_likeness_range(page: Page, findings: Sequence[Finding]) -> None:
             continue
         low, high = (pick(own, key=lambda each: each.perturbed or 0.0) for pick in (min, max))
         page.line(
-            f"{page.names[subject]}: list stability {metric} from {plain(low.perturbed)} ({low.condition}) "
-            f"to {plain(high.perturbed)} ({high.condition})",
+            f"{page.names[subject]}: list stability {metric} from {plain(low.perturbed)} ({low.condition.label}) "
+            f"to {plain(high.perturbed)} ({high.condition.label})",
             indent=1,
         )
 
 
 def _print_values(page: Page, findings: Sequence[Finding]) -> None:
     """Print signal-to-noise ratios and break points, one line each; what all subjects share is said once."""
-    ratios = [finding for finding in findings if finding.metric.startswith("snr_db")]
-    others = [finding for finding in findings if not finding.metric.startswith("snr_db")]
+    ratios = [finding for finding in findings if finding.measure == "snr_db"]
+    others = [finding for finding in findings if finding.measure != "snr_db"]
     lines = _ratio_lines(ratios)
     for condition in dict.fromkeys(finding.condition for finding in others):
         lines += [
-            f"{condition}: {page.names[finding.subject]} at {_value(finding)}" for finding in _where(others, condition)
+            f"{condition.label}: {page.names[finding.subject]} at {_value(finding)}"
+            for finding in _where(others, condition)
         ]
     if lines:
         page.line("")
@@ -212,16 +216,16 @@ def _print_values(page: Page, findings: Sequence[Finding]) -> None:
 
 
 def _ratio_lines(ratios: Sequence[Finding]) -> list[str]:
-    by_condition: dict[str, dict[str, float]] = {}
+    by_condition: dict[Condition, dict[str, float]] = {}
     for finding in ratios:
         if finding.clean is not None:
-            by_condition.setdefault(finding.condition, {})[finding.metric.removeprefix("snr_db_")] = finding.clean
+            by_condition.setdefault(finding.condition, {})[finding.modality or ""] = finding.clean
     chosen = list(by_condition)
     if len(chosen) > _MOST_DETAILED:
         chosen.sort(key=lambda condition: max(by_condition[condition].values()))
         chosen = [chosen[-1], chosen[0]]
     return [
-        f"signal-to-noise ratio at {condition}: "
+        f"signal-to-noise ratio at {condition.label}: "
         + ", ".join(f"{modality} {value:.1f} dB" for modality, value in by_condition[condition].items())
         for condition in chosen
     ]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from robustrec.reading.conditions import curve_words, without_shared_end
 from robustrec.reading.glance import drift_text
 from robustrec.reading.summary import Summary
-from robustrec.results.conditions import family_words, parse_condition, without_shared_end
+from robustrec.results.conditions import Condition
 from robustrec.results.findings import CLEAN, Finding
 from robustrec.results.numbers import NOTHING, plain
 from robustrec.subject import Subject
@@ -43,36 +44,33 @@ class EditTable(NamedTuple):
 
 def edit_table(summary: Summary, subject: Subject) -> EditTable | None:
     """Return the table of edits of a subject, or None if there are no edits."""
-    families: dict[str, dict[str, list[Finding]]] = {}
+    edited: dict[object, dict[Condition, list[Finding]]] = {}
     for row in summary.report.findings:
-        if row.subject == subject and row.reference == CLEAN and row.quantity == "drift":
-            parsed = parse_condition(row.condition)
-            if parsed.kind == "edit":
-                families.setdefault(parsed.family, {}).setdefault(row.condition, []).append(row)
-    if not families:
+        wanted = row.subject == subject and row.reference == CLEAN and row.quantity == "drift"
+        if wanted and row.condition.kind == "edit":
+            edited.setdefault(row.condition.curve, {}).setdefault(row.condition, []).append(row)
+    if not edited:
         return None
     worst = [
-        min(by_condition.items(), key=lambda pair: _loss(summary, pair[1], pair[0]))
-        for by_condition in families.values()
+        min(by_condition.items(), key=lambda pair: _loss(summary, pair[1], pair[0])) for by_condition in edited.values()
     ]
     worst.sort(key=lambda pair: _loss(summary, pair[1], pair[0]))
     metrics = {row.metric for _, rows in worst for row in rows}
     named = [(title, name.format(metric=summary.metric)) for title, name in _COLUMNS]
     shown = [(title, name) for title, name in named if name in metrics]
-    conditions = [parse_condition(condition) for condition, _ in worst]
-    edits, share = without_shared_end([family_words(each) for each in conditions])
+    edits, share = without_shared_end([curve_words(condition) for condition, _ in worst])
     rows = [
-        EditRow(edit, f"{each.amount:g}", [_cell(row) for row in _chosen(found, [name for _, name in shown])])
-        for edit, each, (_, found) in zip(edits[:MOST_ROWS], conditions, worst, strict=False)
+        EditRow(edit, str(each.severity), [_cell(row) for row in _chosen(found, [name for _, name in shown])])
+        for edit, (each, found) in zip(edits[:MOST_ROWS], worst, strict=False)
     ]
     columns = [f"{title}: {name}" if "@" in name else title for title, name in shown]
     return EditTable(summary.names[subject], share, columns, rows, max(0, len(worst) - MOST_ROWS))
 
 
-def _loss(summary: Summary, rows: list[Finding], condition: str) -> tuple[float, float]:
+def _loss(summary: Summary, rows: list[Finding], condition: Condition) -> tuple[float, float]:
     """Return the drift of the headline metric; where equal, the weaker severity goes first."""
     found = next((row.relative_drift for row in rows if row.metric == summary.metric), None)
-    return (0.0 if found is None else found, parse_condition(condition).amount or 0.0)
+    return (0.0 if found is None else found, condition.amount)
 
 
 def _chosen(rows: list[Finding], metrics: list[str]) -> list[Finding | None]:
@@ -83,6 +81,6 @@ def _chosen(rows: list[Finding], metrics: list[str]) -> list[Finding | None]:
 def _cell(row: Finding | None) -> str:
     if row is None:
         return NOTHING
-    if row.metric.startswith("rank_"):
+    if row.measure == "rank":
         return f"{plain(row.clean)} → {plain(row.perturbed)}"
     return drift_text(row)

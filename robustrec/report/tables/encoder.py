@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from robustrec.reading.conditions import edit_words
 from robustrec.report.console.sheet import Page
-from robustrec.results.conditions import Condition, edit_words, parse_condition
+from robustrec.results.conditions import ALL, Condition
 from robustrec.results.findings import Finding
 from robustrec.results.numbers import NOTHING
 
-_POOLED = "edits of "
 _ROWS = 36
-_KINDS = {"words edited": "text", "RMS of pixel": "picture", "mean of words": "both"}
-"""Prefix of the unit of an edit's size -> modality of the edit."""
 _POOLED_WORDS = {"text": "mean of text edits", "image": "mean of picture edits", "both": "mean of edits of both"}
 
-Rows = Mapping[tuple[str, str], Finding]
+Rows = Mapping[tuple[Condition, str], Finding]
 """(condition, metric) -> row."""
 
 
@@ -46,9 +44,7 @@ def encoder_told(findings: Sequence[Finding], level: str) -> EncoderTold:
         level: the intervals' confidence level in words.
     """
     rows = {(row.condition, row.metric): row for row in findings}
-    vectors = dict.fromkeys(
-        row.metric.removeprefix("movement_") for row in findings if row.metric.startswith("movement_")
-    )
+    vectors = dict.fromkeys(row.modality for row in findings if row.measure == "movement" and row.modality)
     tables = [_table(findings[0].subject.features, vector, rows) for vector in vectors]
     meaning = (
         "Movement: distance between the vectors of an item before and after the edit, relative to the median distance "
@@ -80,43 +76,32 @@ def print_encoder(page: Page, findings: Sequence[Finding]) -> None:
 
 
 def _table(encoder: str, vector: str, rows: Rows) -> EncoderTable:
-    conditions = {name: parse_condition(name) for name, metric in rows if metric == f"movement_{vector}"}
-    edits: dict[str, dict[float, str]] = {}
-    for name, condition in conditions.items():
-        if condition.kind == "edit":
-            edits.setdefault(condition.family, {})[condition.amount or 0.0] = name
-        elif name.startswith(_POOLED):
-            edits.setdefault(name.partition(" severity")[0], {})[_severity(condition)] = name
-    severities = sorted({severity for names in edits.values() for severity in names})
-    moving = [(_moved(names, vector, rows), names) for names in edits.values()]
+    edits: dict[object, dict[int, Condition]] = {}
+    for condition, metric in rows:
+        # The mean over edits of texts and pictures has no unit of size.
+        if metric == f"movement_{vector}" and condition.modality != ALL and condition.severity is not None:
+            edits.setdefault(condition.curve, {})[condition.severity] = condition
+    severities = sorted({severity for by_severity in edits.values() for severity in by_severity})
+    moving = [(_moved(by_severity, vector, rows), by_severity) for by_severity in edits.values()]
     moving = sorted((entry for entry in moving if entry[0] > 0), key=lambda entry: -entry[0])
-    columns = ["edit", "of", *(f"sev {severity:g}" for severity in severities), "size", "contraction"]
-    shown = [_cells(conditions, names, severities, vector, rows) for _, names in moving[:_ROWS]]
+    columns = ["edit", "of", *(f"sev {severity}" for severity in severities), "size", "contraction"]
+    shown = [_cells(by_severity, severities, vector, rows) for _, by_severity in moving[:_ROWS]]
     return EncoderTable(encoder, vector, columns, shown, max(0, len(moving) - _ROWS))
 
 
-def _severity(condition: Condition) -> float:
-    return float(condition.keys.get("severity", "0"))
+def _moved(by_severity: Mapping[int, Condition], vector: str, rows: Rows) -> float:
+    return rows[by_severity[max(by_severity)], f"movement_{vector}"].clean or 0.0
 
 
-def _moved(names: Mapping[float, str], vector: str, rows: Rows) -> float:
-    return rows[names[max(names)], f"movement_{vector}"].clean or 0.0
-
-
-def _cells(
-    conditions: Mapping[str, Condition],
-    names: Mapping[float, str],
-    severities: Sequence[float],
-    vector: str,
-    rows: Rows,
-) -> list[str]:
-    worst = names[max(names)]
+def _cells(by_severity: Mapping[int, Condition], severities: Sequence[int], vector: str, rows: Rows) -> list[str]:
+    worst = by_severity[max(by_severity)]
     size = rows.get((worst, "edit_size"))
-    condition = conditions[worst]
+    edited = size.modality if size else None
+    there = [by_severity.get(severity) for severity in severities]
     return [
-        edit_words(condition) if condition.kind == "edit" else _POOLED_WORDS.get(worst.split()[-2], worst),
-        next((kind for unit, kind in _KINDS.items() if size and size.unit.startswith(unit)), ""),
-        *(_value(rows.get((names.get(severity, ""), f"movement_{vector}"))) for severity in severities),
+        edit_words(worst) if worst.modality is None else _POOLED_WORDS.get(worst.modality, worst.label),
+        "picture" if edited == "image" else edited or "",
+        *(_value(rows.get((each, f"movement_{vector}")) if each else None) for each in there),
         _value(size),
         _with_interval(rows.get((worst, f"contraction_{vector}"))),
     ]
@@ -135,16 +120,15 @@ def _with_interval(row: Finding | None) -> str:
 def _signal(rows: Rows) -> list[str]:
     """Say the distance to the clean content, before and after the encoder, and with capfilt."""
     lines = []
-    for (condition, metric), row in rows.items():
-        vector = metric.removeprefix("nearer_by_encoding_")
-        if vector != metric:
+    for (condition, _), row in rows.items():
+        vector = row.modality
+        if row.measure == "nearer_by_encoding":
             after = rows[condition, f"distance_to_clean_{vector}"]
             lines.append(
                 f"{vector}: distance to the clean vector {_with_interval(after)}, distance to the clean content "
                 f"{_value_of(row, after)}, in median distances: {_said(row, 'encoding')}"
             )
-        vector = metric.removeprefix("nearer_by_capfilt_")
-        if vector != metric:
+        if row.measure == "nearer_by_capfilt":
             after = rows[condition, f"distance_to_clean_{vector}"]
             lines.append(
                 f"{vector}: distance with capfilt {_with_interval(after)}, without {_value_of(row, after)}: "

@@ -21,7 +21,7 @@ def print_few_changed(page: Page, findings: Sequence[Finding]) -> None:
         f"Rows with fewer than {FEWEST_CHANGED} changed users; their intervals are bounds for rare changes:", indent=1
     )
     for row in rows[:_MOST]:
-        where = f"{row.metric} of {page.names.get(row.subject, row.subject.label)}, {row.condition}"
+        where = f"{row.metric} of {page.names.get(row.subject, row.subject.label)}, {row.condition.label}"
         page.line(f"{where}: {row.n_changed} of {row.n_users} users", indent=2)
     if len(rows) > _MOST:
         page.line(f"and {len(rows) - _MOST} more rows in the JSON report (n_changed)", indent=2)

@@ -3,76 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
 
-from robustrec.reading.names import headline
+from robustrec.reading.conditions import edit_words
+from robustrec.reading.names import headline, kind_of
 from robustrec.report.console.sheet import Page
-from robustrec.results.conditions import Condition, edit_words, parse_condition
+from robustrec.results.conditions import ALL, Condition
 from robustrec.results.exhibits import FragileItem
 from robustrec.results.findings import Finding
 from robustrec.results.numbers import NOTHING
 from robustrec.subject import Subject
 
 MERCHANT = "merchant"
-ALL_EDITS = "edit=all "
-"""Prefix of the condition for the mean over all edits."""
-
 _ROWS = 36  # of all subjects together; the worst edits are shown
 _FRAGILE = 3
 _TITLE = 44
 
 
-class _World(NamedTuple):
-    """Common settings of one table: share of items, and frozen graphs."""
-
-    share: float
-    frozen: bool
-
-
 def print_merchant(page: Page, findings: Sequence[Finding]) -> None:
     """Print drifts of the merchant audit, one table per subject, share and graph setting."""
-    conditions = {row.condition: parse_condition(row.condition) for row in findings}
+    conditions = list(dict.fromkeys(row.condition for row in findings))
     cells = {(row.subject, row.condition, row.metric): row for row in findings}
-    worlds = list(dict.fromkeys(_world(condition) for condition in conditions.values()))
+    worlds = list(dict.fromkeys((condition.share, condition.graphs) for condition in conditions))
     subjects = list(dict.fromkeys(row.subject for row in findings))
     metric = _headline(findings)
     room = max(6, _ROWS // max(1, len(worlds) * len(subjects)))
     for world in worlds:
-        chosen = {name: condition for name, condition in conditions.items() if _world(condition) == world}
+        chosen = [condition for condition in conditions if (condition.share, condition.graphs) == world]
         for subject in subjects:
-            own = {(name, row.metric): row for (who, name, _), row in cells.items() if who == subject}
-            _print_subject(page, subject, world, chosen, own, metric, room)
+            own = {(condition, row.metric): row for (who, condition, _), row in cells.items() if who == subject}
+            _print_subject(page, subject, chosen, own, metric, room)
     _print_explanation(page, findings, metric)
     _print_fragile(page)
 
 
 def _headline(findings: Sequence[Finding]) -> str:
     """Return the metric that was measured for parts of the users too."""
-    of_parts = [row.metric for row in findings if "@" in row.metric and row.metric.endswith("_untouched")]
-    return of_parts[0].removesuffix("_untouched") if of_parts else headline(findings)[0]
-
-
-def _world(condition: Condition) -> _World:
-    return _World(float(condition.keys.get("share", "nan")), "frozen" in condition.rest)
+    of_parts = [row.measure for row in findings if "@" in row.metric and row.group == "untouched"]
+    return of_parts[0] if of_parts else headline(findings)[0]
 
 
 def _print_subject(
     page: Page,
     subject: Subject,
-    world: _World,
-    conditions: Mapping[str, Condition],
-    rows: Mapping[tuple[str, str], Finding],
+    conditions: Sequence[Condition],
+    rows: Mapping[tuple[Condition, str], Finding],
     metric: str,
     room: int,
 ) -> None:
-    severities = sorted({condition.amount or 0.0 for condition in conditions.values()})
-    names = {(condition.keys["edit"], condition.amount or 0.0): name for name, condition in conditions.items()}
-    exposure = next((name for _, name in rows if name.startswith("exposure@") and name.endswith("_edited")), "")
-    edits = list(dict.fromkeys(edit for edit, _ in names))
+    severities = sorted({condition.amount for condition in conditions})
+    places = {(str(condition.edit), condition.amount): condition for condition in conditions}
+    edited = [row for row in rows.values() if row.group == "edited"]
+    exposure = next((row.metric for row in edited if kind_of(row.metric) == "exposure"), "")
+    edits = list(dict.fromkeys(edit for edit, _ in places))
     table: list[tuple[float, list[str]]] = []
     nothing = []
     for edit in edits:
-        drifts = [rows.get((names.get((edit, severity), ""), metric)) for severity in severities]
+        drifts = [
+            rows.get((places[edit, severity], metric)) if (edit, severity) in places else None
+            for severity in severities
+        ]
         measured = [drift for drift in drifts if drift is not None]
         if not measured:
             nothing.append(edit)
@@ -83,7 +72,7 @@ def _print_subject(
             (
                 worst.drift or 0.0,
                 [
-                    "mean of all" if edit == "all" else edit_words(parse_condition(worst.condition)),
+                    "mean of all" if edit == ALL else edit_words(worst.condition),
                     _kind(about),
                     *(_change(drift) for drift in drifts),
                     _interval(worst),
@@ -94,9 +83,9 @@ def _print_subject(
             )
         )
     if table:
-        frozen = ", frozen graphs" if world.frozen else ""
+        frozen = ", frozen graphs" if conditions[0].graphs == "frozen" else ""
         page.heading(
-            f"merchant edits of {100 * world.share:g} % of items, {page.names[subject]}{frozen}: "
+            f"merchant edits of {100 * (conditions[0].share or 0.0):g} % of items, {page.names[subject]}{frozen}: "
             f"relative drift of {metric} in %"
         )
         columns = ["edit", "of", *(f"sev {severity:g}" for severity in severities), page.level]
@@ -112,7 +101,7 @@ def _kind(touched: Finding | None) -> str:
     """Return what an edit changes, as its row of the share of touched items says."""
     if touched is None:
         return ""
-    return "picture" if touched.note == "image" else touched.note
+    return "picture" if touched.modality == "image" else touched.modality or ""
 
 
 def _change(row: Finding | None) -> str:
@@ -154,10 +143,9 @@ def _print_fragile(page: Page) -> None:
         own = [item for item in items if item.subject == subject][:_FRAGILE]
         page.line(f"most fragile items of {page.names[subject]}:", indent=1)
         for item in own:
-            condition = parse_condition(item.condition)
-            title = item.before.text[:_TITLE].strip()
+            title, condition = item.before.text[:_TITLE].strip(), item.condition
             page.line(
-                f"item {item.item} {title!r}, {edit_words(condition)} severity {condition.amount or 0:g}: in the top"
+                f"item {item.item} {title!r}, {edit_words(condition)} severity {condition.severity}: in the top"
                 f" {item.k} of {item.exposure_before} -> {item.exposure_after} users; mean rank {item.rank_before:.0f}"
                 f" -> {item.rank_after:.0f} for {item.n_users} users with this test item",
                 indent=3,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from robustrec.reading.conditions import condition_words
 from robustrec.reading.summary import Summary
 from robustrec.reading.texts import shortened
-from robustrec.results.conditions import BREAK_POINT, condition_words
 from robustrec.results.findings import CLEAN, Finding
 from robustrec.results.numbers import NOTHING, as_given, bracketed, plain
 from robustrec.results.scale import SCALE_DEPENDENT, depends_on_scale
@@ -39,9 +39,7 @@ def value_tables(summary: Summary) -> list[ValueTable]:
 
 def value_table(summary: Summary, audit: str) -> ValueTable | None:
     """Return the table of the value findings of an audit, except break points; None if there are none."""
-    values = [
-        row for row in summary.values(audit) if row.reference == CLEAN and not row.condition.startswith(BREAK_POINT)
-    ]
+    values = [row for row in summary.values(audit) if row.reference == CLEAN and row.condition.kind != "break_point"]
     if not values:
         return None
     subjects = list(dict.fromkeys(row.subject for row in values))[:MOST_SUBJECTS]

@@ -1,0 +1,68 @@
+"""Conditions in plain words: "wrong picture, severity 5, 10 % of items"."""
+
+from __future__ import annotations
+
+from robustrec.results.conditions import ALL, Condition
+
+
+def condition_words(condition: Condition) -> str:
+    """Return a condition in plain words; conditions of losses and parameters have their label."""
+    match condition.kind:
+        case "edit" if condition.share is None and condition.edit == ALL:  # a mean of the encoder audit
+            return f"mean of the edits, severity {condition.severity}" if condition.modality == ALL else condition.label
+        case "edit":
+            return ", ".join([edit_words(condition), f"severity {condition.severity}", *_share_and_graphs(condition)])
+        case "noise":
+            symbol = "σ/‖x‖" if condition.sigma2 is None else "σ²"
+            words = f"{'trained on ' if condition.trained else ''}{symbol} = {condition.amount:g}"
+            return _listed(words, _graphs_and_scope(condition))
+        case "std_noise":
+            rest = [condition.modality if condition.modality != ALL else ""]
+            rest += ["rebuilt graphs" if condition.graphs == "rebuilt" else ""]
+            rest += ["standardised" if condition.standardised else ""]
+            size = f"σ = {condition.sigma_std:g} standard deviations of the features"
+            return _listed(size, " ".join(filter(None, rest)))
+        case "break_point":
+            return f"{condition.metric} falls by {100 * (condition.drop or 0):g} %"
+        case _:
+            return condition.label
+
+
+def edit_words(condition: Condition) -> str:
+    """Return the edit of a condition in plain words: "promo badge and crop" for promo_badge+crop."""
+    name = condition.edit or ""
+    return "mean of the edits" if name == ALL else name.replace("+", " and ").replace("_", " ")
+
+
+def curve_words(condition: Condition) -> str:
+    """Return the common part of the conditions of one curve in plain words."""
+    if condition.kind == "edit":
+        return ", ".join([edit_words(condition), *_share_and_graphs(condition)])
+    if condition.kind == "noise":
+        what = "noise relative to the feature norm" if condition.sigma2 is None else "noise of variance σ²"
+        trained = "trained" if condition.trained else ""
+        return _listed(what, " ".join(filter(None, (trained, _graphs_and_scope(condition)))) or "all features")
+    return condition.label
+
+
+def without_shared_end(labels: list[str]) -> tuple[list[str], str]:
+    """Return labels without their common suffix after a comma, and this suffix."""
+    shared: list[str] = []
+    while len(labels) > 1 and len({label.rpartition(", ")[2] for label in labels}) == 1 and ", " in labels[0]:
+        shared.insert(0, labels[0].rpartition(", ")[2])
+        labels = [label.rpartition(", ")[0] for label in labels]
+    return labels, ", ".join(shared)
+
+
+def _listed(*words: str) -> str:
+    return ", ".join(word for word in words if word)
+
+
+def _share_and_graphs(condition: Condition) -> list[str]:
+    words = [] if condition.share is None else [f"{100 * condition.share:g} % of items"]
+    return [*words, "frozen graphs"] if condition.graphs == "frozen" else words
+
+
+def _graphs_and_scope(condition: Condition) -> str:
+    frozen = "frozen graphs" if condition.graphs == "frozen" else ""
+    return " ".join(filter(None, (frozen, "" if condition.modality == ALL else condition.modality)))
