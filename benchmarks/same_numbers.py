@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from robustrec.results.report import Report, read_report
+from robustrec.results.report import MAX_BYTES, Report, read_report
 from robustrec.untrusted import read_json_object
 
 NUMBERS = (
@@ -35,7 +35,7 @@ def table_of(path: Path) -> Table:
     Raises:
         RobustrecError: neither of both.
     """
-    content = read_json_object(path)
+    content = read_json_object(path, most=MAX_BYTES)
     if content.get("kind") == "strategies":
         return dict(_rows_of_comparison(content))
     return dict(_rows_of_report(read_report(path)))

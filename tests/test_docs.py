@@ -175,7 +175,7 @@ def test_the_own_edit_works_and_its_suite_is_one(tmp_path, monkeypatch):
     assert all(worse.endswith("Red mug") and len(worse) > len(less) for less, worse in itertools.pairwise(titles))
     suite = parse_suite(toml, source="own-edits.md")
     assert suite.audits[0].edits == ("shop_edits:gift", "shop_edits:gift+promo_badge")
-    assert "shop_edits:gift" in suite.gates[0].select.condition
+    assert suite.gates[0].select.edit == "shop_edits:gift"
 
 
 def test_the_waiver_in_the_docs_is_one(tmp_path):

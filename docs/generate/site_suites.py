@@ -74,8 +74,8 @@ def _shipped(name: str) -> str:
 def _selected(gate: Gate) -> str:
     select = gate.select
     narrowed = {"strategy": select.strategy, "model": select.model, "features": select.features}
-    words = [f"`{gate.quantity}` of `{select.metric}`", f"audit `{select.audit}`"]
-    words += [f"`{select.condition}`"] if select.condition != "*" else []
+    words = [f"`{gate.quantity}` of `{select.metric_name}`", f"audit `{select.audit}`"]
+    words += [f"{key} `{json.dumps(value)}`" for key, value in select.fields.items()]
     words += [f"{key} `{value}`" for key, value in narrowed.items() if value != "*"]
     words += [f"against {gate.reference}"] if gate.reference != "clean" else []
     return ", ".join(words)

@@ -14,10 +14,11 @@ from robustrec.reading.recommendation import with_recommendation
 from robustrec.results.arrays import Arrays
 from robustrec.results.baseline import Baseline
 from robustrec.results.findings import BASELINE, AuditStatus, Finding
-from robustrec.results.gates import NO_BASELINE_FIX, applicable_gates
+from robustrec.results.gates import NO_BASELINE_FIX, applicable_gates, label_warnings
 from robustrec.results.inapplicable import inapplicable
 from robustrec.results.judging import judge_all
 from robustrec.results.report import JUDGEMENT_RULES, JudgementRecord, Report
+from robustrec.results.selection import BY_LABEL
 from robustrec.results.verdict import verdict_with_reason
 from robustrec.results.waivers import Waiver, warnings_of
 from robustrec.subject import Subject
@@ -161,11 +162,14 @@ def judged_again(
         for each in other
         if not isinstance(each.ours, list | dict | None) and not isinstance(each.theirs, list | dict | None)
     ]
+    own = suite.model_dump(mode="json")["gates"] == report.suite.content.get("gates")
     # What the earlier judgement warned of is judged anew.
     lasting = [
         each
         for each in report.warnings
         if not each.startswith(("gate ", "waiver of ", "measured with other settings", "measured otherwise"))
+        and (own or not each.startswith(BY_LABEL))
     ]
-    fields["warnings"] = (*lasting, *fields["warnings"], *warnings)
+    labelled = () if own else label_warnings(suite.gates)
+    fields["warnings"] = (*lasting, *fields["warnings"], *labelled, *warnings)
     return with_recommendation(Report(**{**dict(report), **fields}))

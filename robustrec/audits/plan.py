@@ -19,7 +19,7 @@ from robustrec.encoders.options import options_of
 from robustrec.encoders.weights import UsedWeights
 from robustrec.errors import RobustrecError
 from robustrec.progress import Progress, silent
-from robustrec.results.gates import NO_BASELINE_FIX, applicable_gates
+from robustrec.results.gates import NO_BASELINE_FIX, applicable_gates, label_warnings
 from robustrec.results.waivers import Waiver
 from robustrec.runs.plan import subject_specs
 from robustrec.runs.specs import SubjectSpec, reads_features
@@ -103,7 +103,8 @@ def make_plan(
     _check_gates(suite, specs, encoder and features_label(encoder, given.denoise), baseline)
     _check_editable(suite, dataset, encoder)
     used, warnings = opened_weights(dataset, encoder, home=settings.home, options=given) if encoder else ((), ())
-    plan = Plan(settings, suite, dataset, specs, encoder, used, (*warnings, *few_draws(suite)), baseline, waivers)
+    told = (*warnings, *few_draws(suite), *label_warnings(suite.gates))
+    plan = Plan(settings, suite, dataset, specs, encoder, used, told, baseline, waivers)
     return replace(plan, notes=tuple(unmeasured(plan)))
 
 

@@ -15,7 +15,7 @@ from robustrec.evaluation.error_rates import POWER, Correction
 from robustrec.results.conditions import Condition
 from robustrec.results.findings import BASELINE, CLEAN, Finding
 from robustrec.results.possible_limits import possible_range, wrong_limits
-from robustrec.results.selection import Select, matches
+from robustrec.results.selection import Select, label_warning, matches
 from robustrec.results.waivers import Waived
 from robustrec.subject import EXTERNAL, Record, Subject
 
@@ -176,6 +176,11 @@ def selects(gate: Gate, finding: Finding) -> bool:
         and matches(finding.subject.model, select.model)
         and matches(finding.subject.features, select.features)
     )
+
+
+def label_warnings(gates: Iterable[Gate]) -> list[str]:
+    """Return a warning for each gate that selects by the label of a condition, with the keys to write."""
+    return [told for gate in gates if (told := label_warning(gate.name, gate.select))]
 
 
 def numbers_of(finding: Finding, quantity: Quantity) -> Numbers:

@@ -15,8 +15,11 @@ from robustrec.results.labels import condition_of
 from robustrec.subject import Record
 
 ANY = "*"
+BY_LABEL = "selection by label"
+"""Start of the warning for a gate that selects by the label of a condition."""
+
 _KEYS = (
-    *("kind", "edit", "severity", "share", "modality", "sigma2", "sigma_rel", "sigma_std", "graphs", "trained"),
+    *("kind", "edit", "severity", "share", "sigma2", "sigma_rel", "sigma_std", "modality", "graphs", "trained"),
     *("standardised", "rho", "steps", "part", "denoise", "name"),
 )
 """Keys of a selection that are fields of the condition."""
@@ -26,7 +29,7 @@ _WORDS: dict[str, dict[str, Any]] = {
     "*": {},
     "graphs": {},
     "point:": {},
-    "edits": {},
+    "edits": {"edit": ALL},
     "of": {},
     "trained": {"trained": True},
     "frozen": {"graphs": "frozen"},
@@ -159,7 +162,8 @@ def label_warning(gate: str, select: Select) -> str:
     """Return that a gate selects by the label of a condition, with the keys to write; empty if it does not."""
     if select.condition == ANY:
         return ""
-    told = f"gate {gate!r} selects findings by condition = {json.dumps(select.condition, ensure_ascii=False)}"
+    label = json.dumps(select.condition, ensure_ascii=False)
+    told = f"{BY_LABEL}: gate {gate!r} selects findings by condition = {label}, the older form"
     keys = keys_of_label(select.condition)
     if keys is None:
         return f"{told}; select them by keys, for example edit and severity: docs/gates.md lists the keys"
