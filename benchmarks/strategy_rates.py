@@ -19,12 +19,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from robustrec.audits.noise.condition import NoiseCondition
 from robustrec.compare.differences import of_magnitudes
-from robustrec.compare.rows import NO_DIFFERENCE, compared, words_of
+from robustrec.compare.measure import Measure
+from robustrec.compare.rows import NO_DIFFERENCE, compared
 from robustrec.files import write_atomically
+from robustrec.results.conditions import Condition
 
 Floats = NDArray[np.float64]
 LEVEL = 0.95
+EDITED = Condition(kind="edit", edit="truncation", severity=3, share=0.1, graphs="rebuilt")
 SHAPES = tuple(itertools.product((3, 5), (4, 6), (60, 300)))
 """Training seeds, draws, users."""
 
@@ -50,21 +54,22 @@ def drifts(
 def told_apart(rng: np.random.Generator, shape: tuple[int, int, int], sizes: tuple[float, ...]) -> set[str]:
     """Return the kinds of measure in which a comparison of two equal strategies finds a difference."""
     seeds, draws, _ = shape
-    tables: tuple[dict[str, Floats], dict[str, Floats]] = ({}, {})
+    tables: tuple[dict[Measure, Floats], dict[Measure, Floats]] = ({}, {})
     mean = float(rng.choice([0.0, 0.2, -1.0]))
     for place in range(4):
-        for name in (f"ndcg@20 drift sigma2={place}", f"overlap@20 under sigma2={place}"):
+        where = NoiseCondition(place).condition
+        for measure in (Measure("drift", "ndcg@20", where), Measure("stability", "overlap@20", where)):
             for own, values in zip(tables, drifts(rng, shape, sizes, (mean, mean)), strict=True):
-                own[name] = values
+                own[measure] = values
     of_draw = rng.normal(0, sizes[1], (1, draws))
     for own in tables:
         noise = rng.normal(0, sizes[0], (seeds, 1)) + rng.normal(0, 0.1, (seeds, draws))
-        own["exposure@20_edited drift edit=truncation"] = mean + of_draw + noise
+        own[Measure("drift", "exposure@20", EDITED, "edited")] = mean + of_draw + noise
         common = rng.normal(0, 0.1, seeds)
         for place in range(4):
-            own[f"input sharpness {place}"] = np.exp(common + rng.normal(0, 0.05, seeds))
+            own[Measure("flatness", f"input sharpness {place}")] = np.exp(common + rng.normal(0, 0.05, seeds))
     rows = compared("m", "epochs", "b", (1, 1), tables[0], ("a", tables[1]), level=LEVEL)
-    return {words_of(row).kind for row in rows if row.conclusion != NO_DIFFERENCE}
+    return {row.kind for row in rows if row.conclusion != NO_DIFFERENCE}
 
 
 def page(comparisons: int, seed: int) -> str:

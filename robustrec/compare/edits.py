@@ -15,6 +15,7 @@ from robustrec.audits.merchant.drawn import Edited, replaced
 from robustrec.audits.merchant.encoding import EditedRows, check_edits_arrive, encode_all, moved
 from robustrec.audits.quality import Clean, MetricSuite, stack
 from robustrec.audits.treatments import EditApplier, Row, Treatment, applier_of, treatments_of
+from robustrec.compare.measure import Measure
 from robustrec.config import Settings
 from robustrec.datasets.registry import Dataset
 from robustrec.encoders.features import MODALITIES, ItemFeatures, row_encoder
@@ -24,6 +25,7 @@ from robustrec.evaluation.metrics import per_user_metrics
 from robustrec.evaluation.ranking import Ranking, rank
 from robustrec.evaluation.stability import per_user_stability
 from robustrec.progress import Progress, silent
+from robustrec.results.conditions import Condition
 from robustrec.runs.prepared import Split
 from robustrec.runs.trained import TrainedSubject
 
@@ -43,7 +45,7 @@ class EditedCatalog:
         why_not: why there are no edits; empty if there are.
     """
 
-    draws: dict[str, tuple[Edited, ...]] = field(default_factory=dict)
+    draws: dict[Condition, tuple[Edited, ...]] = field(default_factory=dict)
     why_not: str = ""
 
     @property
@@ -84,10 +86,10 @@ def edited_catalog(
     applier = applier_of(dataset, settings.home, settings.seed)
     encoder = _encoder(dataset, features, settings, progress)
     _check_arrival(encoder, applier, treatments)
-    found: dict[str, tuple[Edited, ...]] = {}
+    found: dict[Condition, tuple[Edited, ...]] = {}
     for treatment in treatments:
         (condition,) = conditions_of(config, treatment)
-        found[condition.label] = tuple(
+        found[condition.condition] = tuple(
             _edited(encoder, applier, condition, choices, draw)
             for (_, draw), choices in choices_of(config, dataset, seed=settings.seed).items()
         )
@@ -96,15 +98,15 @@ def edited_catalog(
 
 def measure_edits(
     subject: TrainedSubject, clean: Clean, edited: EditedCatalog, split: Split, metric_suite: MetricSuite
-) -> dict[str, Floats]:
+) -> dict[Measure, Floats]:
     """Return the effect of edits on the lists of a subject.
 
     Returns:
-        "METRIC drift CONDITION" and "STABILITY under CONDITION" -> [D, U]; "exposure@k_edited drift CONDITION" -> [D],
-        the change of the share of the edited test items that are in the list of their user. Conditions that change no
+        Drift and list stability under each condition -> [D, U]; drift of the exposure of edited items -> [D], the
+        change of the share of the edited test items that are in the list of their user. Conditions that change no
         vector the subject reads are left out.
     """
-    tables: dict[str, Floats] = {}
+    tables: dict[Measure, Floats] = {}
     (metric,) = metric_suite.metrics
     for condition, draws in edited.draws.items():
         if not any(bool(each.moved[name].any()) for each in draws for name in subject.scored_tables):
@@ -117,10 +119,10 @@ def measure_edits(
             found.append(values | per_user_stability(clean.ranking, ranking, metric_suite.stability))
             shown.append(_shown(ranking, each, split) - _shown(clean.ranking, each, split))
         after = stack(found)
-        tables[f"{metric} drift {condition}"] = after[metric] - clean.per_user[metric]
-        tables |= {f"{name} under {condition}": after[name] for name in metric_suite.stability}
+        tables[Measure("drift", metric, condition)] = after[metric] - clean.per_user[metric]
+        tables |= {Measure("stability", name, condition): after[name] for name in metric_suite.stability}
         if np.isfinite(shown).all():
-            tables[f"exposure@{metric_suite.length}_edited drift {condition}"] = np.array(shown)
+            tables[Measure("drift", f"exposure@{metric_suite.length}", condition, "edited")] = np.array(shown)
     return tables
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
+from robustrec.compare.measure import Measure
 from robustrec.curvature.inputs import input_products, input_traces, inputs_of
 from robustrec.curvature.lanczos import extremes
 from robustrec.curvature.loss import AuditLoss, audited, checked_value
@@ -14,7 +15,6 @@ from robustrec.curvature.spaces import latent_scales
 from robustrec.curvature.traces import WHOLE, traces
 from robustrec.curvature.triples import draw_triples, pairs_of
 from robustrec.errors import RobustrecError
-from robustrec.results.scale import SCALE_DEPENDENT
 from robustrec.runs.prepared import Prepared
 from robustrec.runs.trained import TrainedSubject
 from robustrec.seeds import torch_generator
@@ -33,13 +33,13 @@ Found = dict[str, float]
 
 def flatness_by(
     prepared: Prepared, *, seed: int, triples: int, probes: int, steps: int
-) -> Callable[[TrainedSubject], Mapping[str, float]]:
+) -> Callable[[TrainedSubject], Mapping[Measure, float]]:
     """Return the function that measures the sharpness of a subject, on the same triples for all subjects.
 
     The loss has margins standardised to variance 1, so it does not change if all scores are multiplied by a
     constant. "input sharpness M" is ½ s² tr ∇²_X L for modality M with the features' standard deviation
     s, the loss that noise of one standard deviation adds to second order; "worst case (ASAM)" and "row-adaptive
-    curvature" are of the parameters, in steps relative to their own size. Measures that end with `SCALE_DEPENDENT` come
+    curvature" are of the parameters, in steps relative to their own size. Measures that depend on the scale come
     last: input sharpness of the margins as they are, and λ₁, trace and the worst case of SAM. They change when a model
     only multiplies its scores or rescales its factors, so no conclusion follows from them.
 
@@ -55,7 +55,7 @@ def flatness_by(
         draw_triples(problem.edges.cpu(), problem.n_items, triples, seed), problem.n_users, problem.n_items
     ).to(prepared.device)
 
-    def flatness(subject: TrainedSubject) -> Found:
+    def flatness(subject: TrainedSubject) -> Mapping[Measure, float]:
         if subject.model is None:
             raise RobustrecError(
                 f"{subject.spec.model} is a scoring function and has no curvature",
@@ -70,14 +70,15 @@ def flatness_by(
         found["row-adaptive curvature"] = _row_adaptive(free, probes, seed)
         scaled = {f"{name}, raw margins": value for name, value in _of_inputs(raw, subject, probes, seed).items()}
         scaled |= {"audited loss": checked_value(raw)} | _of_parameters(raw, probes, steps, seed)
-        found |= {name + SCALE_DEPENDENT: value for name, value in scaled.items()}
-        if not all(math.isfinite(value) for value in found.values()):
+        measures = {Measure("flatness", name): value for name, value in found.items()}
+        measures |= {Measure("flatness", name, scale_dependent=True): value for name, value in scaled.items()}
+        if not all(map(math.isfinite, measures.values())):
             raise RobustrecError(
-                f"a flatness measure of {subject.subject.label} is not finite: {found}",
+                f"a flatness measure of {subject.subject.label} is not finite: {found | scaled}",
                 where="robustrec compare",
                 fix="check its training: robustrec train",
             )
-        return found
+        return measures
 
     return flatness
 

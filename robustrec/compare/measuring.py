@@ -16,6 +16,7 @@ from robustrec.audits.quality import MetricSuite
 from robustrec.audits.reach.run import require_reach, unreached
 from robustrec.compare.budget import Budget, at_budget, gradient_evaluations
 from robustrec.compare.edits import EditedCatalog, measure_edits
+from robustrec.compare.measure import Measure
 from robustrec.compare.result import Training
 from robustrec.progress import Progress, silent
 from robustrec.runs.distinct import Identity, identity_of
@@ -53,14 +54,9 @@ class Measures:
     metric: str
     conditions: tuple[NoiseCondition, ...]
     draws: int
-    flatness: Callable[[TrainedSubject], Mapping[str, float]]
+    flatness: Callable[[TrainedSubject], Mapping[Measure, float]]
     stability: tuple[str, ...] = STABILITY
     edits: EditedCatalog = field(default_factory=EditedCatalog)
-
-
-def drift_name(metric: str, condition: NoiseCondition) -> str:
-    """Return the name of a metric's drift under a condition."""
-    return f"{metric} drift {condition.label}"
 
 
 class StrategyMeasured(NamedTuple):
@@ -72,7 +68,7 @@ class StrategyMeasured(NamedTuple):
         identities: one a seed, what tells it from other subjects.
     """
 
-    tables: dict[str, Floats]
+    tables: dict[Measure, Floats]
     trainings: tuple[Training, ...]
     identities: tuple[Identity, ...]
 
@@ -140,7 +136,9 @@ def training_of(subject: TrainedSubject, budget: Budget, own: SubjectSpec, n_int
     )
 
 
-def measure_subject(subject: TrainedSubject, prepared: Prepared, measures: Measures, seed: int) -> dict[str, Floats]:
+def measure_subject(
+    subject: TrainedSubject, prepared: Prepared, measures: Measures, seed: int
+) -> dict[Measure, Floats]:
     """Return a subject's quality [U], drifts and list stability [D, U], and its flatness, each a scalar.
 
     Raises:
@@ -150,16 +148,17 @@ def measure_subject(subject: TrainedSubject, prepared: Prepared, measures: Measu
     context = AuditContext(prepared, MetricSuite((metric,), measures.stability), seed)
     clean = clean_of(subject, context)
     check = require_reach(subject, context) if subject.scored_tables else None
-    tables: dict[str, Floats] = {metric: clean.per_user[metric]}
+    tables = {Measure("quality", metric): clean.per_user[metric]}
     for condition in measures.conditions if subject.scored_tables else ():
         (found,) = measure_condition([(subject, clean)], condition, measures.draws, context)
-        tables[drift_name(metric, condition)] = found.perturbed[metric] - clean.per_user[metric]
-        tables |= {f"{name} under {condition.label}": found.perturbed[name] for name in measures.stability}
+        where = condition.condition
+        tables[Measure("drift", metric, where)] = found.perturbed[metric] - clean.per_user[metric]
+        tables |= {Measure("stability", name, where): found.perturbed[name] for name in measures.stability}
     if subject.scored_tables:
         tables |= measure_edits(subject, clean, measures.edits, prepared.test, context.metric_suite)
     if check and (fault := check.after()):
         raise unreached(subject, fault)
-    return tables | {name: np.asarray(value, np.float64) for name, value in measures.flatness(subject).items()}
+    return tables | {each: np.asarray(value, np.float64) for each, value in measures.flatness(subject).items()}
 
 
 def by_strategy(specs: Sequence[SubjectSpec]) -> dict[str, dict[str, list[SubjectSpec]]]:

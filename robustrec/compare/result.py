@@ -49,6 +49,9 @@ class Comparison(Record):
     measure: str = Field(
         description="measure, for example ndcg@20, ndcg@20 drift sigma_rel=0.1 or input sharpness image"
     )
+    kind: Literal["quality", "drift", "stability", "flatness"] = Field(
+        description="quality, drift or list stability under a condition, or flatness"
+    )
     better: Better = Field(
         description="better direction; neither if the measure depends on the scale of the scores or parameters"
     )

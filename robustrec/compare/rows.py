@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robustrec.compare.budget import Budget
 from robustrec.compare.differences import Difference, holm, of_magnitudes, ratio, signed
+from robustrec.compare.measure import Measure, MeasureKind
 from robustrec.compare.measuring import DRAW, FACTORS, PER_DRAW, USER
-from robustrec.compare.result import Better, Comparison, Mean
+from robustrec.compare.result import Comparison, Mean
 from robustrec.evaluation.bootstrap import Interval
 from robustrec.evaluation.components import Decomposition, decompose
 from robustrec.evaluation.sparse import Bounds, count_changed, few_bounds
 from robustrec.evaluation.statistics import few_differ, widened_to
 from robustrec.results.numbers import bracketed, percent, plain
-from robustrec.results.scale import SCALE_DEPENDENT
 
 Floats = NDArray[np.float64]
-Tables = Mapping[str, Floats]
+Tables = Mapping[Measure, Floats]
 
 NO_DIFFERENCE = "no significant difference"
 SCALES = "depends on the scale of the scores or parameters, so it has no conclusion"
@@ -31,12 +29,13 @@ FEW_DRAWS = 4
 """Smallest number of draws for a reliable interval over draws."""
 
 
-class Words(NamedTuple):
-    """A kind of measure, with a common correction, and the words for below and above."""
-
-    kind: str
-    below: str
-    above: str
+_WORDS: dict[MeasureKind, tuple[str, str]] = {
+    "quality": ("worse", "better"),
+    "drift": ("drifts less", "drifts more"),
+    "stability": ("lists change more", "lists change less"),
+    "flatness": ("flatter", "sharper"),
+}
+"""Kind of measure, with a common correction -> words for below and above the reference."""
 
 
 def compared(
@@ -66,13 +65,14 @@ def compared(
     for measure, table in tables.items():
         factors = factors_of(measure, table)
         own = decompose(table, factors, level=level)
-        few = _few(table, factors, level) if " drift " in measure and not _idle(measure) else None
+        few = _few(table, factors, level) if measure.kind == "drift" and not measure.idle else None
         row = Comparison(
             model=model,
             budget=budget,
             strategy=strategy,
-            measure=measure,
-            better=better_way(measure),
+            measure=measure.name,
+            kind=measure.kind,
+            better=measure.better,
             epochs=effort[0],
             gradients=effort[1],
             cut_off=cut_off,
@@ -80,36 +80,13 @@ def compared(
             shares=own.shares,
             note=_note(own, measure, table, factors, "" if few is None else _few_words(table)),
         )
-        rows.append(row if reference is None else _against(row, own, table, reference, level))
+        rows.append(row if reference is None else _against(row, measure, own, table, reference, level))
     return rows if reference is None else _concluded(rows, level)
 
 
-def factors_of(measure: str, table: Floats) -> tuple[str, ...]:
+def factors_of(measure: Measure, table: Floats) -> tuple[str, ...]:
     """Return the random factors that the axes of a measure's table stand for."""
-    return PER_DRAW if measure.startswith("exposure@") else FACTORS[table.ndim]
-
-
-def better_way(measure: str) -> Better:
-    """Return which direction is better: higher quality, drift near 0, lower sharpness.
-
-    It is "neither" if a measure depends on the scale of the scores or parameters.
-    """
-    if measure.endswith(SCALE_DEPENDENT):
-        return "neither"
-    if " drift " in measure:
-        return "nearer to 0"
-    return "higher" if "@" in measure else "lower"
-
-
-def words_of(row: Comparison) -> Words:
-    """Return the kind of a row's measure and the words of its conclusions."""
-    if row.better == "nearer to 0":
-        return Words("drift", "drifts less", "drifts more")
-    if row.better == "lower":
-        return Words("flatness", "flatter", "sharper")
-    if " under " in row.measure:
-        return Words("stability", "lists change more", "lists change less")
-    return Words("quality", "worse", "better")
+    return PER_DRAW if measure.group == "edited" else FACTORS[table.ndim]
 
 
 def verdict_of(row: Comparison) -> str:
@@ -128,18 +105,18 @@ def against(row: Comparison) -> str:
 
 
 def _against(
-    row: Comparison, own: Decomposition, table: Floats, reference: tuple[str, Tables], level: float
+    row: Comparison, measure: Measure, own: Decomposition, table: Floats, reference: tuple[str, Tables], level: float
 ) -> Comparison:
     """Return a row with its difference from the reference."""
     name, tables = reference
-    if row.measure not in tables:
+    if measure not in tables:
         note = "; ".join(part for part in (row.note, f"not measured for {name}") if part)
         return row.model_copy(update={"reference": name, "note": note})
-    theirs, factors = tables[row.measure], factors_of(row.measure, table)
-    drifts = row.better == "nearer to 0"
+    theirs, factors = tables[measure], factors_of(measure, table)
+    drifts = measure.kind == "drift"
     gap = (of_magnitudes if drifts else signed)(table, theirs, factors, level=level)
     share = ratio(table, theirs, factors, level=level) if table.ndim == 1 else None
-    few = None if _idle(row.measure) else _few(table - theirs, factors, level, largest=2.0 if drifts else 1.0)
+    few = None if measure.idle else _few(table - theirs, factors, level, largest=2.0 if drifts else 1.0)
     if few is not None and drifts:  # a bound of |a - b| is one of ||a| - |b||, on either side
         few = Bounds(-max(-few.low, few.high), max(-few.low, few.high))
     said = "" if few is None else f"against {name}, {_few_words(table - theirs)}"
@@ -154,11 +131,6 @@ def _against(
             "note": "; ".join(part for part in (row.note, UNMOVED if still else "", said) if part),
         }
     )
-
-
-def _idle(measure: str) -> bool:
-    """Return whether a measure is of an A/A condition, so that no user can change."""
-    return re.search(r" sigma(2|_rel)=0( |$)", measure) is not None
 
 
 def _few(table: Floats, factors: Sequence[str], level: float, largest: float = 1.0) -> Bounds | None:
@@ -185,7 +157,7 @@ def _concluded(rows: Sequence[Comparison], level: float) -> list[Comparison]:
     kinds: dict[str, list[int]] = {}
     for place, row in enumerate(rows):
         if row.better != "neither" and row.difference is not None:
-            kinds.setdefault(words_of(row).kind, []).append(place)
+            kinds.setdefault(row.kind, []).append(place)
     concluded = list(rows)
     for places in kinds.values():
         for place, p in zip(places, holm([_told(rows[each]) for each in places]), strict=True):
@@ -201,7 +173,8 @@ def _word(row: Comparison, significant: bool) -> str:
     found, even = (row.ratio, 1.0) if row.ratio else (row.difference, 0.0)
     if not significant or found is None:
         return NO_DIFFERENCE
-    return words_of(row).below if found.estimate < even else words_of(row).above
+    below, above = _WORDS[row.kind]
+    return below if found.estimate < even else above
 
 
 def _covers_zero(interval: Interval) -> bool:
@@ -213,9 +186,9 @@ def _mean(interval: Interval) -> Mean:
     return Mean(estimate=interval.estimate, low=interval.low if known else None, high=interval.high if known else None)
 
 
-def _note(found: Decomposition, measure: str, table: Floats, factors: Sequence[str], few: str) -> str:
+def _note(found: Decomposition, measure: Measure, table: Floats, factors: Sequence[str], few: str) -> str:
     draws = table.shape[factors.index(DRAW)] if DRAW in factors else FEW_DRAWS
-    parts = [SCALES] if measure.endswith(SCALE_DEPENDENT) else []
+    parts = [SCALES] if measure.scale_dependent else []
     if found.single:
         parts.append(f"one {' and one '.join(found.single)}: the interval does not account for others")
     if 1 < draws < FEW_DRAWS:

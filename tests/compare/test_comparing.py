@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from by_name import compared
 
 from robustrec.audits.noise.condition import NoiseCondition
 from robustrec.compare.budget import at_budget, gradient_evaluations
-from robustrec.compare.rows import NO_DIFFERENCE, compared, verdict_of
+from robustrec.compare.rows import NO_DIFFERENCE, verdict_of
 from robustrec.compare.run import Effort, plan_comparison, run_comparison
 from robustrec.compare.sentences import sentences
 from robustrec.config import Settings

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from by_name import compared
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from robustrec.compare.differences import holm, of_magnitudes, p_value, signed
-from robustrec.compare.rows import NO_DIFFERENCE, compared
+from robustrec.compare.rows import NO_DIFFERENCE
 from robustrec.evaluation.components import decompose
 
 FACTORS = ("seed", "draw", "user")
