@@ -43,7 +43,7 @@ sigma2 = [1e-2]
 draws = 2
 [[gates]]
 name = "lists under noise"
-select = { audit = "noise", condition = "sigma2=1e-2", metric = "rbo@20" }
+select = { audit = "noise", sigma2 = 1e-2, metric = "rbo@20" }
 quantity = "drift"
 min = -0.9
 """

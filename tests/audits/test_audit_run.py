@@ -31,7 +31,7 @@ break_point = { metric = "ndcg@20", sigma2_min = 1e-6, sigma2_max = 1e3, draws =
 training = { sigma2 = [1e-2], draws = 2 }
 [[gates]]
 name = "stands noise"
-select = { audit = "noise", condition = "sigma2=1e-6", metric = "ndcg@20" }
+select = { audit = "noise", sigma2 = 1e-6, modality = "all", metric = "ndcg@20" }
 quantity = "drift"
 min = -0.5
 """
@@ -208,9 +208,9 @@ def test_a_plan_says_which_audits_measure_nothing_for_which_model(tiny_folder, t
 @pytest.mark.parametrize(
     ("old", "new", "what"),
     [
-        ('condition = "sigma2=1e-6"', 'condition = "sigma2=1e-7"', "condition"),
-        ('condition = "sigma2=1e-6"', 'condition = "sigma2=1e-6 image"', "condition"),
-        ('condition = "sigma2=1e-6"', 'condition = "edit=*"', "condition"),
+        ("sigma2 = 1e-6, modality", "sigma2 = 1e-7, modality", "sigma2"),
+        ('modality = "all"', 'modality = "image"', "modality"),
+        ('sigma2 = 1e-6, modality = "all"', 'edit = "crop"', "edit"),
         ('metric = "ndcg@20" }\nquantity', 'metric = "snr_db_image" }\nquantity', "metric"),
         ('quantity = "drift"\nmin = -0.5', 'quantity = "value"\nmin = 0.5', "metric"),
         (
@@ -227,6 +227,13 @@ def test_a_gate_that_can_select_nothing_is_refused_before_training(old, new, wha
         _plan(tiny_folder, tmp_path, suite=SUITE.replace(old, new))
     assert f"select.{what}" in caught.value.where
     assert caught.value.fix
+
+
+def test_a_selection_by_label_is_warned_of_before_training(tiny_folder, tmp_path):
+    assert not [each for each in _plan(tiny_folder, tmp_path).warnings if "selection by label" in each]
+    labelled = SUITE.replace('sigma2 = 1e-6, modality = "all"', 'condition = "sigma2=1e-6"')
+    (told,) = [each for each in _plan(tiny_folder, tmp_path, suite=labelled).warnings if "selection by label" in each]
+    assert 'sigma2 = 1e-06, modality = "all", graphs = "rebuilt", trained = false, metric = "ndcg@20" }' in told
 
 
 def test_lists_that_cannot_be_filled_are_counted_in_a_warning(tiny_folder, tmp_path):

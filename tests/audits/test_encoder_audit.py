@@ -62,7 +62,7 @@ items = 24
 GATE = """
 [[gates]]
 name = "stands typing errors"
-select = { audit = "encoder", condition = "edit=typos severity=5", metric = "movement_image" }
+select = { audit = "encoder", edit = "typos", severity = 5, metric = "movement_image" }
 quantity = "value"
 max = 0.5
 """

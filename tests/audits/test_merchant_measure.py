@@ -141,7 +141,7 @@ def test_gates_name_conditions_by_pattern_and_may_use_the_audits_own_metrics() -
         'schema_version = 1\nname = "x"\nmetrics = ["ndcg@20"]\n[[audits]]\nkind = "merchant"\n[[gates]]\nname = "g"\n'
         'quantity = "relative_drift"\nmin = -0.1\n'
     )
-    gate = 'select = { audit = "merchant", condition = "edit=* severity=3 *", metric = "METRIC" }\n'
+    gate = 'select = { audit = "merchant", severity = 3, metric = "METRIC" }\n'
     for metric in ("exposure@20_edited", "ndcg@20_untouched", "rank_tail"):
         parse_suite(text + gate.replace("METRIC", metric), source="x.toml")
     with pytest.raises(RobustrecError, match="exposure@50_edited"):

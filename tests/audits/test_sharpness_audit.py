@@ -56,7 +56,7 @@ landscapes = { points = 3, grid = 3 }
 GATE = """
 [[gates]]
 name = "flat"
-select = { audit = "sharpness", condition = "sigma_std=0.05", metric = "input_sharpness" }
+select = { audit = "sharpness", sigma_std = 0.05, standardised = false, modality = "all", metric = "input_sharpness" }
 quantity = "value"
 max = 10.0
 optional = true

@@ -31,7 +31,7 @@ draws = 2
 training = { sigma2 = [1e-2], draws = 1 }
 [[gates]]
 name = "lists stand noise"
-select = { audit = "noise", condition = "sigma2=1e-2", metric = "rbo@20" }
+select = { audit = "noise", sigma2 = 1e-2, metric = "rbo@20" }
 quantity = "drift"
 min = -0.9
 """

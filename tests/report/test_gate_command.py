@@ -47,7 +47,7 @@ def suite(text, name="suite.toml"):
         (OPEN, [], 0),
         (OPEN, ["--fail-on", "inconclusive"], 1),
         (
-            SUITE.replace("sigma2 = [0.01]", "sigma2 = [0.02]").replace('"noise", m', '"noise", condition = "x", m'),
+            SUITE.replace("sigma2 = [0.01]", "sigma2 = [0.02]").replace('"noise", m', '"noise", sigma2 = 0.3, m'),
             [],
             2,
         ),

@@ -228,12 +228,12 @@ min = -0.1
 @pytest.mark.parametrize(
     ("select", "told"),
     [
-        ('audit = "noise", condition = "sigma2=1e-6", metric = "ndcg@20"', ["noise audit, draws = 5"]),
+        ('audit = "noise", sigma2 = 1e-6, trained = false, metric = "ndcg@20"', ["noise audit, draws = 5"]),
         (
             'audit = "noise", metric = "ndcg@20"',
             ["noise audit, training.draws = 1", "noise audit, draws = 5"],
         ),
-        ('audit = "noise", condition = "trained *", metric = "ndcg@20"', ["noise audit, training.draws = 1"]),
+        ('audit = "noise", trained = true, metric = "ndcg@20"', ["noise audit, training.draws = 1"]),
         ('audit = "merchant", metric = "exposure@20_edited"', ["merchant audit, draws = 3"]),
         ('audit = "sharpness", metric = "ndcg@20"', ["sharpness audit, noise_pairs = 2"]),
         ('audit = "clean", metric = "ndcg@20", reference = "vanilla"', []),
