@@ -289,7 +289,7 @@ def test_several_seeds_have_the_interval_over_seeds_and_not_the_extremes_of_each
 
 
 def test_the_largest_of_several_losses_says_so_and_has_a_wider_interval():
-    conditions = ["sigma2=1e-06", "sigma2=1e-6", "sigma2=0.000001"]  # all of them are what the gate looks at
+    conditions = ["sigma2=1e-06", "sigma2=1e-06 image", "sigma2=1e-06 text"]  # all of them are what the gate looks at
     rows = [drift(VANILLA, -0.01 * place, condition=name, degrees=5.0) for place, name in enumerate(conditions)]
     summary = summary_of(earned(seeds=1).model_copy(update={"findings": (*earned(seeds=1).findings[:1], *rows)}))
     worst = largest_loss(summary, "noise", summary.candidates[0])
