@@ -241,6 +241,35 @@ def is_disk_full(error: OSError) -> bool:
     return error.errno in _FULL
 
 
+@contextmanager
+def locked(path: Path, *, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold a lock file while a block runs, so that two processes do not do the same work.
+
+    Args:
+        path: the lock file; its folder is created.
+        waiting: called once if another process holds the lock.
+
+    Raises:
+        RobustrecError: the folder cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            waiting()
+            lock.acquire()
+    except OSError as error:
+        raise unwritable(path.parent, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def unwritable(path: Path, error: Exception) -> RobustrecError:
     """Return the error for a path that could not be written."""
     fix = "choose a writable folder; for the robustrec home folder: export ROBUSTREC_HOME=$HOME/robustrec"

@@ -1,17 +1,46 @@
-"""Conversion of pydantic errors to errors with three parts, with suggestions for misspelled keys."""
+"""Settings from values, and conversion of pydantic errors to errors with three parts, with suggestions for keys."""
 
 from __future__ import annotations
 
 import difflib
 import typing
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from robustrec.errors import RobustrecError
+from robustrec.errors import RobustrecError, unknown_name
 
 _LONGEST_VALUE = 80
+M = TypeVar("M", bound=BaseModel)
+
+
+def overridden(kind: type[M], values: Mapping[str, Any], *, section: str, fix: str = "") -> M:
+    """Return settings with some fields replaced, as by `--set SECTION.KEY=VALUE`.
+
+    Args:
+        kind: class of the settings.
+        values: field -> value.
+        section: section of `--set` with the fields.
+        fix: what to do about an invalid value; the description of the field if empty.
+
+    Raises:
+        RobustrecError: a field is unknown, or a value is invalid.
+    """
+    for key in values:
+        if key not in kind.model_fields:
+            raise unknown_name("key", key, kind.model_fields, where=f"--set {section}.{key}=…")
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        field = kind.model_fields.get(key.partition(".")[0])
+        raise RobustrecError(
+            f"{section}.{key} = {values.get(key)!r}: {first['msg']}",
+            where=f"--set {section}.{key}=…",
+            fix=fix or f"{key}: {field.description if field else 'correct the value'}",
+        ) from error
 
 
 def invalid(error: ValidationError, model: type[BaseModel], *, source: str, fix: str) -> RobustrecError:

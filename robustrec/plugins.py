@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import NamedTuple
 
 from robustrec.errors import RobustrecError, described
 from robustrec.own_code import import_own
+
+
+def distinct_names(part: str, entries: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return a table of built-in parts, name -> place.
+
+    Raises:
+        ValueError: a name occurs twice.
+    """
+    table: dict[str, str] = {}
+    for name, place in entries:
+        if name in table:
+            raise ValueError(f"the {part} name {name!r} is registered twice: {table[name]} and {place}")
+        table[name] = place
+    return table
 
 
 class Plugins(NamedTuple):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 
 def audit(
+    context: typer.Context,
     model: options.Models = None,
     dataset: options.DatasetName = None,
     strategy: options.Strategies = None,
@@ -55,25 +56,7 @@ def audit(
     quiet: options.Quiet = False,
 ) -> None:
     """Train or load models, perturb their inputs, measure the change in ranking quality, and judge the gates."""
-    settings = options.settings_from(
-        model=model,
-        dataset=dataset,
-        strategy=strategy,
-        features=features,
-        weights=weights,
-        denoise=denoise,
-        checkpoint=checkpoint,
-        suite=suite,
-        edition=edition,
-        seed=seed,
-        seeds=seeds,
-        device=device,
-        threads=threads,
-        home=home,
-        offline=offline,
-        set=overrides,
-        fail_on=fail_on,
-    ).settings
+    settings = options.settings_of(context).settings
     from robustrec.report.forms.outputs import Output, parse_outputs, write_outputs
 
     inputs = [

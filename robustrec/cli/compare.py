@@ -22,6 +22,7 @@ REPORTS, STRATEGIES = "Reports", "Strategies at equal budget"
 
 
 def compare(
+    context: typer.Context,
     reports: Annotated[
         list[Path] | None, typer.Argument(metavar="[REPORT…]", help="JSON files of reports on the same data set.")
     ] = None,
@@ -152,14 +153,7 @@ def compare(
             fix="name reports: robustrec compare A.json B.json; or a model: robustrec compare --model slmrec --seeds 3",
         )
     every = ["vanilla", "sam", "mirror", "sgbd"]
-    settings = options.settings_from(
-        **{**given, "strategy": strategy or every, "seeds": seeds or 3},
-        device=device,
-        threads=threads,
-        home=home,
-        offline=offline,
-        set=overrides,
-    ).settings
+    settings = options.settings_of(context, strategy=strategy or every, seeds=seeds or 3).settings
     compare_strategies(
         settings,
         Asked(

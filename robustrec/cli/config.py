@@ -21,6 +21,7 @@ def _group() -> None:
 
 @app.command()
 def show(
+    context: typer.Context,
     model: options.Models = None,
     dataset: options.DatasetName = None,
     suite: options.SuiteName = None,
@@ -29,7 +30,7 @@ def show(
     as_json: options.AsJson = False,
 ) -> None:
     """Print every setting with its value and source; with --model or --suite, also their resolved configuration."""
-    resolved = options.settings_from(model=model, dataset=dataset, suite=suite, edition=edition, set=overrides)
+    resolved = options.settings_of(context)
     settings = resolved.settings
     content: dict[str, Any] = {
         "settings": {

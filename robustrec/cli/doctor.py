@@ -7,6 +7,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import typer
+
 from robustrec.cli import options
 from robustrec.cli.terminal import Finished, data_console
 from robustrec.config import Settings
@@ -19,6 +21,7 @@ LEAST_FREE_GIB = 1.0
 
 
 def doctor(
+    context: typer.Context,
     model: options.Models = None,
     home: options.Home = None,
     device: options.Device = None,
@@ -26,7 +29,7 @@ def doctor(
     as_json: options.AsJson = False,
 ) -> None:
     """Check this machine, or with --model check that a model can be audited; exit code 2 on failure."""
-    settings = options.settings_from(model=model, home=home, device=device, set=overrides).settings
+    settings = options.settings_of(context).settings
     rows = _of_models(settings) if model else _of_machine(settings)
     if as_json:
         write_json(rows)

@@ -70,9 +70,10 @@ def pretrain(
     catalogs = _catalogs(dataset, edition, items, pictures, n_products)
     given = _overrides(overrides, steps=steps, seed=seed)
     from robustrec.hardware import pick_device, set_numerics
+    from robustrec.invalid import overridden
     from robustrec.pretraining.run import Request
     from robustrec.pretraining.run import pretrain as run
-    from robustrec.pretraining.settings import Shape, Training, overridden
+    from robustrec.pretraining.settings import Shape, Training
 
     set_numerics(settings.threads)
     if start is not None:
@@ -81,8 +82,8 @@ def pretrain(
         catalogs=catalogs,
         out=out,
         home=settings.home,
-        shape=overridden(Shape, "model", given["model"]),
-        training=overridden(Training, "training", given["training"]),
+        shape=overridden(Shape, given["model"], section="model"),
+        training=overridden(Training, given["training"], section="training"),
         start=start,
         image_size=image_size,
         minutes=minutes,

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from robustrec.config import Resolved, default_home, resolve
+from robustrec.config import Resolved, Settings, default_home, resolve
 
 
 def _models(incomplete: str) -> list[str]:
@@ -107,6 +107,12 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Hide progress and me
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout instead of a table.")]
 
 
+def settings_of(context: typer.Context, **changed: Any) -> Resolved:
+    """Merge the options of a command, some of them changed, with environment, configuration file and defaults."""
+    given = {name: context.params.get("overrides" if name == "set" else name) for name in Settings.model_fields}
+    return resolve({**given, **changed})
+
+
 def settings_from(**given: Any) -> Resolved:
-    """Merge the options of a command with environment, configuration file and defaults."""
+    """Merge some options with environment, configuration file and defaults; for options of another meaning."""
     return resolve(given)

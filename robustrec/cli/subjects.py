@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from robustrec.cli import options
 from robustrec.cli.terminal import data_console, progress_bars, say
 from robustrec.config import Settings
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 
 def train(
+    context: typer.Context,
     model: options.Models = None,
     dataset: options.DatasetName = None,
     strategy: options.Strategies = None,
@@ -36,22 +39,7 @@ def train(
     quiet: options.Quiet = False,
 ) -> None:
     """Train models and store them; stored runs are reused, and an interrupted training resumes."""
-    settings = options.settings_from(
-        model=model,
-        dataset=dataset,
-        strategy=strategy,
-        features=features,
-        weights=weights,
-        denoise=denoise,
-        edition=edition,
-        seed=seed,
-        seeds=seeds,
-        device=device,
-        threads=threads,
-        home=home,
-        offline=offline,
-        set=overrides,
-    ).settings
+    settings = options.settings_of(context).settings
     from robustrec.runs.plan import subject_specs
 
     for spec in subject_specs(settings, "sample"):
@@ -68,6 +56,7 @@ def train(
 
 
 def evaluate(
+    context: typer.Context,
     model: options.Models = None,
     dataset: options.DatasetName = None,
     strategy: options.Strategies = None,
@@ -88,24 +77,7 @@ def evaluate(
     quiet: options.Quiet = False,
 ) -> None:
     """Evaluate models on the test users and print the metrics of the suite with 95% confidence intervals."""
-    settings = options.settings_from(
-        model=model,
-        dataset=dataset,
-        strategy=strategy,
-        features=features,
-        weights=weights,
-        denoise=denoise,
-        checkpoint=checkpoint,
-        suite=suite,
-        edition=edition,
-        seed=seed,
-        seeds=seeds,
-        device=device,
-        threads=threads,
-        home=home,
-        offline=offline,
-        set=overrides,
-    ).settings
+    settings = options.settings_of(context).settings
     from robustrec.audits.quality import MetricSuite, measure_clean
     from robustrec.audits.rows import Intervals, quality_rows
     from robustrec.audits.suites import load_suite
@@ -127,6 +99,7 @@ def evaluate(
 
 
 def encode(
+    context: typer.Context,
     dataset: options.DatasetName = None,
     features: options.FeatureName = None,
     weights: options.Weights = None,
@@ -141,18 +114,7 @@ def encode(
     quiet: options.Quiet = False,
 ) -> None:
     """Encode the catalog of a data set; stored features are reused, and an interrupted encoding resumes."""
-    settings = options.settings_from(
-        dataset=dataset,
-        features=features,
-        weights=weights,
-        denoise=denoise,
-        edition=edition,
-        device=device,
-        threads=threads,
-        home=home,
-        offline=offline,
-        set=overrides,
-    ).settings
+    settings = options.settings_of(context).settings
     from robustrec.datasets.registry import load_dataset
     from robustrec.encoders.features import item_features
     from robustrec.encoders.options import options_of

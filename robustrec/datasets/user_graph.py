@@ -21,7 +21,7 @@ MAX_BYTES = 2**31  # four times that of 200,000 users with 200 neighbours
 
 
 class UserGraph(NamedTuple):
-    """Nearest users of each user, in file order, as a ragged array.
+    """Nearest users of each user, in file order or most shared items first (ties by lower id), as a ragged array.
 
     Attributes:
         starts: int64 [U + 1], first neighbour of each user.
@@ -32,6 +32,13 @@ class UserGraph(NamedTuple):
     starts: NDArray[np.int64]
     neighbours: NDArray[np.int64]
     counts: NDArray[np.int64]
+
+    def first(self, k: int) -> UserGraph:
+        """Return the lists truncated to k neighbours."""
+        sizes = np.diff(self.starts)
+        place = np.arange(len(self.neighbours)) - np.repeat(self.starts[:-1], sizes)
+        starts = np.concatenate([[0], np.cumsum(np.minimum(sizes, k))])
+        return UserGraph(starts, self.neighbours[place < k], self.counts[place < k])
 
 
 def read_user_graph(path: Path, n_users: int) -> UserGraph:

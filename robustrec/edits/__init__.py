@@ -7,8 +7,9 @@ group "robustrec.edits" or as "package.module:function".
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
+
+from robustrec.plugins import distinct_names
 
 if TYPE_CHECKING:
     from robustrec.edits.contract import Edit
@@ -44,25 +45,12 @@ PICTURE_EDITS = (
 )
 
 
-def _distinct(entries: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return the entries as a dict.
-
-    Raises:
-        ValueError: a name occurs twice.
-    """
-    table: dict[str, str] = {}
-    for name, place in entries:
-        if name in table:
-            raise ValueError(f"the edit name {name!r} is registered twice: {table[name]} and {place}")
-        table[name] = place
-    return table
-
-
-EDITS: dict[str, str] = _distinct(
+EDITS: dict[str, str] = distinct_names(
+    "edit",
     [
         *((name, f"robustrec.edits.texts.{name}:{name}") for name in TEXT_EDITS),
         *((name, f"robustrec.edits.pictures.{name}:{name}") for name in PICTURE_EDITS),
-    ]
+    ],
 )
 """Name of each edit of ours -> "module:function"; nothing is imported until the edit is used."""
 

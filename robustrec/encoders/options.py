@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from robustrec.config import Settings
-from robustrec.errors import RobustrecError, unknown_name
+from robustrec.errors import RobustrecError
+from robustrec.invalid import overridden
 
 
 class EncoderOptions(BaseModel):
@@ -65,27 +66,16 @@ def options_of(settings: Settings) -> EncoderOptions:
     return encoder_options({**own, **settings.set.get("encoder", {})})
 
 
-def encoder_options(values: Mapping[str, Any], *, where: str = "--set encoder.…") -> EncoderOptions:
+def encoder_options(values: Mapping[str, Any]) -> EncoderOptions:
     """Return options from plain values.
 
     Raises:
         RobustrecError: an unknown key, or a value of the wrong kind or out of range.
     """
-    for key in values:
-        if key not in EncoderOptions.model_fields:
-            raise unknown_name("key", key, EncoderOptions.model_fields, where=where)
     given = dict(values)
     if isinstance(given.get("weights"), str):
         given["weights"] = (given["weights"],)
-    try:
-        return EncoderOptions(**given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = str(first["loc"][0])
-        field = EncoderOptions.model_fields[key]
-        raise RobustrecError(
-            f"encoder.{key} = {values.get(key)!r}: {first['msg']}", where=where, fix=f"{key}: {field.description}"
-        ) from error
+    return overridden(EncoderOptions, given, section="encoder")
 
 
 def check_no_weights(name: str, options: EncoderOptions) -> None:

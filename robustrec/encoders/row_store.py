@@ -15,14 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import filelock
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor
 
 from robustrec.encoders.store import store_key
-from robustrec.files import remove_leftovers, unwritable, write_atomically
+from robustrec.files import locked, remove_leftovers, unwritable, write_atomically
 
 RECORD = "network.json"
 _KEY = "key"
@@ -111,17 +110,9 @@ class RowStore:
         Raises:
             RobustrecError: the folder cannot be written.
         """
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = filelock.FileLock(self.folder.parent / f".{self.folder.name}.lock")
-            lock.acquire()
-        except OSError as error:
-            raise unwritable(self.folder, error) from error
-        try:
+        with locked(self.folder.parent / f".{self.folder.name}.lock"):
             remove_leftovers(self.folder)
             yield
-        finally:
-            lock.release()
 
 
 class _Chunk(NamedTuple):

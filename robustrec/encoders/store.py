@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import filelock
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -25,6 +24,7 @@ from robustrec.files import (
     digest_bytes,
     digest_file,
     digest_json,
+    locked,
     remove_leftovers,
     staged_folder,
     unwritable,
@@ -84,17 +84,9 @@ def stored(home: Path, identity: Mapping[str, Any], produce: Callable[[], Encode
         found = None  # read again under the lock, since another process may be replacing it
     if found is not None:
         return found
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder.parent / f".{key}.lock")
-        lock.acquire()
-    except OSError as error:
-        raise unwritable(folder, error) from error
-    try:
+    with locked(folder.parent / f".{key}.lock"):
         remove_leftovers(folder.parent)
         return _read_or_produce(folder, identity, produce)
-    finally:
-        lock.release()
 
 
 def _read_or_produce(folder: Path, identity: Mapping[str, Any], produce: Callable[[], Encoded]) -> Encoded:

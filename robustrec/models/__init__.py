@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -14,25 +13,12 @@ from robustrec.errors import unknown_name
 from robustrec.modalities import MODALITIES
 from robustrec.models import configs
 from robustrec.models.own import is_own, load_own
+from robustrec.plugins import distinct_names
 from robustrec.untrusted import read_toml
 
-
-def _distinct(entries: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return the entries as a dict.
-
-    Raises:
-        ValueError: a name occurs twice.
-    """
-    table: dict[str, str] = {}
-    for name, target in entries:
-        if name in table:
-            raise ValueError(f"the model name {name!r} is registered twice: {table[name]} and {target}")
-        table[name] = target
-    return table
-
-
 # To add a model: a module with its class, its settings in configs.py, a line here and below, a table in defaults.toml.
-MODELS: dict[str, str] = _distinct(
+MODELS: dict[str, str] = distinct_names(
+    "model",
     [
         ("bpr", "robustrec.models.bpr:BPR"),
         ("lightgcn", "robustrec.models.lightgcn:LightGCN"),
@@ -47,7 +33,7 @@ MODELS: dict[str, str] = _distinct(
         ("mmgcn", "robustrec.models.mmgcn:MMGCN"),
         ("grcn", "robustrec.models.grcn:GRCN"),
         ("lgmrec", "robustrec.models.lgmrec:LGMRec"),
-    ]
+    ],
 )
 
 SUMMARIES: dict[str, str] = {

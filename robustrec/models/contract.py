@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from robustrec.errors import RobustrecError
-from robustrec.models.graphs import CoOccurrence, Neighbours, Sparse, co_occurrence, cosine_neighbours
+from robustrec.models.graphs import Neighbours, Sparse, UserGraph, co_occurrence, cosine_neighbours
 from robustrec.seeds import torch_generator
 
 Features = Mapping[str, Tensor]
@@ -100,8 +100,8 @@ class Problem:
     n_items: int
     edges: Tensor
     feature_widths: dict[str, int]
-    user_neighbours: CoOccurrence | None = None
-    _counted: dict[int, CoOccurrence] = field(default_factory=dict, init=False, repr=False, compare=False)
+    user_neighbours: UserGraph | None = None
+    _counted: dict[int, UserGraph] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.edges.dim() != 2 or self.edges.shape[0] != 2 or self.edges.dtype != torch.int64:
@@ -116,7 +116,7 @@ class Problem:
                 f"an edge is out of range for {self.n_users} users x {self.n_items} items (largest ids {largest})"
             )
 
-    def nearest_users(self, k: int) -> CoOccurrence:
+    def nearest_users(self, k: int) -> UserGraph:
         """Return the k nearest users of each user by the number of shared items, computed once per problem."""
         if self.user_neighbours is not None:
             return self.user_neighbours.first(k)

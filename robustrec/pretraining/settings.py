@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeVar
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from robustrec.errors import RobustrecError, unknown_name
-
-Table = TypeVar("Table", bound=BaseModel)
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Shape(BaseModel):
@@ -66,29 +59,3 @@ class Training(BaseModel):
     held_out: float = Field(0.1, gt=0, lt=1, description="share of the items held out for evaluation")
     words: int = Field(50, ge=1, le=500, description="maximum number of words of a text")
     caption_words: int = Field(24, ge=1, le=200, description="maximum number of words of a caption")
-
-
-def overridden(table: type[Table], section: str, given: Mapping[str, Any]) -> Table:
-    """Return settings with some fields replaced.
-
-    Args:
-        table: Shape or Training.
-        section: its name in `--set SECTION.KEY=VALUE`.
-        given: field -> value.
-
-    Raises:
-        RobustrecError: a field is unknown or a value is invalid.
-    """
-    for key in given:
-        if key not in table.model_fields:
-            raise unknown_name(f"{section} setting", key, table.model_fields, where=f"--set {section}.{key}")
-    try:
-        return table(**given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = str(first["loc"][0])
-        raise RobustrecError(
-            f"{key} = {given.get(key)!r}: {first['msg']}",
-            where=f"--set {section}.{key}",
-            fix=f"{key} is: {table.model_fields[key].description}",
-        ) from error

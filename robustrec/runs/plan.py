@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
-
-from pydantic import BaseModel, ValidationError
 
 from robustrec.config import Settings
 from robustrec.errors import RobustrecError, unknown_name
+from robustrec.invalid import overridden
 from robustrec.models import MODELS, config_class, known, model_class, section_of, training_defaults
 from robustrec.models.own import is_own, is_scorer
 from robustrec.runs.distinct import check_strategies
@@ -18,7 +16,6 @@ from robustrec.training.config import TrainingConfig
 from robustrec.training.strategy_config import STRATEGY_NAMES, StrategyConfig
 
 SECTIONS = ("training", "strategy", "encoder")
-M = TypeVar("M", bound=BaseModel)
 
 
 def subject_specs(settings: Settings, edition: str, dataset: str | None = None) -> tuple[SubjectSpec, ...]:
@@ -153,8 +150,9 @@ def _spec(settings: Settings, edition: str, model: str, strategy: str, seed: int
     of_model = {key: value for key, value in defaults.items() if key not in of_loop}
     overrides, section = settings.set, section_of(model)
     model_options = {**of_model, **overrides.get(section, {})}
+    fix = f"see the keys and their defaults: robustrec config show --model {model}"
     if not _only_scores(model):
-        checked(config_class(model), model_options, section=section, model=model)
+        overridden(config_class(model), model_options, section=section, fix=fix)
     elif model_options:
         raise RobustrecError(
             f"{model} only scores: it has no settings",
@@ -164,36 +162,9 @@ def _spec(settings: Settings, edition: str, model: str, strategy: str, seed: int
     return SubjectSpec(
         model=model,
         model_options=model_options,
-        training=checked(TrainingConfig, {**of_loop, **overrides.get("training", {})}, section="training", model=model),
-        strategy=checked(
-            StrategyConfig, {"name": strategy, **overrides.get("strategy", {})}, section="strategy", model=model
+        training=overridden(TrainingConfig, {**of_loop, **overrides.get("training", {})}, section="training", fix=fix),
+        strategy=overridden(
+            StrategyConfig, {"name": strategy, **overrides.get("strategy", {})}, section="strategy", fix=fix
         ),
         seed=seed,
     )
-
-
-def checked(kind: type[M], values: dict[str, Any], *, section: str, model: str) -> M:
-    """Build a configuration, with unknown keys and bad values as errors that name the override.
-
-    Args:
-        kind: the configuration's class.
-        values: its fields.
-        section: of `--set`, whose keys they are.
-        model: whose settings show the keys.
-
-    Raises:
-        RobustrecError: an unknown key, or a value that does not fit.
-    """
-    for key in values:
-        if key not in kind.model_fields:
-            raise unknown_name("key", key, kind.model_fields, where=f"--set {section}.{key}=…")
-    try:
-        return kind(**values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise RobustrecError(
-            f"{section}.{key} = {values.get(key)!r}: {first['msg']}",
-            where=f"--set {section}.{key}=… or its default",
-            fix=f"see the keys and their defaults: robustrec config show --model {model}",
-        ) from error

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from robustrec.datasets.interactions import LABEL_NAMES, TEST, TRAIN, VALIDATION
 from robustrec.datasets.registry import Dataset
-from robustrec.datasets.user_graph import read_user_graph
+from robustrec.datasets.user_graph import UserGraph, read_user_graph
 from robustrec.encoders.features import ItemFeatures
 from robustrec.errors import RobustrecError
 from robustrec.evaluation.metrics import evaluated_users
 from robustrec.models.contract import Problem
-from robustrec.models.graphs import CoOccurrence, Neighbours, cosine_neighbours
+from robustrec.models.graphs import Neighbours, cosine_neighbours
 from robustrec.training.sampling import Positives, positives_of
 
 _FINDING = threading.Lock()
@@ -116,10 +116,10 @@ def prepare(
     )
 
 
-def _user_neighbours(dataset: Dataset) -> CoOccurrence | None:
+def _user_neighbours(dataset: Dataset) -> UserGraph | None:
     if dataset.user_graph is None:
         return None
-    return CoOccurrence(*read_user_graph(dataset.user_graph, dataset.interactions.n_users))
+    return read_user_graph(dataset.user_graph, dataset.interactions.n_users)
 
 
 def _split(dataset: Dataset, label: int, masked: csr_array) -> Split:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -19,7 +16,6 @@ from torch import Tensor, nn
 from robustrec.errors import RobustrecError
 from robustrec.files import digest_array, digest_bytes, digest_json, staged_folder, unwritable
 from robustrec.models.own import is_own, load_own
-from robustrec.progress import Progress
 from robustrec.runs.formats import TRAINED_BY
 from robustrec.runs.prepared import Prepared
 from robustrec.runs.specs import SubjectSpec, reads_features, spec_json
@@ -56,24 +52,6 @@ def stored_run(home: Path, key: str) -> Path | None:
     """Return the folder of a finished run, or None."""
     folder = home / "runs" / key
     return folder if (folder / RECORD).is_file() else None
-
-
-@contextmanager
-def locked(path: Path, progress: Progress) -> Iterator[None]:
-    """Hold a lock file; when another process has it, say so and wait."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path)
-        lock.acquire(blocking=False)
-    except Timeout:
-        progress("waiting", 0, 1, "another robustrec process is training this subject")
-        lock.acquire()
-    except OSError as error:
-        raise unwritable(path, error) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def store_run(home: Path, key: str, parameters: dict[str, Tensor], record: dict[str, Any]) -> Path:

@@ -11,7 +11,7 @@ from torch import Tensor
 from robustrec.datasets.interactions import VALIDATION
 from robustrec.evaluation.metrics import parse_metric, per_user_metrics
 from robustrec.evaluation.ranking import rank
-from robustrec.files import remove_leftovers
+from robustrec.files import locked, remove_leftovers
 from robustrec.hardware import full_precision
 from robustrec.models.contract import Features, Graphs, Recommender, item_graphs, represent
 from robustrec.models.graphs import cosine_neighbours
@@ -20,7 +20,7 @@ from robustrec.progress import Progress, silent
 from robustrec.runs.external import loaded_subject, scorer_subject
 from robustrec.runs.prepared import Prepared, with_users
 from robustrec.runs.specs import SubjectSpec, modalities_read
-from robustrec.runs.store import load_run, locked, run_key, run_record, store_run, stored_run
+from robustrec.runs.store import load_run, run_key, run_record, store_run, stored_run
 from robustrec.runs.trained import TrainedSubject, build_model, subject_of
 from robustrec.training.trainer import Checkpointing, train
 
@@ -55,7 +55,11 @@ def obtain_subject(
     model = build_model(spec, prepared)
     with attributed_to(spec.model, "item_graphs"):
         graphs = item_graphs(model, reads, prepared.neighbours if tables is None else cosine_neighbours)
-    with locked(home / "runs" / ".locks" / key, progress):
+
+    def waiting() -> None:
+        progress("waiting", 0, 1, "another robustrec process is training this subject")
+
+    with locked(home / "runs" / ".locks" / key, waiting=waiting):
         remove_leftovers(home / "runs")
         partial = home / "runs" / f".partial-{key}.checkpoint"
         folder = stored_run(home, key)

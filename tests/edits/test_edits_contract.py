@@ -14,11 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from robustrec.edits import EDITS, PICTURE_EDITS, TEXT_EDITS, _distinct, edit_names
+from robustrec.edits import EDITS, PICTURE_EDITS, TEXT_EDITS, edit_names
 from robustrec.edits.content import Content, changed, content_of
 from robustrec.edits.contract import SEVERITIES, apply_edit, touched
 from robustrec.edits.view import CatalogueView
 from robustrec.errors import RobustrecError
+from robustrec.plugins import distinct_names
 
 every_edit = pytest.mark.parametrize("name", EDITS)
 
@@ -188,7 +189,7 @@ print(hashlib.sha256(repr(made).encode()).hexdigest())
 def test_names_are_distinct_and_ours_come_first():
     assert edit_names()[: len(EDITS)] == list(EDITS)
     with pytest.raises(ValueError, match="registered twice"):
-        _distinct([("blur", "a:b"), ("blur", "c:d")])
+        distinct_names("edit", [("blur", "a:b"), ("blur", "c:d")])
 
 
 def test_the_table_is_there_without_torch_and_pillow():

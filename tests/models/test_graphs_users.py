@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from robustrec.models.contract import Problem
-from robustrec.models.graphs import CoOccurrence, co_occurrence, neighbour_average, product
+from robustrec.models.graphs import UserGraph, co_occurrence, neighbour_average, product
 
 
 def draw_edges(n_users: int, n_items: int, density: float, seed: int) -> Tensor:
@@ -33,7 +33,7 @@ def brute_force(edges: Tensor, n_users: int, n_items: int, k: int) -> list[list[
     return found
 
 
-def lists(found: CoOccurrence) -> list[list[tuple[int, int]]]:
+def lists(found: UserGraph) -> list[list[tuple[int, int]]]:
     pairs = list(zip(found.neighbours.tolist(), found.counts.tolist(), strict=True))
     return [pairs[start:end] for start, end in zip(found.starts[:-1], found.starts[1:], strict=True)]
 
@@ -79,7 +79,7 @@ def test_the_average_weighs_by_the_softmax_of_counts(n_users: int, k: int, seed:
 
 
 def test_large_counts_do_not_overflow_the_softmax() -> None:
-    found = CoOccurrence(np.array([0, 2, 2, 2]), np.array([1, 2]), np.array([5000, 4999]))
+    found = UserGraph(np.array([0, 2, 2, 2]), np.array([1, 2]), np.array([5000, 4999]))
     weights = neighbour_average(found, 3).values
     torch.testing.assert_close(weights, torch.tensor([1.0, 0.0]).softmax(0))
 
@@ -102,7 +102,7 @@ def test_a_problem_counts_once_and_prefers_what_the_data_set_brings() -> None:
     problem = Problem(9, 6, edges, {})
     assert problem.nearest_users(3) is problem.nearest_users(3)
     assert lists(problem.nearest_users(3)) == brute_force(edges, 9, 6, 3)
-    given_ = CoOccurrence(np.array([0, 3, *[3] * 8]), np.array([4, 2, 1]), np.array([3, 2, 2]))
+    given_ = UserGraph(np.array([0, 3, *[3] * 8]), np.array([4, 2, 1]), np.array([3, 2, 2]))
     own = Problem(9, 6, edges, {}, user_neighbours=given_)
     assert lists(own.nearest_users(2)) == [[(4, 3), (2, 2)], *[[]] * 8]
 

@@ -13,11 +13,11 @@ from robustrec.errors import RobustrecError
 from robustrec.models import (
     MODELS,
     _defaults,
-    _distinct,
     model_class,
     training_defaults,
 )
 from robustrec.models.contract import Batch, Problem
+from robustrec.plugins import distinct_names
 from robustrec.training.config import TrainingConfig
 
 EDGES = torch.tensor([[0, 1, 2, 3, 0], [0, 1, 2, 3, 2]])
@@ -58,7 +58,7 @@ def test_sample_overrides_do_not_leak_into_full() -> None:
 
 def test_duplicate_names_are_refused() -> None:
     with pytest.raises(ValueError, match="bpr"):
-        _distinct([("bpr", "a:A"), ("bpr", "b:B")])
+        distinct_names("model", [("bpr", "a:A"), ("bpr", "b:B")])
 
 
 @pytest.mark.parametrize("call", [model_class, training_defaults])

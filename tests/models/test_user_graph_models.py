@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from robustrec.models import model_class
 from robustrec.models.contract import Batch, Problem, item_graphs, represent
-from robustrec.models.graphs import CoOccurrence, product
+from robustrec.models.graphs import UserGraph, product
 
 WIDTHS = {"image": 5, "text": 3}
 
@@ -188,7 +188,7 @@ def test_user_weights_start_as_shares(name: str) -> None:
 @pytest.mark.parametrize("name", ["dualgnn", "dragon"])
 def test_a_given_user_graph_takes_the_place_of_the_counted_one(name: str) -> None:
     problem, features = draw_problem(4, 5, 0.5, seed=5)
-    given = CoOccurrence(np.array([0, 2, 2, 3, 3]), np.array([3, 1, 0]), np.array([2, 1, 1]))
+    given = UserGraph(np.array([0, 2, 2, 3, 3]), np.array([3, 1, 0]), np.array([2, 1, 1]))
     problem = Problem(4, 5, problem.edges, WIDTHS, user_neighbours=given)
     model = build(name, problem, user_neighbours=1)
     users = dense(model.neighbours.matrix())

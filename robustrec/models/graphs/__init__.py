@@ -7,6 +7,7 @@ user co-occurrence graph.
 
 from __future__ import annotations
 
+from robustrec.datasets.user_graph import UserGraph
 from robustrec.models.graphs.item_item import mean_graph, similarity_graph, symmetrically_normalised
 from robustrec.models.graphs.nearest import Neighbours, cosine_neighbours
 from robustrec.models.graphs.sparse import (
@@ -24,16 +25,16 @@ from robustrec.models.graphs.sparse import (
     weighted_sum,
 )
 from robustrec.models.graphs.user_item import Bipartite, Propagated, UserItemGraph, normalised
-from robustrec.models.graphs.user_user import CoOccurrence, co_occurrence, neighbour_average
+from robustrec.models.graphs.user_user import co_occurrence, neighbour_average
 
 __all__ = [
     "Bipartite",
-    "CoOccurrence",
     "Neighbours",
     "Pattern",
     "Propagated",
     "Sparse",
     "SparseBuffer",
+    "UserGraph",
     "UserItemGraph",
     "chosen_rows",
     "co_occurrence",

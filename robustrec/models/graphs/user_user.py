@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 
+from robustrec.datasets.user_graph import UserGraph
 from robustrec.models.graphs.sparse import Sparse, row_softmax, sparse_of
 
 # Entries of the product held at once. So small that the arrays of one block are used again for the next: larger ones
@@ -17,28 +16,7 @@ from robustrec.models.graphs.sparse import Sparse, row_softmax, sparse_of
 PRODUCT_ENTRIES = 2**20
 
 
-class CoOccurrence(NamedTuple):
-    """Nearest users of each user, most shared items first, ties by lower id, as a ragged array.
-
-    Attributes:
-        starts: int64 [U + 1], first neighbour of each user.
-        neighbours: int64 [nnz].
-        counts: int64 [nnz] shared items, at least 1.
-    """
-
-    starts: NDArray[np.int64]
-    neighbours: NDArray[np.int64]
-    counts: NDArray[np.int64]
-
-    def first(self, k: int) -> CoOccurrence:
-        """Return the lists truncated to k neighbours."""
-        sizes = np.diff(self.starts)
-        place = np.arange(len(self.neighbours)) - np.repeat(self.starts[:-1], sizes)
-        starts = np.concatenate([[0], np.cumsum(np.minimum(sizes, k))])
-        return CoOccurrence(starts, self.neighbours[place < k], self.counts[place < k])
-
-
-def co_occurrence(edges: Tensor, n_users: int, n_items: int, k: int, *, entries: int = PRODUCT_ENTRIES) -> CoOccurrence:
+def co_occurrence(edges: Tensor, n_users: int, n_items: int, k: int, *, entries: int = PRODUCT_ENTRIES) -> UserGraph:
     """Return the k nearest users of each user by C = R Rᵀ without its diagonal, without storing C.
 
     Args:
@@ -62,7 +40,7 @@ def co_occurrence(edges: Tensor, n_users: int, n_items: int, k: int, *, entries:
         parts.append(_first_neighbours(csr_array(ratings[first:last] @ raters), first, n_users, k))
         first = last
     sizes, neighbours, counts = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return CoOccurrence(np.concatenate([[0], np.cumsum(sizes)]), neighbours, counts)
+    return UserGraph(np.concatenate([[0], np.cumsum(sizes)]), neighbours, counts)
 
 
 def _first_neighbours(
@@ -85,7 +63,7 @@ def _first_neighbours(
     return np.minimum(sizes, k), columns[kept], counts[kept]
 
 
-def neighbour_average(found: CoOccurrence, n_users: int) -> Sparse:
+def neighbour_average(found: UserGraph, n_users: int) -> Sparse:
     """Return the matrix [U, U] that averages over neighbours, weighted by the softmax of the raw counts.
 
     The published code fills the lists of users with fewer than k neighbours with random repeats in every epoch; here
