@@ -12,6 +12,8 @@ from robustrec.results.waivers import WaiverRecord
 
 VerdictWord = Literal["pass", "fail", "inconclusive", "error"]
 FailOn = Literal["error", "warn", "inconclusive", "never"]
+WORST_FIRST: tuple[VerdictWord, ...] = ("error", "fail", "inconclusive", "pass")
+"""Order of gates in lists."""
 
 
 def verdict(results: Sequence[GateResult], statuses: Sequence[AuditStatus]) -> VerdictWord:

@@ -20,13 +20,12 @@ from robustrec.reading.texts import shortened
 from robustrec.report.console.console import STYLES, print_last, verdict_word
 from robustrec.report.console.sheet import Page, page_of
 from robustrec.results.report import Report
-from robustrec.results.verdict import FailOn
+from robustrec.results.verdict import WORST_FIRST, FailOn
 from robustrec.results.wording import weights_lines
 
 MOST_GATES = 6
 _MOST_CAUTIONS = 4
 _LONGEST = 230  # letters of a line: three lines at 80 columns
-_ORDER = ("error", "fail", "inconclusive", "pass")
 
 
 def print_screen(
@@ -86,7 +85,7 @@ def print_recommendation(page: Page) -> None:
 
 def _print_gates(page: Page, gates: Sequence[GateLine]) -> None:
     page.heading("gates" if gates else "gates: none")
-    worst = sorted(gates, key=lambda gate: (_ORDER.index(gate.counts_as), _ORDER.index(gate.status)))
+    worst = sorted(gates, key=lambda gate: (WORST_FIRST.index(gate.counts_as), WORST_FIRST.index(gate.status)))
     for gate in worst[:MOST_GATES]:
         if gate.status == "pass":
             text = f"{gate.name}: {gate.margin_text}"

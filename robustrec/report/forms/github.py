@@ -12,6 +12,7 @@ from robustrec.reading.summary import GateLine, cautions, gate_lines, summary_of
 from robustrec.reading.texts import shortened, visible
 from robustrec.report.forms.markdown import markdown
 from robustrec.results.report import Report
+from robustrec.results.verdict import WORST_FIRST
 
 MOST_ANNOTATIONS = 10
 """Largest number of annotations of each kind that GitHub shows for a step."""
@@ -60,8 +61,7 @@ def _troubles(report: Report) -> Iterator[tuple[str, str, str]]:
 
 
 def _badness(line: GateLine) -> tuple[int, bool, float]:
-    order = ("error", "fail", "inconclusive", "pass")
-    return order.index(line.counts_as), line.severity != "error", line.margin if line.margin is not None else 0.0
+    return WORST_FIRST.index(line.counts_as), line.severity != "error", line.margin if line.margin is not None else 0.0
 
 
 def _command(level: str, title: str, text: str) -> str:

@@ -11,6 +11,7 @@ from robustrec.reading.recommendation import recommend
 from robustrec.reading.summary import Summary, cautions, summary_of
 from robustrec.reading.texts import one_line, shortened
 from robustrec.results.report import Report
+from robustrec.results.verdict import WORST_FIRST
 
 MOST_BYTES = 60_000
 """Size limit in bytes; GitHub allows 65,536 characters in a comment."""
@@ -73,8 +74,7 @@ def _cell(text: str) -> str:
 
 
 def _gates(summary: Summary) -> list[str]:
-    order = ("error", "fail", "inconclusive", "pass")
-    gates = sorted(summary.gates, key=lambda gate: (order.index(gate.status), gate.severity != "error"))
+    gates = sorted(summary.gates, key=lambda gate: (WORST_FIRST.index(gate.status), gate.severity != "error"))
     if not gates:
         return ["### Gates", "No gate was judged."]
     rows = [
