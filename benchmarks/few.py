@@ -72,7 +72,7 @@ def of_users(audits: int, rng: np.random.Generator) -> Iterator[str]:
                         moved[key] = np.tile(np.where(rng.random(n) < share, other, clean[key]), (4, 1))
                     for each in paired_intervals(clean, moved, seed=start, replicates=400).values():
                         held += each.drift.low <= truth <= each.drift.high
-                        few += each.n_changed < FEWEST_CHANGED
+                        few += each.n_changed is not None and each.n_changed < FEWEST_CHANGED
                         widths.append(each.drift.high - each.drift.low)
                 kind = "losses and gains" if mixed else "losses"
                 yield (

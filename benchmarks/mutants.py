@@ -27,6 +27,7 @@ RECORD = "training/test_strategies_record.py"
 TRAINER = "training/test_trainer.py"
 SAMPLING = "training/test_sampling.py"
 METRICS = "evaluation/test_metrics.py"
+BEYOND = "evaluation/test_beyond.py"
 RANKING = "evaluation/test_ranking.py"
 STABILITY = "evaluation/test_stability.py"
 STATISTICS = "evaluation/test_statistics.py"
@@ -80,15 +81,25 @@ MUTANTS = {
         Mutant("runs/distinct.py", "if moves.mirror and not config.moves.mirror:", "if False:", DISTINCT),
     ],
     "metrics": [
-        Mutant("evaluation/metrics.py", "np.log2(np.arange(2, k + 2))", "np.log2(np.arange(1, k + 1) + 0.5)", METRICS),
-        Mutant("evaluation/metrics.py", "[np.minimum(n_relevant, k) - 1]", "[k - 1]", METRICS),
-        Mutant("evaluation/metrics.py", "return found / n_relevant", "return found / np.minimum(n_relevant, k)", METRICS),
-        Mutant("evaluation/metrics.py", "return found / np.float64(k)", "return found / n_relevant", METRICS),
-        Mutant("evaluation/metrics.py", "return gained / np.minimum(n_relevant, k)", "return gained / n_relevant", METRICS),
+        Mutant("evaluation/accuracy.py", "np.log2(np.arange(2, k + 2))", "np.log2(np.arange(1, k + 1) + 0.5)", METRICS),
+        Mutant("evaluation/accuracy.py", "[np.minimum(n_relevant, k) - 1]", "[k - 1]", METRICS),
+        Mutant("evaluation/accuracy.py", "return found / n_relevant", "return found / np.minimum(n_relevant, k)", METRICS),
+        Mutant("evaluation/accuracy.py", "return found / np.float64(k)", "return found / n_relevant", METRICS),
+        Mutant("evaluation/accuracy.py", "return gained / np.minimum(n_relevant, k)", "return gained / n_relevant", METRICS),
+        Mutant("evaluation/accuracy.py", "return np.asarray(hits[:, :k].any(axis=1)", "return np.asarray(hits[:, :1].any(axis=1)", METRICS),
+        Mutant("evaluation/accuracy.py", "np.reciprocal(shown.argmax(axis=1) + 1.0)", "np.reciprocal(shown.argmax(axis=1) + 2.0)", METRICS),
+        Mutant("evaluation/beyond.py", "np.log2(np.maximum(self.trained, 1))", "np.log2(self.trained + 1)", BEYOND),
+        Mutant("evaluation/beyond.py", "np.sqrt(np.sum(", "np.add(0, np.sum(", BEYOND),
+        Mutant("evaluation/beyond.py", "cosine = (squares - own)", "cosine = squares", BEYOND),
+        Mutant("evaluation/beyond.py", "_shared_out(float((counts > 0).sum())", "_shared_out(float((counts > 1).sum())", BEYOND),
+        Mutant("evaluation/beyond.py", "alone = ((counts == 1)", "alone = ((counts >= 1)", BEYOND),
+        Mutant("evaluation/beyond.py", "np.arange(1, n_items + 1) - n_items - 1)", "np.arange(1, n_items + 1) - n_items)", BEYOND),
+        Mutant("evaluation/beyond.py", ".sum(axis=1) - _tied_pairs(shown, there, counts)", ".sum(axis=1)", BEYOND),
+        Mutant("evaluation/beyond.py", "(len(parts) - 1) * (parts", "len(parts) * (parts", BEYOND),
         Mutant("evaluation/metrics.py", "interactions.labels == TRAIN]", "interactions.labels != TRAIN]", METRICS),
         Mutant("evaluation/ranking.py", "(_LOW_HALF - ids)", "ids", RANKING),
         Mutant("evaluation/ranking.py", "ids < item[:, None]", "ids > item[:, None]", "evaluation/test_pair_places.py"),
-        Mutant("evaluation/stability.py", "weights[-1] += persistence**size", "pass", STABILITY),
+        Mutant("evaluation/agreement.py", "weights[-1] += persistence**size", "pass", STABILITY),
         Mutant("evaluation/components.py", "0.5 + level / 2", "level", COMPONENTS),
     ],
     "masks and splits": [
@@ -111,7 +122,7 @@ MUTANTS = {
         Mutant(_NOISE, '"noise", modality, draw)', '"noise", modality, 0)', NOISE),
         Mutant(_NOISE, "torch.tensor(math.sqrt(condition.amount)", "torch.tensor((condition.amount)", NOISE),
         Mutant(_NOISE, "condition.amount * norms / math.sqrt(table.shape[1])", "condition.amount * norms", NOISE),
-        Mutant(_NOISE, 'return self.scope in {"all", modality}', "return True", NOISE),
+        Mutant(_NOISE, "return self.scope in {ALL, modality}", "return True", NOISE),
         Mutant(_NOISE, "return 10.0 * math.log10(signal / noise)", "return 20.0 * math.log10(signal / noise)", NOISE),
         Mutant(_NOISE, "if share >= NEARLY_ALL:", "if False:", PASSES),
         Mutant("audits/noise/audit.py", "standard_noise(context.prepared.tables, seed=context.seed, draw=draw)", "standard_noise(context.prepared.tables, seed=context.seed, draw=0)", NOISE),
@@ -136,7 +147,7 @@ MUTANTS = {
         Mutant("audits/reach/graphs.py", "frozen=True)) <= ROUNDING:", "frozen=True)) < 0:", REACH),
         Mutant("audits/reach/run.py", "graphs = check_item_graphs(subject, seed=context.seed)", 'graphs = ""', PASSES),
         Mutant("audits/reach/run.py", "fault = check.after()", 'fault = ""', PASSES),
-        Mutant("audits/run.py", "reach_again(subjects[place][0], check, work)", "pass", PASSES),
+        Mutant("audits/run.py", 'reach_again(subjects[place][0], check, work, faults.get(place, ""))', "pass", PASSES),
         Mutant("checking/derivatives.py", "with sdpa_kernel(TWICE_DIFFERENTIABLE):", "if True:", "checking/test_checking_recommenders.py::test_attention_has_second_derivatives_as_in_the_sharpness_audit"),
     ],
     "intervals": [

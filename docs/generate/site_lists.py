@@ -7,12 +7,12 @@ from pathlib import Path
 
 from site_schemas import keys, section, table, text
 
-from robustrec.cli.listing import METRICS
 from robustrec.config import Settings
 from robustrec.datasets.shop import SHOPS
 from robustrec.edits import EDITS, edit
 from robustrec.edits.contract import Edit
 from robustrec.encoders import SUMMARIES as ENCODER_SUMMARIES
+from robustrec.evaluation.kinds import KINDS
 from robustrec.models import SUMMARIES, config_class, training_defaults
 from robustrec.results.report import report_schema
 from robustrec.training.config import TrainingConfig
@@ -53,8 +53,10 @@ def encoders_table() -> str:
 
 
 def metrics_table() -> str:
-    """Return the metrics with their descriptions."""
-    return _named("metric", METRICS.items())
+    """Return the metrics with their descriptions, units and the direction that is better."""
+    better = {1: "more", -1: "less", None: "–"}
+    rows = [(f"`{name}@k`", text(kind.description), kind.unit, better[kind.better]) for name, kind in KINDS.items()]
+    return table(("metric", "what it is", "unit", "better"), rows)
 
 
 def edits_table() -> str:

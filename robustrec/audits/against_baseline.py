@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from robustrec.audits.suites import Suite
 from robustrec.errors import RobustrecError
+from robustrec.evaluation.kinds import largest_changes, of_all_lists
 from robustrec.evaluation.statistics import ONE_DRAW, PairedIntervals, differences_of_drifts, paired_intervals
 from robustrec.files import digest_json
 from robustrec.results.arrays import USERS, Arrays, both_states
@@ -221,6 +222,8 @@ def _by_users(
     """Return the findings compared user by user, resampled once for each subject and condition."""
     tables: dict[tuple[Subject, str, Condition], list[tuple[Finding, Finding, Any, Any]]] = {}
     for mine, other in pairs:
+        if of_all_lists(mine.metric) and mine.subject not in same:
+            continue  # in how many lists both reports differ is not known
         own, their = both_states(mine, arrays), both_states(other, theirs)
         if own is None or their is None:
             continue
@@ -232,7 +235,7 @@ def _by_users(
     for (subject, audit, condition), table in tables.items():
         seed = int(digest_json([ours.audit_seed, subject.label, audit, condition.label])[:15], 16)
         options = {"seed": seed, "level": bootstrap["level"], "replicates": bootstrap["replicates"]}
-        largest = None if subject in same else 1.0
+        largest = None if subject in same else largest_changes(mine.metric for mine, *_ in table)
         if audit == CLEAN:
             found = paired_intervals(
                 {mine.metric: their[0] for mine, _, _, their in table},

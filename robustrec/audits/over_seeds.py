@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from robustrec.evaluation.bootstrap import Interval
 from robustrec.evaluation.components import Decomposition, decompose
-from robustrec.evaluation.sparse import DEGREES, Bounds, count_changed, few_bounds
+from robustrec.evaluation.kinds import BEYOND, kind_of, of_all_lists, within_range
+from robustrec.evaluation.sparse import DEGREES, FEWEST_CHANGED, Bounds, count_changed, few_bounds
 from robustrec.evaluation.statistics import bounds_of_values, few_differ, widened_to
 from robustrec.results.arrays import Arrays, array_key, both_states
 from robustrec.results.conditions import CLEAN_TEST, Condition
@@ -67,10 +68,15 @@ def _over_seeds(rows: Sequence[Finding], arrays: Arrays, level: float) -> Iterat
         columns |= {"ci_low": reach.low, "ci_high": reach.high, "degrees": min(DEGREES, columns["degrees"])}
     if first.quantity != "value":
         columns["n_changed"] = count_changed(_by_user(effects))
-        note = few_differ(columns["n_changed"], first.n_users) if bounds is not None else ""
+        if of_all_lists(first.metric):
+            counts = [row.n_changed for row in rows if row.n_changed is not None]
+            columns["n_changed"] = max(counts) if len(counts) == len(rows) else None
+        few = columns["n_changed"] is not None and columns["n_changed"] < FEWEST_CHANGED
+        note = few_differ(columns["n_changed"], first.n_users) if bounds is not None and few else ""
     mean, clean = absolute.mean.estimate, float(base.mean())
     if first.quantity == "value":
-        columns["clean"] = mean
+        _, low, high = within_range(first.metric, (mean, columns["ci_low"], columns["ci_high"]))
+        columns |= {"clean": mean, "ci_low": low, "ci_high": high}
     else:
         columns |= {"clean": clean, "perturbed": clean + mean, "drift": mean}
         if clean > 0 and all(row.relative_drift is not None for row in rows):
@@ -91,6 +97,19 @@ def _few(rows: Sequence[Finding], effects: _Floats, level: float) -> Bounds | No
 
     Where nothing was done (an A/A audit) no other user could differ, which the rows of the seeds say by their width.
     """
+    if kind_of(rows[0].metric) == "coverage" and all(row.ci_low is not None for row in rows):
+        # As unsure which items are in few lists as for the seed where that is known best.
+        reaches = []
+        for row in rows:
+            at = (row.clean if row.quantity == "value" else row.drift) or 0.0
+            reaches.append(max((row.ci_high or 0.0) - at, at - (row.ci_low or 0.0)))
+        reach, mean = min(reaches), float(effects.mean())
+        return Bounds(mean - reach, mean + reach)
+    if rows[0].quantity != "value" and kind_of(rows[0].metric) in BEYOND:
+        # The rows of the seeds know how large a change can be, and how many lists changed.
+        few = any(row.n_changed is not None and row.n_changed < FEWEST_CHANGED for row in rows)
+        ends = [(row.ci_low, row.ci_high) for row in rows if row.ci_low is not None and row.ci_high is not None]
+        return Bounds(min(low for low, _ in ends), max(high for _, high in ends)) if few and ends else None
     if rows[0].quantity == "value":
         return bounds_of_values(effects.mean(axis=(0, 1))[None, :], 1.0, level)
     if all(row.ci_low == row.ci_high == 0 for row in rows):

@@ -9,6 +9,7 @@ from robustrec.audits.kind import Reported
 from robustrec.audits.own import kind_of
 from robustrec.audits.suites import Suite
 from robustrec.errors import RobustrecError, unknown_name
+from robustrec.evaluation.kinds import BEYOND, parse_metric
 from robustrec.results.conditions import CLEAN_TEST, Condition, named
 from robustrec.results.findings import CLEAN
 from robustrec.results.gates import Gate
@@ -46,7 +47,27 @@ def unmeasured(plan: Plan) -> list[str]:
             where=f"--suite {suite.name}, {', '.join(f'--model {model}' for model in models)}",
             fix=_fix(specs),
         )
-    return told
+    return [*told, *without_features(plan)]
+
+
+def without_features(plan: Plan) -> list[str]:
+    """Return a line for each metric of item features in a run without any.
+
+    Raises:
+        RobustrecError: a gate is on such a metric.
+    """
+    named = [name for name in plan.suite.metrics if (kind := BEYOND.get(parse_metric(name).kind)) and kind.features]
+    if plan.encoder is not None or not named:
+        return []
+    reason = "no model of the run reads item features"
+    for gate in plan.suite.gates:
+        if not gate.optional and (name := next((each for each in named if each == gate.select.metric), None)):
+            raise RobustrecError(
+                f"gate {gate.name!r} checks {name}, but {reason}",
+                where=f"suite {plan.suite.name!r}, gates",
+                fix="add a model that reads them (robustrec list models), or set optional = true for the gate",
+            )
+    return [f"{name}: not applicable: {reason}" for name in named]
 
 
 def _and(words: Sequence[str]) -> str:

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from robustrec.evaluation.metrics import parse_metric, per_user_metrics
+from robustrec.evaluation.beyond import Catalogue
+from robustrec.evaluation.kinds import BEYOND, STABILITY, kind_of, parse_metric
+from robustrec.evaluation.metrics import per_user_metrics
 from robustrec.evaluation.ranking import Ranking, rank
 from robustrec.evaluation.stability import per_user_stability
 from robustrec.models.contract import Representation, Scored
-from robustrec.runs.prepared import Split
+from robustrec.runs.prepared import Prepared, Split
 
 PerUser = dict[str, NDArray[np.float64]]
 """Metric name -> float64 [n], one value an evaluated user."""
@@ -25,16 +27,49 @@ class MetricSuite:
     Attributes:
         metrics: quality metrics, "ndcg@20".
         stability: measures of two lists of one user, "rbo@20".
+        catalogue: what metrics other than those of relevant items require.
     """
 
     metrics: tuple[str, ...]
     stability: tuple[str, ...]
+    catalogue: Catalogue | None = None
 
     @property
     def length(self) -> int:
         """Longest list length of the metrics."""
-        length = max(parse_metric(name).k for name in self.metrics)
-        return max([length, *(int(name.partition("@")[2]) for name in self.stability)])
+        return max(parse_metric(name).k for name in (*self.metrics, *self.stability))
+
+    def values(self, ranking: Ranking, split: Split, clean: Ranking | None = None) -> PerUser:
+        """Return the metrics of lists, and with clean lists of the same users also how much both agree."""
+        found = per_user_metrics(ranking, split.relevant, self.metrics, self.catalogue)
+        return found if clean is None else found | per_user_stability(clean, ranking, self.stability)
+
+
+def metric_suite_of(metrics: Sequence[str], stability: Sequence[str], prepared: Prepared) -> MetricSuite:
+    """Return the metrics of a suite that can be measured on prepared data.
+
+    Metrics of item features are left out where no model of the run reads any. What belongs to all lists together
+    also needs to know how many lists changed: its interval is that of a rare change where they are few.
+    """
+    kinds = {name: BEYOND.get(kind_of(name)) for name in metrics}
+    chosen = [name for name, kind in kinds.items() if not (kind and kind.features and not prepared.tables)]
+    changed = [changed_lists(name) for name, kind in kinds.items() if kind and kind.of_all]
+    catalogue = catalogue_of(prepared) if any(kinds[name] for name in chosen) else None
+    return MetricSuite(tuple(chosen), tuple(dict.fromkeys([*stability, *changed])), catalogue)
+
+
+def changed_lists(metric: str) -> str:
+    """Return the metric of how many lists changed that goes with a metric of all lists: "changed@20"."""
+    return f"changed@{parse_metric(metric).k}"
+
+
+def catalogue_of(prepared: Prepared) -> Catalogue:
+    """Return the training popularity of the items, and the clean features that models of the run read."""
+    positives = prepared.positives
+    users, items = (each.cpu().numpy() for each in (positives.users, positives.items))
+    trained = np.bincount(items, minlength=prepared.problem.n_items)
+    tables = {name: table.cpu().numpy() for name, table in prepared.tables.items()}
+    return Catalogue(trained, len(np.unique(users)), tables)
 
 
 @dataclass(frozen=True)
@@ -48,7 +83,7 @@ class Clean:
 def measure_clean(representation: Representation | Scored, split: Split, metric_suite: MetricSuite) -> Clean:
     """Rank the users of a split and compute the metrics."""
     ranking = rank(representation, split.users, split.masked, k=metric_suite.length)
-    return Clean(ranking, per_user_metrics(ranking, split.relevant, metric_suite.metrics))
+    return Clean(ranking, metric_suite.values(ranking, split))
 
 
 def measure_perturbed(
@@ -56,8 +91,7 @@ def measure_perturbed(
 ) -> PerUser:
     """Rank the same users again, compute the metrics and compare the lists with the clean ones."""
     ranking = rank(representation, split.users, split.masked, k=metric_suite.length)
-    values = per_user_metrics(ranking, split.relevant, metric_suite.metrics)
-    return values | per_user_stability(clean.ranking, ranking, metric_suite.stability)
+    return metric_suite.values(ranking, split, clean.ranking)
 
 
 def short_lists(clean: Clean) -> str | None:
@@ -73,8 +107,8 @@ def short_lists(clean: Clean) -> str | None:
 
 
 def undisturbed(names: Sequence[str], n_users: int) -> PerUser:
-    """Return the stability metrics of identical lists: 0 for "changed", 1 for the others."""
-    return {name: np.zeros(n_users) if name.startswith("changed") else np.ones(n_users) for name in names}
+    """Return the stability metrics of identical lists."""
+    return {name: np.full(n_users, STABILITY[kind_of(name)].equal) for name in names}
 
 
 def stack(draws: list[PerUser]) -> dict[str, NDArray[np.float64]]:

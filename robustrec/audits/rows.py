@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robustrec.audits.quality import PerUser
+from robustrec.audits.quality import PerUser, changed_lists
 from robustrec.audits.suites import Bootstrap
+from robustrec.evaluation.bootstrap import Interval
+from robustrec.evaluation.kinds import KINDS, kind_of, largest_changes, of_all_lists, parse_metric, within_range
+from robustrec.evaluation.sparse import DEGREES, FEWEST_CHANGED, Bounds, bounds_of_change, count_changed, stringer_bound
 from robustrec.evaluation.statistics import (
     ONE_DRAW,
     PairedIntervals,
     differences_of_drifts,
+    few_differ,
     paired_intervals,
     value_intervals,
+    widened_to,
 )
 from robustrec.results.conditions import CLEAN_TEST, Condition
 from robustrec.results.findings import Finding, Group
@@ -40,10 +45,11 @@ class Options(TypedDict):
 
 @dataclass(frozen=True)
 class Intervals:
-    """Settings of intervals: the bootstrap of the suite, and the seed of its resampling."""
+    """Settings of intervals: the bootstrap of the suite, the seed of its resampling, and the items of the data set."""
 
     bootstrap: Bootstrap
     seed: int
+    n_items: int = 0
 
     def options(self, *names: str) -> Options:
         """Return the keyword arguments of the statistics functions for one table of metrics."""
@@ -55,13 +61,67 @@ class Intervals:
 
 
 def unit_of(metric: str) -> str:
-    """Return the unit of a per-user metric; all of them are shares between 0 and 1."""
-    return "share of users" if metric.startswith("changed") else "share"
+    """Return the unit of a metric of lists, or of the share of their places."""
+    kind = KINDS.get(kind_of(metric))
+    return kind.unit if kind else "share"
+
+
+def _items_unsure(
+    metric: str, found: PairedIntervals, base: float, intervals: Intervals, *, states: int = 1
+) -> PairedIntervals:
+    """Return an interval of coverage that is at least as wide as the rule of three for items of each state.
+
+    The jackknife sees no variance where every item is in two lists or more, or in none.
+    """
+    if kind_of(metric) != "coverage" or not intervals.n_items:
+        return found
+    tail, n = (1 - intervals.bootstrap.level) / 2, found.n_users
+    reach = states * n * stringer_bound(np.zeros(0), n, tail) / intervals.n_items
+    drift, relative = found.drift, found.relative
+    if relative is not None:
+        around = relative.estimate * base
+        relative = widened_to(relative, Bounds(around - reach, around + reach), base)
+    return found._replace(
+        drift=widened_to(drift, Bounds(drift.estimate - reach, drift.estimate + reach)), relative=relative
+    )
+
+
+def _of_all_lists(
+    found: Mapping[str, PairedIntervals], clean: PerUser, states: Sequence[Draws], intervals: Intervals
+) -> dict[str, PairedIntervals]:
+    """Return the drifts of metrics of all lists with the number of lists that changed, and wider where they are few.
+
+    One of n lists has at most k of I items, which is k/I of coverage, and 1/n of the exposure, of which a change alters
+    the Gini coefficient by at most 2/n. The share of lists that change is bounded as where few users differ (`sparse`).
+    """
+    result = {}
+    for metric in filter(of_all_lists, found):
+        name, base = changed_lists(metric), abs(float(clean[metric].mean()))
+        of_metric = _items_unsure(metric, found[metric], base, intervals, states=2 * len(states))
+        if any(name not in state for state in states):
+            result[metric] = of_metric._replace(n_changed=None)
+            continue
+        lists = np.maximum.reduce([state[name] for state in states])
+        k, n, n_changed = parse_metric(metric).k, lists.shape[-1], count_changed(lists)
+        result[metric] = of_metric._replace(n_changed=n_changed)
+        if n_changed < FEWEST_CHANGED:
+            share = len(states) * bounds_of_change(lists, largest=1.0, level=intervals.bootstrap.level).high
+            reach = share * (n * k / intervals.n_items if kind_of(metric) == "coverage" else 2.0)
+            bounds, relative = Bounds(-reach, reach), of_metric.relative
+            result[metric] = result[metric]._replace(
+                drift=widened_to(of_metric.drift, bounds),
+                relative=relative and widened_to(relative, bounds, base),
+                note="; ".join(part for part in (of_metric.note, few_differ(n_changed, n)) if part),
+                degrees=min(DEGREES, of_metric.degrees),
+            )
+    return result
 
 
 def quality_rows(subject: Subject, per_user: PerUser, intervals: Intervals) -> list[Finding]:
     """Return the clean quality of a subject on the test split, one finding per metric."""
-    found = value_intervals(per_user, **intervals.options("clean"))
+    values = value_intervals(per_user, **intervals.options("clean"), largest=largest_changes(per_user))
+    values |= {name: _items_unsure(name, each, 1.0, intervals) for name, each in values.items() if of_all_lists(name)}
+    found = {name: each._replace(drift=Interval(*within_range(name, each.drift))) for name, each in values.items()}
     return [
         Finding(
             subject=subject,
@@ -108,8 +168,10 @@ def drift_rows(
         idle: whether the perturbation is zero (an A/A audit), so that no user can change.
         groups: metric -> group, for metrics of a group of users or items.
     """
-    largest = None if idle else 1.0
+    largest = None if idle else largest_changes(clean)
     found = paired_intervals(clean, perturbed, **intervals.options(audit, condition.label), largest=largest)
+    if not idle:
+        found |= _of_all_lists(found, clean, [perturbed], intervals)
     return [
         drift_row(
             subject,
@@ -170,8 +232,10 @@ def difference_rows(
         intervals: settings of the intervals.
         idle: as in `drift_rows`.
     """
-    largest = None if idle else 1.0
+    largest = None if idle else largest_changes(ours[0])
     found = differences_of_drifts(*ours, *theirs, **intervals.options(audit, condition.label), largest=largest)
+    if not idle:
+        found |= _of_all_lists(found, ours[0], [ours[1], theirs[1]], intervals)
     rows = []
     for metric, interval in found.items():
         row = _row(subject, audit, condition, metric, reference, interval, "")

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from robustrec.audits.noise.audit import AuditContext, clean_of
 from robustrec.audits.plan import Plan
-from robustrec.audits.quality import Clean, MetricSuite
+from robustrec.audits.quality import Clean, metric_suite_of
 from robustrec.audits.reach.check import refuse_zero_tables, sampled_scores
 from robustrec.audits.reach.run import reach_again, reach_first
 from robustrec.audits.results import AuditResults, Work, references
@@ -66,7 +66,7 @@ def measure(plan: Plan, *, progress: Progress = silent, engine: Engine | None = 
     prepared = prepare(plan.dataset, features, device, mask_validation=plan.suite.mask_validation)
     for spec in plan.specs:
         refuse_zero_tables(modalities_read(spec.model, prepared.tables))
-    metric_suite = MetricSuite(plan.suite.metrics, plan.suite.stability)
+    metric_suite = metric_suite_of(plan.suite.metrics, plan.suite.stability, prepared)
     context = AuditContext(prepared, metric_suite, plan.settings.seed, progress)
     with results.timed("training"):
         ahead = engine.train(plan, prepared, progress)
@@ -74,7 +74,7 @@ def measure(plan: Plan, *, progress: Progress = silent, engine: Engine | None = 
             _obtain(spec, plan, context, results, progress, trained=place in ahead)
             for place, spec in enumerate(plan.specs)
         ]
-    intervals = Intervals(plan.suite.bootstrap, plan.settings.seed)
+    intervals = Intervals(plan.suite.bootstrap, plan.settings.seed, prepared.problem.n_items)
     work = Work(plan, context, intervals, results)
     subjects = []
     with results.timed("clean"):

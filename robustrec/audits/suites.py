@@ -13,6 +13,7 @@ from robustrec.audits.own import UserAudit, check_known
 from robustrec.audits.values import QualityMetric, StabilityMetric, distinct
 from robustrec.errors import RobustrecError, unknown_name
 from robustrec.evaluation.error_rates import Correction
+from robustrec.evaluation.kinds import LONGEST_LIST, QUALITY, STABILITY, named
 from robustrec.files import digest_json, shipped, shown_path
 from robustrec.invalid import invalid
 from robustrec.results.findings import BASELINE, CLEAN
@@ -61,10 +62,11 @@ class Suite(Record):
         default="any", description="any: no restriction; full: refuse synthetic sample editions"
     )
     metrics: Annotated[tuple[QualityMetric, ...], Field(min_length=1), AfterValidator(distinct)] = Field(
-        description="quality metrics, for example ndcg@20: recall, precision, ndcg or map at a list length from 1 to 50"
+        description=f"metrics of lists, for example ndcg@20: {named(QUALITY)} at a list length from 1 to {LONGEST_LIST}"
     )
     stability: Annotated[tuple[StabilityMetric, ...], AfterValidator(distinct)] = Field(
-        default=(), description="list stability metrics: rbo, overlap or changed, at a list length from 1 to 50"
+        default=(),
+        description=f"list stability metrics: {named(STABILITY)} at a list length from 1 to {LONGEST_LIST}",
     )
     compare_with: str | None = Field(default="vanilla", min_length=1, description="reference strategy for comparisons")
     mask_validation: bool = Field(default=False, description="also mask validation items in the test ranking")

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
 from robustrec.errors import unknown_name
+from robustrec.evaluation.kinds import ACCURACY, KINDS, LONGEST_LIST, QUALITY, STABILITY, kind_of
 
-QUALITY_KINDS = ("recall", "precision", "ndcg", "map")
-STABILITY_KINDS = ("rbo", "overlap", "changed")
-LONGEST_LIST = 50
-
-_METRIC = re.compile(r"(?P<kind>[a-z]+)@(?P<k>\d{1,4})")
+_METRIC = re.compile(r"(?P<kind>[a-z_]+)@(?P<k>\d{1,4})")
 
 
-def _metric_of(kinds: tuple[str, ...]) -> AfterValidator:
+def _metric_of(kinds: Iterable[str], elsewhere: str = "") -> AfterValidator:
+    """Return the check of a metric's name; `elsewhere` says why a metric of another kind does not fit."""
+
     def check(name: str) -> str:
         match = _METRIC.fullmatch(name)
-        kind = match["kind"] if match else name.partition("@")[0]
+        kind = match["kind"] if match else kind_of(name)
         if kind not in kinds:
             error = unknown_name("metric", name, (f"{each}@20" for each in kinds), where="")
+            if kind in KINDS:
+                raise ValueError(f"metric {name!r} {elsewhere}; {error.fix}")
             raise ValueError(f"{error.what}; {error.fix}, or another list length from 1 to {LONGEST_LIST}")
-        if not match or not 1 <= int(match["k"]) <= LONGEST_LIST:
-            raise ValueError(f"metric {name!r} needs a list length from 1 to {LONGEST_LIST}, for example {kind}@20")
+        shortest = KINDS[kind].shortest
+        if not match or not shortest <= int(match["k"]) <= LONGEST_LIST:
+            raise ValueError(
+                f"metric {name!r} needs a list length from {shortest} to {LONGEST_LIST}, for example {kind}@20"
+            )
         return f"{kind}@{int(match['k'])}"
 
     return AfterValidator(check)
@@ -38,8 +43,9 @@ def distinct(values: tuple[object, ...]) -> tuple[object, ...]:
     return values
 
 
-QualityMetric = Annotated[str, _metric_of(QUALITY_KINDS)]
-StabilityMetric = Annotated[str, _metric_of(STABILITY_KINDS)]
+QualityMetric = Annotated[str, _metric_of(QUALITY, "compares two lists and belongs to the key stability")]
+StabilityMetric = Annotated[str, _metric_of(STABILITY, "is of one list and belongs to the key metrics")]
+AccuracyMetric = Annotated[str, _metric_of(ACCURACY, "does not measure relevant items")]
 Variance = Annotated[float, Field(ge=0, le=1e6)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Draws = Annotated[int, Field(ge=1, le=1000)]

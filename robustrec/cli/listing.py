@@ -22,16 +22,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 
-METRICS = {
-    "recall@k": "fraction of the relevant items of a user that are in the top k",
-    "precision@k": "fraction of the top k items that are relevant",
-    "ndcg@k": "discounted cumulative gain of the top k, divided by that of the ideal ranking",
-    "map@k": "sum of the precision at each hit in the top k, divided by min(k, number of relevant items)",
-    "overlap@k": "fraction of the top k items that two lists have in common",
-    "rbo@k": "rank-biased overlap of the top k items of two lists, p = 0.9; 1 for equal lists",
-    "changed@k": "fraction of users with a changed set of top k items",
-}
-
 
 def _show(kind: str, rows: list[tuple[str, str]], *, as_json: bool) -> None:
     if as_json:
@@ -106,7 +96,9 @@ def suites(as_json: options.AsJson = False) -> None:
 @app.command()
 def metrics(as_json: options.AsJson = False) -> None:
     """List the metrics; each takes a list length k, as in ndcg@20."""
-    _show("metric", list(METRICS.items()), as_json=as_json)
+    from robustrec.evaluation.kinds import KINDS
+
+    _show("metric", [(f"{name}@k", kind.description) for name, kind in KINDS.items()], as_json=as_json)
 
 
 def _edit_names(incomplete: str) -> list[str]:

@@ -78,15 +78,15 @@ def evaluate(
 ) -> None:
     """Evaluate models on the test users and print the metrics of the suite with 95% confidence intervals."""
     settings = options.settings_of(context).settings
-    from robustrec.audits.quality import MetricSuite, measure_clean
+    from robustrec.audits.quality import measure_clean, metric_suite_of
     from robustrec.audits.rows import Intervals, quality_rows
     from robustrec.audits.suites import load_suite
 
     chosen = load_suite(settings.suite)
     with progress_bars(quiet=quiet) as progress:
         prepared, subjects = _train(settings, progress, mask_validation=chosen.mask_validation)
-    metric_suite = MetricSuite(chosen.metrics, ())
-    intervals = Intervals(chosen.bootstrap, settings.seed)
+    metric_suite = metric_suite_of(chosen.metrics, (), prepared)
+    intervals = Intervals(chosen.bootstrap, settings.seed, prepared.problem.n_items)
     rows = []
     for subject in subjects:
         clean = measure_clean(subject.represent(), prepared.test, metric_suite)

@@ -21,9 +21,7 @@ from robustrec.datasets.registry import Dataset
 from robustrec.encoders.features import MODALITIES, ItemFeatures, row_encoder
 from robustrec.encoders.options import options_of
 from robustrec.errors import RobustrecError
-from robustrec.evaluation.metrics import per_user_metrics
 from robustrec.evaluation.ranking import Ranking, rank
-from robustrec.evaluation.stability import per_user_stability
 from robustrec.progress import Progress, silent
 from robustrec.results.conditions import Condition
 from robustrec.runs.prepared import Split
@@ -115,8 +113,7 @@ def measure_edits(
         for each in draws:
             features = {name: replaced(table, each, name) for name, table in subject.tables.items()}
             ranking = rank(subject.represent(features), split.users, split.masked, k=metric_suite.length)
-            values = per_user_metrics(ranking, split.relevant, metric_suite.metrics)
-            found.append(values | per_user_stability(clean.ranking, ranking, metric_suite.stability))
+            found.append(metric_suite.values(ranking, split, clean.ranking))
             shown.append(_shown(ranking, each, split) - _shown(clean.ranking, each, split))
         after = stack(found)
         tables[Measure("drift", metric, condition)] = after[metric] - clean.per_user[metric]

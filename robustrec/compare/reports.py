@@ -24,6 +24,7 @@ from scipy import stats
 from robustrec.compare.compared import By, Comparison, Entry, Found, Loaded, Place, Standing
 from robustrec.compare.users import compared_by_intervals, compared_by_users
 from robustrec.errors import RobustrecError, unknown_name
+from robustrec.evaluation.kinds import ACCURACY, kind_of
 from robustrec.reading.names import headline, short_names
 from robustrec.results.findings import CLEAN, Finding
 from robustrec.subject import Subject
@@ -140,8 +141,15 @@ def _metric(loaded: Sequence[Loaded], wanted: str | None) -> str:
         for each in loaded
     ]
     common = set.intersection(*there)
+    if wanted in common and kind_of(wanted) not in ACCURACY:
+        raise RobustrecError(
+            f"subjects cannot be ranked by {wanted}, which does not measure relevant items",
+            where="--metric",
+            fix=f"use for example --metric {next((name for name in common if kind_of(name) in ACCURACY), 'ndcg@20')}",
+        )
     if wanted and wanted not in common:
         raise unknown_name("metric", wanted, sorted(common), where="--metric")
+    common = {name for name in common if kind_of(name) in ACCURACY}
     rows = [row for row in loaded[0].report.findings if row.audit == CLEAN and row.metric in common]
     if not rows:
         raise RobustrecError("the reports have no metric in common", where="compare", fix=_FIX)

@@ -10,7 +10,7 @@ what else is asked.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.random import PCG64, Generator
@@ -49,6 +49,8 @@ __all__ = [
 ]
 
 Key = TypeVar("Key")
+Largest = float | Mapping[Any, float | None] | None
+"""Largest possible change of a user, of all metrics or of each; None where there is none."""
 
 LEVEL = 0.95
 REPLICATES = 2000
@@ -67,7 +69,7 @@ class PairedIntervals(NamedTuple):
         n_draws: draws D.
         note: what a reader must know about the interval; empty when nothing.
         degrees: effective degrees of freedom of the intervals, the fewer of both.
-        n_changed: users whose value differs in any draw.
+        n_changed: users whose value differs in any draw; None if not counted.
     """
 
     drift: Interval
@@ -76,7 +78,7 @@ class PairedIntervals(NamedTuple):
     n_draws: int
     note: str
     degrees: float
-    n_changed: int
+    n_changed: int | None
 
 
 def mean_interval(
@@ -102,7 +104,7 @@ def mean_intervals(
     seed: int,
     level: float = LEVEL,
     replicates: int = REPLICATES,
-    largest: float | None = 1.0,
+    largest: Largest = 1.0,
 ) -> dict[Key, Interval]:
     """Return `mean_interval` of several metrics of the same users, who are resampled once for all of them."""
     found = value_intervals(values, seed=seed, level=level, replicates=replicates, largest=largest)
@@ -115,13 +117,13 @@ def value_intervals(
     seed: int,
     level: float = LEVEL,
     replicates: int = REPLICATES,
-    largest: float | None = 1.0,
+    largest: Largest = 1.0,
 ) -> dict[Key, PairedIntervals]:
     """Return `mean_intervals` with their degrees of freedom; the mean stands as `drift`, and nothing is relative."""
     tables = {}
     for key, value in values.items():
         table = _checked(value, key, 1)[None, :]
-        tables[key] = effects_of(table, None, bounds_of_values(table, largest, level))
+        tables[key] = effects_of(table, None, bounds_of_values(table, _largest(largest, key), level))
     return _intervals(tables, seed, level, replicates)
 
 
@@ -158,7 +160,7 @@ def paired_intervals(
     seed: int,
     level: float = LEVEL,
     replicates: int = REPLICATES,
-    largest: float | None = 1.0,
+    largest: Largest = 1.0,
 ) -> dict[Key, PairedIntervals]:
     """Return `paired_interval` for several metrics (or conditions) of the same users, resampled once for all.
 
@@ -168,7 +170,7 @@ def paired_intervals(
         seed: of the resampling.
         level: of the intervals.
         replicates: number of resamples.
-        largest: as in `paired_interval`.
+        largest: as in `paired_interval`, of all keys or of each.
 
     Raises:
         RobustrecError: as `paired_interval`, or keys that differ.
@@ -183,7 +185,7 @@ def paired_intervals(
     for key, values in clean.items():
         base = _checked(values, key, 1)
         effects = _checked(perturbed[key], key, 2, len(base)) - base
-        tables[key] = effects_of(effects, base, _bounds(effects, largest, level))
+        tables[key] = effects_of(effects, base, _bounds(effects, _largest(largest, key), level))
     return _intervals(tables, seed, level, replicates)
 
 
@@ -229,7 +231,7 @@ def differences_of_drifts(
     seed: int,
     level: float = LEVEL,
     replicates: int = REPLICATES,
-    largest: float | None = 1.0,
+    largest: Largest = 1.0,
 ) -> dict[Key, PairedIntervals]:
     """Return `difference_of_drifts` of several metrics of the same users, who are resampled once for all of them.
 
@@ -255,10 +257,15 @@ def differences_of_drifts(
                 fix="run both subjects with the same draws",
             )
         # Two drifts differ by twice the largest value at most; from the same clean values by that value itself.
-        most = largest if largest is None or not count_changed((other - base)[None, :]) else 2 * largest
+        most = _largest(largest, key)
+        most = most if most is None or not count_changed((other - base)[None, :]) else 2 * most
         effects = changes_a - changes_b
         tables[key] = effects_of(effects, base, _bounds(effects, most, level))
     return _intervals(tables, seed, level, replicates)
+
+
+def _largest(largest: Largest, key: object) -> float | None:
+    return largest[key] if isinstance(largest, Mapping) else largest
 
 
 def _bounds(effects: Floats, largest: float | None, level: float) -> Bounds | None:

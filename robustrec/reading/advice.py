@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
+from robustrec.evaluation.kinds import kind_of
 from robustrec.reading.break_points import break_points, two_digits
 from robustrec.reading.conditions import condition_words
 from robustrec.reading.flatness import flatness_sentence
 from robustrec.reading.glance import Worst, drift_text, largest_loss, sure_loss
-from robustrec.reading.names import kind_of
 from robustrec.reading.summary import Summary, gated
 from robustrec.reading.texts import shortened
 from robustrec.results.exhibits import FragileItem

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from robustrec.reading.names import kind_of
+from robustrec.evaluation.kinds import KINDS, kind_of
 from robustrec.results.conditions import Condition
 from robustrec.results.report import Report
 
@@ -44,18 +44,6 @@ _ALWAYS = (
         "the limit. If it fails, this is the end farthest outside the limit.",
     ),
 )
-
-_METRICS = {
-    "ndcg": "Normalised discounted cumulative gain: 1 if all test items of a user are at the top of "
-    "the list. Lower ranks "
-    "count less.",
-    "recall": "Share of the test items of a user that are in the top k.",
-    "precision": "Share of the top k that are test items of the user.",
-    "map": "Mean average precision: the precision at the rank of each hit, averaged. Early hits count more.",
-    "rbo": "Rank-biased overlap of the lists before and after: 1 if they are identical. Top ranks count most.",
-    "overlap": "Share of the top k that the lists before and after have in common.",
-    "changed": "Share of users with a different set of items in the top k. A change of order alone does not count.",
-}
 
 _CONDITIONS: tuple[tuple[Callable[[Condition], bool], str, str], ...] = (
     (
@@ -119,7 +107,7 @@ def glossary(report: Report) -> list[tuple[str, str]]:
     """Return (term, definition) for the terms that occur in a report."""
     metrics = dict.fromkeys(kind_of(row.metric) for row in report.findings)
     conditions = dict.fromkeys(row.condition for row in report.findings)
-    entries = [(f"{kind}@k", _METRICS[kind]) for kind in metrics if kind in _METRICS]
+    entries = [(f"{kind}@k", KINDS[kind].description) for kind in metrics if kind in KINDS]
     entries += [(name, text) for holds, name, text in _CONDITIONS if any(map(holds, conditions))]
     if any(row.group == "edited" for row in report.findings):
         entries.append(("_edited, _untouched", _PARTS))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from robustrec.evaluation.kinds import BEYOND, kind_of
 from robustrec.results.findings import Finding
 from robustrec.subject import Subject
 
@@ -40,14 +41,14 @@ def in_common(subjects: Sequence[Subject]) -> str:
     return ", ".join(words)
 
 
-def kind_of(metric: str) -> str:
-    """Return the kind of a metric without its list length: "rbo" for "rbo@20"."""
-    return metric.partition("@")[0]
-
-
 def headline(findings: Iterable[Finding]) -> list[str]:
     """Return the two main metrics, the most important first."""
     there = list(dict.fromkeys(finding.metric for finding in findings if "@" in finding.metric))
     preferred = [metric for metric in _HEADLINES if metric in there]
-    rest = sorted((metric for metric in there if metric not in preferred), key=lambda name: kind_of(name) != "ndcg")
+    rest = sorted((metric for metric in there if metric not in preferred), key=lambda name: _last(kind_of(name)))
     return (preferred + rest)[:2]
+
+
+def _last(kind: str) -> int:
+    """Return the place of a metric that is no preferred one: NDCG first, what does not measure quality last."""
+    return 0 if kind == "ndcg" else 2 if kind in BEYOND else 1

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from robustrec.reading.names import headline, kind_of, short_names
+from robustrec.evaluation.kinds import KINDS, Accuracy, kind_of
+from robustrec.reading.names import headline, short_names
 from robustrec.results.conditions import Condition
 from robustrec.results.findings import CLEAN, ENCODER, AuditStatus, Finding
 from robustrec.results.gates import Gate, GateResult, selects
@@ -24,9 +25,8 @@ from robustrec.results.waivers import Waiver
 from robustrec.results.wording import power_sentence
 from robustrec.subject import Subject
 
-_QUALITY = re.compile(r"[a-z]+@\d+")
+_QUALITY = re.compile(r"[a-z_]+@\d+")
 SAMPLE = "SAMPLE EDITION: synthetic data; these numbers do not apply to real users."
-STABILITY = ("rbo", "overlap", "changed")
 
 
 class GateLine(NamedTuple):
@@ -233,7 +233,7 @@ def troubles(report: Report) -> list[AuditStatus]:
 
 def is_quality(metric: str) -> bool:
     """Return whether a metric is a quality metric."""
-    return _QUALITY.fullmatch(metric) is not None and kind_of(metric) not in (*STABILITY, "exposure")
+    return _QUALITY.fullmatch(metric) is not None and isinstance(KINDS.get(kind_of(metric)), Accuracy)
 
 
 def _candidates(report: Report, subjects: Sequence[Subject]) -> tuple[Candidate, ...]:

@@ -26,6 +26,8 @@ Group = Literal["all", "edited", "head", "tail", "untouched"]
 
 # Means over users taken in different orders are equal up to float64 summation, not to the bit.
 _SUMMATION_TOLERANCE = 1e-6
+# Two drifts that are 0 but for rounding have no scale of their own.
+_ROUNDING = 1e-12
 
 
 class Finding(Record):
@@ -108,7 +110,7 @@ class Finding(Record):
             )
         if self.clean is not None and self.perturbed is not None and self.drift is not None:
             scale = max(abs(self.clean), abs(self.perturbed))
-            if abs(self.drift - (self.perturbed - self.clean)) > _SUMMATION_TOLERANCE * scale:
+            if abs(self.drift - (self.perturbed - self.clean)) > _SUMMATION_TOLERANCE * scale + _ROUNDING:
                 raise ValueError(f"drift {self.drift} is not perturbed {self.perturbed} - clean {self.clean}")
         return self
 

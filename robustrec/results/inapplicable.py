@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from robustrec.evaluation.kinds import BEYOND, kind_of
 from robustrec.results.findings import AuditStatus, Finding
 from robustrec.results.gates import Gate, selects
 from robustrec.results.selection import matches
@@ -21,6 +22,9 @@ def inapplicable(gate: Gate, findings: Sequence[Finding], statuses: Sequence[Aud
     if not gate.optional or any(selects(gate, finding) for finding in findings):
         return ""
     select = gate.select
+    kind = BEYOND.get(kind_of(select.metric))
+    if kind and kind.features and not any(finding.metric == select.metric for finding in findings):
+        return f"gate {gate.name!r} was skipped: {select.metric} requires a model that reads item features"
     ended = [status.status for status in statuses if matches(status.audit, select.audit) and status.audit != "reach"]
     if ended and all(status == "not_applicable" for status in ended):
         return f"gate {gate.name!r} was skipped: audit {select.audit} is not applicable"

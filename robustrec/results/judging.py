@@ -24,6 +24,7 @@ from robustrec.evaluation.error_rates import (
     p_value,
     quantile,
 )
+from robustrec.evaluation.kinds import ACCURACY, kind_of
 from robustrec.evaluation.sparse import FEWEST_CHANGED, FEWEST_DRAWS
 from robustrec.results.findings import CLEAN, Finding
 from robustrec.results.gates import Gate, GateResult, GateStatus, Numbers, numbers_of, selects
@@ -286,7 +287,12 @@ def _power(gate: Gate, tested: Sequence[_Judged], terms: _Terms) -> dict[str, fl
 
 
 def _loss(gate: Gate, finding: Finding, terms: _Terms) -> Loss | None:
-    """Return what a regression that some users bear would add; None where no users' quality is known."""
+    """Return what a regression that some users bear would add; None where no users' quality is known.
+
+    Only a metric of relevant items is 0 for a user who gets none.
+    """
+    if kind_of(finding.metric) not in ACCURACY:
+        return None
     mean, square = terms.users.get((finding.subject, finding.metric), (0.0, 0.0))
     base = finding.clean if gate.quantity == "relative_drift" else None
     if mean <= 0 or finding.n_users < 2 or (base is not None and base <= 0):

@@ -6,14 +6,13 @@ import math
 import re
 from typing import NamedTuple
 
+from robustrec.evaluation.kinds import KINDS, STABILITY, kind_of
 from robustrec.results.findings import CLEAN
 
 LARGEST = 1e15
 """Largest absolute limit."""
 
-_SHARES = re.compile(r"(?:recall|precision|ndcg|map|exposure)@.*|touched|seen|flip_rate.*|edit_size.*")
-_LIKENESS = re.compile(r"(?:rbo|overlap)@.*")
-_CHANGED = re.compile(r"changed@.*")
+_SHARES = re.compile(r"exposure@.*|touched|seen|flip_rate.*|edit_size.*")
 _LENGTHS = re.compile(r"(?:movement|factor|contraction|distance_to_clean)_.*|sigma2|audit_loss.*")
 _RANKS = re.compile(r"rank_.*")
 
@@ -41,9 +40,9 @@ def possible_range(quantity: str, metric: str, *, reference: str = CLEAN, audit:
         return own
     whole = own.high - own.low
     if reference == CLEAN:
-        if _LIKENESS.fullmatch(metric):
-            return Range(-1.0, 0.0)  # undisturbed lists have 1
-        return Range(0.0, 1.0) if _CHANGED.fullmatch(metric) else Range(-whole, whole)
+        if "@" in metric and (stability := STABILITY.get(kind_of(metric))):
+            return Range(own.low - stability.equal, own.high - stability.equal)
+        return Range(-whole, whole)
     return Range(-whole, whole) if audit == CLEAN else Range(-2 * whole, 2 * whole)  # of two drifts
 
 
@@ -68,10 +67,10 @@ def wrong_limits(low: float | None, high: float | None, possible: Range, *, what
 
 
 def _range_of(metric: str) -> Range:
+    if "@" in metric and (kind := KINDS.get(kind_of(metric))):
+        return Range(kind.low, kind.high)
     for pattern, found in (
         (_SHARES, Range(0.0, 1.0)),
-        (_LIKENESS, Range(0.0, 1.0)),
-        (_CHANGED, Range(0.0, 1.0)),
         (_LENGTHS, Range(0.0)),
         (_RANKS, Range(1.0)),
     ):

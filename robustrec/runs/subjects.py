@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from robustrec.datasets.interactions import VALIDATION
-from robustrec.evaluation.metrics import parse_metric, per_user_metrics
+from robustrec.evaluation.kinds import ACCURACY, parse_metric
+from robustrec.evaluation.metrics import per_user_metrics
 from robustrec.evaluation.ranking import rank
 from robustrec.files import locked, remove_leftovers
 from robustrec.hardware import full_precision
@@ -79,7 +80,8 @@ def validation_metric(
     Raises:
         RobustrecError: no user has validation interactions.
     """
-    split, k = with_users(prepared.dataset, prepared.validation, VALIDATION), parse_metric(metric).k
+    split = with_users(prepared.dataset, prepared.validation, VALIDATION)
+    k = parse_metric(metric, kinds=ACCURACY, where="training.validation_metric").k
 
     def validate() -> float:
         with torch.no_grad():

@@ -321,12 +321,11 @@ def test_settings_come_from_file_environment_and_command_line_in_that_order(tmp_
 
 
 def test_the_list_of_metrics_is_the_one_that_is_computed(capsys):
-    from robustrec.evaluation.metrics import METRICS
-    from robustrec.evaluation.stability import STABILITY
+    from robustrec.evaluation.kinds import KINDS
 
     assert run(["list", "metrics", "--json"]) == 0
     names = [row["name"] for row in json.loads(capsys.readouterr().out)]
-    assert names == [f"{name}@k" for name in (*METRICS, *STABILITY)]
+    assert names == [f"{name}@k" for name in KINDS]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from typing import Annotated, Literal
@@ -10,6 +11,7 @@ from pydantic import BaseModel, Field, ValidationError
 from robustrec.audits.few_draws import few_draws
 from robustrec.audits.suites import load_suite, parse_suite, suite_names
 from robustrec.errors import RobustrecError
+from robustrec.evaluation.kinds import QUALITY
 from robustrec.invalid import invalid
 
 SMALL = """
@@ -133,9 +135,11 @@ def test_what_does_not_belong_is_refused_before_any_work(addition, where, what, 
         ('["ndgc@10"]', "did you mean 'ndcg@20'"),
         ('["ndcg"]', "list length"),
         ('["ndcg@0"]', "list length"),
-        ('["ndcg@51"]', "list length"),
+        ('["ndcg@1001"]', "list length from 1 to 1000"),
+        ('["ild@1"]', "list length from 2 to 1000"),
         ('["ndcg@5000000"]', "list length"),
-        ('["rbo@20"]', "unknown metric"),
+        ('["rbo@20"]', "compares two lists and belongs to the key stability"),
+        ('["hit_rat@20"]', "did you mean 'hit_rate@20'"),
         ('["ndcg@10", "ndcg@010"]', "duplicate"),
         ("[]", "at least 1 item"),
         ('"ndcg@10"', "valid array"),
@@ -143,6 +147,22 @@ def test_what_does_not_belong_is_refused_before_any_work(addition, where, what, 
 )
 def test_metrics_are_checked(metrics, hint):
     assert hint in refused(SMALL.replace('["ndcg@10"]', metrics)).what
+
+
+def test_every_metric_can_be_in_a_suite_up_to_1000_places():
+    names = [f"{kind}@{k}" for kind in QUALITY for k in (2, 1000)]
+    suite = parse_suite(SMALL.replace('["ndcg@10"]', json.dumps(names)), source="mine.toml")
+    assert suite.metrics == tuple(names)
+
+
+@pytest.mark.parametrize("name", ["coverage@10", "novelty@10"])
+def test_what_does_not_measure_relevant_items_has_no_break_point_and_is_no_headline(name):
+    metrics = SMALL.replace('["ndcg@10"]', f'["ndcg@10", "{name}"]')
+    for text in (
+        f'\nbreak_point = {{ metric = "{name}" }}\n',
+        f'\n[[audits]]\nkind = "merchant"\nmetric = "{name}"\n',
+    ):
+        assert f"metric '{name}' does not measure relevant items" in refused(metrics + text).what
 
 
 @pytest.mark.parametrize(

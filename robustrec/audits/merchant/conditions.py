@@ -26,9 +26,7 @@ from numpy.typing import NDArray
 
 from robustrec.audits.quality import Clean, MetricSuite, PerUser
 from robustrec.evaluation.cells import Cells
-from robustrec.evaluation.metrics import per_user_metrics
 from robustrec.evaluation.ranking import Pairs, Ranking, rank_pairs
-from robustrec.evaluation.stability import per_user_stability
 from robustrec.models.contract import Representation, Scored
 from robustrec.results.findings import Group
 from robustrec.runs.prepared import Split
@@ -96,10 +94,8 @@ def lists_of(representation: Representation | Scored, targets: EvaluationTargets
     """Rank the test users, compute the metrics, and compare with clean lists if given."""
     split, metric_suite = targets.split, targets.metric_suite
     ranking, places = rank_pairs(representation, split.users, split.masked, targets.wanted, k=targets.length)
-    per_user = per_user_metrics(ranking, split.relevant, metric_suite.metrics)
-    if clean is not None:
-        short = Ranking(ranking.users, ranking.items[:, : clean.ranking.items.shape[1]])
-        per_user |= per_user_stability(clean.ranking, short, metric_suite.stability)
+    short = Ranking(ranking.users, ranking.items[:, : metric_suite.length])
+    per_user = metric_suite.values(short, split, clean.ranking if clean else None)
     shown = ranking.counts(targets.k, len(targets.strata))
     return Lists(ranking, per_user, places, shown)
 

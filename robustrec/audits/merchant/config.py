@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from robustrec.audits.kind import AuditConfig
-from robustrec.audits.values import LONGEST_LIST, Draws, QualityMetric, distinct
+from robustrec.audits.values import AccuracyMetric, Draws, distinct
+from robustrec.evaluation.kinds import LONGEST_LIST
 
 ALL = "all"
 """Name for all built-in edits."""
@@ -43,7 +44,7 @@ class MerchantAudit(AuditConfig):
         default=("rebuilt",),
         description="rebuilt: build item graphs from the edited features; frozen: keep the clean item graphs",
     )
-    metric: QualityMetric = Field(
+    metric: AccuracyMetric = Field(
         default="ndcg@20", description="main metric, also measured for users with edited test items and for other users"
     )
     exposure: int = Field(default=20, ge=1, le=LONGEST_LIST, description="list length k for exposure")

@@ -28,7 +28,8 @@ from robustrec.audits.quality import (
     undisturbed,
 )
 from robustrec.audits.rows import Draws
-from robustrec.evaluation.metrics import parse_metric, per_user_metrics
+from robustrec.evaluation.kinds import parse_metric
+from robustrec.evaluation.metrics import per_user_metrics
 from robustrec.evaluation.ranking import rank
 from robustrec.progress import Progress, silent
 from robustrec.results.findings import Finding

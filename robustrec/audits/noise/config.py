@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from robustrec.audits.kind import AuditConfig
-from robustrec.audits.values import Draws, QualityMetric, Share, Variance, distinct
+from robustrec.audits.values import AccuracyMetric, Draws, Share, Variance, distinct
 from robustrec.subject import Record
 
 BREAK_POINT = "sigma2"
@@ -17,7 +17,7 @@ BREAK_POINT = "sigma2"
 class BreakPoint(Record):
     """Search for the noise tolerance on a logarithmic scale: the smallest noise with more than the allowed loss."""
 
-    metric: QualityMetric = Field(default="ndcg@20", description="metric of the search")
+    metric: AccuracyMetric = Field(default="ndcg@20", description="metric of the search")
     max_relative_drop: float = Field(
         default=0.05, gt=0, lt=1, description="allowed loss, as a share of the clean value"
     )

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustrec.audits.sharpness.rows import AUDIT
+from robustrec.evaluation.kinds import STABILITY, kind_of
 from robustrec.results.conditions import ALL, Condition
 from robustrec.results.exhibits import SIGNIFICANT, WITHIN, Relation
 from robustrec.results.findings import CLEAN, Finding
@@ -40,7 +41,6 @@ EXACT, SAMPLED = 50_000, 20_000
 
 MOST_OUTCOMES = 8
 _METRICS = ("ndcg@20", "recall@20")
-_STABILITY = ("rbo", "overlap")
 
 
 class Measure(NamedTuple):
@@ -247,7 +247,7 @@ def _outcomes(findings: Sequence[Finding]) -> list[tuple[str, dict[Subject, floa
     ]
     there = dict.fromkeys(row.metric for row in drifts)
     metric = next((name for name in _METRICS if name in there), next((n for n in there if n.startswith("ndcg")), None))
-    likeness = next((name for name in there if name.startswith(_STABILITY)), None)
+    likeness = next((n for n in there if (kind := STABILITY.get(kind_of(n))) and kind.better == 1), None)
     found: list[tuple[str, dict[Subject, float]]] = []
     for wanted in (metric, likeness):
         groups: dict[tuple[str, str], list[Finding]] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from robustrec.evaluation.kinds import KINDS, kind_of
 from robustrec.reading.names import headline
 from robustrec.report.console.sheet import Page
 from robustrec.report.tables.merchant import MERCHANT
@@ -66,7 +67,10 @@ def meaning(finding: Finding) -> str:
     if low <= 0 <= high:
         return IDENTICAL if low == high == 0 else NO_DIFFERENCE
     if finding.audit == CLEAN:
-        return "better" if low > 0 else "worse"
+        kind = KINDS.get(kind_of(finding.metric))
+        if kind is not None and kind.better is None:
+            return "higher" if low > 0 else "lower"
+        return "better" if (low > 0) == (kind is None or kind.better == 1) else "worse"
     if clean * perturbed < 0:
         return "drifts in the other direction"
     return "drifts less" if abs(perturbed) < abs(clean) else "drifts more"

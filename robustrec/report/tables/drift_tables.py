@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from robustrec.reading.names import headline, kind_of
+from robustrec.evaluation.kinds import STABILITY, kind_of
+from robustrec.reading.names import headline
 from robustrec.reading.summary import summary_of
 from robustrec.report.console.sheet import Page
 from robustrec.report.tables.encoder import print_encoder
@@ -17,7 +18,6 @@ from robustrec.results.findings import CLEAN, ENCODER, Finding
 from robustrec.results.numbers import NOTHING, as_given, bracketed, percent, plain
 from robustrec.results.scale import SHARPNESS
 
-STABILITY = ("rbo", "overlap", "changed")
 _MOST_DETAILED = 3  # conditions of an audit with a table each; more become one sweep
 _MOST_METRICS = 4
 _MOST_ROWS = 48

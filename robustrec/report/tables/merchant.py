@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from robustrec.evaluation.kinds import kind_of
 from robustrec.reading.conditions import edit_words
-from robustrec.reading.names import headline, kind_of
+from robustrec.reading.names import headline
 from robustrec.report.console.sheet import Page
 from robustrec.results.conditions import ALL, Condition
 from robustrec.results.exhibits import FragileItem
