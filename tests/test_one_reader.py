@@ -46,6 +46,8 @@ EXCEPTIONS = {
     ("runs/external.py", "torch.load"): "it is the reader, with weights_only=True",
     ("encoders/sentence_modules.py", "torch.load"): "weights of a Dense module, with weights_only=True",
     ("encoders/cnn.py", "torch.load"): "a file that torchvision has fetched and checked, with weights_only=True",
+    ("engine/local.py", "json.loads"): "messages of a process that it started",
+    ("engine/worker.py", "json.loads"): "messages of the process that started it",
     ("cli/terminal.py", "Console"): "it makes the consoles",
     ("streams.py", "sys.stdout.write"): "it is the writer",
     ("streams.py", "sys.stderr.write"): "it is the writer",

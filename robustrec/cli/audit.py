@@ -38,6 +38,7 @@ def audit(
     seeds: options.Seeds = None,
     device: options.Device = None,
     threads: options.Threads = None,
+    workers: options.Workers = None,
     home: options.Home = None,
     offline: options.Offline = None,
     overrides: options.Overrides = None,
@@ -83,6 +84,7 @@ def audit(
         return
     from robustrec.audits.outcome import make_report, write_outcome
     from robustrec.audits.run import measure
+    from robustrec.engine.local import Local
     from robustrec.hardware import set_numerics
     from robustrec.results.verdict import exit_code
 
@@ -90,11 +92,13 @@ def audit(
     check_writable(plan.home / "reports" / "report.json")
     remove_leftovers(plan.home / "reports")
     _announce(plan, quiet=quiet)
-    with progress_bars(quiet=quiet) as progress:
-        run = measure(plan, progress=progress)
-    report, arrays = make_report(plan, run, command=["robustrec", *sys.argv[1:]])
-    stored = _stored_path(plan, report)
-    report = write_outcome(report, arrays, stored)
+    with Local(settings.workers) as engine:
+        with progress_bars(quiet=quiet) as progress:
+            run = measure(plan, progress=progress, engine=engine)
+        report, arrays = make_report(plan, run, command=["robustrec", *sys.argv[1:]])
+        stored = _stored_path(plan, report)
+        report = write_outcome(report, arrays, stored)
+        engine.forget()
     for output in outputs:
         if output.form == "json" and output.path is not None:
             write_outcome(report, arrays, output.path)

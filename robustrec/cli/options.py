@@ -82,6 +82,7 @@ Seed = Annotated[int | None, typer.Option(help="First training seed.")]
 Seeds = Annotated[int | None, typer.Option(help="Number of training seeds.")]
 Device = Annotated[str | None, typer.Option(help="Device: auto, cpu, cuda or cuda:N.")]
 Threads = Annotated[int | None, typer.Option(help="Number of CPU threads.")]
+Workers = Annotated[int | None, typer.Option(help="Number of processes; each uses --threads CPU threads.")]
 Home = Annotated[
     Path | None,
     typer.Option(

@@ -140,7 +140,7 @@ def test_exit_codes_follow_the_gates(minimum, severity, fail_on, code, tiny_fold
 def test_json_goes_to_stdout_alone_and_fits_the_published_schema(tiny_folder, suite, capsys):
     assert _audit(tiny_folder, suite(), "--json") == 0
     report = json.loads(capsys.readouterr().out)
-    assert report["schema_version"] == 2
+    assert report["schema_version"] == 3
     assert run(["report", "schema"]) == 0
     import jsonschema
 

@@ -1,0 +1,1 @@
+"""Where the tasks of an audit run: in this process or in several."""
