@@ -135,6 +135,9 @@ class AuditKind(Generic[C]):
             for place, spec in enumerate(plan.specs)
         ]
 
+    def encode(self, config: C, task: Task, subjects: Audited, work: Work) -> None:
+        """Encode the rows of a task into the store, so that another process only reads them; by default none."""
+
     def run_task(self, config: C, task: Task, subjects: Audited, work: Work, output: Output) -> None:
         """Measure a task: findings, exhibits and warnings go to `work.results`, what `finish` needs to `output`.
 

@@ -35,6 +35,7 @@ class Task:
         stored: whether its output can be stored; not if it depends on user-defined code.
         here: whether it runs in the process of the command, because it encodes rows: the last bits of a vector depend
             on the rows that are encoded with it, and so on the order of the tasks.
+        encoded: whether the process of the command encodes its rows first, in order, for the same reason.
     """
 
     audit: str
@@ -42,6 +43,7 @@ class Task:
     block: Mapping[str, Any]
     stored: bool = True
     here: bool = False
+    encoded: bool = False
 
 
 @dataclass
@@ -132,6 +134,18 @@ def done(task: Task, subjects: Audited, work: Work) -> Output:
     except RobustrecError as error:
         output.error = one_line(error)
     return output
+
+
+def encode(task: Task, subjects: Audited, work: Work) -> Costs:
+    """Encode the rows of a task into the store, and return the cost."""
+    from robustrec.audits.noise.audit import Costs
+    from robustrec.audits.own import kind_of
+    from robustrec.audits.results import AuditResults
+
+    costs = Costs()
+    part = work.part(AuditResults(), costs)
+    kind_of(task.audit).encode(config_of(work.plan, task.audit), task, subjects, part)
+    return costs
 
 
 def merged(done: Iterable[tuple[Task, Output]], work: Work) -> Iterator[tuple[Task, Output]]:

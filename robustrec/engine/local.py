@@ -16,9 +16,10 @@ from typing import Any
 
 import torch
 
+from robustrec.audits.noise.audit import Costs
 from robustrec.audits.plan import Plan
 from robustrec.audits.results import Audited, Work
-from robustrec.audits.tasks import InProcess, Output, Task
+from robustrec.audits.tasks import InProcess, Output, Task, encode
 from robustrec.engine.artefacts import Artefacts, unpacked
 from robustrec.errors import RobustrecError
 from robustrec.progress import Progress
@@ -54,6 +55,7 @@ class Local(InProcess):
         self._local = threading.local()
         self._futures: dict[int, Future[Output]] = {}
         self._tasks: list[Task] = []
+        self._encoded: set[int] = set()
 
     def __enter__(self) -> Local:
         return self
@@ -96,15 +98,17 @@ class Local(InProcess):
             return
         self._start(work.plan)
         assert self._pool is not None
-        places = [work.plan.specs.index(subject.spec) for subject, _ in subjects]
+        places = self._places()
         for number, task in enumerate(tasks):
-            if not task.here and not self._artefacts.stored(task):
+            if not (task.here or task.encoded or self._artefacts.stored(task)):
                 self._futures[number] = self._pool.submit(self._elsewhere, task, places)
 
     def output(self, task: Task) -> Output:
         """Return a stored output, or run the task, or wait for its process."""
         assert self._artefacts is not None
         number = self._tasks.index(task)
+        if task.encoded and self._pool is not None and number not in self._futures:
+            self._encode(task.audit)
         if number in self._futures:
             output = self._futures.pop(number).result()
             self._work.context.progress("tasks", number + 1, len(self._tasks), f"{task.audit}: {task.name}")
@@ -112,10 +116,30 @@ class Local(InProcess):
         found = self._artefacts.find(task)
         return self._kept(task, super().output(task)) if found is None else found
 
-    def _elsewhere(self, task: Task, places: list[int]) -> Output:
-        """Return the output of a task in another process."""
+    def _encode(self, audit: str) -> None:
+        """Encode the rows of the tasks of an audit in order, and give each task to the processes."""
+        assert self._artefacts is not None
+        assert self._pool is not None
+        places = self._places()
+        for number, task in enumerate(self._tasks):
+            if task.audit != audit or number in self._encoded or self._artefacts.stored(task):
+                continue
+            self._encoded.add(number)
+            try:
+                costs = encode(task, self._subjects, self._work)
+            except RobustrecError:
+                return  # the task itself ends with this error
+            self._futures[number] = self._pool.submit(self._elsewhere, task, places, costs)
+
+    def _places(self) -> list[int]:
+        return [self._work.plan.specs.index(subject.spec) for subject, _ in self._subjects]
+
+    def _elsewhere(self, task: Task, places: list[int], before: Costs | None = None) -> Output:
+        """Return the output of a task in another process, with the cost of what was done before."""
         message = {"task": asdict(task), "places": places}
-        return self._kept(task, unpacked(self._ask(message, f"{task.audit} audit, {task.name}")))
+        output = unpacked(self._ask(message, f"{task.audit} audit, {task.name}"))
+        output.costs.add(before or Costs())
+        return self._kept(task, output)
 
     def _kept(self, task: Task, output: Output) -> Output:
         """Store an output unless it is an error, and return it."""

@@ -21,6 +21,7 @@ from robustrec.edits.view import view_of
 from robustrec.encoders.features import row_encoder
 from robustrec.encoders.fitted import BasicEncoder
 from robustrec.encoders.rows import EncodedRows, catalog_rows
+from robustrec.engine.local import Local
 from robustrec.errors import RobustrecError
 from robustrec.results.exhibits import FragileItem
 
@@ -40,6 +41,17 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(shop: Path, home: Path) -> runner.Measurements:
     return measured(shop, home, "vbpr", strategy=("vanilla", "sgbd"))
+
+
+def test_two_processes_measure_the_same(run: runner.Measurements, shop: Path, tmp_path: Path) -> None:
+    plan = shop_plan(shop, tmp_path / "home", "vbpr", strategy=("vanilla", "sgbd"))
+    with Local(2) as engine:
+        other = runner.measure(plan, engine=engine)
+    assert len(engine._encoded) == 3, "each edit is measured in another process"
+    for field in ("findings", "statuses", "exhibits", "warnings"):
+        assert getattr(other.results, field) == getattr(run.results, field), field
+    assert all((other.results.arrays[name] == values).all() for name, values in run.results.arrays.items())
+    assert other.context.costs == run.context.costs
 
 
 def test_severity_0_finds_exactly_nothing(run: runner.Measurements) -> None:

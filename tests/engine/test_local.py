@@ -129,6 +129,7 @@ def test_another_seed_code_or_setting_is_another_output(plan: Plan, monkeypatch:
 
 
 def test_two_processes_give_the_same_report_as_one(plan: Plan) -> None:
+    _report(plan)
     whole, arrays = _report(plan)
     with Local(2) as engine:
         report, of_processes = _report(plan, engine)
@@ -138,7 +139,7 @@ def test_two_processes_give_the_same_report_as_one(plan: Plan) -> None:
     assert not any(each.alive for each in processes)
     assert _text(report) == _text(whole)
     assert of_processes == arrays
-    assert report.costs == whole.costs
+    assert report.costs == whole.costs.model_copy(update={"trainings": 0}), "the trainings are stored"
     assert report_json(report)
 
 

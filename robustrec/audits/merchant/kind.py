@@ -84,6 +84,12 @@ class MerchantKind(AuditKind[MerchantAudit]):
 
         return tasks_of(config)
 
+    def encode(self, config: MerchantAudit, task: Task, subjects: Audited, work: Work) -> None:
+        """Encode the edited items of a task."""
+        from robustrec.audits.merchant.measure import encode
+
+        encode(config, task, subjects, work)
+
     def run_task(self, config: MerchantAudit, task: Task, subjects: Audited, work: Work, output: Output) -> None:
         """Measure a task; see `merchant.measure`."""
         from robustrec.audits.merchant.measure import run_task

@@ -72,20 +72,18 @@ def tasks_of(audit: MerchantAudit) -> list[Task]:
     """Return a task for each edit or combination of edits."""
     stored = not has_user_edits(audit.edits)
     return [
-        Task(AUDIT, each.name, {"edit": each.name}, stored=stored, here=True) for each in treatments_of(audit.edits)
+        Task(AUDIT, each.name, {"edit": each.name}, stored=stored, encoded=True) for each in treatments_of(audit.edits)
     ]
 
 
 def run_task(audit: MerchantAudit, task: Task, subjects: Audited, work: Work, output: Output) -> None:
     """Measure all conditions of one edit on all subjects whose scores follow the features."""
-    served = _served(subjects)
-    if not served or not_editable(work.plan.dataset, work.plan.encoder):
+    run = _run_of(audit, subjects, work)
+    if run is None:
         return
-    run = work.once(AUDIT, lambda: _prepared(audit, served, work))
     if run.faults:
         output.state["faults"] = run.faults
         return
-    run = replace(run, work=work, encoder=work.edited_rows(AUDIT), subjects=[each.fresh() for each in run.subjects])
     treatment = next(each for each in treatments_of(audit.edits) if each.name == task.block["edit"])
     edited = dict(_encoded(run, treatment))
     conditions = conditions_of(audit, treatment)
@@ -96,6 +94,23 @@ def run_task(audit: MerchantAudit, task: Task, subjects: Audited, work: Work, ou
     for place, each in enumerate(run.subjects):
         for pool in list(each.pools.values())[:1]:  # clean values are the same in all conditions
             output.arrays |= {f"{place}|{metric}": values for metric, values in pool.mean()[0].items()}
+
+
+def encode(audit: MerchantAudit, task: Task, subjects: Audited, work: Work) -> None:
+    """Encode the items of one edit into the store."""
+    run = _run_of(audit, subjects, work)
+    if run is not None and not run.faults:
+        for _ in _encoded(run, next(each for each in treatments_of(audit.edits) if each.name == task.block["edit"])):
+            pass
+
+
+def _run_of(audit: MerchantAudit, subjects: Audited, work: Work) -> _Run | None:
+    """Return what all edits share, with the work and subjects of one task; None if nothing can be measured."""
+    served = _served(subjects)
+    if not served or not_editable(work.plan.dataset, work.plan.encoder):
+        return None
+    run = work.once(AUDIT, lambda: _prepared(audit, served, work))
+    return replace(run, work=work, encoder=work.edited_rows(AUDIT), subjects=[each.fresh() for each in run.subjects])
 
 
 def finish(audit: MerchantAudit, done: Iterable[tuple[Task, Output]], subjects: Audited, work: Work) -> None:
