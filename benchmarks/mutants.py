@@ -75,10 +75,10 @@ MUTANTS = {
         Mutant(_STRATEGIES, 'if self.config.counter == "per_epoch":', "if True:", RECORD),
         Mutant(_STRATEGIES, "self._meter.mirrored_steps += 1", "pass", RECORD),
         Mutant("training/mirror_record.py", "(cosine > 0)", "(cosine > -1)", RECORD),
-        Mutant("training/strategy_config.py", "special = 1 + self.moves.probe + self.moves.mirror", "special = 1 + self.moves.mirror", "training/test_strategies_updates.py"),
+        Mutant("training/strategy_config.py", "special = 1 + self.active_steps.probe + self.active_steps.mirror", "special = 1 + self.active_steps.mirror", "training/test_strategies_updates.py"),
         Mutant("runs/distinct.py", "if promised and each.mirrored_steps == 0:", "if False:", DISTINCT),
         Mutant("runs/distinct.py", "if value is not None:", "if False:", DISTINCT),
-        Mutant("runs/distinct.py", "if moves.mirror and not config.moves.mirror:", "if False:", DISTINCT),
+        Mutant("runs/distinct.py", "if steps.mirror and not config.active_steps.mirror:", "if False:", DISTINCT),
     ],
     "metrics": [
         Mutant("evaluation/accuracy.py", "np.log2(np.arange(2, k + 2))", "np.log2(np.arange(1, k + 1) + 0.5)", METRICS),

@@ -257,7 +257,7 @@ def summarise(
         "ratio_min": min(ratios),
         "ratio_max": max(ratios),
         "cpu_ratio": statistics.median(cpu_ratios),
-        "ratio_bound": subject.strategy.config.passes_per_step,
+        "ratio_bound": subject.strategy.config.evaluations_per_step,
         "blocks": len(ratios),
         "forward_passes": passes.forward,
         "backward_passes": passes.backward,

@@ -77,7 +77,7 @@ class Plugins(NamedTuple):
             return point.load()
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # a broken plugin must be seen, whatever it raises
+        except BaseException as error:  # a plugin may raise anything
             raise RobustrecError(
                 f"the {self.part} {point.name!r} cannot be imported: {described(error)}",
                 where=f"entry point {point.name} = {point.value}",

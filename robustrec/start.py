@@ -6,9 +6,9 @@ Reading the libraries takes seconds, in which Python's own handling would end wi
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from types import FrameType
+
+from robustrec.interrupts import leave_on_interrupt
 
 
 def start() -> None:
@@ -21,17 +21,6 @@ def start() -> None:
     from robustrec.cli.main import main
 
     main()
-
-
-def leave_on_interrupt() -> None:
-    """End the process with exit code 130 at once on SIGINT and SIGTERM, where they are not ignored."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _leave)
-
-
-def _leave(_signal: int, _frame: FrameType | None) -> None:
-    os._exit(130)
 
 
 def _open_closed_streams() -> None:

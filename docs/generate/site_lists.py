@@ -43,7 +43,14 @@ def strategies_table() -> str:
     rows = []
     for name in STRATEGY_NAMES:
         config = StrategyConfig.model_validate({"name": name})
-        rows.append((f"`{name}`", _yes(config.moves.probe), _yes(config.moves.mirror), f"{config.passes_per_step:.2f}"))
+        rows.append(
+            (
+                f"`{name}`",
+                _yes(config.active_steps.probe),
+                _yes(config.active_steps.mirror),
+                f"{config.evaluations_per_step:.2f}",
+            )
+        )
     return table(("strategy", "SAM ascent step", "Mirror Gradient", "gradient evaluations per step"), rows)
 
 

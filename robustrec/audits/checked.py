@@ -57,10 +57,12 @@ def checked_report(path: Path) -> Report:
     )
     differing = list(_differences(report, again))
     if record is None or record.rules < JUDGEMENT_RULES:
-        told = [each for each in again.warnings if each != NO_DIGESTS] + [NO_DIGESTS]
+        warnings = [each for each in again.warnings if each != NO_DIGESTS] + [NO_DIGESTS]
         if differing:
-            told.append(f"judged again with the rules of this version; the report records the verdict {report.verdict}")
-        return with_recommendation(again.model_copy(update={"warnings": tuple(told)}))
+            warnings.append(
+                f"judged again with the rules of this version; the report records the verdict {report.verdict}"
+            )
+        return with_recommendation(again.model_copy(update={"warnings": tuple(warnings)}))
     if not differing:
         return again
     more = f" (and {len(differing) - 3} more)" if len(differing) > 3 else ""

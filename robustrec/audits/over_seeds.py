@@ -88,8 +88,8 @@ def _over_seeds(rows: Sequence[Finding], arrays: Arrays, level: float) -> Iterat
             *("reference", "quantity", "n_users", "n_draws", "unit"),
         )
     }
-    told = "; ".join(part for part in (f"mean of {len(rows)} training seeds", _whose(absolute), note) if part)
-    yield Finding(**kept, **columns, note=told)
+    remark = "; ".join(part for part in (f"mean of {len(rows)} training seeds", _seed_share(absolute), note) if part)
+    yield Finding(**kept, **columns, note=remark)
 
 
 def _few(rows: Sequence[Finding], effects: _Floats, level: float) -> Bounds | None:
@@ -133,7 +133,7 @@ def _relative(effects: _Floats, base: _Floats, ratio: float, level: float, bound
     return {"relative_drift": ratio, "relative_ci_low": found.low, "relative_ci_high": found.high}
 
 
-def _whose(found: Decomposition) -> str:
+def _seed_share(found: Decomposition) -> str:
     seed = sum(share for name, share in found.shares.items() if "seed" in name)
     return f"{100 * seed:.0f} % of the variance is between training seeds" if found.shares else "no variance"
 

@@ -19,7 +19,7 @@ from pydantic import ConfigDict, ValidationError
 from robustrec.audits.kind import KINDS, AuditConfig, AuditKind, built_in
 from robustrec.errors import RobustrecError, described, one_line, unknown_name
 from robustrec.invalid import invalid
-from robustrec.models.own import place_of
+from robustrec.models.own import source_line
 from robustrec.plugins import Plugins
 from robustrec.results.arrays import array_key
 from robustrec.results.conditions import Condition, named
@@ -294,7 +294,7 @@ def _measured(kind: AuditKind[Any], config: Any, audited: AuditedSubject) -> lis
     except (RobustrecError, KeyboardInterrupt):
         raise
     except BaseException as error:  # whatever it raises, also to end the process
-        raise _fault(audited, f"failed: {described(error)}{place_of(kind.name, error)}") from error
+        raise _fault(audited, f"failed: {described(error)}{source_line(kind.name, error)}") from error
     if _versions(audited.trained) != held:
         raise _fault(audited, "changed the features or the parameters of the model in place; work on a copy")
     if not findings:

@@ -37,17 +37,17 @@ def unmeasured(plan: Plan) -> list[str]:
     lines: dict[tuple[str, str], list[str]] = {}
     for (model, kind), reason in reasons.items():
         lines.setdefault((model, reason), []).append(kind)
-    told = [
+    warnings = [
         f"{model}: {reason} ({_and(kinds)} measure{'s' * (len(kinds) == 1)} nothing)"
         for (model, reason), kinds in lines.items()
     ]
     if len(reasons) == len(models) * len(suite.audits):
         raise RobustrecError(
-            f"suite {suite.name!r} cannot measure anything for this run; {'; '.join(told)}",
+            f"suite {suite.name!r} cannot measure anything for this run; {'; '.join(warnings)}",
             where=f"--suite {suite.name}, {', '.join(f'--model {model}' for model in models)}",
             fix=_fix(specs),
         )
-    return [*told, *without_features(plan)]
+    return [*warnings, *without_features(plan)]
 
 
 def without_features(plan: Plan) -> list[str]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from robustrec.errors import described
 from robustrec.models.contract import Batch, Problem, Recommender
-from robustrec.models.own import place_of
+from robustrec.models.own import source_line
 from robustrec.seeds import torch_generator
 
 N_USERS, N_ITEMS, PER_USER = 40, 30, 6
@@ -89,7 +89,7 @@ def error_text(model: str, error: BaseException) -> str:
     """Return an exception as one line, with the line in the sources of the model that raised it."""
     text = described(error)
     short = text if len(text) <= LONGEST else text[:LONGEST] + " …"
-    return short.rstrip(": ") + place_of(model, error)
+    return short.rstrip(": ") + source_line(model, error)
 
 
 @dataclass(frozen=True)

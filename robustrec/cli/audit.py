@@ -187,8 +187,8 @@ def _print_plan(plan: Plan, *, as_json: bool) -> None:
         sheet.line(f"warning    {warning}")
     for spec in plan.specs:
         effort = (
-            f"at most {spec.training.max_epochs} epochs, {spec.strategy.passes_per_step:.2f} gradient evaluations per"
-            " step"
+            f"at most {spec.training.max_epochs} epochs, {spec.strategy.evaluations_per_step:.2f} gradient evaluations "
+            "per step"
             if spec.trains
             else f"{spec.origin}, no training"
         )

@@ -13,7 +13,7 @@ from robustrec.sheet import Sheet
 from robustrec.streams import write_json, write_json_text
 
 if TYPE_CHECKING:
-    from robustrec.datasets.describe import Description, Spread
+    from robustrec.datasets.describe import CountSummary, Description
 
 BARS = " ▁▂▃▄▅▆▇█"
 
@@ -182,7 +182,7 @@ def _share(count: int, total: int) -> str:
     return f"{count:,} of {total:,} items ({count / total:.1%}){without}"
 
 
-def _spread(spread: Spread) -> str:
+def _spread(spread: CountSummary) -> str:
     return f"min {spread.min:,} · median {spread.median:g} · mean {spread.mean:.1f} · max {spread.max:,}"
 
 

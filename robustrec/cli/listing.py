@@ -46,12 +46,14 @@ def strategies(as_json: options.AsJson = False) -> None:
     rows = []
     for name in STRATEGY_NAMES:
         config = StrategyConfig.model_validate({"name": name})
-        parts = [word for word, on in zip(("SAM ascent step", "Mirror Gradient"), config.moves, strict=True) if on]
+        parts = [
+            word for word, on in zip(("SAM ascent step", "Mirror Gradient"), config.active_steps, strict=True) if on
+        ]
         rows.append(
             (
                 name,
-                f"{' + '.join(parts) or 'standard training'}; {config.passes_per_step:.2f} gradient evaluations per"
-                " step",
+                f"{' + '.join(parts) or 'standard training'}; {config.evaluations_per_step:.2f} gradient evaluations "
+                "per step",
             )
         )
     _show("strategy", rows, as_json=as_json)

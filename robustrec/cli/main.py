@@ -21,8 +21,8 @@ from robustrec.cli import audit, baseline, compare, config, data, doctor, encode
 from robustrec.cli.terminal import Finished, print_error, say, stdout_error
 from robustrec.errors import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_PASS, RobustrecError, described
 from robustrec.files import shown_path
+from robustrec.interrupts import leave_on_interrupt
 from robustrec.own_code import folders_stay
-from robustrec.start import leave_on_interrupt
 from robustrec.streams import StdoutError, abandon_stdout, flush_stdout, prepare_streams, write_text
 
 _NO_MEMORY = re.compile(r"can't allocate memory|out of memory|[Ss]torage size|invalid buffer size")
@@ -134,7 +134,7 @@ def _run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
     except StdoutError as error:
-        # A reader that has what it wants is no error. Nobody is told where there is nobody to tell.
+        # A reader that closes the pipe, such as head, is not an error.
         code = EXIT_PASS if error.reader_left else EXIT_ERROR
         if not error.reader_left:
             print_error(stdout_error(error))

@@ -30,7 +30,7 @@ def at_budget(spec: SubjectSpec, budget: Budget, epochs: int) -> SubjectSpec:
     """
     if budget == "early-stop":
         return spec
-    own = epochs if budget == "epochs" else max(1, math.floor(epochs / spec.strategy.passes_per_step))
+    own = epochs if budget == "epochs" else max(1, math.floor(epochs / spec.strategy.evaluations_per_step))
     return replace(spec, training=spec.training.model_copy(update={"max_epochs": own, "patience": own}))
 
 
@@ -44,6 +44,6 @@ def gradient_evaluations(spec: SubjectSpec, n_interactions: int, epochs: int | N
     """
     taken = spec.training.max_epochs if epochs is None else epochs
     steps = taken * math.ceil(n_interactions / spec.training.batch_size)
-    if not (spec.strategy.moves.probe or spec.strategy.moves.mirror):
+    if not (spec.strategy.active_steps.probe or spec.strategy.active_steps.mirror):
         return steps
-    return round(steps * spec.strategy.passes_per_step)
+    return round(steps * spec.strategy.evaluations_per_step)

@@ -62,11 +62,11 @@ def _print_table(rows: list[Comparison], sheet: Sheet) -> None:
         epochs = f"{row.epochs}{'*' if row.cut_off else ''}"
         cells = [measure, row.strategy, epochs, str(row.gradients), plain(row.value.estimate), against(row)]
         cells.append(verdict_of(row))
-        table.append([*cells, _whose(row)] if wide else cells)
+        table.append([*cells, _variance_sources(row)] if wide else cells)
     sheet.table([*names, "variance from"] if wide else names, table, ruled=False)
 
 
-def _whose(row: Comparison) -> str:
+def _variance_sources(row: Comparison) -> str:
     """Return the largest sources of variance of the difference, or of the value for the reference."""
     shares = row.difference_shares or row.shares
     largest = sorted(shares.items(), key=lambda item: -item[1])[:MAIN_FACTORS]

@@ -160,12 +160,12 @@ def _concluded(rows: Sequence[Comparison], level: float) -> list[Comparison]:
             kinds.setdefault(row.kind, []).append(place)
     concluded = list(rows)
     for places in kinds.values():
-        for place, p in zip(places, holm([_told(rows[each]) for each in places]), strict=True):
+        for place, p in zip(places, holm([_p_value(rows[each]) for each in places]), strict=True):
             concluded[place] = rows[place].model_copy(update={"conclusion": _word(rows[place], p <= 1 - level)})
     return concluded
 
 
-def _told(row: Comparison) -> float:
+def _p_value(row: Comparison) -> float:
     return 1.0 if row.p is None else row.p
 
 

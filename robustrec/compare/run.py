@@ -173,9 +173,9 @@ def run_comparison(
                 each.model_copy(update={"budget": budget}) for own in measured.values() for each in own.trainings
             ]
     seeds = tuple(dict.fromkeys(spec.seed for spec in plan.specs))
-    told = sentences(rows, len(seeds))
+    lines = sentences(rows, len(seeds))
     if edited.why_not:
-        told = (*told, f"merchant edits were not measured: {edited.why_not}")
+        lines = (*lines, f"merchant edits were not measured: {edited.why_not}")
     return StrategyReport(
         robustrec=__version__,
         command=tuple(command),
@@ -191,7 +191,7 @@ def run_comparison(
         level=LEVEL,
         rows=tuple(rows),
         trainings=tuple(trainings),
-        sentences=told,
+        sentences=lines,
         environment=Environment.model_validate(describe_environment(prepared.device)),
         settings={f"{spec.model}/{spec.strategy_name}": spec_json(spec) for spec in plan.specs},
     )

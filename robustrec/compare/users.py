@@ -51,8 +51,8 @@ def compared_by_users(entries: Sequence[Entry], conditions: Sequence[str], by: B
     values = {name: [float(table.mean()) for table in tables[name]] for name in conditions}
     surely = {key: each.estimate for key, each in differences.items() if abs(each.estimate) > _reach(each, critical)}
     better, worse = _surely(surely, conditions, len(entries))
-    told = tuple(_pair(entries, pair, each.estimate, _reach(each, critical)) for pair, each in overall.items())
-    return Found("users", critical, values, better, worse, told)
+    compared = tuple(_pair(entries, pair, each.estimate, _reach(each, critical)) for pair, each in overall.items())
+    return Found("users", critical, values, better, worse, compared)
 
 
 def compared_by_intervals(entries: Sequence[Entry], conditions: Sequence[str], by: By, level: float) -> Found:
@@ -80,12 +80,12 @@ def compared_by_intervals(entries: Sequence[Entry], conditions: Sequence[str], b
         if abs(difference) > critical * (errors[name][a] + errors[name][b]):
             surely[name, (a, b)] = difference
     better, worse = _surely(surely, conditions, len(entries))
-    told = []
+    compared = []
     for a, b in pairs:
         mean = sum(values[name][a] - values[name][b] for name in conditions) / len(conditions)
         reach = critical * sum(errors[name][a] + errors[name][b] for name in conditions) / len(conditions)
-        told.append(_pair(entries, (a, b), mean, reach))
-    return Found("intervals", critical, values, better, worse, tuple(told))
+        compared.append(_pair(entries, (a, b), mean, reach))
+    return Found("intervals", critical, values, better, worse, tuple(compared))
 
 
 def _half(low: float | None, high: float | None) -> float:

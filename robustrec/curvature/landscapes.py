@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from robustrec.curvature.loss import Loss
+from robustrec.curvature.loss import LossFunction
 from robustrec.curvature.spaces import Space, length_of
 
 
@@ -39,13 +39,13 @@ def eigenvector_direction(space: Space, vector: Tensor, parameters: Mapping[str,
     return Direction(space.unpack(vector / length_of(vector) * float(length)))
 
 
-def line(loss: Loss, direction: Direction, steps: Sequence[float]) -> tuple[float, ...]:
+def line(loss: LossFunction, direction: Direction, steps: Sequence[float]) -> tuple[float, ...]:
     """Return the loss at each multiple of a direction."""
     return tuple(_at(loss, [(step, direction)]) for step in steps)
 
 
 def plane(
-    loss: Loss, first: Direction, second: Direction, across: Sequence[float], up: Sequence[float]
+    loss: LossFunction, first: Direction, second: Direction, across: Sequence[float], up: Sequence[float]
 ) -> tuple[tuple[float, ...], ...]:
     """Return the loss at a·first + b·second: row j holds b = up[j], column i holds a = across[i]."""
     return tuple(tuple(_at(loss, [(a, first), (b, second)]) for a in across) for b in up)
@@ -60,7 +60,7 @@ def _normalised(drawn: Tensor, scale: Tensor) -> Tensor:
     return drawn * (scale / own.clamp_min(torch.finfo(drawn.dtype).tiny))
 
 
-def _at(loss: Loss, walks: Sequence[tuple[float, Direction]]) -> float:
+def _at(loss: LossFunction, walks: Sequence[tuple[float, Direction]]) -> float:
     parameters, tables = dict(loss.parameters), dict(loss.tables)
     for step, direction in walks:
         for name, each in direction.parameters.items():

@@ -14,7 +14,7 @@ from torch.func import functional_call
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from robustrec.curvature.triples import Pairs, Triples, margins
+from robustrec.curvature.triples import ScoredPairs, Triples, margins
 from robustrec.errors import RobustrecError
 from robustrec.models.contract import Batch, Features, Graphs, Recommender, Representation, batch_loss, represent
 from robustrec.models.graphs import Sparse
@@ -25,7 +25,7 @@ TWICE_DIFFERENTIABLE = SDPBackend.MATH
 SAME = 1e-5
 
 
-class Loss(Protocol):
+class LossFunction(Protocol):
     """A scalar function of named parameters and feature tables.
 
     Attributes:
@@ -119,7 +119,7 @@ class AuditLoss:
     """
 
     subject: Audited
-    pairs: Pairs
+    pairs: ScoredPairs
     standardised: bool = False
 
     @property
@@ -178,7 +178,7 @@ class TrainingLoss:
         return self.subject.training_loss(self.triples, parameters, self.tables if tables is None else tables)
 
 
-def checked_value(loss: Loss) -> float:
+def checked_value(loss: LossFunction) -> float:
     """Return the loss where it was made.
 
     Raises:

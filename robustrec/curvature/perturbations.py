@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from robustrec.curvature.loss import Loss
+from robustrec.curvature.loss import LossFunction
 from robustrec.curvature.products import Multiply, parameter_gradient
 from robustrec.curvature.spaces import Space
 from robustrec.curvature.traces import Estimate, estimate
@@ -15,7 +15,7 @@ from robustrec.curvature.traces import Estimate, estimate
 Named = dict[str, Tensor]
 
 
-def worst_case(loss: Loss, *, radius: float, steps: int = 1, adaptive: bool = False) -> tuple[float, ...]:
+def worst_case(loss: LossFunction, *, radius: float, steps: int = 1, adaptive: bool = False) -> tuple[float, ...]:
     """Return the largest increase of the loss found within a radius after each step of ascent.
 
     Every step goes to the boundary along the gradient found at the step before, which for one step is what the
@@ -45,7 +45,13 @@ def worst_case(loss: Loss, *, radius: float, steps: int = 1, adaptive: bool = Fa
 
 
 def average_case(
-    loss: Loss, scales: Mapping[str, Tensor], space: Space, *, radius: float, pairs: int, generator: torch.Generator
+    loss: LossFunction,
+    scales: Mapping[str, Tensor],
+    space: Space,
+    *,
+    radius: float,
+    pairs: int,
+    generator: torch.Generator,
 ) -> Estimate:
     """Return E[L(θ + ρ s⊙z)] - L(θ), z normal, from pairs of opposite draws (Andriushchenko et al., arXiv 2302.07011).
 
@@ -104,6 +110,6 @@ def _plus(start: Mapping[str, Tensor], step: Named, sign: float = 1.0) -> Named:
     return {name: each + sign * step[name] for name, each in start.items()}
 
 
-def _value(loss: Loss, parameters: Mapping[str, Tensor]) -> float:
+def _value(loss: LossFunction, parameters: Mapping[str, Tensor]) -> float:
     with torch.no_grad():
         return float(loss.value(parameters=parameters))

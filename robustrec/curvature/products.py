@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from robustrec.curvature.loss import Loss
+from robustrec.curvature.loss import LossFunction
 from robustrec.curvature.spaces import Space, space_of
 from robustrec.errors import RobustrecError
 
@@ -93,7 +93,7 @@ def check_symmetry(products: Products, generator: torch.Generator) -> None:
         )
 
 
-def parameter_products(loss: Loss) -> Products:
+def parameter_products(loss: LossFunction) -> Products:
     """Return the Hessian products of a loss in its parameters; those without influence have rows of zeros."""
     leaves = {name: each.clone().requires_grad_() for name, each in loss.parameters.items()}
     with derivatives("first"):
@@ -101,7 +101,9 @@ def parameter_products(loss: Loss) -> Products:
     return Products(value, leaves)
 
 
-def parameter_gradient(loss: Loss, parameters: Mapping[str, Tensor] | None = None) -> tuple[float, dict[str, Tensor]]:
+def parameter_gradient(
+    loss: LossFunction, parameters: Mapping[str, Tensor] | None = None
+) -> tuple[float, dict[str, Tensor]]:
     """Return the loss at given parameters, by default where it was made, with its gradient."""
     leaves = {name: each.detach().clone().requires_grad_() for name, each in (parameters or loss.parameters).items()}
     with derivatives("first"):

@@ -73,7 +73,7 @@ def traces(
     return found
 
 
-class Density(NamedTuple):
+class SpectralDensity(NamedTuple):
     """The spectrum of a Hessian as a weighted set of points.
 
     Attributes:
@@ -114,7 +114,7 @@ def density(
     steps: int,
     generator: torch.Generator,
     memory: float = math.inf,
-) -> Density:
+) -> SpectralDensity:
     """Return the spectral density by stochastic Lanczos quadrature (Ghorbani et al., arXiv 1901.10159).
 
     Args:
@@ -135,7 +135,7 @@ def density(
         values, rotation = np.linalg.eigh(matrix)
         nodes[probe, : len(values)] = values
         weights[probe, : len(values)] = rotation[0] ** 2
-    return Density(nodes, weights)
+    return SpectralDensity(nodes, weights)
 
 
 def _cells(grid: NDArray[np.float64]) -> NDArray[np.float64]:

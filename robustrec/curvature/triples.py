@@ -23,7 +23,7 @@ class Triples(NamedTuple):
     negatives: Tensor
 
 
-class Pairs(NamedTuple):
+class ScoredPairs(NamedTuple):
     """The distinct (user, item) pairs of some triples, where a model is scored.
 
     Attributes:
@@ -38,13 +38,13 @@ class Pairs(NamedTuple):
     positives: Tensor
     negatives: Tensor
 
-    def to(self, device: torch.device) -> Pairs:
+    def to(self, device: torch.device) -> ScoredPairs:
         """Return the pairs on a device."""
         pattern, transpose = (
             Pattern(each.starts.to(device), each.columns.to(device), each.shape)
             for each in (self.pattern, self.transpose)
         )
-        return Pairs(pattern, transpose, self.positives.to(device), self.negatives.to(device))
+        return ScoredPairs(pattern, transpose, self.positives.to(device), self.negatives.to(device))
 
 
 def draw_triples(edges: Tensor, n_items: int, count: int, seed: int) -> Triples:
@@ -74,7 +74,7 @@ def draw_triples(edges: Tensor, n_items: int, count: int, seed: int) -> Triples:
     return Triples(users, items, sample_negatives(positives, users, generator))
 
 
-def pairs_of(triples: Triples, n_users: int, n_items: int) -> Pairs:
+def pairs_of(triples: Triples, n_users: int, n_items: int) -> ScoredPairs:
     """Return the distinct pairs of triples.
 
     Raises:
@@ -91,10 +91,10 @@ def pairs_of(triples: Triples, n_users: int, n_items: int) -> Pairs:
     rows, columns = places // n_items, places % n_items
     pattern, _ = pattern_of(rows, columns, (n_users, n_items))
     transpose, _ = pattern_of(columns, rows, (n_items, n_users))
-    return Pairs(pattern, transpose, inverse[:count], inverse[count:])
+    return ScoredPairs(pattern, transpose, inverse[:count], inverse[count:])
 
 
-def margins(representation: Representation, pairs: Pairs) -> Tensor:
+def margins(representation: Representation, pairs: ScoredPairs) -> Tensor:
     """Return s(u, p) - s(u, n) of every triple, float64 [n], differentiable as often as wanted.
 
     Scores are computed pair by pair as a sampled product, so that neither this nor its derivatives hold a table [n, d].

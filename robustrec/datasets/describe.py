@@ -16,7 +16,7 @@ HEAD_SHARES = (0.01, 0.10, 0.20, 0.50)
 CURVE_POINTS = 40
 
 
-class Spread(BaseModel):
+class CountSummary(BaseModel):
     """Minimum, median, mean and maximum of a count."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,8 +56,8 @@ class Description(BaseModel):
     interactions: int
     rows: dict[str, int] = Field(description="interactions by split")
     sparsity: float = Field(description="1 - interactions / (users * items)")
-    per_user: Spread = Field(description="interactions per user, of users with any")
-    per_item: Spread = Field(description="interactions per item, including items without interactions")
+    per_user: CountSummary = Field(description="interactions per user, of users with any")
+    per_item: CountSummary = Field(description="interactions per item, including items without interactions")
     head_share: dict[str, float] = Field(
         description="share of the interactions with the most popular items, by share of items"
     )
@@ -106,8 +106,8 @@ def describe(dataset: Dataset) -> Description:
         interactions=len(data.users),
         rows={name: int((data.labels == label).sum()) for label, name in enumerate(LABEL_NAMES)},
         sparsity=1.0 - len(data.users) / (data.n_users * data.n_items),
-        per_user=_spread(per_user[per_user > 0]),
-        per_item=_spread(popularity),
+        per_user=_summary(per_user[per_user > 0]),
+        per_item=_summary(popularity),
         head_share={f"{share:.0%}": head_share(popularity, share) for share in HEAD_SHARES},
         gini=gini(popularity),
         popularity=[float(part.mean()) for part in np.array_split(popularity, min(CURVE_POINTS, data.n_items))],
@@ -145,8 +145,8 @@ def gini(counts: NDArray[np.int64]) -> float:
     return float(((2.0 * np.arange(1, n + 1) - n - 1.0) * values).sum() / (n * values.sum()))
 
 
-def _spread(counts: NDArray[np.int64]) -> Spread:
-    return Spread(
+def _summary(counts: NDArray[np.int64]) -> CountSummary:
+    return CountSummary(
         min=int(counts.min()),
         median=float(np.median(counts)),
         mean=float(counts.mean()),

@@ -31,7 +31,7 @@ from robustrec.datasets.interactions import (
 )
 from robustrec.datasets.item_numbers import MAPPINGS, read_item_numbers, write_mappings
 from robustrec.datasets.items import ABOUT_OTHERS, Item, ItemTable, items_text, read_items
-from robustrec.datasets.layout import Found, find_files, is_mmrec, unread_files
+from robustrec.datasets.layout import FolderFiles, find_files, is_mmrec, unread_files
 from robustrec.datasets.manifest import (
     MANIFEST,
     NAME_PATTERN,
@@ -212,7 +212,7 @@ def _sources(source: Path, name: str, options: ImportOptions) -> _Sources:
             items=options.items or (path_inside(source, files.items) if files.items else None),
             pictures=options.pictures or (path_inside(source, files.pictures) if files.pictures else None),
         )
-    given = Found(options.interactions, options.items, options.pictures, {})
+    given = FolderFiles(options.interactions, options.items, options.pictures, {})
     found = find_files(source, given=given, name=name)
     if found.interactions is None and not found.split:
         raise RobustrecError(

@@ -35,7 +35,7 @@ SPLIT_SUFFIXES = (*TABLE_SUFFIXES, ".inter", ".txt")
 _ROLES = {TRAIN: "train(ing)?", VALIDATION: "valid(ation)?|val|dev", TEST: "test(ing)?"}
 
 
-class Found(NamedTuple):
+class FolderFiles(NamedTuple):
     """Paths of a .inter or ratings file, a catalog, and a folder or zip of pictures; None if not found.
 
     `split` has the files of a published split by label; it is empty without one.
@@ -83,7 +83,7 @@ def describe_folder(folder: Path) -> tuple[Manifest, bool]:
     return Manifest(name=name_of_folder, files=files), True
 
 
-def find_files(folder: Path, given: Found | None = None, *, name: str) -> Found:
+def find_files(folder: Path, given: FolderFiles | None = None, *, name: str) -> FolderFiles:
     """Find interactions (a .inter file, else a published split, else ratings), catalog and pictures in a folder.
 
     Args:
@@ -103,7 +103,7 @@ def find_files(folder: Path, given: Found | None = None, *, name: str) -> Found:
             fix="give the path of an existing folder",
         ) from error
     files = [entry for entry in entries if entry.is_file() and not entry.name.startswith(".")]
-    interactions, items, pictures, split = given or Found(None, None, None, {})
+    interactions, items, pictures, split = given or FolderFiles(None, None, None, {})
     tables = [file for file in files if file.suffix in TABLE_SUFFIXES and file.name not in MAPPINGS]
     catalogs = [file for file in tables if file not in (interactions, items) and _is_catalog(file)]
     if interactions is None:
@@ -122,7 +122,7 @@ def find_files(folder: Path, given: Found | None = None, *, name: str) -> Found:
             file for file in files if file.name in ITEM_NAMES or re.fullmatch("meta_.*[.]json", file.name)
         ]
         items = _one(folder, lists, ITEM_NAMES, "--items")
-    return Found(interactions, items, pictures or _pictures(folder, entries), split)
+    return FolderFiles(interactions, items, pictures or _pictures(folder, entries), split)
 
 
 def is_mmrec(path: Path) -> bool:

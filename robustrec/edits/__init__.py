@@ -52,19 +52,19 @@ EDITS: dict[str, str] = distinct_names(
         *((name, f"robustrec.edits.pictures.{name}:{name}") for name in PICTURE_EDITS),
     ],
 )
-"""Name of each edit of ours -> "module:function"; nothing is imported until the edit is used."""
+"""Name of each built-in edit -> "module:function", imported at the first use."""
 
 
 def edit(name: str, *, where: str = "--edit") -> Edit:
-    """Return an edit by its name: one of ours, an entry point of the group "robustrec.edits", or "module:function".
+    """Return an edit by name: built in, an entry point of the group "robustrec.edits", or "module:function".
 
     Args:
         name: the name.
-        where: the option or the file and key that held it, for messages.
+        where: option, or file and key, of the name, for messages.
 
     Raises:
-        RobustrecError: there is no such edit, it cannot be imported, two have the name, or it is no edit: no
-            declaration, another signature, another result, not pure.
+        RobustrecError: the edit is unknown, cannot be imported, is not unique, or is invalid: no declaration, wrong
+            signature, wrong result, or not pure.
     """
     from robustrec.edits.resolve import resolved
 
@@ -72,7 +72,7 @@ def edit(name: str, *, where: str = "--edit") -> Edit:
 
 
 def edit_names() -> list[str]:
-    """Return the names there are: ours in their order, then those of entry points."""
+    """Return the names of built-in edits, then those of entry points."""
     from robustrec.edits.resolve import entry_point_names
 
     return [*EDITS, *entry_point_names()]

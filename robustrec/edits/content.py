@@ -1,4 +1,4 @@
-"""What a merchant says and shows of one item, and how it becomes the text that is encoded."""
+"""Content of an item: texts and picture, and the text that encoders read."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Modality = Literal["text", "image"]
 
 @dataclass(frozen=True, eq=False)
 class Content:
-    """What a merchant says and shows of one item; immutable, the picture too: copy it before drawing on it.
+    """Content of an item. It is immutable, including the picture: copy the picture before drawing on it.
 
     Attributes:
         title: name of the item.
         brand: maker.
         categories: labels of its category path.
         description: longer text.
-        picture: RGB; None where the item has none.
+        picture: RGB; None for an item without picture.
     """
 
     title: str
@@ -38,7 +38,7 @@ def content_of(catalog: Catalog, row: int, *, picture: bool = True) -> Content:
     Args:
         catalog: texts and pictures.
         row: the item.
-        picture: False leaves the picture undecoded, for edits of the text alone.
+        picture: whether the picture is decoded; False for text edits.
 
     Raises:
         RobustrecError: the item's picture is missing, above the limits, or unreadable.
@@ -49,26 +49,26 @@ def content_of(catalog: Catalog, row: int, *, picture: bool = True) -> Content:
         content = Content(item.title, item.brand, item.categories, item.description, image)
         if text_of(content) == catalog.texts[row]:
             return content
-    # Only the text is known, or it was replaced: it stands where the title would.
+    # If only the text is known, it is used as the title.
     return Content(catalog.texts[row], "", (), "", image)
 
 
 def text_of(content: Content) -> str:
-    """Return the text that is encoded, by the rule every catalogue text is made with (spec 1.3)."""
+    """Return the text that encoders read: title, brand, categories and description."""
     from robustrec.datasets.catalog import sentence
 
     return sentence(content)
 
 
 def changed(before: Content, after: Content) -> tuple[Modality, ...]:
-    """Return the modalities in which an encoder would see a difference, in the order image, text."""
+    """Return the modalities with a difference for an encoder, in the order image, text."""
     image: tuple[Modality, ...] = () if same_picture(before.picture, after.picture) else ("image",)
     text: tuple[Modality, ...] = () if text_of(before) == text_of(after) else ("text",)
     return (*image, *text)
 
 
 def same_picture(a: Image.Image | None, b: Image.Image | None) -> bool:
-    """Return whether two pictures have the same size, mode and pixels; None is like None alone."""
+    """Return whether two pictures have the same size, mode and pixels; None is equal to None only."""
     if a is b:
         return True
     return (

@@ -1,4 +1,4 @@
-"""What an edit is: a pure function with a declaration beside it, and the one way to apply it."""
+"""Contract of edits: pure functions with a declaration, and their application."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ SEVERITIES = (1, 2, 3, 4, 5)
 MODALITIES: tuple[Modality, ...] = ("image", "text")
 
 Change = Callable[[Content, int, np.random.Generator, "CatalogueView"], Content]
-"""`(content, severity 1..5, generator, view) -> content`; `content` itself where the item lacks what it edits.
+"""`(content, severity 1..5, generator, view) -> content`; the same object if the edit does not apply to the item.
 
-What is drawn must not depend on the severity, so that with one generator state the severity is the only difference.
+Random draws must not depend on the severity, so that severities differ in nothing else for the same generator state.
 """
 
 ChangeT = TypeVar("ChangeT", bound=Change)
@@ -29,11 +29,11 @@ _DECLARED = "robustrec_edit"
 
 
 class Declaration(NamedTuple):
-    """What an edit says about itself.
+    """Declaration of an edit.
 
     Attributes:
-        modality: what it touches; the other modality stays as it was.
-        scale: what the severity sets.
+        modality: modality that it changes; the other one stays the same.
+        scale: quantity that the severity sets.
         steps: its value at severities 1 to 5.
     """
 
@@ -43,11 +43,11 @@ class Declaration(NamedTuple):
 
 
 def changes(modality: Modality, *, scale: str, steps: Iterable[str]) -> Callable[[ChangeT], ChangeT]:
-    """Declare a function as an edit; the first line of its docstring says which merchant behaviour it stands for.
+    """Declare a function as an edit; the first line of its docstring is its description.
 
     Args:
         modality: "text" or "image".
-        scale: what the severity sets, in a few words.
+        scale: quantity that the severity sets, in a few words.
         steps: its value at severities 1 to 5.
     """
 
@@ -59,21 +59,21 @@ def changes(modality: Modality, *, scale: str, steps: Iterable[str]) -> Callable
 
 
 def declaration_of(function: object) -> Declaration | None:
-    """Return what a function declared by `changes`, None where it declared nothing."""
+    """Return the declaration of a function by `changes`, or None."""
     found = getattr(function, _DECLARED, None)
     return found if isinstance(found, Declaration) else None
 
 
 @dataclass(frozen=True)
 class Edit:
-    """An edit by its name.
+    """A named edit.
 
     Attributes:
-        name: as a suite or an option names it.
-        place: "module:function" it comes from.
+        name: its name in suites and options.
+        place: its source, "module:function".
         declaration: modality, scale and steps.
         change: the pure function.
-        own: whether it comes with robustrec; others are watched more closely when they are applied.
+        own: whether it is part of robustrec; other edits are checked when they are applied.
     """
 
     name: str
@@ -84,37 +84,37 @@ class Edit:
 
     @property
     def modality(self) -> Modality:
-        """What it touches."""
+        """The modality that it changes."""
         return self.declaration.modality
 
     @property
     def behaviour(self) -> str:
-        """Which merchant behaviour it stands for: the first line of the function's docstring."""
+        """Its description: the first line of the docstring of the function."""
         return (self.change.__doc__ or "").strip().partition("\n")[0]
 
     def severity(self, severity: int) -> str:
-        """Return in words what a severity of 1 to 5 does."""
+        """Return a description of a severity from 1 to 5."""
         return f"{self.declaration.scale}: {self.declaration.steps[severity - 1]}"
 
 
 def apply_edit(
     edit: Edit, content: Content, severity: int, generator: np.random.Generator, view: CatalogueView
 ) -> Content:
-    """Return the content as a merchant leaves it after an edit.
+    """Return the content after an edit.
 
-    Severity 0, and an item that lacks what the edit changes (no picture, no brand), give back the very object
-    `content`, which `touched` tells.
+    For severity 0, and for an item to which the edit does not apply (no picture, no brand), the result is the same
+    object `content`; see `touched`.
 
     Args:
         edit: the edit.
         content: the item.
-        severity: 0 (nothing happens) to 5.
-        generator: source of all randomness; equal states give equal bytes.
-        view: what a merchant could take from the rest of the catalogue.
+        severity: 0 (no change) to 5.
+        generator: source of all randomness; equal states give equal results.
+        view: the rest of the catalog.
 
     Raises:
-        RobustrecError: the severity is none of 0..5, or a user's edit raised, returned something else than a `Content`
-            with an RGB picture, edited in place, or touched another modality than it declared.
+        RobustrecError: the severity is not in 0..5, or a user-defined edit raises, does not return a `Content` with an
+            RGB picture, changes its input, or changes another modality than declared.
     """
     if isinstance(severity, bool) or not isinstance(severity, int | np.integer) or not 0 <= severity <= SEVERITIES[-1]:
         raise RobustrecError(
@@ -128,15 +128,15 @@ def apply_edit(
 
 
 def touched(before: Content, after: Content) -> bool:
-    """Return whether `apply_edit` changed the item; False for severity 0 and for items that lack what it edits."""
+    """Return whether `apply_edit` changed the item; False for severity 0 or if the edit does not apply to it."""
     return after is not before
 
 
 def watched(edit: Edit) -> Change:
-    """Return the function of a user's edit with checks around it.
+    """Return the function of a user-defined edit with checks.
 
-    What is returned raises a RobustrecError where the function raises, returns something else than a `Content`,
-    edits in place, or touches another modality than it declares.
+    The result raises RobustrecError if the function raises, does not return a `Content`, changes its input, or changes
+    another modality than declared.
     """
 
     def change(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:

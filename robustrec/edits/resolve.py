@@ -1,4 +1,4 @@
-"""From the name of an edit to its function; users' own are tried before any work starts."""
+"""Import of edits by name; user-defined edits are checked before work starts."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def resolved(name: str, *, where: str) -> Edit:
 
 
 def entry_point_names() -> list[str]:
-    """Return the names of installed edits that are not ours, sorted.
+    """Return the names of installed edits of other packages, sorted.
 
     Raises:
-        RobustrecError: two packages offer the same name, or one of ours.
+        RobustrecError: two packages have the same name, or one has the name of a built-in edit.
     """
     return sorted(_PLUGINS.points())
 
@@ -71,10 +71,10 @@ def _check_declaration(edit: Edit, declared: Declaration) -> None:
 
 
 def _tried(edit: Edit) -> Edit:
-    """Return the edit after trying it on a made-up item at every severity.
+    """Return the edit after a check on a synthetic item at every severity.
 
     Raises:
-        RobustrecError: wrong signature, or a fault that `apply_edit` would find, or two results from one state.
+        RobustrecError: the signature is wrong, `apply_edit` fails, or results differ for one generator state.
     """
     view = CatalogueView(trending=("gift", "summer"), brands=("Acme",))
     whole = Content("Blue cotton shirt", "Acme", ("Clothing", "Shirts"), "A blue shirt. Made of cotton.", _picture())

@@ -1,4 +1,4 @@
-"""A contact sheet: what every edit makes of an item, at every severity."""
+"""A contact sheet with examples of every edit at every severity."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _LABEL = 250  # width of the first column
 _HEAD = 30
 _FOOT = 20  # below a cell, for its caption
 _GAP = 8
-_TRIED = 40  # items tried for one that has what an edit changes
-_TELLING = 3  # titles that differ among the severities of a text edit, for an item that shows it well
+_TRIED = 40  # number of items that are tried
+_TELLING = 3  # minimum number of different titles over the severities of a text edit
 _INK, _PALE, _PAPER, _FRAME = (24, 24, 28), (110, 112, 120), (255, 255, 255), (218, 219, 224)
 _LATIN = str.maketrans(
     {"ß": "ss", "ø": "o", "Ø": "O", "æ": "ae", "œ": "oe", "ł": "l", "–": "-", "°": " deg", "—": "-", "’": "'"}
@@ -43,20 +43,20 @@ def contact_sheet(
     heading: str,
     progress: Progress = silent,
 ) -> Image.Image:
-    """Return a picture with a row for each edit: what it stands for, an item as it is, and severities 1 to 5.
+    """Return a picture with a row for each edit: description, original item, and severities 1 to 5.
 
-    Each row shows another item, drawn by the seed among those that have what the edit changes.
+    Each row has a random item to which the edit applies.
 
     Args:
         catalog: texts and pictures.
-        view: what a merchant could take from the rest of it.
-        edits: in the order of the rows.
-        seed: of the items drawn and of the edits.
-        heading: what stands on top.
-        progress: told of each row.
+        view: the rest of the catalog.
+        edits: edits in the order of the rows.
+        seed: seed of items and edits.
+        heading: title of the picture.
+        progress: reports the number of rows.
 
     Raises:
-        RobustrecError: a user's edit failed.
+        RobustrecError: a user-defined edit failed.
     """
     row_height = CELL + _FOOT + _GAP
     width = _LABEL + (len(SEVERITIES) + 1) * (CELL + _GAP) + _GAP
@@ -72,7 +72,7 @@ def contact_sheet(
         _label(draw, edit, top)
         found = _item_for(edit, catalog, view, seed)
         if found is None:
-            draw.text((_LABEL, top), "no item here has what it changes", _PALE, font(14))
+            draw.text((_LABEL, top), "does not apply to any item", _PALE, font(14))
             continue
         for column, (content, caption) in enumerate(_row(edit, *found, view, seed)):
             _cell(sheet, content, edit, caption, (_LABEL + column * (CELL + _GAP), top))
@@ -87,23 +87,23 @@ def png_bytes(sheet: Image.Image) -> bytes:
 
 
 def catalog_of_pictures(pictures: Path) -> Catalog:
-    """Return the catalogue of a folder or zip of pictures; titles are made of the file names.
+    """Return the catalog of a folder or zip of pictures; titles are the file names.
 
     Raises:
-        RobustrecError: it is missing, no zip, or holds no picture.
+        RobustrecError: it is missing, not a zip file, or has no pictures.
     """
     names = picture_names(pictures)
     if not names:
-        raise RobustrecError("there are no pictures in it", where=str(pictures), fix="give a folder or zip of pictures")
+        raise RobustrecError("no pictures found", where=str(pictures), fix="give a folder or zip of pictures")
     titles = (" ".join(re.split(r"[\W_]+", PurePosixPath(name).stem)).strip() for name in names)
     items = [Item(title, "", (), "", name, ()) for title, name in zip(titles, names, strict=True)]
     return build_catalog(items, pictures)[0]
 
 
 def shown(text: str) -> str:
-    """Return a text in the letters that the font has: accents off, emoji by name, other scripts as "?".
+    """Return a text in the characters of the font: without accents, emoji by name, other scripts as "?".
 
-    The font that Pillow carries knows Latin letters only; the edits themselves keep every character.
+    The font of Pillow has Latin letters only; the edits keep all characters.
     """
     return "".join(_letter(letter) for letter in text.translate(_LATIN))
 
@@ -119,10 +119,7 @@ def _letter(letter: str) -> str:
 
 
 def _item_for(edit: Edit, catalog: Catalog, view: CatalogueView, seed: int) -> tuple[int, Content] | None:
-    """Return an item drawn by the seed that the edit changes, rather one on which each severity shows.
-
-    None where there is none among those tried.
-    """
+    """Return a random item that the edit changes, preferably differently at each severity; None if none is found."""
     order = numpy_generator(seed, "contact sheet", edit.name).permutation(len(catalog.texts))
     best: tuple[int, Content] | None = None
     for row in order[:_TRIED].tolist():
@@ -204,7 +201,7 @@ def _wrapped(draw: ImageDraw.ImageDraw, text: str, size: int, width: int) -> lis
 
 
 def _fitted(picture: Image.Image) -> Image.Image:
-    """Return a picture as large as a cell holds; small ones in whole pixels, so that what was done to them shows."""
+    """Return a picture scaled to a cell; small pictures are scaled by an integer factor, to show their pixels."""
     scale = CELL / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     return picture.resize(size, Image.Resampling.NEAREST if scale >= 2 else Image.Resampling.LANCZOS)

@@ -50,7 +50,7 @@ class CatalogueView:
         """
         if self.catalog is None:
             raise RobustrecError(
-                "the catalogue view is empty", where=f"item {row}", fix="create it with view_of(dataset)"
+                "the catalog view is empty", where=f"item {row}", fix="create it with view_of(dataset)"
             )
         return content_of(self.catalog, row)
 

@@ -1,4 +1,4 @@
-"""The words that text and picture edits put in: vocabulary.toml, read once."""
+"""The words that edits insert, from vocabulary.toml."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from robustrec.untrusted import read_toml
 
 @dataclass(frozen=True)
 class Language:
-    """A few words of another language."""
+    """Words and phrases of another language."""
 
     words: dict[str, str]
-    """English word -> how it says it."""
+    """English word -> translation."""
     phrases: tuple[str, ...]
     """Selling phrases for the title."""
     sentences: tuple[str, ...]
@@ -22,8 +22,8 @@ class Language:
 
 
 @dataclass(frozen=True)
-class Vocabulary:
-    """All words that edits put in; lower case where a word stands for a word of the text."""
+class EditVocabulary:
+    """All words that edits insert; replacements are lower case."""
 
     promotions: tuple[str, ...]
     promotion_sentences: tuple[str, ...]
@@ -34,20 +34,20 @@ class Vocabulary:
     watermarks: tuple[str, ...]
     season_sentences: tuple[str, ...]
     seasons: dict[str, tuple[str, ...]]
-    """Season -> words that say it; words at the same place take each other's."""
+    """Season -> words for it; words at the same position replace each other."""
     synonyms: dict[str, tuple[str, ...]]
-    """Word -> others for the same."""
+    """Word -> synonyms."""
     contradictions: dict[str, dict[str, tuple[str, ...]]]
-    """Attribute -> word -> words that say something else of it."""
+    """Attribute -> word -> contradicting words."""
     languages: dict[str, Language]
 
 
 @cache
-def vocabulary() -> Vocabulary:
+def vocabulary() -> EditVocabulary:
     """Return the words; read once in a process."""
     table = read_toml(Path(__file__).parent / "vocabulary.toml")
     lists = {key: tuple(value) for key, value in table.items() if isinstance(value, list) and key != "synonyms"}
-    return Vocabulary(
+    return EditVocabulary(
         **lists,
         seasons={name: tuple(words) for name, words in table["seasons"].items()},
         synonyms={word: tuple(o for o in group if o != word) for group in table["synonyms"] for word in group},

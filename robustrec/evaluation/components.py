@@ -40,7 +40,7 @@ class Decomposition:
         degrees_of_freedom: of the interval.
         shares: factors joined by " × " -> their part of Var(ȳ); sums to 1, empty where the variance is 0.
         components: the same keys -> σ̂_T², in squared units.
-        single: factors with one level only, whose spread cannot be told.
+        single: factors with one level only, without an estimate of their variance.
     """
 
     mean: Interval

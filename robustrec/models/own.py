@@ -100,11 +100,11 @@ def attributed_to(name: str, what: str) -> Iterator[None]:
         if not is_own(name):
             raise
         raise RobustrecError(
-            f"{described(error)}{place_of(name, error)}", where=f"--model {name}, {what}", fix=_advice(name)
+            f"{described(error)}{source_line(name, error)}", where=f"--model {name}, {what}", fix=_advice(name)
         ) from error
 
 
-def place_of(name: str, error: BaseException) -> str:
+def source_line(name: str, error: BaseException) -> str:
     """Return the innermost line of somebody's own sources that was under way, in brackets; empty where none was."""
     package = name.partition(":")[0].partition(".")[0]
     named = [folder / package for folder in _folders(package)]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from robustrec.pretraining.losses import same_pairs
-from robustrec.pretraining.settings import Training
+from robustrec.pretraining.settings import TrainingSettings
 from robustrec.pretraining.sources import CAPTION, CLEAN, SHOWN, Pixels, Source, group_numbers
 from robustrec.pretraining.tokens import Specials, TokenBatch, padded, token_table
 from robustrec.seeds import numpy_generator
@@ -67,7 +67,7 @@ def tokenize_source(source: Source, tokenizer: Any, longest: int) -> TokenizedSo
     )
 
 
-def make_step(sources: Sequence[TokenizedSource], training: Training, specials: Specials, number: int) -> Step:
+def make_step(sources: Sequence[TokenizedSource], training: TrainingSettings, specials: Specials, number: int) -> Step:
     """Return the batch of a step: a source drawn in proportion to its size, distinct rows of it, and their views.
 
     All pairs come from one source, so that negatives are products of the same catalog. In the prelude, texts are
@@ -95,7 +95,7 @@ def make_step(sources: Sequence[TokenizedSource], training: Training, specials: 
     )
 
 
-def hardness(training: Training, number: int) -> float:
+def hardness(training: TrainingSettings, number: int) -> float:
     """Return the hardness of the negatives of a step: linear from 0 after the prelude to 1 at the end of ripening.
 
     A matching head that starts with the hardest negatives does not learn to separate them.

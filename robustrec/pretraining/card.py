@@ -10,7 +10,7 @@ from robustrec import __version__
 from robustrec.pretraining.architecture import BlipModels
 from robustrec.pretraining.batches import PICTURE_SHARES, TEXT_SHARES
 from robustrec.pretraining.checkpoint import TrainingProgress
-from robustrec.pretraining.settings import Training
+from robustrec.pretraining.settings import TrainingSettings
 from robustrec.pretraining.training import LOSSES
 
 FORMAT = 1
@@ -24,7 +24,7 @@ LIMITS = (
 def make_card(
     blip: BlipModels,
     *,
-    training: Training,
+    training: TrainingSettings,
     start: Mapping[str, str] | None,
     sources: Sequence[Mapping[str, Any]],
     done: TrainingProgress,

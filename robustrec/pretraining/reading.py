@@ -18,7 +18,7 @@ from robustrec.datasets.registry import load_dataset
 from robustrec.encoders.content import catalog_digest
 from robustrec.errors import RobustrecError
 from robustrec.files import digest_file, digest_json, unwritable
-from robustrec.pretraining.settings import Training
+from robustrec.pretraining.settings import TrainingSettings
 from robustrec.pretraining.sources import Pixels, Source, catalog_source
 from robustrec.pretraining.synthetic import synthetic_source
 from robustrec.progress import Progress, silent
@@ -46,7 +46,13 @@ class TrainingCatalog:
 
 
 def read_source(
-    chosen: TrainingCatalog, training: Training, side: int, *, home: Path, work: Path, progress: Progress = silent
+    chosen: TrainingCatalog,
+    training: TrainingSettings,
+    side: int,
+    *,
+    home: Path,
+    work: Path,
+    progress: Progress = silent,
 ) -> Source:
     """Return the pairs of a catalog.
 
@@ -85,7 +91,7 @@ def read_source(
 
 
 def _items_source(
-    chosen: TrainingCatalog, path: Path, training: Training, side: int, work: Path, progress: Progress
+    chosen: TrainingCatalog, path: Path, training: TrainingSettings, side: int, work: Path, progress: Progress
 ) -> Source:
     """Return the pairs of a catalog file: each line is an item, with or without interactions."""
     if chosen.pictures is None:

@@ -24,7 +24,7 @@ from robustrec.pretraining.measuring import examples, measure
 from robustrec.pretraining.page import write_card
 from robustrec.pretraining.reading import TrainingCatalog, read_source
 from robustrec.pretraining.saving import round_to_half, save_models
-from robustrec.pretraining.settings import Shape, Training
+from robustrec.pretraining.settings import Shape, TrainingSettings
 from robustrec.pretraining.sources import SHOWN, Source, training_texts
 from robustrec.pretraining.start import from_weights, start_digest, start_weights
 from robustrec.pretraining.training import seconds_per_step, train
@@ -56,7 +56,7 @@ class Request:
     out: Path
     home: Path
     shape: Shape
-    training: Training
+    training: TrainingSettings
     start: str | None = None
     image_size: int | None = None
     minutes: float | None = None
@@ -67,7 +67,7 @@ class Request:
 class StepPlan(NamedTuple):
     """A training with its number of steps, and the key of its checkpoint."""
 
-    training: Training
+    training: TrainingSettings
     key: str
 
 

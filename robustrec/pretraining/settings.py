@@ -25,7 +25,7 @@ class Shape(BaseModel):
     positions: int = Field(128, ge=16, le=512, description="maximum number of tokens of a text")
 
 
-class Training(BaseModel):
+class TrainingSettings(BaseModel):
     """Settings of the training."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -17,7 +17,7 @@ from PIL import Image
 from robustrec.datasets.catalog import Catalog
 from robustrec.encoders.cleaning import clean_text
 from robustrec.errors import RobustrecError
-from robustrec.pretraining.settings import Training
+from robustrec.pretraining.settings import TrainingSettings
 from robustrec.progress import Progress, silent
 from robustrec.seeds import numpy_generator
 
@@ -70,7 +70,7 @@ def catalog_source(
     name: str,
     catalog: Catalog,
     record: Mapping[str, Any],
-    training: Training,
+    training: TrainingSettings,
     side: int,
     *,
     table: Callable[[str, int], Pixels],

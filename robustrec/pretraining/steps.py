@@ -31,7 +31,7 @@ from robustrec.pretraining.losses import (
     matching_loss,
     words_loss,
 )
-from robustrec.pretraining.settings import Training
+from robustrec.pretraining.settings import TrainingSettings
 from robustrec.pretraining.tokens import TokenBatch
 
 TEMPERATURES = (0.01, 0.5)
@@ -49,7 +49,9 @@ class Losses(NamedTuple):
     words: Tensor
 
 
-def losses(blip: BlipModels, temperature: Tensor, step: Step, training: Training, generator: torch.Generator) -> Losses:
+def losses(
+    blip: BlipModels, temperature: Tensor, step: Step, training: TrainingSettings, generator: torch.Generator
+) -> Losses:
     """Return the losses of one batch.
 
     Args:
@@ -114,7 +116,7 @@ def with_first_token(texts: TokenBatch, first: int) -> TokenBatch:
     return TokenBatch(ids, texts.mask)
 
 
-def rate(training: Training, number: int) -> float:
+def rate(training: TrainingSettings, number: int) -> float:
     """Return the learning rate of a step: linear warm-up, then a cosine to zero."""
     rise = training.warmup * training.steps
     if number < rise:
@@ -123,7 +125,7 @@ def rate(training: Training, number: int) -> float:
     return training.learning_rate * 0.5 * (1 + math.cos(math.pi * past))
 
 
-def make_optimizer(blip: BlipModels, temperature: nn.Parameter, training: Training) -> torch.optim.AdamW:
+def make_optimizer(blip: BlipModels, temperature: nn.Parameter, training: TrainingSettings) -> torch.optim.AdamW:
     """Return AdamW over all weights, shared ones once; weight decay applies to matrices only."""
     every = [parameter for _, parameter in parameters(blip.itm, blip.caption)]
     groups = [

@@ -16,7 +16,7 @@ from robustrec.datasets.shop.build import Item, hidden_attributes, made_item, sh
 from robustrec.datasets.shop.shoppers import MARKET
 from robustrec.datasets.shop.vocabulary import ATTRIBUTES, vocabulary
 from robustrec.encoders.cleaning import clean_text
-from robustrec.pretraining.settings import Training
+from robustrec.pretraining.settings import TrainingSettings
 from robustrec.pretraining.sources import CLEAN, SHOWN, Attribute, Source, group_numbers, resized_picture
 from robustrec.progress import Progress, silent
 
@@ -28,7 +28,9 @@ WORDINGS = (
 VISIBLE = tuple(name for name in ATTRIBUTES if name != "price")
 
 
-def synthetic_source(shop: str, n_products: int, training: Training, side: int, progress: Progress = silent) -> Source:
+def synthetic_source(
+    shop: str, n_products: int, training: TrainingSettings, side: int, progress: Progress = silent
+) -> Source:
     """Return a shop as a source: the sample edition is held out, `n_products` additional products are for training.
 
     Products with the visible attributes of a held-out item are not in the training rows.

@@ -19,7 +19,7 @@ from robustrec.errors import RobustrecError
 from robustrec.pretraining.architecture import BlipModels
 from robustrec.pretraining.batches import Step, TokenizedSource, make_step
 from robustrec.pretraining.checkpoint import TrainingProgress, read_checkpoint, write_checkpoint
-from robustrec.pretraining.settings import Training
+from robustrec.pretraining.settings import TrainingSettings
 from robustrec.pretraining.steps import TEMPERATURES, Losses, losses, make_optimizer, rate
 from robustrec.pretraining.tokens import TokenBatch
 from robustrec.progress import Progress, silent
@@ -42,7 +42,7 @@ class TrainingResult(NamedTuple):
 def train(
     blip: BlipModels,
     sources: Sequence[TokenizedSource],
-    training: Training,
+    training: TrainingSettings,
     device: torch.device,
     *,
     checkpoint: Path | None = None,
@@ -93,7 +93,7 @@ def train(
 
 
 def seconds_per_step(
-    blip: BlipModels, sources: Sequence[TokenizedSource], training: Training, device: torch.device
+    blip: BlipModels, sources: Sequence[TokenizedSource], training: TrainingSettings, device: torch.device
 ) -> float:
     """Return the seconds per step, measured on a few steps of the training; this changes the weights."""
     blip.itm.to(device).train()
@@ -114,7 +114,7 @@ def _step(
     temperature: nn.Parameter,
     optimizer: torch.optim.Optimizer,
     sources: Sequence[TokenizedSource],
-    training: Training,
+    training: TrainingSettings,
     number: int,
     device: torch.device,
 ) -> list[float]:

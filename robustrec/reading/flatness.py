@@ -28,11 +28,11 @@ def flatness_sentence(relations: Sequence[Relation]) -> str:
         return first.sentence
     same = {each.measure: each for each in relations if each.outcome == first.outcome}
     models = ", ".join(dict.fromkeys(label.partition("/")[0] for label in first.labels))
-    told = (
+    defined = (
         f"for these {first.n_subjects} subjects ({models}) {first.measure} {_verb(first)} with the "
         f"drift of {first.outcome}"
     )
-    parts = [f"{told} ({_numbers(first)})"]
+    parts = [f"{defined} ({_numbers(first)})"]
     within = same.get(first.measure + WITHIN)
     if within is not None:
         parts.append(f"within models, it {_short(within)}")
@@ -42,7 +42,7 @@ def flatness_sentence(relations: Sequence[Relation]) -> str:
     return "; ".join(parts)
 
 
-class FlatnessTold(NamedTuple):
+class FlatnessSection(NamedTuple):
     """Rank correlations of sharpness and drift: sentences, and a table of τ by measure and outcome."""
 
     sentences: list[str]
@@ -50,18 +50,18 @@ class FlatnessTold(NamedTuple):
     rows: list[tuple[str, list[str]]]
 
 
-def flatness_told(relations: Sequence[Relation]) -> FlatnessTold:
+def flatness_section(relations: Sequence[Relation]) -> FlatnessSection:
     """Return the sentences and the table of the relations of a report."""
-    told = [each for each in relations if each.tau is not None]
-    if not told:
+    defined = [each for each in relations if each.tau is not None]
+    if not defined:
         few = [each.n_subjects for each in relations]
         more = f"; {len(relations)} rank correlations are not defined" if len(relations) > 1 else ""
-        return FlatnessTold([f"{relations[0].sentence}{more}"] if few else [], [], [])
-    outcomes = list(dict.fromkeys(each.outcome for each in told))[:MOST_OUTCOMES]
-    cells = {(each.measure, each.outcome): each for each in told}
-    measures = list(dict.fromkeys(each.measure for each in told if each.outcome in outcomes))
+        return FlatnessSection([f"{relations[0].sentence}{more}"] if few else [], [], [])
+    outcomes = list(dict.fromkeys(each.outcome for each in defined))[:MOST_OUTCOMES]
+    cells = {(each.measure, each.outcome): each for each in defined}
+    measures = list(dict.fromkeys(each.measure for each in defined if each.outcome in outcomes))
     rows = [(measure, [_cell(cells.get((measure, outcome))) for outcome in outcomes]) for measure in measures]
-    return FlatnessTold([flatness_sentence(relations)], outcomes, rows)
+    return FlatnessSection([flatness_sentence(relations)], outcomes, rows)
 
 
 def _cell(relation: Relation | None) -> str:

@@ -87,10 +87,10 @@ def largest_loss(
     chosen = [candidate] if candidate is not None else list(summary.candidates)
     rows = [row for each in chosen for row in _losses_of(summary, audit, each)]
     rows = [row for row in rows if row.metric == summary.metric] or rows
-    looked_at = gated(summary.report, rows)
-    corrected = [_picked(row, len(looked_at), summary.report.suite.level) for row in looked_at]
-    told = [row for row in corrected if sure_loss(row)] if sure_first else []
-    row = min(told or corrected, key=_loss, default=None)
+    judged = gated(summary.report, rows)
+    corrected = [_picked(row, len(judged), summary.report.suite.level) for row in judged]
+    sure = [row for row in corrected if sure_loss(row)] if sure_first else []
+    row = min(sure or corrected, key=_loss, default=None)
     return Worst(row, len(corrected)) if row is not None else None
 
 

@@ -57,9 +57,9 @@ def recommend(summary: Summary) -> Recommendation:
     unmet = [each for each in conditions if not each.met]
     if unmet or best is None:
         headline = f"No recommendation: {'; '.join(each.text for each in unmet)}"
-        return _told(summary, "", headline, conditions)
+        return _recommendation(summary, "", headline, conditions)
     headline = f"Recommendation: {best.name} ({'; '.join(each.text for each in conditions)})"
-    return _told(summary, best.name, headline, conditions)
+    return _recommendation(summary, best.name, headline, conditions)
 
 
 def with_recommendation(report: Report) -> Report:
@@ -68,7 +68,7 @@ def with_recommendation(report: Report) -> Report:
     return report.model_copy(update={"recommendation": recommend(summary), "cautions": tuple(cautions(report))})
 
 
-def _told(summary: Summary, chosen: str, headline: str, conditions: Sequence[Requirement]) -> Recommendation:
+def _recommendation(summary: Summary, chosen: str, headline: str, conditions: Sequence[Requirement]) -> Recommendation:
     commands = list(dict.fromkeys(each.command for each in conditions if each.command and not each.met))
     note = SAMPLE if summary.report.dataset.synthetic else ""
     return Recommendation(
@@ -98,18 +98,18 @@ def _gates(summary: Summary, best: Candidate, rivals: Sequence[Candidate]) -> Re
     undecided = [each for each in (best, *rivals) if each.standing == "inconclusive"]
     if best.standing != "pass":
         judged = [each for each in (best, *rivals) if each.standing != "none"]
-        told = "; ".join(_trouble(each) for each in judged[:_MOST_NAMED])
+        words = "; ".join(_trouble(each) for each in judged[:_MOST_NAMED])
         if best.standing == "none":
             return Requirement(name="gates", met=False, text="no blocking gate was judged")
-        return Requirement(name="gates", met=False, text=f"no candidate passed all blocking gates ({told})")
+        return Requirement(name="gates", met=False, text=f"no candidate passed all blocking gates ({words})")
     if undecided:
-        told = "; ".join(_trouble(each) for each in undecided[:_MOST_NAMED])
+        words = "; ".join(_trouble(each) for each in undecided[:_MOST_NAMED])
         return Requirement(
-            name="gates", met=False, text=f"gates are inconclusive ({told}); use more test users or draws"
+            name="gates", met=False, text=f"gates are inconclusive ({words}); use more test users or draws"
         )
     if best.waived:
-        told = _gate_names(best.waived)
-        return Requirement(name="gates", met=False, text=f"{best.name} breaches {told}, which is waived")
+        words = _gate_names(best.waived)
+        return Requirement(name="gates", met=False, text=f"{best.name} breaches {words}, which is waived")
     if expired:
         return Requirement(name="gates", met=False, text=f"the waiver of {_gate_names(expired)} has expired")
     return Requirement(name="gates", met=True, text="all blocking gates passed")
@@ -123,8 +123,8 @@ def _trouble(candidate: Candidate) -> str:
 
 
 def _gate_names(names: Sequence[str]) -> str:
-    told = ", ".join(f"“{name}”" for name in names[:_MOST_GATES])
-    return told + (f" and {len(names) - _MOST_GATES} more" if len(names) > _MOST_GATES else "")
+    words = ", ".join(f"“{name}”" for name in names[:_MOST_GATES])
+    return words + (f" and {len(names) - _MOST_GATES} more" if len(names) > _MOST_GATES else "")
 
 
 def _trained(summary: Summary, candidate: Candidate) -> list[TrainingRecord]:
@@ -208,17 +208,17 @@ def _differences(summary: Summary, best: Candidate, rivals: Sequence[Candidate])
     short = []
     for rival in rivals:
         found = relative_difference(summary, best, rival, comparisons=len(rivals))
-        told = f"{summary.metric} {percent(found.estimate, signed=True)}"
-        told = f"{told} {bracketed(found.low, found.high, percent, signed=True)}".rstrip()
+        words = f"{summary.metric} {percent(found.estimate, signed=True)}"
+        words = f"{words} {bracketed(found.low, found.high, percent, signed=True)}".rstrip()
         if found.low is None or found.low <= 0:
-            short.append(f"no significant difference between {best.name} and {rival.name} ({told})")
+            short.append(f"no significant difference between {best.name} and {rival.name} ({words})")
         elif found.estimate < SMALLEST_DIFFERENCE:
             limit = percent(SMALLEST_DIFFERENCE)
             short.append(
-                f"{best.name} differs from {rival.name} by less than {limit} ({told}), which is too small to matter"
+                f"{best.name} differs from {rival.name} by less than {limit} ({words}), which is too small to matter"
             )
         else:
-            yield Requirement(name="difference", met=True, text=f"against {rival.name} {told}")
+            yield Requirement(name="difference", met=True, text=f"against {rival.name} {words}")
     if short:
         more = f" and {len(short) - _MOST_PAIRS} similar pairs" if len(short) > _MOST_PAIRS else ""
         text = f"{'; '.join(short[:_MOST_PAIRS])}{more}"

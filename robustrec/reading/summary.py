@@ -202,22 +202,22 @@ def cautions(report: Report) -> list[str]:
     They are: audits that did not end well, waivers, warnings of the run, and notes on features.
     """
     names = short_names([record.subject for record in report.subjects])
-    told = [
+    lines = [
         f"{each.status.upper().replace('_', ' ')}: {each.audit} of {names.get(each.subject, each.subject.label)}:"
         f" {each.message}"
         for each in troubles(report)
     ]
-    told += [each.sentence for each in report.waivers]
-    told += [f"warning: {warning}" for warning in report.warnings]
+    lines += [each.sentence for each in report.waivers]
+    lines += [f"warning: {warning}" for warning in report.warnings]
     noted: dict[str, list[str]] = {}
     for record in report.subjects:
         for note in record.notes:
             noted.setdefault(note, []).append(names[record.subject])
-    told += [f"{', '.join(subjects)}: {note}" for note, subjects in noted.items()]
-    told += [f"skipped: {each.rows} rows, {each.reason}" for each in report.dataset.filters if each.rows]
+    lines += [f"{', '.join(subjects)}: {note}" for note, subjects in noted.items()]
+    lines += [f"skipped: {each.rows} rows, {each.reason}" for each in report.dataset.filters if each.rows]
     if report.dataset.synthetic:
-        told.append(SAMPLE)
-    return list(dict.fromkeys(told))
+        lines.append(SAMPLE)
+    return list(dict.fromkeys(lines))
 
 
 def troubles(report: Report) -> list[AuditStatus]:

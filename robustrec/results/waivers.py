@@ -46,13 +46,13 @@ class WaiverRecord(Waiver):
     @property
     def sentence(self) -> str:
         """State of the waiver, as a sentence."""
-        told = {
+        states = {
             "used": f"is valid until {self.expires}: {self.reason}",
             "not_needed": "is no longer needed, because no covered finding breaches the gate: remove it",
             "matches_nothing": f"matches nothing: no judged gate of this name has findings of subject {self.subject!r}",
             "expired": f"expired on {self.expires}: fix the breach, or set a new date ({self.reason})",
         }
-        return f"waiver of {self.gate!r} {told[self.state]}"
+        return f"waiver of {self.gate!r} {states[self.state]}"
 
 
 class Waived(Record):

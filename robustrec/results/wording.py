@@ -89,9 +89,9 @@ def baseline_sentence(record: BaselineRecord) -> str:
         f"{record.by_intervals} by intervals" if record.by_intervals else "",
         f"{record.uncertain} without intervals" if record.uncertain else "",
     ]
-    told = ", ".join(way for way in ways if way) or "no common rows"
+    listed = ", ".join(way for way in ways if way) or "no common rows"
     notes = f"; {'; '.join(record.notes)}" if record.notes else ""
-    return f"compared with the baseline {record.file} of {record.created:%Y-%m-%d}: {told}{notes}"
+    return f"compared with the baseline {record.file} of {record.created:%Y-%m-%d}: {listed}{notes}"
 
 
 def weights_lines(report: Report) -> list[str]:

@@ -1,1 +1,1 @@
-"""Trained subjects: what defines one, how it is obtained, and the store it is kept in."""
+"""Trained subjects: their definition, training and store."""

@@ -1,7 +1,7 @@
-"""Subjects that claim to differ must differ: equal strategies are refused before training, equal parameters after it.
+"""Checks that subjects differ: equal strategies are rejected before training, equal parameters after it.
 
-Two subjects with equal parameters show a difference of exactly zero under every perturbation. That is the sign of a
-setting without effect, not a result.
+Two subjects with equal parameters have a difference of exactly zero under every perturbation, because of a setting
+without effect.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from robustrec.runs.trained import TrainedSubject
 
 _FIX = (
-    "raise the settings of the strategy, for example --set strategy.rho=0.05 --set strategy.alpha2=0.1,"
-    " or leave one of the two out"
+    "increase the settings of the strategy, for example --set strategy.rho=0.05 --set strategy.alpha2=0.1,"
+    " or remove one of them"
 )
 
 
 class Identity(NamedTuple):
-    """What tells a subject from another.
+    """Identity of a subject, to compare it with others.
 
     Attributes:
         label: its name for messages, "slmrec/sgbd/basic/seed 0".
         strategy: its training strategy, or "external".
-        parameters: digest of its parameters; None where only a function scores.
-        mirrored_steps: how many mirrored steps its training took; None where it was not trained here.
-        scores: digest of some of its clean scores; None where they were not computed.
+        parameters: digest of its parameters; None for a scorer.
+        mirrored_steps: number of mirrored steps in training; None for external subjects.
+        scores: digest of some of its clean scores; None if they are not computed.
     """
 
     label: str
@@ -47,7 +47,7 @@ def identity_of(subject: TrainedSubject, scores: Tensor | None = None) -> Identi
     """Return the identity of a trained subject.
 
     Args:
-        subject: trained here, loaded, or a function that scores.
+        subject: trained, loaded, or a scorer.
         scores: some of its clean scores, of the same users for all subjects compared.
     """
     mirror = subject.record.get("mirror")
@@ -61,34 +61,34 @@ def identity_of(subject: TrainedSubject, scores: Tensor | None = None) -> Identi
 
 
 def indistinct(subjects: Sequence[Identity]) -> dict[int, str]:
-    """Return the place of every subject that is not what it claims to be, with the reason and what to do.
+    """Return the position of each subject that is equal to another one or has no mirrored step, with reason and fix.
 
-    A subject is listed where its strategy takes mirrored steps and its training recorded none, where another subject
-    has equal parameters, or where another subject has equal clean scores.
+    A subject is listed if its strategy takes mirrored steps but its training recorded none, or if another subject has
+    equal parameters or equal clean scores.
 
     Args:
-        subjects: those of one command, or of one budget in a comparison.
+        subjects: subjects of one command, or of one budget in a comparison.
     """
     faults: dict[int, str] = {}
     for place, each in enumerate(subjects):
         promised = each.strategy in STRATEGIES and STRATEGIES[each.strategy].mirror
         if promised and each.mirrored_steps == 0:
             faults[place] = (
-                f"strategy {each.strategy!r} recorded no mirrored step in training, so it is not what its name says;"
+                f"strategy {each.strategy!r} took no mirrored step in training;"
                 " use --set strategy.alpha2=0.1, or another strategy"
             )
     for what, key in _KINDS:
         for place, other in _equal_pairs(subjects, key):
-            message = f"its {what} are equal to those of {subjects[other].label}: the two do not differ; {_FIX}"
+            message = f"{what} are equal to those of {subjects[other].label}; {_FIX}"
             faults.setdefault(place, message)
     return faults
 
 
 def check_distinct(subjects: Sequence[Identity]) -> None:
-    """Refuse subjects of which `indistinct` lists any.
+    """Check that `indistinct` lists no subject.
 
     Raises:
-        RobustrecError: names the subject, the one it equals, and what to do.
+        RobustrecError: it lists one.
     """
     for place, message in indistinct(subjects).items():
         what, _, fix = message.partition("; ")
@@ -96,23 +96,23 @@ def check_distinct(subjects: Sequence[Identity]) -> None:
 
 
 def check_strategies(specs: Iterable[SubjectSpec]) -> None:
-    """Refuse, before anything is trained, a strategy whose settings leave nothing of it, and two that are the same.
+    """Check before training that settings do not disable the steps of a strategy, and that no two strategies are equal.
 
     Raises:
-        RobustrecError: names the strategies and the settings.
+        RobustrecError: a strategy fails the check.
     """
     seen: dict[Hashable, SubjectSpec] = {}
     for spec in specs:
         if not spec.trains:
             continue
-        config, moves = spec.strategy, STRATEGIES[spec.strategy.name]
-        if moves.mirror and not config.moves.mirror:
+        config, steps = spec.strategy, STRATEGIES[spec.strategy.name]
+        if steps.mirror and not config.active_steps.mirror:
             raise RobustrecError(
                 f"strategy {config.name!r} with alpha2 = {config.alpha2:g} takes no mirrored step",
                 where="--set strategy.alpha2",
-                fix=f"use --set strategy.alpha2=0.1, or --strategy {'sam' if config.moves.probe else 'vanilla'}",
+                fix=f"use --set strategy.alpha2=0.1, or --strategy {'sam' if config.active_steps.probe else 'vanilla'}",
             )
-        if moves.probe and not moves.mirror and not config.moves.probe:
+        if steps.probe and not steps.mirror and not config.active_steps.probe:
             raise RobustrecError(
                 f"strategy {config.name!r} with rho = {config.rho:g} takes no ascent step",
                 where="--set strategy.rho",
@@ -122,15 +122,15 @@ def check_strategies(specs: Iterable[SubjectSpec]) -> None:
         other = seen.setdefault(key, spec)
         if other is not spec and other.strategy.name != config.name:
             raise RobustrecError(
-                f"strategies {other.strategy.name!r} and {config.name!r} are the same with these settings"
-                f" (rho = {config.rho:g}, alpha2 = {config.alpha2:g}): both would train equal parameters",
+                f"strategies {other.strategy.name!r} and {config.name!r} are equal with these settings"
+                f" (rho = {config.rho:g}, alpha2 = {config.alpha2:g}), so that both train equal parameters",
                 where="--strategy and --set strategy",
                 fix=f"{_FIX}: --strategy {config.name}",
             )
 
 
 def _equal_pairs(subjects: Sequence[Identity], key: Callable[[Identity], str | None]) -> Iterable[tuple[int, int]]:
-    """Yield (place, place of another) for every subject whose key is also another's."""
+    """Yield (position, position of another) for each subject with the key of another one."""
     places: dict[str, list[int]] = {}
     for place, each in enumerate(subjects):
         value = key(each)

@@ -1,4 +1,4 @@
-"""Subjects that were not trained here: parameters from a file or a stored run, and functions that only score."""
+"""External subjects: parameters from a file or a stored run, and scorers."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from robustrec.runs.store import parameters_digest, read_run
 from robustrec.runs.trained import TrainedSubject, build_model, subject_of
 from robustrec.untrusted import UnreadableError, regular_file
 
-# Names under which trainers wrap a state_dict.
+# Common keys of a state_dict in a checkpoint.
 WRAPPERS = ("state_dict", "model_state_dict", "model")
-# What data-parallel training puts before every name.
+# Prefix of parameter names after data-parallel training.
 PARALLEL = "module."
-# How many names a message tells.
+# Maximum number of names in a message.
 NAMED = 4
 
 
@@ -38,7 +38,7 @@ def loaded_subject(spec: SubjectSpec, prepared: Prepared) -> TrainedSubject:
     """Return a subject with the parameters of a checkpoint: a stored run's folder, or a file of a state_dict.
 
     Raises:
-        RobustrecError: the checkpoint is unreadable, is of another model, data set or features.
+        RobustrecError: the checkpoint is unreadable, or of another model, data set or features.
     """
     place = cast(Path, spec.checkpoint)
     model = build_model(spec, prepared)
@@ -52,7 +52,7 @@ def loaded_subject(spec: SubjectSpec, prepared: Prepared) -> TrainedSubject:
         found = read_state(place)
         source = f"parameters of {place.name}"
         if _is_foreign(spec, found, model) and "mmrec_compat" in model_class(spec.model).Config.model_fields:
-            # They were trained with MMRec's equations, and belong to no others.
+            # Trained with the equations of MMRec.
             spec = replace(spec, model_options={**spec.model_options, "mmrec_compat": True})
             model, source = build_model(spec, prepared), f"{source}, in MMRec's layout: with mmrec_compat"
         state = _ours(spec, found, model, reads)
@@ -67,7 +67,7 @@ def loaded_subject(spec: SubjectSpec, prepared: Prepared) -> TrainedSubject:
 
 
 def scorer_subject(spec: SubjectSpec, prepared: Prepared) -> TrainedSubject:
-    """Return a subject that is only a function of features and users.
+    """Return the subject of a scorer.
 
     Raises:
         RobustrecError: its class cannot be built.
@@ -87,9 +87,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a safetensors file or of a PyTorch file, which is read with `weights_only=True`.
 
     Raises:
-        RobustrecError: it cannot be read, or holds no named tensors.
+        RobustrecError: it cannot be read, or has no named tensors.
     """
-    where, fix = f"--checkpoint {path}", "save the parameters alone: torch.save(model.state_dict(), 'model.pth')"
+    where, fix = f"--checkpoint {path}", "save the parameters only: torch.save(model.state_dict(), 'model.pth')"
     content = read_torch(path, where=where, fix=fix)
     for name_of_wrapper in WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(name_of_wrapper), dict):
@@ -98,7 +98,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         isinstance(name, str) and isinstance(value, Tensor) and is_plain(value) for name, value in content.items()
     )
     if not plain:
-        raise RobustrecError(f"{path.name} holds no state_dict of plain tensors", where=where, fix=fix)
+        raise RobustrecError(f"{path.name} has no state_dict of plain tensors", where=where, fix=fix)
     return dict(content)
 
 
@@ -121,22 +121,22 @@ def read_torch(path: Path, *, where: str, fix: str) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, SafetensorError, UnreadableError) as error:
         raise RobustrecError(f"cannot read {path.name}: {error}", where=where, fix=fix) from error
-    except Exception as error:  # the unpickler of torch raises what a damaged or refused file makes it raise
-        # Its message is not passed on: it tells how to run what the file holds.
+    except Exception as error:  # torch.load raises many exception types
+        # The message of torch is not shown, because it suggests weights_only=False.
         name = re.search(r"GLOBAL (\S+)", str(error))
         held = f"more than tensors ({name[1]})" if name else "something else than tensors, or is damaged"
         raise RobustrecError(f"{path.name} contains {held}; it was not loaded", where=where, fix=fix) from error
 
 
 def is_plain(value: Tensor) -> bool:
-    """Tell whether a tensor holds its numbers: not one without storage (meta), sparse or quantised."""
+    """Return whether a tensor is dense and has storage: not meta, sparse or quantized."""
     return value.layout is torch.strided and not value.is_quantized and not value.is_meta
 
 
 def _ours(
     spec: SubjectSpec, state: dict[str, Tensor], model: Recommender, tables: dict[str, Tensor]
 ) -> dict[str, Tensor]:
-    """Return the state by our names, checked against the model it is for."""
+    """Return the state with the parameter names of robustrec, checked against the model."""
     expected = dict(model.module().state_dict())
     if state and set(state) != set(expected) and all(name.startswith(PARALLEL) for name in state):
         state = {name.removeprefix(PARALLEL): value for name, value in state.items()}
@@ -147,7 +147,7 @@ def _ours(
     if missing or surplus:
         differences = [f"{what} {_some(names)}" for what, names in (("no", missing), ("besides", surplus)) if names]
         raise RobustrecError(
-            f"these are not the parameters of {spec.model}: {'; '.join(differences)}",
+            f"the parameters do not match {spec.model}: {'; '.join(differences)}",
             where=where,
             fix="set --model to the trained model, and its settings with --set",
         )
@@ -155,7 +155,7 @@ def _ours(
         found, wanted = tuple(state[name].shape), tuple(value.shape)
         if found != wanted:
             raise RobustrecError(
-                f"{name} is {found}; this data set, features and settings make it {wanted}",
+                f"{name} must have shape {wanted} for this data set, features and settings, but got {found}",
                 where=where,
                 fix="use the data set and features it was trained with, and its settings: "
                 f"--set {section_of(spec.model)}.KEY=VALUE",
@@ -168,10 +168,10 @@ def _ours(
 
 
 def _is_foreign(spec: SubjectSpec, state: dict[str, Tensor], model: Recommender) -> bool:
-    """Tell whether a state's names are not ours, so that they may be MMRec's."""
+    """Return whether the names of a state are not those of robustrec, so that they may be those of MMRec."""
     expected = set(model.module().state_dict())
     names = {name.removeprefix(PARALLEL) for name in state}
-    # Where most of our names are there it is one of ours that lacks something, and MMRec's names would only confuse.
+    # With most names of robustrec, it is an incomplete state of robustrec.
     return 2 * len(names & expected) < len(expected) and not is_own(spec.model)
 
 
@@ -187,9 +187,9 @@ def _check_same_data(spec: SubjectSpec, folder: Path, record: dict[str, Any], pr
     ):
         if trained_on != here:
             raise RobustrecError(
-                f"the run was trained on another {what}: {str(trained_on)[:16]}, here it is {str(here)[:16]}",
+                f"the run was trained on another {what}: expected {str(here)[:16]}, but got {str(trained_on)[:16]}",
                 where=f"--checkpoint {folder}",
-                fix="name the data set, edition and features it was trained with",
+                fix="use the data set, edition and features of its training",
             )
 
 

@@ -1,7 +1,7 @@
-"""Numbers that decide, with data and settings, whether a stored training still holds.
+"""Format numbers in the key of stored trainings.
 
-A number is raised by hand when a change makes trainings end in other parameters; a changed comment raises none, so
-that stored trainings stay. `tests/runs/test_trained_numbers.py` fails when parameters change and no number is raised.
+Increase a number when a change of the code changes trained parameters; other changes keep stored trainings valid.
+`tests/runs/test_trained_numbers.py` fails if trained parameters change and no number is increased.
 """
 
 from __future__ import annotations
@@ -14,4 +14,4 @@ TRAINED_BY: Final[dict[str, int]] = {
     "evaluation": 1,  # validation rankings and metrics, which decide when training stops
     "runs": 1,  # how data and features become a problem, and the parts put together
 }
-"""Folder of the package -> its number; `robustrec/seeds.py` counts as each that draws from it."""
+"""Folder of the package -> its number; `robustrec/seeds.py` belongs to each folder that uses it."""

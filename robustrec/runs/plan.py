@@ -19,18 +19,18 @@ SECTIONS = ("training", "strategy", "encoder")
 
 
 def subject_specs(settings: Settings, edition: str, dataset: str | None = None) -> tuple[SubjectSpec, ...]:
-    """Return the subjects of a command: models × strategies × seeds, in the order they were named.
+    """Return the subjects of a command: models × strategies × seeds, in the given order.
 
-    A checkpoint, and one's own function that scores, are one subject each: there is nothing to train.
+    A checkpoint and a user-defined scorer are one subject each, without training.
 
     Args:
         settings: models, strategies, seeds, overrides, checkpoint.
-        edition: "full" or "sample"; the sample editions have defaults of their own.
-        dataset: name of the data set once it is loaded, as some have defaults of their own; else as it is asked for.
+        edition: "full" or "sample"; sample editions have other defaults.
+        dataset: name of the data set, for its defaults; None for the name in the settings.
 
     Raises:
-        RobustrecError: an unknown model, strategy, section or key, a value out of range, strategies that these settings
-            make the same, or a checkpoint that is not there or does not go with the models named.
+        RobustrecError: a model, strategy, section or key is unknown, a value is out of range, two strategies are equal
+            with these settings, or a checkpoint is not found or does not match the models.
     """
     if dataset is not None:
         settings = settings.model_copy(update={"dataset": dataset})
@@ -60,7 +60,7 @@ def subject_specs(settings: Settings, edition: str, dataset: str | None = None) 
 
 
 def _loaded_spec(settings: Settings, edition: str, checkpoint: str) -> SubjectSpec:
-    """Return the spec of a stored run, named by its key or folder, or of a file of parameters."""
+    """Return the spec of a stored run, given by key or folder, or of a parameter file."""
     from robustrec.runs.store import stored_run
 
     place = stored_run(settings.home, checkpoint) or Path(checkpoint)
@@ -76,28 +76,28 @@ def _loaded_spec(settings: Settings, edition: str, checkpoint: str) -> SubjectSp
     models = tuple(dict.fromkeys(settings.model))
     if len(models) != 1:
         raise RobustrecError(
-            f"a file of parameters goes with one model, and {len(models)} were named: {', '.join(models)}",
+            f"a parameter file requires exactly one model, but got {', '.join(models)}",
             where=where,
-            fix=f"name one: --model {models[0]} --checkpoint {checkpoint}",
+            fix=f"use one model: --model {models[0]} --checkpoint {checkpoint}",
         )
     if _only_scores(models[0]):
         raise RobustrecError(
-            f"{models[0]} only scores: it has no parameters to load", where=where, fix="leave --checkpoint out"
+            f"{models[0]} is a scorer without parameters to load", where=where, fix="omit --checkpoint"
         )
     spec = _spec(settings, edition, models[0], "vanilla", settings.seed)
     return replace(spec, origin="checkpoint", checkpoint=place)
 
 
 def _stored_spec(settings: Settings, folder: Path, where: str) -> SubjectSpec:
-    """Return the spec of a stored run, which must not be another one than the settings ask for."""
+    """Return the spec of a stored run, checked against the settings."""
     from robustrec.runs.store import read_record
 
     record = read_record(folder)
     if is_own(str(record.get("model"))) and record["model"] not in settings.model:
         raise RobustrecError(
-            f"the run is of {record['model']}, which is only imported where it is named",
+            f"the run has the user-defined model {record['model']}, which is imported only if --model names it",
             where=where,
-            fix=f"name it, if you trust it: --model {record['model']}",
+            fix=f"add it if you trust it: --model {record['model']}",
         )
     try:
         model, strategy = str(record["model"]), StrategyConfig(**record["strategy"])
@@ -108,34 +108,34 @@ def _stored_spec(settings: Settings, folder: Path, where: str) -> SubjectSpec:
         )
         config_class(model)(**options)
         seed = int(record["seed"])
-    except (KeyError, TypeError, ValueError) as error:  # pydantic's are ValueErrors
+    except (KeyError, TypeError, ValueError) as error:  # including pydantic.ValidationError
         raise RobustrecError(
             f"the run is of another version of robustrec or of its model: {str(error).splitlines()[0]}",
             where=where,
             fix="train it again: robustrec train",
         ) from error
-    # Only what was given: defaults ask for nothing.
+    # Only given settings are compared, not defaults.
     given = settings.model_fields_set
     asked = {"--model": (settings.model, model), "--strategy": (settings.strategy, strategy.name)}
     for option, (names, trained) in asked.items():
         if option.removeprefix("--") in given and trained not in names:
             raise RobustrecError(
-                f"the run was trained with {option} {trained}, and {', '.join(names)} is asked for",
+                f"the run was trained with {option} {trained}, but got {option} {' '.join(names)}",
                 where=where,
-                fix=f"leave {option} out, or name what was trained: {option} {trained}",
+                fix=f"omit {option}, or use: {option} {trained}",
             )
     for key, value in settings.set.get(section_of(model), {}).items():
         if options.get(key) != value:
             raise RobustrecError(
                 f"the run was trained with {key} = {options.get(key)!r}, not {value!r}",
                 where=f"{where} and --set {section_of(model)}.{key}=…",
-                fix="leave --set out: a stored run brings its settings",
+                fix="omit --set; a stored run has its settings",
             )
     if noise:
         raise RobustrecError(
             f"the run was trained on features with noise ({noise}) and is not a clean model",
             where=where,
-            fix="name a run that `robustrec train` printed",
+            fix="use a run key printed by `robustrec train`",
         )
     return SubjectSpec(model, options, training, strategy, seed, checkpoint=folder)
 
@@ -155,7 +155,7 @@ def _spec(settings: Settings, edition: str, model: str, strategy: str, seed: int
         overridden(config_class(model), model_options, section=section, fix=fix)
     elif model_options:
         raise RobustrecError(
-            f"{model} only scores: it has no settings",
+            f"{model} is a scorer without settings",
             where=f"--set {section}.{next(iter(model_options))}=…",
             fix="omit it, and set the options in the code of the model",
         )

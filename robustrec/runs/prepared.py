@@ -1,4 +1,4 @@
-"""A data set with its features on the device: what every training and every audit of one command shares."""
+"""A data set with its features on the device, shared by the trainings and audits of a command."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _FINDING = threading.Lock()
 
 @dataclass(frozen=True)
 class Split:
-    """The users of one split, what to find for them and what to leave out of their lists.
+    """Users of one split, their relevant items, and the items masked in their top-k lists.
 
     Attributes:
         users: int64 [n] users with at least one row in the split and one in training.
-        relevant: [U, I] the split's interactions.
+        relevant: [U, I] interactions of the split.
         masked: [U, I] pairs that are never recommended.
     """
 
@@ -45,15 +45,14 @@ class Prepared:
     """Data and features, ready to train and audit on one device.
 
     Attributes:
-        dataset: where they come from.
-        features: the item features with their digest; None where no model of the command reads any.
+        dataset: the data set.
+        features: item features with their digest; None if no model of the command reads features.
         tables: modality -> float32 [I, D_m] on the device.
-        problem: what a model is built from.
+        problem: sizes, training graph and feature widths for the models.
         positives: training interactions for sampling, on the device.
-        validation: the split that selects parameters; without users where the data have none, which only a
-            training minds.
-        test: the split that is reported.
-        device: where all of it runs.
+        validation: split for model selection; it may have no users if no model is trained.
+        test: split of the reported metrics.
+        device: the device.
     """
 
     dataset: Dataset
@@ -86,10 +85,10 @@ def prepare(
         dataset: interactions and catalogue.
         features: item features, or None.
         device: where training and audits run.
-        mask_validation: leave validation positives out of the test lists too (spec section 0, item 10).
+        mask_validation: mask validation positives in the test lists, too.
 
     Raises:
-        RobustrecError: no user can be tested.
+        RobustrecError: no user has test interactions.
     """
     interactions = dataset.interactions
     users, items = interactions.pairs(TRAIN)

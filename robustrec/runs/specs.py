@@ -1,4 +1,4 @@
-"""What defines a subject apart from its data, and what its model reads."""
+"""Definition of a subject without its data, and the modalities of its model."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SubjectSpec:
-    """What defines a subject apart from its data.
+    """Definition of a subject without its data.
 
     Attributes:
-        model: name in `robustrec.models.MODELS`, or "package.module:Name" of one's own.
+        model: name in `robustrec.models.MODELS`, or "package.module:Name" of a user-defined model.
         model_options: fields of the model's Config that differ from its defaults.
-        training: the loop's settings.
-        strategy: the strategy's settings.
+        training: settings of the training loop.
+        strategy: settings of the strategy.
         seed: seed of initialisation, shuffles and negatives.
-        training_noise: what was added to the features before training ("sigma2=1e-06 draw 0"), or nothing.
-        origin: whether it is trained here, loaded from a file of parameters, or only a function that scores.
-        checkpoint: the file of parameters, where there is one.
+        training_noise: noise added to the features before training ("sigma2=1e-06 draw 0"), or "".
+        origin: "trained", "checkpoint" (loaded parameters), or "scorer".
+        checkpoint: the parameter file, or None.
     """
 
     model: str
@@ -41,12 +41,12 @@ class SubjectSpec:
 
     @property
     def trains(self) -> bool:
-        """Whether there is a training to do, or a stored one to take."""
+        """Whether it is trained, or taken from the run store."""
         return self.origin == "trained" and self.checkpoint is None
 
     @property
     def can_train(self) -> bool:
-        """Whether everything that a training takes is known, so that it can be repeated on other features."""
+        """Whether its training can be repeated on other features."""
         return self.origin == "trained"
 
     @property
@@ -56,12 +56,12 @@ class SubjectSpec:
 
     @property
     def strategy_name(self) -> str:
-        """The strategy as the table of findings names it: "external" for what was trained elsewhere."""
+        """Name of the strategy in reports; "external" for subjects that were not trained here."""
         return self.strategy.name if self.origin == "trained" else EXTERNAL
 
 
 def reads_features(spec: SubjectSpec) -> bool:
-    """Tell whether a subject's model reads item features at all."""
+    """Return whether the model of a subject reads item features."""
     return bool(modalities_of(spec.model))
 
 
@@ -71,7 +71,7 @@ def modalities_read(model_name: str, available: dict[str, Tensor]) -> dict[str, 
 
 
 def spec_json(spec: SubjectSpec) -> dict[str, Any]:
-    """Return a spec as JSON, every default written out; training and strategy are None for what came from elsewhere."""
+    """Return a spec as JSON with all defaults; training and strategy are None for external subjects."""
     scorer = spec.origin == "scorer"
     config = {} if scorer else config_class(spec.model)(**spec.model_options).model_dump(mode="json")
     ours = spec.origin == "trained"

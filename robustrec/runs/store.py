@@ -1,4 +1,4 @@
-"""The run store: folders HOME/runs/KEY with parameters and a record, and the key everything hangs on."""
+"""The run store: folders HOME/runs/KEY with parameters and a record, and the key of a run."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from robustrec.untrusted import UnreadableError, read_json_object, regular_file
 RECORD_FORMAT = 2
 RECORD = "run.json"
 PARAMETERS = "parameters.safetensors"
-# A record holds two numbers an epoch.
+# A record has two numbers per epoch.
 _RECORD_BYTES = 64 << 20
 
 
 def run_key(spec: SubjectSpec, prepared: Prepared) -> str:
-    """Return the key of a run: the digest of all that its parameters depend on.
+    """Return the key of a run: the digest of all inputs of its parameters.
 
-    The code counts by the numbers of `robustrec.runs.formats`, so that a changed comment retrains nothing.
+    The code is represented by the numbers of `robustrec.runs.formats`.
     """
     return digest_json(
         {
@@ -55,7 +55,7 @@ def stored_run(home: Path, key: str) -> Path | None:
 
 
 def store_run(home: Path, key: str, parameters: dict[str, Tensor], record: dict[str, Any]) -> Path:
-    """Put a finished training into the store, whole or not at all, and return its folder."""
+    """Store a finished training atomically and return its folder."""
     folder = home / "runs" / key
     try:
         with staged_folder(folder) as stage:
@@ -67,14 +67,14 @@ def store_run(home: Path, key: str, parameters: dict[str, Tensor], record: dict[
 
 
 def record_text(record: dict[str, Any]) -> str:
-    """Return a record as it is stored: JSON with the digest of all its other entries."""
+    """Return the JSON text of a record with the digest of its other entries."""
     return json.dumps({**record, "digest": digest_json(record)}, indent=2, allow_nan=False)
 
 
 def run_record(
     spec: SubjectSpec, prepared: Prepared, key: str, outcome: Outcome, parameters: dict[str, Tensor]
 ) -> dict[str, Any]:
-    """Return what a finished training says of itself, as JSON."""
+    """Return the record of a finished training, as JSON values."""
     counters = outcome.counters
     return {
         "format": RECORD_FORMAT,
@@ -91,7 +91,7 @@ def run_record(
         "best_validation": counters.best_metric,
         "validation_metric": spec.training.validation_metric,
         "stopped_early": counters.waited >= spec.training.patience,
-        "gradient_evaluations": round(counters.steps * spec.strategy.passes_per_step),
+        "gradient_evaluations": round(counters.steps * spec.strategy.evaluations_per_step),
         "losses": counters.losses,
         "metrics": counters.metrics,
         "seconds": counters.seconds,
@@ -117,7 +117,7 @@ def read_record(folder: Path) -> dict[str, Any]:
     """Return a run's record, without its digest.
 
     Raises:
-        RobustrecError: it is damaged, or of a format that this version does not read.
+        RobustrecError: it is damaged, or of an unsupported format.
     """
     try:
         record = read_json_object(folder / RECORD, most=_RECORD_BYTES)
@@ -152,7 +152,7 @@ def load_run(folder: Path, module: nn.Module) -> dict[str, Any]:
     """Load the parameters of a run of the store into a module and return its record.
 
     Raises:
-        RobustrecError: the run is damaged, or is another one than its folder's name says.
+        RobustrecError: the run is damaged, or its key differs from the name of its folder.
     """
     record, parameters = read_run(folder)
     if record.get("key") != folder.name:

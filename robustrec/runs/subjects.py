@@ -1,4 +1,4 @@
-"""A subject: model × strategy × features × seed, trained once and taken from the run store ever after."""
+"""Training of subjects (model × strategy × features × seed), with the run store."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def obtain_subject(
     tables: dict[str, Tensor] | None = None,
     progress: Progress = silent,
 ) -> TrainedSubject:
-    """Take a subject from the run store, or train it and put it there.
+    """Return a subject from the run store; train and store it if needed.
 
     Args:
         spec: what to train.
         prepared: data and features.
-        home: the folder that holds the store.
-        tables: features to train and serve on instead of the clean ones (then `spec.training_noise` names the change).
-        progress: told after each epoch.
+        home: folder of the store.
+        tables: features for training and inference instead of the clean ones; `spec.training_noise` describes them.
+        progress: reports each epoch.
 
     Raises:
         RobustrecError: the stored run is damaged, or training failed.
@@ -67,7 +67,7 @@ def obtain_subject(
         if folder is None:
             state = Checkpointing(partial, key)
             folder = _train_into_store(spec, prepared, model, reads, graphs, home=home, state=state, progress=progress)
-        partial.unlink(missing_ok=True)  # also where the process that trained was killed before it did
+        partial.unlink(missing_ok=True)  # also of a process that was killed before it removed it
     record = load_run(folder, model.module())
     return TrainedSubject(subject_of(spec, prepared), spec, key, model, reads, record, graphs)
 
@@ -75,7 +75,7 @@ def obtain_subject(
 def validation_metric(
     model: Recommender, features: Features, prepared: Prepared, metric: str, graphs: Graphs | None = None
 ) -> Callable[[], float]:
-    """Return the function that ranks the validation users with the model as it is and averages the metric over them.
+    """Return a function that computes the mean validation metric of the current model.
 
     Raises:
         RobustrecError: no user has validation interactions.

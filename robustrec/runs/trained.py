@@ -1,4 +1,4 @@
-"""A subject ready to be audited, wherever its parameters come from."""
+"""A subject ready for audits, trained or loaded."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from robustrec.subject import Subject
 
 @dataclass(frozen=True)
 class TrainedSubject:
-    """A trained model with the features it is served on.
+    """A trained model with its features at inference.
 
     Attributes:
-        subject: its name in the table of findings.
-        spec: what it was trained from.
+        subject: its name in reports.
+        spec: its definition.
         key: key of its run in the store.
-        model: the recommender at its best validation, in evaluation mode; None where only a function scores.
+        model: the recommender at its best validation, in evaluation mode; None for a scorer.
         tables: the modalities it reads, float32 [I, D_m] on the device.
-        record: what its training said (see `train_subject`).
-        graphs: the item graphs of the features it is served on, where it derives any.
-        score: the function that scores, where there is no model.
+        record: record of its training (see `robustrec.runs.store`).
+        graphs: item graphs of its features, or None.
+        score: the scorer, if there is no model.
     """
 
     subject: Subject
@@ -44,7 +44,7 @@ class TrainedSubject:
 
     @property
     def scored_tables(self) -> dict[str, Tensor]:
-        """The tables that its scores follow; a model may declare that some shape its training only."""
+        """The tables that its scores depend on; a model may declare that it uses some in training only."""
         declared = getattr(self.model, "modalities_in_scores", tuple(self.tables))
         return {name: table for name, table in self.tables.items() if name in declared}
 
@@ -53,7 +53,7 @@ class TrainedSubject:
 
         Args:
             features: modality -> [I, D_m].
-            frozen: keep the item graphs of training time; otherwise they are derived from the features given.
+            frozen: use the item graphs of training; otherwise they are derived from the given features.
         """
         with torch.no_grad(), attributed_to(self.spec.model, "represent"):
             if self.model is None:
@@ -64,14 +64,14 @@ class TrainedSubject:
 
 
 def subject_of(spec: SubjectSpec, prepared: Prepared) -> Subject:
-    """Return the name of a subject in the table of findings."""
+    """Return the name of a subject in reports."""
     reads = prepared.features is not None and bool(modalities_read(spec.model, prepared.tables))
     name = prepared.features.label if prepared.features and reads else "none"
     return Subject(model=spec.model, strategy=spec.strategy_name, features=name, seed=spec.seed)
 
 
 def build_model(spec: SubjectSpec, prepared: Prepared) -> Recommender:
-    """Initialise a model on the CPU, so that every device starts from the same parameters, and move it."""
+    """Initialize a model on the CPU, so that all devices start from equal parameters, and move it to the device."""
     kind = model_class(spec.model)
     with attributed_to(spec.model, "its constructor"):
         config = kind.Config(**spec.model_options)

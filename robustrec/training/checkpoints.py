@@ -99,8 +99,8 @@ def load_checkpoint(
     """Restore a stored state into model, optimizer and generator.
 
     Returns:
-        The counters, the best parameters and the strategy's state, or None where there is no checkpoint of this run,
-        or a damaged one; a warning says so, and the training begins again.
+        The counters, the best parameters and the state of the strategy; None without a checkpoint of this run, or with
+        a warning for a damaged one.
     """
     if not path.exists():
         return None

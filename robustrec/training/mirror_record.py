@@ -1,4 +1,4 @@
-"""What the second half of mirrored steps really did, added up on the device."""
+"""Diagnostics of the second half of mirrored steps, accumulated on the device."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn.utils import get_total_norm
 
 
 class MirrorRecord(NamedTuple):
-    """What the second half-steps did; None where none was probed.
+    """Diagnostics of the second half-steps; None if no step was measured.
 
     θ̃ → θ' is the second half-step and ∇L(θ̃) the gradient of the batch loss where it starts.
     A plain ascent has cosine 1. All means and shares are over the probed steps.
@@ -22,7 +22,7 @@ class MirrorRecord(NamedTuple):
         probed_steps: second half-steps that were measured.
         share_raised_loss: share of them with L(θ') > L(θ̃) on the batch.
         mean_length_ratio: mean of ‖θ' - θ̃‖ / ‖θ̃ - θ‖, the lengths of the second and the first half-step.
-        mean_first_order_change: mean of ⟨∇L(θ̃), θ' - θ̃⟩, what the loss changed by to first order.
+        mean_first_order_change: mean of ⟨∇L(θ̃), θ' - θ̃⟩, the first-order change of the loss.
     """
 
     mirrored_steps: int
@@ -35,10 +35,10 @@ class MirrorRecord(NamedTuple):
 
 
 class Probe:
-    """Measures one mirrored step: made before the first half, `middle` between the halves, `end` after the second.
+    """Measurement of one mirrored step; create it before the first half, call `middle` between the halves, then `end`.
 
     Args:
-        parameters: those that the step moves, at θ.
+        parameters: the updated parameters, at θ.
     """
 
     def __init__(self, parameters: list[Tensor]) -> None:
@@ -49,7 +49,7 @@ class Probe:
 
     @torch.no_grad()
     def middle(self, loss: Tensor, factor: float) -> None:
-        """Take note of θ̃, of L(θ̃), and of ∇L(θ̃), the parameters' gradients being `factor` times that."""
+        """Record θ̃, L(θ̃) and ∇L(θ̃); the gradients of the parameters are `factor` times ∇L(θ̃)."""
         torch._foreach_sub_(self._held, self._parameters)
         self._first = get_total_norm(self._held)
         torch._foreach_copy_(self._held, self._parameters)
@@ -70,7 +70,7 @@ class Probe:
 
 
 class MirrorMeter:
-    """Counts mirrored steps and adds up what was measured; nothing here waits for the device, except `record`."""
+    """Sums over measured mirrored steps; only `record` synchronizes with the device."""
 
     def __init__(self) -> None:
         self.mirrored_steps = 0
@@ -78,13 +78,13 @@ class MirrorMeter:
         self._sums: Tensor | None = None
 
     def add(self, measured: Tensor) -> None:
-        """Add what `Probe.end` returned."""
+        """Add a result of `Probe.end`."""
         self.probed_steps += 1
-        # `.to` moves a loaded state once; afterwards the sums are there already.
+        # `.to` moves a loaded state once.
         self._sums = measured if self._sums is None else self._sums.to(measured.device) + measured
 
     def record(self) -> MirrorRecord:
-        """Return the means; this waits for the device."""
+        """Return the means; this synchronizes with the device."""
         means: list[float | None] = [None] * 5
         if self._sums is not None and self.probed_steps:
             means = (self._sums / self.probed_steps).tolist()
@@ -105,7 +105,7 @@ class MirrorMeter:
         return {"mirrored_steps": self.mirrored_steps, "probed_steps": self.probed_steps, "mirror_sums": sums}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up sums that `state_dict` returned; they follow the parameters' device at the next step."""
+        """Restore the sums of `state_dict`; they move to the device of the parameters at the next step."""
         self.mirrored_steps = int(state["mirrored_steps"])
         self.probed_steps = int(state["probed_steps"])
         self._sums = torch.as_tensor(state["mirror_sums"], dtype=torch.float64).clone()
@@ -118,5 +118,5 @@ def _gradient(parameter: Tensor) -> Tensor:
 
 
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """Return the quotient, 0 where nothing moved."""
+    """Return the quotient, 0 for a zero denominator."""
     return torch.where(denominator > 0, numerator / denominator, torch.zeros_like(denominator))

@@ -59,16 +59,16 @@ def positives_of(edges: Tensor, n_items: int, device: torch.device) -> Positives
 
 
 def is_positive(positives: Positives, users: Tensor, items: Tensor) -> Tensor:
-    """Tell which (user, item) pairs occur in training: bool, shape of `users`."""
+    """Return whether (user, item) pairs occur in training: bool, shape of `users`."""
     wanted = users * positives.n_items + items
     place = torch.searchsorted(positives.keys, wanted).clamp_(max=len(positives.keys) - 1)
     return positives.keys[place] == wanted
 
 
 def sample_negatives(positives: Positives, users: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw one negative item a user, uniform over the training items outside the user's positives.
+    """Draw one negative item per user, uniform over the training items outside the user's positives.
 
-    Rejection, vectorised: only the rejected rows are drawn again, so a round costs what is left to draw.
+    Vectorized rejection sampling: only rejected rows are drawn again.
 
     Args:
         positives: the index of the training interactions.

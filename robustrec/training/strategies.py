@@ -18,30 +18,29 @@ __all__ = ["STRATEGIES", "STRATEGY_NAMES", "MirrorRecord", "Strategy", "Strategy
 Closure = Callable[[], Tensor]
 
 FEATURE_TABLES = "feature_tables"
-"""Key of an optimiser's parameter group: true where it holds fine-tuned feature tables."""
+"""Key of an optimizer parameter group: true for fine-tuned feature tables."""
 
 
 class Strategy:
-    """Turns the loss of a batch into an update of the optimiser's parameters.
+    """Updates the parameters of an optimizer from the loss of a batch.
 
     One step of `sgbd` on a mirrored batch, η the learning rate, every gradient of the same batch:
 
         g = ∇L(θ);  g̃ = ∇L(θ + ρ g/(‖g‖+δ));  θ̃ = θ - η α1 g̃;  θ' = θ̃ + η α2 ∇L(θ̃)
 
     `mirror` is that with g̃ = g; `sam` is θ - η g̃ on every batch; all other batches take the plain step
-    θ - η g. How an optimiser with a state takes the two half-steps is the config's `reading`. Weight decay is
-    the optimiser's, in both half-steps alike (coupled, under `sgd`); the preconditioned second half has none.
-    Parameters that received no gradient count in no norm and in no update. The norm bound, where there is
-    one, applies before a batch's last half-step only. Nothing here draws a random number, and only `record`
-    waits for the device.
+    θ - η g. The setting `reading` defines the two half-steps of an optimizer with a state. Weight decay is that of the
+    optimizer in both half-steps (coupled for `sgd`); the preconditioned second half has none. Parameters without a
+    gradient are in no norm and in no update. Gradient clipping applies before the last half-step of a batch only. No
+    random numbers are drawn, and only `record` synchronizes with the device.
 
     Args:
         config: name and settings.
-        optimizer: any torch optimiser; its parameters are the ones trained.
-        clip_norm: bound of the gradient's norm; None leaves gradients as they are.
+        optimizer: any torch optimizer; its parameters are trained.
+        clip_norm: maximum gradient norm; None for no clipping.
 
     Raises:
-        RobustrecError: the reading is `preconditioned` and the optimiser keeps no second moments.
+        RobustrecError: the reading is `preconditioned` and the optimizer has no second moments.
     """
 
     def __init__(
@@ -52,23 +51,23 @@ class Strategy:
         self.clip_norm = clip_norm
         self.count = 0
         self._meter = MirrorMeter()
-        if config.reading == "preconditioned" and config.moves.mirror and "betas" not in optimizer.defaults:
+        if config.reading == "preconditioned" and config.active_steps.mirror and "betas" not in optimizer.defaults:
             raise _no_second_moments(optimizer)
 
     def step(self, closure: Closure, *, probe: bool = False) -> Tensor:
-        """Take one step and return the loss at the parameters it began with, detached, without a host sync.
+        """Take one step and return the loss at the initial parameters, detached, without synchronization.
 
         Args:
             closure: computes the loss of the same batch at the current parameters, with its graph.
             probe: if the step is a mirrored one, measure what its second half does; this computes the loss
                 once more, without gradient, and copies the parameters twice.
         """
-        kind, moves = STRATEGIES[self.config.name], self.config.moves
+        kind, active = STRATEGIES[self.config.name], self.config.active_steps
         due = not kind.mirror or self.count % self.config.beta == 0
         self.count += 1
-        mirrored = moves.mirror and due
+        mirrored = active.mirror and due
         factor = self.config.alpha1 if kind.mirror and due else 1.0
-        if moves.probe and due:
+        if active.probe and due:
             loss = self._backward(closure, 1.0)
             with self._perturbed():
                 self._backward(closure, factor)
@@ -82,25 +81,25 @@ class Strategy:
         return loss
 
     def start_epoch(self) -> None:
-        """Tell that an epoch begins; restarts the count where it is per epoch."""
+        """Start an epoch; this resets a counter per epoch."""
         if self.config.counter == "per_epoch":
             self.count = 0
 
     def record(self) -> MirrorRecord:
-        """Return what the mirrored steps did so far; this waits for the device."""
+        """Return the diagnostics of the mirrored steps so far; this synchronizes with the device."""
         return self._meter.record()
 
     def state_dict(self) -> dict[str, int | Tensor]:
-        """Return the count and the diagnostics as plain integers and one vector on the device."""
+        """Return counter and diagnostics as integers and one vector on the device."""
         return {"count": self.count, **self._meter.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up a state that `state_dict` returned."""
+        """Restore a state of `state_dict`."""
         self.count = int(state["count"])
         self._meter.load_state_dict(state)
 
     def _mirrored_step(self, closure: Closure, *, probe: bool) -> None:
-        """Take both halves of a mirrored step, the gradient of the first being there."""
+        """Take both halves of a mirrored step; the gradient of the first is already computed."""
         measured = Probe(self._moved()) if probe else None
         self._descend()
         loss = self._backward(closure, -self.config.alpha2)
@@ -118,7 +117,7 @@ class Strategy:
             self._meter.add(measured.end(after))
 
     def _backward(self, closure: Closure, factor: float) -> Tensor:
-        """Set every gradient to that of `factor` times the loss, and return the loss, detached."""
+        """Set all gradients to those of `factor` times the loss, and return the detached loss."""
         self.optimizer.zero_grad(set_to_none=True)
         loss = closure()
         (loss * factor).backward()  # type: ignore[no-untyped-call]
@@ -140,7 +139,7 @@ class Strategy:
 
     @contextmanager
     def _perturbed(self) -> Iterator[None]:
-        """Hold the parameters at θ + ρ g/(‖g‖+δ) for the block; θ itself is set aside, so it is back bit for bit."""
+        """Set the parameters to θ + ρ g/(‖g‖+δ) in a block; θ is copied and restored bit by bit."""
         probed = [
             (parameter, gradient)
             for group, parameter, gradient in self._parameters()
@@ -159,7 +158,7 @@ class Strategy:
 
     @torch.no_grad()
     def _descend(self) -> None:
-        """Take a descent step along the gradients that are there: the optimiser's, or plain under `sgd`."""
+        """Take a descent step with the current gradients, by the optimizer or by gradient descent for `sgd`."""
         if self.config.reading != "sgd":
             self.optimizer.step()
             return
@@ -171,7 +170,7 @@ class Strategy:
 
     @torch.no_grad()
     def _ascend_preconditioned(self) -> None:
-        """Move θ̃ by η α2 ∇L(θ̃)/(√v̂+ε), v̂ the bias-corrected second moments as the first half left them."""
+        """Move θ̃ by η α2 ∇L(θ̃)/(√v̂+ε), v̂ the bias-corrected second moments after the first half."""
         for group, parameter, gradient in self._parameters():
             state = self.optimizer.state[parameter]
             if "exp_avg_sq" not in state:
@@ -179,7 +178,7 @@ class Strategy:
             moments = state["max_exp_avg_sq"] if group.get("amsgrad") else state["exp_avg_sq"]
             steps = state["step"]
             if isinstance(steps, Tensor) and steps.device.type == "cpu":
-                steps = steps.item()  # on a device it stays a tensor, so that nothing waits
+                steps = steps.item()  # on a device it stays a tensor, to avoid synchronization
             scale = (1 - group["betas"][1] ** steps) ** 0.5
             # The gradient is that of -α2 L.
             parameter.sub_(group["lr"] * gradient / (moments.sqrt() / scale + group["eps"]))

@@ -8,11 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class StrategySteps(NamedTuple):
-    """Which of the two moves a strategy makes beside the plain descent.
+    """Which additional steps a strategy takes besides gradient descent.
 
     Attributes:
         probe: the descent gradient is taken at θ + ρ g/(‖g‖+δ) (sharpness-aware).
-        mirror: every beta-th step is followed by a half-step with the gradient's sign turned.
+        mirror: every beta-th step is followed by a half-step with the opposite sign of the gradient.
     """
 
     probe: bool
@@ -31,9 +31,8 @@ STRATEGY_NAMES = tuple(STRATEGIES)
 class StrategyConfig(BaseModel):
     """Settings of a training strategy.
 
-    With `sgbd` the probe is made on mirrored steps only, with `sam` on every step. `mirror` and `sgbd` read
-    `alpha1`, `alpha2`, `beta` and `counter`; `sam` and `sgbd` read `rho`,
-    `delta` and `probe_features`.
+    `sgbd` takes the SAM ascent step on mirrored steps only, `sam` on every step. `mirror` and `sgbd` use `alpha1`,
+    `alpha2`, `beta` and `counter`; `sam` and `sgbd` use `rho`, `delta` and `probe_features`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -71,27 +70,27 @@ class StrategyConfig(BaseModel):
     )
 
     @property
-    def moves(self) -> StrategySteps:
-        """Which moves the strategy makes, those that a zero `rho` or `alpha2` leaves out not counted."""
-        moves = STRATEGIES[self.name]
-        return StrategySteps(probe=moves.probe and self.rho > 0, mirror=moves.mirror and self.alpha2 > 0)
+    def active_steps(self) -> StrategySteps:
+        """The additional steps that these settings take; a zero `rho` or `alpha2` disables a step."""
+        steps = STRATEGIES[self.name]
+        return StrategySteps(probe=steps.probe and self.rho > 0, mirror=steps.mirror and self.alpha2 > 0)
 
     @property
-    def passes_per_step(self) -> float:
-        """Forward and backward passes per step, mean over `beta` steps: the cost relative to `vanilla`."""
-        special = 1 + self.moves.probe + self.moves.mirror
+    def evaluations_per_step(self) -> float:
+        """Gradient evaluations per step, mean over `beta` steps: the cost relative to `vanilla`."""
+        special = 1 + self.active_steps.probe + self.active_steps.mirror
         return 1 + (special - 1) / (self.beta if STRATEGIES[self.name].mirror else 1)
 
     @property
     def effective(self) -> tuple[object, ...]:
-        """What decides over the updates; two configurations with equal values train equal parameters.
+        """The settings that determine the updates; configurations with equal values train equal parameters.
 
-        Settings that a zero `rho` or `alpha2` makes irrelevant are left out, and so is the strategy's name.
+        The strategy name and settings that a zero `rho` or `alpha2` makes irrelevant are not included.
         """
-        moves = self.moves
+        active = self.active_steps
         factor = self.alpha1 if STRATEGIES[self.name].mirror else 1.0
-        ascent = (self.rho, self.delta, self.probe_features) if moves.probe else None
-        mirrored = (self.alpha2, self.reading) if moves.mirror else None
-        special = moves.probe or moves.mirror or factor != 1.0
+        ascent = (self.rho, self.delta, self.probe_features) if active.probe else None
+        mirrored = (self.alpha2, self.reading) if active.mirror else None
+        special = active.probe or active.mirror or factor != 1.0
         period = self.beta if STRATEGIES[self.name].mirror and special else 1
         return (ascent, mirrored, factor, period, self.counter if period > 1 else None, self.reading == "sgd")

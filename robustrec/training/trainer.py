@@ -22,7 +22,7 @@ from robustrec.training.sampling import Positives, batches_of, sample_epoch
 from robustrec.training.strategies import FEATURE_TABLES, MirrorRecord, Strategy
 from robustrec.training.strategy_config import StrategyConfig
 
-# One mirrored step in about thirty steps is followed by a forward pass that sees whether the batch loss rose.
+# One mirrored step in about thirty steps is measured with an additional forward pass.
 PROBE_PERIOD = 30
 
 
@@ -32,7 +32,7 @@ class Outcome:
 
     Attributes:
         counters: epochs, best validation, losses, seconds.
-        mirror: what the mirrored steps did.
+        mirror: diagnostics of the mirrored steps.
         resumed: whether it resumed from a checkpoint.
     """
 
@@ -43,12 +43,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Checkpointing:
-    """Where and how often a training's state is kept.
+    """Path and interval of checkpoints.
 
     Attributes:
         path: the checkpoint file.
         run_key: key of the run.
-        seconds: least time between two checkpoints; 0 keeps one after each epoch.
+        seconds: minimum time between two checkpoints; 0 for a checkpoint after each epoch.
     """
 
     path: Path
@@ -57,9 +57,9 @@ class Checkpointing:
 
 
 def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
-    """Return the torch optimiser a configuration names; Adam with β=(.9, .999), ε=1e-8.
+    """Return the optimizer of a configuration; Adam with β=(.9, .999), ε=1e-8.
 
-    Fine-tuned feature tables (the module's `deltas`) are a parameter group of their own.
+    Fine-tuned feature tables (`deltas` of the module) are a separate parameter group.
     """
     trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     tables = [parameter for name, parameter in trained if name.startswith("deltas.")]
@@ -86,16 +86,16 @@ def run_epoch(
     graphs: Graphs | None = None,
     seed: int = 0,
 ) -> Tensor:
-    """Take one step a batch and return the mean batch loss as a scalar on the device, without a host round trip.
+    """Take one step per batch and return the mean batch loss as a scalar on the device, without synchronization.
 
     Args:
         model: the recommender, in training mode.
         features: modality -> [I, D_m].
-        batches: the epoch's batches.
-        strategy: what turns a batch's loss into an update.
-        first_step: number of the first step since training began; it places the probes and names the noise.
-        graphs: what the model derives from the features.
-        seed: seed of what the model draws.
+        batches: the batches of the epoch.
+        strategy: the training strategy.
+        first_step: number of the first step since the start of training, for measured steps and noise seeds.
+        graphs: item graphs of the model.
+        seed: seed of the random numbers of the model.
     """
     state = begin_epoch(model, features, batches[0].users.device, first_step, seed)
     known = [
@@ -106,7 +106,7 @@ def run_epoch(
 
 
 def begin_epoch(model: Recommender, features: Features, device: torch.device, first_step: int, seed: int) -> Any:
-    """Return what a model draws when an epoch begins, None where it draws nothing."""
+    """Return the epoch state of a model, or None."""
     if not isinstance(model, DrawsPerEpoch):
         return None
     with torch.no_grad():
@@ -121,7 +121,7 @@ def take_steps(
     first_step: int,
     graphs: Graphs | None,
 ) -> Tensor:
-    """Take one step a batch, each holding what belongs to its epoch, and return the sum of the batch losses."""
+    """Take one step per batch, and return the sum of the batch losses."""
     total: Tensor | None = None
     beta = strategy.config.beta
     for offset, batch in enumerate(batches):
@@ -129,7 +129,7 @@ def take_steps(
         def closure(batch: Batch = batch) -> Tensor:
             return batch_loss(model, features, batch, graphs).total
 
-        # beta steps in a row hold exactly one mirrored step.
+        # beta consecutive steps include exactly one mirrored step.
         loss = strategy.step(closure, probe=(first_step + offset) % PROBE_PERIOD < beta)
         total = loss if total is None else total + loss
     if total is None:
@@ -150,18 +150,18 @@ def train(
     checkpointing: Checkpointing | None = None,
     progress: Progress = silent,
 ) -> Outcome:
-    """Train a model in place and leave it at the parameters of its best validation.
+    """Train a model in place, and restore the parameters of its best validation.
 
     Args:
         model: a recommender on its device; its parameters are changed.
         features: modality -> [I, D_m] on the same device.
         positives: the training interactions on the same device.
-        validate: the validation metric of the model as it is now, unrounded, higher is better.
-        config: the loop's settings.
-        strategy_config: the strategy's settings.
-        seed: seed of the shuffles, the negatives and what the model draws.
-        graphs: what the model derives from the features; None derives it anew in every step.
-        checkpointing: where to keep the state; None keeps none.
+        validate: returns the validation metric of the current model, unrounded, higher is better.
+        config: settings of the training loop.
+        strategy_config: settings of the strategy.
+        seed: seed of shuffling, negatives and random numbers of the model.
+        graphs: item graphs of the model; None derives them in every step.
+        checkpointing: path and interval of checkpoints; None for no checkpoints.
         progress: reports each epoch.
 
     Raises:
@@ -243,14 +243,14 @@ def _judge(counters: Counters, metric: float, module: nn.Module, best: dict[str,
 def _check_finite(what: str, value: float, epoch: int, config: TrainingConfig) -> None:
     if not math.isfinite(value):
         raise RobustrecError(
-            f"{what} became {value} in epoch {epoch}",
+            f"{what} is {value} in epoch {epoch}",
             where=f"training with learning rate {config.learning_rate}",
             fix=f"lower the learning rate: --set training.learning_rate={config.learning_rate / 10:g}",
         )
 
 
 def _last_epoch(counters: Counters, config: TrainingConfig) -> int:
-    """Return the epoch that training ends with if nothing improves from here on: the total that progress counts to."""
+    """Return the last epoch if the metric does not improve further: the total of the progress bar."""
     return min(config.max_epochs, counters.epoch + (config.patience - counters.waited) * config.evaluate_every)
 
 

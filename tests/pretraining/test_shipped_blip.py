@@ -26,7 +26,7 @@ from robustrec.pretraining.heldout import (
     write_captions,
 )
 from robustrec.pretraining.page import page_text, read_card
-from robustrec.pretraining.settings import Training
+from robustrec.pretraining.settings import TrainingSettings
 from robustrec.pretraining.start import from_weights, start_weights
 from robustrec.pretraining.synthetic import synthetic_source
 from robustrec.pretraining.tokens import padded
@@ -47,8 +47,8 @@ def blip():
 
 @pytest.fixture(scope="module")
 def clothing(blip, card):
-    settings = {name: value for name, value in card["training"].items() if name in Training.model_fields}
-    source = synthetic_source("clothing", 1, Training(**settings), blip.side)
+    settings = {name: value for name, value in card["training"].items() if name in TrainingSettings.model_fields}
+    source = synthetic_source("clothing", 1, TrainingSettings(**settings), blip.side)
     return tokenize_source(source, blip.tokenizer, card["shape"]["positions"])
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from robustrec.pretraining.architecture import BlipModels, from_scratch
 from robustrec.pretraining.batches import TokenizedSource, tokenize_source
-from robustrec.pretraining.settings import Shape, Training
+from robustrec.pretraining.settings import Shape, TrainingSettings
 from robustrec.pretraining.sources import CLEAN, SHOWN, Attribute, Source, group_numbers, training_texts
 from robustrec.pretraining.vocabulary import train_vocabulary
 
@@ -15,7 +15,7 @@ KINDS = ("sock", "cap", "boot")
 SHAPE = Shape(
     image_size=16, patch_size=8, width=32, heads=2, vision_layers=1, text_layers=1, projection=16, positions=32
 )
-TRAINING = Training(steps=6, batch_size=8, matching_pairs=4, matching_weight=1.0, word_weight=1.0, prelude=0.34)
+TRAINING = TrainingSettings(steps=6, batch_size=8, matching_pairs=4, matching_weight=1.0, word_weight=1.0, prelude=0.34)
 
 
 def pairs(name: str = "toys", n: int = 48) -> Source:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from made_up_exhibits import MANY, fragile, full_report, jpeg
 from made_up_report import SGBD, VANILLA, drift, made_up_report, value
 
-from robustrec.reading.flatness import flatness_told
+from robustrec.reading.flatness import flatness_section
 from robustrec.report.html import html_page
 from robustrec.report.html.pictures import checked_jpeg
 from robustrec.results.exhibits import Curve, Look, Relation, Surface
@@ -250,9 +250,9 @@ def test_what_cannot_be_told_of_flatness_is_said_once():
         p=None,
         sentence="cannot be told whether λ₁ orders the drift: there are 4 subjects",
     )
-    told = flatness_told([few, few, few])
+    told = flatness_section([few, few, few])
     assert told.sentences == [f"{few.sentence}; 3 rank correlations are not defined"]
     assert told.rows == []
     sure = few.model_copy(update={"tau": 0.8, "p": 0.01, "labels": ("slmrec/vanilla",)})
-    told = flatness_told([sure, few.model_copy(update={"measure": "trace"})])
+    told = flatness_section([sure, few.model_copy(update={"measure": "trace"})])
     assert told.rows == [("λ₁", ["+0.80 (p = 0.01)"])]

@@ -83,8 +83,8 @@ def test_what_was_not_asked_for_is_no_contradiction(trained, tiny, tmp_path):
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"model": ("bpr",)}, "trained with --model vbpr, and bpr is asked for"),
-        ({"strategy": ("sam", "sgbd")}, "trained with --strategy vanilla, and sam, sgbd is asked for"),
+        ({"model": ("bpr",)}, "trained with --model vbpr, but got --model bpr"),
+        ({"strategy": ("sam", "sgbd")}, "trained with --strategy vanilla, but got --strategy sam sgbd"),
         ({"set": {"vbpr": {"latent_width": 8}}}, "latent_width = 4, not 8"),
     ],
 )
@@ -249,10 +249,10 @@ def test_parameters_that_do_not_fit_are_refused_by_name(state, tiny, tmp_path):
     assert "no projection.bias" in told({"projection.bias": None})
     assert "besides extra" in told({"extra": torch.ones(2)})
     assert told({f"extra.{i}": torch.ones(2) for i in range(30)}).endswith("and 26 more")
-    assert "users is (79, 8); this data set, features and settings make it (80, 8)" in told(
+    assert "users must have shape (80, 8) for this data set, features and settings, but got (79, 8)" in told(
         {"users": state["users"][1:].clone()}
     )
-    assert "make it (80, 128)" in told({}, set={}), "its settings have to be named"
+    assert "must have shape (80, 128)" in told({}, set={}), "its settings have to be named"
     broken = state["items"].clone()
     broken[3, 1] = float("nan")
     assert "items holds NaN or infinity" in told({"items": broken})
@@ -262,10 +262,10 @@ def test_parameters_that_do_not_fit_are_refused_by_name(state, tiny, tmp_path):
 def test_a_file_goes_with_one_model_that_has_parameters(state, tiny, tmp_path, monkeypatch):
     path = tmp_path / "a.safetensors"
     save_file(state, path)
-    assert "2 were named: vbpr, bpr" in refused(tmp_path, tiny, path, model=("vbpr", "bpr"))
+    assert "exactly one model, but got vbpr, bpr" in refused(tmp_path, tiny, path, model=("vbpr", "bpr"))
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "own_scorer_x.py").write_text("def score(features, users): ...\n")
-    assert "only scores" in refused(tmp_path, tiny, path, model=("own_scorer_x:score",))
+    assert "is a scorer without parameters" in refused(tmp_path, tiny, path, model=("own_scorer_x:score",))
 
 
 def test_a_function_that_scores_as_a_model_does_is_measured_alike(trained, state, tiny, tmp_path, monkeypatch):

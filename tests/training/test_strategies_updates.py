@@ -264,4 +264,4 @@ def test_passes_are_those_promised(name: str, beta: int, reading: str) -> None:
     special = {"vanilla": 1, "sam": 2, "mirror": 2, "sgbd": 3}[name]
     expected = steps * special if name in {"vanilla", "sam"} else 6 * (special + beta - 1)
     assert calls == expected
-    assert settings.passes_per_step * steps == pytest.approx(expected)
+    assert settings.evaluations_per_step * steps == pytest.approx(expected)

@@ -194,16 +194,16 @@ def _count(store: Mapping[str, Any], used: Ints, where: str, *, before: int = 0)
         where: what errors name as the place.
         before: number of nodes that a numbering of all nodes would have before these.
     """
-    told: dict[str, int] = {}
+    sizes: dict[str, int] = {}
     for key, value in store.items():
         if key == "num_nodes" and isinstance(value, int) and not isinstance(value, bool):
-            told[key] = value
+            sizes[key] = value
         elif key == "x" or key in FEATURES.values() or key in IDS.values() or key in TEXTS:
-            told[key] = len(value) if isinstance(value, Sequence) or (isinstance(value, Tensor) and value.dim()) else 0
-    if len(set(told.values())) > 1:
-        raise wrong(f"the numbers of nodes differ: {told}", where)
+            sizes[key] = len(value) if isinstance(value, Sequence) or (isinstance(value, Tensor) and value.dim()) else 0
+    if len(set(sizes.values())) > 1:
+        raise wrong(f"the numbers of nodes differ: {sizes}", where)
     least, different = int(used.max(initial=-1)) + 1, len(np.unique(used))
-    number = next(iter(told.values()), least)
+    number = next(iter(sizes.values()), least)
     if before and int(used.min()) >= before and least > different:
         raise wrong(
             f"the items are numbered from {used.min()}, after {before} users",

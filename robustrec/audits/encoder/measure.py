@@ -139,7 +139,7 @@ def _prepared(audit: EncoderAudit, subject: Subject, work: Work) -> _Run:
 def _measure(run: _Run) -> list[str]:
     """Measure every edit, and the distance to the clean content if it is known; return the warnings."""
     results, intervals = run.work.results, run.work.intervals
-    moves: dict[tuple[str, int], list[VectorShifts]] = {}
+    shifts: dict[tuple[str, int], list[VectorShifts]] = {}
     every = treatments_of(run.audit.edits)
     for number, treatment in enumerate(every, start=1):
         for severity in run.audit.severities:
@@ -156,7 +156,7 @@ def _measure(run: _Run) -> list[str]:
         own = run.own[modality]
         results.findings += edit_rows(run.subject, condition, modality, pooled(parts), run.spreads, own, intervals)
     for severity in run.audit.severities:
-        every_edit = pooled([part for (_, each), parts in moves.items() if each == severity for part in parts])
+        every_edit = pooled([part for (_, each), parts in shifts.items() if each == severity for part in parts])
         movements = {
             f"movement_{name}": moved / run.spreads[name]
             for name, moved in every_edit.moved.items()
@@ -169,7 +169,7 @@ def _measure(run: _Run) -> list[str]:
     return [*_deaf(run, moves), *_signal(run)]
 
 
-def _moves(run: _Run, treatment: Treatment, severity: int) -> VectorShifts:
+def _shifts_of(run: _Run, treatment: Treatment, severity: int) -> VectorShifts:
     """Apply an edit to every item and encode the changed items; severity 0 encodes all items unchanged (A/A)."""
     touched: list[int] = []
     sizes: list[float] = []
@@ -198,11 +198,11 @@ def _modalities(treatment: Treatment) -> tuple[str, ...]:
     return ("text", "image") if treatment.modality == "both" else (treatment.modality,)
 
 
-def _deaf(run: _Run, moves: dict[tuple[str, int], list[VectorShifts]]) -> list[str]:
+def _without_effect(run: _Run, shifts: dict[tuple[str, int], list[VectorShifts]]) -> list[str]:
     """Return a warning for each modality without effect of edits on vectors."""
     said = []
     for modality, word in (("text", "texts"), ("image", "pictures")):
-        parts = [part for (each, severity), found in moves.items() if each == modality and severity for part in found]
+        parts = [part for (each, severity), found in shifts.items() if each == modality and severity for part in found]
         parts = [part for part in parts if len(part.items)]
         if parts and not any(values.any() for part in parts for values in part.moved.values()):
             said.append(f"{run.encoder.encoder.name} ignores {word}: no edit of them changed a vector")

@@ -28,7 +28,7 @@ def edit_rows(
     subject: Subject,
     condition: Condition,
     modality: str,
-    moves: VectorShifts,
+    shifts: VectorShifts,
     spreads: Mapping[str, float],
     own: float,
     intervals: Intervals,
@@ -41,12 +41,12 @@ def edit_rows(
         subject: subject of the findings.
         condition: the condition.
         modality: "text", "image" or "both": the unit of the sizes.
-        moves: what was measured.
+        shifts: sizes of the edits and movements of the vectors.
         spreads: vector -> median distance of two items.
         own: median distance of their content, in the unit of the sizes.
         intervals: settings of the intervals, over items.
     """
-    n = len(moves.items)
+    n = len(shifts.items)
     if n < FEWEST:
         return []
     options = intervals.options(AUDIT, condition.label)
@@ -58,8 +58,8 @@ def edit_rows(
             movement = value_intervals({name: moved / spreads[name]}, **options, largest=None)[name]
             rows.append(_row(subject, condition, f"movement_{name}", name, movement, SHARE, n))
         # The relative drift from sizes to sizes + moved is the ratio of the two means, moved over sizes.
-        changed = {name: (moves.sizes + moved)[None]}
-        ratio = paired_intervals({name: moves.sizes}, changed, **options, largest=None)[name]
+        changed = {name: (shifts.sizes + moved)[None]}
+        ratio = paired_intervals({name: shifts.sizes}, changed, **options, largest=None)[name]
         if ratio.relative is not None:
             unit = f"length of the vector per 1 of {SIZES[modality]}"
             rows.append(_ratio_row(subject, condition, f"factor_{name}", name, ratio, 1.0, unit, n))

@@ -38,7 +38,7 @@ from robustrec.curvature.inputs import (
 from robustrec.curvature.loss import AuditLoss, audited, checked_value
 from robustrec.curvature.products import Products, check_symmetry
 from robustrec.curvature.traces import WHOLE, Estimate, estimate
-from robustrec.curvature.triples import Pairs
+from robustrec.curvature.triples import ScoredPairs
 from robustrec.models.contract import Recommender, Representation
 from robustrec.results.arrays import array_key
 from robustrec.results.conditions import ALL, Condition
@@ -95,7 +95,7 @@ class SharpnessTask:
 def task_of(
     audit: SharpnessAudit,
     pair: tuple[TrainedSubject, Clean],
-    pairs: Pairs,
+    pairs: ScoredPairs,
     labels: RowLabels,
     context: AuditContext,
     results: AuditResults,

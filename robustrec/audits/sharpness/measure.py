@@ -19,7 +19,7 @@ from robustrec.audits.sharpness.rows import AUDIT, EDITS, PARAMETERS, RowLabels
 from robustrec.audits.tasks import Output, Task
 from robustrec.audits.treatments import has_user_edits
 from robustrec.curvature.products import derivatives
-from robustrec.curvature.triples import Pairs, Triples, draw_triples, pairs_of
+from robustrec.curvature.triples import ScoredPairs, Triples, draw_triples, pairs_of
 from robustrec.errors import RobustrecError, one_line
 from robustrec.models.own import attributed_to
 from robustrec.results.findings import AuditStatus
@@ -76,7 +76,7 @@ def finish(audit: SharpnessAudit, done: Iterable[tuple[Task, Output]], work: Wor
 
 
 def _audited(
-    audit: SharpnessAudit, pair: tuple[TrainedSubject, Clean], pairs: Pairs, batch: Triples, work: Work
+    audit: SharpnessAudit, pair: tuple[TrainedSubject, Clean], pairs: ScoredPairs, batch: Triples, work: Work
 ) -> tuple[SharpnessTask | None, list[AuditStatus]]:
     subject, own = pair[0], audit.parameters
     names = (AUDIT, PARAMETERS) if own else (AUDIT,)

@@ -19,7 +19,7 @@ from robustrec.audits.sharpness.rows import (
 )
 from robustrec.curvature.lanczos import Extremes, extremes
 from robustrec.curvature.landscapes import Direction, eigenvector_direction, line, plane, random_direction
-from robustrec.curvature.loss import AuditLoss, Loss, TrainingLoss, checked_value
+from robustrec.curvature.loss import AuditLoss, LossFunction, TrainingLoss, checked_value
 from robustrec.curvature.perturbations import average_case, average_curvature, worst_case
 from robustrec.curvature.products import Products, check_symmetry, parameter_products
 from robustrec.curvature.spaces import blocks_of, latent_scales

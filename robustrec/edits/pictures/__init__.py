@@ -1,1 +1,1 @@
-"""What merchants do to pictures, a module for each edit."""
+"""Merchant edits of pictures, one module per edit."""

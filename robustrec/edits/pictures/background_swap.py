@@ -1,4 +1,4 @@
-"""Another background."""
+"""Edit `background_swap`: another background."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from robustrec.edits.pictures.canvas import Colour, border_colour, hue, thumbnai
 from robustrec.edits.pictures.cutout import cutout
 from robustrec.edits.view import CatalogueView
 
-WEIGHTS = (20, 40, 60, 80, 100)  # per cent of the new background
+WEIGHTS = (20, 40, 60, 80, 100)  # % opacity of the new background
 _SIDE = 384  # scenes are drawn no larger than this and scaled up: they are out of focus anyway
 
 EvaluationTargets = Callable[[tuple[int, int], bool, np.random.Generator], Image.Image]

@@ -1,4 +1,4 @@
-"""Out of focus."""
+"""Edit `blur`: defocus or motion blur."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
 from robustrec.edits.view import CatalogueView
 
-RADII = (0.6, 1.1, 1.8, 2.8, 4.0)  # per cent of the long side
+RADII = (0.6, 1.1, 1.8, 2.8, 4.0)  # % of the longer side
 
 
 @changes("image", scale="radius of the blur, relative to the longer side", steps=(f"{percent} %" for percent in RADII))

@@ -1,4 +1,4 @@
-"""What picture edits share: sizes in proportion, brightness, border colour, random colours."""
+"""Helpers of picture edits: relative sizes, brightness, border colour, random colours."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Colour = tuple[int, int, int]
 
 WHITE: Colour = (255, 255, 255)
 LOUD: tuple[Colour, ...] = ((216, 24, 40), (242, 108, 12), (24, 128, 66), (24, 72, 190), (206, 20, 120), (30, 30, 34))
-"""Colours that badges and banners come in; white letters stand out on each."""
+"""Colours of badges and banners, with sufficient contrast to white letters."""
 
 _THUMBNAIL = 64
 
 
 def share(length: int, percent: float) -> int:
-    """Return a percentage of a length in pixels, one at least."""
+    """Return a percentage of a length in pixels, at least one."""
     return max(1, round(length * percent / 100))
 
 
@@ -43,7 +43,7 @@ def ring(pixels: NDArray[Any], width: int = 1) -> NDArray[Any]:
 
 
 def border_colour(picture: Image.Image) -> Colour:
-    """Return the median colour along the border: what the picture stands on."""
+    """Return the median colour along the border, usually the background."""
     median = np.median(ring(np.asarray(thumbnail(picture))), axis=0)
     return int(median[0]), int(median[1]), int(median[2])
 

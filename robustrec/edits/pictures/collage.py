@@ -1,4 +1,4 @@
-"""Several pictures in one."""
+"""Edit `collage`: several pictures in one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from robustrec.edits.view import CatalogueView
 
 Box = tuple[float, float, float, float]
 _THIRDS = (0.0, 1 / 3, 2 / 3)
-_GAP = 1.2  # between pictures, per cent of the shorter side
+_GAP = 1.2  # between pictures, % of the shorter side
 
 LAYOUTS: tuple[tuple[str, tuple[Box, ...]], ...] = (
     ("whole, a detail in a corner", ((0, 0, 1, 1), (0.68, 0.68, 1, 1))),
@@ -24,7 +24,7 @@ LAYOUTS: tuple[tuple[str, tuple[Box, ...]], ...] = (
     ("one of six", tuple((x, y, x + 1 / 3, y + 0.5) for y in (0.0, 0.5) for x in _THIRDS)),
     ("one of nine", tuple((x, y, x + 1 / 3, y + 1 / 3) for y in _THIRDS for x in _THIRDS)),
 )
-"""What is left of the own picture, and the boxes in shares of width and height; the first holds the own picture."""
+"""Description, and boxes as shares of width and height; the first box has the original picture."""
 
 
 @changes("image", scale="size of the original picture", steps=(said for said, _ in LAYOUTS))
@@ -47,7 +47,7 @@ def collage(content: Content, severity: int, generator: np.random.Generator, vie
 
 
 def _set(sheet: Image.Image, picture: Image.Image, box: Box, gap: int) -> None:
-    """Put a picture into a box of the sheet, cut to its shape, with a white line where it meets others."""
+    """Paste a picture into a box, cropped to its shape, with a white line to other pictures."""
     left, right = round(box[0] * sheet.width), round(box[2] * sheet.width)
     top, bottom = round(box[1] * sheet.height), round(box[3] * sheet.height)
     sheet.paste(WHITE, (left, top, right, bottom))
@@ -59,7 +59,7 @@ def _set(sheet: Image.Image, picture: Image.Image, box: Box, gap: int) -> None:
 def _others(
     content: Content, picture: Image.Image, view: CatalogueView, rows: list[int], details: np.ndarray[tuple[int, int]]
 ) -> Iterator[Image.Image]:
-    """Yield a detail of the own picture, another good, a detail, and so on; details alone where there are no others."""
+    """Yield details of the picture and other products in turn; only details if there are no others."""
     goods = view.others(content, rows)
     for number, (across, down, width) in enumerate(details.tolist()):
         other = next(goods, None) if number % 2 else None
@@ -68,7 +68,7 @@ def _others(
 
 def _detail(picture: Image.Image, across: float, down: float, width: float) -> Image.Image:
     columns, rows = max(1, int(picture.width * width)), max(1, int(picture.height * width))
-    # Around the middle, where the good is.
+    # Around the centre, where the product is.
     left = int((picture.width - columns) * (0.25 + across / 2))
     top = int((picture.height - rows) * (0.25 + down / 2))
     return picture.crop((left, top, left + columns, top + rows))

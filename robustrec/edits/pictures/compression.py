@@ -1,4 +1,4 @@
-"""Compressed too often."""
+"""Edit `compression`: repeated JPEG compression."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from robustrec.edits.pictures.canvas import thumbnail
 from robustrec.edits.view import CatalogueView
 
 QUALITIES = (40, 25, 15, 9, 5)
-VIEW = 384  # larger pictures are made this large before, as messengers and marketplaces do, and enlarged after
+VIEW = 384  # larger pictures are downscaled to this size, and enlarged afterwards
 
 
 @changes("image", scale="JPEG quality", steps=map(str, QUALITIES))

@@ -1,4 +1,4 @@
-"""Too close."""
+"""Edit `crop`: a part of the picture."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def crop(content: Content, severity: int, generator: np.random.Generator, view: 
     if picture is None:
         return content
     width, height = (length * SIDES[severity - 1] / 100 for length in picture.size)
-    # Around the middle: merchants keep some of the good in view.
+    # Around the centre, so that a part of the product stays visible.
     left = (picture.width - width) * (0.2 + 0.6 * across)
     top = (picture.height - height) * (0.2 + 0.6 * down)
     box = (left, top, left + width, top + height)

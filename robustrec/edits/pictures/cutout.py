@@ -1,4 +1,4 @@
-"""The good without its background, as cut-out tools of shops find it: what differs from the picture's border."""
+"""Segmentation of the product: pixels that differ from the border of the picture."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from robustrec.edits.pictures.canvas import ring, thumbnail
 
 _SIDE = 192  # masks are found on a picture no larger than this, in pixels
 _NEAR = 30.0  # distance in RGB up to which a pixel has a colour of the border
-_GROUNDS = 4  # most colours that a border is described by
-_PIECE = 0.1  # of the largest piece: what is smaller is confetti, a price tag, a speck
-_LEAST, _MOST = 0.03, 0.95  # shares of the picture between which what is found counts as a good
+_GROUNDS = 4  # maximum number of colours of the border
+_PIECE = 0.1  # minimum size of a piece relative to the largest one
+_LEAST, _MOST = 0.03, 0.95  # range of the share of the picture that is accepted as a product
 
 
 def cutout(picture: Image.Image) -> Image.Image:
-    """Return the good's coverage ("L", the picture's size): 255 on the good, 0 on the background.
+    """Return a mask of the product ("L"): 255 on the product, 0 on the background.
 
-    Background is what is joined to the border and has one of its colours. Where that finds no good (a scene, a poster),
-    the middle of the picture counts as one.
+    Background is connected to the border and has one of its colours. If that finds no product (a scene, a poster), the
+    centre of the picture is used.
     """
     small = thumbnail(picture, _SIDE)
     good = _foreground(np.asarray(small).astype(np.float32))
@@ -43,7 +43,7 @@ def _foreground(pixels: NDArray[np.float32]) -> NDArray[np.bool_] | None:
     labels, _ = ndimage.label(near)
     outside = np.unique(ring(labels[:, :, None])[:, 0])
     background = near & np.isin(labels, outside[outside > 0])
-    # Hairs and specks are of the other kind; then what is small beside the largest piece is no good either.
+    # Remove thin structures and holes, then pieces that are small relative to the largest one.
     good = ndimage.median_filter(~background, size=3)
     pieces, _ = ndimage.label(good)
     areas = np.bincount(pieces.ravel())

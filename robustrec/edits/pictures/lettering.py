@@ -1,4 +1,4 @@
-"""Letters on pictures, in the font that Pillow carries inside: the same on every machine."""
+"""Text on pictures in the built-in font of Pillow, equal on every machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SPACING = 0.35  # between lines, of the size of the letters
 
 
 def plain(text: str) -> str:
-    """Return what of a text the font can show: Latin letters without their accents, digits and common signs."""
+    """Return the characters of a text that the font has: Latin letters without accents, digits and common signs."""
     latin = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     return " ".join("".join(letter for letter in latin if letter.isprintable()).split())
 

@@ -1,4 +1,4 @@
-"""Bad light."""
+"""Edit `light`: underexposure or overexposure."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from robustrec.edits.contract import changes
 from robustrec.edits.pictures.canvas import brightness
 from robustrec.edits.view import CatalogueView
 
-DARKENED = (84, 68, 53, 40, 28)  # per cent of the light left
-BRIGHTENED = (118, 138, 162, 192, 230)  # per cent of the light
+DARKENED = (84, 68, 53, 40, 28)  # % of the brightness
+BRIGHTENED = (118, 138, 162, 192, 230)  # % of the brightness
 _CASTS = ((1.0, 0.94, 0.80), (0.86, 0.95, 1.0), (0.94, 1.0, 0.86))  # a lamp, a cloudy window, a neon tube
 _LIFT = 6  # levels that stray light adds to black at each severity of overexposure
 

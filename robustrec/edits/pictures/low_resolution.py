@@ -1,4 +1,4 @@
-"""Too few pixels."""
+"""Edit `low_resolution`: reduced resolution."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from robustrec.edits.pictures.canvas import share
 from robustrec.edits.view import CatalogueView
 
 VIEW = 256  # pixels of the long side that a shopper, or an encoder, sees; finer detail is not missed
-SIDES = (60, 42, 30, 21, 15)  # per cent of that
+SIDES = (60, 42, 30, 21, 15)  # % of that
 
 
 @changes(

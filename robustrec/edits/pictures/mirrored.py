@@ -1,4 +1,4 @@
-"""Left is right."""
+"""Edit `mirrored`: mirrored and rotated picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A promotion badge in a corner."""
+"""Edit `promo_badge`: a sale badge in a corner."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from robustrec.edits.pictures.lettering import letters
 from robustrec.edits.view import CatalogueView
 from robustrec.edits.vocabulary import vocabulary
 
-SIDES = (18, 25, 33, 42, 52)  # per cent of the picture's shorter side
+SIDES = (18, 25, 33, 42, 52)  # % of the shorter side of the picture
 _MARGIN = 3.0
 _SMOOTH = 4  # shapes are drawn larger and scaled down, up to _SMOOTH_SIDE pixels
 _SMOOTH_SIDE = 1024

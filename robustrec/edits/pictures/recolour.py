@@ -1,4 +1,4 @@
-"""Another colour."""
+"""Edit `recolour`: another colour of the product."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from robustrec.edits.pictures.cutout import cutout
 from robustrec.edits.view import CatalogueView
 
 ANGLES = (14, 30, 55, 95, 150)  # degrees by which the main hue turns
-DYES = (12, 25, 42, 62, 85)  # per cent of dye on a good that has no colour
+DYES = (12, 25, 42, 62, 85)  # % of dye on a product without colour
 _GREY = 6  # a colour this many times its chroma below 255 takes dye
 _COLOURED = 40  # chroma from which a pixel has a colour
-_LEAST = 0.3  # share of such pixels from which a good has one
+_LEAST = 0.3  # minimum share of such pixels for a coloured product
 _BIN = 256 // 16  # hues are counted in sixteenths of the circle
 
 
@@ -44,13 +44,13 @@ def recolour(content: Content, severity: int, generator: np.random.Generator, vi
     else:
         angle = math.radians(ANGLES[severity - 1])
         after = picture.convert("RGB", _turn(-angle if back else angle))
-        # Skin, soles and labels keep their colour.
+        # Other hues, such as skin or labels, stay the same.
         where = picture.convert("HSV").getchannel("H").point([_nearness(value, main) for value in range(256)])
     return replace(content, picture=Image.composite(after, picture, ImageChops.multiply(good, where)))
 
 
 def _main_hue(picture: Image.Image, good: Image.Image) -> int | None:
-    """Return the hue (0 to 255) that most of the good has, None where it has hardly any colour."""
+    """Return the main hue (0 to 255) of the product, None for a product without colour."""
     small = thumbnail(picture)
     weight = np.asarray(good.resize(small.size, Image.Resampling.BOX)).astype(np.float64)
     chroma = np.asarray(_chroma(small)).astype(np.float64)

@@ -1,4 +1,4 @@
-"""A band of text across the picture."""
+"""Edit `text_banner`: a band of text on the picture."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from robustrec.edits.pictures.lettering import letters
 from robustrec.edits.view import CatalogueView
 from robustrec.edits.vocabulary import vocabulary
 
-HEIGHTS = (10, 15, 21, 28, 36)  # per cent of the picture's height
+HEIGHTS = (10, 15, 21, 28, 36)  # % of the height of the picture
 
 
 @changes(

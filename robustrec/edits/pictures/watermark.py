@@ -1,4 +1,4 @@
-"""A name written across the picture, half transparent."""
+"""Edit `watermark`: a transparent name on the picture."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from robustrec.edits.view import CatalogueView
 from robustrec.edits.vocabulary import vocabulary
 
 _LONGEST = 24  # letters of a brand that is written across
-_GROUND = 96  # pixels of the long side on which bright and dark places are told apart
+_GROUND = 96  # pixels of the long side in which bright and dark areas are distinguished
 
 
 class Mark(NamedTuple):
-    """How a watermark is set: its width and opacity in per cent, and whether it is repeated or in a corner."""
+    """How a watermark is set: its width and opacity in %, and whether it is repeated or in a corner."""
 
     width: int
     opacity: int

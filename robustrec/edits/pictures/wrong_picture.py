@@ -1,4 +1,4 @@
-"""The picture of something else."""
+"""Edit `wrong_picture`: the picture of another item."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from robustrec.edits.contract import changes
 from robustrec.edits.pictures.canvas import border_colour
 from robustrec.edits.view import CatalogueView
 
-PLACES = (0, 25, 50, 75, 100)  # per cent of the way from the item most alike to the one least alike
+PLACES = (0, 25, 50, 75, 100)  # position of the shown item in % from the most to the least similar one
 
 
 @changes(

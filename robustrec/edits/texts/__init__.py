@@ -1,1 +1,1 @@
-"""What merchants do to titles and descriptions, a module for each edit."""
+"""Merchant edits of titles and descriptions, one module per edit."""

@@ -1,4 +1,4 @@
-"""Attributes said wrong, the colour first."""
+"""Edit `attribute_contradiction`: wrong attribute values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from robustrec.edits.vocabulary import vocabulary
 def attribute_contradiction(
     content: Content, severity: int, generator: np.random.Generator, view: CatalogueView
 ) -> Content:
-    """Copies the text of another variant: the red dress is said to be blue, the wool cotton, the thriller a comedy."""
+    """Replace attributes in the text with wrong values, e.g. "red" with "blue" or "wool" with "cotton"."""
     tables = vocabulary().contradictions
     kind_of = {word: kind for kind, table in tables.items() for word in table}
     rank = {kind: number for number, kind in enumerate(tables)}

@@ -1,4 +1,4 @@
-"""The brand before everything else."""
+"""Edit `brand_first`: the brand at the start of the title."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The brand behind everything else, and finally gone."""
+"""Edit `brand_last`: the brand at the end, or removed."""
 
 from __future__ import annotations
 

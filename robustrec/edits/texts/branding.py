@@ -1,4 +1,4 @@
-"""Taking a brand out of a text, whichever way it is written into it."""
+"""Removal of a brand from a text."""
 
 from __future__ import annotations
 

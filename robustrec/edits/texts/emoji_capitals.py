@@ -1,4 +1,4 @@
-"""Emoji and capitals."""
+"""Edit `emoji_capitals`: emoji and capitals in the title."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from robustrec.edits.view import CatalogueView
 from robustrec.edits.vocabulary import vocabulary
 
 EMOJI = (1, 2, 4, 6, 8)
-CAPITALS = (0, 30, 60, 100, 100)  # per cent of the title's words
+CAPITALS = (0, 30, 60, 100, 100)  # % of the words of the title
 
 
 @changes(

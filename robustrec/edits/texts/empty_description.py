@@ -1,4 +1,4 @@
-"""Descriptions nobody wrote."""
+"""Edit `empty_description`: a short or missing description."""
 
 from __future__ import annotations
 

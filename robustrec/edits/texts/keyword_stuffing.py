@@ -1,4 +1,4 @@
-"""Search words that say nothing of the item."""
+"""Edit `keyword_stuffing`: popular search words in the title."""
 
 from __future__ import annotations
 

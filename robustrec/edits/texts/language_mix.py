@@ -1,4 +1,4 @@
-"""Two languages in one text."""
+"""Edit `language_mix`: two languages in one text."""
 
 from __future__ import annotations
 

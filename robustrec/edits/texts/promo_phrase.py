@@ -1,4 +1,4 @@
-"""Promotion phrases around the title."""
+"""Edit `promo_phrase`: promotion phrases around the title."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Another season than the item was made for."""
+"""Edit `season_swap`: another season."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def season_swap(content: Content, severity: int, generator: np.random.Generator,
     old = season_of[key(named[0])] if named else None
     new = drawn([name for name in words.seasons if name != old], 1, generator)[0]
     sentences = drawn(words.season_sentences, SENTENCES[severity - 1], generator)
-    after = swapped(content, ((word, _said(words.seasons, season_of[key(word)], new, key(word))) for word in named))
+    after = swapped(content, ((word, _swap(words.seasons, season_of[key(word)], new, key(word))) for word in named))
     label = new.capitalize()
     title = spaced(f"{label}:" if severity >= 3 else "", after.title, f"{label} Collection" if severity >= 2 else label)
-    told = [sentence.format(season=label if new == "christmas" else new) for sentence in sentences]
-    return replace(after, title=title, description=spaced(*told, after.description))
+    added = [sentence.format(season=label if new == "christmas" else new) for sentence in sentences]
+    return replace(after, title=title, description=spaced(*added, after.description))
 
 
-def _said(seasons: dict[str, tuple[str, ...]], old: str, new: str, word: str) -> str:
+def _swap(seasons: dict[str, tuple[str, ...]], old: str, new: str, word: str) -> str:
     return seasons[new][seasons[old].index(word)]

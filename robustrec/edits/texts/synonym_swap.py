@@ -1,4 +1,4 @@
-"""Other words for the same."""
+"""Edit `synonym_swap`: synonyms."""
 
 from __future__ import annotations
 

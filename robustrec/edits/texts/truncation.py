@@ -1,4 +1,4 @@
-"""Texts cut off."""
+"""Edit `truncation`: truncated texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Typing mistakes."""
+"""Edit `typos`: typing errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
 from robustrec.edits.view import CatalogueView
 
-LETTERS = (2, 5, 10, 18, 30)  # per cent of the letters
+LETTERS = (2, 5, 10, 18, 30)  # % of the letters
 _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 NEIGHBOUR, TRANSPOSED, DOUBLED, MISSING = range(4)
 

@@ -1,4 +1,4 @@
-"""What text edits share: finding words in the texts of an item, and putting others in their place."""
+"""Helpers of text edits: finding and replacing words in the texts of an item."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ WORD = re.compile(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*")
 
 
 class Word(NamedTuple):
-    """A word and where it stands.
+    """A word and its position.
 
     Attributes:
         field: 0 the title, 1 to C the categories, C + 1 the description.
-        start: of its first character.
-        end: behind its last.
-        text: as it is written.
+        start: position of its first character.
+        end: position after its last character.
+        text: the word.
     """
 
     field: int
@@ -50,12 +50,12 @@ def words_of(content: Content, known: Container[str], *, categories: bool = Fals
 
 
 def key(word: Word) -> str:
-    """Return a word as tables list it."""
+    """Return the lower-case key of a word."""
     return word.text.lower().replace("’", "'")
 
 
 def swapped(content: Content, swaps: Iterable[tuple[Word, str]]) -> Content:
-    """Return the content with each word replaced by another, which takes over its case; no swaps, the same object."""
+    """Return the content with words replaced in their case; the same object if there are no replacements."""
     fields = _fields(content)
     by_field: dict[int, list[tuple[Word, str]]] = {}
     for word, other in swaps:
@@ -79,7 +79,7 @@ def in_case_of(model: str, word: str) -> str:
 
 
 def share_of(words: Sequence[Word], severity: int, generator: np.random.Generator) -> list[Word]:
-    """Draw a fifth of the words for each severity, one at least; a higher severity has those of a lower one."""
+    """Draw a fifth of the words per severity, at least one; a higher severity includes those of a lower one."""
     order = generator.permutation(len(words))
     return [words[place] for place in order[: -(-len(words) * severity // 5)]]
 

@@ -14,7 +14,7 @@ from robustrec.models.graphs.sparse import Pattern, pattern_of
 CHUNK = 2048
 # Numbers gathered at once in float64: 16 MB.
 GATHERED = 2**21
-# Candidates beyond k; and how near float32 cosines of thousands of products may be and still be told apart.
+# Additional candidates beyond k; and the tolerance of float32 cosines, below which candidates are compared again.
 MARGIN = 6
 NEAR = 1e-5
 # Cosines that agree to so many decimals are equal: of parallel vectors no more of them are right.

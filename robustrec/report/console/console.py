@@ -179,10 +179,10 @@ def _print_recommendation(page: Page) -> None:
 
 
 def _print_cautions(page: Page) -> None:
-    told = cautions(page.report)
-    if told:
+    lines = cautions(page.report)
+    if lines:
         page.heading("warnings")
-    for line in told:
+    for line in lines:
         page.line(line, indent=1)
 
 

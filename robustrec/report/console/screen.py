@@ -104,10 +104,10 @@ def _print_gates(page: Page, gates: Sequence[GateLine]) -> None:
 
 
 def _print_cautions(page: Page) -> None:
-    told = [line for line in cautions(page.report) if line != SAMPLE]  # that stands at the top
-    if told:
+    lines = [line for line in cautions(page.report) if line != SAMPLE]  # that stands at the top
+    if lines:
         page.heading("warnings")
-    for line in told[:_MOST_CAUTIONS]:
+    for line in lines[:_MOST_CAUTIONS]:
         page.paragraph(Text(shortened(line, _LONGEST)), indent=1, hanging=2)
-    if len(told) > _MOST_CAUTIONS:
-        page.line(f"and {len(told) - _MOST_CAUTIONS} more (show them with --full)", indent=1)
+    if len(lines) > _MOST_CAUTIONS:
+        page.line(f"and {len(lines) - _MOST_CAUTIONS} more (show them with --full)", indent=1)

@@ -38,8 +38,8 @@ def github_bytes(report: Report) -> bytes:
     found = recommend(summary_of(report))
     commands = "".join(f"\n{command}" for command in found.commands)
     lines.append(_command("notice", "robustrec: recommendation", f"{found.headline}{commands}"))
-    if told := cautions(report):
-        lines.append(_command("warning", "robustrec: warnings", "\n".join(told)))
+    if warnings := cautions(report):
+        lines.append(_command("warning", "robustrec: warnings", "\n".join(warnings)))
     return ("\n".join(lines) + "\n").encode()
 
 

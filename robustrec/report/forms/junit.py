@@ -62,13 +62,13 @@ def _gate_cases(report: Report) -> Iterator[TestCase]:
 
     for line in gate_lines(report):
         case = _case(line.name, f"robustrec.{report.suite.name}.gates")
-        told = visible(_told(line))
+        message = visible(_message(line))
         if line.status == "error":
-            case.result = [Error(told, type_="gate")]
+            case.result = [Error(message, type_="gate")]
         elif line.status == "fail" and line.counts_as == "fail" and line.severity == "error":
-            case.result = [Failure(told, type_="gate")]
+            case.result = [Failure(message, type_="gate")]
         elif line.status != "pass":
-            case.result = [Skipped(told, type_="inconclusive" if line.status == "inconclusive" else "tolerated")]
+            case.result = [Skipped(message, type_="inconclusive" if line.status == "inconclusive" else "tolerated")]
         yield case
 
 

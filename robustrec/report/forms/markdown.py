@@ -39,8 +39,8 @@ def markdown(report: Report, most_bytes: int) -> str:
     )
     parts += _recommendation(summary)
     parts.append("\n".join(f"- {escaped(line)}" for line in lines_that_matter(summary)))
-    if told := cautions(report):
-        parts += ["### Warnings", "\n".join(f"- {escaped(line, _LONGEST_CELL)}" for line in told[:MOST_ROWS])]
+    if warnings := cautions(report):
+        parts += ["### Warnings", "\n".join(f"- {escaped(line, _LONGEST_CELL)}" for line in warnings[:MOST_ROWS])]
     parts += _gates(summary)
     parts += _candidates(summary)
     text = "\n\n".join(part for part in parts if part)

@@ -225,15 +225,15 @@ def relation_figures(summary: Summary) -> Figures:
 
     If no rank correlation is defined, only the first measures are drawn.
     """
-    told = any(each.tau is not None for each in summary.report.relations)
-    return _bounded(_relation_plots(summary), 6 if told else 3)
+    defined = any(each.tau is not None for each in summary.report.relations)
+    return _bounded(_relation_plots(summary), 6 if defined else 3)
 
 
 def _relation_plots(summary: Summary) -> Iterator[Drawn]:
     told = [
         each for each in summary.report.relations if each.x and len(each.x) == len(each.y) and not each.within_models
     ]
-    told.sort(
+    defined.sort(
         key=lambda each: (
             each.tau is None,
             each.scale_dependent,
@@ -241,7 +241,7 @@ def _relation_plots(summary: Summary) -> Iterator[Drawn]:
         )
     )
     short = {subject.label: name for subject, name in summary.names.items()}
-    for number, relation in enumerate(told):
+    for number, relation in enumerate(defined):
         yield partial(_relation_plot, f"r{number}", relation, short)
 
 

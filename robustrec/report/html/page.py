@@ -31,7 +31,7 @@ from robustrec.report.html.figures import (
 from robustrec.report.html.fragile import fragile_cards
 from robustrec.report.tables.comparison import IDENTICAL, NO_DIFFERENCE, meaning
 from robustrec.report.tables.edits import edit_table
-from robustrec.report.tables.encoder import EncoderTold, encoder_told
+from robustrec.report.tables.encoder import EncoderSection, encoder_section
 from robustrec.report.tables.values import value_tables
 from robustrec.results.findings import CLEAN, ENCODER, Finding
 from robustrec.results.numbers import bracketed, percent, plain
@@ -67,7 +67,7 @@ def html_page(report: Report) -> str:
         "values": value_tables(summary),
         "comparisons": _comparisons(summary),
         "relations": relation_figures(summary),
-        "flatness": flatness_told(report.relations),
+        "flatness": flatness_section(report.relations),
         "cautions": cautions(report),
         "encoder": _encoder(summary),
         "exhibits": exhibit_figures(summary),
@@ -117,9 +117,9 @@ def _shown(summary: Summary) -> list[Subject]:
     return [candidate.subjects[0] for candidate in ordered][:MOST_TABLES]
 
 
-def _encoder(summary: Summary) -> EncoderTold | None:
+def _encoder(summary: Summary) -> EncoderSection | None:
     rows = [row for row in summary.report.findings if row.audit == ENCODER]
-    return encoder_told([row for row in rows if row.subject == rows[0].subject], summary.level) if rows else None
+    return encoder_section([row for row in rows if row.subject == rows[0].subject], summary.level) if rows else None
 
 
 class Comparison(NamedTuple):
@@ -149,7 +149,7 @@ def _comparisons(summary: Summary) -> Comparisons:
     rows = sorted((row for row in rows if row.metric in metrics), key=lambda row: row.audit != CLEAN)
     telling = [row for row in rows if row.audit == CLEAN or meaning(row) not in _SAYS_NOTHING]
     chosen = telling or rows
-    told = [
+    shown = [
         Comparison(
             summary.names.get(row.subject, row.subject.label),
             row.reference,
@@ -160,7 +160,7 @@ def _comparisons(summary: Summary) -> Comparisons:
         )
         for row in chosen[:MOST_COMPARISONS]
     ]
-    return Comparisons(told, len(chosen) - len(told), len(rows) - len(chosen), list(metrics))
+    return Comparisons(shown, len(chosen) - len(shown), len(rows) - len(chosen), list(metrics))
 
 
 class FindingRow(NamedTuple):

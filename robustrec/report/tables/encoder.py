@@ -28,7 +28,7 @@ class EncoderTable(NamedTuple):
     left_out: int
 
 
-class EncoderTold(NamedTuple):
+class EncoderSection(NamedTuple):
     """Results of the encoder audit: one table per vector, a legend, and the distance to the clean content."""
 
     tables: list[EncoderTable]
@@ -36,7 +36,7 @@ class EncoderTold(NamedTuple):
     signal: list[str]
 
 
-def encoder_told(findings: Sequence[Finding], level: str) -> EncoderTold:
+def encoder_section(findings: Sequence[Finding], level: str) -> EncoderSection:
     """Return the tables of an encoder audit from its findings, which have one subject.
 
     Args:
@@ -53,13 +53,13 @@ def encoder_told(findings: Sequence[Finding], level: str) -> EncoderTold:
         f"its {level} confidence interval: movement divided by the size of the edit, with the size relative to the "
         "median size between two items. Below 1 the encoder reduces the edit, and above 1 it amplifies the edit."
     )
-    return EncoderTold(tables, meaning if vectors else "", _signal(rows))
+    return EncoderSection(tables, meaning if vectors else "", _signal(rows))
 
 
 def print_encoder(page: Page, findings: Sequence[Finding]) -> None:
     """Print the encoder audit: edits by vector, then the distance to the clean content if it is known."""
-    told = encoder_told(findings, page.level)
-    for table in told.tables:
+    section = encoder_section(findings, page.level)
+    for table in section.tables:
         if not table.rows:
             page.heading(f"encoder {table.encoder}, vector {table.vector}: no edit changes it")
             continue
@@ -67,11 +67,11 @@ def print_encoder(page: Page, findings: Sequence[Finding]) -> None:
         page.table(table.columns, table.rows, numbers_from=2)
         if table.left_out:
             page.line(f"and {table.left_out} milder edits in the JSON report", indent=1)
-    if told.meaning:
-        page.line(told.meaning, indent=1)
-    if told.signal:
+    if section.meaning:
+        page.line(section.meaning, indent=1)
+    if section.signal:
         page.heading("distance to the clean content")
-    for line in told.signal:
+    for line in section.signal:
         page.line(line, indent=1)
 
 

@@ -106,7 +106,7 @@ def _kind(touched: Finding | None) -> str:
 
 
 def _change(row: Finding | None) -> str:
-    """Return a relative drift in per cent without its sign of per cent, which the heading says."""
+    """Return a relative drift in % without the sign %, which is in the heading."""
     if row is None or row.relative_drift is None:
         return NOTHING
     return _percent(row.relative_drift)
