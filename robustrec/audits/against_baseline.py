@@ -68,7 +68,7 @@ def side_of(baseline: Baseline) -> MeasuredState:
     )
 
 
-class Difference(NamedTuple):
+class SettingDifference(NamedTuple):
     """A setting with different values in two suites."""
 
     place: str
@@ -80,7 +80,7 @@ class Difference(NamedTuple):
         return f"{self.place} {json.dumps(self.theirs)}, not {json.dumps(self.ours)}"
 
 
-def measured_differently(ours: dict[str, Any], theirs: dict[str, Any]) -> list[Difference]:
+def measured_differently(ours: dict[str, Any], theirs: dict[str, Any]) -> list[SettingDifference]:
     """Return the settings that make the numbers of two suites different."""
     first, second = ({key: _resolved(suite).get(key) for key in MEASURED} for suite in (ours, theirs))
     return list(_differences(first, second, ""))
@@ -131,14 +131,14 @@ def _resolved(suite: dict[str, Any]) -> dict[str, Any]:
         return suite
 
 
-def _differences(ours: Any, theirs: Any, place: str) -> Iterator[Difference]:
+def _differences(ours: Any, theirs: Any, place: str) -> Iterator[SettingDifference]:
     if isinstance(ours, dict) and isinstance(theirs, dict):
         for key in dict.fromkeys((*theirs, *ours)):
             yield from _differences(ours.get(key), theirs.get(key), f"{place}.{key}" if place else str(key))
     elif place == "audits" and isinstance(ours, list) and isinstance(theirs, list):
         yield from _differences(_by_kind(ours), _by_kind(theirs), place)
     elif ours != theirs:
-        yield Difference(place, ours, theirs)
+        yield SettingDifference(place, ours, theirs)
 
 
 def _by_kind(audits: list[Any]) -> dict[str, Any]:

@@ -62,9 +62,10 @@ def pretrain(
 ) -> None:
     """Train a BLIP encoder on the pictures and texts of catalogs.
 
-    The losses are contrastive, matching, captioning and word prediction. Training starts from scratch, or with --from
-    from a BLIP checkpoint. Pass the output folder to --weights. A part of the items is held out for evaluation after
-    training. An interrupted training resumes.
+    The losses are contrastive, matching, captioning and word prediction.
+    Training starts from random weights, or with --from from a BLIP checkpoint.
+    A part of the items is held out for the evaluation after training.
+    An interrupted training resumes. Pass the output folder to --weights.
     """
     settings = options.settings_from(device=device, threads=threads, home=home, offline=offline).settings
     catalogs = _catalogs(dataset, edition, items, pictures, n_products)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from robustrec.compare.compared import Comparison
-from robustrec.report.html.drawing import Interval, Plot, intervals
+from robustrec.report.html.drawing import IntervalMark, Plot, intervals
 from robustrec.report.html.figures import Figures
 from robustrec.report.html.page import page_environment
 from robustrec.results.numbers import bracketed, plain
@@ -81,7 +81,8 @@ def _headline(found: Comparison) -> str:
 
 def _ranks(found: Comparison) -> Plot:
     bars = [
-        Interval(row, 0, each.mean_rank, each.mean_best, each.mean_worst) for row, each in enumerate(found.standings)
+        IntervalMark(row, 0, each.mean_rank, each.mean_best, each.mean_worst)
+        for row, each in enumerate(found.standings)
     ]
     names = [each.name for each in found.standings]
     return intervals("ranks", "mean rank, 1 is best", names, bars, x_label="mean rank", percent=False, names=[])
@@ -89,7 +90,7 @@ def _ranks(found: Comparison) -> Plot:
 
 def _pairs(found: Comparison) -> Plot:
     chosen = sorted(found.pairs, key=lambda pair: not pair.apart)[:MOST_PLOTTED]
-    bars = [Interval(row, 0, each.difference, each.low, each.high) for row, each in enumerate(chosen)]
+    bars = [IntervalMark(row, 0, each.difference, each.low, each.high) for row, each in enumerate(chosen)]
     names = [f"{each.first} - {each.second}" for each in chosen]
     title = f"difference of {found.metric}, mean over conditions"
     return intervals("pairs", title, names, bars, x_label=found.metric, percent=False, names=[])

@@ -118,7 +118,7 @@ def widened(spread: Spread, level: float) -> Spread:
     return spread._replace(low=low, high=high, level=level)
 
 
-class Loss(NamedTuple):
+class MetricLoss(NamedTuple):
     """How a regression falls on users: some lose all they had, the others nothing.
 
     That is what happens to users with few right items: one is in the list or is not. It makes users differ more than
@@ -140,17 +140,17 @@ class Loss(NamedTuple):
     users: float
 
 
-def loss_of(mean: float, square: float, n_users: int, base: float | None) -> Loss:
+def loss_of(mean: float, square: float, n_users: int, base: float | None) -> MetricLoss:
     """Return the loss of users with a mean and mean square, in their unit, or as a share of `base`."""
     alike = n_users * mean**2 / square
     if base is None:
-        return Loss(square / (n_users * mean), 1 / n_users, 1 / mean, alike)
+        return MetricLoss(square / (n_users * mean), 1 / n_users, 1 / mean, alike)
     slope = square / (n_users * mean * base)
-    return Loss(slope, slope * base / mean, base / mean, alike)
+    return MetricLoss(slope, slope * base / mean, base / mean, alike)
 
 
 def detected(
-    spread: Spread, floor: float, ceiling: float, *, family: int, loss: Loss | None = None
+    spread: Spread, floor: float, ceiling: float, *, family: int, loss: MetricLoss | None = None
 ) -> tuple[float, float]:
     """Return the numbers below the floor and above the ceiling that fail with a probability of `POWER`.
 
@@ -210,7 +210,7 @@ def distance_detected(alpha: float, degrees: float) -> float:
     return far
 
 
-def _distance(error: float, room: float, alpha: float, degrees: float, loss: Loss | None) -> float:
+def _distance(error: float, room: float, alpha: float, degrees: float, loss: MetricLoss | None) -> float:
     """Return how far beyond a limit that is `room` away the number must come to be caught, its loss then included."""
     needed = distance_detected(alpha, degrees)
     if loss is None:
@@ -228,7 +228,7 @@ def _distance(error: float, room: float, alpha: float, degrees: float, loss: Los
     return distance
 
 
-def _solved(error: float, room: float, needed: float, loss: Loss) -> float:
+def _solved(error: float, room: float, needed: float, loss: MetricLoss) -> float:
     """Return d of d² = k² (a l - b l² + (1 - s l) error²), l = room + d being all that is lost."""
     square, before = needed**2, error**2
     quadratic = 1 + square * loss.curve

@@ -65,7 +65,7 @@ class GRCN(nn.Module):
             {m: linear(self.widths[m], d, generator, weight="xavier_normal") for m in self.modalities}
         )
         self.confidences = table(nodes, len(self.modalities), "xavier_normal", generator)
-        self.edges = Edges(problem)
+        self.edges = RefinedEdges(problem)
 
     def represent(self, features: Features) -> Representation:
         """Return user and item vectors with width d for the ids and for each modality."""
@@ -144,7 +144,7 @@ class GRCN(nn.Module):
         return torch.stack([part.square().mean() for part in parts]).sum()
 
 
-class Edges(SparseBuffer):
+class RefinedEdges(SparseBuffer):
     """The training interactions and values on them, sorted by user, or sorted by item ("transposed").
 
     Values sorted by user belong to the matrix [U, I], transposed values to the matrix [I, U].

@@ -10,7 +10,7 @@ from robustrec.results.findings import CLEAN, Finding
 from robustrec.results.numbers import as_given
 
 
-class BreakPoint(NamedTuple):
+class BreakPointSummary(NamedTuple):
     """Noise tolerance of a subject: the value with its bracket, or one bound."""
 
     name: str
@@ -20,7 +20,7 @@ class BreakPoint(NamedTuple):
     row: Finding
 
 
-def break_points(summary: Summary) -> list[BreakPoint]:
+def break_points(summary: Summary) -> list[BreakPointSummary]:
     """Return the noise tolerance of every subject of a report."""
     rows = [
         row
@@ -28,7 +28,7 @@ def break_points(summary: Summary) -> list[BreakPoint]:
         if row.quantity == "value" and row.condition.kind == "break_point" and row.reference == CLEAN
     ]
     return [
-        BreakPoint(summary.names[row.subject], condition_words(row.condition), row.clean, _point(row), row)
+        BreakPointSummary(summary.names[row.subject], condition_words(row.condition), row.clean, _point(row), row)
         for row in rows
     ]
 

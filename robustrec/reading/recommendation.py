@@ -195,7 +195,7 @@ def _seeds(summary: Summary, among: Sequence[Candidate]) -> Requirement:
     return Requirement(name="seeds", met=True, text=text)
 
 
-class Difference(NamedTuple):
+class QualityDifference(NamedTuple):
     """Difference in clean quality of two candidates, with its interval or None."""
 
     estimate: float
@@ -225,7 +225,7 @@ def _differences(summary: Summary, best: Candidate, rivals: Sequence[Candidate])
         yield Requirement(name="difference", met=False, text=text, command=_compare(summary, [best, *rivals]))
 
 
-def relative_difference(summary: Summary, one: Candidate, two: Candidate, *, comparisons: int = 1) -> Difference:
+def relative_difference(summary: Summary, one: Candidate, two: Candidate, *, comparisons: int = 1) -> QualityDifference:
     """Return the relative difference in clean quality of two candidates.
 
     Uses the paired difference if the audit measured it for all seeds. Otherwise it uses the two intervals as for
@@ -239,7 +239,7 @@ def relative_difference(summary: Summary, one: Candidate, two: Candidate, *, com
     """
     first, second = _quality(summary, one), _quality(summary, two)
     if second.mean <= 0:
-        return Difference(math.inf if first.mean > second.mean else 0.0, None, None)
+        return QualityDifference(math.inf if first.mean > second.mean else 0.0, None, None)
     row, sign = _paired(summary, one, two)
     low: float | None = None
     high: float | None = None
@@ -257,11 +257,11 @@ def relative_difference(summary: Summary, one: Candidate, two: Candidate, *, com
             low = estimate - math.hypot(first.mean - (first.low or 0.0), (second.high or 0.0) - second.mean)
             high = estimate + math.hypot((first.high or 0.0) - first.mean, second.mean - (second.low or 0.0))
     if low is None or high is None:
-        return Difference(estimate / second.mean, None, None)
+        return QualityDifference(estimate / second.mean, None, None)
     level = summary.report.suite.level
     degrees = (row.degrees if row is not None else None) or math.inf
     spread = widened(Spread(estimate, low, high, level, degrees), 1 - (1 - level) / max(1, comparisons))
-    return Difference(*(end / second.mean for end in (estimate, spread.low, spread.high)))
+    return QualityDifference(*(end / second.mean for end in (estimate, spread.low, spread.high)))
 
 
 def _paired(summary: Summary, one: Candidate, two: Candidate) -> tuple[Finding | None, int]:

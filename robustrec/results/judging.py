@@ -16,7 +16,7 @@ from typing import NamedTuple
 from robustrec.evaluation.error_rates import (
     ROUNDING,
     Correction,
-    Loss,
+    MetricLoss,
     Spread,
     adjusted,
     detected,
@@ -286,7 +286,7 @@ def _power(gate: Gate, tested: Sequence[_Judged], terms: _Terms) -> dict[str, fl
     }
 
 
-def _loss(gate: Gate, finding: Finding, terms: _Terms) -> Loss | None:
+def _loss(gate: Gate, finding: Finding, terms: _Terms) -> MetricLoss | None:
     """Return what a regression that some users bear would add; None where no users' quality is known.
 
     Only a metric of relevant items is 0 for a user who gets none.

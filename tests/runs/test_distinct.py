@@ -21,8 +21,8 @@ def _specs(tmp_path, strategies, **strategy):
         (("mirror",), {"alpha2": 0}, "'mirror' with alpha2 = 0"),
         (("sgbd",), {"alpha2": 0}, "'sgbd' with alpha2 = 0"),
         (("sam",), {"rho": 0}, "'sam' with rho = 0"),
-        (("mirror", "sgbd"), {"rho": 0}, "'mirror' and 'sgbd' are the same"),
-        (("sgbd", "mirror"), {"rho": 0, "beta": 1}, "'sgbd' and 'mirror' are the same"),
+        (("mirror", "sgbd"), {"rho": 0}, "'mirror' and 'sgbd' are equal"),
+        (("sgbd", "mirror"), {"rho": 0, "beta": 1}, "'sgbd' and 'mirror' are equal"),
     ],
 )
 def test_a_strategy_of_which_the_settings_leave_nothing_is_refused_before_training(

@@ -139,7 +139,7 @@ def test_a_run_of_ones_own_model_imports_nothing_that_was_not_named(trained, tin
     (tmp_path / "evil_shop.py").write_text("open('ran', 'w')")
     path = tmp_path / "runs" / trained.key / "run.json"
     path.write_text(record_text(trained.record | {"model": "evil_shop:Model"}))
-    assert "only imported where it is named" in refused(tmp_path, tiny, trained.key)
+    assert "imported only if --model names it" in refused(tmp_path, tiny, trained.key)
     assert "evil_shop" not in sys.modules
 
 

@@ -113,7 +113,7 @@ class ReachCheck:
         ranked: users and lists; None for a sample of all users without masking.
 
     Raises:
-        RobustrecError: a table holds nothing but zeros, scores are not finite, all items tie, or the same features
+        RobustrecError: a table has only zeros, scores are not finite, all items tie, or the same features
             scored twice give different scores.
     """
 

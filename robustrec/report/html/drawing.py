@@ -37,7 +37,7 @@ class Series(NamedTuple):
     high: Sequence[float] | None = None
 
 
-class Interval(NamedTuple):
+class IntervalMark(NamedTuple):
     """An interval bar: row, style, estimate and ends."""
 
     row: int
@@ -154,7 +154,7 @@ def intervals(
     name: str,
     title: str,
     rows: Sequence[str],
-    bars: Sequence[Interval],
+    bars: Sequence[IntervalMark],
     *,
     x_label: str,
     percent: bool,

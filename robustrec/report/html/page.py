@@ -122,7 +122,7 @@ def _encoder(summary: Summary) -> EncoderSection | None:
     return encoder_section([row for row in rows if row.subject == rows[0].subject], summary.level) if rows else None
 
 
-class Comparison(NamedTuple):
+class ComparisonRow(NamedTuple):
     """Difference of a subject from its reference."""
 
     subject: str
@@ -136,7 +136,7 @@ class Comparison(NamedTuple):
 class Comparisons(NamedTuple):
     """The shown comparisons, the number of others, and the number and metrics of those that are not significant."""
 
-    shown: list[Comparison]
+    shown: list[ComparisonRow]
     left_out: int
     unclear: int
     metrics: list[str]
@@ -150,7 +150,7 @@ def _comparisons(summary: Summary) -> Comparisons:
     telling = [row for row in rows if row.audit == CLEAN or meaning(row) not in _SAYS_NOTHING]
     chosen = telling or rows
     shown = [
-        Comparison(
+        ComparisonRow(
             summary.names.get(row.subject, row.subject.label),
             row.reference,
             "clean" if row.audit == CLEAN else f"{row.audit}: {condition_words(row.condition)}",
