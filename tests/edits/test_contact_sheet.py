@@ -41,7 +41,7 @@ def test_the_table_says_name_modality_behaviour_and_severities(capsys, monkeypat
     for name, edit in OURS.items():
         assert name in told
         assert edit.behaviour[:20] in told
-    assert "18\u00a0% · 25\u00a0%" in told
+    assert "18 % · 25 %" in told
 
 
 def test_json_has_all_of_it(capsys):
@@ -117,7 +117,7 @@ def test_a_row_without_an_item_says_so_and_damaged_pictures_are_passed_over(fold
         (["-d", "clothing"], "requires --sheet"),
         (["--sheet", "s.png", "--pictures", "goods", "-d", "clothing"], "--dataset and --pictures cannot be combined"),
         (["--sheet", "s.png", "--pictures", "nowhere"], "cannot open the pictures"),
-        (["--sheet", "s.png", "--pictures", "empty"], "no pictures in it"),
+        (["--sheet", "s.png", "--pictures", "empty"], "no pictures found"),
         (["--sheet", "s.png", "-d", "clothng"], "unknown dataset"),
         (["--sheet", "goods/red-cup_2.png/s.png", "--pictures", "goods"], "cannot write"),
     ],
