@@ -103,8 +103,8 @@ def make_plan(
     _check_gates(suite, specs, encoder and features_label(encoder, given.denoise), baseline)
     _check_editable(suite, dataset, encoder)
     used, warnings = opened_weights(dataset, encoder, home=settings.home, options=given) if encoder else ((), ())
-    told = (*warnings, *few_draws(suite), *label_warnings(suite.gates))
-    plan = Plan(settings, suite, dataset, specs, encoder, used, told, baseline, waivers)
+    all_warnings = (*warnings, *few_draws(suite), *label_warnings(suite.gates))
+    plan = Plan(settings, suite, dataset, specs, encoder, used, all_warnings, baseline, waivers)
     return replace(plan, notes=tuple(unmeasured(plan)))
 
 

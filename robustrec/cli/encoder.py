@@ -74,7 +74,7 @@ def pretrain(
     from robustrec.invalid import overridden
     from robustrec.pretraining.run import Request
     from robustrec.pretraining.run import pretrain as run
-    from robustrec.pretraining.settings import Shape, Training
+    from robustrec.pretraining.settings import Shape, TrainingSettings
 
     set_numerics(settings.threads)
     if start is not None:
@@ -84,7 +84,7 @@ def pretrain(
         out=out,
         home=settings.home,
         shape=overridden(Shape, given["model"], section="model"),
-        training=overridden(Training, given["training"], section="training"),
+        training=overridden(TrainingSettings, given["training"], section="training"),
         start=start,
         image_size=image_size,
         minutes=minutes,

@@ -180,7 +180,7 @@ def selects(gate: Gate, finding: Finding) -> bool:
 
 def label_warnings(gates: Iterable[Gate]) -> list[str]:
     """Return a warning for each gate that selects by the label of a condition, with the keys to write."""
-    return [told for gate in gates if (told := label_warning(gate.name, gate.select))]
+    return [warning for gate in gates if (warning := label_warning(gate.name, gate.select))]
 
 
 def numbers_of(finding: Finding, quantity: Quantity) -> Numbers:

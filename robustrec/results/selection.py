@@ -163,17 +163,17 @@ def label_warning(gate: str, select: Select) -> str:
     if select.condition == ANY:
         return ""
     label = json.dumps(select.condition, ensure_ascii=False)
-    told = f"{BY_LABEL}: gate {gate!r} selects findings by condition = {label}, the older form"
+    notice = f"{BY_LABEL}: gate {gate!r} selects findings by condition = {label}, the older form"
     keys = keys_of_label(select.condition)
     if keys is None:
-        return f"{told}; select them by keys, for example edit and severity: docs/gates.md lists the keys"
+        return f"{notice}; select them by keys, for example edit and severity: docs/gates.md lists the keys"
     written = {"audit": select.audit, **keys, "metric": select.metric}
     written |= {name: getattr(select, name) for name in ("group", "strategy", "model", "features")}
     shown = {name: value for name, value in written.items() if value not in (None, ANY)}
     if select.reference != CLEAN:
         shown["reference"] = select.reference
     pairs = ", ".join(f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in shown.items())
-    return f"{told}; write instead: select = {{ {pairs} }}"
+    return f"{notice}; write instead: select = {{ {pairs} }}"
 
 
 def keys_of_label(pattern: str) -> dict[str, Any] | None:

@@ -143,15 +143,15 @@ def _measure(run: _Run) -> list[str]:
     every = treatments_of(run.audit.edits)
     for number, treatment in enumerate(every, start=1):
         for severity in run.audit.severities:
-            found = _moves(run, treatment, severity)
-            moves.setdefault((treatment.modality, severity), []).append(found)
+            found = _shifts_of(run, treatment, severity)
+            shifts.setdefault((treatment.modality, severity), []).append(found)
             condition = Condition(kind="edit", edit=treatment.name, severity=severity)
             own = run.own[treatment.modality]
             results.findings += edit_rows(
                 run.subject, condition, treatment.modality, found, run.spreads, own, intervals
             )
         run.work.context.progress("encoder audit", number, len(every), treatment.name)
-    for (modality, severity), parts in moves.items():
+    for (modality, severity), parts in shifts.items():
         condition = Condition(kind="edit", edit=ALL, modality=modality, severity=severity)
         own = run.own[modality]
         results.findings += edit_rows(run.subject, condition, modality, pooled(parts), run.spreads, own, intervals)
@@ -166,7 +166,7 @@ def _measure(run: _Run) -> list[str]:
         vectors = {f"movement_{name}": name for name in every_edit.moved}
         # Sizes in different units have no mean.
         results.findings += value_rows(run.subject, condition, movements, SHARE, intervals, vectors)
-    return [*_deaf(run, moves), *_signal(run)]
+    return [*_without_effect(run, shifts), *_signal(run)]
 
 
 def _shifts_of(run: _Run, treatment: Treatment, severity: int) -> VectorShifts:

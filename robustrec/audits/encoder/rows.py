@@ -51,9 +51,9 @@ def edit_rows(
         return []
     options = intervals.options(AUDIT, condition.label)
     # Distances have no largest value, see `evaluation.sparse`.
-    size = value_intervals({"edit_size": moves.sizes}, **options, largest=None)["edit_size"]
+    size = value_intervals({"edit_size": shifts.sizes}, **options, largest=None)["edit_size"]
     rows = [_row(subject, condition, "edit_size", modality, size, SIZES[modality], n)]
-    for name, moved in moves.moved.items():
+    for name, moved in shifts.moved.items():
         if spreads[name] > 0:
             movement = value_intervals({name: moved / spreads[name]}, **options, largest=None)[name]
             rows.append(_row(subject, condition, f"movement_{name}", name, movement, SHARE, n))

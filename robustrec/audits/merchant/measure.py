@@ -34,7 +34,7 @@ from robustrec.results.conditions import Condition
 from robustrec.results.findings import AuditStatus
 from robustrec.runs.trained import TrainedSubject
 
-# Share of edited items with any changed vector below which a reader is told that the edit hardly arrives.
+# Share of edited items with any changed vector below which a warning says that the edit hardly arrives.
 FEW = 0.1
 
 

@@ -73,7 +73,7 @@ def measure_parameters(task: SharpnessTask, own: ParameterSharpness, batch: Trip
 
 
 def _curvature(
-    task: SharpnessTask, own: ParameterSharpness, loss: Loss, condition: Condition, remark: str
+    task: SharpnessTask, own: ParameterSharpness, loss: LossFunction, condition: Condition, remark: str
 ) -> tuple[Products, Extremes]:
     """Compute eigenvalues and traces of a loss; return the products and eigenvectors for reuse."""
     rows, labels, label = (

@@ -72,7 +72,7 @@ def _gate_cases(report: Report) -> Iterator[TestCase]:
         yield case
 
 
-def _told(line: GateLine) -> str:
+def _message(line: GateLine) -> str:
     where = ", ".join(part for part in (line.subject, line.condition and line.condition.label) if part)
     mild = "warning gate: " if line.severity == "warn" and line.status in ("fail", "inconclusive") else ""
     waiver = f"; waived: {line.waiver}" if line.waiver else ""

@@ -13,7 +13,7 @@ from robustrec.reading.glance import quality_of
 from robustrec.reading.names import headline
 from robustrec.reading.summary import Candidate, Summary, gated, is_quality, relative_limits
 from robustrec.report.html import drawing
-from robustrec.report.html.drawing import Interval, Plot, Series
+from robustrec.report.html.drawing import IntervalMark, Plot, Series
 from robustrec.results.conditions import ALL, Condition
 from robustrec.results.exhibits import Curve, Relation, Surface
 from robustrec.results.findings import Finding
@@ -111,7 +111,7 @@ def _interval_plot(
     bars = []
     for row in sorted(rows, key=lambda each: group.index(each.subject)):
         estimate, low, high = _share(row)
-        bars.append(Interval(keys.index(getattr(row, by)), group.index(row.subject), estimate or 0.0, low, high))
+        bars.append(IntervalMark(keys.index(getattr(row, by)), group.index(row.subject), estimate or 0.0, low, high))
     names = [(summary.names[subject], place) for place, subject in enumerate(group)]
     return drawing.intervals(
         name,
@@ -230,7 +230,7 @@ def relation_figures(summary: Summary) -> Figures:
 
 
 def _relation_plots(summary: Summary) -> Iterator[Drawn]:
-    told = [
+    defined = [
         each for each in summary.report.relations if each.x and len(each.x) == len(each.y) and not each.within_models
     ]
     defined.sort(

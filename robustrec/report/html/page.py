@@ -12,7 +12,7 @@ from markupsafe import Markup
 from robustrec.reading.advice import lines_that_matter
 from robustrec.reading.break_points import break_points
 from robustrec.reading.conditions import condition_words
-from robustrec.reading.flatness import flatness_told
+from robustrec.reading.flatness import flatness_section
 from robustrec.reading.glance import at_a_glance, drift_text
 from robustrec.reading.glossary import glossary
 from robustrec.reading.names import headline
