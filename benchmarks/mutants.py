@@ -70,7 +70,7 @@ MUTANTS = {
         Mutant(_STRATEGIES, "self.count % self.config.beta == 0", "self.count % self.config.beta == 1", UPDATES),
         Mutant(_STRATEGIES, "factor = self.config.alpha1 if kind.mirror and due", "factor = 1.0 if kind.mirror and due", UPDATES),
         Mutant(_STRATEGIES, "parameter.data = theta", "pass", UPDATES),
-        Mutant(_STRATEGIES, "if moves.probe and due:", "if moves.probe:", UPDATES),
+        Mutant(_STRATEGIES, "if active.probe and due:", "if active.probe:", UPDATES),
         Mutant(_STRATEGIES, "moments.sqrt() / scale", "moments.sqrt()", UPDATES),
         Mutant(_STRATEGIES, 'if self.config.counter == "per_epoch":', "if True:", RECORD),
         Mutant(_STRATEGIES, "self._meter.mirrored_steps += 1", "pass", RECORD),
