@@ -35,6 +35,8 @@ COMPONENTS = "evaluation/test_components.py"
 PREPARED = "runs/test_prepared.py"
 DISTINCT = "runs/test_distinct.py"
 STORE = "runs/test_run_store.py"
+CONDITIONS = "report/test_conditions.py"
+SELECTION = "report/test_selection.py"
 NOISE = "audits/test_noise.py"
 REACH = "audits/test_reach_faults.py"
 ROWS = "audits/test_finding_rows.py"
@@ -191,6 +193,17 @@ MUTANTS = {
         Mutant("training/sampling.py", "return positives.keys[place] == wanted", "return positives.keys[place] == -1", SAMPLING),
         Mutant("training/sampling.py", "candidates = torch.unique(items)", "candidates = torch.arange(n_items, device=items.device)", SAMPLING),
         Mutant("runs/subjects.py", "prepared.validation, VALIDATION)", "prepared.test, VALIDATION)", STORE),
+    ],
+    "conditions": [
+        Mutant("results/conditions.py", 'if condition.label not in ("", label):', "if False:", CONDITIONS),
+        Mutant("results/conditions.py", 'return float(f"{value:g}")', "return value", CONDITIONS),
+        Mutant("results/conditions.py", '"frozen graphs" if condition.graphs == "frozen" else "", scope)', '"", scope)', CONDITIONS),
+        Mutant("results/labels.py", "found is not None and found.label == label", "found is not None", "report/test_summary.py"),
+        Mutant("results/upgrade.py", ' and not vector.endswith("_input")', "", CONDITIONS),
+        Mutant("results/report.py", "form = as_version_2 if version", "form = dict if version", CONDITIONS),
+        Mutant("results/selection.py", "return bool(value == wanted)", "return value in (None, wanted)", SELECTION),
+        Mutant("results/selection.py", "if not kinds:", "if False:", SELECTION),
+        Mutant("audits/plan_checks.py", "if any(select.wants(each) for each in conditions):", "if True:", SELECTION),
     ],
     "store keys": [
         Mutant(_STORE, '            "data": prepared.dataset.digest,\n', "", STORE),

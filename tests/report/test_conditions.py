@@ -100,6 +100,8 @@ def test_a_report_of_version_2_gets_fields_and_keeps_every_label_and_number():
     assert found["movement_fused"] == ("movement", None, "fused")
     assert found["snr_db_text"] == ("snr_db", None, "text")
     assert found["ndcg@20"] == ("ndcg@20", None, None)
+    assert found["nearer_by_encoding_fused"] == ("nearer_by_encoding", None, "fused")
+    assert found["distance_to_clean_text_input"] == ("distance_to_clean_text_input", None, None)
     assert {row.modality for row in report.findings if row.metric == "edit_size"} == {"text", "image"}
     assert {row.modality for row in report.findings if row.metric == "touched"} <= {"text", "image"}
     assert [(each.within_models, each.scale_dependent) for each in report.relations] == [(False, False), (False, True)]
