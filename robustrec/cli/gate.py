@@ -40,9 +40,9 @@ def gate(
     from robustrec.audits.judged import judged_again
     from robustrec.audits.suites import load_suite, recorded_suite
     from robustrec.report.console.console import print_judgement
-    from robustrec.results.arrays import arrays_beside
+    from robustrec.results.arrays import arrays_beside, moved_arrays
     from robustrec.results.baseline import read_baseline
-    from robustrec.results.report import moved_arrays, read_report, write_report
+    from robustrec.results.report import read_report, write_report
     from robustrec.results.verdict import exit_code
     from robustrec.results.waivers import read_waivers
 

@@ -48,7 +48,8 @@ def convert(
     """Convert a report to other formats, without new measurements."""
     from robustrec.audits.checked import checked_report
     from robustrec.report.forms.outputs import parse_outputs, write_outputs
-    from robustrec.results.report import moved_arrays, write_report
+    from robustrec.results.arrays import moved_arrays
+    from robustrec.results.report import write_report
 
     outputs = parse_outputs(output_format, inputs=[("REPORT", path)])
     report = checked_report(path)

@@ -22,13 +22,7 @@ from robustrec.datasets.feature_files import (
     open_features,
     other_features,
 )
-from robustrec.datasets.interactions import (
-    KEPT,
-    LABEL_NAMES,
-    FilterCount,
-    Interactions,
-    write_inter,
-)
+from robustrec.datasets.interactions import KEPT, LABEL_NAMES, FilterCount, Interactions, write_inter
 from robustrec.datasets.item_numbers import MAPPINGS, read_item_numbers, write_mappings
 from robustrec.datasets.items import ABOUT_OTHERS, Item, ItemTable, items_text, read_items
 from robustrec.datasets.layout import FolderFiles, find_files, is_mmrec, unread_files

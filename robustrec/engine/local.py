@@ -188,12 +188,12 @@ class Local(InProcess):
         answer = process.ask(message, what)
         if answer[:1] == b"o":
             return answer[1:]
-        told = json.loads(answer[1:])
-        if "error" in told:
-            what, where, fix = told["error"]
+        reply = json.loads(answer[1:])
+        if "error" in reply:
+            what, where, fix = reply["error"]
             raise RobustrecError(what, where=where, fix=fix)
-        if "fault" in told:
-            raise WorkerError(told["fault"])
+        if "fault" in reply:
+            raise WorkerError(reply["fault"])
         return answer[1:]
 
 

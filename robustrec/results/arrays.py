@@ -65,6 +65,13 @@ def arrays_beside(report: Report, path: Path) -> dict[str, NDArray[np.float64]] 
     return _loaded(data, str(file), fix, most=NPZ_BYTES)
 
 
+def moved_arrays(report: Report, source: Path, target: Path) -> Report:
+    """Return a report with its arrays relative to another folder, or without arrays if that is not possible."""
+    if report.arrays is None or source.resolve().parent == target.resolve().parent:
+        return report
+    return report.model_copy(update={"arrays": None})
+
+
 def packed(arrays: Arrays, *, most_bytes: int) -> Packed | None:
     """Return arrays packed for a commit: all draws if they fit, else their means, else None."""
     means = {name: values if values.ndim < 2 else values.mean(axis=0) for name, values in arrays.items()}

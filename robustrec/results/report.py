@@ -284,8 +284,7 @@ class Report(Record):
     over_seeds: tuple[Finding, ...] = Field(
         default=(),
         description="means over the training seeds of a model, strategy and features, listed under "
-        "the subject of the first "
-        "seed, with intervals over seeds, draws and users",
+        "the subject of the first seed, with intervals over seeds, draws and users",
     )
     exhibits: tuple[Exhibit, ...] = ()
     relations: tuple[Relation, ...] = ()
@@ -340,13 +339,6 @@ def report_json(report: Report) -> str:
     """Return a report as the JSON that `read_report` reads, with the digests of its sections."""
     sealed = report.model_copy(update={DIGESTS: section_digests(report)})
     return f"{sealed.model_dump_json(indent=1)}\n"
-
-
-def moved_arrays(report: Report, source: Path, target: Path) -> Report:
-    """Return a report with its arrays relative to another folder, or without arrays if that is not possible."""
-    if report.arrays is None or source.resolve().parent == target.resolve().parent:
-        return report
-    return report.model_copy(update={"arrays": None})
 
 
 def read_report(path: Path) -> Report:
