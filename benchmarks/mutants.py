@@ -198,7 +198,7 @@ MUTANTS = {
         Mutant("results/conditions.py", 'if condition.label not in ("", label):', "if False:", CONDITIONS),
         Mutant("results/conditions.py", 'return float(f"{value:g}")', "return value", CONDITIONS),
         Mutant("results/conditions.py", '"frozen graphs" if condition.graphs == "frozen" else "", scope)', '"", scope)', CONDITIONS),
-        Mutant("results/labels.py", "found is not None and found.label == label", "found is not None", "report/test_summary.py"),
+        Mutant("results/labels.py", "found is not None and found.label == label", "found is not None", CONDITIONS),
         Mutant("results/upgrade.py", ' and not vector.endswith("_input")', "", CONDITIONS),
         Mutant("results/report.py", "form = as_version_2 if version", "form = dict if version", CONDITIONS),
         Mutant("results/selection.py", "return bool(value == wanted)", "return value in (None, wanted)", SELECTION),

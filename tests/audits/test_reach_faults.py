@@ -15,6 +15,7 @@ from robustrec.audits.noise.condition import NoiseCondition
 from robustrec.audits.reach import check as reach
 from robustrec.audits.reach.check import Ranked, ReachCheck
 from robustrec.audits.reach.graphs import check_item_graphs
+from robustrec.compare.measure import Measure
 from robustrec.compare.measuring import Measures, measure_subject
 from robustrec.errors import RobustrecError
 from robustrec.models.contract import Features, Problem, Representation, Scored
@@ -447,7 +448,7 @@ def test_compare_measures_nothing_of_a_subject_that_is_not_reached(tiny: Prepare
     measures = Measures("ndcg@20", (NoiseCondition(1e-2),), 2, lambda _: {})
     model = _built(VBPR, tiny)
     subject = replace(_subject(_built(DRAGON, tiny), tiny), model=model, graphs=None)
-    assert "ndcg@20" in measure_subject(subject, tiny, measures, seed=0)
+    assert Measure("quality", "ndcg@20") in measure_subject(subject, tiny, measures, seed=0)
     live, calls = model.represent, []
     with torch.no_grad():
         first = live(tiny.tables)

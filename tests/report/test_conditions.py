@@ -156,3 +156,8 @@ def test_a_suite_of_an_older_report_selects_what_it_selected():
     assert found["noise"] == {"sigma2=0.01 image"}
     assert found["edits"] == {"edit=promo_badge severity=3 share=0.1", "edit=typos severity=3 share=0.1"}
     assert found["retrained"] == {"trained sigma2=1e-06"}
+
+
+@pytest.mark.parametrize("label", ["sigma2=1e-6", "image sigma2=1e-06", "sigma2=1e-06  image", "severity=3 edit=crop"])
+def test_a_label_that_no_version_wrote_keeps_its_own_name(label):
+    assert condition_of(label) == Condition(kind="other", name=label)
