@@ -273,7 +273,7 @@ def test_a_recommender_that_is_wrong_ends_in_an_error_with_its_line(name, recomm
         (["-m", "my_shop:MyRecommender", "--set", "MyRecommender.width=0"], "greater than or equal to 1"),
         (["-m", "my_shop:MyRecommender", "--set", "MyRecommender.width=wide"], "config show --model my_shop:MyReco"),
         (["-m", "my_shop:MyRecommender", "--set", "MyRecomender.width=3"], "did you mean 'MyRecommender'"),
-        (["-m", "my_scorer:Similar", "--set", "Similar.width=3"], "it has no settings"),
+        (["-m", "my_scorer:Similar", "--set", "Similar.width=3"], "is a scorer without settings"),
         (["-m", "my_shop:MyRecommender", "--checkpoint", "nowhere.pth"], "not found"),
     ],
 )
