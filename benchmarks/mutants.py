@@ -220,7 +220,7 @@ MUTANTS = {
         Mutant("models/graphs/item_item.py", "weight = 1 / (neighbours.items.shape[1] + offset)", "weight = 1.0", NEAREST),
         Mutant("models/graphs/item_item.py", "scale = inverse_root(", "scale = 1 / (1e-9 + ", SPARSE),
         Mutant("models/graphs/nearest.py", "NEAR = 1e-5\n", "NEAR = 0.0\n", NEAREST),
-        Mutant("models/frozen_item_graph.py", '{"image": image_weight, "text": 1 - image_weight}', '{"image": 1 - image_weight, "text": image_weight}', "models/test_golden_models.py"),
+        Mutant("models/frozen_item_graph.py", '{"image": config.image_weight, "text": 1 - config.image_weight}', '{"image": 1 - config.image_weight, "text": config.image_weight}', "models/test_golden_models.py"),
         Mutant("runs/trained.py", "self.graphs if frozen else None)", "self.graphs)", "audits/test_noise_worlds.py"),
     ],
     "pyg": [

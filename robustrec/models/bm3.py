@@ -14,6 +14,7 @@ from robustrec.models.contract import (
     Features,
     Loss,
     Problem,
+    RecommenderModule,
     Representation,
     feature_table,
     read_modalities,
@@ -27,7 +28,7 @@ from robustrec.models.rows import distinct, project_tuned, unit_rows
 NORM_FLOOR = 1e-8
 
 
-class BM3(nn.Module):
+class BM3(RecommenderModule):
     """BM3: LightGCN embeddings trained by self-supervised prediction of items and item features, without negatives.
 
     Source: Zhou et al., WWW 2023, arXiv 2207.05969. Item features are used in training only: the scores q(h_u)·q(h_i)
@@ -99,10 +100,6 @@ class BM3(nn.Module):
             cosines = _dot(self._prediction(projected), targets)[item_places]
             terms[modality] = self.config.feature_weight * (2 - cosines.mean())
         return Loss(torch.stack(list(terms.values())).sum(), terms)
-
-    def module(self) -> nn.Module:
-        """Return the model as the `nn.Module` it is."""
-        return self
 
     def _smooth(self) -> tuple[Tensor, Tensor]:
         """Return h_u [U, d] and h_i [I, d]: propagated embeddings, plus the embedding itself for items."""

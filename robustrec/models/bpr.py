@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
 from torch.nn import functional
 
 from robustrec.models.configs import BPRConfig
-from robustrec.models.contract import Batch, Features, Loss, Problem, Representation
+from robustrec.models.contract import Batch, Features, Loss, Problem, RecommenderModule, Representation
 from robustrec.models.initial import table
 from robustrec.models.losses import bpr_loss, embedding_loss
 
 
-class BPR(nn.Module):
+class BPR(RecommenderModule):
     """BPR: matrix factorization trained with the pairwise BPR loss; uses no graph and no item features.
 
     Source: Rendle et al., UAI 2009, arXiv 1205.2618.
@@ -42,7 +41,3 @@ class BPR(nn.Module):
             "regularisation": self.config.reg_weight * embedding_loss(users, positives, negatives),
         }
         return Loss(terms["bpr"] + terms["regularisation"], terms)
-
-    def module(self) -> nn.Module:
-        """Return the model as the `nn.Module` it is."""
-        return self

@@ -168,6 +168,14 @@ class Recommender(Protocol):
         ...
 
 
+class RecommenderModule(nn.Module):
+    """Base of recommenders that are an `nn.Module` themselves."""
+
+    def module(self) -> nn.Module:
+        """Return the model as the `nn.Module` it is."""
+        return self
+
+
 @runtime_checkable
 class DerivesItemGraphs(Protocol):
     """A recommender with item graphs that are derived from item features.

@@ -16,6 +16,7 @@ from robustrec.models.contract import (
     Graphs,
     Loss,
     Problem,
+    RecommenderModule,
     Representation,
     read_modalities,
 )
@@ -25,7 +26,7 @@ from robustrec.models.losses import bpr_loss
 from robustrec.models.modality_encoders import ModalityEncoders, UserAverage, modality_weights
 
 
-class DRAGON(nn.Module):
+class DRAGON(RecommenderModule):
     """DRAGON: modality-specific graph convolutions, concatenated and combined with an item-item and a user-user graph.
 
     Source: Zhou et al., ECAI 2023, arXiv 2301.12097. An item is r + G^L r, and a user is [w_v r_v ; w_t r_t] plus its
@@ -50,14 +51,7 @@ class DRAGON(nn.Module):
 
     def item_graphs(self, features: Features, neighbours: FindNeighbours = cosine_neighbours) -> Graphs:
         """Return G under the name "items"."""
-        return frozen_item_graph(
-            features,
-            self.encoders.widths,
-            self.encoders.n_items,
-            k=self.config.item_neighbours,
-            image_weight=self.config.image_weight,
-            neighbours=neighbours,
-        )
+        return frozen_item_graph(features, self.encoders.widths, self.encoders.n_items, self.config, neighbours)
 
     def represent(self, features: Features, graphs: Graphs | None = None) -> Representation:
         """Return user and item vectors, 2d wide (d with one modality)."""
@@ -78,10 +72,6 @@ class DRAGON(nn.Module):
             "regularisation": self.config.reg_weight * squares,
         }
         return Loss(terms["bpr"] + terms["regularisation"], terms)
-
-    def module(self) -> nn.Module:
-        """Return the model as the `nn.Module` it is."""
-        return self
 
     def _before_average(self, features: Features, graphs: Graphs | None) -> tuple[Tensor, Tensor]:
         users, items = self.encoders(features)

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from robustrec.models.configs import DualGNNConfig
-from robustrec.models.contract import Batch, Features, Loss, Problem, Representation, read_modalities
+from robustrec.models.contract import Batch, Features, Loss, Problem, RecommenderModule, Representation, read_modalities
 from robustrec.models.losses import bpr_loss
 from robustrec.models.modality_encoders import ModalityEncoders, UserAverage, modality_weights
 
 
-class DualGNN(nn.Module):
+class DualGNN(RecommenderModule):
     """DualGNN: modality-specific graph convolutions, weighted by user and combined with a user co-occurrence graph.
 
     Source: Wang et al., TMM 2021. An item is r_v + r_t, and a user is w_v r_v + w_t r_t plus its average over the most
@@ -59,10 +59,6 @@ class DualGNN(nn.Module):
             "regularisation": self.config.reg_weight * squares,
         }
         return Loss(terms["bpr"] + terms["regularisation"], terms)
-
-    def module(self) -> nn.Module:
-        """Return the model as the `nn.Module` it is."""
-        return self
 
     def _before_average(self, features: Features) -> tuple[Tensor, Tensor]:
         users, items = self.encoders(features)

@@ -16,6 +16,7 @@ from robustrec.models.contract import (
     Graphs,
     Loss,
     Problem,
+    RecommenderModule,
     Representation,
     feature_table,
     read_modalities,
@@ -30,7 +31,7 @@ from robustrec.models.rows import distinct, project_tuned
 OFFSET = 1e-7
 
 
-class FREEDOM(nn.Module):
+class FREEDOM(RecommenderModule):
     """FREEDOM: LightGCN on a randomly pruned user-item graph, plus a frozen item-item graph of the features.
 
     Source: Zhou and Shen, MM 2023, arXiv 2211.06924. An item is h_i + G E_i, with h from LightGCN and G the
@@ -58,14 +59,7 @@ class FREEDOM(nn.Module):
 
     def item_graphs(self, features: Features, neighbours: FindNeighbours = cosine_neighbours) -> Graphs:
         """Return G under the name "items", derived from the raw features, not the fine-tuned ones."""
-        return frozen_item_graph(
-            features,
-            self.widths,
-            self.n_items,
-            k=self.config.item_neighbours,
-            image_weight=self.config.image_weight,
-            neighbours=neighbours,
-        )
+        return frozen_item_graph(features, self.widths, self.n_items, self.config, neighbours)
 
     def epoch_state(self, features: Features, generator: torch.Generator) -> Bipartite:  # noqa: ARG002 - the contract passes features to all
         """Return the graph of ⌊|E|(1-ρ)⌋ edges, normalised by their own degrees.
@@ -103,10 +97,6 @@ class FREEDOM(nn.Module):
             projected = project_tuned(raw, self.deltas[modality], cast(nn.Linear, self.projections[modality]), rows)
             terms[f"bpr_{modality}"] = self.config.reg_weight * _bpr(users, functional.embedding(places, projected))
         return Loss(torch.stack(list(terms.values())).sum(), terms)
-
-    def module(self) -> nn.Module:
-        """Return the model as the `nn.Module` it is."""
-        return self
 
     def _smooth(self, graph: Bipartite, graphs: Graphs) -> tuple[Tensor, Tensor]:
         users, items = graph.smooth(self.users, self.items, self.config.layers)

@@ -1,4 +1,4 @@
-"""The item graph of DRAGON and FREEDOM: unweighted k-nearest-neighbour graphs of image and text features, averaged."""
+"""Item graphs of the raw features: one average graph (DRAGON, FREEDOM), or one per modality (LATTICE, MGCN)."""
 
 from __future__ import annotations
 
@@ -6,17 +6,23 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from robustrec.models.configs import DRAGONConfig, FREEDOMConfig
 from robustrec.models.contract import Features, FindNeighbours, Graphs, feature_table
-from robustrec.models.graphs import Sparse, mean_graph, product, weighted_sum
+from robustrec.models.graphs import (
+    Sparse,
+    mean_graph,
+    product,
+    similarity_graph,
+    symmetrically_normalised,
+    weighted_sum,
+)
 
 
 def frozen_item_graph(
     features: Features,
     widths: Mapping[str, int],
     n_items: int,
-    *,
-    k: int,
-    image_weight: float,
+    config: DRAGONConfig | FREEDOMConfig,
     neighbours: FindNeighbours,
 ) -> Graphs:
     """Return {"items": α G_image + (1-α) G_text}, or the graph of the only modality (arXiv 2211.06924).
@@ -27,16 +33,26 @@ def frozen_item_graph(
         features: raw item features.
         widths: modality -> D_m of the modalities to read ("image", "text").
         n_items: I.
-        k: neighbours.
-        image_weight: α.
+        config: k and α.
         neighbours: function that finds the nearest neighbours.
     """
     tables = [feature_table(features, m, n_items, width) for m, width in widths.items()]
-    parts = [mean_graph(neighbours(table, k), dtype=table.dtype) for table in tables]
+    parts = [mean_graph(neighbours(table, config.item_neighbours), dtype=table.dtype) for table in tables]
     if len(parts) == 1:
         return {"items": parts[0]}
-    shares = {"image": image_weight, "text": 1 - image_weight}
+    shares = {"image": config.image_weight, "text": 1 - config.image_weight}
     return {"items": weighted_sum([shares[m] for m in widths], parts)}
+
+
+def cosine_item_graphs(
+    features: Features, widths: Mapping[str, int], n_items: int, k: int, neighbours: FindNeighbours
+) -> Graphs:
+    """Return the graph of each modality: cosines at the k nearest items, symmetrically normalized.
+
+    Source: Zhang et al., MM 2021, arXiv 2104.09036. The arguments are those of `frozen_item_graph`.
+    """
+    raw = {m: feature_table(features, m, n_items, width) for m, width in widths.items()}
+    return {m: symmetrically_normalised(similarity_graph(neighbours(x, k), x)) for m, x in raw.items()}
 
 
 def propagated(graph: Sparse, x: Tensor, layers: int) -> Tensor:

@@ -15,6 +15,7 @@ from robustrec.models.contract import (
     Features,
     Loss,
     Problem,
+    RecommenderModule,
     Representation,
     feature_table,
     read_modalities,
@@ -33,7 +34,7 @@ class Both(NamedTuple):
     items: Tensor
 
 
-class GRCN(nn.Module):
+class GRCN(RecommenderModule):
     """GRCN: id embeddings propagated on a user-item graph that is refined by content affinity, plus modality content.
 
     Source: Wei et al., MM 2020, arXiv 2111.02036.
@@ -86,10 +87,6 @@ class GRCN(nn.Module):
             "regularisation": self.config.reg_weight * self._squares(batch.users, chosen),
         }
         return Loss(terms["bpr"] + terms["regularisation"], terms)
-
-    def module(self) -> nn.Module:
-        """Return the model as the `nn.Module` it is."""
-        return self
 
     def _channels(self, features: Features) -> list[Both]:
         """Return the vectors of the ids and of each modality."""

@@ -16,10 +16,12 @@ from robustrec.models.contract import (
     Graphs,
     Loss,
     Problem,
+    RecommenderModule,
     Representation,
     feature_table,
     read_modalities,
 )
+from robustrec.models.frozen_item_graph import cosine_item_graphs
 from robustrec.models.graphs import (
     Sparse,
     SparseBuffer,
@@ -47,7 +49,7 @@ class LearnedGraph(NamedTuple):
     shares: Tensor
 
 
-class LATTICE(nn.Module):
+class LATTICE(RecommenderModule):
     """LATTICE: LightGCN plus a latent item-item graph, a mix of frozen and learned feature similarity graphs.
 
     Source: Zhang et al., MM 2021, arXiv 2104.09036. An item is h_i + rn(S E_i) with
@@ -79,9 +81,7 @@ class LATTICE(nn.Module):
 
     def item_graphs(self, features: Features, neighbours: FindNeighbours = cosine_neighbours) -> Graphs:
         """Return O_m of every modality under its name, derived from the raw features, not the fine-tuned ones."""
-        raw = {m: self._raw(features, m) for m in self.modalities}
-        k = self.config.item_neighbours
-        return {m: symmetrically_normalised(similarity_graph(neighbours(x, k), x)) for m, x in raw.items()}
+        return cosine_item_graphs(features, self.widths, self.n_items, self.config.item_neighbours, neighbours)
 
     def epoch_state(self, features: Features, generator: torch.Generator) -> LearnedGraph:  # noqa: ARG002 - nothing is drawn
         """Return the learned graph for the current parameters."""
@@ -107,20 +107,14 @@ class LATTICE(nn.Module):
         }
         return Loss(terms["bpr"] + terms["regularisation"], terms)
 
-    def module(self) -> nn.Module:
-        """Return the model as the `nn.Module` it is."""
-        return self
-
-    def _raw(self, features: Features, modality: str) -> Tensor:
-        return feature_table(features, modality, self.n_items, self.widths[modality])
-
     def _learned(self, features: Features) -> LearnedGraph:
         """Return norm(Σ_m w_m L_m) and w, differentiable except for the choice of neighbours."""
         shares = torch.softmax(self.weights, dim=0)
         parts = []
         for modality, share in zip(self.modalities, shares, strict=True):
             layer = cast(nn.Linear, self.projections[modality])
-            projected = project_tuned(self._raw(features, modality), self.deltas[modality], layer)
+            raw = feature_table(features, modality, self.n_items, self.widths[modality])
+            projected = project_tuned(raw, self.deltas[modality], layer)
             graph = similarity_graph(cosine_neighbours(projected, self.config.item_neighbours), projected)
             parts.append(graph._replace(values=share * graph.values, transpose_values=share * graph.transpose_values))
         return LearnedGraph(symmetrically_normalised(weighted_sum([1.0] * len(parts), parts)), shares)

@@ -14,6 +14,7 @@ from robustrec.models.contract import (
     Features,
     Loss,
     Problem,
+    RecommenderModule,
     Representation,
     feature_table,
     read_modalities,
@@ -60,7 +61,7 @@ class State(NamedTuple):
     hyperedges: dict[str, Tensor]
 
 
-class LGMRec(nn.Module):
+class LGMRec(RecommenderModule):
     """LGMRec: local graph embeddings of ids and modalities, plus global embeddings from learned hypergraphs.
 
     Source: Guo et al., AAAI 2024, arXiv 2312.16400. The vectors are c + Σ_m rn(g_m) + α rn(Σ_m h_m).
@@ -113,10 +114,6 @@ class LGMRec(nn.Module):
             )
             terms["contrast"] = self.config.cl_weight * contrast
         return Loss(torch.stack(list(terms.values())).sum(), terms)
-
-    def module(self) -> nn.Module:
-        """Return the model as the `nn.Module` it is."""
-        return self
 
     def _state(self, features: Features, noise: torch.Generator | None) -> State:
         """Return the components of the vectors; `noise` is a generator in training steps."""

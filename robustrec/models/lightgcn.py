@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
 from torch.nn import functional
 
 from robustrec.models.configs import LightGCNConfig
-from robustrec.models.contract import Batch, Features, Loss, Problem, Representation
+from robustrec.models.contract import Batch, Features, Loss, Problem, RecommenderModule, Representation
 from robustrec.models.graphs import UserItemGraph
 from robustrec.models.initial import table
 from robustrec.models.losses import bpr_loss, embedding_loss
 
 
-class LightGCN(nn.Module):
+class LightGCN(RecommenderModule):
     """LightGCN: user and item embeddings propagated on the user-item graph and averaged; uses no item features.
 
     Source: He et al., SIGIR 2020, arXiv 2002.02126.
@@ -49,7 +48,3 @@ class LightGCN(nn.Module):
         )
         terms = {"bpr": bpr_loss(positive, negative), "regularisation": self.config.reg_weight * raw}
         return Loss(terms["bpr"] + terms["regularisation"], terms)
-
-    def module(self) -> nn.Module:
-        """Return the model as the `nn.Module` it is."""
-        return self

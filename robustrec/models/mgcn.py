@@ -16,18 +16,18 @@ from robustrec.models.contract import (
     Graphs,
     Loss,
     Problem,
+    RecommenderModule,
     Representation,
     feature_table,
     read_modalities,
 )
+from robustrec.models.frozen_item_graph import cosine_item_graphs
 from robustrec.models.graphs import (
     Sparse,
     UserItemGraph,
     chosen_rows,
     cosine_neighbours,
     product,
-    similarity_graph,
-    symmetrically_normalised,
 )
 from robustrec.models.initial import linear, table
 from robustrec.models.losses import bpr_loss, half_squares
@@ -41,7 +41,7 @@ class Views(NamedTuple):
     side: Tensor
 
 
-class MGCN(nn.Module):
+class MGCN(RecommenderModule):
     """MGCN: LightGCN plus item graphs of features gated by behaviour, fused by attention and user preferences.
 
     Source: Yu et al., MM 2023, arXiv 2308.03588. The vectors are content + side.
@@ -77,9 +77,7 @@ class MGCN(nn.Module):
 
     def item_graphs(self, features: Features, neighbours: FindNeighbours = cosine_neighbours) -> Graphs:
         """Return K_m of every modality under its name; they follow the raw features, not the fine-tuned ones."""
-        raw = {m: feature_table(features, m, self.n_items, self.widths[m]) for m in self.modalities}
-        k = self.config.item_neighbours
-        return {m: symmetrically_normalised(similarity_graph(neighbours(x, k), x)) for m, x in raw.items()}
+        return cosine_item_graphs(features, self.widths, self.n_items, self.config.item_neighbours, neighbours)
 
     def represent(self, features: Features, graphs: Graphs | None = None) -> Representation:
         """Return user and item vectors [U, d] and [I, d]."""
@@ -106,10 +104,6 @@ class MGCN(nn.Module):
             "contrast_items": weight * self._contrast(items, item_places[: len(batch.positives)]),
         }
         return Loss(torch.stack(list(terms.values())).sum(), terms)
-
-    def module(self) -> nn.Module:
-        """Return the model as the `nn.Module` it is."""
-        return self
 
     def _gated(self, features: Features, graphs: Graphs) -> Tensor:
         """Return b_m of all modalities side by side [I, M·d]."""

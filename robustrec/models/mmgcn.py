@@ -14,6 +14,7 @@ from robustrec.models.contract import (
     Features,
     Loss,
     Problem,
+    RecommenderModule,
     Representation,
     feature_table,
     read_modalities,
@@ -32,7 +33,7 @@ class Sides(NamedTuple):
     items: Tensor
 
 
-class MMGCN(nn.Module):
+class MMGCN(RecommenderModule):
     """MMGCN: a graph neural network per modality on the user-item graph with id embeddings, averaged over modalities.
 
     Source: Wei et al., MM 2019. Convolutions start from x = rn([P_m ; f_m]), P_m the users' preferences and f_m the
@@ -75,10 +76,6 @@ class MMGCN(nn.Module):
             "regularisation": self.config.reg_weight * self._squares(batch),
         }
         return Loss(terms["bpr"] + terms["regularisation"], terms)
-
-    def module(self) -> nn.Module:
-        """Return the model as the `nn.Module` it is."""
-        return self
 
     def _vectors(self, features: Features, rows: Sides | None) -> Sides:
         """Return the vectors of the given users and items, or of all."""

@@ -14,6 +14,7 @@ from robustrec.models.contract import (
     Features,
     Loss,
     Problem,
+    RecommenderModule,
     Representation,
     feature_table,
     read_modalities,
@@ -27,7 +28,7 @@ from robustrec.models.losses import contrast
 NORM_FLOOR = 1e-12
 
 
-class SLMRec(nn.Module):
+class SLMRec(RecommenderModule):
     """SLMRec: LightGCN channels for ids, images and texts, linearly fused and trained with contrastive losses.
 
     Source: Tao et al., TMM 2022, task FAC (fine and coarse). The channels share one user table.
@@ -93,10 +94,6 @@ class SLMRec(nn.Module):
         for modality, value in self._channel_contrasts(items).items():
             terms[f"ssl_{modality}"] = self.config.ssl_alpha * value
         return Loss(torch.stack(list(terms.values())).sum(), terms)
-
-    def module(self) -> nn.Module:
-        """Return the model as the `nn.Module` it is."""
-        return self
 
     def _propagate(self, features: Features) -> Propagated:
         """Propagate the user table [U, d] and all channels' item inputs side by side [I, channels·d]."""

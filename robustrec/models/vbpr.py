@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from robustrec.models.configs import VBPRConfig
@@ -12,6 +12,7 @@ from robustrec.models.contract import (
     Features,
     Loss,
     Problem,
+    RecommenderModule,
     Representation,
     feature_table,
     read_modalities,
@@ -21,7 +22,7 @@ from robustrec.models.initial import linear, table
 from robustrec.models.losses import bpr_loss, embedding_loss
 
 
-class VBPR(nn.Module):
+class VBPR(RecommenderModule):
     """VBPR: matrix factorization with item vectors extended by a linear projection of item features.
 
     Source: He and McAuley, AAAI 2016, arXiv 1510.01784.
@@ -63,10 +64,6 @@ class VBPR(nn.Module):
             "regularisation": self.config.reg_weight * embedding_loss(users, positive, negative),
         }
         return Loss(terms["bpr"] + terms["regularisation"], terms)
-
-    def module(self) -> nn.Module:
-        """Return the model as the `nn.Module` it is."""
-        return self
 
     def _batch_items(self, batch: Batch) -> tuple[Tensor | None, Tensor, Tensor]:
         """Return the item ids to project (None: all), and where positives and negatives stand among them."""
