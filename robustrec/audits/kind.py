@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from pydantic import Field
 
-from robustrec.audits.tasks import Output, Task
+from robustrec.audits.tasks import Task, TaskOutput
 from robustrec.subject import Record
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class AuditKind(Generic[C]):
     def encode(self, config: C, task: Task, subjects: Audited, work: Work) -> None:
         """Encode the rows of a task into the store, so that another process only reads them; by default none."""
 
-    def run_task(self, config: C, task: Task, subjects: Audited, work: Work, output: Output) -> None:
+    def run_task(self, config: C, task: Task, subjects: Audited, work: Work, output: TaskOutput) -> None:
         """Measure a task: findings, exhibits and warnings go to `work.results`, what `finish` needs to `output`.
 
         Args:
@@ -155,7 +155,7 @@ class AuditKind(Generic[C]):
 
         run_one(self, config, task, subjects, work, output)
 
-    def finish(self, config: C, done: Iterable[tuple[Task, Output]], subjects: Audited, work: Work) -> None:
+    def finish(self, config: C, done: Iterable[tuple[Task, TaskOutput]], subjects: Audited, work: Work) -> None:
         """Put the outputs of all tasks together: findings in order, differences of subjects, a status for each.
 
         Args:

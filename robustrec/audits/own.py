@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from robustrec.audits.results import Audited, Work
     from robustrec.audits.rows import Draws
     from robustrec.audits.suites import Suite
-    from robustrec.audits.tasks import Output, Task
+    from robustrec.audits.tasks import Task, TaskOutput
     from robustrec.models.contract import Features
     from robustrec.results.report import UserAuditRecord
     from robustrec.runs.trained import TrainedSubject
@@ -220,7 +220,7 @@ class AuditedSubject:
         )
 
 
-def run_one(kind: AuditKind[Any], config: Any, task: Task, subjects: Audited, work: Work, output: Output) -> None:
+def run_one(kind: AuditKind[Any], config: Any, task: Task, subjects: Audited, work: Work, output: TaskOutput) -> None:
     """Measure one subject by the `measure` of a kind, and record checked findings and a status.
 
     What a user-defined audit raises, or findings that are not its own, become the status error of that subject.
@@ -242,7 +242,7 @@ def run_one(kind: AuditKind[Any], config: Any, task: Task, subjects: Audited, wo
             work.results.keep(array_key(subject.subject, kind.name, condition, metric), values)
 
 
-def put_together(kind: AuditKind[Any], done: Iterable[tuple[Task, Output]], subjects: Audited, work: Work) -> None:
+def put_together(kind: AuditKind[Any], done: Iterable[tuple[Task, TaskOutput]], subjects: Audited, work: Work) -> None:
     """Add the findings of every subject, and the differences in drift from the reference strategy."""
     from robustrec.audits.results import references
     from robustrec.audits.tasks import merged
@@ -255,7 +255,7 @@ def put_together(kind: AuditKind[Any], done: Iterable[tuple[Task, Output]], subj
         )
 
 
-_Done = tuple["TrainedSubject", "Clean", "Output"]
+_Done = tuple["TrainedSubject", "Clean", "TaskOutput"]
 
 
 def _differences(kind: AuditKind[Any], ours: _Done, theirs: _Done, work: Work) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustrec.audits.merchant.encoding import EditedRows
-from robustrec.audits.noise.audit import AuditContext, Costs
+from robustrec.audits.noise.audit import AuditContext, CostCounts
 from robustrec.audits.plan import Plan
 from robustrec.audits.quality import Clean
 from robustrec.audits.rows import Intervals
@@ -98,7 +98,7 @@ class Work:
     results: AuditResults
     shared: dict[str, Any] = field(default_factory=dict, repr=False)
 
-    def part(self, results: AuditResults, costs: Costs) -> Work:
+    def part(self, results: AuditResults, costs: CostCounts) -> Work:
         """Return the inputs of a task, with results and costs of its own."""
         return replace(self, results=results, context=replace(self.context, costs=costs))
 

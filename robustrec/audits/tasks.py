@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from robustrec.audits.kind import AuditConfig
-    from robustrec.audits.noise.audit import Costs
+    from robustrec.audits.noise.audit import CostCounts
     from robustrec.audits.plan import Plan
     from robustrec.audits.results import Audited, AuditResults, Work
     from robustrec.progress import Progress
@@ -47,7 +47,7 @@ class Task:
 
 
 @dataclass
-class Output:
+class TaskOutput:
     """Output of a task.
 
     Attributes:
@@ -59,7 +59,7 @@ class Output:
     """
 
     results: AuditResults
-    costs: Costs
+    costs: CostCounts
     state: dict[str, Any] = field(default_factory=dict)
     arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
     error: str = ""
@@ -72,7 +72,7 @@ class Engine(Protocol):
         """Start on the tasks of all audits, on the subjects that passed the reach check."""
         ...
 
-    def output(self, task: Task) -> Output:
+    def output(self, task: Task) -> TaskOutput:
         """Return the output of a task, when it is done.
 
         Raises:
@@ -96,7 +96,7 @@ class InProcess:
         """Keep the subjects; no task runs before its output is asked for."""
         self._subjects, self._work = subjects, work
 
-    def output(self, task: Task) -> Output:
+    def output(self, task: Task) -> TaskOutput:
         """Run a task."""
         return done(task, self._subjects, self._work)
 
@@ -121,13 +121,13 @@ def config_of(plan: Plan, name: str) -> AuditConfig:
     return next(audit for audit in plan.suite.audits if audit.kind == name)
 
 
-def done(task: Task, subjects: Audited, work: Work) -> Output:
+def done(task: Task, subjects: Audited, work: Work) -> TaskOutput:
     """Run a task and return its output; an error of the audit is part of it."""
-    from robustrec.audits.noise.audit import Costs
+    from robustrec.audits.noise.audit import CostCounts
     from robustrec.audits.own import kind_of
     from robustrec.audits.results import AuditResults
 
-    output = Output(AuditResults(kept_bytes=sys.maxsize), Costs())
+    output = TaskOutput(AuditResults(kept_bytes=sys.maxsize), CostCounts())
     part = work.part(output.results, output.costs)
     try:
         kind_of(task.audit).run_task(config_of(work.plan, task.audit), task, subjects, part, output)
@@ -136,19 +136,19 @@ def done(task: Task, subjects: Audited, work: Work) -> Output:
     return output
 
 
-def encode(task: Task, subjects: Audited, work: Work) -> Costs:
+def encode(task: Task, subjects: Audited, work: Work) -> CostCounts:
     """Encode the rows of a task into the store, and return the cost."""
-    from robustrec.audits.noise.audit import Costs
+    from robustrec.audits.noise.audit import CostCounts
     from robustrec.audits.own import kind_of
     from robustrec.audits.results import AuditResults
 
-    costs = Costs()
+    costs = CostCounts()
     part = work.part(AuditResults(), costs)
     kind_of(task.audit).encode(config_of(work.plan, task.audit), task, subjects, part)
     return costs
 
 
-def merged(done: Iterable[tuple[Task, Output]], work: Work) -> Iterator[tuple[Task, Output]]:
+def merged(done: Iterable[tuple[Task, TaskOutput]], work: Work) -> Iterator[tuple[Task, TaskOutput]]:
     """Add the outputs of tasks to the results one by one, up to the first error, and yield each."""
     for task, output in done:
         work.results.add(output.results)
@@ -176,7 +176,7 @@ def run_audit(config: AuditConfig, subjects: Audited, work: Work, engine: Engine
         engine = InProcess()
         engine.begin(tasks, subjects, work)
 
-    def outputs() -> Iterator[tuple[Task, Output]]:
+    def outputs() -> Iterator[tuple[Task, TaskOutput]]:
         for task in tasks:
             output = engine.output(task)
             errors.append(output.error)

@@ -50,7 +50,7 @@ class Pair(Record):
     apart: bool = Field(description="whether the interval, simultaneous for all pairs, excludes 0")
 
 
-class Comparison(Record):
+class ReportComparison(Record):
     """Subjects of several reports in order, best mean rank first."""
 
     metric: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from robustrec.compare.compared import Comparison
+from robustrec.compare.compared import ReportComparison
 from robustrec.report.html.drawing import IntervalMark, Plot, intervals
 from robustrec.report.html.figures import Figures
 from robustrec.report.html.page import page_environment
@@ -32,7 +32,7 @@ class PlaceRow(NamedTuple):
     cells: tuple[str, ...]
 
 
-def comparison_page(found: Comparison, dataset: DatasetRecord) -> str:
+def comparison_page(found: ReportComparison, dataset: DatasetRecord) -> str:
     """Return a comparison as one HTML document, without scripts, the same bytes for the same comparison.
 
     Args:
@@ -70,7 +70,7 @@ def comparison_page(found: Comparison, dataset: DatasetRecord) -> str:
     return page_environment().get_template("comparison.html.j2").render(context)
 
 
-def _headline(found: Comparison) -> str:
+def _headline(found: ReportComparison) -> str:
     """Return a sentence on the first rank and its significance."""
     first = found.standings[0]
     beaten = [pair for pair in found.pairs if pair.apart and first.name in (pair.first, pair.second)]
@@ -79,7 +79,7 @@ def _headline(found: Comparison) -> str:
     return f"{first.name} ranks first, without a significant difference from all others"
 
 
-def _ranks(found: Comparison) -> Plot:
+def _ranks(found: ReportComparison) -> Plot:
     bars = [
         IntervalMark(row, 0, each.mean_rank, each.mean_best, each.mean_worst)
         for row, each in enumerate(found.standings)
@@ -88,7 +88,7 @@ def _ranks(found: Comparison) -> Plot:
     return intervals("ranks", "mean rank, 1 is best", names, bars, x_label="mean rank", percent=False, names=[])
 
 
-def _pairs(found: Comparison) -> Plot:
+def _pairs(found: ReportComparison) -> Plot:
     chosen = sorted(found.pairs, key=lambda pair: not pair.apart)[:MOST_PLOTTED]
     bars = [IntervalMark(row, 0, each.difference, each.low, each.high) for row, each in enumerate(chosen)]
     names = [f"{each.first} - {each.second}" for each in chosen]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from robustrec.compare.compared import Comparison
+from robustrec.compare.compared import ReportComparison
 from robustrec.results.numbers import bracketed, plain
 from robustrec.sheet import Sheet
 
@@ -12,7 +12,7 @@ _MOST_PAIRS = 28
 _COLUMN = 16  # a value with its rank, and the gap before it
 
 
-def print_comparison(found: Comparison, console: Console) -> None:
+def print_comparison(found: ReportComparison, console: Console) -> None:
     """Print the ranks over all conditions, the values under each, and the differences of all pairs."""
     sheet = Sheet(console)
     what = f"remaining {found.metric}" if found.by == "quality" else f"smallest loss of {found.metric}"
@@ -41,7 +41,7 @@ def print_comparison(found: Comparison, console: Console) -> None:
         sheet.line(note, indent=1)
 
 
-def _print_conditions(found: Comparison, sheet: Sheet) -> None:
+def _print_conditions(found: ReportComparison, sheet: Sheet) -> None:
     """Print one row per condition and one column per subject."""
     sheet.heading("value and rank under each condition")
     widest = max(len(name) for name in found.conditions)
@@ -55,7 +55,7 @@ def _print_conditions(found: Comparison, sheet: Sheet) -> None:
         sheet.table(["", *(each.name for each in group)], rows, numbers_from=1)
 
 
-def _print_pairs(found: Comparison, sheet: Sheet, level: str) -> None:
+def _print_pairs(found: ReportComparison, sheet: Sheet, level: str) -> None:
     sheet.heading(f"mean differences over the conditions (simultaneous {level} intervals)")
     rows = [
         [

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from scipy import stats
 
-from robustrec.compare.compared import By, Comparison, Entry, Found, Loaded, Place, Standing
+from robustrec.compare.compared import By, Entry, Found, Loaded, Place, ReportComparison, Standing
 from robustrec.compare.users import compared_by_intervals, compared_by_users
 from robustrec.errors import RobustrecError, unknown_name
 from robustrec.evaluation.kinds import ACCURACY, kind_of
@@ -32,7 +32,7 @@ from robustrec.subject import Subject
 _FIX = "compare reports of audits on the same data set and edition"
 
 
-def compare_reports(loaded: Sequence[Loaded], *, metric: str | None = None, by: By = "quality") -> Comparison:
+def compare_reports(loaded: Sequence[Loaded], *, metric: str | None = None, by: By = "quality") -> ReportComparison:
     """Rank all subjects of some reports.
 
     Args:
@@ -68,7 +68,7 @@ def compare_reports(loaded: Sequence[Loaded], *, metric: str | None = None, by: 
     notes = ["one training each: the ranks do not account for other trainings"]
     notes += ["intervals without per-user arrays: conservative, much too wide"] if found.method == "intervals" else []
     notes += ["conditions that some subjects lack were skipped"] if left_out else []
-    return Comparison(
+    return ReportComparison(
         metric=chosen,
         by=by,
         level=level,

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from PIL import Image
 
-from robustrec.datasets.items import Item
+from robustrec.datasets.items import CatalogItem
 from robustrec.datasets.picture_index import PictureIndex, index_pictures
 from robustrec.datasets.pictures import PictureSource
 
@@ -29,7 +29,7 @@ class Catalog:
     texts: tuple[str, ...]
     titles: tuple[str, ...]
     pictures: PictureSource | None
-    items: tuple[Item | None, ...] = ()
+    items: tuple[CatalogItem | None, ...] = ()
 
     def picture(self, item: int) -> Image.Image | None:
         """Return the picture of an item as RGB, or None.
@@ -84,7 +84,7 @@ def sentence(item: Worded) -> str:
 
 
 def build_catalog(
-    items: Sequence[Item | None], pictures: Path | None, *, guess: bool = False
+    items: Sequence[CatalogItem | None], pictures: Path | None, *, guess: bool = False
 ) -> tuple[Catalog, PictureIndex]:
     """Build the catalog of items, and report how the pictures were matched.
 

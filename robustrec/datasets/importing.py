@@ -24,7 +24,7 @@ from robustrec.datasets.feature_files import (
 )
 from robustrec.datasets.interactions import KEPT, LABEL_NAMES, FilterCount, Interactions, write_inter
 from robustrec.datasets.item_numbers import MAPPINGS, read_item_numbers, write_mappings
-from robustrec.datasets.items import ABOUT_OTHERS, Item, ItemTable, items_text, read_items
+from robustrec.datasets.items import ABOUT_OTHERS, CatalogItem, ItemTable, items_text, read_items
 from robustrec.datasets.layout import FolderFiles, find_files, is_mmrec, unread_files
 from robustrec.datasets.manifest import (
     MANIFEST,
@@ -348,7 +348,7 @@ def _interactions(sources: _Sources, options: ImportOptions) -> _Material:
     return _Material(*ratings)
 
 
-def _items(path: Path | None, material: _Material, folder: Path) -> tuple[list[Item | None], list[FilterCount]]:
+def _items(path: Path | None, material: _Material, folder: Path) -> tuple[list[CatalogItem | None], list[FilterCount]]:
     n_items = material.interactions.n_items
     originals = material.item_ids
     table = ItemTable([None] * n_items, 0, 0)
@@ -374,7 +374,7 @@ def _items(path: Path | None, material: _Material, folder: Path) -> tuple[list[I
         rows = [
             replace(row, external=tuple(dict.fromkeys((name, *row.external))))
             if row
-            else Item("", "", (), "", "", (name,))
+            else CatalogItem("", "", (), "", "", (name,))
             for row, name in zip(rows, originals, strict=True)
         ]
     return rows, [FilterCount(reason, count) for reason, count in counts.items() if count]

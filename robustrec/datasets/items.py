@@ -29,7 +29,7 @@ MAX_ARRAY_BYTES = 2**30
 
 
 @dataclass(frozen=True)
-class Item:
+class CatalogItem:
     """Catalog record of one item; missing texts are "".
 
     Attributes:
@@ -58,7 +58,7 @@ class ItemTable(NamedTuple):
         loose: number of items with a differently written id: leading zeros, ".0", or upper/lower case.
     """
 
-    rows: list[Item | None]
+    rows: list[CatalogItem | None]
     unknown: int
     loose: int
 
@@ -83,7 +83,7 @@ def read_items(
     records = _table_records(path) if path.suffix in TABLE_SUFFIXES else _records(path)
     if ids is not None:
         return _by_external(path, records, n_items or len(ids), ids)
-    found: dict[int, Item] = {}
+    found: dict[int, CatalogItem] = {}
     keys: set[str] = set()
     unknown = 0
     for number, record in records:
@@ -134,11 +134,11 @@ def _by_external(
 
     A differently written id matches if exactly one id of the ratings and one line of the catalog are candidates.
     """
-    rows: list[Item | None] = [None] * n_items
+    rows: list[CatalogItem | None] = [None] * n_items
     loose_ids: dict[str, int | None] = {}
     for name, row in ids.items():
         loose_ids[loose_id(name)] = None if loose_id(name) in loose_ids else row
-    candidates: dict[int, list[Item]] = {}
+    candidates: dict[int, list[CatalogItem]] = {}
     unknown = 0
     example = ""
     for number, record in records:
@@ -178,7 +178,7 @@ def _twice(item: int | str, where: str) -> RobustrecError:
     return RobustrecError(f"duplicate item {item}", where=where, fix="keep one line per item")
 
 
-def items_text(items: Sequence[Item | None]) -> str:
+def items_text(items: Sequence[CatalogItem | None]) -> str:
     """Return the JSON Lines text of items in the standard form; missing items are omitted."""
     lines = []
     for row, item in enumerate(items):
@@ -275,7 +275,7 @@ def _parse(line: bytes, where: str) -> dict[str, Any]:
     return record
 
 
-def _item(record: dict[str, Any], where: str, *, number: str = "") -> Item:
+def _item(record: dict[str, Any], where: str, *, number: str = "") -> CatalogItem:
     """Return the item of a record; `number` is the key of the item number, which is not an external id."""
     by_name = named(record)
 
@@ -288,7 +288,7 @@ def _item(record: dict[str, Any], where: str, *, number: str = "") -> Item:
         return next((each for each in found if each), ())
 
     external = (id_of(by_name.get(key)) for key in ID_KEYS if key != number)
-    return Item(
+    return CatalogItem(
         **{kind: text(kind) for kind in TEXTS},
         categories=labels("categories") or tuple(label for kind in LABELS for label in labels(kind)),
         image=next((name for key in ALIASES["image"] if (name := image_of(by_name.get(key)))), ""),

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from robustrec.datasets.interactions import FilterCount
-from robustrec.datasets.items import Item
+from robustrec.datasets.items import CatalogItem
 from robustrec.datasets.picture_index import index_pictures
 from robustrec.datasets.pictures import PictureSource, decode, suffix_of
 from robustrec.errors import RobustrecError
@@ -19,13 +19,13 @@ EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can say, so that equal 
 
 def copy_pictures(
     stage: Path,
-    rows: Sequence[Item | None],
+    rows: Sequence[CatalogItem | None],
     pictures: Path,
     *,
     skip_unreadable: bool,
     numbered: bool,
     progress: Progress,
-) -> tuple[list[Item | None], list[FilterCount]]:
+) -> tuple[list[CatalogItem | None], list[FilterCount]]:
     """Copy the picture of every item into one zip under its item id, and check that it can be read.
 
     Args:
@@ -38,7 +38,7 @@ def copy_pictures(
     """
     entries, lost, further, unused, elsewhere = index_pictures(rows, pictures, guess=True, numbered=numbered)
     source = PictureSource(pictures, entries)
-    result: list[Item | None] = list(rows)
+    result: list[CatalogItem | None] = list(rows)
     unreadable = 0
     with zipfile.ZipFile(stage / "pictures.zip", "w", zipfile.ZIP_STORED) as archive:
         for row, entry in enumerate(entries):
@@ -56,7 +56,7 @@ def copy_pictures(
                 unreadable += 1
             item = rows[row]
             if item is not None or name:
-                result[row] = replace(item or Item("", "", (), "", "", ()), image=name)
+                result[row] = replace(item or CatalogItem("", "", (), "", "", ()), image=name)
             if row % 100 == 99 or row == len(entries) - 1:
                 progress("pictures", row + 1, len(entries))
     counts = {

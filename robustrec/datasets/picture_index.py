@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from robustrec.datasets.items import Item
+from robustrec.datasets.items import CatalogItem
 from robustrec.datasets.naming import loose_id
 from robustrec.datasets.pictures import SUFFIXES, UNREAD_SUFFIXES, entry_names
 from robustrec.errors import RobustrecError
@@ -38,7 +38,9 @@ class PictureIndex(NamedTuple):
     elsewhere: int = 0
 
 
-def index_pictures(items: Sequence[Item | None], pictures: Path, *, guess: bool, numbered: bool = True) -> PictureIndex:
+def index_pictures(
+    items: Sequence[CatalogItem | None], pictures: Path, *, guess: bool, numbered: bool = True
+) -> PictureIndex:
     """Find the picture of each item.
 
     The path of an entry may be relative to another folder, have Windows separators, be URL-encoded, or differ in case.
@@ -90,7 +92,7 @@ def _moved(image: str, entry: str, root: str) -> bool:
 
 
 def _check_numbering(
-    items: Sequence[Item | None], rows: Sequence[int], names: Sequence[str], pictures: Path, *, numbered: bool
+    items: Sequence[CatalogItem | None], rows: Sequence[int], names: Sequence[str], pictures: Path, *, numbered: bool
 ) -> None:
     """Refuse pictures whose numbers are those of the items plus or minus one: each would be another item's.
 
@@ -190,7 +192,7 @@ def _fold(text: str) -> str:
 
 
 def _by_id(
-    items: Sequence[Item | None], rows: Sequence[int], names: Sequence[str], *, numbered: bool, pictures: Path
+    items: Sequence[CatalogItem | None], rows: Sequence[int], names: Sequence[str], *, numbered: bool, pictures: Path
 ) -> tuple[dict[int, str], int]:
     """Return the picture of each row by its ids, and the number of additional pictures of these ids."""
     by_external = {row: item.external for row in rows if (item := items[row]) is not None}
@@ -238,7 +240,7 @@ def _natural(name: str) -> tuple[list[tuple[int, int, str]], str]:
 
 
 def _nothing_found(
-    pictures: Path, shown: Sequence[str], wanted: Sequence[str], items: Sequence[Item | None]
+    pictures: Path, shown: Sequence[str], wanted: Sequence[str], items: Sequence[CatalogItem | None]
 ) -> RobustrecError:
     named = sorted({image for image in wanted if image})
     there = f"the pictures include {shown[0][:80]!r}" if shown else "there are no pictures"

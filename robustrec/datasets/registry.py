@@ -25,7 +25,7 @@ from robustrec.datasets.feature_files import (
 )
 from robustrec.datasets.interactions import KEPT, FilterCount, Interactions, read_inter
 from robustrec.datasets.item_numbers import read_item_numbers
-from robustrec.datasets.items import ABOUT_OTHERS, Item, read_items
+from robustrec.datasets.items import ABOUT_OTHERS, CatalogItem, read_items
 from robustrec.datasets.layout import describe_folder
 from robustrec.datasets.manifest import MANIFEST, NAME_PATTERN, Manifest, files_of
 from robustrec.errors import RobustrecError, unknown_name
@@ -291,7 +291,7 @@ def _catalog(
         return None, []
     numbers = read_item_numbers(folder) if items else None
     table = read_items(path_inside(folder, items), n_items, numbers=numbers) if items else None
-    rows: list[Item | None] = table.rows if table else [None] * n_items
+    rows: list[CatalogItem | None] = table.rows if table else [None] * n_items
     catalog, index = build_catalog(rows, path_inside(folder, pictures) if pictures else None, guess=bare)
     untitled = sum(row is not None and not row.title for row in rows) if catalog.n_texts else 0
     gaps = {

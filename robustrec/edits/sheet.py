@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from PIL import Image, ImageDraw
 
 from robustrec.datasets.catalog import Catalog, build_catalog
-from robustrec.datasets.items import Item
+from robustrec.datasets.items import CatalogItem
 from robustrec.datasets.pictures import picture_names
 from robustrec.edits.content import Content, content_of
 from robustrec.edits.contract import SEVERITIES, Edit, apply_edit, touched
@@ -96,7 +96,7 @@ def catalog_of_pictures(pictures: Path) -> Catalog:
     if not names:
         raise RobustrecError("no pictures found", where=str(pictures), fix="give a folder or zip of pictures")
     titles = (" ".join(re.split(r"[\W_]+", PurePosixPath(name).stem)).strip() for name in names)
-    items = [Item(title, "", (), "", name, ()) for title, name in zip(titles, names, strict=True)]
+    items = [CatalogItem(title, "", (), "", name, ()) for title, name in zip(titles, names, strict=True)]
     return build_catalog(items, pictures)[0]
 
 

@@ -21,9 +21,9 @@ import torch
 from pydantic import Field
 
 import robustrec
-from robustrec.audits.noise.audit import Costs
+from robustrec.audits.noise.audit import CostCounts
 from robustrec.audits.results import Audited, AuditResults, Work
-from robustrec.audits.tasks import Output, Task, config_of
+from robustrec.audits.tasks import Task, TaskOutput, config_of
 from robustrec.files import digest_json, digest_sources, remove_leftovers, write_atomically
 from robustrec.results.exhibits import Exhibit, Relation
 from robustrec.results.findings import AuditStatus, Finding
@@ -58,7 +58,7 @@ class _Content(Record):
     others: tuple[str, ...] = Field(description="names of the other arrays b0, b1, …")
 
 
-def packed(output: Output) -> bytes:
+def packed(output: TaskOutput) -> bytes:
     """Return an output as bytes, exact to the bit."""
     results = output.results
     content = _Content(
@@ -84,7 +84,7 @@ def packed(output: Output) -> bytes:
     return buffer.getvalue()
 
 
-def unpacked(data: bytes) -> Output:
+def unpacked(data: bytes) -> TaskOutput:
     """Return the output in bytes of `packed`.
 
     Raises:
@@ -102,7 +102,7 @@ def unpacked(data: bytes) -> Output:
         warnings=list(content.warnings),
     )
     others = {name: arrays[f"b{place}"] for place, name in enumerate(content.others)}
-    return Output(results, Costs(**content.costs), content.state, others, content.error)
+    return TaskOutput(results, CostCounts(**content.costs), content.state, others, content.error)
 
 
 class Artefacts:
@@ -119,7 +119,7 @@ class Artefacts:
         self.keys = {_name(task): _key(base, task, work) for task in tasks if task.stored}
         _remove_old(self.folder)
 
-    def find(self, task: Task) -> Output | None:
+    def find(self, task: Task) -> TaskOutput | None:
         """Return a stored output, which costs nothing now; None if there is none, or if it is damaged."""
         key = self.keys.get(_name(task))
         path = self.folder / str(key)
@@ -133,14 +133,14 @@ class Artefacts:
         except (UnreadableError, ValueError, KeyError, TypeError):
             path.unlink(missing_ok=True)
             return None
-        output.costs = Costs()
+        output.costs = CostCounts()
         return output
 
     def stored(self, task: Task) -> bool:
         """Return whether a file is there for a task, sound or not."""
         return (self.folder / str(self.keys.get(_name(task)))).is_file()
 
-    def keep(self, task: Task, output: Output) -> None:
+    def keep(self, task: Task, output: TaskOutput) -> None:
         """Store an output without error, if it is not too large.
 
         Raises:

@@ -16,10 +16,10 @@ from typing import Any
 
 import torch
 
-from robustrec.audits.noise.audit import Costs
+from robustrec.audits.noise.audit import CostCounts
 from robustrec.audits.plan import Plan
 from robustrec.audits.results import Audited, Work
-from robustrec.audits.tasks import InProcess, Output, Task, encode
+from robustrec.audits.tasks import InProcess, Task, TaskOutput, encode
 from robustrec.engine.artefacts import Artefacts, unpacked
 from robustrec.errors import RobustrecError
 from robustrec.progress import Progress
@@ -53,7 +53,7 @@ class Local(InProcess):
         self._pool: ThreadPoolExecutor | None = None
         self._processes: list[_Process] = []
         self._local = threading.local()
-        self._futures: dict[int, Future[Output]] = {}
+        self._futures: dict[int, Future[TaskOutput]] = {}
         self._tasks: list[Task] = []
         self._encoded: set[int] = set()
 
@@ -103,7 +103,7 @@ class Local(InProcess):
             if not (task.here or task.encoded or self._artefacts.stored(task)):
                 self._futures[number] = self._pool.submit(self._elsewhere, task, places)
 
-    def output(self, task: Task) -> Output:
+    def output(self, task: Task) -> TaskOutput:
         """Return a stored output, or run the task, or wait for its process."""
         assert self._artefacts is not None
         number = self._tasks.index(task)
@@ -134,14 +134,14 @@ class Local(InProcess):
     def _places(self) -> list[int]:
         return [self._work.plan.specs.index(subject.spec) for subject, _ in self._subjects]
 
-    def _elsewhere(self, task: Task, places: list[int], before: Costs | None = None) -> Output:
+    def _elsewhere(self, task: Task, places: list[int], before: CostCounts | None = None) -> TaskOutput:
         """Return the output of a task in another process, with the cost of what was done before."""
         message = {"task": asdict(task), "places": places}
         output = unpacked(self._ask(message, f"{task.audit} audit, {task.name}"))
-        output.costs.add(before or Costs())
+        output.costs.add(before or CostCounts())
         return self._kept(task, output)
 
-    def _kept(self, task: Task, output: Output) -> Output:
+    def _kept(self, task: Task, output: TaskOutput) -> TaskOutput:
         """Store an output unless it is an error, and return it."""
         if self._artefacts is not None and not output.error:
             self._artefacts.keep(task, output)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from robustrec.adapters.pyg import LightGCN, PyGRecommender, audit, import_hetero_data
+from robustrec.adapters.pyg import PyGLightGCN, PyGRecommender, audit, import_hetero_data
 from robustrec.cli.main import run
 from robustrec.errors import RobustrecError
 from robustrec.models.own import load_own
@@ -59,7 +59,7 @@ def shop(tiny, tiny_folder, tmp_path, monkeypatch):
 
     shop, lightgcn = (
         kind(tiny.problem, kind.Config(**options), torch_generator(0, "x"))
-        for kind, options in ((Shop, {}), (LightGCN, {"embedding_dim": 16, "num_layers": 2}))
+        for kind, options in ((Shop, {}), (PyGLightGCN, {"embedding_dim": 16, "num_layers": 2}))
     )
     torch.save(shop.network.state_dict(), "net.pth")
     torch.save(lightgcn.network.state_dict(), "lightgcn.pth")

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from scipy.sparse import csr_array
 from torch import nn
 
-from robustrec.adapters.pyg import LightGCN, PyGRecommender, training_graph
+from robustrec.adapters.pyg import PyGLightGCN, PyGRecommender, training_graph
 from robustrec.checking import check_model
 from robustrec.cli.main import run
 from robustrec.config import Settings
@@ -29,7 +29,7 @@ from robustrec.seeds import torch_generator
 # torch-geometric imports torch.jit.
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 
-NAME = "robustrec.adapters.pyg:LightGCN"
+NAME = "robustrec.adapters.pyg:PyGLightGCN"
 SMALL = {"embedding_dim": 8, "num_layers": 2}
 SUITE = """
 schema_version = 1
@@ -179,7 +179,7 @@ def test_scores_and_lists_are_those_of_pyg(tiny, tmp_path, ending):
 
 
 def test_the_loss_is_pygs(tiny):
-    model = LightGCN(tiny.problem, LightGCN.Config(**SMALL, reg_weight=0.1), torch_generator(0, "parameters"))
+    model = PyGLightGCN(tiny.problem, PyGLightGCN.Config(**SMALL, reg_weight=0.1), torch_generator(0, "parameters"))
     generator = torch_generator(1, "triples")
     users, positives, negatives = (torch.randint(60, (64,), generator=generator) for _ in range(3))
     offset = tiny.problem.n_users
@@ -197,8 +197,8 @@ def test_items_may_come_first_in_the_numbering(tiny):
     shifted = training_graph(problem, items_first=True)
     assert torch.equal(shifted[:, : problem.edges.shape[1]], problem.edges + torch.tensor([[problem.n_items], [0]]))
     assert torch.equal(training_graph(problem, bipartite=True), problem.edges)
-    first = LightGCN(problem, LightGCN.Config(**SMALL), torch_generator(0, "x"))
-    other = LightGCN(problem, LightGCN.Config(**SMALL, items_first=True), torch_generator(0, "x"))
+    first = PyGLightGCN(problem, PyGLightGCN.Config(**SMALL), torch_generator(0, "x"))
+    other = PyGLightGCN(problem, PyGLightGCN.Config(**SMALL, items_first=True), torch_generator(0, "x"))
     weight = first.network.embedding.weight.detach()
     with torch.no_grad():
         other.network.embedding.weight.copy_(torch.cat([weight[problem.n_users :], weight[: problem.n_users]]))
@@ -214,7 +214,7 @@ def test_lightgcn_keeps_the_contract():
 def test_a_checkpoint_of_lightgcn_is_evaluated_and_what_cannot_be_audited_is_said(tiny, tiny_folder, tmp_path, capsys):
     torch.save(pyg_trained(tiny.problem)[0].state_dict(), tmp_path / "lightgcn.pth")
     options = ["-m", NAME, "--checkpoint", "lightgcn.pth", "-d", str(tiny_folder), "--suite", "suite.toml", "-q"]
-    options += ["--set", "LightGCN.embedding_dim=8", "--set", "LightGCN.num_layers=2"]
+    options += ["--set", "PyGLightGCN.embedding_dim=8", "--set", "PyGLightGCN.num_layers=2"]
     assert run(["evaluate", *options, "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert row["ndcg@20"][0] > 0.2, "random scores give 0.15"
@@ -224,7 +224,7 @@ def test_a_checkpoint_of_lightgcn_is_evaluated_and_what_cannot_be_audited_is_sai
 
 def test_lightgcn_is_trained_and_reported_beside_a_model_with_features(tiny_folder, capsys):
     short = ["--set", "training.max_epochs=2", "--set", "training.batch_size=128", "-s", "vanilla"]
-    short += ["--set", "LightGCN.embedding_dim=8"]
+    short += ["--set", "PyGLightGCN.embedding_dim=8"]
     command = ["audit", "-m", NAME, "-m", "vbpr", "-d", str(tiny_folder), "--suite", "suite.toml", "--json", "-q"]
     assert run([*command, *short]) == 0
     report = json.loads(capsys.readouterr().out)

@@ -16,7 +16,7 @@ from PIL import Image
 from tiny_folders import picture
 
 from robustrec.datasets import pictures as pictures_module
-from robustrec.datasets.items import Item
+from robustrec.datasets.items import CatalogItem
 from robustrec.datasets.picture_index import index_pictures
 from robustrec.datasets.pictures import PictureSource, decode, picture_names
 from robustrec.errors import RobustrecError
@@ -235,8 +235,8 @@ def test_a_source_travels_to_another_process(tmp_path: Path) -> None:
     assert again.entries == ("a.png", None)
 
 
-def item(image: str = "", *external: str) -> Item:
-    return Item("", "", (), "", image, external)
+def item(image: str = "", *external: str) -> CatalogItem:
+    return CatalogItem("", "", (), "", image, external)
 
 
 def test_which_picture_is_whose(tmp_path: Path) -> None:

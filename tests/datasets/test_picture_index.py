@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 from tiny_folders import Maker, picture
 
 from robustrec.datasets.importing import import_folder
-from robustrec.datasets.items import Item
+from robustrec.datasets.items import CatalogItem
 from robustrec.datasets.picture_index import PictureIndex, index_pictures
 from robustrec.datasets.registry import load_dataset
 from robustrec.errors import RobustrecError
 
 
-def item(image: str = "", *external: str) -> Item:
-    return Item("t", "", (), "", image, external)
+def item(image: str = "", *external: str) -> CatalogItem:
+    return CatalogItem("t", "", (), "", image, external)
 
 
-def index(folder: Path, names: list[str], items: list[Item | None], root: str = "images", **options: Any) -> Any:
+def index(folder: Path, names: list[str], items: list[CatalogItem | None], root: str = "images", **options: Any) -> Any:
     for name in names:
         (folder / root / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / root / name).write_bytes(b"-")

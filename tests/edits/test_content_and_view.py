@@ -9,7 +9,7 @@ from edit_cases import noise_picture
 
 from robustrec.datasets.catalog import Catalog, build_catalog
 from robustrec.datasets.interactions import Interactions
-from robustrec.datasets.items import Item, read_items
+from robustrec.datasets.items import CatalogItem, read_items
 from robustrec.datasets.registry import Dataset, load_dataset
 from robustrec.datasets.shop import SHOPS, build
 from robustrec.edits.content import Content, changed, content_of, same_picture, text_of
@@ -52,7 +52,7 @@ def test_the_picture_comes_with_the_content(clothing):
 
 
 def test_items_the_catalogue_lacks_and_catalogues_of_bare_texts():
-    catalog, _ = build_catalog([None, Item("Cup", "Acme", ("Kitchen",), "A cup.", "", ())], None)
+    catalog, _ = build_catalog([None, CatalogItem("Cup", "Acme", ("Kitchen",), "A cup.", "", ())], None)
     assert content_of(catalog, 0) is not content_of(catalog, 0)
     assert text_of(content_of(catalog, 0)) == catalog.texts[0] == ""
     assert text_of(content_of(catalog, 1)) == catalog.texts[1] == "Cup Acme Kitchen A cup."
@@ -81,7 +81,7 @@ def dataset_of(catalog, users, items, labels):
 
 def test_trends_are_the_words_of_the_bestsellers_in_training():
     titles = ["Red lamp with the shade", "Blue lamp", "Green rug", "Cup", *["Thing"] * 40]
-    items = [Item(title, "Acme" if row < 2 else "", (), "soft", "", ()) for row, title in enumerate(titles)]
+    items = [CatalogItem(title, "Acme" if row < 2 else "", (), "soft", "", ()) for row, title in enumerate(titles)]
     catalog, _ = build_catalog(items, None)
     bought = [0, 0, 0, 1, 1, 2, 3, 3, 3, 3]
     labels = [0, 0, 0, 0, 0, 0, 1, 1, 2, 2]
@@ -118,7 +118,7 @@ def test_a_shelf_without_a_catalogue():
     assert empty.pictures(Content("a", "", (), "", None), np.random.default_rng(0)) == []
     with pytest.raises(RobustrecError, match="view is empty"):
         empty.content(0)
-    catalog, _ = build_catalog([Item("Cup", "", (), "", "", ())], None)
+    catalog, _ = build_catalog([CatalogItem("Cup", "", (), "", "", ())], None)
     view = view_of_catalog(catalog)
     assert view.content(0).title == "Cup"
     assert view.trending == ("cup",)

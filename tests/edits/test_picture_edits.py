@@ -8,7 +8,7 @@ from edit_cases import applied, noise_picture, pixels, product, shirt
 from PIL import Image, ImageOps
 
 from robustrec.datasets.catalog import build_catalog
-from robustrec.datasets.items import Item
+from robustrec.datasets.items import CatalogItem
 from robustrec.edits.contract import SEVERITIES, touched
 from robustrec.edits.pictures.canvas import border_colour, hue, share, thumbnail
 from robustrec.edits.pictures.cutout import cutout
@@ -90,7 +90,7 @@ def catalog_of(folder, colours):
     folder.mkdir(exist_ok=True)
     for number, colour in enumerate(colours):
         product(colour).save(folder / f"{number}.png")
-    items = [Item(f"thing {number}", "", (), "", f"{number}.png", ()) for number in range(len(colours))]
+    items = [CatalogItem(f"thing {number}", "", (), "", f"{number}.png", ()) for number in range(len(colours))]
     return build_catalog(items, folder)[0]
 
 

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from robustrec.audits.noise.audit import Costs
+from robustrec.audits.noise.audit import CostCounts
 from robustrec.audits.noise.kind import NoiseKind
 from robustrec.audits.outcome import make_report
 from robustrec.audits.plan import Plan, make_plan
 from robustrec.audits.results import AuditResults
 from robustrec.audits.run import measure
-from robustrec.audits.tasks import Output
+from robustrec.audits.tasks import TaskOutput
 from robustrec.config import Settings
 from robustrec.engine import local
 from robustrec.engine.artefacts import packed, unpacked
@@ -151,7 +151,7 @@ def test_an_output_is_the_same_to_the_bit_after_packing() -> None:
     )
     results = AuditResults([row], [AuditStatus(audit="noise", subject=subject, status="ok")], warnings=["w"])
     results.arrays["a|b"] = np.array([[1 / 3, np.pi]])
-    output = Output(results, Costs(rankings=2), {"moved": {"m": True}}, {"0|x": np.arange(3.0)})
+    output = TaskOutput(results, CostCounts(rankings=2), {"moved": {"m": True}}, {"0|x": np.arange(3.0)})
     again = unpacked(packed(output))
     assert again.results.findings == results.findings
     assert again.results.statuses == results.statuses

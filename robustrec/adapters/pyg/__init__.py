@@ -3,6 +3,14 @@
 from robustrec.adapters.pyg.auditing import audit
 from robustrec.adapters.pyg.export import to_hetero_data
 from robustrec.adapters.pyg.importing import import_hetero_data
-from robustrec.adapters.pyg.recommender import LightGCN, PyGConfig, PyGRecommender, training_graph
+from robustrec.adapters.pyg.recommender import PyGConfig, PyGLightGCN, PyGRecommender, training_graph
 
-__all__ = ["LightGCN", "PyGConfig", "PyGRecommender", "audit", "import_hetero_data", "to_hetero_data", "training_graph"]
+__all__ = [
+    "PyGConfig",
+    "PyGLightGCN",
+    "PyGRecommender",
+    "audit",
+    "import_hetero_data",
+    "to_hetero_data",
+    "training_graph",
+]

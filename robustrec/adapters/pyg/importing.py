@@ -31,7 +31,7 @@ from robustrec.datasets.feature_files import FEATURE_FILES
 from robustrec.datasets.importing import ImportOptions, import_folder
 from robustrec.datasets.interactions import MAX_IDS_PER_SEEN, Interactions, write_inter
 from robustrec.datasets.item_numbers import write_mappings
-from robustrec.datasets.items import Item, items_text
+from robustrec.datasets.items import CatalogItem, items_text
 from robustrec.datasets.manifest import MANIFEST, Counts, Files, Filtered, Manifest, manifest_text
 from robustrec.datasets.naming import is_missing
 from robustrec.datasets.splits import split_per_user
@@ -259,7 +259,7 @@ def _features(store: Mapping[str, Any], n_items: int, x: str | None, label: str)
     return tables
 
 
-def _texts(store: Mapping[str, Any], n_items: int, label: str) -> list[Item | None]:
+def _texts(store: Mapping[str, Any], n_items: int, label: str) -> list[CatalogItem | None]:
     """Return the catalog records of the items; None for an item without any text."""
     where = f"{label}, attributes of the items"
     if not {*TEXTS, "categories"} & set(store):
@@ -272,11 +272,13 @@ def _texts(store: Mapping[str, Any], n_items: int, label: str) -> list[Item | No
         if not fits or not all(isinstance(each, str) or (lists and _are_texts(each)) for each in values):
             raise wrong(f"{key} must be a list of {n_items} texts", where)
         columns[key] = values
-    rows: list[Item | None] = []
+    rows: list[CatalogItem | None] = []
     for *texts, labels in zip(*columns.values(), strict=True):
         title, brand, description = map(_utf8, texts)
         path = tuple(_utf8(each) for each in (labels if isinstance(labels, list) else [labels]) if each)
-        rows.append(Item(title, brand, path, description, "", ()) if title or brand or description or path else None)
+        rows.append(
+            CatalogItem(title, brand, path, description, "", ()) if title or brand or description or path else None
+        )
     return rows
 
 

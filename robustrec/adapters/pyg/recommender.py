@@ -24,7 +24,7 @@ from robustrec.seeds import derive_seed
 FIX = "see docs/pyg.md, and check the model: robustrec doctor --model {}"
 
 
-class Network(Protocol):
+class EmbeddingNetwork(Protocol):
     """A module that a `PyGRecommender` calls without an `embeddings` of its own.
 
     It returns user and item embeddings, one table of all nodes [U + I, d], or {"user": ..., "item": ...}.
@@ -104,7 +104,7 @@ class PyGRecommender(nn.Module):
         Returns:
             A pair of tensors, one tensor of all nodes [U + I, d], or a mapping with the keys "user" and "item".
         """
-        return cast(Network, self.network)(features, self.edge_index)
+        return cast(EmbeddingNetwork, self.network)(features, self.edge_index)
 
     def represent(self, features: Features) -> Representation:
         """Return copies of the user embeddings [U, d] and item embeddings [I, d].
@@ -206,7 +206,7 @@ class PyGRecommender(nn.Module):
         return RobustrecError(what, where=f"--model {name}", fix=fix or FIX.format(name))
 
 
-class LightGCNConfig(BaseModel):
+class PyGLightGCNConfig(BaseModel):
     """Settings of PyG's LightGCN."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -218,16 +218,16 @@ class LightGCNConfig(BaseModel):
     reg_weight: float = Field(1e-4, ge=0, description="training only: lambda_reg of PyG's recommendation_loss")
 
 
-class LightGCN(PyGRecommender):
+class PyGLightGCN(PyGRecommender):
     """LightGCN of `torch_geometric.nn.models` with its computation, parameter names and loss; reads no item features.
 
     Source: He et al., SIGIR 2020, arXiv 2002.02126.
     """
 
     __module__ = "robustrec.adapters.pyg"
-    Config = LightGCNConfig
+    Config = PyGLightGCNConfig
 
-    def build(self, problem: Problem, config: LightGCNConfig) -> nn.Module:
+    def build(self, problem: Problem, config: PyGLightGCNConfig) -> nn.Module:
         """Return PyG's LightGCN over users and items."""
         from torch_geometric.nn.models import LightGCN as Model
 
@@ -245,7 +245,7 @@ class LightGCN(PyGRecommender):
         scores = [(u * functional.embedding(each, items)).sum(1) for each in (batch.positives, batch.negatives)]
         user_offset, item_offset = (self.n_items, 0) if self.items_first else (0, self.n_users)
         rows = (batch.users + user_offset, batch.positives + item_offset, batch.negatives + item_offset)
-        nodes, weight = torch.unique(torch.cat(rows)), cast(LightGCNConfig, self.config).reg_weight
+        nodes, weight = torch.unique(torch.cat(rows)), cast(PyGLightGCNConfig, self.config).reg_weight
         total = cast(Any, self.network).recommendation_loss(*scores, node_id=nodes, lambda_reg=weight)
         bpr = bpr_loss(*scores)
         return Loss(total, {"bpr": bpr, "regularisation": total - bpr})

@@ -11,7 +11,7 @@ from robustrec.audits.kind import READS_NOTHING, AuditKind, Cost
 if TYPE_CHECKING:
     from robustrec.audits.plan import Plan
     from robustrec.audits.results import Audited, Work
-    from robustrec.audits.tasks import Output, Task
+    from robustrec.audits.tasks import Task, TaskOutput
     from robustrec.runs.specs import SubjectSpec
 
 
@@ -52,13 +52,15 @@ class EncoderKind(AuditKind[EncoderAudit]):
 
         return tasks_of(config, plan)
 
-    def run_task(self, config: EncoderAudit, task: Task, subjects: Audited, work: Work, output: Output) -> None:
+    def run_task(self, config: EncoderAudit, task: Task, subjects: Audited, work: Work, output: TaskOutput) -> None:
         """Measure a task; see `encoder.measure`."""
         from robustrec.audits.encoder.measure import run_task
 
         run_task(config, subjects, work)
 
-    def finish(self, config: EncoderAudit, done: Iterable[tuple[Task, Output]], subjects: Audited, work: Work) -> None:
+    def finish(
+        self, config: EncoderAudit, done: Iterable[tuple[Task, TaskOutput]], subjects: Audited, work: Work
+    ) -> None:
         """Put the outputs together; see `encoder.measure`."""
         from robustrec.audits.encoder.measure import finish
 

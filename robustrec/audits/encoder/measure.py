@@ -30,7 +30,7 @@ from robustrec.audits.encoder.rows import AUDIT, FEWEST, SHARE, edit_rows, poole
 from robustrec.audits.merchant.encoding import EditedRows, encode_all
 from robustrec.audits.plan import Plan
 from robustrec.audits.results import Audited, Work
-from robustrec.audits.tasks import Output, Task, merged
+from robustrec.audits.tasks import Task, TaskOutput, merged
 from robustrec.audits.treatments import Row, Shown, Treatment, has_user_edits, row_of, treatments_of
 from robustrec.edits.content import Content, text_of
 from robustrec.edits.view import CatalogueView, view_of
@@ -49,7 +49,7 @@ SIGNAL = Condition(kind="clean_content")
 
 
 @dataclass(frozen=True, eq=False)
-class _Run:
+class _EncoderRun:
     """Shared state of one audit.
 
     Attributes:
@@ -107,13 +107,13 @@ def run_task(audit: EncoderAudit, subjects: Audited, work: Work) -> None:
     ]
 
 
-def finish(done: Iterable[tuple[Task, Output]], work: Work) -> None:
+def finish(done: Iterable[tuple[Task, TaskOutput]], work: Work) -> None:
     """Add the findings and statuses of the one task."""
     for _ in merged(done, work):
         pass
 
 
-def _prepared(audit: EncoderAudit, subject: Subject, work: Work) -> _Run:
+def _prepared(audit: EncoderAudit, subject: Subject, work: Work) -> _EncoderRun:
     plan, context = work.plan, work.context
     dataset, features = plan.dataset, context.prepared.features
     assert dataset.catalog is not None  # see `not_editable`
@@ -133,10 +133,10 @@ def _prepared(audit: EncoderAudit, subject: Subject, work: Work) -> _Run:
         ),
     }
     own["both"] = (own["text"] + own["image"]) / 2
-    return _Run(audit, work, subject, rows, view_of(dataset), edited, items, contents, vectors, spreads, own)
+    return _EncoderRun(audit, work, subject, rows, view_of(dataset), edited, items, contents, vectors, spreads, own)
 
 
-def _measure(run: _Run) -> list[str]:
+def _measure(run: _EncoderRun) -> list[str]:
     """Measure every edit, and the distance to the clean content if it is known; return the warnings."""
     results, intervals = run.work.results, run.work.intervals
     shifts: dict[tuple[str, int], list[VectorShifts]] = {}
@@ -169,7 +169,7 @@ def _measure(run: _Run) -> list[str]:
     return [*_without_effect(run, shifts), *_signal(run)]
 
 
-def _shifts_of(run: _Run, treatment: Treatment, severity: int) -> VectorShifts:
+def _shifts_of(run: _EncoderRun, treatment: Treatment, severity: int) -> VectorShifts:
     """Apply an edit to every item and encode the changed items; severity 0 encodes all items unchanged (A/A)."""
     touched: list[int] = []
     sizes: list[float] = []
@@ -198,7 +198,7 @@ def _modalities(treatment: Treatment) -> tuple[str, ...]:
     return ("text", "image") if treatment.modality == "both" else (treatment.modality,)
 
 
-def _without_effect(run: _Run, shifts: dict[tuple[str, int], list[VectorShifts]]) -> list[str]:
+def _without_effect(run: _EncoderRun, shifts: dict[tuple[str, int], list[VectorShifts]]) -> list[str]:
     """Return a warning for each modality without effect of edits on vectors."""
     said = []
     for modality, word in (("text", "texts"), ("image", "pictures")):
@@ -209,7 +209,7 @@ def _without_effect(run: _Run, shifts: dict[tuple[str, int], list[VectorShifts]]
     return said
 
 
-def _signal(run: _Run) -> list[str]:
+def _signal(run: _EncoderRun) -> list[str]:
     """Compare items with their clean content, if it is known."""
     clean = run.work.plan.dataset.clean_catalog
     if clean is None:
@@ -237,7 +237,7 @@ def _signal(run: _Run) -> list[str]:
     return _denoised(run, target, held) if run.audit.denoise else []
 
 
-def _denoised(run: _Run, target: dict[str, Tensor], held: dict[str, tuple[str, ...]]) -> list[str]:
+def _denoised(run: _EncoderRun, target: dict[str, Tensor], held: dict[str, tuple[str, ...]]) -> list[str]:
     """Measure the distance to the clean encoding without and with capfilt (inequality 6 of the SGBD paper).
 
     Both distances are in the space of the encoder: E‖f(C(x)) − f(x*)‖ and E‖f(x) − f(x*)‖, with the item x, its clean

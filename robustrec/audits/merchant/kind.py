@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from robustrec.audits.plan import Plan
     from robustrec.audits.results import Audited, Work
     from robustrec.audits.suites import Suite
-    from robustrec.audits.tasks import Output, Task
+    from robustrec.audits.tasks import Task, TaskOutput
     from robustrec.results.gates import Gate
     from robustrec.runs.specs import SubjectSpec
 
@@ -90,13 +90,15 @@ class MerchantKind(AuditKind[MerchantAudit]):
 
         encode(config, task, subjects, work)
 
-    def run_task(self, config: MerchantAudit, task: Task, subjects: Audited, work: Work, output: Output) -> None:
+    def run_task(self, config: MerchantAudit, task: Task, subjects: Audited, work: Work, output: TaskOutput) -> None:
         """Measure a task; see `merchant.measure`."""
         from robustrec.audits.merchant.measure import run_task
 
         run_task(config, task, subjects, work, output)
 
-    def finish(self, config: MerchantAudit, done: Iterable[tuple[Task, Output]], subjects: Audited, work: Work) -> None:
+    def finish(
+        self, config: MerchantAudit, done: Iterable[tuple[Task, TaskOutput]], subjects: Audited, work: Work
+    ) -> None:
         """Put the outputs together; see `merchant.measure`."""
         from robustrec.audits.merchant.measure import finish
 

@@ -26,7 +26,7 @@ from robustrec.audits.merchant.rows import AUDIT, part_rows, share_rows
 from robustrec.audits.quality import Clean, PerUser, undisturbed
 from robustrec.audits.results import Audited, Work, references
 from robustrec.audits.rows import Draws, difference_rows, drift_rows
-from robustrec.audits.tasks import Output, Task, merged
+from robustrec.audits.tasks import Task, TaskOutput, merged
 from robustrec.audits.treatments import EditApplier, Row, Treatment, applier_of, has_user_edits, treatments_of
 from robustrec.encoders.features import MODALITIES
 from robustrec.results.arrays import array_key
@@ -55,7 +55,7 @@ class _Subject:
 
 
 @dataclass(frozen=True)
-class _Run:
+class _MerchantRun:
     """Shared state of one audit."""
 
     audit: MerchantAudit
@@ -76,7 +76,7 @@ def tasks_of(audit: MerchantAudit) -> list[Task]:
     ]
 
 
-def run_task(audit: MerchantAudit, task: Task, subjects: Audited, work: Work, output: Output) -> None:
+def run_task(audit: MerchantAudit, task: Task, subjects: Audited, work: Work, output: TaskOutput) -> None:
     """Measure all conditions of one edit on all subjects whose scores follow the features."""
     run = _run_of(audit, subjects, work)
     if run is None:
@@ -104,7 +104,7 @@ def encode(audit: MerchantAudit, task: Task, subjects: Audited, work: Work) -> N
             pass
 
 
-def _run_of(audit: MerchantAudit, subjects: Audited, work: Work) -> _Run | None:
+def _run_of(audit: MerchantAudit, subjects: Audited, work: Work) -> _MerchantRun | None:
     """Return what all edits share, with the work and subjects of one task; None if nothing can be measured."""
     served = _served(subjects)
     if not served or not_editable(work.plan.dataset, work.plan.encoder):
@@ -113,7 +113,7 @@ def _run_of(audit: MerchantAudit, subjects: Audited, work: Work) -> _Run | None:
     return replace(run, work=work, encoder=work.edited_rows(AUDIT), subjects=[each.fresh() for each in run.subjects])
 
 
-def finish(audit: MerchantAudit, done: Iterable[tuple[Task, Output]], subjects: Audited, work: Work) -> None:
+def finish(audit: MerchantAudit, done: Iterable[tuple[Task, TaskOutput]], subjects: Audited, work: Work) -> None:
     """Put the findings together, with the means over the edits, the most fragile items, and a status each."""
     results, reason, served = work.results, not_editable(work.plan.dataset, work.plan.encoder), _served(subjects)
     for subject, _ in subjects:
@@ -157,7 +157,7 @@ class _Measured:
     pools: dict[tuple[int, float, bool], Pool]
 
     def add(
-        self, state: Mapping[str, Any], conditions: Sequence[MerchantCondition], output: Output, place: int
+        self, state: Mapping[str, Any], conditions: Sequence[MerchantCondition], output: TaskOutput, place: int
     ) -> None:
         """Add the output of a task: values of its conditions, losses of items, and what it did not change."""
         self.untouched |= dict.fromkeys(state["untouched"])
@@ -189,7 +189,7 @@ def _served(subjects: Audited) -> list[tuple[TrainedSubject, Clean]]:
     return [pair for pair in subjects if pair[0].scored_tables]
 
 
-def _prepared(audit: MerchantAudit, subjects: Audited, work: Work) -> _Run:
+def _prepared(audit: MerchantAudit, subjects: Audited, work: Work) -> _MerchantRun:
     """Return what all edits share, with the faults that end the audit."""
     plan, context = work.plan, work.context
     dataset, features = plan.dataset, context.prepared.features
@@ -203,7 +203,7 @@ def _prepared(audit: MerchantAudit, subjects: Audited, work: Work) -> _Run:
         for subject, clean in subjects
     ]
     choices = choices_of(audit, dataset, seed=context.seed)
-    return _Run(audit, work, targets, applier, rows, choices, audited, _faults(audit, rows, applier))
+    return _MerchantRun(audit, work, targets, applier, rows, choices, audited, _faults(audit, rows, applier))
 
 
 def _faults(audit: MerchantAudit, encoder: EditedRows, applier: EditApplier) -> list[str]:
@@ -218,7 +218,7 @@ def _faults(audit: MerchantAudit, encoder: EditedRows, applier: EditApplier) -> 
     ]
 
 
-def _encoded(run: _Run, treatment: Treatment) -> Iterator[tuple[tuple[int, int], Edited]]:
+def _encoded(run: _MerchantRun, treatment: Treatment) -> Iterator[tuple[tuple[int, int], Edited]]:
     """Yield ((severity, draw), its edited items with their vectors), after encoding all of them together."""
     keys: list[tuple[int, int, int]] = []
 
@@ -242,7 +242,9 @@ def _encoded(run: _Run, treatment: Treatment) -> Iterator[tuple[tuple[int, int],
             yield (severity, draw), Edited(np.array(items, dtype=np.int64), own, moved(features, items, own))
 
 
-def _measure_condition(run: _Run, condition: MerchantCondition, encoded: Mapping[tuple[int, int], Edited]) -> None:
+def _measure_condition(
+    run: _MerchantRun, condition: MerchantCondition, encoded: Mapping[tuple[int, int], Edited]
+) -> None:
     draws = [
         of_share(encoded[condition.severity, draw], run.choices[condition.share, draw])
         for draw in range(run.audit.draws)
@@ -277,7 +279,7 @@ def _measure_condition(run: _Run, condition: MerchantCondition, encoded: Mapping
 
 
 def _measure_subject(
-    run: _Run, condition: MerchantCondition, audited: _Subject, draws: Sequence[Edited]
+    run: _MerchantRun, condition: MerchantCondition, audited: _Subject, draws: Sequence[Edited]
 ) -> tuple[PerUser, Draws]:
     """Rank on the features of every draw, and record the findings of the condition."""
     work, subject = run.work, audited.subject

@@ -17,7 +17,7 @@ from robustrec.audits.noise.condition import (
     snr_db,
     standard_noise,
 )
-from robustrec.audits.noise.config import BreakPoint as BreakPointConfig
+from robustrec.audits.noise.config import BreakPointSearch
 from robustrec.audits.quality import (
     Clean,
     MetricSuite,
@@ -39,7 +39,7 @@ from robustrec.seeds import derive_seed
 
 
 @dataclass
-class Costs:
+class CostCounts:
     """Work counts so far, see `plan.Cost`; representations are forward passes over all users and items."""
 
     trainings: int = 0
@@ -53,7 +53,7 @@ class Costs:
         self.representations += n
         self.rankings += n
 
-    def add(self, other: Costs) -> None:
+    def add(self, other: CostCounts) -> None:
         """Add the counts of a part of the work."""
         for name, count in asdict(other).items():
             setattr(self, name, getattr(self, name) + count)
@@ -75,7 +75,7 @@ class AuditContext:
     metric_suite: MetricSuite
     seed: int
     progress: Progress = silent
-    costs: Costs = field(default_factory=Costs)
+    costs: CostCounts = field(default_factory=CostCounts)
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ def snr_rows(subject: TrainedSubject, condition: NoiseCondition) -> list[Finding
     ]
 
 
-def break_point_row(subject: TrainedSubject, clean: Clean, config: BreakPointConfig, context: AuditContext) -> Finding:
+def break_point_row(subject: TrainedSubject, clean: Clean, config: BreakPointSearch, context: AuditContext) -> Finding:
     """Search for the smallest σ² on all modalities with more than the allowed loss.
 
     The draws are the same at every variance (only their scale changes), and their mean decides.
@@ -223,7 +223,7 @@ def break_point_row(subject: TrainedSubject, clean: Clean, config: BreakPointCon
     return _break_point_finding(subject, config, found, len(clean.ranking.users))
 
 
-def _break_point_finding(subject: TrainedSubject, config: BreakPointConfig, found: BreakPoint, n_users: int) -> Finding:
+def _break_point_finding(subject: TrainedSubject, config: BreakPointSearch, found: BreakPoint, n_users: int) -> Finding:
     both = found.safe is not None and found.broken is not None
     if both:
         note = "bracket of the search, not a confidence interval"

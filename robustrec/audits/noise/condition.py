@@ -11,8 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from robustrec.audits.noise.config import BreakPoint as Search
-from robustrec.audits.noise.config import NoiseAudit
+from robustrec.audits.noise.config import BreakPointSearch, NoiseAudit
 from robustrec.errors import RobustrecError
 from robustrec.results.conditions import ALL, Condition
 from robustrec.seeds import torch_generator
@@ -86,7 +85,7 @@ def training_conditions_of(config: NoiseAudit) -> tuple[NoiseCondition, ...]:
     return tuple(NoiseCondition(amount, trained=True) for amount in (config.training.sigma2 if config.training else ()))
 
 
-def break_point_condition(config: Search) -> Condition:
+def break_point_condition(config: BreakPointSearch) -> Condition:
     """Return the condition of the finding of a break point search."""
     return Condition(kind="break_point", metric=config.metric, drop=config.max_relative_drop)
 

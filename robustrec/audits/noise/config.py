@@ -14,7 +14,7 @@ BREAK_POINT = "sigma2"
 """Metric of the break point."""
 
 
-class BreakPoint(Record):
+class BreakPointSearch(Record):
     """Search for the noise tolerance on a logarithmic scale: the smallest noise with more than the allowed loss."""
 
     metric: AccuracyMetric = Field(default="ndcg@20", description="metric of the search")
@@ -27,7 +27,7 @@ class BreakPoint(Record):
     steps: int = Field(default=12, ge=1, le=60, description="bisection steps")
 
     @model_validator(mode="after")
-    def _ordered(self) -> BreakPoint:
+    def _ordered(self) -> BreakPointSearch:
         if self.sigma2_min >= self.sigma2_max:
             raise ValueError(f"sigma2_min {self.sigma2_min} must be smaller than sigma2_max {self.sigma2_max}")
         return self
@@ -61,7 +61,7 @@ class NoiseAudit(AuditConfig):
         description="rebuilt: build item graphs from the noisy features; frozen: keep the clean item graphs",
     )
     draws: Draws = Field(default=10, description="random draws of the noise for each condition")
-    break_point: BreakPoint | None = Field(
+    break_point: BreakPointSearch | None = Field(
         default=None, description="search for the noise tolerance: the smallest noise with more than the allowed loss"
     )
     training: TrainingNoise | None = Field(default=None, description="also train on noisy features")

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from robustrec.audits.kind import READS_NOTHING, AuditKind, Cost, Reported
-from robustrec.audits.noise.config import BREAK_POINT, BreakPoint, NoiseAudit
+from robustrec.audits.noise.config import BREAK_POINT, BreakPointSearch, NoiseAudit
 
 if TYPE_CHECKING:
     from robustrec.audits.plan import Plan
     from robustrec.audits.results import Audited, Work
     from robustrec.audits.suites import Suite
-    from robustrec.audits.tasks import Output, Task
+    from robustrec.audits.tasks import Task, TaskOutput
     from robustrec.results.gates import Gate
     from robustrec.runs.specs import SubjectSpec
 
@@ -93,20 +93,22 @@ class NoiseKind(AuditKind[NoiseAudit]):
 
         return tasks_of(config, plan)
 
-    def run_task(self, config: NoiseAudit, task: Task, subjects: Audited, work: Work, output: Output) -> None:
+    def run_task(self, config: NoiseAudit, task: Task, subjects: Audited, work: Work, output: TaskOutput) -> None:
         """Measure a task; see `noise.measure`."""
         from robustrec.audits.noise.measure import run_task
 
         run_task(config, task, subjects, work, output)
 
-    def finish(self, config: NoiseAudit, done: Iterable[tuple[Task, Output]], subjects: Audited, work: Work) -> None:
+    def finish(
+        self, config: NoiseAudit, done: Iterable[tuple[Task, TaskOutput]], subjects: Audited, work: Work
+    ) -> None:
         """Put the outputs together; see `noise.measure`."""
         from robustrec.audits.noise.measure import finish
 
         finish(config, done, subjects, work)
 
 
-def _check_break_point_gates(suite: Suite, search: BreakPoint) -> None:
+def _check_break_point_gates(suite: Suite, search: BreakPointSearch) -> None:
     """Refuse limits on the break point outside the range of the search."""
     from robustrec.results.possible_limits import Range, wrong_limits
 

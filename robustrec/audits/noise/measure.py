@@ -29,7 +29,7 @@ from robustrec.audits.plan import Plan
 from robustrec.audits.quality import Clean
 from robustrec.audits.results import Audited, Work, references
 from robustrec.audits.rows import difference_rows, drift_rows
-from robustrec.audits.tasks import Output, Task, merged
+from robustrec.audits.tasks import Task, TaskOutput, merged
 from robustrec.results.arrays import array_key
 from robustrec.results.findings import AuditStatus
 from robustrec.runs.store import run_key, stored_run
@@ -60,7 +60,7 @@ def tasks_of(audit: NoiseAudit, plan: Plan) -> list[Task]:
     ]
 
 
-def run_task(audit: NoiseAudit, task: Task, subjects: Audited, work: Work, output: Output) -> None:
+def run_task(audit: NoiseAudit, task: Task, subjects: Audited, work: Work, output: TaskOutput) -> None:
     """Measure one condition on all subjects under the same draws, or the break point of one subject."""
     plan, context = work.plan, work.context
     if task.block["part"] == "condition":
@@ -89,7 +89,7 @@ def run_task(audit: NoiseAudit, task: Task, subjects: Audited, work: Work, outpu
         ]
 
 
-def finish(audit: NoiseAudit, done: Iterable[tuple[Task, Output]], subjects: Audited, work: Work) -> None:
+def finish(audit: NoiseAudit, done: Iterable[tuple[Task, TaskOutput]], subjects: Audited, work: Work) -> None:
     """Put the findings together, and record a status for each subject."""
     results, error = work.results, ""
     before, place = len(results.findings), len(results.warnings)

@@ -11,7 +11,7 @@ from robustrec.audits.sharpness.config import SharpnessAudit, input_gradients, n
 if TYPE_CHECKING:
     from robustrec.audits.plan import Plan
     from robustrec.audits.results import Audited, Work
-    from robustrec.audits.tasks import Output, Task
+    from robustrec.audits.tasks import Task, TaskOutput
     from robustrec.results.gates import Gate
     from robustrec.runs.specs import SubjectSpec
 
@@ -64,14 +64,14 @@ class SharpnessKind(AuditKind[SharpnessAudit]):
 
         return tasks_of(config, plan)
 
-    def run_task(self, config: SharpnessAudit, task: Task, subjects: Audited, work: Work, output: Output) -> None:
+    def run_task(self, config: SharpnessAudit, task: Task, subjects: Audited, work: Work, output: TaskOutput) -> None:
         """Measure a task; see `sharpness.measure`."""
         from robustrec.audits.sharpness.measure import run_task
 
         run_task(config, task, subjects, work, output)
 
     def finish(
-        self, config: SharpnessAudit, done: Iterable[tuple[Task, Output]], subjects: Audited, work: Work
+        self, config: SharpnessAudit, done: Iterable[tuple[Task, TaskOutput]], subjects: Audited, work: Work
     ) -> None:
         """Put the outputs together; see `sharpness.measure`."""
         from robustrec.audits.sharpness.measure import finish

@@ -16,7 +16,7 @@ from robustrec.audits.sharpness.config import EditLandscapes, SharpnessAudit
 from robustrec.audits.sharpness.parameters import measure_parameters
 from robustrec.audits.sharpness.relation import relations
 from robustrec.audits.sharpness.rows import AUDIT, EDITS, PARAMETERS, RowLabels
-from robustrec.audits.tasks import Output, Task
+from robustrec.audits.tasks import Task, TaskOutput
 from robustrec.audits.treatments import has_user_edits
 from robustrec.curvature.products import derivatives
 from robustrec.curvature.triples import ScoredPairs, Triples, draw_triples, pairs_of
@@ -37,7 +37,7 @@ def tasks_of(audit: SharpnessAudit, plan: Plan) -> list[Task]:
     ]
 
 
-def run_task(audit: SharpnessAudit, task: Task, subjects: Audited, work: Work, output: Output) -> None:
+def run_task(audit: SharpnessAudit, task: Task, subjects: Audited, work: Work, output: TaskOutput) -> None:
     """Measure one subject, on the same triples as every other; a status for its features and for its parameters.
 
     If it fails, its earlier findings stay, with the error.
@@ -58,7 +58,7 @@ def run_task(audit: SharpnessAudit, task: Task, subjects: Audited, work: Work, o
         work.results.statuses += _edited(audit.edits, measured, work)
 
 
-def finish(audit: SharpnessAudit, done: Iterable[tuple[Task, Output]], work: Work) -> None:
+def finish(audit: SharpnessAudit, done: Iterable[tuple[Task, TaskOutput]], work: Work) -> None:
     """Put the findings together; with parameters, sharpness is correlated with every drift of the run so far."""
     results, edited = work.results, AuditResults()
     for _, output in done:

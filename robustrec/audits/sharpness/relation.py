@@ -43,7 +43,7 @@ MOST_OUTCOMES = 8
 _METRICS = ("ndcg@20", "recall@20")
 
 
-class Measure(NamedTuple):
+class FlatnessMeasure(NamedTuple):
     """A measure of flatness: its name, its metric, and whether its margins are standardised.
 
     Worst cases are of one ascent step. Of several conditions the first counts.
@@ -60,15 +60,15 @@ class Measure(NamedTuple):
 
 
 MEASURES = (
-    Measure("input sharpness", "input_sharpness", True),
-    Measure("worst case (ASAM)", "asam_sharpness", True),
-    Measure("row-adaptive sharpness", "average_case", True),
-    Measure("row-adaptive curvature", "row_adaptive_curvature", True),
-    Measure("flip rate", "flip_rate", False),
-    Measure("input sharpness of raw margins" + SCALE_DEPENDENT, "input_sharpness", False),
-    Measure("λ₁" + SCALE_DEPENDENT, "lambda_1", False),
-    Measure("trace" + SCALE_DEPENDENT, "trace", False),
-    Measure("worst case (SAM)" + SCALE_DEPENDENT, "sam_sharpness", False),
+    FlatnessMeasure("input sharpness", "input_sharpness", True),
+    FlatnessMeasure("worst case (ASAM)", "asam_sharpness", True),
+    FlatnessMeasure("row-adaptive sharpness", "average_case", True),
+    FlatnessMeasure("row-adaptive curvature", "row_adaptive_curvature", True),
+    FlatnessMeasure("flip rate", "flip_rate", False),
+    FlatnessMeasure("input sharpness of raw margins" + SCALE_DEPENDENT, "input_sharpness", False),
+    FlatnessMeasure("λ₁" + SCALE_DEPENDENT, "lambda_1", False),
+    FlatnessMeasure("trace" + SCALE_DEPENDENT, "trace", False),
+    FlatnessMeasure("worst case (SAM)" + SCALE_DEPENDENT, "sam_sharpness", False),
 )
 
 
@@ -157,7 +157,7 @@ def _arrangements(groups: Groups, generator: np.random.Generator) -> Groups:
 
 
 def _relation(
-    measure: Measure, outcome: str, subjects: Sequence[Subject], x: Floats, y: Floats, within: bool, seed: int
+    measure: FlatnessMeasure, outcome: str, subjects: Sequence[Subject], x: Floats, y: Floats, within: bool, seed: int
 ) -> Relation:
     models = [subject.model for subject in subjects]
     groups = np.unique(models, return_inverse=True)[1] if within else np.zeros(len(x), dtype=np.int64)
@@ -205,7 +205,7 @@ def _sentence(
     return f"{who} {measure} {verb} with the drift of {outcome} {numbers}"
 
 
-def _values(findings: Iterable[Finding], measure: Measure) -> dict[Subject, float]:
+def _values(findings: Iterable[Finding], measure: FlatnessMeasure) -> dict[Subject, float]:
     """Return a sharpness measure by subject, from the first matching condition."""
     rows = [
         row
@@ -219,7 +219,7 @@ def _values(findings: Iterable[Finding], measure: Measure) -> dict[Subject, floa
     return {row.subject: row.clean for row in chosen if row.clean is not None}
 
 
-def _is_of(measure: Measure, condition: Condition) -> bool:
+def _is_of(measure: FlatnessMeasure, condition: Condition) -> bool:
     """Return whether a condition is of all features or all parameters, with the margins of a measure."""
     return (
         condition.kind in ("std_noise", "parameters")
