@@ -1,4 +1,4 @@
-"""What was audited, and the base of every record that is written or shown."""
+"""What was audited, and the base of all settings and of every record that is written or shown."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ EXTERNAL = "external"
 
 
 class Record(BaseModel):
-    """What every part of a report has in common: immutable, no unknown keys, no NaN and no infinity."""
+    """Base of settings, manifests and all parts of a report: immutable, no unknown keys, no NaN and no infinity."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

@@ -6,20 +6,19 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from robustrec.datasets.feature_files import open_features
 from robustrec.datasets.interactions import LABEL_NAMES, TRAIN
 from robustrec.datasets.registry import Dataset
+from robustrec.subject import Record
 
 HEAD_SHARES = (0.01, 0.10, 0.20, 0.50)
 CURVE_POINTS = 40
 
 
-class CountSummary(BaseModel):
+class CountSummary(Record):
     """Minimum, median, mean and maximum of a count."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     min: int
     median: float
@@ -27,10 +26,8 @@ class CountSummary(BaseModel):
     max: int
 
 
-class FeatureFile(BaseModel):
+class FeatureFile(Record):
     """A feature file: rows are items."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     file: str
     rows: int
@@ -38,13 +35,11 @@ class FeatureFile(BaseModel):
     dtype: str
 
 
-class Description(BaseModel):
+class Description(Record):
     """The statistics that `robustrec data describe` prints.
 
     Popularity counts interactions of all splits; items are ordered by it, most popular first.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     edition: Literal["full", "sample"]

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from robustrec.errors import RobustrecError
 from robustrec.files import shown_path
+from robustrec.invalid import invalid
+from robustrec.subject import Record
 from robustrec.untrusted import UnreadableError, read_toml
 
 MANIFEST = "dataset.toml"
@@ -30,10 +32,8 @@ USUAL_FILES = {
 }
 
 
-class Files(BaseModel):
+class Files(Record):
     """The files of a data set, by path relative to its folder; empty for a missing file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     interactions: str = Field(min_length=1, description="interactions in the MMRec layout")
     items: str = Field("", description="one JSON object per line: itemID, title, brand, categories, description, image")
@@ -46,29 +46,23 @@ class Files(BaseModel):
     user_graph: str = Field(default="", description="user graph, if it is not computed from the interactions")
 
 
-class Filtered(BaseModel):
+class Filtered(Record):
     """Number of rows that an import dropped, and the reason."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     reason: str
     rows: int = Field(ge=0)
 
 
-class Counts(BaseModel):
+class Counts(Record):
     """Counts of a data set; `items` counts the catalog and may include items without interactions."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     users: int = Field(ge=1, le=MOST_ROWS)
     items: int = Field(ge=1, le=MOST_ROWS)
     interactions: int = Field(ge=1, le=MOST_ROWS, description="rows of the interactions file, to detect truncation")
 
 
-class Manifest(BaseModel):
+class Manifest(Record):
     """The content of `dataset.toml`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     schema_version: Literal[1] = 1
     name: str = Field(pattern=NAME_PATTERN)
@@ -98,14 +92,7 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         return Manifest.model_validate(read_toml(path))
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise RobustrecError(
-            f"{key or 'dataset.toml'}: {first['msg']} (got {str(first['input'])[:60]!r})",
-            where=f"{path}: {key}",
-            fix=f"correct this key; known keys: {', '.join(Manifest.model_fields)}; "
-            f"files: {', '.join(Files.model_fields)}",
-        ) from error
+        raise invalid(error, Manifest, source=shown_path(path), fix="correct this key") from error
     except UnreadableError as error:
         raise RobustrecError(
             f"cannot read {shown_path(path)}: {error}",

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from robustrec.config import Settings
 from robustrec.errors import RobustrecError
 from robustrec.invalid import overridden
+from robustrec.subject import Record
 
 
-class EncoderOptions(BaseModel):
+class EncoderOptions(Record):
     """Options of an encoder: weights, texts, pictures, device.
 
     All except `device`, `offline`, `batch_size` and `workers` can change the vectors and are part of their identity.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     weights: tuple[str, ...] = Field(
         (),

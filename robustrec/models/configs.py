@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from robustrec.modalities import MODALITIES
+from robustrec.subject import Record
 
 ItemNeighbours = Annotated[
     int, Field(ge=1, description="number of nearest items k by features, including the item itself")
@@ -18,7 +19,7 @@ ImageWeight = Annotated[
 NominalBatch = Annotated[int, Field(ge=1, description="divisor of the squared norms, independent of the batch size")]
 
 
-class ModelConfig(BaseModel):
+class ModelConfig(Record):
     """Base of the settings of a recommender.
 
     Attributes:
@@ -26,7 +27,6 @@ class ModelConfig(BaseModel):
         modalities_in_scores: those that its scores depend on; the others are read in training only.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     modalities: ClassVar[tuple[str, ...]] = MODALITIES
     modalities_in_scores: ClassVar[tuple[str, ...]] = MODALITIES
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from robustrec.subject import Record
 
 
-class Shape(BaseModel):
+class Shape(Record):
     """Model sizes for training from scratch; initial weights have their own sizes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     image_size: int = Field(64, ge=16, le=512, description="height and width of the pictures in pixels")
     patch_size: int = Field(
@@ -25,10 +25,8 @@ class Shape(BaseModel):
     positions: int = Field(128, ge=16, le=512, description="maximum number of tokens of a text")
 
 
-class TrainingSettings(BaseModel):
+class TrainingSettings(Record):
     """Settings of the training."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     steps: int = Field(2200, ge=1, description="optimizer steps")
     seed: int = Field(0, ge=0, description="seed of initial weights, batches, negatives and the split")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from robustrec.subject import Record
 
 
-class TrainingConfig(BaseModel):
+class TrainingConfig(Record):
     """Settings of the training loop; every field can be set with `--set training.NAME=VALUE`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     optimizer: Literal["adam", "adamw", "sgd"] = Field("adam", description="PyTorch optimizer")
     learning_rate: float = Field(1e-3, gt=0, description="learning rate η")

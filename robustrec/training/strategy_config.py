@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from robustrec.subject import Record
 
 
 class StrategySteps(NamedTuple):
@@ -28,14 +30,12 @@ STRATEGIES: dict[str, StrategySteps] = {
 STRATEGY_NAMES = tuple(STRATEGIES)
 
 
-class StrategyConfig(BaseModel):
+class StrategyConfig(Record):
     """Settings of a training strategy.
 
     `sgbd` takes the SAM ascent step on mirrored steps only, `sam` on every step. `mirror` and `sgbd` use `alpha1`,
     `alpha2`, `beta` and `counter`; `sam` and `sgbd` use `rho`, `delta` and `probe_features`.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: Literal["vanilla", "sam", "mirror", "sgbd"] = Field("vanilla", description="strategy")
     alpha1: float = Field(

@@ -277,6 +277,28 @@ def test_the_manifest_survives_writing(tmp_path: Path) -> None:
     assert read_manifest(tmp_path) == manifest
 
 
+@pytest.mark.parametrize(
+    ("text", "where", "words"),
+    [
+        ('name = "x"\nsorce = "y"', "key sorce", "did you mean 'source'?"),
+        (
+            'name = "x"\n[files]\ninteractions = "x.inter"\npicture = "p.zip"',
+            "key files.picture",
+            "did you mean 'pictures'?",
+        ),
+        ('name = "x"\nedition = "half"', "key edition", "(given: 'half')"),
+    ],
+)
+def test_an_invalid_key_of_the_manifest_is_named_with_a_suggestion(
+    tmp_path: Path, text: str, where: str, words: str
+) -> None:
+    (tmp_path / "dataset.toml").write_text(text)
+    with pytest.raises(RobustrecError) as caught:
+        read_manifest(tmp_path)
+    assert caught.value.where == f"{tmp_path / 'dataset.toml'}, {where}"
+    assert words in str(caught.value) + caught.value.fix
+
+
 def test_the_wait_for_another_builder_ends(home: Path, toy_shop: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     from filelock import FileLock
 

@@ -134,6 +134,7 @@ def test_the_card_is_shown(made, capsys):
         (["--items", "items.jsonl", "--pictures", "pictures.zip", "--set", "model.widht=8"], "did you mean"),
         (["--items", "items.jsonl", "--pictures", "pictures.zip", "--set", "model.patch_size=5"], "not a multiple"),
         (["--items", "items.jsonl", "--pictures", "pictures.zip", "--set", "training.steps=0"], "steps = 0"),
+        (["--items", "items.jsonl", "--pictures", "pictures.zip", "--set", "training.clip_norm=inf"], "finite number"),
         (["--items", "items.jsonl", "--pictures", "pictures.zip", "--set", "curve.x=1"], "unknown section"),
         (["--items", "items.jsonl", "--pictures", "pictures.zip", "--from", "./nowhere"], "is not a directory"),
         (["--dataset", "no-such-thing"], "unknown dataset"),

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar, Protocol, cast
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -20,6 +20,7 @@ from robustrec.errors import RobustrecError
 from robustrec.models.contract import Batch, Features, Loss, Problem, Representation, feature_table, read_modalities
 from robustrec.models.losses import bpr_loss, half_squares
 from robustrec.seeds import derive_seed
+from robustrec.subject import Record
 
 FIX = "see docs/pyg.md, and check the model: robustrec doctor --model {}"
 
@@ -35,10 +36,8 @@ class EmbeddingNetwork(Protocol):
         ...
 
 
-class PyGConfig(BaseModel):
+class PyGConfig(Record):
     """Settings of a PyG recommender without settings of its own."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     reg_weight: float = Field(1e-4, ge=0, description="training only: weight of the squared embeddings of a batch")
 
@@ -206,10 +205,8 @@ class PyGRecommender(nn.Module):
         return RobustrecError(what, where=f"--model {name}", fix=fix or FIX.format(name))
 
 
-class PyGLightGCNConfig(BaseModel):
+class PyGLightGCNConfig(Record):
     """Settings of PyG's LightGCN."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     embedding_dim: int = Field(64, ge=1, description="embedding dimension d")
     num_layers: int = Field(3, ge=0, le=16, description="number of LGConv layers")
