@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from robustrec.cli import options
 from robustrec.cli.terminal import data_console, progress_bars, say
 from robustrec.sheet import Sheet
 from robustrec.streams import write_json, write_json_text
@@ -18,12 +19,6 @@ if TYPE_CHECKING:
 BARS = " ▁▂▃▄▅▆▇█"
 
 app = typer.Typer(no_args_is_help=True)
-
-Home = Annotated[
-    Path | None,
-    typer.Option("--home", envvar="ROBUSTREC_HOME", help="Folder of data sets, features and runs.", show_default=False),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("import")
@@ -38,7 +33,7 @@ def import_(
     ],
     *,
     name: Annotated[str, typer.Option(help="Name of the data set.", show_default=False)],
-    home: Home = None,
+    home: options.Home = None,
     interactions: Annotated[
         Path | None, typer.Option(help="The .inter or ratings file. Default: found in FOLDER.")
     ] = None,
@@ -63,8 +58,8 @@ def import_(
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace an existing data set with the same name.")
     ] = False,
-    json_output: Json = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No messages.")] = False,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Import a folder or a graph as the full edition of a data set and describe it."""
     from robustrec.datasets.describe import describe
@@ -72,7 +67,7 @@ def import_(
     from robustrec.datasets.registry import load_folder
 
     place = _home(home)
-    options = ImportOptions(
+    chosen = ImportOptions(
         interactions=interactions,
         items=items,
         pictures=pictures,
@@ -87,21 +82,21 @@ def import_(
         if folder.suffix in (".pt", ".pth") and not folder.is_dir():
             from robustrec.adapters.pyg.importing import import_graph_file
 
-            target = import_graph_file(folder, name, place, options, progress=progress)
+            target = import_graph_file(folder, name, place, chosen, progress=progress)
         else:
-            target = import_folder(folder, name, place, options, progress=progress)
+            target = import_folder(folder, name, place, chosen, progress=progress)
     description = describe(load_folder(target, home=place))
     say(f"imported as {name!r} into {target}", quiet=quiet)
-    _show(description, json_output)
+    _show(description, as_json)
 
 
 @app.command("list")
-def list_(home: Home = None, json_output: Json = False) -> None:
+def list_(home: options.Home = None, as_json: options.AsJson = False) -> None:
     """List the available data sets by edition."""
     from robustrec.datasets.listing import listed
 
     rows = listed(_home(home))
-    if json_output:
+    if as_json:
         write_json([row._asdict() for row in rows])
         return
     cells = [(row.name, row.edition, row.what, row.folder or "created at first use") for row in rows]
@@ -111,15 +106,15 @@ def list_(home: Home = None, json_output: Json = False) -> None:
 @app.command("describe")
 def describe_(
     name: Annotated[str, typer.Argument(help="Name of a data set, or path of a folder.", show_default=False)],
-    edition: Annotated[str, typer.Option(help="auto, full or sample. auto: full if imported, else sample.")] = "auto",
-    home: Home = None,
-    json_output: Json = False,
+    edition: options.Edition = None,
+    home: options.Home = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Describe a data set: counts, sparsity, popularity, texts, pictures, features, edition."""
     from robustrec.datasets.describe import describe
     from robustrec.datasets.registry import load_dataset
 
-    _show(describe(load_dataset(name, home=_home(home), edition=edition)), json_output)
+    _show(describe(load_dataset(name, home=_home(home), edition=edition or "auto")), as_json)
 
 
 def _home(given: Path | None) -> Path:
@@ -128,8 +123,8 @@ def _home(given: Path | None) -> Path:
     return given.expanduser() if given is not None else default_home()
 
 
-def _show(description: Description, json_output: bool) -> None:
-    if json_output:
+def _show(description: Description, as_json: bool) -> None:
+    if as_json:
         write_json_text(description.model_dump_json(indent=2))
         return
     sheet = Sheet(data_console())
