@@ -14,6 +14,8 @@ from robustrec.interrupts import leave_on_interrupt
 def start() -> None:
     """Run the command line of this process; never returns."""
     leave_on_interrupt()
+    # Read when torch loads OpenMP. Threads that spin while they wait for a busy core cost several times the work.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _open_closed_streams()
     from robustrec.streams import prepare_streams
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -56,3 +57,14 @@ def test_lists_settings_and_plans_import_no_heavy_library(tiny_folder: Path, tmp
         env={"PYTHONPATH": ":".join(sys.path), "ROBUSTREC_HOME": str(tmp_path / "home")},
     )
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_threads_wait_without_using_a_core_unless_the_user_says_otherwise() -> None:
+    script = (
+        "import os, robustrec.cli.main as cli; cli.main = lambda: print(os.environ['OMP_WAIT_POLICY'])\n"
+        "from robustrec.start import start; start()"
+    )
+    for given, expected in ({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE"):
+        kept = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+        done = subprocess.run([sys.executable, "-c", script], env=kept | given, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == expected
