@@ -66,5 +66,5 @@ def test_threads_wait_without_using_a_core_unless_the_user_says_otherwise() -> N
     )
     for given, expected in ({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE"):
         kept = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
-        done = subprocess.run([sys.executable, "-c", script], env=kept | given, capture_output=True, text=True, check=True)
-        assert done.stdout.strip() == expected
+        printed = subprocess.check_output([sys.executable, "-c", script], env=kept | given, text=True)
+        assert printed.strip() == expected
