@@ -31,6 +31,8 @@ def _below(words: str, command: Any) -> Iterator[tuple[str, Any]]:
         yield words, command
         return
     for name, each in inner.items():
+        if each.hidden:
+            continue
         yield from _below(f"{words} {name}", each)
 
 

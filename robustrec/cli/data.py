@@ -43,7 +43,7 @@ def import_(
     ] = None,
     columns: Annotated[
         str | None,
-        typer.Option(help="Column names of a ratings file without a header, e.g. user,item,rating,timestamp."),
+        typer.Option(help="Column names of a ratings file without a header, in its order: user,item,rating,timestamp."),
     ] = None,
     k: Annotated[
         int,

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 
+RENAMED = {"training.prelude": "caption_warmup", "training.ripening": "hard_negative_ramp"}
+"""Old names of settings, which are still read."""
+
 Datasets = Annotated[
     list[str] | None,
     typer.Option("--dataset", "-d", help="Data set name, or path of a folder; repeatable.", show_default=False),
@@ -48,8 +51,9 @@ def pretrain(
     image_size: Annotated[int | None, typer.Option(min=16, help="Height and width of the pictures in pixels.")] = None,
     n_products: Annotated[
         int,
-        typer.Option("--goods", min=64, help="Sample edition: number of additional synthetic products to train on."),
+        typer.Option("--products", min=64, help="Sample edition: number of additional synthetic products to train on."),
     ] = 2000,
+    goods: Annotated[int | None, typer.Option("--goods", min=64, hidden=True)] = None,
     device: options.Device = None,
     threads: options.Threads = None,
     home: options.Home = None,
@@ -68,6 +72,9 @@ def pretrain(
     An interrupted training resumes. Pass the output folder to --weights.
     """
     settings = options.settings_from(device=device, threads=threads, home=home, offline=offline).settings
+    if goods is not None:
+        say("--goods is now --products; the old name will be removed", quiet=quiet)
+        n_products = goods
     catalogs = _catalogs(dataset, edition, items, pictures, n_products)
     given = _overrides(overrides, steps=steps, seed=seed)
     from robustrec.hardware import pick_device, set_numerics
@@ -78,7 +85,7 @@ def pretrain(
 
     set_numerics(settings.threads)
     if start is not None:
-        given["training"].setdefault("prelude", 0.0)  # its image and text encoders are aligned already
+        given["training"].setdefault("caption_warmup", 0.0)  # its image and text encoders are aligned already
     request = Request(
         catalogs=catalogs,
         out=out,
@@ -108,8 +115,10 @@ def card(
     _print(read_card(shipped_blip() if folder is None else folder), as_json=as_json)
 
 
+@app.command("worth", hidden=True)
 @app.command()
-def worth(
+def evaluate(
+    context: typer.Context,
     folder: Annotated[Path | None, typer.Argument(help="Folder of an encoder. Default: the shipped tiny-blip.")] = None,
     dataset: Datasets = None,
     model: options.Models = None,
@@ -126,11 +135,13 @@ def worth(
 
     Default: vbpr and slmrec on clothing and baby.
     """
+    if context.info_name == "worth":
+        say("robustrec encoder worth is now robustrec encoder evaluate; the old name will be removed", quiet=quiet)
     settings = options.settings_from(device=device, threads=threads, home=home, edition=edition, seeds=seeds).settings
     from robustrec.encoders.weights import shipped_blip
     from robustrec.hardware import set_numerics
     from robustrec.pretraining.page import read_card, recommenders_text, write_card
-    from robustrec.pretraining.worth import gains, with_gains
+    from robustrec.pretraining.quality import gains, with_gains
 
     set_numerics(settings.threads)
     place = shipped_blip() if folder is None else folder
@@ -192,5 +203,9 @@ def _overrides(given: list[str] | None, *, steps: int | None, seed: int) -> dict
     for section, entries in parse_overrides(given or [], "--set").items():
         if section not in sections:
             raise unknown_name("section", section, sections, where=f"--set {section}")
-        sections[section].update(entries)
+        for key, value in entries.items():
+            name = RENAMED.get(f"{section}.{key}", key)
+            if name != key:
+                say(f"--set {section}.{key} is now {section}.{name}; the old name will be removed")
+            sections[section][name] = value
     return sections

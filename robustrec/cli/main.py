@@ -47,7 +47,9 @@ app.add_typer(
     help="Accept a report as the baseline, or show the baseline.",
     rich_help_panel="Results",
 )
-app.add_typer(report.app, name="report", help="Show a report, or its JSON Schema.", rich_help_panel="Results")
+app.add_typer(
+    report.app, name="report", help="Show or convert a report, or print the JSON Schema.", rich_help_panel="Results"
+)
 app.add_typer(data.app, name="data", help="Import, list and describe data sets.", rich_help_panel="Data and setup")
 app.add_typer(
     listing.app,
@@ -58,7 +60,7 @@ app.add_typer(
 app.add_typer(
     encoder.app,
     name="encoder",
-    help="Train a BLIP encoder on your own catalog, or show one.",
+    help="Train a BLIP encoder on your own catalog, show it, or evaluate it.",
     rich_help_panel="Data and setup",
 )
 app.add_typer(config.app, name="config", help="Show the active settings.", rich_help_panel="Data and setup")

@@ -70,8 +70,9 @@ def tokenize_source(source: Source, tokenizer: Any, longest: int) -> TokenizedSo
 def make_step(sources: Sequence[TokenizedSource], training: TrainingSettings, specials: Specials, number: int) -> Step:
     """Return the batch of a step: a source drawn in proportion to its size, distinct rows of it, and their views.
 
-    All pairs come from one source, so that negatives are products of the same catalog. In the prelude, texts are
-    captions only: they are short and describe the picture, which aligns image and text encoder fastest.
+    All pairs come from one source, so that negatives are products of the same catalog. During
+    `caption_warmup`, texts are captions only: they are short and describe the picture, which aligns image and text
+    encoder fastest.
     """
     random = numpy_generator(training.seed, "pretrain step", number)
     sizes = np.array([len(chosen.source.train) for chosen in sources], dtype=np.float64)
@@ -80,8 +81,8 @@ def make_step(sources: Sequence[TokenizedSource], training: TrainingSettings, sp
     n = min(training.batch_size, len(source.train))
     rows = random.choice(source.train, n, replace=False)
     picture_view = _view(random, PICTURE_SHARES, source.pictures)
-    prelude = number < training.prelude * training.steps
-    text_view = CAPTION if prelude else _view(random, TEXT_SHARES, (*source.texts, CAPTION))
+    captions_only = number < training.caption_warmup * training.steps
+    text_view = CAPTION if captions_only else _view(random, TEXT_SHARES, (*source.texts, CAPTION))
     wordings = random.integers(len(chosen.captions), size=(2, n))
     captions = [[chosen.captions[word][row] for word, row in zip(line, rows, strict=True)] for line in wordings]
     texts = captions[0] if text_view == CAPTION else [chosen.texts[text_view][row] for row in rows]
@@ -91,18 +92,19 @@ def make_step(sources: Sequence[TokenizedSource], training: TrainingSettings, sp
         padded(texts, specials.pad),
         padded(captions[1], specials.pad, first=specials.decode),
         same_pairs(*(torch.from_numpy(row) for row in numbers)),
-        None if prelude else hardness(training, number),
+        None if captions_only else hardness(training, number),
     )
 
 
 def hardness(training: TrainingSettings, number: int) -> float:
-    """Return the hardness of the negatives of a step: linear from 0 after the prelude to 1 at the end of ripening.
+    """Return the hardness of the negatives of a step, from 0 to 1.
 
+    It is 0 at the end of `caption_warmup` and grows linearly to 1 at the end of `hard_negative_ramp`.
     A matching head that starts with the hardest negatives does not learn to separate them.
     """
-    if training.ripening == 0:
+    if training.hard_negative_ramp == 0:
         return 1.0
-    return min(1.0, (number / training.steps - training.prelude) / training.ripening)
+    return min(1.0, (number / training.steps - training.caption_warmup) / training.hard_negative_ramp)
 
 
 def normalised(pixels: Pixels) -> Tensor:

@@ -80,7 +80,7 @@ def make_card(
             "dropout": 0.0,
             "weights_stored": "float16, read as float32",
         },
-        "cost": {"seconds": round(done.seconds, 1), "sittings": done.sittings, **environment},
+        "cost": {"seconds": round(done.seconds, 1), "starts": done.starts, **environment},
         "versions": {
             "robustrec": __version__,
             "torch": version("torch"),

@@ -23,14 +23,14 @@ class TrainingProgress:
     Attributes:
         step: finished steps.
         seconds: time spent in steps, including before resuming.
-        sittings: number of processes that the training ran in.
+        starts: number of processes that the training ran in: 1, and 1 more each time it resumed.
         curve: loss curve: rows [finished steps, mean of each of `steps.Losses` since the last row].
         pending: losses of each step since the last row of the curve.
     """
 
     step: int = 0
     seconds: float = 0.0
-    sittings: int = 1
+    starts: int = 1
     curve: list[list[float]] = field(default_factory=list)
     pending: list[list[float]] = field(default_factory=list)
 

@@ -52,6 +52,7 @@ def write_card(folder: Path, card: Mapping[str, Any]) -> None:
 def page_text(card: Mapping[str, Any]) -> str:
     """Return the README.md of a card."""
     shape, training, cost = card["shape"], card["training"], card["cost"]
+    captions_only = training["caption_warmup" if "caption_warmup" in training else "prelude"]  # older cards
     parts = [
         "# Model card of a BLIP",
         f"Trained by `robustrec encoder pretrain`. {card['kind']}, in the format of transformers.",
@@ -65,7 +66,7 @@ def page_text(card: Mapping[str, Any]) -> str:
         f"Start: {_start(card)}. {training['steps']:,} steps of {training['batch_size']} pairs, "
         f"seed {training['seed']}, {cost['seconds'] / 60:.1f} minutes on {cost['device']}, "
         f"CPU threads: {cost['threads']}.",
-        f"Losses: {training['losses']}. The first {training['prelude']:.0%} of the steps use captions only, without "
+        f"Losses: {training['losses']}. The first {captions_only:.0%} of the steps use captions only, without "
         "matching.",
         "## Results on held-out items",
         "Shares with 95% Wilson intervals. Retrieval searches the held-out items of the same catalog. Columns: the "

@@ -37,14 +37,14 @@ class TrainingSettings(Record):
     word_weight: float = Field(
         4.0, ge=0, description="weight of the word-prediction loss; 0 trains with BLIP's three losses only"
     )
-    prelude: float = Field(
+    caption_warmup: float = Field(
         0.25, ge=0, lt=1, description="share of the first steps that train on captions only, without the matching loss"
     )
-    ripening: float = Field(
+    hard_negative_ramp: float = Field(
         0.3,
         ge=0,
         lt=1,
-        description="share of the steps after the prelude in which random negatives are replaced by hard negatives",
+        description="share of the steps after caption_warmup in which random negatives are replaced by hard negatives",
     )
     learning_rate: float = Field(1e-3, gt=0, description="maximum learning rate of AdamW")
     warmup: float = Field(

@@ -72,7 +72,7 @@ def train(
         found = read_checkpoint(checkpoint, key, blip, temperature, optimizer)
         if found is not None:
             done = found
-            done.sittings += 1
+            done.starts += 1
     written = time.monotonic()
     begun, first = written, done.step
     for number in range(done.step, training.steps):

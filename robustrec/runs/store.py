@@ -95,7 +95,7 @@ def run_record(
         "losses": counters.losses,
         "metrics": counters.metrics,
         "seconds": counters.seconds,
-        "sittings": counters.sittings,
+        "starts": counters.starts,
         "resumed": outcome.resumed,
         "mirror": outcome.mirror._asdict(),
         "n_parameters": sum(value.numel() for value in parameters.values()),

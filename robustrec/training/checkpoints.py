@@ -31,7 +31,7 @@ class Counters:
         losses: mean batch loss of each epoch.
         metrics: validation metric of each evaluation.
         seconds: time spent in training and validation, including before resuming.
-        sittings: number of processes that the training ran in.
+        starts: number of processes that the training ran in: 1, and 1 more each time it resumed.
     """
 
     epoch: int = 0
@@ -42,7 +42,7 @@ class Counters:
     losses: list[float] = field(default_factory=list)
     metrics: list[float] = field(default_factory=list)
     seconds: float = 0.0
-    sittings: int = 1
+    starts: int = 1
 
 
 def save_checkpoint(
@@ -121,7 +121,8 @@ def load_checkpoint(
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     generator.set_state(tensors["generator"])
     strategy_state = {**_part(tensors, "strategy."), **_part(header["strategy"], "strategy.")}
-    return Counters(**header["counters"]), best, strategy_state
+    counters = {"starts" if name == "sittings" else name: value for name, value in header["counters"].items()}  # older
+    return Counters(**counters), best, strategy_state
 
 
 def _part(values: dict[str, Any], prefix: str) -> dict[str, Any]:

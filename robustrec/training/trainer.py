@@ -183,7 +183,7 @@ def train(
         if stored is not None:
             counters, best, strategy_state = stored
             strategy.load_state_dict(strategy_state)
-            counters.sittings += 1
+            counters.starts += 1
             resumed = True
     saved_at = started = time.monotonic()
     while counters.epoch < config.max_epochs and counters.waited < config.patience:

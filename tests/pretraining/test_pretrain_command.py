@@ -103,7 +103,7 @@ def test_training_goes_on_from_a_folder_and_from_a_retrieval_model_alone(made, c
         card = json.loads((out / "card.json").read_text())
         assert card["start"]["weights"] == str(place)
         assert card["shape"]["image_size"] == 32
-        assert card["training"]["prelude"] == 0
+        assert card["training"]["caption_warmup"] == 0
 
 
 def test_minutes_become_steps(made, catalog, tmp_path):
@@ -241,3 +241,16 @@ for limit in map(int, sys.argv[2:]):
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_old_names_are_read_with_a_warning(catalog, tmp_path, capsys):
+    given = ["--items", catalog / "items.jsonl", "--pictures", catalog / "pictures.zip", "--steps", 2, *TINY]
+    renamed = ["--set", "training.prelude=0.5", "--set", "training.ripening=0.2", "--goods", 64]
+    assert pretrain("--out", tmp_path / "out", *given, *renamed, home=tmp_path) == 0
+    said = capsys.readouterr().err
+    for name in ("training.caption_warmup", "training.hard_negative_ramp", "--products"):
+        assert f"is now {name}; the old name will be removed" in said
+    training = json.loads((tmp_path / "out" / "card.json").read_text())["training"]
+    assert (training["caption_warmup"], training["hard_negative_ramp"]) == (0.5, 0.2)
+    assert run(["encoder", "worth", str(tmp_path / "none")]) == 2
+    assert "robustrec encoder worth is now robustrec encoder evaluate" in capsys.readouterr().err

@@ -69,7 +69,7 @@ def test_steps_read_training_rows_only():
         assert step.same.diagonal().all()
 
 
-def test_the_prelude_reads_captions_and_skips_matching():
+def test_the_caption_warmup_reads_captions_and_skips_matching():
     blip, data = blip_and_data()
     early, late = (make_step(data, TRAINING, blip.specials, number) for number in (0, 5))
     assert (early.hardness, late.hardness) == (None, 1.0)
@@ -162,7 +162,7 @@ def test_a_killed_training_ends_with_the_same_bytes(killed_after, tmp_path, monk
     assert seen[0] == killed_after + 1
     assert equal(weights(blip), expected)
     assert again.temperature == whole.temperature
-    assert (again.done.pending, again.done.sittings) == (whole.done.pending, 2)
+    assert (again.done.pending, again.done.starts) == (whole.done.pending, 2)
 
 
 def test_a_checkpoint_of_another_training_is_not_taken_up(tmp_path):
@@ -170,7 +170,7 @@ def test_a_checkpoint_of_another_training_is_not_taken_up(tmp_path):
     blip, data = blip_and_data()
     train(blip, data, TRAINING, CPU, checkpoint=path, key="one")
     blip, data = blip_and_data()
-    assert train(blip, data, TRAINING, CPU, checkpoint=path, key="other").done.sittings == 1
+    assert train(blip, data, TRAINING, CPU, checkpoint=path, key="other").done.starts == 1
 
 
 def test_a_damaged_checkpoint_is_an_error_that_names_it(tmp_path):

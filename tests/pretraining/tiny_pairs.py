@@ -15,7 +15,9 @@ KINDS = ("sock", "cap", "boot")
 SHAPE = Shape(
     image_size=16, patch_size=8, width=32, heads=2, vision_layers=1, text_layers=1, projection=16, positions=32
 )
-TRAINING = TrainingSettings(steps=6, batch_size=8, matching_pairs=4, matching_weight=1.0, word_weight=1.0, prelude=0.34)
+TRAINING = TrainingSettings(
+    steps=6, batch_size=8, matching_pairs=4, matching_weight=1.0, word_weight=1.0, caption_warmup=0.34
+)
 
 
 def pairs(name: str = "toys", n: int = 48) -> Source:

@@ -55,7 +55,7 @@ def test_a_killed_training_draws_the_same_again(tiny: Any, tmp_path: Any, model:
     with pytest.raises(_Killed):
         _train(tiny, model, checkpointing=kept, progress=kill)
     resumed, again = _train(tiny, model, checkpointing=kept)
-    assert again.counters.sittings == 2
+    assert again.counters.starts == 2
     assert again.counters.losses == outcome.counters.losses
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import strategies as st
 
+from robustrec.checkpoint_files import read_checkpoint_file, write_checkpoint_file
 from robustrec.datasets.registry import load_dataset
 from robustrec.encoders.features import item_features
 from robustrec.errors import RobustrecError
@@ -71,6 +72,17 @@ def _killed_in(prepared, kept, epoch, **options):
         _run(prepared, checkpointing=kept, progress=kill, **options)
 
 
+def test_a_checkpoint_with_the_old_name_of_a_counter_is_read(tiny, tmp_path):
+    kept = Checkpointing(tmp_path / "state.checkpoint", "key", seconds=0.0)
+    _killed_in(tiny, kept, 2, strategy="vanilla")
+    header, tensors = read_checkpoint_file(kept.path)
+    header["counters"]["sittings"] = header["counters"].pop("starts")
+    write_checkpoint_file(kept.path, tensors, header)
+    _, outcome, _ = _run(tiny, strategy="vanilla", checkpointing=kept)
+    assert outcome.resumed
+    assert outcome.counters.starts == 2
+
+
 @pytest.mark.parametrize("strategy", ["vanilla", "sam", "mirror", "sgbd"])
 @pytest.mark.parametrize("counter", ["global", "per_epoch"])
 def test_a_killed_training_resumes_and_ends_with_the_same_parameters(tiny, tmp_path, strategy, counter):
@@ -80,7 +92,7 @@ def test_a_killed_training_resumes_and_ends_with_the_same_parameters(tiny, tmp_p
         _killed_in(tiny, kept, epoch, strategy=strategy, counter=counter)
     resumed, again, _ = _run(tiny, strategy=strategy, counter=counter, checkpointing=kept)
     assert again.resumed
-    assert again.counters.sittings == 4
+    assert again.counters.starts == 4
     assert (again.counters.metrics, again.counters.losses) == (outcome.counters.metrics, outcome.counters.losses)
     assert again.mirror == outcome.mirror
     for name, value in whole.state_dict().items():
