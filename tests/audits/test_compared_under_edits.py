@@ -72,7 +72,7 @@ def test_an_unknown_edit_is_refused(shop: tuple[Path, Path]) -> None:
         _compared(shop, EFFORT._replace(edits=("glitter",)))
 
 
-def test_a_strategy_that_only_widens_margins_is_told_apart_in_nothing(
+def test_a_strategy_that_only_widens_margins_differs_in_no_measure(
     shop: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The planted sgbd is plain training with every score multiplied by four."""

@@ -113,7 +113,7 @@ def _where(metric: str) -> str:
     }.get(metric, "parameters")
 
 
-def test_six_subjects_are_told_apart() -> None:
+def test_six_subjects_give_a_conclusion() -> None:
     drift = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
     flat = {"input_sharpness": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], "average_case": [3.0, 1.0, 2.0, 2.5, 0.5, 2.0]}
     found = relations(_findings(["slmrec"], list("abcdef"), flat, drift), seed=0)
@@ -137,7 +137,7 @@ def test_fewer_than_five_subjects_tell_nothing() -> None:
     assert "4 subjects" in flatness_sentence(found)
 
 
-def test_two_models_are_told_within_models_too_and_equal_values_are_not() -> None:
+def test_two_models_are_correlated_within_models_too_and_equal_values_are_not() -> None:
     values = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]
     flat = {"input_sharpness": values, "average_case": [1.0] * 8}
     found = relations(_findings(["slmrec", "dragon"], list("abcd"), flat, values), seed=0)

@@ -329,7 +329,7 @@ def test_equal_feature_rows_raise_no_alarm(tiny: Prepared) -> None:
     assert check.after() == ""
 
 
-def test_features_of_nothing_but_zeros_are_blamed_themselves(tiny: Prepared) -> None:
+def test_features_of_zeros_are_named_in_the_error(tiny: Prepared) -> None:
     tables = {**tiny.tables, "image": torch.zeros_like(tiny.tables["image"])}
     scorer = Live(tiny)
     with pytest.raises(RobustrecError, match="all 60 rows of the image features are zero"):

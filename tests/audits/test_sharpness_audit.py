@@ -132,7 +132,7 @@ def test_estimates_carry_their_errors_and_eigenvalues_their_residuals(audited: A
     }
 
 
-def test_every_subject_ends_with_a_status_that_says_what_could_be_told(audited: Any) -> None:
+def test_every_subject_ends_with_a_status_that_says_what_was_measured(audited: Any) -> None:
     _, run, _ = audited
     for model in ("vbpr", "dragon"):
         assert _statuses(run, model) == {"reach": "ok", "sharpness": "ok", "sharpness of parameters": "ok"}

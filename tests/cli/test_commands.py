@@ -278,7 +278,7 @@ def test_an_unwritable_home_is_code_2(tiny_folder, suite, tmp_path, capsys, monk
     assert "ROBUSTREC_HOME" in _three_parts(capsys)
 
 
-def test_an_output_that_cannot_be_written_is_told_before_the_work(tiny_folder, suite, tmp_path, capsys):
+def test_an_output_that_cannot_be_written_is_an_error_before_the_work(tiny_folder, suite, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     for place in (tmp_path / "file" / "r.json", tmp_path):
         assert _audit(tiny_folder, suite(), "--output-format", f"json:{place}") == 2

@@ -66,7 +66,7 @@ def test_equal_sizes_of_opposite_sign_do_not_differ() -> None:
     assert row.difference.low < 0 < row.difference.high
 
 
-def test_no_sentence_where_neither_drift_can_be_told_from_nothing() -> None:
+def test_no_sentence_where_neither_drift_is_significant() -> None:
     """Each drift alone may be chance although their difference, paired user by user, is not."""
     rng = np.random.default_rng(4)
     shared = rng.normal(0, 0.05, (4, 1, 50)) + rng.normal(0, 0.05, (4, 1, 1))
@@ -119,7 +119,7 @@ def _equal_strategies(rng: np.random.Generator, seeds: int, sizes: tuple[float, 
 
 
 @pytest.mark.parametrize("seeds", [3, 5])
-def test_equal_strategies_are_rarely_told_apart(seeds: int) -> None:
+def test_equal_strategies_rarely_differ_significantly(seeds: int) -> None:
     """At most 5 % of the sentences name a difference of a kind; 80 of them leave room for 9 by chance."""
     rng = np.random.default_rng(seeds)
     told = {"drift": 0, "flatness": 0}

@@ -239,7 +239,7 @@ def item(image: str = "", *external: str) -> CatalogItem:
     return CatalogItem("", "", (), "", image, external)
 
 
-def test_which_picture_is_whose(tmp_path: Path) -> None:
+def test_which_picture_belongs_to_which_item(tmp_path: Path) -> None:
     names = ["x/1.jpg", "2.jpg", "y/2.jpg", "B7.png", "4.jpg", "notes.txt"]
     path = zipped(tmp_path / "p.zip", dict.fromkeys(names, b"-"))
     rows = [

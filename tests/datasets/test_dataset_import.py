@@ -74,7 +74,7 @@ def test_names_that_differ_only_in_case(tiny: Maker, home: Path) -> None:
             import_folder(home, name, home)
 
 
-def test_no_overwriting_unless_told(tiny: Maker, home: Path) -> None:
+def test_no_overwriting_without_replace(tiny: Maker, home: Path) -> None:
     import_folder(tiny("one"), "mine", home)
     other = tiny("two", items=True)
     with pytest.raises(RobustrecError, match="already exists") as caught:

@@ -95,7 +95,7 @@ def _refuse(*_: Any, **__: Any) -> Any:
     raise AssertionError("unpickled")
 
 
-def test_the_name_that_was_not_followed_is_told(tmp_path: Path) -> None:
+def test_the_name_that_was_not_followed_is_in_the_error(tmp_path: Path) -> None:
     path = framed(tmp_path / "g.npy", attacks(tmp_path / "ran")["os.system in protocol 4"])
     with pytest.raises(RobustrecError, match=r"system, which could execute code"):
         read_user_graph(path, 1)

@@ -122,7 +122,7 @@ def test_a_row_without_an_item_says_so_and_damaged_pictures_are_passed_over(fold
         (["--sheet", "goods/red-cup_2.png/s.png", "--pictures", "goods"], "cannot write"),
     ],
 )
-def test_wrong_use_is_told_in_three_parts(options, what, folder, tmp_path, capsys):
+def test_wrong_use_is_an_error_with_three_parts(options, what, folder, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert run(["list", "edits", *options]) == 2
     told = capsys.readouterr().err

@@ -62,7 +62,7 @@ def test_items_the_catalogue_lacks_and_catalogues_of_bare_texts():
     assert [text_of(content_of(bare, row)) for row in (0, 1)] == ["a red cup", ""]
 
 
-def test_what_changed_is_told_by_modality():
+def test_changes_are_reported_by_modality():
     picture = noise_picture(5, 5)
     before = Content("a b", "", (), "", picture)
     assert changed(before, before) == ()
@@ -93,7 +93,7 @@ def test_trends_are_the_words_of_the_bestsellers_in_training():
     assert view.with_picture == ()
 
 
-def test_the_shelf_is_the_same_every_time_and_travels(clothing, view):
+def test_the_view_is_deterministic_and_can_be_pickled(clothing, view):
     again = pickle.loads(pickle.dumps(view_of(clothing)))
     assert (again.trending, again.brands, again.with_picture) == (view.trending, view.brands, view.with_picture)
     assert len(view.trending) == 64
@@ -112,7 +112,7 @@ def test_pictures_are_offered_by_the_words_they_share(clothing, view):
     assert all(same[: sum(same)]) or np.mean(np.flatnonzero(same)) < 12
 
 
-def test_a_shelf_without_a_catalogue():
+def test_a_view_without_a_catalog():
     assert view_of(dataset_of(None, [0], [0], [0])).trending == ()
     empty = CatalogueView()
     assert empty.pictures(Content("a", "", (), "", None), np.random.default_rng(0)) == []

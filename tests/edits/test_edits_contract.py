@@ -69,7 +69,7 @@ def test_it_changes_every_item_that_has_what_it_needs(name, clothing, view):
 
 
 @every_edit
-def test_what_an_item_lacks_cannot_be_edited_and_can_be_told_apart(name):
+def test_what_an_item_lacks_cannot_be_edited_and_is_reported(name):
     nothing = Content("", "", (), "", None)
     after = apply_edit(OURS[name], nothing, 5, np.random.default_rng(0), CatalogueView())
     speaks = {"promo_phrase", "keyword_stuffing", "season_swap", "emoji_capitals", "language_mix"}

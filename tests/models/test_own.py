@@ -144,7 +144,7 @@ def test_a_module_that_raises_is_an_error_with_its_line(source, told, write, tmp
     assert "robustrec doctor --model shop_d:Model" in caught.value.fix
 
 
-def test_only_ones_own_code_is_blamed(write):
+def test_only_user_defined_code_is_named_in_the_error(write):
     with pytest.raises(ValueError, match="ours"), attributed_to("vbpr", "represent"):
         raise ValueError("ours")
     with pytest.raises(KeyboardInterrupt), attributed_to("shop:Model", "represent"):

@@ -122,7 +122,7 @@ def test_weights_are_numbers(blip):
         assert all(torch.isfinite(parameter).all() for parameter in model.parameters())
 
 
-def test_samples_are_encoded_with_it_unless_told_otherwise():
+def test_samples_are_encoded_with_it_by_default():
     def chosen(**given):
         dataset = {"name": "clothing", "synthetic": True, "feature_files": {}, **given}
         return encoder_name(SimpleNamespace(**dataset), "auto")

@@ -30,7 +30,7 @@ def by_name(found):
     return {each.name: each for each in found.standings}
 
 
-def test_a_planted_order_is_found_and_told_apart():
+def test_a_planted_order_is_found_and_significant():
     found = compare_reports([loaded(level={VANILLA: 0.7}), loaded("b.json", seed=1, level={VANILLA: 0.5, SGBD: 0.3})])
     assert [each.name for each in found.standings] == ["sgbd (a)", "vanilla (a)", "vanilla (b)", "sgbd (b)"]
     assert (found.method, found.metric, found.conditions) == ("users", "ndcg@20", ("clean", "noise: sigma2=0.01"))
@@ -42,7 +42,7 @@ def test_a_planted_order_is_found_and_told_apart():
     assert 1.96 < found.critical < 3.5
 
 
-def test_equals_are_not_told_apart_and_share_ranks():
+def test_equal_subjects_do_not_differ_and_share_ranks():
     one = loaded()
     same = Loaded(one.report, one.arrays, "copy.json")
     found = compare_reports([one, same])
@@ -119,7 +119,7 @@ def test_a_model_without_features_is_where_it_was():
     assert (bpr.places[0].rank, bpr.places[1].rank) == (3, 1)
 
 
-def test_unchanged_subjects_are_rarely_told_apart():
+def test_unchanged_subjects_rarely_differ_significantly():
     told = 0
     for seed in range(40):
         found = compare_reports([loaded(users=120, seed=2 * seed), loaded("b.json", users=120, seed=2 * seed + 1)])
@@ -176,7 +176,7 @@ def test_the_page_fits_and_shows_names_as_they_are(width, names):
     assert "ranked by remaining ndcg@20 under 2 conditions" in " ".join(text.split())
 
 
-def test_the_html_page_has_every_subject_escaped_and_says_what_can_be_told():
+def test_the_html_page_has_every_subject_escaped_and_the_conclusions():
     found = compare_reports([loaded(level={VANILLA: 0.7}), loaded("<b>.json", seed=1, level={VANILLA: 0.5, SGBD: 0.3})])
     dataset = loaded().report.dataset
     page = comparison_page(found, dataset)

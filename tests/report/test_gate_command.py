@@ -81,7 +81,7 @@ def test_changed_limits_are_judged_on_the_same_numbers(report, capsys):
     assert (content["gates"][0]["correction"], content["gates"][0]["family"]) == ("holm", 2)
 
 
-def test_what_was_measured_otherwise_than_the_suite_says_is_told(report, capsys):
+def test_measurements_that_differ_from_the_suite_are_reported(report, capsys):
     assert run(["gate", report, "--suite", suite(SUITE.replace("draws = 4", "draws = 9"))]) == 0
     assert "measured with other settings" in " ".join(capsys.readouterr().out.split())
 

@@ -207,7 +207,7 @@ def test_what_cannot_be_drawn_is_left_out():
     assert "flat, sgbd" in page
 
 
-def test_errors_and_what_does_not_apply_are_told():
+def test_errors_and_inapplicable_audits_are_shown():
     statuses = [
         AuditStatus(audit="reach", subject=SGBD, status="error", message="image did not reach the scores"),
         AuditStatus(audit="noise", subject=VANILLA, status="not_applicable", message="reads no features"),
@@ -240,7 +240,7 @@ def test_the_encoder_and_flatness_are_tables_and_sentences_on_the_page():
     assert "Encoder response to edits" not in html_page(report)
 
 
-def test_what_cannot_be_told_of_flatness_is_said_once():
+def test_an_inconclusive_flatness_is_stated_once():
     few = Relation(
         audit="sharpness",
         measure="λ₁",

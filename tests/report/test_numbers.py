@@ -54,7 +54,7 @@ def test_signs_and_intervals():
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
-def test_exactly_nothing_is_told_from_next_to_nothing(value):
+def test_zero_differs_from_nearly_zero(value):
     assert (percent(value) == "0 %") == (value == 0)
     assert (plain(value) == "0") == (value == 0)
     assert plain(value).startswith("-") == (value < 0)

@@ -119,5 +119,5 @@ def test_a_report_from_before_margins_were_standardised_says_so() -> None:
     assert "raw margins" not in flatness_sentence(marked)
 
 
-def test_what_cannot_be_told_is_said() -> None:
+def test_an_inconclusive_correlation_is_stated() -> None:
     assert flatness_sentence([_relation("input sharpness", None, None)]) == "cannot be told because"

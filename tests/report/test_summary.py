@@ -104,7 +104,7 @@ def test_what_can_be_read_stays():
     assert visible("a\x00b\u202ec") == f"a{REPLACED}b{REPLACED}c"
 
 
-def test_a_loss_that_can_be_told_is_named_before_a_larger_estimate_that_cannot():
+def test_a_significant_loss_is_named_before_a_larger_insignificant_estimate():
     wide, sure = "edit=crop severity=3 share=0.1", "edit=typos severity=3 share=0.1"
     rows = [
         drift(VANILLA, -0.06, condition=wide, audit="merchant", half_width=0.3),
@@ -185,7 +185,7 @@ def test_the_five_lines_are_one_of_each_kind_in_order():
     assert {start for start in starts for line in lines if line.startswith(start)} == set(starts)
 
 
-def test_no_loss_that_can_be_told_is_called_a_loss():
+def test_a_loss_that_is_not_significant_is_not_called_a_loss():
     lines = lines_that_matter(summary_of(two(vanilla=-0.001, sgbd=-0.002)))
     assert any("no significant loss of ndcg@20; lowest (worst of 2) for sgbd" in line for line in lines)
     assert not any("largest loss" in line for line in lines)

@@ -45,7 +45,7 @@ def _identity(label, strategy="vanilla", parameters="p", mirrored=0, scores=None
     return Identity(label, strategy, parameters, mirrored, scores)
 
 
-def test_equal_parameters_are_told_of_both():
+def test_equal_parameters_are_reported_for_both_subjects():
     faults = indistinct([_identity("a"), _identity("b", "sgbd", mirrored=5), _identity("c", "sgbd", "q", 5)])
     assert set(faults) == {0, 1}
     assert "parameters are equal to those of b" in faults[0]
@@ -53,18 +53,18 @@ def test_equal_parameters_are_told_of_both():
     assert "--set strategy" in faults[1]
 
 
-def test_a_mirror_strategy_without_a_mirrored_step_is_told_of():
+def test_a_mirror_strategy_without_a_mirrored_step_is_reported():
     assert "no mirrored step" in indistinct([_identity("a", "mirror")])[0]
     assert indistinct([_identity("a", "external", mirrored=None), _identity("b", "sam", "q")]) == {}
 
 
-def test_equal_scores_of_two_that_only_score_are_told_of():
+def test_equal_scores_of_two_scorers_are_reported():
     scorers = [_identity(name, "external", None, None, scores="s") for name in "ab"]
     assert "scores are equal to those of b" in indistinct(scorers)[0]
     assert indistinct([scorers[0], scorers[1]._replace(scores="t")]) == {}
 
 
-def test_what_is_told_is_raised_with_both_names():
+def test_the_error_has_both_names():
     with pytest.raises(RobustrecError, match="a: parameters are equal to those of b") as caught:
         check_distinct([_identity("a"), _identity("b")])
     assert "--set strategy" in caught.value.fix

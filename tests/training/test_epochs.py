@@ -98,7 +98,7 @@ def test_passes_of_one_step_share_their_noise_and_steps_do_not(tiny: Any) -> Non
 
 
 @pytest.mark.parametrize("probe_features", [True, False])
-def test_the_probe_leaves_fine_tuned_features_alone_when_told(tiny: Any, probe_features: bool) -> None:
+def test_the_ascent_step_can_leave_fine_tuned_features_unchanged(tiny: Any, probe_features: bool) -> None:
     built = build_model(SubjectSpec("bm3", {}, QUICK, StrategyConfig(), seed=0), tiny)
     optimizer = make_optimizer(built.module(), QUICK)
     groups = [group for group in optimizer.param_groups if group.get(FEATURE_TABLES)]
