@@ -123,22 +123,42 @@ def quality_rows(subject: Subject, per_user: PerUser, intervals: Intervals) -> l
     values |= {name: _items_unsure(name, each, 1.0, intervals) for name, each in values.items() if of_all_lists(name)}
     found = {name: each._replace(drift=Interval(*within_range(name, each.drift))) for name, each in values.items()}
     return [
-        Finding(
-            subject=subject,
-            audit="clean",
-            condition=CLEAN_TEST,
-            metric=metric,
-            quantity="value",
-            clean=interval.drift.estimate,
-            ci_low=interval.drift.low,
-            ci_high=interval.drift.high,
-            degrees=interval.degrees,
-            n_users=len(per_user[metric]),
-            n_draws=0,
-            unit=unit_of(metric),
-        )
+        value_row(subject, "clean", CLEAN_TEST, metric, interval, unit_of(metric), n_users=len(per_user[metric]))
         for metric, interval in found.items()
     ]
+
+
+def value_row(
+    subject: Subject,
+    audit: str,
+    condition: Condition,
+    metric: str,
+    value: float | PairedIntervals,
+    unit: str,
+    *,
+    modality: str | None = None,
+    n_users: int = 0,
+    n_draws: int = 0,
+    note: str = "",
+) -> Finding:
+    """Return the finding of a number that is not a drift, with the interval if one is given."""
+    found = value if isinstance(value, PairedIntervals) else None
+    return Finding(
+        subject=subject,
+        audit=audit,
+        condition=condition,
+        metric=metric,
+        modality=modality,
+        quantity="value",
+        clean=found.drift.estimate if found else value,
+        ci_low=found.drift.low if found else None,
+        ci_high=found.drift.high if found else None,
+        degrees=found.degrees if found else None,
+        n_users=n_users,
+        n_draws=n_draws,
+        unit=unit,
+        note=note,
+    )
 
 
 def drift_rows(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from robustrec.audits.encoder.audit import Floats, VectorShifts
-from robustrec.audits.rows import Intervals
+from robustrec.audits.rows import Intervals, value_row
 from robustrec.evaluation.statistics import ONE_DRAW, Interval, PairedIntervals, paired_intervals, value_intervals
 from robustrec.results.conditions import Condition
 from robustrec.results.findings import Finding
@@ -114,22 +114,7 @@ def _row(
     unit: str,
     n: int,
 ) -> Finding:
-    return Finding(
-        subject=subject,
-        audit=AUDIT,
-        condition=condition,
-        metric=metric,
-        modality=modality,
-        quantity="value",
-        clean=found.drift.estimate,
-        ci_low=found.drift.low,
-        ci_high=found.drift.high,
-        degrees=found.degrees,
-        n_users=0,
-        n_draws=1,
-        unit=unit,
-        note=_note(n),
-    )
+    return value_row(subject, AUDIT, condition, metric, found, unit, modality=modality, n_draws=1, note=_note(n))
 
 
 def _ratio_row(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from robustrec.audits.merchant.conditions import PARTS, EvaluationTargets, Tally
-from robustrec.audits.rows import Intervals, drift_row
+from robustrec.audits.rows import Intervals, drift_row, value_row
 from robustrec.evaluation.cells import Cells, cell_intervals
 from robustrec.results.conditions import Condition
 from robustrec.results.findings import Finding, Group
@@ -94,14 +94,4 @@ def _part_row(
 def _value(
     subject: Subject, condition: Condition, metric: str, value: float, unit: str, draws: int, n_users: int = 0
 ) -> Finding:
-    return Finding(
-        subject=subject,
-        audit=AUDIT,
-        condition=condition,
-        metric=metric,
-        quantity="value",
-        clean=value,
-        n_users=n_users,
-        n_draws=draws,
-        unit=unit,
-    )
+    return value_row(subject, AUDIT, condition, metric, value, unit, n_users=n_users, n_draws=draws)

@@ -27,7 +27,7 @@ from robustrec.audits.quality import (
     stack,
     undisturbed,
 )
-from robustrec.audits.rows import Draws
+from robustrec.audits.rows import Draws, value_row
 from robustrec.evaluation.kinds import parse_metric
 from robustrec.evaluation.metrics import per_user_metrics
 from robustrec.evaluation.ranking import rank
@@ -174,17 +174,14 @@ def with_stability(clean: Clean, metric_suite: MetricSuite) -> PerUser:
 def snr_rows(subject: TrainedSubject, condition: NoiseCondition) -> list[Finding]:
     """Return the signal-to-noise ratio of each modality with noise; none if it is infinite."""
     return [
-        Finding(
-            subject=subject.subject,
-            audit="noise",
-            condition=condition.condition,
-            metric=f"snr_db_{modality}",
+        value_row(
+            subject.subject,
+            "noise",
+            condition.condition,
+            f"snr_db_{modality}",
+            snr_db(table, condition),
+            "dB",
             modality=modality,
-            quantity="value",
-            clean=snr_db(table, condition),
-            n_users=0,
-            n_draws=0,
-            unit="dB",
         )
         for modality, table in subject.tables.items()
         if condition.touches(modality) and math.isfinite(snr_db(table, condition))
