@@ -63,7 +63,7 @@ gpu-wheels:  ## download wheels for `make gpu-check` on a machine without a pack
 	rm -rf build/gpu-wheels
 	$(PYTHON) -m pip download $(FOR_GPU) 'pydantic>=2.8,<3' 'platformdirs>=4,<5' 'pytest>=8.2,<10' 'hypothesis>=6.100,<7'
 	$(PYTHON) -m pip download $(FOR_GPU) --no-deps 'junitparser>=3.1,<6' 'scipy>=1.13,<2' 'scikit-learn>=1.5,<2' joblib cloudpickle \
-		narwhals 'threadpoolctl>=3.5,<4' 'pillow>=11,<14'
+		narwhals 'threadpoolctl>=3.5,<4' 'pillow>=11,<14' 'rapidfuzz>=3.9,<4' 'tomli-w>=1.1,<2'
 	$(PYTHON) benchmarks/gpu_check.py --weigh
 
 bench: $(VENV)/.test  ## measure seconds per epoch and per evaluation, into benchmarks/results/
