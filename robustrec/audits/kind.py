@@ -170,7 +170,7 @@ class AuditKind(Generic[C]):
 
     def measure(self, config: C, audited: AuditedSubject) -> list[Finding]:
         """Return the findings of one subject, all of them of this audit and subject."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define measure(self, config, audited)")
 
 
 KINDS: dict[str, str] = {

@@ -46,15 +46,13 @@ class Measurements:
     context: AuditContext
 
 
-@full_precision()
-def measure(plan: Plan, *, progress: Progress = silent, engine: Engine | None = None) -> Measurements:
-    """Run a plan: encode, train, and run every audit of the suite over every subject.
+def work_of(plan: Plan, progress: Progress = silent) -> Work:
+    """Encode and prepare the data of a plan, and return what its audits work with, in any process.
 
     Raises:
-        RobustrecError: encoding or training failed; an audit that fails becomes a status, not an exception.
+        RobustrecError: encoding failed, or the features of a modality are all zero.
     """
-    results, engine = AuditResults(), engine or InProcess()
-    device = pick_device(plan.settings.device)
+    results = AuditResults()
     with results.timed("features"):
         features = (
             item_features(
@@ -63,19 +61,33 @@ def measure(plan: Plan, *, progress: Progress = silent, engine: Engine | None = 
             if plan.encoder
             else None
         )
-    prepared = prepare(plan.dataset, features, device, mask_validation=plan.suite.mask_validation)
+    prepared = prepare(
+        plan.dataset, features, pick_device(plan.settings.device), mask_validation=plan.suite.mask_validation
+    )
     for spec in plan.specs:
         refuse_zero_tables(modalities_read(spec.model, prepared.tables))
     metric_suite = metric_suite_of(plan.suite.metrics, plan.suite.stability, prepared)
     context = AuditContext(prepared, metric_suite, plan.settings.seed, progress)
+    intervals = Intervals(plan.suite.bootstrap, plan.settings.seed, prepared.problem.n_items)
+    return Work(plan, context, intervals, results)
+
+
+@full_precision()
+def measure(plan: Plan, *, progress: Progress = silent, engine: Engine | None = None) -> Measurements:
+    """Run a plan: encode, train, and run every audit of the suite over every subject.
+
+    Raises:
+        RobustrecError: encoding or training failed; an audit that fails becomes a status, not an exception.
+    """
+    engine = engine or InProcess()
+    work = work_of(plan, progress)
+    results, context, intervals, prepared = work.results, work.context, work.intervals, work.context.prepared
     with results.timed("training"):
         ahead = engine.train(plan, prepared, progress)
         trained = [
             _obtain(spec, plan, context, results, progress, trained=place in ahead)
             for place, spec in enumerate(plan.specs)
         ]
-    intervals = Intervals(plan.suite.bootstrap, plan.settings.seed, prepared.problem.n_items)
-    work = Work(plan, context, intervals, results)
     subjects = []
     with results.timed("clean"):
         for subject in trained:

@@ -157,7 +157,7 @@ def parse_suite(text: str, *, source: str) -> Suite:
     except UnreadableError as error:
         raise RobustrecError(str(error), where=source, fix="fix the key or line named above") from error
     try:
-        # By way of JSON: strict, so that "8" or true is no number, yet with lists for tuples.
+        # Read as JSON: strict, so that "8" or true is not a number, but a list can be a tuple.
         suite = Suite.model_validate_json(json.dumps(data, default=str), strict=True)
     except ValidationError as error:
         raise invalid(error, Suite, source=source, fix=fix) from error

@@ -180,7 +180,7 @@ def _columns_fix(width: int, known: dict[str, int], lacking: list[str]) -> str:
 def _is_header(first: list[str], others: list[list[str]], places: dict[str, int]) -> bool:
     """Return whether a first row without a known column name is a header.
 
-    It is one where its rating or time is no number while all others are, where it is a name of a column, or where
+    It is one if its rating or time is not a number and all others are, if it has the name of a column, or if
     both its ids are unlike all others: they occur nowhere else, and either have no digit where all others have one or
     are called as columns of ids are.
     """

@@ -15,22 +15,18 @@ from typing import Any
 
 import torch
 
-from robustrec.audits.noise.audit import AuditContext, clean_of
+from robustrec.audits.noise.audit import clean_of
 from robustrec.audits.plan import make_plan
-from robustrec.audits.quality import MetricSuite
 from robustrec.audits.reach.check import ReachCheck
 from robustrec.audits.reach.run import require_reach
-from robustrec.audits.results import Audited, AuditResults, Work
-from robustrec.audits.rows import Intervals
+from robustrec.audits.results import Audited
+from robustrec.audits.run import work_of
 from robustrec.audits.tasks import Task, done
 from robustrec.config import Settings
-from robustrec.encoders.features import item_features
-from robustrec.encoders.options import options_of
 from robustrec.engine.artefacts import packed
 from robustrec.errors import RobustrecError
-from robustrec.hardware import full_precision, pick_device, set_numerics
+from robustrec.hardware import full_precision, set_numerics
 from robustrec.own_code import folders_stay
-from robustrec.runs.prepared import prepare
 from robustrec.runs.subjects import obtain_subject
 
 JSON, OUTPUT = b"j", b"o"
@@ -56,16 +52,8 @@ class Session:
                 where=f"--dataset {plan.settings.dataset}, --suite {plan.settings.suite}",
                 fix="run the command again",
             )
-        features = (
-            item_features(plan.dataset, plan.encoder, home=plan.home, options=options_of(plan.settings))
-            if plan.encoder
-            else None
-        )
-        device = pick_device(plan.settings.device)
-        prepared = prepare(plan.dataset, features, device, mask_validation=plan.suite.mask_validation)
-        metric_suite = MetricSuite(plan.suite.metrics, plan.suite.stability)
-        self.context = AuditContext(prepared, metric_suite, plan.settings.seed)
-        self.work = Work(plan, self.context, Intervals(plan.suite.bootstrap, plan.settings.seed), AuditResults())
+        self.work = work_of(plan)
+        self.context = self.work.context
         self._subjects: Audited | None = None
         self._checks: dict[int, ReachCheck] = {}
 

@@ -226,7 +226,7 @@ def top_items(scores: torch.Tensor, k: int, block: int = BLOCK) -> torch.Tensor:
 def _first_by_key(values: torch.Tensor, ids: torch.Tensor, k: int) -> torch.Tensor:
     """Return the ids of the k largest values a row, best first, ties by lower id."""
     # Adding 0 makes -0 equal to 0. Reading the bits as an integer keeps the order of positive floats;
-    # flipping the lower bits of negative ones mends theirs.
+    # flipping the lower bits of negative ones restores theirs.
     bits = (values + 0.0).view(torch.int32)
     ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)
     keys = (ordered.to(torch.int64) << 32) | (_LOW_HALF - ids)

@@ -79,13 +79,13 @@ def load_own(name: str) -> Own:
 
 
 def is_scorer(kind: Callable[..., Any]) -> bool:
-    """Tell whether something of one's own only scores: a function, or a class with `score` and no `represent`."""
+    """Return whether a user-defined model only scores: a function, or a class with `score` and no `represent`."""
     return not inspect.isclass(kind) or (hasattr(kind, "score") and not hasattr(kind, "represent"))
 
 
 @contextmanager
 def attributed_to(name: str, what: str) -> Iterator[None]:
-    """Turn whatever a model of one's own raises inside the block into an error that says so.
+    """Turn what a user-defined model raises inside the block into an error that names the model.
 
     Raises:
         RobustrecError: it raised something, or wanted to end the process, whatever the exit code.

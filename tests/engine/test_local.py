@@ -27,7 +27,7 @@ from robustrec.subject import Subject
 SUITE = """
 schema_version = 1
 name = "short"
-metrics = ["ndcg@20"]
+metrics = ["ndcg@20", "coverage@20", "ild@20"]
 stability = ["rbo@20"]
 bootstrap = { replicates = 100 }
 [[audits]]
