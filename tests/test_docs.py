@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from robustrec.audits.kind import KINDS
+from robustrec.audits.registry import KINDS
 from robustrec.audits.suites import Suite, load_suite, parse_suite, suite_names
 from robustrec.cli.main import run
 from robustrec.edits import EDITS, edit

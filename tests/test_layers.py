@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import json
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -40,3 +42,19 @@ def test_modules_beside_the_folders_import_no_folder(module: Path) -> None:
         if name.startswith("robustrec.")
     }
     assert not imported & (FOLDERS - {"untrusted"})
+
+
+def test_modules_form_no_circle_of_imports() -> None:
+    """Type annotations may name what lies above, as those of an audit kind do; imports at run time may not."""
+    script = """
+import grimp, json
+graph = grimp.build_graph("robustrec", exclude_type_checking_imports=True, cache_dir=None)
+print(json.dumps({name: sorted(graph.find_modules_directly_imported_by(name)) for name in graph.modules}))
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    imported = json.loads(done.stdout)
+    # The package edits offers what its module resolve finds, and resolve reads its list.
+    imported["robustrec.edits"].remove("robustrec.edits.resolve")
+    with pytest.raises(CycleError):
+        tuple(TopologicalSorter({"a": ["b"], "b": ["a"]}).static_order())
+    assert len(tuple(TopologicalSorter(imported).static_order())) == len(imported)

@@ -8,7 +8,7 @@ from typing import Any
 
 from site_schemas import Schema, section, table, text, without_meaning
 
-from robustrec.audits.kind import KINDS, built_in
+from robustrec.audits.registry import KINDS, built_in
 from robustrec.audits.suites import Suite, load_suite, suite_names
 from robustrec.results.gates import Gate
 

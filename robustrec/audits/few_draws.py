@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robustrec.audits.own import kind_of
+from robustrec.audits.registry import kind_of
 from robustrec.audits.suites import Suite
 from robustrec.results.selection import matches
 

@@ -1,24 +1,21 @@
 """An audit kind: one object that says what a kind of audit measures, needs and costs, and runs it.
 
-A kind is a folder with `kind.py`, whose object KIND has a line in `KINDS`. Users name theirs by an entry point of the
-group "robustrec.audits" or as "package.module:Class" (`robustrec.audits.own`). Importable without torch.
+A kind is a folder with `kind.py`, whose object KIND has a line in `registry.KINDS`. Users name theirs by an entry point
+of the group "robustrec.audits" or as "package.module:Class". Importable without torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from importlib import import_module
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from pydantic import Field
 
-from robustrec.audits.tasks import Task, TaskOutput
 from robustrec.subject import Record
 
 if TYPE_CHECKING:
-    from robustrec.audits.own import AuditedSubject
+    from robustrec.audits.by_subject import AuditedSubject
     from robustrec.audits.plan import Plan
-    from robustrec.audits.results import Audited, Work
     from robustrec.audits.suites import Suite
     from robustrec.results.conditions import Condition
     from robustrec.results.findings import Finding
@@ -82,6 +79,8 @@ class AuditKind(Generic[C]):
         of_edits: whether it edits the texts or pictures of items and encodes them again.
         glossary: term -> definition, for the glossary of reports.
         gates: suggested gates, as in a suite.
+        measured_in: module with `tasks_of`, `run_task`, `finish` and, for tasks with `encoded`, `encode`
+            (`run_tasks.Measurements`). By default each subject is a task, which `measure` measures.
     """
 
     name: str
@@ -90,6 +89,7 @@ class AuditKind(Generic[C]):
     of_edits: bool = False
     glossary: Mapping[str, str] = {}
     gates: tuple[Mapping[str, Any], ...] = ()
+    measured_in: str = "robustrec.audits.by_subject"
 
     @property
     def summary(self) -> str:
@@ -128,61 +128,6 @@ class AuditKind(Generic[C]):
         """Yield (key of the configuration, number of draws) behind the findings that a gate checks."""
         yield from ()
 
-    def tasks(self, config: C, plan: Plan) -> list[Task]:
-        """Return the tasks of the audit; by default one for each subject, which `measure` measures."""
-        return [
-            Task(self.name, spec.label, {"subject": place}, stored=self.name in KINDS)
-            for place, spec in enumerate(plan.specs)
-        ]
-
-    def encode(self, config: C, task: Task, subjects: Audited, work: Work) -> None:
-        """Encode the rows of a task into the store, so that another process only reads them; by default none."""
-
-    def run_task(self, config: C, task: Task, subjects: Audited, work: Work, output: TaskOutput) -> None:
-        """Measure a task: findings, exhibits and warnings go to `work.results`, what `finish` needs to `output`.
-
-        Args:
-            config: the settings.
-            task: of `tasks`.
-            subjects: subjects that passed the reach check.
-            work: data, metrics and seed.
-            output: state and arrays for `finish`.
-
-        Raises:
-            RobustrecError: the audit failed.
-        """
-        from robustrec.audits.own import run_one
-
-        run_one(self, config, task, subjects, work, output)
-
-    def finish(self, config: C, done: Iterable[tuple[Task, TaskOutput]], subjects: Audited, work: Work) -> None:
-        """Put the outputs of all tasks together: findings in order, differences of subjects, a status for each.
-
-        Args:
-            config: the settings.
-            done: the tasks of `tasks` with their outputs, in order.
-            subjects: subjects that passed the reach check.
-            work: data, metrics and seed; its results get those of the audit.
-        """
-        from robustrec.audits.own import put_together
-
-        put_together(self, done, subjects, work)
-
     def measure(self, config: C, audited: AuditedSubject) -> list[Finding]:
         """Return the findings of one subject, all of them of this audit and subject."""
         raise NotImplementedError(f"{type(self).__name__} must define measure(self, config, audited)")
-
-
-KINDS: dict[str, str] = {
-    "noise": "robustrec.audits.noise.kind",
-    "merchant": "robustrec.audits.merchant.kind",
-    "encoder": "robustrec.audits.encoder.kind",
-    "sharpness": "robustrec.audits.sharpness.kind",
-}
-"""Name of each built-in kind -> module with the object KIND."""
-
-
-def built_in(name: str) -> AuditKind[Any]:
-    """Return a built-in kind by its name in `KINDS`."""
-    found: AuditKind[Any] = import_module(KINDS[name]).KIND
-    return found

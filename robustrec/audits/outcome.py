@@ -16,9 +16,9 @@ from robustrec import __version__
 from robustrec.audits.against_baseline import MeasuredState, refuse_incomparable
 from robustrec.audits.judged import judgement
 from robustrec.audits.over_seeds import rows_over_seeds
-from robustrec.audits.own import user_audits
 from robustrec.audits.plan import Plan
 from robustrec.audits.quality import Clean, short_lists
+from robustrec.audits.registry import user_audits
 from robustrec.audits.run import Measurements
 from robustrec.datasets.interactions import TEST, TRAIN, VALIDATION
 from robustrec.datasets.registry import Dataset

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from robustrec.audits.applicable import not_editable
 from robustrec.audits.few_draws import few_draws
 from robustrec.audits.kind import Cost
-from robustrec.audits.own import kind_of, resolved
 from robustrec.audits.plan_checks import check_gates_select, unmeasured
+from robustrec.audits.registry import kind_of, resolved
 from robustrec.audits.suites import Suite, load_suite
 from robustrec.config import Settings
 from robustrec.datasets.registry import Dataset, load_dataset

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from robustrec.audits.kind import Reported
-from robustrec.audits.own import kind_of
+from robustrec.audits.registry import kind_of
 from robustrec.audits.suites import Suite
 from robustrec.errors import RobustrecError, unknown_name
 from robustrec.evaluation.kinds import BEYOND, parse_metric

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from robustrec.audits.context import AuditContext, CostCounts
 from robustrec.audits.merchant.encoding import EditedRows
-from robustrec.audits.noise.audit import AuditContext, CostCounts
 from robustrec.audits.plan import Plan
 from robustrec.audits.quality import Clean
 from robustrec.audits.rows import Intervals

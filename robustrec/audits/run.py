@@ -6,14 +6,15 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from robustrec.audits.noise.audit import AuditContext, clean_of
+from robustrec.audits.context import AuditContext, clean_of
 from robustrec.audits.plan import Plan
 from robustrec.audits.quality import Clean, metric_suite_of
 from robustrec.audits.reach.check import refuse_zero_tables, sampled_scores
 from robustrec.audits.reach.run import reach_again, reach_first
 from robustrec.audits.results import AuditResults, Work, references
 from robustrec.audits.rows import Intervals, drift_rows, quality_rows
-from robustrec.audits.tasks import Engine, InProcess, run_audit, tasks_of
+from robustrec.audits.run_tasks import InProcess, run_audit, tasks_of
+from robustrec.audits.tasks import Engine
 from robustrec.encoders.features import item_features
 from robustrec.encoders.options import options_of
 from robustrec.hardware import full_precision, pick_device

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from pydantic import AfterValidator, Discriminator, Field, SerializeAsAny, Tag, ValidationError, model_validator
 
-from robustrec.audits.kind import KINDS, AuditConfig, built_in
-from robustrec.audits.own import UserAudit, check_known
+from robustrec.audits.kind import AuditConfig
+from robustrec.audits.registry import KINDS, UserAudit, built_in, check_known
 from robustrec.audits.values import QualityMetric, StabilityMetric, distinct
 from robustrec.errors import RobustrecError, unknown_name
 from robustrec.evaluation.error_rates import Correction

@@ -70,7 +70,7 @@ def encoders(as_json: options.AsJson = False) -> None:
 @app.command()
 def audits(as_json: options.AsJson = False) -> None:
     """List the audits."""
-    from robustrec.audits.own import kinds
+    from robustrec.audits.registry import kinds
 
     found = kinds()
     if as_json:

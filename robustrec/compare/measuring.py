@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from robustrec.audits.noise.audit import AuditContext, clean_of, measure_condition
+from robustrec.audits.context import AuditContext, clean_of
+from robustrec.audits.noise.audit import measure_condition
 from robustrec.audits.noise.condition import NoiseCondition
 from robustrec.audits.quality import MetricSuite
 from robustrec.audits.reach.run import require_reach, unreached

@@ -21,9 +21,10 @@ import torch
 from pydantic import Field
 
 import robustrec
-from robustrec.audits.noise.audit import CostCounts
+from robustrec.audits.context import CostCounts
 from robustrec.audits.results import Audited, AuditResults, Work
-from robustrec.audits.tasks import Task, TaskOutput, config_of
+from robustrec.audits.run_tasks import config_of
+from robustrec.audits.tasks import Task, TaskOutput
 from robustrec.files import digest_json, digest_sources, remove_leftovers, write_atomically
 from robustrec.results.exhibits import Exhibit, Relation
 from robustrec.results.findings import AuditStatus, Finding

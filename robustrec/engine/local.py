@@ -16,10 +16,11 @@ from typing import Any
 
 import torch
 
-from robustrec.audits.noise.audit import CostCounts
+from robustrec.audits.context import CostCounts
 from robustrec.audits.plan import Plan
 from robustrec.audits.results import Audited, Work
-from robustrec.audits.tasks import InProcess, Task, TaskOutput, encode
+from robustrec.audits.run_tasks import InProcess, encode
+from robustrec.audits.tasks import Task, TaskOutput
 from robustrec.engine.artefacts import Artefacts, unpacked
 from robustrec.errors import RobustrecError
 from robustrec.progress import Progress

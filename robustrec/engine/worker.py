@@ -15,13 +15,14 @@ from typing import Any
 
 import torch
 
-from robustrec.audits.noise.audit import clean_of
+from robustrec.audits.context import clean_of
 from robustrec.audits.plan import make_plan
 from robustrec.audits.reach.check import ReachCheck
 from robustrec.audits.reach.run import require_reach
 from robustrec.audits.results import Audited
 from robustrec.audits.run import work_of
-from robustrec.audits.tasks import Task, done
+from robustrec.audits.run_tasks import done
+from robustrec.audits.tasks import Task
 from robustrec.config import Settings
 from robustrec.engine.artefacts import packed
 from robustrec.errors import RobustrecError

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from robustrec.audits import run as runner
-from robustrec.audits.noise.kind import NoiseKind
+from robustrec.audits.noise import measure as noise_measure
 from robustrec.audits.outcome import make_report
 from robustrec.audits.plan import Plan, make_plan
 from robustrec.config import Settings
@@ -175,14 +175,14 @@ def test_a_cache_that_fills_during_the_audits_is_an_error_and_leaves_no_rows(
             return held[0] if held else represent(self, features, **options)
         return held[0]
 
-    run_task = NoiseKind.run_task
+    run_task = noise_measure.run_task
 
     def begin(*args: Any) -> None:
         held[:] = ["begin"]
         run_task(*args)
 
     monkeypatch.setattr(TrainedSubject, "represent", cached)
-    monkeypatch.setattr(NoiseKind, "run_task", begin)
+    monkeypatch.setattr(noise_measure, "run_task", begin)
     report = _report(plan)
     assert report.verdict == "error"
     assert "after the audits" in report.verdict_reason

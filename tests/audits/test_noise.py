@@ -8,7 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from robustrec.audits.noise.audit import AuditContext, measure_condition
+from robustrec.audits.context import AuditContext
+from robustrec.audits.noise.audit import measure_condition
 from robustrec.audits.noise.condition import (
     NoiseCondition,
     add_noise,

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from robustrec.audits.kind import KINDS, AuditKind, built_in
-from robustrec.audits.own import kind_of
+from robustrec.audits.kind import AuditKind
+from robustrec.audits.registry import KINDS, built_in, kind_of
 from robustrec.audits.suites import load_suite, parse_suite, recorded_suite
 from robustrec.cli.main import run
 from robustrec.errors import RobustrecError

@@ -16,9 +16,9 @@ from robustrec.audits import run as runner
 from robustrec.audits.plan import make_plan
 from robustrec.audits.results import AuditResults, Work
 from robustrec.audits.rows import Intervals
+from robustrec.audits.run_tasks import run_audit
 from robustrec.audits.sharpness.relation import relations
 from robustrec.audits.suites import load_suite, suite_names
-from robustrec.audits.tasks import run_audit
 from robustrec.compare.flatness import flatness_by
 from robustrec.config import Settings
 from robustrec.models.contract import Representation

@@ -15,10 +15,10 @@ from robustrec.audits.outcome import make_report, write_outcome
 from robustrec.audits.plan import Plan, cost_of, make_plan
 from robustrec.audits.results import AuditResults, Work
 from robustrec.audits.rows import Intervals
+from robustrec.audits.run_tasks import run_audit
 from robustrec.audits.sharpness import audit as sharpness_audit
 from robustrec.audits.sharpness.config import SharpnessAudit
 from robustrec.audits.suites import load_suite, parse_suite
-from robustrec.audits.tasks import run_audit
 from robustrec.config import Settings
 from robustrec.errors import RobustrecError
 from robustrec.results.exhibits import Curve, Surface

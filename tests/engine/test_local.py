@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from robustrec.audits.noise.audit import CostCounts
-from robustrec.audits.noise.kind import NoiseKind
+from robustrec.audits.context import CostCounts
+from robustrec.audits.noise import measure as noise_measure
 from robustrec.audits.outcome import make_report
 from robustrec.audits.plan import Plan, make_plan
 from robustrec.audits.results import AuditResults
@@ -66,7 +66,7 @@ def _text(report: Report) -> str:
 
 def _interrupted(plan: Plan, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     """Run an audit that ends with an interrupt in the task after some."""
-    run_task, done = NoiseKind.run_task, []
+    run_task, done = noise_measure.run_task, []
 
     def stopping(*args: Any) -> None:
         if len(done) == after:
@@ -75,21 +75,21 @@ def _interrupted(plan: Plan, monkeypatch: pytest.MonkeyPatch, after: int) -> Non
         done.append(args)
 
     with monkeypatch.context() as patch, Local() as engine:
-        patch.setattr(NoiseKind, "run_task", stopping)
+        patch.setattr(noise_measure, "run_task", stopping)
         with pytest.raises(KeyboardInterrupt):
             measure(plan, engine=engine)
 
 
 def _tasks_run(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Any], Report]:
     """Return the blocks of the tasks that an audit runs, and its report; its outputs are removed."""
-    run_task, blocks = NoiseKind.run_task, []
+    run_task, blocks = noise_measure.run_task, []
 
-    def counted(self: NoiseKind, config: Any, task: Any, *rest: Any) -> None:
+    def counted(config: Any, task: Any, *rest: Any) -> None:
         blocks.append(dict(task.block))
-        run_task(self, config, task, *rest)
+        run_task(config, task, *rest)
 
     with monkeypatch.context() as patch, Local() as engine:
-        patch.setattr(NoiseKind, "run_task", counted)
+        patch.setattr(noise_measure, "run_task", counted)
         report, _ = _report(plan, engine)
         engine.forget()
     return blocks, report

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from robustrec.audits.encoder.config import EncoderAudit
@@ -10,8 +9,6 @@ from robustrec.audits.kind import READS_NOTHING, AuditKind, Cost
 
 if TYPE_CHECKING:
     from robustrec.audits.plan import Plan
-    from robustrec.audits.results import Audited, Work
-    from robustrec.audits.tasks import Task, TaskOutput
     from robustrec.runs.specs import SubjectSpec
 
 
@@ -22,6 +19,7 @@ class EncoderKind(AuditKind[EncoderAudit]):
     config = EncoderAudit
     of_encoder = True
     of_edits = True
+    measured_in = "robustrec.audits.encoder.measure"
 
     def check(self, config: EncoderAudit, *, where: str) -> None:
         """Check the names of the edits; user-defined edits are tried."""
@@ -45,26 +43,6 @@ class EncoderKind(AuditKind[EncoderAudit]):
             return Cost()
         known = plan.dataset.clean_catalog is not None
         return Cost(encodings=encodings_of(config, plan.dataset.interactions.n_items, clean=known))
-
-    def tasks(self, config: EncoderAudit, plan: Plan) -> list[Task]:
-        """Return one task."""
-        from robustrec.audits.encoder.measure import tasks_of
-
-        return tasks_of(config, plan)
-
-    def run_task(self, config: EncoderAudit, task: Task, subjects: Audited, work: Work, output: TaskOutput) -> None:
-        """Measure a task; see `encoder.measure`."""
-        from robustrec.audits.encoder.measure import run_task
-
-        run_task(config, subjects, work)
-
-    def finish(
-        self, config: EncoderAudit, done: Iterable[tuple[Task, TaskOutput]], subjects: Audited, work: Work
-    ) -> None:
-        """Put the outputs together; see `encoder.measure`."""
-        from robustrec.audits.encoder.measure import finish
-
-        finish(done, work)
 
 
 KIND = EncoderKind()

@@ -84,7 +84,7 @@ def tasks_of(audit: EncoderAudit, plan: Plan) -> list[Task]:
     return [Task(AUDIT, plan.encoder or "encoder", {}, stored=not has_user_edits(audit.edits), here=True)]
 
 
-def run_task(audit: EncoderAudit, subjects: Audited, work: Work) -> None:
+def run_task(audit: EncoderAudit, task: Task, subjects: Audited, work: Work, output: TaskOutput) -> None:
     """Measure the encoder; each subject gets a status, and the first one the findings."""
     if not subjects:
         return
@@ -107,7 +107,7 @@ def run_task(audit: EncoderAudit, subjects: Audited, work: Work) -> None:
     ]
 
 
-def finish(done: Iterable[tuple[Task, TaskOutput]], work: Work) -> None:
+def finish(audit: EncoderAudit, done: Iterable[tuple[Task, TaskOutput]], subjects: Audited, work: Work) -> None:
     """Add the findings and statuses of the one task."""
     for _ in merged(done, work):
         pass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from robustrec.audits.kind import READS_NOTHING, AuditKind, Cost, Reported
@@ -10,9 +10,7 @@ from robustrec.audits.merchant.config import ALL, MerchantAudit
 
 if TYPE_CHECKING:
     from robustrec.audits.plan import Plan
-    from robustrec.audits.results import Audited, Work
     from robustrec.audits.suites import Suite
-    from robustrec.audits.tasks import Task, TaskOutput
     from robustrec.results.gates import Gate
     from robustrec.runs.specs import SubjectSpec
 
@@ -23,6 +21,7 @@ class MerchantKind(AuditKind[MerchantAudit]):
     name = "merchant"
     config = MerchantAudit
     of_edits = True
+    measured_in = "robustrec.audits.merchant.measure"
     gates = (
         {
             "name": "relative drift of NDCG@20 under edits",
@@ -77,32 +76,6 @@ class MerchantKind(AuditKind[MerchantAudit]):
     def draws(self, config: MerchantAudit, gate: Gate) -> Iterator[tuple[str, int]]:
         """Yield the draws of edited items."""
         yield "draws", config.draws
-
-    def tasks(self, config: MerchantAudit, plan: Plan) -> list[Task]:
-        """Return a task for each edit."""
-        from robustrec.audits.merchant.measure import tasks_of
-
-        return tasks_of(config)
-
-    def encode(self, config: MerchantAudit, task: Task, subjects: Audited, work: Work) -> None:
-        """Encode the edited items of a task."""
-        from robustrec.audits.merchant.measure import encode
-
-        encode(config, task, subjects, work)
-
-    def run_task(self, config: MerchantAudit, task: Task, subjects: Audited, work: Work, output: TaskOutput) -> None:
-        """Measure a task; see `merchant.measure`."""
-        from robustrec.audits.merchant.measure import run_task
-
-        run_task(config, task, subjects, work, output)
-
-    def finish(
-        self, config: MerchantAudit, done: Iterable[tuple[Task, TaskOutput]], subjects: Audited, work: Work
-    ) -> None:
-        """Put the outputs together; see `merchant.measure`."""
-        from robustrec.audits.merchant.measure import finish
-
-        finish(config, done, subjects, work)
 
 
 KIND = MerchantKind()

@@ -23,6 +23,7 @@ from robustrec.audits.merchant.exhibits import Fall, Fragile, exhibit, worst
 from robustrec.audits.merchant.items import Items, popularity_strata
 from robustrec.audits.merchant.pool import Pool
 from robustrec.audits.merchant.rows import AUDIT, part_rows, share_rows
+from robustrec.audits.plan import Plan
 from robustrec.audits.quality import Clean, PerUser, undisturbed
 from robustrec.audits.results import Audited, Work, references
 from robustrec.audits.rows import Draws, difference_rows, drift_rows
@@ -68,7 +69,7 @@ class _MerchantRun:
     faults: list[str]
 
 
-def tasks_of(audit: MerchantAudit) -> list[Task]:
+def tasks_of(audit: MerchantAudit, plan: Plan) -> list[Task]:
     """Return a task for each edit or combination of edits."""
     stored = not has_user_edits(audit.edits)
     return [

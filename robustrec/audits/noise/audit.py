@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 
+from robustrec.audits.context import AuditContext, with_stability
 from robustrec.audits.noise.condition import (
     BreakPoint,
     NoiseCondition,
@@ -20,62 +21,17 @@ from robustrec.audits.noise.condition import (
 from robustrec.audits.noise.config import BreakPointSearch
 from robustrec.audits.quality import (
     Clean,
-    MetricSuite,
     PerUser,
-    measure_clean,
     measure_perturbed,
     stack,
-    undisturbed,
 )
 from robustrec.audits.rows import Draws, value_row
 from robustrec.evaluation.kinds import parse_metric
 from robustrec.evaluation.metrics import per_user_metrics
 from robustrec.evaluation.ranking import rank
-from robustrec.progress import Progress, silent
 from robustrec.results.findings import Finding
-from robustrec.runs.prepared import Prepared
 from robustrec.runs.trained import TrainedSubject
 from robustrec.seeds import derive_seed
-
-
-@dataclass
-class CostCounts:
-    """Work counts so far, see `plan.Cost`; representations are forward passes over all users and items."""
-
-    trainings: int = 0
-    representations: int = 0
-    rankings: int = 0
-    encodings: int = 0
-    gradients: int = 0
-
-    def count_lists(self, n: int = 1) -> None:
-        """Count n representations, each followed by a ranking."""
-        self.representations += n
-        self.rankings += n
-
-    def add(self, other: CostCounts) -> None:
-        """Add the counts of a part of the work."""
-        for name, count in asdict(other).items():
-            setattr(self, name, getattr(self, name) + count)
-
-
-@dataclass(frozen=True)
-class AuditContext:
-    """Context of the audits of one command.
-
-    Attributes:
-        prepared: data and features on the device.
-        metric_suite: metrics of every list.
-        seed: seed of the audits, separate from the training seeds.
-        progress: callback after each ranking.
-        costs: work counts, updated during the run.
-    """
-
-    prepared: Prepared
-    metric_suite: MetricSuite
-    seed: int
-    progress: Progress = silent
-    costs: CostCounts = field(default_factory=CostCounts)
 
 
 @dataclass(frozen=True)
@@ -96,12 +52,6 @@ class Measured:
     def moved(self) -> bool:
         """Return whether any value of any user changed in any draw."""
         return any(bool((values != self.clean[name]).any()) for name, values in self.perturbed.items())
-
-
-def clean_of(subject: TrainedSubject, context: AuditContext) -> Clean:
-    """Rank the test users on clean features."""
-    context.costs.count_lists()
-    return measure_clean(subject.represent(), context.prepared.test, context.metric_suite)
 
 
 def touched(subject: TrainedSubject, condition: NoiseCondition) -> bool:
@@ -164,11 +114,6 @@ def measure_trained(
         context.costs.count_lists()
         context.progress(f"noise {condition.label}", draw + 1, draws, subject.subject.label)
     return Measured(with_stability(clean, context.metric_suite), stack(collected))
-
-
-def with_stability(clean: Clean, metric_suite: MetricSuite) -> PerUser:
-    """Return the clean per-user metrics, with the stability metrics of identical lists."""
-    return {**clean.per_user, **undisturbed(metric_suite.stability, len(clean.ranking.users))}
 
 
 def snr_rows(subject: TrainedSubject, condition: NoiseCondition) -> list[Finding]:

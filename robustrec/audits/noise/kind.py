@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from robustrec.audits.kind import READS_NOTHING, AuditKind, Cost, Reported
@@ -10,9 +10,7 @@ from robustrec.audits.noise.config import BREAK_POINT, BreakPointSearch, NoiseAu
 
 if TYPE_CHECKING:
     from robustrec.audits.plan import Plan
-    from robustrec.audits.results import Audited, Work
     from robustrec.audits.suites import Suite
-    from robustrec.audits.tasks import Task, TaskOutput
     from robustrec.results.gates import Gate
     from robustrec.runs.specs import SubjectSpec
 
@@ -22,6 +20,7 @@ class NoiseKind(AuditKind[NoiseAudit]):
 
     name = "noise"
     config = NoiseAudit
+    measured_in = "robustrec.audits.noise.measure"
     gates = (
         {
             "name": "relative drift of NDCG@20 under noise",
@@ -86,26 +85,6 @@ class NoiseKind(AuditKind[NoiseAudit]):
             yield "training.draws", config.training.draws
         if any(gate.select.wants(each.condition) for each in conditions_of(config)):
             yield "draws", config.draws
-
-    def tasks(self, config: NoiseAudit, plan: Plan) -> list[Task]:
-        """Return a task for each condition, and for the break point of each subject."""
-        from robustrec.audits.noise.measure import tasks_of
-
-        return tasks_of(config, plan)
-
-    def run_task(self, config: NoiseAudit, task: Task, subjects: Audited, work: Work, output: TaskOutput) -> None:
-        """Measure a task; see `noise.measure`."""
-        from robustrec.audits.noise.measure import run_task
-
-        run_task(config, task, subjects, work, output)
-
-    def finish(
-        self, config: NoiseAudit, done: Iterable[tuple[Task, TaskOutput]], subjects: Audited, work: Work
-    ) -> None:
-        """Put the outputs together; see `noise.measure`."""
-        from robustrec.audits.noise.measure import finish
-
-        finish(config, done, subjects, work)
 
 
 def _check_break_point_gates(suite: Suite, search: BreakPointSearch) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from robustrec.audits.context import AuditContext
 from robustrec.audits.noise.audit import (
-    AuditContext,
     Measured,
     break_point_row,
     measure_condition,

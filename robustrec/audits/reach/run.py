@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from robustrec.audits.noise.audit import AuditContext
+from robustrec.audits.context import AuditContext
 from robustrec.audits.reach.check import Ranked, Reach, ReachCheck
 from robustrec.audits.reach.graphs import check_item_graphs
 from robustrec.audits.results import Work

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from robustrec.audits.noise.audit import AuditContext, with_stability
+from robustrec.audits.context import AuditContext, with_stability
 from robustrec.audits.noise.condition import NEARLY_ALL, noise_lost
 from robustrec.audits.quality import Clean, PerUser, measure_perturbed, stack
 from robustrec.audits.results import AuditResults

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from robustrec.audits.kind import READS_NOTHING, AuditKind, Cost
@@ -10,8 +10,6 @@ from robustrec.audits.sharpness.config import SharpnessAudit, input_gradients, n
 
 if TYPE_CHECKING:
     from robustrec.audits.plan import Plan
-    from robustrec.audits.results import Audited, Work
-    from robustrec.audits.tasks import Task, TaskOutput
     from robustrec.results.gates import Gate
     from robustrec.runs.specs import SubjectSpec
 
@@ -21,6 +19,7 @@ class SharpnessKind(AuditKind[SharpnessAudit]):
 
     name = "sharpness"
     config = SharpnessAudit
+    measured_in = "robustrec.audits.sharpness.measure"
 
     def check(self, config: SharpnessAudit, *, where: str) -> None:
         """Check the names of the edits; user-defined edits are tried."""
@@ -57,26 +56,6 @@ class SharpnessKind(AuditKind[SharpnessAudit]):
             yield "noise_pairs", config.noise_pairs
         elif metric.startswith("input_sharpness"):
             yield "input_probes", config.input_probes
-
-    def tasks(self, config: SharpnessAudit, plan: Plan) -> list[Task]:
-        """Return a task for each subject."""
-        from robustrec.audits.sharpness.measure import tasks_of
-
-        return tasks_of(config, plan)
-
-    def run_task(self, config: SharpnessAudit, task: Task, subjects: Audited, work: Work, output: TaskOutput) -> None:
-        """Measure a task; see `sharpness.measure`."""
-        from robustrec.audits.sharpness.measure import run_task
-
-        run_task(config, task, subjects, work, output)
-
-    def finish(
-        self, config: SharpnessAudit, done: Iterable[tuple[Task, TaskOutput]], subjects: Audited, work: Work
-    ) -> None:
-        """Put the outputs together; see `sharpness.measure`."""
-        from robustrec.audits.sharpness.measure import finish
-
-        finish(config, done, work)
 
 
 KIND = SharpnessKind()

@@ -58,7 +58,7 @@ def run_task(audit: SharpnessAudit, task: Task, subjects: Audited, work: Work, o
         work.results.statuses += _edited(audit.edits, measured, work)
 
 
-def finish(audit: SharpnessAudit, done: Iterable[tuple[Task, TaskOutput]], work: Work) -> None:
+def finish(audit: SharpnessAudit, done: Iterable[tuple[Task, TaskOutput]], subjects: Audited, work: Work) -> None:
     """Put the findings together; with parameters, sharpness is correlated with every drift of the run so far."""
     results, edited = work.results, AuditResults()
     for _, output in done:

@@ -1,152 +1,36 @@
-"""User-defined audits: found by name, tried before any work, and checked while they run.
-
-They are imported only for an audit whose suite names them, never to read or judge a report.
-"""
+"""Audits that measure one subject at a time by the method `measure` of their kind; what they return is checked."""
 
 from __future__ import annotations
 
-import copy
-import inspect
-import json
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ConfigDict, ValidationError
-
-from robustrec.audits.kind import KINDS, AuditConfig, AuditKind, built_in
-from robustrec.errors import RobustrecError, described, one_line, unknown_name
-from robustrec.invalid import invalid
+from robustrec.audits.context import with_stability
+from robustrec.audits.kind import AuditKind
+from robustrec.audits.quality import Clean, PerUser, measure_perturbed, stack
+from robustrec.audits.registry import KINDS, kind_of
+from robustrec.audits.results import Audited, Work, references
+from robustrec.audits.rows import Draws, difference_rows, drift_rows
+from robustrec.audits.tasks import Task, TaskOutput, merged
+from robustrec.errors import RobustrecError, described, one_line
+from robustrec.models.contract import Features
 from robustrec.models.own import source_line
-from robustrec.plugins import Plugins
 from robustrec.results.arrays import array_key
 from robustrec.results.conditions import Condition, named
 from robustrec.results.findings import AuditStatus, Finding
+from robustrec.runs.trained import TrainedSubject
+from robustrec.seeds import torch_generator
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from robustrec.audits.quality import Clean, PerUser
-    from robustrec.audits.results import Audited, Work
-    from robustrec.audits.rows import Draws
-    from robustrec.audits.suites import Suite
-    from robustrec.audits.tasks import Task, TaskOutput
-    from robustrec.models.contract import Features
-    from robustrec.results.report import UserAuditRecord
-    from robustrec.runs.trained import TrainedSubject
+    from robustrec.audits.kind import AuditConfig
+    from robustrec.audits.plan import Plan
 
-PLUGINS = Plugins("robustrec.audits", "audit", "Class", KINDS)
 _ADVICE = "see docs/own-audits.md"
-
-
-class UserAudit(AuditConfig):
-    """Settings of a user-defined audit, whose class checks them before the run."""
-
-    model_config = ConfigDict(extra="allow")
-
-
-def check_known(name: str, *, where: str) -> None:
-    """Check that a kind of audit is built in, installed, or a place to import from; nothing is imported.
-
-    Raises:
-        RobustrecError: it is none of these.
-    """
-    if name not in KINDS and ":" not in name and name not in PLUGINS.points():
-        raise unknown_name("audit", name, [*KINDS, *PLUGINS.points()], where=where)
-
-
-@cache
-def kind_of(name: str) -> AuditKind[Any]:
-    """Return a kind of audit by its name in a suite; a user-defined kind is imported and tried.
-
-    Raises:
-        RobustrecError: there is none, it cannot be imported, or it is not an `AuditKind`.
-    """
-    if name in KINDS:
-        return built_in(name)
-    where = f"suite, audits of kind {name!r}"
-    found = PLUGINS.load(name, where=where)
-    if found is None:
-        raise unknown_name("audit", name, [*KINDS, *PLUGINS.points()], where=where)
-    return _tried(name, *found)
-
-
-def kinds() -> list[tuple[AuditKind[Any], str]]:
-    """Return the built-in and installed kinds, each with its place; the place of built-in kinds is empty."""
-    points = PLUGINS.points()
-    return [
-        *((built_in(name), "") for name in KINDS),
-        *((kind_of(name), points[name].value) for name in sorted(points)),
-    ]
-
-
-def resolved(suite: Suite, *, source: str) -> Suite:
-    """Return a suite with the settings of user-defined audits read by their classes, with all defaults.
-
-    Raises:
-        RobustrecError: a kind cannot be used, or its settings are invalid.
-    """
-    audits: list[AuditConfig] = []
-    for place, audit in enumerate(suite.audits):
-        if audit.kind not in KINDS:
-            kind = kind_of(audit.kind)
-            try:
-                text = json.dumps(audit.model_dump(mode="json"))
-                config = kind.config.model_validate_json(text, strict=True)
-                kind.fits(config, suite)
-            except ValidationError as error:
-                where = f"suite {source}, audits[{place}] of kind {audit.kind!r}"
-                raise invalid(error, kind.config, source=where, fix=_ADVICE) from error
-            audits.append(config)
-        else:
-            audits.append(audit)
-    return suite.model_copy(update={"audits": tuple(audits)})
-
-
-def user_audits(suite: Suite) -> tuple[UserAuditRecord, ...]:
-    """Return what reports say of the user-defined audits of a suite."""
-    from robustrec.results.report import UserAuditRecord
-
-    own = [kind_of(audit.kind) for audit in suite.audits if audit.kind not in KINDS]
-    return tuple(UserAuditRecord(name=kind.name, summary=kind.summary, glossary=dict(kind.glossary)) for kind in own)
-
-
-def _tried(name: str, found: object, place: str) -> AuditKind[Any]:
-    """Return a user-defined kind under its name.
-
-    Raises:
-        RobustrecError: it is not an `AuditKind` with settings and a method `measure`.
-    """
-    where = f"audit {name}: {place}"
-    try:
-        kind = found() if inspect.isclass(found) else copy.copy(found)
-    except Exception as error:
-        raise RobustrecError(
-            f"the audit {name!r} cannot be made: {described(error)}", where=where, fix=_ADVICE
-        ) from error
-    fault = ""
-    config = getattr(kind, "config", None)
-    if not isinstance(kind, AuditKind):
-        fault = "is not a class derived from robustrec.audits.kind.AuditKind"
-    elif not (inspect.isclass(config) and issubclass(config, AuditConfig)):
-        fault = "has no config that is a class derived from robustrec.audits.kind.AuditConfig"
-    elif not config.__dict__.get("__doc__"):
-        fault = "has a config without a docstring; its first line describes the audit"
-    elif not (
-        isinstance(kind.glossary, dict)
-        and all(isinstance(each, str) for pair in kind.glossary.items() for each in pair)
-    ):
-        fault = "has a glossary that is not a dict of term -> definition"
-    elif type(kind).measure is AuditKind.measure:
-        fault = "has no method measure(self, config, audited)"
-    if fault:
-        raise RobustrecError(f"the audit {name!r} {fault}", where=where, fix=_ADVICE)
-    assert isinstance(kind, AuditKind)
-    kind.name = name
-    return kind
 
 
 @dataclass(frozen=True)
@@ -173,8 +57,6 @@ class AuditedSubject:
 
     def generator(self, *names: str | int) -> torch.Generator:
         """Return the generator of a named draw, the same for every subject."""
-        from robustrec.seeds import torch_generator
-
         return torch_generator(self.work.context.seed, "audit", self.audit, *names)
 
     def drift(self, condition: Condition | str, draws: Iterable[Features], *, note: str = "") -> list[Finding]:
@@ -185,10 +67,6 @@ class AuditedSubject:
             draws: features of each draw, modality -> [I, D_m].
             note: note of the findings.
         """
-        from robustrec.audits.noise.audit import with_stability
-        from robustrec.audits.quality import measure_perturbed, stack
-        from robustrec.audits.rows import drift_rows
-
         context, found, where = self.work.context, [], named(condition)
         for features in draws:
             representation = self.trained.represent(features)
@@ -220,11 +98,20 @@ class AuditedSubject:
         )
 
 
-def run_one(kind: AuditKind[Any], config: Any, task: Task, subjects: Audited, work: Work, output: TaskOutput) -> None:
+def tasks_of(config: AuditConfig, plan: Plan) -> list[Task]:
+    """Return a task for each subject."""
+    return [
+        Task(config.kind, spec.label, {"subject": place}, stored=config.kind in KINDS)
+        for place, spec in enumerate(plan.specs)
+    ]
+
+
+def run_task(config: AuditConfig, task: Task, subjects: Audited, work: Work, output: TaskOutput) -> None:
     """Measure one subject by the `measure` of a kind, and record checked findings and a status.
 
     What a user-defined audit raises, or findings that are not its own, become the status error of that subject.
     """
+    kind = kind_of(task.audit)
     pair = next((each for each in subjects if each[0].spec == work.plan.specs[task.block["subject"]]), None)
     if pair is None:
         return
@@ -242,11 +129,9 @@ def run_one(kind: AuditKind[Any], config: Any, task: Task, subjects: Audited, wo
             work.results.keep(array_key(subject.subject, kind.name, condition, metric), values)
 
 
-def put_together(kind: AuditKind[Any], done: Iterable[tuple[Task, TaskOutput]], subjects: Audited, work: Work) -> None:
+def finish(config: AuditConfig, done: Iterable[tuple[Task, TaskOutput]], subjects: Audited, work: Work) -> None:
     """Add the findings of every subject, and the differences in drift from the reference strategy."""
-    from robustrec.audits.results import references
-    from robustrec.audits.tasks import merged
-
+    kind = kind_of(config.kind)
     outputs = {task.block["subject"]: output for task, output in merged(done, work)}
     found = [outputs[work.plan.specs.index(subject.spec)] for subject, _ in subjects]
     for place, other in references(work.plan, subjects):
@@ -260,9 +145,6 @@ _Done = tuple["TrainedSubject", "Clean", "TaskOutput"]
 
 def _differences(kind: AuditKind[Any], ours: _Done, theirs: _Done, work: Work) -> Iterator[Finding]:
     """Yield the differences in drift of two subjects, for the conditions that both measured."""
-    from robustrec.audits.noise.audit import with_stability
-    from robustrec.audits.rows import difference_rows
-
     for fields in ours[2].state.get("conditions", ()):
         if fields not in theirs[2].state.get("conditions", ()):
             continue
