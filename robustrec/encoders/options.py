@@ -39,6 +39,11 @@ class EncoderOptions(Record):
         le=1024,
         description="blip: height and width of the pictures in pixels; default: that of the weights",
     )
+    fit: Literal["file", "squeeze", "pad"] = Field(
+        "file",
+        description="pictures: file: resized and cropped as the weights say; squeeze: the whole picture without its "
+        "aspect ratio; pad: the whole picture with borders",
+    )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="auto: float32 on a CPU, bfloat16 (else float16) on a GPU"
     )
