@@ -7,18 +7,21 @@ add it to the two tables here; a combination of existing networks needs only a l
 
 from __future__ import annotations
 
+NETWORKS_ENCODER = "robustrec.encoders.frozen:FrozenEncoder"
+"""The class of all encoders of networks, also of user-defined ones and of those joined by "+"."""
+
 ENCODERS: dict[str, str] = {
     "basic": "robustrec.encoders.fitted:BasicEncoder",
     "imported": "robustrec.encoders.imported:ImportedEncoder",
-    "tiny-blip": "robustrec.encoders.frozen:FrozenEncoder",
-    "blip": "robustrec.encoders.frozen:FrozenEncoder",
-    "blip-split": "robustrec.encoders.frozen:FrozenEncoder",
-    "blip+minilm": "robustrec.encoders.frozen:FrozenEncoder",
-    "blip2": "robustrec.encoders.frozen:FrozenEncoder",
-    "blip2+minilm": "robustrec.encoders.frozen:FrozenEncoder",
-    "minilm": "robustrec.encoders.frozen:FrozenEncoder",
-    "cnn": "robustrec.encoders.frozen:FrozenEncoder",
-    "minilm+cnn": "robustrec.encoders.frozen:FrozenEncoder",
+    "tiny-blip": NETWORKS_ENCODER,
+    "blip": NETWORKS_ENCODER,
+    "blip-split": NETWORKS_ENCODER,
+    "blip+minilm": NETWORKS_ENCODER,
+    "blip2": NETWORKS_ENCODER,
+    "blip2+minilm": NETWORKS_ENCODER,
+    "minilm": NETWORKS_ENCODER,
+    "cnn": NETWORKS_ENCODER,
+    "minilm+cnn": NETWORKS_ENCODER,
 }
 """Name of each encoder -> "module:class"; nothing is imported until the encoder is used."""
 

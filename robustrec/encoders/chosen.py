@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from robustrec.datasets.shop.vocabulary import SHOPS
-from robustrec.encoders import ENCODERS
+from robustrec.encoders import ENCODERS, own
 from robustrec.encoders.options import EncoderOptions, check_no_weights
 from robustrec.encoders.sentence_modules import sentence_modules
 from robustrec.encoders.weights import (
@@ -60,9 +60,47 @@ RECIPES: dict[str, Recipe] = {
 """Recipe of each encoder by name."""
 
 
+def recipe_of(name: str) -> Recipe:
+    """Return the recipe of an encoder of networks, or of several joined by "+"; {} for other encoders.
+
+    Of joined encoders, each makes its own modalities, and replaces those of the encoders before it.
+
+    Raises:
+        RobustrecError: a part is unknown, is not an encoder of networks, or makes no modality of the result.
+    """
+    if name in RECIPES or name in ENCODERS:
+        return RECIPES.get(name, {})
+    recipe: dict[str, NetworkOutput] = {}
+    parts = {part: _part(part, name) for part in name.split("+")}
+    for one in parts.values():
+        recipe |= one
+    for part, one in parts.items():
+        if not set(one.items()) & set(recipe.items()):
+            raise RobustrecError(
+                f"{part!r} has no effect in {name!r}: other parts make {' and '.join(one)}",
+                where=f"--features {name}",
+                fix=f"omit {part}, or write it last to use its vectors",
+            )
+    return recipe
+
+
+def _part(part: str, name: str) -> Recipe:
+    if part in RECIPES:
+        return RECIPES[part]
+    if part not in ENCODERS and own.is_own(part):
+        return {modality: NetworkOutput(part, modality) for modality in own.own_encoder(part).widths}
+    if part in ENCODERS and part != name:
+        raise RobustrecError(
+            f"{part!r} cannot be joined with other encoders",
+            where=f"--features {name}",
+            fix=f"use one of: {', '.join(RECIPES)}, or a user-defined encoder",
+        )
+    raise unknown_name("encoder", part, ["auto", *ENCODERS, *own.PLUGINS.points()], where="--features")
+
+
 def has_captions(name: str) -> bool:
     """Return whether an encoder has the matching head and captioner that `--denoise capfilt` needs."""
-    return any(output.network in ("tiny-blip", "blip") for output in RECIPES.get(name, {}).values())
+    return any(output.network in ("tiny-blip", "blip") for output in recipe_of(name).values())
 
 
 class NetworkWeights(NamedTuple):
@@ -82,8 +120,7 @@ def encoder_name(dataset: Dataset, name: str) -> str:
     if name == "auto":
         sample = dataset.synthetic and dataset.name in SHOPS
         return "imported" if dataset.feature_files else SHIPPED_BLIP if sample else "basic"
-    if name not in ENCODERS:
-        raise unknown_name("encoder", name, ["auto", *ENCODERS], where="--features")
+    recipe_of(name)
     return name
 
 
@@ -101,7 +138,7 @@ def opened_weights(
         RobustrecError: the name is unknown, or required content or weights are missing.
     """
     chosen = encoder_name(dataset, name)
-    if chosen not in RECIPES:
+    if not recipe_of(chosen):
         check_no_weights(chosen, options)
         return (), ()
     networks = check_recipe(chosen, dataset, options)
@@ -110,20 +147,30 @@ def opened_weights(
 
         placement_of(options)  # only torch knows whether the device is there
     cache = home / "digests"
-    used = tuple(each for name in networks for each in _used_by(name, options, cache, networks[0]))
+    used = tuple(each for name in networks for each in _used_by(name, options, cache, first_network(networks)))
     return used, weights_warnings(dataset, chosen, used)
 
 
 def check_recipe(name: str, dataset: Dataset, options: EncoderOptions) -> tuple[str, ...]:
-    """Return the networks of an encoder of frozen networks, the first of which weights without a name are for.
+    """Return the networks of an encoder of frozen networks.
 
     Raises:
-        RobustrecError: no catalogue, or an option that this encoder has no use for.
+        RobustrecError: no catalogue, an option that this encoder has no use for, or a remote encoder offline.
     """
     if dataset.catalog is None:
         raise nothing_to_read(name, dataset.name, "no catalog")
-    names = tuple(dict.fromkeys(output.network for output in RECIPES[name].values()))
-    check_networks(options, names[0], (*names, *(("captioner",) if has_captions(name) else ())))
+    names = tuple(dict.fromkeys(output.network for output in recipe_of(name).values()))
+    for network in filter(own.is_own, names):
+        if options.offline and own.own_encoder(network).remote:
+            raise RobustrecError(
+                f"the encoder {network!r} sends texts and pictures to another machine, and this run is offline",
+                where=f"--features {network}, --offline",
+                fix="omit --offline, or use an encoder on this machine",
+            )
+    with_weights = [network for network in names if not own.is_own(network)]
+    if not with_weights:
+        check_no_weights(name, options)
+    check_networks(options, first_network(names), (*with_weights, *(("captioner",) if has_captions(name) else ())))
     if options.denoise != "none" and not has_captions(name):
         raise RobustrecError(
             f"encoder {name!r} does not support --denoise: it has no captioner and no matching head",
@@ -131,6 +178,12 @@ def check_recipe(name: str, dataset: Dataset, options: EncoderOptions) -> tuple[
             fix="use --features blip --weights FOLDER, or omit it",
         )
     return names
+
+
+def first_network(names: Iterable[str]) -> str:
+    """Return the network that weights without a name are for: the first one that is not user-defined."""
+    every = tuple(names)
+    return next((name for name in every if not own.is_own(name)), every[0])
 
 
 def nothing_to_read(name: str, dataset: str, why: str) -> RobustrecError:
@@ -207,6 +260,9 @@ def tiny_names(used: Iterable[UsedWeights]) -> tuple[UsedWeights, ...]:
 
 
 def _used_by(network: str, options: EncoderOptions, cache: Path, first: str) -> tuple[UsedWeights, ...]:
+    if own.is_own(network):
+        encoder = own.own_encoder(network)
+        return (UsedWeights(network, encoder.name, encoder.digest() or own.NO_DIGEST),)
     if network == "cnn":
         from robustrec.encoders.cnn import Cnn  # torchvision and timm know their own weights
 

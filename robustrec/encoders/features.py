@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from robustrec.encoders import ENCODERS
+from robustrec.encoders import ENCODERS, NETWORKS_ENCODER
 from robustrec.encoders.chosen import encoder_name, features_label, weights_warnings
 from robustrec.encoders.content import catalog_digest
 from robustrec.encoders.options import EncoderOptions
@@ -43,7 +43,7 @@ class ItemFeatures:
     """Item features of a data set.
 
     Attributes:
-        name: the encoder, a key of ENCODERS.
+        name: the encoder, as in `--features`.
         tables: available modality -> float32 [I, D], finite, on the CPU, in the order of MODALITIES.
         digest: content hash of the tables.
         notes: notes for the user, such as "3 items without a picture: mean vector".
@@ -154,6 +154,6 @@ def encoder_state(dataset: Dataset, name: str, *, home: Path) -> dict[str, torch
 
 def _open(dataset: Dataset, name: str, home: Path, options: EncoderOptions | None) -> Encoder:
     chosen = encoder_name(dataset, name)
-    module, _, kind = ENCODERS[chosen].partition(":")
+    module, _, kind = ENCODERS.get(chosen, NETWORKS_ENCODER).partition(":")
     make: Callable[[str, Dataset, Path, EncoderOptions], Encoder] = getattr(import_module(module), kind)
     return make(chosen, dataset, home, options or EncoderOptions())

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor
 
-from robustrec.encoders.chosen import RECIPES, NetworkOutput, check_recipe, nothing_to_read
+from robustrec.encoders.chosen import NetworkOutput, check_recipe, first_network, nothing_to_read, recipe_of
 from robustrec.encoders.networks import Network
 from robustrec.encoders.notes import items, picture_notes
 from robustrec.encoders.options import EncoderOptions
+from robustrec.encoders.own import READS
 from robustrec.encoders.pipeline import ABSENT, CUT, PRESENT, UNREADABLE
 from robustrec.encoders.rows import EncodedRows, RowContent, catalog_rows
 from robustrec.encoders.store import Encoded
@@ -35,7 +36,7 @@ class FrozenEncoder:
     """Encoder of frozen networks for a data set; see `robustrec.encoders.rows.RowEncoder`.
 
     Args:
-        name: key in RECIPES.
+        name: an encoder with a recipe, see `robustrec.encoders.chosen.recipe_of`.
         dataset: data set with the catalog, also for the mean vectors.
         home: folder of the store.
         options: weights, device and others.
@@ -46,17 +47,22 @@ class FrozenEncoder:
 
     def __init__(self, name: str, dataset: Dataset, home: Path, options: EncoderOptions) -> None:
         self.name = name
-        self.recipe = RECIPES[name]
+        self.recipe = recipe_of(name)
         self.home = home
         self.dataset_name = dataset.name
         names = check_recipe(name, dataset, options)
         self.catalog = cast("Catalog", dataset.catalog)
-        self.parts = {network: StoredNetwork(network, options, home, first=names[0]) for network in names}
+        self.parts = {network: StoredNetwork(network, options, home, first=first_network(names)) for network in names}
 
     @property
     def weights(self) -> tuple[UsedWeights, ...]:
         """Return the weights of every network, by name and digest."""
         return tuple(used for part in self.parts.values() for used in part.network.used)
+
+    @property
+    def kept(self) -> bool:
+        """Return whether its vectors may be stored on disk."""
+        return all(part.kept for part in self.parts.values())
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -72,7 +78,7 @@ class FrozenEncoder:
         Raises:
             RobustrecError: the catalog has no content for the encoder, or the store cannot be written.
         """
-        fuses = any(len(part.network.reads) > 1 for part in self.parts.values())
+        fuses = any(_fuses(part.network) for part in self.parts.values())
         if fuses and not self.catalog.n_pictures:
             raise nothing_to_read(self.name, self.dataset_name, "no item has a picture")
         whole = {name: part.cached(self._rows, progress) for name, part in self.parts.items()}
@@ -119,9 +125,13 @@ class FrozenEncoder:
         network = self.parts[output.network].network
         facts = rows[output.network].facts
         sources = {"text": facts["text"] != ABSENT, "picture": facts["picture"] == PRESENT}
+        table = rows[output.network].outputs[output.output]
+        if need := _own_needs(network).get(output.output):
+            whole = torch.stack([sources[part] for part in READS if need in (part, "any", "both")])
+            return table, whole.all(dim=0) if need == "both" else whole.any(dim=0)
         # The image vector of a network with both inputs does not depend on the text.
         reads = ("picture",) if output.output == "image" else network.reads
-        return rows[output.network].outputs[output.output], torch.stack([sources[part] for part in reads]).any(dim=0)
+        return table, torch.stack([sources[part] for part in reads]).any(dim=0)
 
     def _notes(self, rows: Mapping[str, Rows]) -> list[str]:
         """Return notes on missing, unreadable and truncated content, with the rule for it, without repetition."""
@@ -134,12 +144,23 @@ class FrozenEncoder:
         return list(dict.fromkeys(notes))
 
 
+def _own_needs(network: Network) -> Mapping[str, str]:
+    """Return what each output of a user-defined encoder needs; {} for other networks."""
+    needs: Mapping[str, str] = getattr(network, "needs", {})
+    return needs
+
+
+def _fuses(network: Network) -> bool:
+    """Return whether a built-in network reads text and picture for one vector."""
+    return len(network.reads) > 1 and not _own_needs(network)
+
+
 def _missing(network: Network, rows: Rows, *, split: bool) -> list[str]:
-    fused = len(network.reads) > 1
+    fused = _fuses(network)
     text, picture = rows.facts["text"], rows.facts["picture"]
     notes: list[str] = []
     if "picture" in network.reads:
-        rule = "blank picture" if fused else "mean vector"
+        rule = "blank picture" if fused else _rule(network, "picture")
         unreadable = [
             (place, rows.messages.get(place, "")) for place in torch.nonzero(picture == UNREADABLE).flatten().tolist()
         ]
@@ -147,7 +168,7 @@ def _missing(network: Network, rows: Rows, *, split: bool) -> list[str]:
         notes += picture_notes(int((picture == ABSENT).sum()), unreadable, rule)
     if "text" in network.reads:
         if count := int((text == ABSENT).sum()):
-            notes.append(f"{items(count)} without a text: {'picture only' if fused else 'mean vector'}")
+            notes.append(f"{items(count)} without a text: {'picture only' if fused else _rule(network, 'text')}")
         if count := int((text == CUT).sum()):
             notes.append(f"{items(count)} with a longer text than {network.name} reads: cut")
         if count := int((rows.facts["unknown"] > 50).sum()):
@@ -155,6 +176,15 @@ def _missing(network: Network, rows: Rows, *, split: bool) -> list[str]:
     if fused and (count := int(((text == ABSENT) & (picture != PRESENT)).sum())):
         notes.append(f"{items(count)} with neither text nor picture: mean vector")
     return notes
+
+
+def _rule(network: Network, missing: str) -> str:
+    """Return what rows of a network that does not fuse get without a text or picture."""
+    needs = _own_needs(network)
+    without = [modality for modality, need in needs.items() if need in (missing, "both")]
+    if needs and not without:
+        return "picture only" if missing == "text" else "text only"
+    return f"mean vector for {' and '.join(without)}" if len(without) < len(needs) else "mean vector"
 
 
 def _filled(table: Tensor, read: Tensor, fallback: Tensor) -> Tensor:

@@ -11,10 +11,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from robustrec.encoders.memory_store import row_store
 from robustrec.encoders.networks import Network
 from robustrec.encoders.options import EncoderOptions
 from robustrec.encoders.pipeline import Chunk, encode_chunks
-from robustrec.encoders.row_store import RowStore, Stored
+from robustrec.encoders.row_store import Stored
 from robustrec.encoders.rows import RowContent, row_key
 from robustrec.progress import Progress
 
@@ -50,21 +51,23 @@ class StoredNetwork:
     """A network with its stored rows.
 
     Args:
-        name: key in NETWORKS.
+        name: key in NETWORKS, or name of a user-defined encoder.
         options: weights, device and others.
         home: folder of the store.
         first: first network of the encoder; weights without "NETWORK=" are for it.
+
+    Attributes:
+        kept: whether the rows are stored on disk; otherwise only in memory, until the process ends.
 
     Raises:
         RobustrecError: libraries or weights are not found.
     """
 
     def __init__(self, name: str, options: EncoderOptions, home: Path, *, first: str) -> None:
-        module, _, kind = NETWORKS[name].partition(":")
-        make: Callable[..., Network] = getattr(import_module(module), kind)
-        self.network = make(options, home / "digests", first=first)
+        self.network = _network(name, options, home, first)
         self.identity = {"network": name, **self.network.identity}
-        self.store = RowStore(home, self.identity)
+        self.kept = bool(getattr(self.network, "kept", True))
+        self.store = row_store(home, self.identity, kept=self.kept)
         self.workers = options.workers
 
     def cached(self, rows: Sequence[RowContent], progress: Progress | None) -> Rows:
@@ -128,6 +131,16 @@ class StoredNetwork:
                     since = time.monotonic()
         finally:
             write()  # also when interrupted, to keep encoded rows
+
+
+def _network(name: str, options: EncoderOptions, home: Path, first: str) -> Network:
+    if name not in NETWORKS:
+        from robustrec.encoders.own_network import OwnNetwork
+
+        return OwnNetwork(name, options)
+    module, _, kind = NETWORKS[name].partition(":")
+    make: Callable[..., Network] = getattr(import_module(module), kind)
+    return make(options, home / "digests", first=first)
 
 
 def _tables(chunk: Chunk) -> dict[str, Tensor]:

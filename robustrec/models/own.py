@@ -75,7 +75,7 @@ def load_own(name: str) -> Own:
     # Adapters are not part of what `robustrec.runs.formats` numbers.
     bases = [each.__module__ for each in getattr(found, "__mro__", ())]
     adapters = {each for each in bases if each.startswith("robustrec.adapters.")}
-    return Own(found, _digest(own_sources({module_name, home, *adapters})))
+    return Own(found, code_digest({module_name, home, *adapters}))
 
 
 def is_scorer(kind: Callable[..., Any]) -> bool:
@@ -142,6 +142,13 @@ def own_sources(modules: set[str]) -> list[tuple[Path, Path]]:
     return sorted(found)
 
 
+def code_digest(modules: set[str]) -> str:
+    """Return the digest of the Python files that decide what imported modules do; see `own_sources`."""
+    sources = own_sources(modules)
+    named = sorted((file.relative_to(folder).as_posix().encode(), file.read_bytes()) for folder, file in sources)
+    return digest_bytes(part for pair in named for part in pair)
+
+
 def _fault(found: Any) -> str:
     """Say what keeps an object from being a recommender or a scorer; empty where nothing does."""
     from pydantic import BaseModel
@@ -196,11 +203,6 @@ def _imports(file: Path) -> set[str]:
     names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level == 0}
     return {name.partition(".")[0] for name in names}
-
-
-def _digest(sources: list[tuple[Path, Path]]) -> str:
-    named = sorted((file.relative_to(folder).as_posix().encode(), file.read_bytes()) for folder, file in sources)
-    return digest_bytes(part for pair in named for part in pair)
 
 
 def _advice(name: str) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor
 from robustrec.audits.merchant.items import PROBED
 from robustrec.audits.treatments import EditApplier, Row, Shown, row_of
 from robustrec.encoders.features import ItemFeatures
-from robustrec.encoders.row_store import RowStore
+from robustrec.encoders.memory_store import row_store
 from robustrec.encoders.rows import RowEncoder, StoredPicture
 from robustrec.errors import RobustrecError
 from robustrec.progress import Progress, silent
@@ -66,7 +66,7 @@ class EditedRows:
                 fix="run the command again; its inputs changed while it ran",
             )
         of = {"edited rows of": self.features.digest, "encoder": self.encoder.name, "identity": identity}
-        self._store = RowStore(self.home, of)
+        self._store = row_store(self.home, of, kept=bool(getattr(self.encoder, "kept", True)))
 
     def encode(self, rows: Sequence[Row]) -> dict[str, Tensor]:
         """Return the vectors of rows, modality -> float32 [n, D], those of the features' modalities.
