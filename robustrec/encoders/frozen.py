@@ -103,6 +103,9 @@ class FrozenEncoder:
         """
         if not rows:
             return EncodedRows({}, ())
+        for part in self.parts.values():
+            if part.checks:
+                part.check(self._rows)
         encoded = {name: part.uncached(rows, progress) for name, part in self.parts.items()}
         tables: dict[str, Tensor] = {}
         for modality, output in self.recipe.items():

@@ -77,26 +77,58 @@ class OwnEncoder:
             raise self.wrong(f"digest must be a text, but got {found!r}")
         return (found or "").strip()
 
-    def vectors(self, texts: Sequence[str], pictures: Sequence[Image.Image | None]) -> Vectors:
+    def vectors(self, texts: list[str], pictures: list[Image.Image | None]) -> Vectors:
         """Return modality -> float32 [n, width], copied and checked.
 
         Args:
-            texts: [n] texts, "" for none.
-            pictures: [n] RGB pictures, None for none.
+            texts: [n] texts, "" for none; the encoder gets this list.
+            pictures: [n] RGB pictures, None for none; the encoder gets this list.
 
         Raises:
             RobustrecError: the encoder fails, or returns something else.
         """
         with self.blamed(f"encode of {len(texts)} rows"):
-            found = self.made.encode(list(texts), list(pictures))
+            found = self.made.encode(texts, pictures)
         if not isinstance(found, Mapping) or set(found) != set(self.widths):
             got = f"{sorted(map(str, found))}" if isinstance(found, Mapping) else f"a {type(found).__name__}"
             raise self.wrong(f"encode must return a dict with the keys {sorted(self.widths)}, but got {got}")
         return {modality: self._table(modality, found[modality], len(texts)) for modality in self.widths}
 
-    def has_content(self, modality: str, text: str, picture: object) -> bool:
-        """Return whether a row has what a vector needs."""
-        return has_needed(self.needs[modality], text=bool(text), picture=picture is not None)
+    def rows(
+        self, texts: Sequence[str], pictures: Sequence[Image.Image | None], *, at_once: int | None = None
+    ) -> Vectors:
+        """Return modality -> float32 [n, width], finite, and NaN in rows without what the vector needs.
+
+        Rows that lack what every vector needs are not encoded.
+
+        Args:
+            texts: [n] texts, "" for none.
+            pictures: [n] RGB pictures, None for none.
+            at_once: largest number of rows of a call; default: its batch size.
+
+        Raises:
+            RobustrecError: the encoder fails, or returns something else, or a vector is not finite.
+        """
+        texts = [text if text.strip() else "" for text in texts]
+        content = [(bool(text), picture is not None) for text, picture in zip(texts, pictures, strict=True)]
+        has = {
+            modality: np.array([_has(need, text=text, picture=picture) for text, picture in content], bool)
+            for modality, need in self.needs.items()
+        }
+        chosen: list[int] = np.flatnonzero(np.any(list(has.values()), axis=0)).tolist()
+        tables = {modality: np.full((len(texts), width), np.nan, np.float32) for modality, width in self.widths.items()}
+        size = at_once or self.batch_size
+        for batch in (chosen[start : start + size] for start in range(0, len(chosen), size)):
+            found = self.vectors([texts[row] for row in batch], [pictures[row] for row in batch])
+            for modality, table in tables.items():
+                table[batch] = found[modality]
+        for modality, table in tables.items():
+            table[~has[modality]] = np.nan
+            broken = np.flatnonzero(~np.isfinite(table).all(axis=1) & has[modality])
+            if broken.size:
+                shown = texts[broken[0]][:60]
+                raise self.wrong(f"encode returned a {modality} vector with NaN or infinity for the text {shown!r}")
+        return tables
 
     def wrong(self, what: str) -> RobustrecError:
         """Return the error of an encoder that does not meet the requirements."""
@@ -132,8 +164,7 @@ class OwnEncoder:
             return np.array(table, dtype=np.float32)
 
 
-def has_needed(need: str, *, text: bool, picture: bool) -> bool:
-    """Return whether a row with or without text and picture has what is needed, one of NEEDS."""
+def _has(need: str, *, text: bool, picture: bool) -> bool:
     return {"text": text, "picture": picture, "any": text or picture, "both": text and picture}[need]
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from robustrec.encoders.options import EncoderOptions
 from robustrec.encoders.pipeline import Chunk, encode_chunks
 from robustrec.encoders.row_store import Stored
 from robustrec.encoders.rows import RowContent, row_key
+from robustrec.encoders.store import store_key
 from robustrec.progress import Progress
 
 NETWORKS: dict[str, str] = {
@@ -29,6 +30,9 @@ NETWORKS: dict[str, str] = {
 """Name of each network -> "module:class", called with options, the folder of cached digests and `first`."""
 
 _CHUNK_ROWS, _CHUNK_SECONDS = 512, 60.0  # maximum loss of an interrupted encoding
+
+_CHECKED: set[str] = set()
+"""Digests of the user-defined encoders that were checked in this process."""
 
 
 class Rows(NamedTuple):
@@ -68,7 +72,31 @@ class StoredNetwork:
         self.identity = {"network": name, **self.network.identity}
         self.kept = bool(getattr(self.network, "kept", True))
         self.store = row_store(home, self.identity, kept=self.kept)
+        self._checked = store_key({"home": str(home), **self.identity})
         self.workers = options.workers
+
+    @property
+    def checks(self) -> bool:
+        """Return whether it is a user-defined encoder that was not checked yet in this process."""
+        return hasattr(self.network, "check") and self._checked not in _CHECKED
+
+    def check(self, rows: Sequence[RowContent]) -> None:
+        """Check a user-defined encoder on a few rows of the catalog before its first use; see `OwnNetwork.check`.
+
+        Raises:
+            RobustrecError: its vectors depend on more than the row, or stored vectors are not what it returns now.
+        """
+        network: Any = self.network
+        if not self.checks:
+            return
+        chosen, vectors = network.check(rows)
+        stored = self.store.find([row_key(row, self.network.reads) for row in chosen])
+        if stored.found.any():
+            network.check_stored(
+                {name: table[stored.found].numpy() for name, table in stored.tables.items() if name in vectors},
+                {name: table[stored.found.numpy()] for name, table in vectors.items()},
+            )
+        _CHECKED.add(self._checked)
 
     def cached(self, rows: Sequence[RowContent], progress: Progress | None) -> Rows:
         """Return the rows of a catalog from the store, after encoding and storing the missing ones.
@@ -82,6 +110,7 @@ class StoredNetwork:
         if not stored.found.all():
             with self.store.locked():
                 stored = self.store.find(keys)  # another process may have encoded them meanwhile
+                self.check(rows)
                 lacking: dict[str, RowContent] = {}
                 for key, row, found in zip(keys, rows, stored.found.tolist(), strict=True):
                     if not found:

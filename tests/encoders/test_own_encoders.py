@@ -11,7 +11,7 @@ import pytest
 import torch
 from toy_shop import MakeDataset, toy_text
 
-from robustrec.encoders import own
+from robustrec.encoders import own, stored_network
 from robustrec.encoders.chosen import opened_weights, recipe_of
 from robustrec.encoders.features import edited_tables, item_features, row_encoder
 from robustrec.encoders.options import EncoderOptions
@@ -249,3 +249,59 @@ def test_a_buffer_that_is_used_again_and_batches_of_its_size(
     found = features_of(dataset, f"{module}:Sound", tmp_path / "home")
     assert found.tables["text"][:, 0].tolist() == [len(toy_text(item)) for item in range(5)]
     assert max(len(texts) for texts, _ in calls_of(module)) == 2
+
+
+def impure(line: str) -> str:
+    """Return an encoder of texts with one more line before it returns `text`."""
+    return SOUND.replace("        image = ", f"        {line}\n        image = ")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("text = text + np.random.rand(*text.shape)", "a second call with the same rows returns other vectors"),
+        ("self.n = getattr(self, 'n', 0) + 1; text = text + self.n", "a second call with the same rows"),
+        ("text = text / text.max(0)", "a row alone gets another vector than in a batch"),
+        ("text = text - text.mean(0)", "a row alone gets another vector than in a batch"),
+        ("text = text[np.argsort(text[:, 0], kind='stable')]", "another order of the rows"),
+    ],
+)
+def test_an_encoder_that_is_not_pure_is_refused_before_it_encodes(
+    make_dataset: MakeDataset, write: Write, tmp_path: Path, line: str, message: str
+) -> None:
+    module, dataset = (
+        write(impure(line)),
+        make_dataset(12, texts=[f"{'e' * item} {toy_text(item)}" for item in range(12)]),
+    )
+    with pytest.raises(RobustrecError, match=message) as caught:
+        features_of(dataset, f"{module}:Sound", tmp_path / "home")
+    assert "otherwise every edit would seem to have an effect" in caught.value.what
+    assert sum(len(texts) for texts, _ in calls_of(module)) <= 5 * 8  # not the catalog
+    assert not list((tmp_path / "home").rglob("*.safetensors"))
+
+
+def test_half_precision_allows_two_percent(make_dataset: MakeDataset, write: Write, tmp_path: Path) -> None:
+    line = "text = text * (1 + 0.001 * len(texts))"
+    dataset = make_dataset(8)
+    half = impure(line).replace('digest = "v1"', 'digest = "v1"; precision = "half"')
+    found = features_of(dataset, f"{write(half)}:Sound", tmp_path / "home")
+    assert any("half precision" in note for note in found.notes)
+    with pytest.raises(RobustrecError, match="at most 1e-05 is allowed"):
+        features_of(dataset, f"{write(impure(line))}:Sound", tmp_path / "home")
+    with pytest.raises(RobustrecError, match=r"at most 0\.02 is allowed"):
+        features_of(dataset, f"{write(half.replace('0.001', '0.01'))}:Sound", tmp_path / "home")
+
+
+def test_other_vectors_under_the_same_digest_are_refused(
+    make_dataset: MakeDataset, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, dataset, home = write(SOUND.replace("t.count", "self.weight * t.count")), make_dataset(6), tmp_path / "home"
+    name = f"{module}:Sound"
+    kind = own.own_encoder(name).made
+    kind.weight = 1.0
+    found = features_of(dataset, name, home)
+    kind.weight = 2.0  # as a service whose model is replaced
+    stored_network._CHECKED.clear()  # as in the next command
+    encoder = row_encoder(dataset, name, home=home)
+    with pytest.raises(RobustrecError, match="other text vectors than those stored under the same digest"):
+        edited_tables(dataset, found, {1: RowContent("edited", lambda: None)}, encoder)
