@@ -70,8 +70,9 @@ def edits_table() -> str:
     """Return the merchant edits of texts and of pictures, with what each severity does."""
     every = [edit(name) for name in EDITS]
     parts = []
-    for modality, title in (("text", "Texts"), ("image", "Pictures")):
-        rows = [_edit(each) for each in every if each.modality == modality]
+    sections = (("text", False, "Texts"), ("image", False, "Pictures"), ("image", True, "Upload faults"))
+    for modality, fault, title in sections:
+        rows = [_edit(each) for each in every if (each.modality, each.fault) == (modality, fault)]
         parts += [f"## {title}", table(("edit", "description", "what severity sets", "severity 1 to 5"), rows)]
     return "\n\n".join(parts)
 

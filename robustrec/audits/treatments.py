@@ -47,6 +47,11 @@ class Treatment:
         touched = {part.modality for part in self.parts}
         return touched.pop() if len(touched) == 1 else "both"
 
+    @property
+    def fault(self) -> bool:
+        """Whether a part of it is an upload fault, which means over edits leave out."""
+        return any(part.fault for part in self.parts)
+
     def apply(
         self, content: Content, severity: int, view: CatalogueView, *, seed: int, draw: int, item: int
     ) -> Content:

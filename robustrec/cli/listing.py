@@ -173,6 +173,7 @@ def _show_edits(chosen: Sequence[Edit], *, as_json: bool) -> None:
             {
                 "name": edit.name,
                 "modality": edit.modality,
+                "kind": edit.declaration.kind,
                 "what": edit.behaviour,
                 "severity": {"scale": edit.declaration.scale, "steps": list(edit.declaration.steps)},
                 "place": edit.place,
@@ -184,7 +185,8 @@ def _show_edits(chosen: Sequence[Edit], *, as_json: bool) -> None:
     cells = []
     for edit in chosen:
         steps = " · ".join(step.replace(" ", NO_BREAK) if len(step) < 12 else step for step in edit.declaration.steps)
-        cells.append((edit.name, edit.modality, edit.behaviour, f"{edit.declaration.scale}: {steps}"))
+        what = f"{edit.behaviour} Upload fault: no part of means over edits." if edit.fault else edit.behaviour
+        cells.append((edit.name, edit.modality, what, f"{edit.declaration.scale}: {steps}"))
     columns = ["edit", "changes", "what it does", "severity 1 to 5"]
     Sheet(data_console()).table(columns, cells, ruled=False, spaced=True)
 

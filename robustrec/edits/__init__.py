@@ -45,6 +45,9 @@ PICTURE_EDITS = (
 )
 
 
+FAULTS = ("wrong_picture",)
+"""Edits that are upload faults: measured as edits are, but no part of a mean over edits."""
+
 EDITS: dict[str, str] = distinct_names(
     "edit",
     [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -25,6 +25,11 @@ Random draws must not depend on the severity, so that severities differ in nothi
 
 ChangeT = TypeVar("ChangeT", bound=Change)
 
+Kind = Literal["edit", "fault"]
+"""Whether merchants do it on purpose, or by an error of an upload. Means over edits leave faults out."""
+
+KINDS: tuple[Kind, ...] = ("edit", "fault")
+
 _DECLARED = "robustrec_edit"
 
 
@@ -35,24 +40,29 @@ class Declaration(NamedTuple):
         modality: modality that it changes; the other one stays the same.
         scale: quantity that the severity sets.
         steps: its value at severities 1 to 5.
+        kind: "edit" or "fault".
     """
 
     modality: Modality
     scale: str
     steps: tuple[str, ...]
+    kind: Kind = "edit"
 
 
-def changes(modality: Modality, *, scale: str, steps: Iterable[str]) -> Callable[[ChangeT], ChangeT]:
+def changes(
+    modality: Modality, *, scale: str, steps: Iterable[str], kind: Kind = "edit"
+) -> Callable[[ChangeT], ChangeT]:
     """Declare a function as an edit; the first line of its docstring is its description.
 
     Args:
         modality: "text" or "image".
         scale: quantity that the severity sets, in a few words.
         steps: its value at severities 1 to 5.
+        kind: "fault" for what is an error of an upload rather than an edit, such as the picture of another item.
     """
 
     def declared(function: ChangeT) -> ChangeT:
-        vars(function)[_DECLARED] = Declaration(modality, scale, tuple(steps))
+        vars(function)[_DECLARED] = Declaration(modality, scale, tuple(steps), kind)
         return function
 
     return declared
@@ -86,6 +96,11 @@ class Edit:
     def modality(self) -> Modality:
         """The modality that it changes."""
         return self.declaration.modality
+
+    @property
+    def fault(self) -> bool:
+        """Whether it is an upload fault, which means over edits leave out."""
+        return self.declaration.kind == "fault"
 
     @property
     def behaviour(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from robustrec.edits import FAULTS
 from robustrec.results.conditions import ALL, Condition
 
 
@@ -37,7 +38,8 @@ def edit_words(condition: Condition) -> str:
 def curve_words(condition: Condition) -> str:
     """Return the common part of the conditions of one curve in plain words."""
     if condition.kind == "edit":
-        return ", ".join([edit_words(condition), *_share_and_graphs(condition)])
+        fault = " (upload fault)" if {*FAULTS} & {*(condition.edit or "").split("+")} else ""
+        return ", ".join([edit_words(condition) + fault, *_share_and_graphs(condition)])
     if condition.kind == "noise":
         what = "noise relative to the feature norm" if condition.sigma2 is None else "noise of variance σ²"
         trained = "trained" if condition.trained else ""

@@ -305,6 +305,9 @@ def test_an_encoder_that_sees_both_is_measured_by_modality(with_encoders: None, 
     assert value(run, wrong, "movement_text") == value(run, typos, "movement_image") == 0.0
     assert value(run, typos, "factor_text") > 0
     pooled_rows = rows_of(run, "edits of image severity=5")
+    assert value(run, "edits of image severity=5", "movement_image") == value(run, badge, "movement_image"), (
+        "the mean leaves upload faults out"
+    )
     assert pooled_rows["contraction_text"].clean == 0.0
     assert pooled_rows["contraction_image"].ci_low is not None
     assert {"edits of text severity=1", "edits of both severity=5"} <= {

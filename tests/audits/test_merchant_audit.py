@@ -114,23 +114,34 @@ def test_an_edit_that_the_encoder_hardly_sees_is_a_warning(
     assert rows(found, metric="ndcg@20")
 
 
-def test_the_mean_over_all_edits_is_the_mean_of_their_rows(run: runner.Measurements) -> None:
+def test_the_mean_over_all_edits_is_the_mean_of_their_rows_without_upload_faults(shop: Path, tmp_path: Path) -> None:
+    suite = SUITE.replace('"brand_first"', '"crop", "wrong_picture+truncation"')
+    found = measured(shop, tmp_path, "vbpr", "slmrec", suite=suite)
     for severity in (1, 5):
         for metric in ("ndcg@20", "rbo@20"):
-            own = rows(run, condition=f"edit=all severity={severity} share=0.2", metric=metric)
+            own = rows(found, condition=f"edit=all severity={severity} share=0.2", metric=metric)
             parts = [
-                rows(run, condition=f"edit={name} severity={severity} share=0.2", metric=metric)
-                for name in ("wrong_picture", "empty_description")
+                rows(found, condition=f"edit={name} severity={severity} share=0.2", metric=metric)
+                for name in ("crop", "empty_description")
             ]
             for place, row in enumerate(own):
                 assert row.drift == pytest.approx(np.mean([part[place].drift for part in parts]), abs=1e-12)
             assert len(own) == 2
+    assert rows(found, condition="edit=wrong_picture severity=5 share=0.2", metric="ndcg@20"), "measured all the same"
+
+
+def test_an_upload_fault_alone_is_measured_and_has_no_mean(shop: Path, tmp_path: Path) -> None:
+    suite = SUITE.replace('"wrong_picture", "empty_description", "brand_first"', '"wrong_picture"')
+    found = measured(shop, tmp_path, "vbpr", suite=suite.replace("0, 1, 5", "5"))
+    assert status_of(found).status == "ok"
+    assert {row.condition.edit for row in rows(found)} == {"wrong_picture"}
 
 
 def test_strategies_are_compared_on_the_headline_metric(run: runner.Measurements) -> None:
     compared = [row for row in run.results.findings if row.audit == "merchant" and row.reference == "vanilla"]
     assert {row.metric for row in compared} == {"ndcg@20"}
-    assert "edit=all severity=5 share=0.2" in {row.condition.label for row in compared}
+    expected = {"edit=wrong_picture severity=5 share=0.2", "edit=all severity=0 share=0.2"}
+    assert expected <= {row.condition.label for row in compared}
     for row in compared:
         theirs, own = rows(run, condition=row.condition.label, metric="ndcg@20")
         assert row.drift == pytest.approx(own.drift - theirs.drift, abs=1e-12)

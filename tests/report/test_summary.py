@@ -74,6 +74,11 @@ def test_conditions_in_words():
         condition_words(condition_of("edit=wrong_picture severity=4 share=0.1"))
         == "wrong picture, severity 4, 10 % of items"
     )
+    fault = condition_of("edit=typos+wrong_picture severity=4 share=0.1")
+    assert curve_words(fault) == "typos and wrong picture (upload fault), 10 % of items"
+    assert (
+        curve_words(condition_of("edit=promo_badge+crop severity=4 share=0.1")) == "promo badge and crop, 10 % of items"
+    )
     assert condition_words(condition_of("trained sigma2=1e-06")) == "trained on σ² = 1e-06"
     assert condition_words(condition_of("sigma2=1e-06 image")) == "σ² = 1e-06, image"
     assert condition_words(condition_of("anything else")) == "anything else"

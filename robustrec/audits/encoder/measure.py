@@ -5,7 +5,7 @@ The encoder is measured once. Its findings are listed under the first subject th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -140,11 +140,13 @@ def _measure(run: _EncoderRun) -> list[str]:
     """Measure every edit, and the distance to the clean content if it is known; return the warnings."""
     results, intervals = run.work.results, run.work.intervals
     shifts: dict[tuple[str, int], list[VectorShifts]] = {}
+    faults: dict[tuple[str, int], list[VectorShifts]] = {}  # no part of a mean over edits
     every = treatments_of(run.audit.edits)
     for number, treatment in enumerate(every, start=1):
         for severity in run.audit.severities:
             found = _shifts_of(run, treatment, severity)
-            shifts.setdefault((treatment.modality, severity), []).append(found)
+            kept = faults if treatment.fault else shifts
+            kept.setdefault((treatment.modality, severity), []).append(found)
             condition = Condition(kind="edit", edit=treatment.name, severity=severity)
             own = run.own[treatment.modality]
             results.findings += edit_rows(
@@ -155,7 +157,7 @@ def _measure(run: _EncoderRun) -> list[str]:
         condition = Condition(kind="edit", edit=ALL, modality=modality, severity=severity)
         own = run.own[modality]
         results.findings += edit_rows(run.subject, condition, modality, pooled(parts), run.spreads, own, intervals)
-    for severity in run.audit.severities:
+    for severity in run.audit.severities if shifts else ():
         every_edit = pooled([part for (_, each), parts in shifts.items() if each == severity for part in parts])
         movements = {
             f"movement_{name}": moved / run.spreads[name]
@@ -166,7 +168,7 @@ def _measure(run: _EncoderRun) -> list[str]:
         vectors = {f"movement_{name}": name for name in every_edit.moved}
         # Sizes in different units have no mean.
         results.findings += value_rows(run.subject, condition, movements, SHARE, intervals, vectors)
-    return [*_without_effect(run, shifts), *_signal(run)]
+    return [*_without_effect(run, [*shifts.items(), *faults.items()]), *_signal(run)]
 
 
 def _shifts_of(run: _EncoderRun, treatment: Treatment, severity: int) -> VectorShifts:
@@ -198,11 +200,11 @@ def _modalities(treatment: Treatment) -> tuple[str, ...]:
     return ("text", "image") if treatment.modality == "both" else (treatment.modality,)
 
 
-def _without_effect(run: _EncoderRun, shifts: dict[tuple[str, int], list[VectorShifts]]) -> list[str]:
+def _without_effect(run: _EncoderRun, shifts: Sequence[tuple[tuple[str, int], list[VectorShifts]]]) -> list[str]:
     """Return a warning for each modality without effect of edits on vectors."""
     said = []
     for modality, word in (("text", "texts"), ("image", "pictures")):
-        parts = [part for (each, severity), found in shifts.items() if each == modality and severity for part in found]
+        parts = [part for (each, severity), found in shifts if each == modality and severity for part in found]
         parts = [part for part in parts if len(part.items)]
         if parts and not any(values.any() for part in parts for values in part.moved.values()):
             said.append(f"{run.encoder.encoder.name} ignores {word}: no edit of them changed a vector")

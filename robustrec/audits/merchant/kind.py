@@ -64,13 +64,15 @@ class MerchantKind(AuditKind[MerchantAudit]):
         return Cost(rankings=reading * cost.rankings, encodings=cost.encodings)
 
     def reported(self, config: MerchantAudit) -> Reported:
-        """Return the conditions of every edit, and of the mean over the edits."""
+        """Return the conditions of every edit, and of the mean over the edits, which leaves upload faults out."""
         from robustrec.audits.merchant.audit import conditions_of
         from robustrec.audits.treatments import treatments_of
 
         treatments = treatments_of(config.edits)
         every = [each for treatment in treatments for each in conditions_of(config, treatment)]
-        conditions = dict.fromkeys([*(each.condition for each in every), *(each.pooled for each in every)])
+        conditions = dict.fromkeys(
+            [*(each.condition for each in every), *(each.pooled for each in every if not each.treatment.fault)]
+        )
         return Reported(list(conditions), ("touched", "seen"), config.own_metrics)
 
     def draws(self, config: MerchantAudit, gate: Gate) -> Iterator[tuple[str, int]]:

@@ -156,6 +156,7 @@ class _Measured:
     falls: list[Fall]
     untouched: dict[str, None]
     pools: dict[tuple[int, float, bool], Pool]
+    measured: bool = False
 
     def add(
         self, state: Mapping[str, Any], conditions: Sequence[MerchantCondition], output: TaskOutput, place: int
@@ -166,6 +167,9 @@ class _Measured:
         arrays = output.results.arrays
         for number in state["measured"]:
             condition = conditions[number]
+            self.measured = True
+            if condition.treatment.fault:
+                continue
             key = (condition.severity, condition.share, condition.frozen)
             clean = {
                 name.partition("|")[2]: values
@@ -351,7 +355,7 @@ def _record_pools(audit: MerchantAudit, subjects: Sequence[_Measured], work: Wor
 
 def _ended(each: _Measured) -> AuditStatus:
     message = "not applicable: " + "; ".join(each.untouched) if each.untouched else ""
-    return _status(each.subject, "ok" if each.pools else "not_applicable", message)
+    return _status(each.subject, "ok" if each.measured else "not_applicable", message)
 
 
 def _status(subject: TrainedSubject, status: str, message: str) -> AuditStatus:

@@ -1,4 +1,4 @@
-"""Edit `wrong_picture`: the picture of another item."""
+"""Upload fault `wrong_picture`: the picture of another item."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ PLACES = (0, 25, 50, 75, 100)  # position of the shown item in % from the most t
     "image",
     scale="similarity of the shown item by shared words, among 48 random items",
     steps=("most similar", "similar", "medium", "dissimilar", "least similar"),
+    kind="fault",
 )
 def wrong_picture(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
     """Replace the picture with that of another variant, or of another product."""
