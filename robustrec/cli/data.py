@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -15,6 +15,7 @@ from robustrec.streams import write_json, write_json_text
 
 if TYPE_CHECKING:
     from robustrec.datasets.describe import CountSummary, Description
+    from robustrec.datasets.split_record import Keep, SplitKind
 
 BARS = " ▁▂▃▄▅▆▇█"
 
@@ -50,7 +51,32 @@ def import_(
         typer.Option("--k", min=1, help="Ratings file: keep users and items with at least k interactions (k-core)."),
     ] = 5,
     min_rating: Annotated[float | None, typer.Option(help="Ratings file: drop rows with a lower rating.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Ratings file: seed of the random split.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the split.")] = 0,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="Split: random (8:1:1 per user), leave-one-out, leave-last-two or time (one cut for all users), all by"
+            " time, or published (as the files give it). Default: published if the files give a split, else random."
+        ),
+    ] = None,
+    keep: Annotated[
+        str,
+        typer.Option(
+            help="Ratings file: of a repeated pair, keep the first or last row, or the max or sum of its ratings."
+        ),
+    ] = "first",
+    valid_from: Annotated[
+        str | None, typer.Option(help="Split by time: validation begins at this date, or number as in the file.")
+    ] = None,
+    test_from: Annotated[
+        str | None, typer.Option(help="Split by time: test begins at this date, or number as in the file.")
+    ] = None,
+    valid_share: Annotated[
+        float, typer.Option(help="Split by time without dates: share of the interactions for validation.")
+    ] = 0.1,
+    test_share: Annotated[
+        float, typer.Option(help="Split by time without dates: share of the interactions for test.")
+    ] = 0.1,
     skip_unreadable: Annotated[
         bool,
         typer.Option("--skip-unreadable", help="Skip pictures that cannot be read, and report their number."),
@@ -75,6 +101,12 @@ def import_(
         k=k,
         min_rating=min_rating,
         seed=seed,
+        split=cast("SplitKind | None", split),
+        keep=cast("Keep", keep),
+        valid_from=valid_from,
+        test_from=test_from,
+        valid_share=valid_share,
+        test_share=test_share,
         skip_unreadable=skip_unreadable,
         replace=replace,
     )
@@ -147,11 +179,14 @@ def _lines(d: Description) -> list[tuple[str, str]]:
         ("users", f"{d.users:,}"),
         ("items", f"{d.items:,}"),
         ("interactions", f"{d.interactions:,}   {splits}"),
+        ("split", d.split.words if d.split else "not recorded; import the data again to record it"),
+        *([("note", d.split_note)] if d.split_note else []),
         ("sparsity", f"{d.sparsity:.4%}"),
         ("per user", _spread(d.per_user)),
         ("per item", _spread(d.per_item)),
         ("popularity", f"{bars(d.popularity)}   log scale · Gini {d.gini:.3f}"),
         ("", f"share of interactions with the {shares}"),
+        ("cold users", _cold_users(d)),
         ("cold items", f"{cold}, {d.held_out_on_cold_items:,} held-out interactions with them"),
         ("texts", _texts(d)),
         ("pictures", "none" if d.pictures is None else _share(d.pictures, d.items)),
@@ -164,6 +199,14 @@ def _lines(d: Description) -> list[tuple[str, str]]:
         lines.append(("user graph", "from the data set, not computed from the training interactions"))
     lines += [("filter", f"{rows:,} {reason}") for reason, rows in d.filters.items()]
     return [*lines, ("folder", d.folder), ("digest", d.digest)]
+
+
+def _cold_users(d: Description) -> str:
+    held_out = d.cold_users.validation + d.cold_users.test
+    return (
+        f"{d.cold_users.users:,} users without a training interaction, {held_out:,} held-out interactions of theirs"
+        + (" are left out" if held_out else "")
+    )
 
 
 def _texts(d: Description) -> str:

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from robustrec.datasets.feature_files import open_features
-from robustrec.datasets.interactions import LABEL_NAMES, TRAIN
+from robustrec.datasets.interactions import LABEL_NAMES, TEST, TRAIN
 from robustrec.datasets.registry import Dataset
+from robustrec.datasets.split_record import ColdUsers, SplitRecord, split_note
 from robustrec.subject import Record
 
 HEAD_SHARES = (0.01, 0.10, 0.20, 0.50)
@@ -60,6 +61,9 @@ class Description(Record):
         description="Gini coefficient: 0 if all items are equally popular, 1 if all interactions are with one item"
     )
     popularity: list[float] = Field(description="mean interactions per item, in 40 bins by decreasing popularity")
+    split: SplitRecord | None = Field(description="how the interactions were split; null if it was not recorded")
+    split_note: str = Field(description="what the split means for the measured quality; empty if nothing is to note")
+    cold_users: ColdUsers = Field(description="users without a training interaction; these interactions are left out")
     cold_items: int = Field(description="items without a training interaction")
     held_out_on_cold_items: int = Field(description="validation and test interactions with cold items")
     texts: int | None = Field(description="items with a text; null: no catalog")
@@ -106,6 +110,9 @@ def describe(dataset: Dataset) -> Description:
         head_share={f"{share:.0%}": head_share(popularity, share) for share in HEAD_SHARES},
         gini=gini(popularity),
         popularity=[float(part.mean()) for part in np.array_split(popularity, min(CURVE_POINTS, data.n_items))],
+        split=dataset.split,
+        split_note=split_note(dataset.split, int((data.labels == TEST).sum())),
+        cold_users=data.cold_users,
         cold_items=int((~trained).sum()),
         held_out_on_cold_items=int((~trained[data.items]).sum()),
         texts=None if catalog is None else catalog.n_texts,

@@ -6,7 +6,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import astuple, fields, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +22,8 @@ from robustrec.datasets.feature_files import (
     open_features,
     other_features,
 )
-from robustrec.datasets.interactions import KEPT, LABEL_NAMES, FilterCount, Interactions, write_inter
+from robustrec.datasets.import_options import ImportOptions as ImportOptions
+from robustrec.datasets.interactions import COLUMNS, KEPT, LABEL_NAMES, FilterCount, Interactions, write_inter
 from robustrec.datasets.item_numbers import MAPPINGS, read_item_numbers, write_mappings
 from robustrec.datasets.items import ABOUT_OTHERS, CatalogItem, ItemTable, items_text, read_items
 from robustrec.datasets.layout import FolderFiles, find_files, is_mmrec, unread_files
@@ -38,40 +39,14 @@ from robustrec.datasets.manifest import (
     read_manifest,
 )
 from robustrec.datasets.picture_copies import copy_pictures
-from robustrec.datasets.ratings import read_published_split, read_ratings
+from robustrec.datasets.ratings import read_published_split, read_ratings, read_split_anew
 from robustrec.datasets.registry import data_folder, dataset_names, read_inter_of_all_items, read_interactions
+from robustrec.datasets.split_record import SplitRecord
 from robustrec.datasets.user_graph import MMREC_USER_GRAPH, USER_GRAPH, read_user_graph, write_user_graph
 from robustrec.digests import file_stamp
 from robustrec.errors import RobustrecError
 from robustrec.files import digest_json, path_inside, unwritable, write_atomically
 from robustrec.progress import Progress, silent
-
-
-@dataclass(frozen=True)
-class ImportOptions:
-    """Options of an import, apart from folder and name.
-
-    Attributes:
-        interactions: `.inter` or ratings file; None: search the folder.
-        items: catalog, JSON Lines; None: search the folder.
-        pictures: folder or zip; None: search the folder.
-        columns: column names of a ratings file without a header.
-        k: ratings only: minimum interactions of a user or item (k-core).
-        min_rating: ratings only: rows rated lower are dropped.
-        seed: ratings only: seed of the split.
-        skip_unreadable: skip pictures that cannot be read instead of failing.
-        replace: replace an existing data set with the same name.
-    """
-
-    interactions: Path | None = None
-    items: Path | None = None
-    pictures: Path | None = None
-    columns: tuple[str, ...] | None = None
-    k: int = 5
-    min_rating: float | None = None
-    seed: int = 0
-    skip_unreadable: bool = False
-    replace: bool = False
 
 
 class _Sources(NamedTuple):
@@ -99,7 +74,7 @@ class _Material(NamedTuple):
     filters: list[FilterCount]
     user_ids: list[str] | None
     item_ids: list[str] | None
-    published: bool = False
+    split: SplitRecord
 
 
 def import_folder(
@@ -174,8 +149,8 @@ def _import_key(sources: _Sources, options: ImportOptions) -> str:
     if sources.pictures is not None:
         inside = sorted(sources.pictures.rglob("*")) if sources.pictures.is_dir() else [sources.pictures]
         files += [path for path in inside if path.is_file()]
-    how = [options.columns, options.k, options.min_rating, options.seed, options.skip_unreadable]
-    return digest_json([__version__, how, [file_stamp(path.resolve()) for path in files]])
+    how = [options.columns, options.k, options.min_rating, options.skip_unreadable]
+    return digest_json([__version__, how, astuple(options.how), [file_stamp(path.resolve()) for path in files]])
 
 
 def _import_key_of(target: Path) -> str | None:
@@ -325,6 +300,8 @@ def _write(stage: Path, name: str, sources: _Sources, options: ImportOptions, ke
         imported=key,
         files=Files(**files),
         filters=tuple(Filtered(reason=row.reason, rows=row.rows) for row in filters if not row.reason.endswith(KEPT)),
+        split=material.split,
+        cold_users=interactions.cold_users,
     )
     write_atomically(stage / MANIFEST, manifest_text(manifest))
 
@@ -336,16 +313,23 @@ def _are_rows(material: _Material, features: Path) -> bool:
 
 
 def _interactions(sources: _Sources, options: ImportOptions) -> _Material:
+    how, lowest, columns = options.how, options.min_rating, options.columns
+    how.check()
     if sources.split:
-        return _Material(*read_published_split(sources.split, min_rating=options.min_rating, columns=options.columns))
+        return _Material(*read_published_split(sources.split, min_rating=lowest, columns=columns, how=how, k=options.k))
     (path,) = sources.interactions
-    if options.columns is None and is_mmrec(path):
-        described = sources.manifest if options.interactions is None else None
-        if described is not None and described.counts is not None:
-            return _Material(*read_interactions(sources.folder, described), None, None)
-        return _Material(*read_inter_of_all_items(path, sources.items, sources.features.values()), None, None)
-    ratings = read_ratings(path, k=options.k, min_rating=options.min_rating, seed=options.seed, columns=options.columns)
-    return _Material(*ratings)
+    if columns is not None or not is_mmrec(path):
+        return _Material(*read_ratings(path, k=options.k, min_rating=lowest, columns=columns, how=how))
+    described = sources.manifest if options.interactions is None else None
+    if described is not None and described.counts is not None:
+        found = read_interactions(sources.folder, described)
+    else:
+        found = read_inter_of_all_items(path, sources.items, sources.features.values())
+    known = described.split if described else None
+    if how.kind in (None, "published"):
+        published = known or SplitRecord(kind="published", source=f"column {COLUMNS[2]}")
+        return _Material(*found, None, None, published)
+    return _Material(*read_split_anew(path, found[0], how, min_rating=lowest))
 
 
 def _items(path: Path | None, material: _Material, folder: Path) -> tuple[list[CatalogItem | None], list[FilterCount]]:
@@ -385,11 +369,11 @@ def _origin(sources: _Sources, material: _Material, options: ImportOptions) -> s
         return sources.manifest.source  # of a folder that says itself where its data come from
     text = f"imported from {', '.join(path.name for path in sources.interactions)}"
     low = "" if options.min_rating is None else f", ratings of at least {options.min_rating:g}"
+    split = material.split
+    if split.kind != "published":
+        core = f", {options.k}-core" if material.user_ids is not None else ""
+        return f"{text}{core}{low}, split {split.words}"
     if sources.split:
         names = " and ".join(LABEL_NAMES[label] for label in sorted(sources.split))
-        text += f"{low}, split into {names} as given by the files"
-    elif material.published:
-        text += f"{low}, split as given by the rows"
-    elif material.user_ids is not None:
-        text += f", {options.k}-core{low}, split with seed {options.seed}"
-    return text
+        return f"{text}{low}, split into {names} as given by the files"
+    return f"{text}{low}, split as given by the rows" if material.user_ids is not None else text

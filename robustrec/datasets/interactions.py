@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from robustrec.datasets.columns import Table, integers, read_table
 from robustrec.datasets.naming import places_of, plain
+from robustrec.datasets.split_record import NO_COLD_USERS, ColdUsers
 from robustrec.errors import RobustrecError
 from robustrec.files import write_atomically
 
@@ -37,6 +38,7 @@ class Interactions:
         labels: [E] 0 train, 1 validation, 2 test.
         n_users: number of users U, over all splits.
         n_items: number of items I, over all splits and the catalog.
+        cold_users: users without training rows, of whom no row is kept.
     """
 
     users: NDArray[np.int64]
@@ -44,6 +46,7 @@ class Interactions:
     labels: NDArray[np.int8]
     n_users: int
     n_items: int
+    cold_users: ColdUsers = NO_COLD_USERS
 
     def pairs(self, label: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return users and items of one split, in row order."""
@@ -191,7 +194,11 @@ def clean_rows(
     trained = np.zeros(n_users, dtype=np.bool_)
     trained[users[keep & (labels == TRAIN)]] = True
     cold = keep & ~trained[users]
+    untrained = NO_COLD_USERS
     if cold.any():
+        of_split = np.bincount(labels[cold], minlength=3).tolist()
+        n_cold = len(np.unique(users[cold]))
+        untrained = ColdUsers(users=n_cold, validation=of_split[VALIDATION], test=of_split[TEST])
         filters.append(FilterCount("validation/test rows of users without training rows", int(cold.sum())))
         keep &= ~cold
     if not keep.any():
@@ -201,7 +208,7 @@ def clean_rows(
             fix="x_label must be 0 for training rows, 1 for validation and 2 for test",
         )
     chosen = order[keep[order]] if canonical else np.flatnonzero(keep)
-    interactions = Interactions(users[chosen], items[chosen], labels[chosen], n_users, n_items)
+    interactions = Interactions(users[chosen], items[chosen], labels[chosen], n_users, n_items, untrained)
     for kind, ids, count in (("user", interactions.users, n_users), ("item", interactions.items, n_items)):
         unseen = count - _distinct(ids, count)
         if unseen:

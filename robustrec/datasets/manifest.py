@@ -8,6 +8,7 @@ from typing import Literal
 import tomli_w
 from pydantic import Field, ValidationError
 
+from robustrec.datasets.split_record import NO_COLD_USERS, ColdUsers, SplitRecord
 from robustrec.errors import RobustrecError
 from robustrec.files import shown_path
 from robustrec.invalid import invalid
@@ -80,6 +81,8 @@ class Manifest(Record):
         description="sample editions: share of items with each kind of merchant noise, by modality",
     )
     filters: tuple[Filtered, ...] = ()
+    split: SplitRecord | None = Field(default=None, description="how the interactions were split, if it is recorded")
+    cold_users: ColdUsers = Field(default=NO_COLD_USERS, description="users without training interactions, left out")
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -103,7 +106,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 def manifest_text(manifest: Manifest) -> str:
     """Return the TOML text of a manifest; keys with default values are omitted."""
-    content = manifest.model_dump(exclude_defaults=True, exclude={"schema_version"})
+    content = manifest.model_dump(exclude_defaults=True, exclude_none=True, exclude={"schema_version"})
     return tomli_w.dumps({"schema_version": manifest.schema_version, **content})
 
 

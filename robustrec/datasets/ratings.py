@@ -1,18 +1,19 @@
-"""Conversion of ratings files to interactions: filters, k-core, numbering and split, independent of the row order."""
+"""Ratings files: their rows, the ids and times in them, and the conversion to interactions."""
 
 from __future__ import annotations
 
 import math
 from array import array
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from robustrec.datasets.conversion import Ratings, Rows, SplitOptions, split_rows
 from robustrec.datasets.headers import SPLITS, RepeatedHeader, locate_columns
-from robustrec.datasets.interactions import FilterCount, Interactions, clean_rows
+from robustrec.datasets.interactions import FilterCount, Interactions
 from robustrec.datasets.naming import (
     SCIENTIFIC,
     id_order,
@@ -21,38 +22,35 @@ from robustrec.datasets.naming import (
     without_decimals,
     written_alike,
 )
-from robustrec.datasets.splits import k_core, split_per_user
+from robustrec.datasets.split_record import SplitRecord
+from robustrec.datasets.times import seconds_of
 from robustrec.errors import RobustrecError
 
 Ints = NDArray[np.int64]
 
 
-class Ratings(NamedTuple):
-    """Interactions of ratings files, counts of dropped rows, and the original ids by new id.
+class _Clock:
+    """Reads times. A text that is no time gets a number that is equal for equal texts, and the first one is kept."""
 
-    `published` is true if the files give the split of each row.
-    """
+    def __init__(self) -> None:
+        self.known: dict[str, float] = {}
+        self.no_time: tuple[str, str] | None = None
 
-    interactions: Interactions
-    filters: list[FilterCount]
-    user_ids: list[str]
-    item_ids: list[str]
-    published: bool = False
-
-
-class _Rows(NamedTuple):
-    """Rows of one or several files; ids are positions in lists sorted by `id_order`.
-
-    `labels` has the split of each row, -1 if the files do not give it.
-    """
-
-    users: Ints
-    items: Ints
-    times: NDArray[np.float64]
-    labels: NDArray[np.int8]
-    user_ids: list[str]
-    item_ids: list[str]
-    left_out: dict[str, int]
+    def __call__(self, text: str, where: str) -> float:
+        """Return a time: a number as it is, a date in seconds since 1970, NaN for a missing time."""
+        if is_missing(text):
+            return math.nan
+        time = number_of(text)
+        if time is not None:
+            return time
+        found = self.known.get(text)
+        if found is None:
+            found = seconds_of(text)
+            if found is None:
+                self.no_time = self.no_time or (text, where)
+                found = -1.0 - len(self.known)
+            self.known[text] = found
+        return found
 
 
 def read_ratings(
@@ -62,112 +60,112 @@ def read_ratings(
     min_rating: float | None = None,
     seed: int = 0,
     columns: Sequence[str] | None = None,
+    how: SplitOptions | None = None,
 ) -> Ratings:
     """Read a ratings file, with or without a header, and convert it to interactions.
 
     Rows without user, item or time are dropped, then repeated rows and repeated pairs (each counted), then rows outside
     the k-core. Users and items are numbered in the order of their ids (numbers by value, others as text) and rows are
-    sorted by user and item, so that two exports of the same ratings give the same data set. The split is per user and
-    seeded. Where a column says which split each row belongs to (x_label, split), the rows are kept as
-    they are, like those of `read_published_split`.
+    sorted by user and item, so that two exports of the same ratings give the same data set. Where a column says which
+    split each row belongs to (x_label, split), and `how` names no other split, the rows are kept as they are, like
+    those of `read_published_split`.
 
     Args:
         path: file separated by commas, tabs, semicolons or |.
         k: smallest number of interactions of a user or item.
         min_rating: rows rated lower, and rows without a rating, are dropped; None keeps all.
-        seed: seed of the split.
+        seed: seed of the split, where `how` is not given.
         columns: column names of a file without a known header.
+        how: the split; by default the published one, else random per user.
 
     Raises:
-        RobustrecError: the file cannot be read, is not a table, has no user or item column, or no rows are left.
+        RobustrecError: the file cannot be read, is not a table, has no user or item column, the split needs times that
+            it does not have, or no rows are left.
     """
+    return _converted([path], how or SplitOptions(seed=seed), k, min_rating, columns, None, "a column")
+
+
+def read_published_split(
+    files: Mapping[int, Path],
+    *,
+    min_rating: float | None = None,
+    columns: Sequence[str] | None = None,
+    how: SplitOptions | None = None,
+    k: int = 5,
+) -> Ratings:
+    """Read ratings with a published split, one file per split; no k-core filter is applied unless they are split anew.
+
+    Args:
+        files: by label (0 train, 1 validation, 2 test).
+        min_rating: rows rated lower, and rows without a rating, are dropped; None keeps all.
+        columns: column names of files without a known header.
+        how: another split of the rows of all files; by default the published one.
+        k: smallest number of interactions of a user or item, where the rows are split anew.
+
+    Raises:
+        RobustrecError: as `read_ratings`.
+    """
+    names = ", ".join(path.name for path in files.values())
+    return _converted(list(files.values()), how or SplitOptions(), k, min_rating, columns, list(files), names)
+
+
+def read_split_anew(
+    path: Path, given: Interactions, how: SplitOptions, *, min_rating: float | None = None
+) -> tuple[Interactions, list[FilterCount], None, None, SplitRecord]:
+    """Split the rows of a file in the MMRec layout anew; users and items keep their numbers, and there is no k-core.
+
+    Args:
+        path: the file, with a time column if the split needs one.
+        given: its interactions with the split that it has, for the numbers of users and items.
+        how: the split.
+        min_rating: as in `read_ratings`.
+
+    Returns:
+        The interactions, counts of dropped rows, and the split.
+
+    Raises:
+        RobustrecError: as `read_ratings`.
+    """
+    found = read_ratings(path, k=1, min_rating=min_rating, how=how)
+    users, items = (np.array(ids, dtype=np.int64) for ids in (found.user_ids, found.item_ids))
+    anew = replace(
+        found.interactions,
+        users=users[found.interactions.users],
+        items=items[found.interactions.items],
+        n_users=given.n_users,
+        n_items=given.n_items,
+    )
+    return anew, found.filters, None, None, found.split
+
+
+def _converted(
+    paths: Sequence[Path],
+    how: SplitOptions,
+    k: int,
+    min_rating: float | None,
+    columns: Sequence[str] | None,
+    labels: Sequence[int] | None,
+    source: str,
+) -> Ratings:
     if k < 1 or (min_rating is not None and not math.isfinite(min_rating)):
         raise RobustrecError(
             f"invalid filter: k {k}, min_rating {min_rating}",
             where="options --k, --min-rating",
             fix="--k must be 1 or more, and --min-rating must be finite",
         )
-    rows = _read([path], columns, min_rating)
-    if (rows.labels >= 0).any():
-        return _published(rows, str(path))
-    filters = [FilterCount(reason, count) for reason, count in rows.left_out.items()]
-    exact = _first_of(rows.users, rows.items, rows.times)
-    filters.append(FilterCount("repeated rows (same user, item and time)", int((~exact).sum())))
-    first = _first_of(rows.users, rows.items)
-    filters.append(FilterCount("later rows of the same user and item", int((exact & ~first).sum())))
-    users, items = rows.users[first], rows.items[first]
-    core = k_core(users, items, k)
-    filters.append(FilterCount(f"rows outside the {k}-core", int((~core).sum())))
-    users, items = users[core], items[core]
-    if not len(users):
-        raise RobustrecError(
-            f"no interactions left after the {k}-core filter (of {len(core)} before)",
-            where=str(path),
-            fix=_smaller_core(rows.users[first], rows.items[first], k),
-        )
-    known_users, users = np.unique(users, return_inverse=True)
-    known_items, items = np.unique(items, return_inverse=True)
-    order = np.lexsort((items, users))
-    users, items = users[order], items[order]
-    labels = split_per_user(users, items, seed=seed)
-    return Ratings(
-        Interactions(users, items, labels, len(known_users), len(known_items)),
-        [row for row in filters if row.rows],
-        [rows.user_ids[code] for code in known_users.tolist()],
-        [rows.item_ids[code] for code in known_items.tolist()],
-    )
-
-
-def read_published_split(
-    files: Mapping[int, Path], *, min_rating: float | None = None, columns: Sequence[str] | None = None
-) -> Ratings:
-    """Read ratings with a published split, one file per split; no k-core filter and no random split are applied.
-
-    Args:
-        files: by label (0 train, 1 validation, 2 test).
-        min_rating: rows rated lower, and rows without a rating, are dropped; None keeps all.
-        columns: column names of files without a known header.
-
-    Raises:
-        RobustrecError: as `read_ratings`.
-    """
-    rows = _read(list(files.values()), columns, min_rating, list(files))
-    for label, path in files.items():
+    how.check()
+    # What combines the ratings of a pair needs all of them; else rows rated lower are dropped as they are read.
+    lowest = min_rating if how.keep == "first" else None
+    rows = _read(paths, columns, lowest, labels, rated=min_rating is not None or how.keep in ("max", "sum"))
+    for label, path in zip(labels or (), paths, strict=False):
         if not (rows.labels == label).any():
             raise RobustrecError(
                 "no rows with a user and an item are left",
                 where=str(path),
                 fix="export the file again, or move it to another folder if there is no such split",
             )
-    return _published(rows, ", ".join(str(path) for path in files.values()))
-
-
-def _published(rows: _Rows, where: str) -> Ratings:
-    left_out = [FilterCount(reason, count) for reason, count in rows.left_out.items() if count]
-    known_users, users = np.unique(rows.users, return_inverse=True)
-    known_items, items = np.unique(rows.items, return_inverse=True)
-    kept = clean_rows(
-        users,
-        items,
-        rows.labels,
-        len(known_users),
-        len(known_items),
-        where=where,
-    )
-    return Ratings(
-        kept.interactions,
-        left_out + kept.filters,
-        [rows.user_ids[code] for code in known_users.tolist()],
-        [rows.item_ids[code] for code in known_items.tolist()],
-        published=True,
-    )
-
-
-def _smaller_core(users: Ints, items: Ints, k: int) -> str:
-    smaller = next((each for each in range(k - 1, 0, -1) if k_core(users, items, each).any()), None)
-    if smaller is None:
-        return "check that the file has rows with a user and an item, and lower or omit --min-rating"
-    return f"use a smaller core: --k {smaller}"
+    where = ", ".join(str(path) for path in paths)
+    return split_rows(rows, how, k=k, min_rating=min_rating, where=where, source=source)
 
 
 def _read(
@@ -175,16 +173,20 @@ def _read(
     columns: Sequence[str] | None,
     min_rating: float | None,
     labels_of_files: Sequence[int] | None = None,
-) -> _Rows:
-    users, items, times, labels = array("q"), array("q"), array("d"), array("b")
-    codes: dict[str, dict[str, int]] = {"user": {}, "item": {}, "timestamp": {}}
+    *,
+    rated: bool = False,
+) -> Rows:
+    users, items, times, ratings, labels = array("q"), array("q"), array("d"), array("d"), array("b")
+    codes: dict[str, dict[str, int]] = {"user": {}, "item": {}}
+    clock, timed = _Clock(), True
     notes: dict[str, int] = {}
     counts = dict.fromkeys(("header", "id", "time", "rating", "low"), 0)
     for number, path in enumerate(paths):
-        table = locate_columns(path, columns, need_rating=min_rating is not None)
+        table = locate_columns(path, columns, need_rating=rated)
         counts["header"] += table.skipped_header
         user_at, item_at = table.places["user"], table.places["item"]
         rating_at, time_at = table.places.get("rating"), table.places.get("timestamp")
+        timed &= time_at is not None
         split_at = table.places.get("split") if labels_of_files is None else None
         label = -1 if labels_of_files is None else labels_of_files[number]
         repeated = RepeatedHeader(table.header)
@@ -208,27 +210,29 @@ def _read(
             if user < 0 or item < 0:
                 counts["id"] += 1
                 continue
-            if min_rating is not None and rating_at is not None:
+            rating = 0.0
+            if rated and rating_at is not None:
                 rating = _number(row[rating_at], f"{where}, column rating")
                 if not math.isfinite(rating):
                     counts["rating"] += 1
                     continue
-                if rating < min_rating:
+                if min_rating is not None and rating < min_rating:
                     counts["low"] += 1
                     continue
-            time = 0.0 if time_at is None else _time(row[time_at].strip(), codes["timestamp"])
+            time = 0.0 if time_at is None else clock(row[time_at].strip(), where)
             if math.isnan(time):
                 counts["time"] += 1
                 continue
             users.append(user)
             items.append(item)
             times.append(time)
+            ratings.append(rating)
             labels.append(label if split_at is None else _split_of(row[split_at], where))
         if table.header is None and first is not None and _may_be_header(first, users, items, codes):
             notes["first lines that may be a header: their user and item occur in no other line"] = 1
     user_rank, user_ids = _canonical(codes["user"])
     item_rank, item_ids = _canonical(codes["item"])
-    return _Rows(
+    return Rows(
         user_rank[np.array(users, dtype=np.int64)],
         item_rank[np.array(items, dtype=np.int64)],
         np.array(times, dtype=np.float64),
@@ -248,6 +252,9 @@ def _read(
                 SCIENTIFIC.fullmatch(name) is not None for name in (*user_ids, *item_ids)
             ),
         },
+        np.array(ratings, dtype=np.float64) if rated else None,
+        timed,
+        clock.no_time,
     )
 
 
@@ -311,24 +318,3 @@ def _number(text: str, where: str) -> float:
             f"rating {text[:60]!r} is not a number", where=where, fix="correct this field, or omit --min-rating"
         )
     return rating
-
-
-def _time(text: str, codes: dict[str, int]) -> float:
-    """Return a number that is equal for equal times, NaN for a missing time; times only distinguish repeated rows."""
-    if is_missing(text):
-        return math.nan
-    time = number_of(text)
-    return -1.0 - codes.setdefault(text, len(codes)) if time is None else time
-
-
-def _first_of(*keys: Ints | NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return a mask of the first row of each combination of keys."""
-    first = np.zeros(len(keys[0]), dtype=np.bool_)
-    if len(first):
-        order = np.lexsort(keys[::-1])  # stable: equal rows stay in file order
-        new = np.zeros(len(order), dtype=np.bool_)
-        new[0] = True
-        for key in keys:
-            new[1:] |= key[order][1:] != key[order][:-1]
-        first[order[new]] = True
-    return first

@@ -7,7 +7,7 @@ import shlex
 import shutil
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -23,11 +23,12 @@ from robustrec.datasets.feature_files import (
     other_features,
     zero_rows,
 )
-from robustrec.datasets.interactions import KEPT, FilterCount, Interactions, read_inter
+from robustrec.datasets.interactions import COLUMNS, KEPT, FilterCount, Interactions, read_inter
 from robustrec.datasets.item_numbers import read_item_numbers
 from robustrec.datasets.items import ABOUT_OTHERS, CatalogItem, read_items
 from robustrec.datasets.layout import describe_folder
 from robustrec.datasets.manifest import MANIFEST, NAME_PATTERN, Manifest, files_of
+from robustrec.datasets.split_record import NO_COLD_USERS, SplitRecord
 from robustrec.errors import RobustrecError, unknown_name
 from robustrec.files import path_inside, remove_leftovers, staged_folder, unwritable
 from robustrec.progress import Progress, silent
@@ -53,6 +54,7 @@ class Dataset:
         folder: folder of the data set.
         synthetic: True for sample editions, which have no real users.
         user_graph: user graph file, checked; None if it is computed from the interactions.
+        split: how the interactions were split; None if the import did not record it.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Dataset:
     folder: Path
     synthetic: bool
     user_graph: Path | None = None
+    split: SplitRecord | None = None
 
 
 def data_folder(home: Path, name: str) -> Path:
@@ -191,6 +194,8 @@ def load_folder(folder: Path, *, home: Path) -> Dataset:
     }
     items = path_inside(folder, files.items) if files.items else None
     interactions, found = read_interactions(folder, manifest, items=items, features=features.values())
+    if manifest.cold_users != NO_COLD_USERS:
+        interactions = replace(interactions, cold_users=manifest.cold_users)
     catalog, gaps = _catalog(folder, files.items, files.pictures, interactions.n_items, bare=bare)
     clean, _ = _catalog(folder, files.clean_items, files.clean_pictures, interactions.n_items, bare=False)
     for path in features.values():
@@ -215,7 +220,14 @@ def load_folder(folder: Path, *, home: Path) -> Dataset:
         folder=folder,
         synthetic=manifest.synthetic,
         user_graph=user_graph,
+        split=_split(manifest, bare=bare),
     )
+
+
+def _split(manifest: Manifest, *, bare: bool) -> SplitRecord | None:
+    if manifest.synthetic:
+        return SplitRecord(kind="random")
+    return SplitRecord(kind="published", source=f"column {COLUMNS[2]}") if bare else manifest.split
 
 
 def read_inter_of_all_items(
