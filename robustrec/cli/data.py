@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from robustrec.cli import options
+from robustrec.cli import options, prepare
 from robustrec.cli.terminal import data_console, progress_bars, say
 from robustrec.sheet import Sheet
 from robustrec.streams import write_json, write_json_text
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 BARS = " ▁▂▃▄▅▆▇█"
 
 app = typer.Typer(no_args_is_help=True)
+app.command("prepare")(prepare.prepare)
 
 
 @app.command("import")
@@ -92,7 +93,7 @@ def import_(
     from robustrec.datasets.importing import ImportOptions, import_folder
     from robustrec.datasets.registry import load_folder
 
-    place = _home(home)
+    place = home_of(home)
     chosen = ImportOptions(
         interactions=interactions,
         items=items,
@@ -119,7 +120,7 @@ def import_(
             target = import_folder(folder, name, place, chosen, progress=progress)
     description = describe(load_folder(target, home=place))
     say(f"imported as {name!r} into {target}", quiet=quiet)
-    _show(description, as_json)
+    show_description(description, as_json=as_json)
 
 
 @app.command("list")
@@ -127,7 +128,7 @@ def list_(home: options.Home = None, as_json: options.AsJson = False) -> None:
     """List the available data sets by edition."""
     from robustrec.datasets.listing import listed
 
-    rows = listed(_home(home))
+    rows = listed(home_of(home))
     if as_json:
         write_json([row._asdict() for row in rows])
         return
@@ -146,16 +147,18 @@ def describe_(
     from robustrec.datasets.describe import describe
     from robustrec.datasets.registry import load_dataset
 
-    _show(describe(load_dataset(name, home=_home(home), edition=edition or "auto")), as_json)
+    show_description(describe(load_dataset(name, home=home_of(home), edition=edition or "auto")), as_json=as_json)
 
 
-def _home(given: Path | None) -> Path:
+def home_of(given: Path | None) -> Path:
+    """Return the home folder given on the command line, else the usual one."""
     from robustrec.config import default_home
 
     return given.expanduser() if given is not None else default_home()
 
 
-def _show(description: Description, as_json: bool) -> None:
+def show_description(description: Description, *, as_json: bool) -> None:
+    """Print a description as a table or as JSON."""
     if as_json:
         write_json_text(description.model_dump_json(indent=2))
         return

@@ -1,0 +1,210 @@
+"""Amazon reviews and metadata of 2014, 2018 and 2023: rows of interactions, and what the metadata say of items.
+
+The files are documented on the pages of the releases: jmcauley.ucsd.edu/data/amazon (2014), nijianmo.github.io/amazon
+(2018), amazon-reviews-2023.github.io (2023). Each line is an object: JSON, or in the metadata of 2014 a Python dict.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Container, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from robustrec.datasets.formats.lines import read_lines
+from robustrec.datasets.item_fields import id_of, image_of, labels_of, text_of
+from robustrec.errors import RobustrecError
+from robustrec.untrusted import UnreadableError, parse_json_object
+from robustrec.untrusted.literals import parse_literal
+
+Record = dict[str, Any]
+USER_KEYS = ("reviewerID", "user_id")
+ITEM_KEYS = ("parent_asin", "asin")
+RATING_KEYS = ("overall", "rating")
+TIME_KEYS = ("unixReviewTime", "timestamp")
+PLACEHOLDER = re.compile(r"/no-img-|/no_image|/noimage", re.IGNORECASE)
+"""In the address of the picture that says "no image available"."""
+
+_ID = re.compile(rb"""['"](?:parent_)?asin['"]\s*:\s*['"]([^'"\\]{1,40})['"]""")
+
+
+class RawRow(NamedTuple):
+    """One interaction as the file has it, and its line number."""
+
+    line: int
+    user: str
+    item: str
+    rating: str
+    time: str
+
+
+class RawItem(NamedTuple):
+    """What a catalog says of one item; missing texts are "".
+
+    Attributes:
+        item: its id.
+        title: title.
+        brand: brand.
+        categories: labels of the first category path.
+        description: description.
+        picture: address (URL) of its first picture.
+    """
+
+    item: str
+    title: str
+    brand: str
+    categories: tuple[str, ...]
+    description: str
+    picture: str
+
+
+def parse_record(line: bytes) -> Record:
+    """Return the object in a line: JSON, or a Python dict as in the metadata of 2014.
+
+    Raises:
+        UnreadableError: it is neither, or not UTF-8.
+    """
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UnreadableError(f"not UTF-8 text: byte 0x{line[error.start]:02x}") from error
+    if text.lstrip()[:2] in ("{'", "{u"):
+        value = parse_literal(text)
+    else:
+        try:
+            return parse_json_object(text)
+        except UnreadableError as error:
+            try:
+                value = parse_literal(text)
+            except UnreadableError:
+                raise error from None
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise UnreadableError(f"expected an object, but got {type(value).__name__}")
+    return value
+
+
+def read_reviews(path: Path) -> Iterator[RawRow]:
+    """Yield the interaction of each review; missing fields are "".
+
+    Raises:
+        RobustrecError: the file cannot be read, or a line is not an object or has no user or no item key.
+    """
+    for number, line in read_lines(path, "reviews"):
+        where = f"{path}: line {number}"
+        try:
+            record = parse_record(line)
+        except UnreadableError as error:
+            raise RobustrecError(
+                f"not a review: {error}", where=where, fix="download the file again; it may be truncated or damaged"
+            ) from error
+        values = [_first(record, keys) for keys in (USER_KEYS, ITEM_KEYS, RATING_KEYS, TIME_KEYS)]
+        if values[0] is None or values[1] is None:
+            keys = " or ".join(USER_KEYS if values[0] is None else ITEM_KEYS)
+            raise RobustrecError(
+                f"the review has no key {keys}; its keys are {', '.join(record)[:100]}",
+                where=where,
+                fix="give a file of reviews; metadata of items are a file of their own (meta_…)",
+            )
+        yield RawRow(number, *map(id_of, values))
+
+
+def _first(record: Record, keys: tuple[str, ...]) -> Any:
+    return next((record[key] for key in keys if key in record), None)
+
+
+class MetadataCounts:
+    """What was found in a metadata file: lines, of other items, unreadable, repeated, and fields left out."""
+
+    def __init__(self) -> None:
+        self.lines = 0
+        self.others = 0
+        self.unreadable = 0
+        self.repeated = 0
+        self.scripts = 0
+        self.fields = 0
+
+
+def read_metadata(path: Path, wanted: Container[str], counts: MetadataCounts) -> Iterator[RawItem]:
+    """Yield the first line about each wanted item; other lines are counted.
+
+    Args:
+        path: metadata file of any of the releases.
+        wanted: ids of items.
+        counts: is added to.
+
+    Raises:
+        RobustrecError: the file cannot be read or is truncated, or none of its first lines is an object.
+    """
+    seen: set[str] = set()
+    for number, line in read_lines(path, "metadata"):
+        counts.lines += 1
+        named = [name.decode("ascii", "replace") for name in _ID.findall(line)]
+        if named and not any(name in wanted for name in named):  # not worth parsing
+            counts.others += 1
+            continue
+        try:
+            record = parse_record(line)
+        except UnreadableError as error:
+            counts.unreadable += 1
+            if counts.unreadable == counts.lines == 20:
+                raise RobustrecError(
+                    f"the first {counts.lines} lines are not metadata: {error}",
+                    where=f"{path}: line {number}",
+                    fix="give the metadata file of the release, or download it again",
+                ) from error
+            continue
+        item = next((name for key in ITEM_KEYS if (name := id_of(record.get(key))) in wanted), "")
+        if not item:
+            counts.others += 1
+        elif item in seen:
+            counts.repeated += 1
+        else:
+            seen.add(item)
+            yield raw_item(item, record, counts)
+
+
+def raw_item(item: str, record: Mapping[str, Any], counts: MetadataCounts) -> RawItem:
+    """Return what a metadata record of any of the releases says of an item.
+
+    A field that is not text, or longer than any text of a catalog may be, is left out and counted.
+    """
+
+    def read(kind: Callable[[Any, str], Any], *keys: str) -> Any:
+        for key in keys:
+            try:
+                if found := kind(record.get(key), key):
+                    return found
+            except RobustrecError:
+                counts.fields += 1
+        return kind(None, "")
+
+    title = read(text_of, "title")
+    if "getTime()" in title:  # a script in place of the title, in some pages of 2018
+        counts.scripts += 1
+        title = ""
+    return RawItem(
+        item,
+        title,
+        read(text_of, "brand", "store"),
+        read(labels_of, "categories", "category"),
+        read(text_of, "description"),
+        next((each for each in map(_picture, _pictures(record)) if each), ""),
+    )
+
+
+def _pictures(record: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield the fields that may have the first picture: the large one first, not the one of a zoom."""
+    images = record.get("images")
+    if isinstance(images, list):  # 2023: thumb, large and hi_res of each, the main one named so
+        images = [image for image in images if isinstance(image, dict)]
+        images.sort(key=lambda image: image.get("variant") != "MAIN")
+        yield from (image.get(key) for image in images for key in ("large", "hi_res", "thumb"))
+    elif isinstance(images, dict):  # as the columns of a table
+        yield from (images.get(key) for key in ("large", "hi_res", "thumb"))
+    yield from (record.get(key) for key in ("imUrl", "imageURLHighRes", "imageURL"))
+
+
+def _picture(value: Any) -> str:
+    if isinstance(value, list):
+        value = next((each for each in value if each), None)
+    return image_of(value)
