@@ -39,7 +39,7 @@ EXCEPTIONS = {
     ("datasets/pictures.py", "zipfile.ZipFile"): "it is the reader of pictures",
     ("datasets/picture_copies.py", "zipfile.ZipFile"): "it writes",
     ("datasets/shop/formats.py", "zipfile.ZipFile"): "it writes",
-    ("datasets/items.py", "json.loads"): "one line of a catalogue at a time; NaN stands for a missing text",
+    ("datasets/formats/json_lines.py", "json.loads"): "one line at a time; NaN stands for a missing text",
     ("results/baseline.py", "json.loads"): "what pydantic has just written",
     ("checkpoint_files.py", "json.loads"): "a header under the digest of a checkpoint",
     ("encoders/row_store.py", "json.loads"): "content under its digest",

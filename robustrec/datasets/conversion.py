@@ -103,6 +103,7 @@ class Rows(NamedTuple):
         ratings: [n], or None if they were not read.
         timed: whether there is a time column.
         no_time: the first text that is no time, with its place; None if there is none.
+        lines: number of rows that were read of each file.
     """
 
     users: Ints
@@ -115,16 +116,21 @@ class Rows(NamedTuple):
     ratings: Floats | None = None
     timed: bool = False
     no_time: tuple[str, str] | None = None
+    lines: tuple[int, ...] = ()
 
 
 class Ratings(NamedTuple):
-    """Interactions of ratings files, counts of dropped rows, the original ids by new id, and the split."""
+    """Interactions of ratings files, counts of dropped rows, the original ids by new id, the split, and the rows read.
+
+    `lines` has the number of rows that were read of each file.
+    """
 
     interactions: Interactions
     filters: list[FilterCount]
     user_ids: list[str]
     item_ids: list[str]
     split: SplitRecord
+    lines: tuple[int, ...] = ()
 
 
 class _Pairs(NamedTuple):

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
+from robustrec.datasets.column_option import check_columns, column_names, mapped_places
+from robustrec.datasets.formats import arrow, json_lines
+from robustrec.datasets.formats.compressed import data_suffix
+from robustrec.datasets.formats.lists import are_lists, read_lists
+from robustrec.datasets.formats.named import NamedTable, line_of
+from robustrec.datasets.formats.recbole import check_number, is_typed, types_of
 from robustrec.datasets.interactions import TEST, TRAIN, VALIDATION
-from robustrec.datasets.naming import ALIASES, is_missing, number_of, places_of, plain, repeated_name
-from robustrec.datasets.tables import read_lists, read_rows
+from robustrec.datasets.naming import ALIASES, is_missing, number_of, places_of, plain
+from robustrec.datasets.tables import read_rows
 from robustrec.errors import RobustrecError
 
 KINDS = ("user", "item", "rating", "timestamp")
@@ -32,7 +38,8 @@ class Located(NamedTuple):
         places: position of each known column.
         width: number of columns.
         rows: line number and fields of every row, without the header.
-        header: the header; None without a header.
+        where: returns the place of a row by its line number, for messages.
+        header: the header; None without a header, empty if the format keeps it apart from the rows.
         skipped_header: whether the first row was treated as a header although it has no known column name.
         unread: names of ignored columns.
     """
@@ -40,6 +47,7 @@ class Located(NamedTuple):
     places: dict[str, int]
     width: int
     rows: Iterator[tuple[int, list[str]]]
+    where: Callable[[int], str]
     header: list[str] | None
     skipped_header: bool
     unread: tuple[str, ...] = ()
@@ -56,7 +64,7 @@ class RepeatedHeader:
         self.plain = [plain(name) for name in header or ()]
         self.initials = {name[:1] for name in self.plain if name}
 
-    def __call__(self, row: list[str], where: str) -> bool:
+    def __call__(self, row: list[str], where: Callable[[int], str], line: int) -> bool:
         """Tell whether a row is the header.
 
         Raises:
@@ -69,26 +77,31 @@ class RepeatedHeader:
         if names != self.plain and sorted(names) == sorted(self.plain):
             raise RobustrecError(
                 f"a second header with the columns in another order: {_shown(row)}",
-                where=where,
+                where=where(line),
                 fix="write the columns of all rows in one order",
             )
         return names == self.plain
 
 
 def locate_columns(path: Path, columns: Sequence[str] | None, *, need_rating: bool) -> Located:
-    """Find the columns of a ratings file.
+    """Find the columns of a file of interactions, of any format.
 
     Args:
         path: the file.
-        columns: column names given by the user; None: from the header, or by position without a header.
+        columns: given by the user: column names in the order of the file, or `kind=name` for named columns; None: from
+            the header, or by position without a header.
         need_rating: whether a rating column is required.
 
     Raises:
         RobustrecError: the file is empty, or a required column is missing or not named.
     """
-    lists = read_lists(path) if path.suffix == ".txt" and columns is None and not need_rating else None
-    if lists is not None:
-        return Located({"user": 0, "item": 1}, 2, lists, None, skipped_header=False)
+    suffix = data_suffix(path)
+    if suffix in arrow.SUFFIXES:
+        return _locate_named(path, arrow.table(path), columns, need_rating=need_rating)
+    if suffix in json_lines.SUFFIXES:
+        return _locate_named(path, json_lines.table(path), columns, need_rating=need_rating)
+    if suffix == ".txt" and columns is None and not need_rating and are_lists(path):
+        return Located({"user": 0, "item": 1}, 2, read_lists(path), line_of(path), None, skipped_header=False)
     rows = read_rows(path, "ratings")
     probe = [row for _, row in zip(range(PROBE_ROWS), rows, strict=False)]
     if not probe:
@@ -96,10 +109,14 @@ def locate_columns(path: Path, columns: Sequence[str] | None, *, need_rating: bo
             "the file is empty", where=str(path), fix="give a ratings file: user,item,rating,timestamp"
         )
     line, first = probe[0]
+    place = f"{path}: line {line}"
     others = [row for _, row in probe[1:]]
     in_header = places_of(first, KINDS)
     known = "user" in in_header or "item" in in_header
-    if columns is not None:
+    named = column_names(columns)
+    if named is not None:
+        places, is_header, known = mapped_places(first, named, KINDS, place), True, True
+    elif columns is not None:
         places = places_of(columns, KINDS)
         is_header = known or _is_header(first, others, places)
     elif known:
@@ -107,6 +124,77 @@ def locate_columns(path: Path, columns: Sequence[str] | None, *, need_rating: bo
     else:
         is_header = _is_header(first, others, dict(zip(HEADERLESS, range(len(first)), strict=False)))
         places = {} if is_header else _headerless(path, [first, *others])
+    _check_places(places, first, columns, in_header if known else {}, place, need_rating=need_rating)
+    check_columns(first if is_header else [], columns if named is None else None, places, KINDS, place)
+    kept = probe[1:] if is_header else probe
+    split = _split_place(first, named, place) if is_header else None
+    if split is not None and split not in places.values() and _are_splits(kept, split, len(first)):
+        places = {**places, "split": split}
+    unread = [name for at, name in enumerate(first) if at not in places.values() and name.strip()] if is_header else []
+    header = first if is_header else None
+    skipped = is_header and not known
+    found: Iterator[tuple[int, list[str]]] = chain(kept, rows)
+    if header is not None and is_typed(header):
+        found = _typed(found, header, places, path)
+    return Located(places, len(first), found, line_of(path), header, skipped, () if skipped else tuple(unread))
+
+
+def _locate_named(path: Path, table: NamedTable, columns: Sequence[str] | None, *, need_rating: bool) -> Located:
+    """Find the columns of a table whose format names them; only those that are needed are read."""
+    names, place = table.header, str(path)
+    if not names:
+        raise RobustrecError(
+            "the file has no rows", where=place, fix="export the file again with the columns user, item"
+        )
+    named = column_names(columns)
+    places = mapped_places(names, named, KINDS, place) if named is not None else places_of(columns or names, KINDS)
+    in_header = places_of(names, KINDS)
+    _check_places(places, names, columns, in_header, place, need_rating=need_rating)
+    check_columns(names, columns if named is None else None, places, KINDS, place)
+    split = _split_place(names, named, place)
+    if split is not None and split not in places.values():
+        values = (row for _, row in table.rows([split]))
+        if _are_splits([(0, row) for _, row in zip(range(PROBE_ROWS), values, strict=False)], 0, 1):
+            places = {**places, "split": split}
+    read = sorted({at for kind, at in places.items() if need_rating or kind != "rating"})
+    unread = tuple(name for at, name in enumerate(names) if at not in places.values() and name.strip())
+    compact = {kind: read.index(at) for kind, at in places.items() if at in read}
+    return Located(compact, len(read), table.rows(read), table.where, [], skipped_header=False, unread=unread)
+
+
+def _split_place(header: Sequence[str], named: Mapping[str, str] | None, place: str) -> int | None:
+    """Return the position of the column that may say which split a row belongs to."""
+    if named is not None and "label" in named:
+        return mapped_places(header, {"label": named["label"]}, ("label",), place)["label"]
+    return next(iter(places_of(header, ("label", "split")).values()), None)
+
+
+def _typed(
+    rows: Iterator[tuple[int, list[str]]], header: list[str], places: Mapping[str, int], path: Path
+) -> Iterator[tuple[int, list[str]]]:
+    """Check the numbers of the columns that RecBole's types declare as such.
+
+    Raises:
+        RobustrecError: a field is not a number, or RecBole does not know a type.
+    """
+    types = types_of(header, f"{path}: line 1")
+    checked = [at for kind, at in places.items() if kind != "split" and types[at] == "float"]
+    for line, row in rows:
+        if len(row) == len(header) and row != header:
+            for at in checked:
+                check_number(row[at], header[at], f"{path}: line {line}")
+        yield line, row
+
+
+def _check_places(
+    places: Mapping[str, int],
+    first: Sequence[str],
+    columns: Sequence[str] | None,
+    known: dict[str, int],
+    place: str,
+    *,
+    need_rating: bool,
+) -> None:
     lacking = [kind for kind in ("user", "item") if kind not in places]
     if need_rating and "rating" not in places:
         lacking.append("rating")
@@ -115,45 +203,9 @@ def locate_columns(path: Path, columns: Sequence[str] | None, *, need_rating: bo
             f"column not found: {', '.join(lacking)} (got {_shown(columns or first)})"
             if lacking
             else f"the file has fewer columns than --columns names: {_shown(first)}",
-            where=f"{path}: line {line}" if columns is None or not lacking else "option --columns",
-            fix=_columns_fix(len(first), in_header if known else {}, lacking),
+            where=place if columns is None or not lacking else "option --columns",
+            fix=_columns_fix(len(first), known, lacking),
         )
-    _check_names(path, line, columns, first if is_header else [], places)
-    kept = probe[1:] if is_header else probe
-    split = next(iter(places_of(first, ("label", "split")).values()), None) if is_header else None
-    if split is not None and split not in places.values() and _are_splits(kept, split, len(first)):
-        places = {**places, "split": split}
-    unread = [name for at, name in enumerate(first) if at not in places.values() and name.strip()] if is_header else []
-    header = first if is_header else None
-    skipped = is_header and not known
-    return Located(places, len(first), chain(kept, rows), header, skipped, () if skipped else tuple(unread))
-
-
-def _check_names(
-    path: Path, line: int, columns: Sequence[str] | None, header: list[str], places: dict[str, int]
-) -> None:
-    """Refuse two columns of one name, and a header that says something else of a column than `columns`.
-
-    Raises:
-        RobustrecError: such a column.
-    """
-    twice = repeated_name(columns if columns is not None else header, places)
-    if twice is not None:
-        raise RobustrecError(
-            f"two columns are called {twice[:60]!r}",
-            where="option --columns" if columns is not None else f"{path}: line {line}",
-            fix="name the columns in their order, with - for those that are not to be read, for example: "
-            f"--columns {','.join(KINDS[:3])},-",
-        )
-    named = sorted(places.items(), key=lambda place: place[1]) if columns is not None else []
-    for kind, at in named:
-        said = next((other for other in places_of(header[at : at + 1], KINDS) if other != kind), None)
-        if said is not None:
-            raise RobustrecError(
-                f"column {at + 1} is called {header[at][:60]!r} in the file and {kind} in --columns",
-                where=f"{path}: line {line}",
-                fix="leave out --columns, or correct it, or cut the header out of the file",
-            )
 
 
 def _are_splits(rows: list[tuple[int, list[str]]], at: int, width: int) -> bool:

@@ -75,6 +75,7 @@ class _Material(NamedTuple):
     user_ids: list[str] | None
     item_ids: list[str] | None
     split: SplitRecord
+    lines: tuple[int, ...] = ()
 
 
 def import_folder(

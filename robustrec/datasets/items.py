@@ -5,27 +5,24 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from robustrec.datasets.formats.catalogs import catalog_records
+from robustrec.datasets.formats.named import Records
 from robustrec.datasets.item_fields import id_of, image_of, labels_of, text_of
 from robustrec.datasets.naming import ALIASES, CATALOG_ID, loose_id, named
-from robustrec.datasets.tables import SUFFIXES, read_rows
 from robustrec.errors import RobustrecError
-from robustrec.untrusted import UnreadableError, open_regular
 
-MAX_LINE_BYTES = 2**20
 MAX_ITEMS = 2**30
-TABLE_SUFFIXES = (*SUFFIXES, ".item")
 ID_KEYS = (*ALIASES["item"], CATALOG_ID)
 NUMBER_KEYS = ("itemid", "item", "iid", CATALOG_ID)
 TEXTS = ("title", "brand", "description")
 LABELS = ("category", "genres", "tags")  # where there are no categories
 UNKNOWN = -1
 ABOUT_OTHERS = "catalog lines of items without interactions"
-MAX_ARRAY_BYTES = 2**30
 
 
 @dataclass(frozen=True)
@@ -56,38 +53,50 @@ class ItemTable(NamedTuple):
         rows: [I] items by id, None for an item that is not in the catalog.
         unknown: number of lines with an unknown item.
         loose: number of items with a differently written id: leading zeros, ".0", or upper/lower case.
+        lines: number of lines (rows, elements) that were read.
     """
 
     rows: list[CatalogItem | None]
     unknown: int
     loose: int
+    lines: int = 0
 
 
 def read_items(
-    path: Path, n_items: int | None, *, ids: Mapping[str, int] | None = None, numbers: Mapping[str, int] | None = None
+    path: Path | Sequence[Path],
+    n_items: int | None,
+    *,
+    ids: Mapping[str, int] | None = None,
+    numbers: Mapping[str, int] | None = None,
+    columns: Mapping[str, str] | None = None,
+    stored_pictures: bool = False,
 ) -> ItemTable:
     """Read a catalog.
 
     Args:
-        path: the file: JSON Lines, or a table by its suffix (.csv, .tsv, RecBole's .item).
+        path: the file, or the files: JSON Lines, or another format by its name (.csv, .parquet, RecBole's .item, ...).
         n_items: number of items I; None: determined by the catalog.
         ids: item ids by external id, for catalogs of a ratings CSV; rows without such an id are counted. Without `ids`,
             each row needs an integer itemID from 0 to I - 1.
         numbers: such numbers by external id, for rows that have only an external id.
+        columns: by kind ("item", "title", ...), the name of a column of the file.
+        stored_pictures: whether pictures that are stored in the table stand for those that it names.
 
     Raises:
         RobustrecError: the file cannot be read, a line is not a JSON object or too long, an itemID is missing, not an
             integer, out of range or duplicate, a text has another type, or no external id matches an item. The message
             has file and line.
     """
-    records = _table_records(path) if path.suffix in TABLE_SUFFIXES else _records(path)
+    files = [path] if isinstance(path, Path) else list(path)
+    path = files[0]
+    records = catalog_records(files, columns, stored_pictures=stored_pictures)
     if ids is not None:
         return _by_external(path, records, n_items or len(ids), ids)
     found: dict[int, CatalogItem] = {}
     keys: set[str] = set()
-    unknown = 0
-    for number, record in records:
-        where = f"{path}: line {number}"
+    unknown = lines = 0
+    for where, record in records:
+        lines += 1
         mapped = _mapped(record, numbers) if numbers is not None else None
         row, key = (mapped, "") if mapped is not None else _row_by_id(record, n_items, where)
         if mapped == UNKNOWN or (mapped is not None and n_items is not None and mapped >= n_items):
@@ -112,7 +121,7 @@ def read_items(
             where=str(path),
             fix="use the catalog and the i_id_mapping.csv of one data set",
         )
-    return ItemTable([found.get(row) for row in range(size)], unknown, 0)
+    return ItemTable([found.get(row) for row in range(size)], unknown, 0, lines)
 
 
 def _mapped(record: dict[str, Any], numbers: Mapping[str, int]) -> int | None:
@@ -127,9 +136,7 @@ def _mapped(record: dict[str, Any], numbers: Mapping[str, int]) -> int | None:
     return UNKNOWN if found is None and names else found
 
 
-def _by_external(
-    path: Path, records: Iterator[tuple[int, dict[str, Any]]], n_items: int, ids: Mapping[str, int]
-) -> ItemTable:
+def _by_external(path: Path, records: Records, n_items: int, ids: Mapping[str, int]) -> ItemTable:
     """Return the items of a catalog with the ids of a ratings file.
 
     A differently written id matches if exactly one id of the ratings and one line of the catalog are candidates.
@@ -139,10 +146,10 @@ def _by_external(
     for name, row in ids.items():
         loose_ids[loose_id(name)] = None if loose_id(name) in loose_ids else row
     candidates: dict[int, list[CatalogItem]] = {}
-    unknown = 0
+    unknown = lines = 0
     example = ""
-    for number, record in records:
-        where = f"{path}: line {number}"
+    for where, record in records:
+        lines += 1
         item = _item(record, where)
         named_row = next((ids[name] for name in item.external if name in ids), None)
         if named_row is None:
@@ -171,7 +178,7 @@ def _by_external(
             " catalog: "
             f"mv {shlex.quote(str(path))} {shlex.quote(str(path) + '.unused')}",
         )
-    return ItemTable(rows, unknown, loose)
+    return ItemTable(rows, unknown, loose, lines)
 
 
 def _twice(item: int | str, where: str) -> RobustrecError:
@@ -195,84 +202,6 @@ def items_text(items: Sequence[CatalogItem | None]) -> str:
                 record["id"] = item.external[0]
             lines.append(json.dumps(record, ensure_ascii=False) + "\n")
     return "".join(lines)
-
-
-def _table_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    rows = read_rows(path, "catalog")
-    _, header = next(rows, (1, []))
-    for number, row in rows:
-        if len(row) != len(header):
-            raise RobustrecError(
-                f"{len(row)} field{'s' if len(row) != 1 else ''}, but the header has {len(header)}",
-                where=f"{path}: line {number}",
-                fix="export the file again, it may be truncated; or delete this line",
-            )
-        yield number, dict(zip(header, row, strict=True))
-
-
-def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    try:
-        with open_regular(path) as file:
-            if file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
-                file.seek(0)
-                yield from _array(file.read(MAX_ARRAY_BYTES + 1), path)
-                return
-            file.seek(0)
-            number = 0
-            while line := file.readline(MAX_LINE_BYTES + 1):
-                number += 1
-                if len(line) > MAX_LINE_BYTES:
-                    raise RobustrecError(
-                        f"the line is longer than {MAX_LINE_BYTES} bytes",
-                        where=f"{path}: line {number}",
-                        fix="write one JSON object per line",
-                    )
-                if line.strip():
-                    yield number, _parse(line, f"{path}: line {number}")
-    except (OSError, UnreadableError) as error:
-        raise RobustrecError(
-            f"cannot read {path.name}: {getattr(error, 'strerror', None) or error}",
-            where=str(path),
-            fix="name the catalog with --items FILE",
-        ) from error
-
-
-def _array(content: bytes, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the objects of a JSON array, by their place from 1."""
-    try:
-        if len(content) > MAX_ARRAY_BYTES:
-            raise ValueError(f"an array of more than {MAX_ARRAY_BYTES} bytes")
-        records = json.loads(content.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise RobustrecError(
-            f"not JSON: {error}", where=str(path), fix="write an array of objects, or one JSON object a line, UTF-8"
-        ) from error
-    for number, record in enumerate(records, start=1):
-        if not isinstance(record, dict):
-            raise RobustrecError(
-                f"a {type(record).__name__} where an object must stand",
-                where=f"{path}: element {number}",
-                fix='write objects like {"itemID": 0, "title": "..."}',
-            )
-        yield number, record
-
-
-def _parse(line: bytes, where: str) -> dict[str, Any]:
-    try:
-        record = json.loads(line.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise RobustrecError(
-            f"invalid JSON: {error}",
-            where=where,
-            fix="write one JSON object per line, as UTF-8; the file may be truncated",
-        ) from error
-    if not isinstance(record, dict):
-        raise RobustrecError(
-            f"expected a JSON object, but got {type(record).__name__}",
-            where=where,
-            fix='write lines like {"itemID": 0, "title": "..."}',
-        )
-    return record
 
 
 def _item(record: dict[str, Any], where: str, *, number: str = "") -> CatalogItem:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +27,9 @@ from robustrec.datasets.times import seconds_of
 from robustrec.errors import RobustrecError
 
 Ints = NDArray[np.int64]
+Place = Callable[[int], str]
+MAX_ID = 1_000
+"""Characters of an id at most, as in catalogs."""
 
 
 class _Clock:
@@ -36,7 +39,7 @@ class _Clock:
         self.known: dict[str, float] = {}
         self.no_time: tuple[str, str] | None = None
 
-    def __call__(self, text: str, where: str) -> float:
+    def __call__(self, text: str, where: Place, line: int) -> float:
         """Return a time: a number as it is, a date in seconds since 1970, NaN for a missing time."""
         if is_missing(text):
             return math.nan
@@ -47,14 +50,14 @@ class _Clock:
         if found is None:
             found = seconds_of(text)
             if found is None:
-                self.no_time = self.no_time or (text, where)
+                self.no_time = self.no_time or (text, where(line))
                 found = -1.0 - len(self.known)
             self.known[text] = found
         return found
 
 
 def read_ratings(
-    path: Path,
+    path: Path | Sequence[Path],
     *,
     k: int = 5,
     min_rating: float | None = None,
@@ -71,7 +74,7 @@ def read_ratings(
     those of `read_published_split`.
 
     Args:
-        path: file separated by commas, tabs, semicolons or |.
+        path: the file, or the files that hold the rows one after the other.
         k: smallest number of interactions of a user or item.
         min_rating: rows rated lower, and rows without a rating, are dropped; None keeps all.
         seed: seed of the split, where `how` is not given.
@@ -82,11 +85,11 @@ def read_ratings(
         RobustrecError: the file cannot be read, is not a table, has no user or item column, the split needs times that
             it does not have, or no rows are left.
     """
-    return _converted([path], how or SplitOptions(seed=seed), k, min_rating, columns, None, "a column")
+    return _converted(_listed(path), how or SplitOptions(seed=seed), k, min_rating, columns, None, "a column")
 
 
 def read_published_split(
-    files: Mapping[int, Path],
+    files: Mapping[int, Path | Sequence[Path]],
     *,
     min_rating: float | None = None,
     columns: Sequence[str] | None = None,
@@ -96,7 +99,7 @@ def read_published_split(
     """Read ratings with a published split, one file per split; no k-core filter is applied unless they are split anew.
 
     Args:
-        files: by label (0 train, 1 validation, 2 test).
+        files: the file or files of each label (0 train, 1 validation, 2 test).
         min_rating: rows rated lower, and rows without a rating, are dropped; None keeps all.
         columns: column names of files without a known header.
         how: another split of the rows of all files; by default the published one.
@@ -105,8 +108,10 @@ def read_published_split(
     Raises:
         RobustrecError: as `read_ratings`.
     """
-    names = ", ".join(path.name for path in files.values())
-    return _converted(list(files.values()), how or SplitOptions(), k, min_rating, columns, list(files), names)
+    parts = [(label, path) for label, given in files.items() for path in _listed(given)]
+    paths = [path for _, path in parts]
+    names = _shown([path.name for path in paths])
+    return _converted(paths, how or SplitOptions(), k, min_rating, columns, [label for label, _ in parts], names)
 
 
 def read_split_anew(
@@ -138,6 +143,14 @@ def read_split_anew(
     return anew, found.filters, None, None, found.split
 
 
+def _listed(path: Path | Sequence[Path]) -> list[Path]:
+    return [path] if isinstance(path, Path) else list(path)
+
+
+def _shown(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f", ... ({len(names)} files)" if len(names) > 5 else "")
+
+
 def _converted(
     paths: Sequence[Path],
     how: SplitOptions,
@@ -164,8 +177,8 @@ def _converted(
                 where=str(path),
                 fix="export the file again, or move it to another folder if there is no such split",
             )
-    where = ", ".join(str(path) for path in paths)
-    return split_rows(rows, how, k=k, min_rating=min_rating, where=where, source=source)
+    found = split_rows(rows, how, k=k, min_rating=min_rating, where=_shown([*map(str, paths)]), source=source)
+    return found._replace(lines=rows.lines)
 
 
 def _read(
@@ -180,6 +193,7 @@ def _read(
     codes: dict[str, dict[str, int]] = {"user": {}, "item": {}}
     clock, timed = _Clock(), True
     notes: dict[str, int] = {}
+    lines_read: list[int] = []
     counts = dict.fromkeys(("header", "id", "time", "rating", "low"), 0)
     for number, path in enumerate(paths):
         table = locate_columns(path, columns, need_rating=rated)
@@ -193,33 +207,34 @@ def _read(
         first: tuple[int, int] | None = None
         if table.unread:
             notes[_unread(table.unread)] = len(table.unread)
+        where, read = table.where, 0
         for line, row in table.rows:
-            where = f"{path}: line {line}"
-            if repeated(row, where):
+            if repeated(row, where, line):
                 counts["header"] += 1
                 continue
+            read += 1
             if len(row) != table.width:
                 raise RobustrecError(
                     f"{len(row)} field{'s' if len(row) != 1 else ''}, but expected {table.width}",
-                    where=where,
+                    where=where(line),
                     fix="export the file again, it may be truncated; or delete this line",
                 )
-            user = _code(row[user_at], codes["user"], where)
-            item = _code(row[item_at], codes["item"], where)
+            user = _code(row[user_at], codes["user"], where, line)
+            item = _code(row[item_at], codes["item"], where, line)
             first = first or (user, item)
             if user < 0 or item < 0:
                 counts["id"] += 1
                 continue
             rating = 0.0
             if rated and rating_at is not None:
-                rating = _number(row[rating_at], f"{where}, column rating")
+                rating = _number(row[rating_at], where, line)
                 if not math.isfinite(rating):
                     counts["rating"] += 1
                     continue
                 if min_rating is not None and rating < min_rating:
                     counts["low"] += 1
                     continue
-            time = 0.0 if time_at is None else clock(row[time_at].strip(), where)
+            time = 0.0 if time_at is None else clock(row[time_at].strip(), where, line)
             if math.isnan(time):
                 counts["time"] += 1
                 continue
@@ -227,7 +242,8 @@ def _read(
             items.append(item)
             times.append(time)
             ratings.append(rating)
-            labels.append(label if split_at is None else _split_of(row[split_at], where))
+            labels.append(label if split_at is None else _split_of(row[split_at], where, line))
+        lines_read.append(read)
         if table.header is None and first is not None and _may_be_header(first, users, items, codes):
             notes["first lines that may be a header: their user and item occur in no other line"] = 1
     user_rank, user_ids = _canonical(codes["user"])
@@ -255,10 +271,11 @@ def _read(
         np.array(ratings, dtype=np.float64) if rated else None,
         timed,
         clock.no_time,
+        tuple(lines_read),
     )
 
 
-def _code(field: str, codes: dict[str, int], where: str) -> int:
+def _code(field: str, codes: dict[str, int], where: Place, line: int) -> int:
     """Return a number for an id, -1 for a missing one."""
     name = field.strip()
     code = codes.get(name)
@@ -268,9 +285,31 @@ def _code(field: str, codes: dict[str, int], where: str) -> int:
         return -1
     if "\0" in name:
         raise RobustrecError(
-            f"an id contains a NUL byte: {name[:60]!r}", where=where, fix="export the file again; it may be damaged"
+            f"an id contains a NUL byte: {name[:60]!r}",
+            where=where(line),
+            fix="export the file again; it may be damaged",
+        )
+    if not name.isascii():
+        _check_encodable(name, where(line))
+    if len(name) > MAX_ID:
+        raise RobustrecError(
+            f"an id has {len(name)} characters, but at most {MAX_ID} are allowed: {name[:60]!r}...",
+            where=where(line),
+            fix="export the file again; it may be damaged, or the column is not that of ids",
         )
     return codes.setdefault(name, len(codes))
+
+
+def _check_encodable(name: str, where: str) -> None:
+    """Refuse an id with half of a surrogate pair, which JSON can spell and UTF-8 cannot."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise RobustrecError(
+            f"an id has half of a surrogate pair: {name[:60]!r}",
+            where=where,
+            fix="export the file again as UTF-8; it may be damaged",
+        ) from error
 
 
 def _unread(names: Sequence[str]) -> str:
@@ -278,12 +317,12 @@ def _unread(names: Sequence[str]) -> str:
     return f"columns that are ignored: {shown}"
 
 
-def _split_of(text: str, where: str) -> int:
+def _split_of(text: str, where: Place, line: int) -> int:
     label = SPLITS.get(text.strip().lower())
     if label is None:
         raise RobustrecError(
             f"unknown split {text[:60]!r}",
-            where=where,
+            where=where(line),
             fix="the split must be train, valid or test, or 0, 1 or 2, in every row",
         )
     return label
@@ -308,13 +347,15 @@ def _canonical(codes: Mapping[str, int]) -> tuple[Ints, list[str]]:
     return np.array([rank[name] for name in names], dtype=np.int64), ids
 
 
-def _number(text: str, where: str) -> float:
+def _number(text: str, where: Place, line: int) -> float:
     """Return a rating, NaN for a missing one."""
     if is_missing(text):
         return math.nan
     rating = number_of(text)
     if rating is None:
         raise RobustrecError(
-            f"rating {text[:60]!r} is not a number", where=where, fix="correct this field, or omit --min-rating"
+            f"rating {text[:60]!r} is not a number",
+            where=f"{where(line)}, column rating",
+            fix="correct this field, or omit --min-rating",
         )
     return rating

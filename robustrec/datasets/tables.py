@@ -8,30 +8,51 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from robustrec.datasets.formats.compressed import data_suffix, open_data
+from robustrec.datasets.formats.movielens import SEPARATOR
 from robustrec.errors import RobustrecError
-from robustrec.untrusted import UnreadableError, open_regular
+from robustrec.untrusted import UnreadableError
 
 DELIMITERS = ",\t;|"
 SUFFIXES = (".csv", ".tsv")
 HEAD_CHARACTERS = 2**16
+MAX_LINE = 2**24
+"""Characters of a line at most."""
 
 
-def read_rows(path: Path, what: str) -> Iterator[tuple[int, list[str]]]:
+def read_rows(
+    path: Path, what: str, *, delimiter: str | None = None, loose: bool = False
+) -> Iterator[tuple[int, list[str]]]:
     """Yield line number and fields of every non-empty row.
 
     Args:
-        path: file separated by commas, tabs, semicolons or |, UTF-8 with or without a byte order mark.
+        path: file separated by commas, tabs, semicolons or |, or a `.dat` file separated by `::`; UTF-8 with or without
+            a byte order mark, compressed or not.
         what: content of the file for messages, e.g. "ratings".
+        delimiter: what separates fields; None: what the first line has most of.
+        loose: read one row a line, in which a quote is part of the text unless it encloses a whole field.
 
     Raises:
-        RobustrecError: the file cannot be read, is not UTF-8 text, or a quote is not closed.
+        RobustrecError: the file cannot be read, is not UTF-8 text, a line is too long, or a quote is not closed.
     """
     line = 0
     try:
-        with _guarded(path, what), io.TextIOWrapper(open_regular(path), encoding="utf-8-sig", newline="") as file:
+        with (
+            guarded(path, what),
+            open_data(path) as binary,
+            io.TextIOWrapper(binary, encoding="utf-8-sig", newline="") as file,
+        ):
             head = file.readline(HEAD_CHARACTERS)
             file.seek(0)
-            reader = csv.reader(file, delimiter=max(DELIMITERS, key=head.count), strict=True)
+            if data_suffix(path) == ".dat" and SEPARATOR in head:
+                delimiter, loose = SEPARATOR, True
+            delimiter = delimiter or max(DELIMITERS, key=head.count)
+            if loose:
+                for line, text in enumerate(_lines(file, path), start=1):
+                    if text := text.rstrip("\r\n"):
+                        yield line, [_unquoted(field) for field in text.split(delimiter)]
+                return
+            reader = csv.reader(_lines(file, path), delimiter=delimiter, strict=True)
             for row in reader:
                 line = reader.line_num
                 if row:
@@ -44,39 +65,33 @@ def read_rows(path: Path, what: str) -> Iterator[tuple[int, list[str]]]:
         ) from error
 
 
-def read_lists(path: Path) -> Iterator[tuple[int, list[str]]] | None:
-    """Yield line number, user and item of a file with one line per user: the user, then its items.
-
-    This is the format of LightGCN's splits, separated by spaces. Returns None for other formats.
-
-    Raises:
-        RobustrecError: the file cannot be read, is not UTF-8 text, or a user has two lines.
-    """
-    with _guarded(path, "interactions"), open_regular(path) as file:
-        text = file.read().decode("utf-8-sig")
-    lines = text.splitlines()
-    if any(delimiter in line for line in lines[:1] for delimiter in DELIMITERS):
-        return None
-    return _pairs_of(path, lines)
-
-
-def _pairs_of(path: Path, lines: list[str]) -> Iterator[tuple[int, list[str]]]:
-    seen: set[str] = set()
-    for number, line in enumerate(lines, start=1):
-        user, *items = line.split() or [""]
-        if user in seen:
+def _lines(file: io.TextIOWrapper, path: Path) -> Iterator[str]:
+    number = 0
+    while text := file.readline(MAX_LINE + 1):
+        number += 1
+        if len(text) > MAX_LINE:
             raise RobustrecError(
-                f"user {user[:60]!r} has two lines",
+                f"the line is longer than {MAX_LINE} characters",
                 where=f"{path}: line {number}",
-                fix="write one line per user, the user and then its items; or a CSV file with the columns user,item",
+                fix="export the file again with one record a line",
             )
-        if user:
-            seen.add(user)
-        yield from ((number, [user, item]) for item in items)
+        yield text
+
+
+def _unquoted(field: str) -> str:
+    """Return a field without the quotes around it, where all quotes within are doubled."""
+    if len(field) > 1 and field[0] == field[-1] == '"' and '"' not in (inner := field[1:-1]).replace('""', ""):
+        return inner.replace('""', '"')
+    return field
 
 
 @contextmanager
-def _guarded(path: Path, what: str) -> Iterator[None]:
+def guarded(path: Path, what: str) -> Iterator[None]:
+    """Turn what the reading of a text file raises into the error that users see.
+
+    Raises:
+        RobustrecError: the file cannot be read or is not UTF-8 text.
+    """
     try:
         yield
     except UnicodeDecodeError as error:
@@ -101,7 +116,7 @@ def peek_header(path: Path) -> list[str]:
 
 
 def _undecodable_line(path: Path) -> int:
-    with path.open("rb") as file:
+    with open_data(path) as file:
         for number, line in enumerate(file, start=1):
             try:
                 line.decode("utf-8")

@@ -13,7 +13,8 @@ from typing import BinaryIO
 import numpy as np
 
 from robustrec.datasets.catalog import build_catalog
-from robustrec.datasets.items import CatalogItem, _item, _records
+from robustrec.datasets.formats.catalogs import catalog_records
+from robustrec.datasets.items import CatalogItem, _item
 from robustrec.datasets.registry import load_dataset
 from robustrec.encoders.content import catalog_digest
 from robustrec.errors import RobustrecError
@@ -96,7 +97,7 @@ def _items_source(
     """Return the pairs of a catalog file: each line is an item, with or without interactions."""
     if chosen.pictures is None:
         raise RobustrecError("--items requires --pictures", where=f"--items {path}", fix="--pictures FOLDER_OR_ZIP")
-    items: list[CatalogItem | None] = [_item(record, f"{path}: line {number}") for number, record in _records(path)]
+    items: list[CatalogItem | None] = [_item(record, where) for where, record in catalog_records([path])]
     catalog, index = build_catalog(items, chosen.pictures, guess=True)
     places = catalog.pictures.entries if catalog.pictures is not None else ()
     digest = digest_json([digest_file(path), list(places), _content_digest(chosen.pictures)])

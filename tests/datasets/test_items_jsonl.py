@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from robustrec.datasets import items as items_module
 from robustrec.datasets.catalog import build_catalog, sentence
+from robustrec.datasets.formats import json_lines
 from robustrec.datasets.items import items_text, read_items
 from robustrec.errors import RobustrecError
 
@@ -116,7 +116,7 @@ def test_long_lines_and_other_encodings(tmp_path: Path, monkeypatch: pytest.Monk
     path.write_bytes('{"itemID": 0, "title": "Café"}\n'.encode("latin-1"))
     with pytest.raises(RobustrecError, match="invalid JSON"):
         read_items(path, 1)
-    monkeypatch.setattr(items_module, "MAX_LINE_BYTES", 40)
+    monkeypatch.setattr(json_lines, "MAX_LINE_BYTES", 40)
     with pytest.raises(RobustrecError, match="the line is longer than 40 bytes"):
         read_items(write(tmp_path, {"itemID": 0, "title": "x" * 60}), 1)
     with pytest.raises(RobustrecError, match="cannot read"):

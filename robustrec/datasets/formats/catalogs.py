@@ -1,0 +1,74 @@
+"""Records of a catalog, whatever the format of its files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+
+from robustrec.datasets.formats import arrow, json_lines, movielens, recbole
+from robustrec.datasets.formats.compressed import data_suffix, plain_path
+from robustrec.datasets.formats.named import Records
+from robustrec.datasets.naming import ALIASES, CATALOG_ID, plain
+from robustrec.datasets.tables import SUFFIXES as TABLE_SUFFIXES
+from robustrec.datasets.tables import read_rows
+from robustrec.errors import RobustrecError
+
+READ = {
+    name
+    for kind in ("item", "title", "brand", "categories", "category", "genres", "tags", "description", "image")
+    for name in ALIASES[kind]
+} | {CATALOG_ID}
+"""The columns of a catalog that are read, by normalized name."""
+NAMED_KINDS = ("item", "title", "brand", "categories", "category", "genres", "tags", "description", "image")
+
+
+def catalog_records(
+    files: Sequence[Path], columns: Mapping[str, str] | None = None, *, stored_pictures: bool = False
+) -> Records:
+    """Yield place and record of every item of a catalog.
+
+    Args:
+        files: the files of the catalog, of one format.
+        columns: by kind ("item", "title", ...), the name of its column in the file, where the user gave one.
+        stored_pictures: whether pictures that are stored in the table stand for those that it names.
+
+    Raises:
+        RobustrecError: a file cannot be read, or has none of the columns that the user gave.
+    """
+    named = {name: kind for kind, name in (columns or {}).items() if kind in NAMED_KINDS}
+    found = chain.from_iterable(
+        _records(path, lambda name: name in named or plain(name) in READ, number, stored_pictures)
+        for number, path in enumerate(files)
+    )
+    if not named:
+        return found
+    # What the user named comes first; `named` of datasets.naming keeps the first of equal names.
+    return (
+        (where, {**{kind: record[name] for name, kind in named.items() if name in record}, **record})
+        for where, record in found
+    )
+
+
+def _records(path: Path, known: Callable[[str], bool], number: int, stored_pictures: bool) -> Records:
+    suffix = data_suffix(path)
+    if suffix in arrow.SUFFIXES:
+        return arrow.records(path, known=known, file_number=number, stored_pictures=stored_pictures)
+    if plain_path(path).name == "u.item" or (suffix == ".dat" and movielens.has_separator(path)):
+        return movielens.catalog(path)
+    if suffix == ".item":
+        return recbole.catalog(path)
+    return _table(path) if suffix in TABLE_SUFFIXES else json_lines.records(path)
+
+
+def _table(path: Path) -> Records:
+    rows = read_rows(path, "catalog")
+    _, header = next(rows, (1, []))
+    for number, row in rows:
+        if len(row) != len(header):
+            raise RobustrecError(
+                f"{len(row)} field{'s' if len(row) != 1 else ''}, but the header has {len(header)}",
+                where=f"{path}: line {number}",
+                fix="export the file again, it may be truncated; or delete this line",
+            )
+        yield f"{path}: line {number}", dict(zip(header, row, strict=True))
