@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustrec.datasets.conversion import Ratings, Rows, SplitOptions, split_rows
-from robustrec.datasets.headers import SPLITS, RepeatedHeader, locate_columns
+from robustrec.datasets.headers import KINDS, SPLITS, RepeatedHeader, locate_columns
 from robustrec.datasets.interactions import FilterCount, Interactions
 from robustrec.datasets.naming import (
     SCIENTIFIC,
@@ -198,27 +198,20 @@ def _read(
     for number, path in enumerate(paths):
         table = locate_columns(path, columns, need_rating=rated)
         counts["header"] += table.skipped_header
-        user_at, item_at = table.places["user"], table.places["item"]
-        rating_at, time_at = table.places.get("rating"), table.places.get("timestamp")
-        timed &= time_at is not None
+        user_at, item_at, rating_at, time_at = (table.places.get(kind, -1) for kind in KINDS)
+        timed &= time_at >= 0
         split_at = table.places.get("split") if labels_of_files is None else None
         label = -1 if labels_of_files is None else labels_of_files[number]
         repeated = RepeatedHeader(table.header)
         first: tuple[int, int] | None = None
-        if table.unread:
-            notes[_unread(table.unread)] = len(table.unread)
+        notes.update(_unread(table.unread))
         where, read = table.where, 0
         for line, row in table.rows:
             if repeated(row, where, line):
                 counts["header"] += 1
                 continue
             read += 1
-            if len(row) != table.width:
-                raise RobustrecError(
-                    f"{len(row)} field{'s' if len(row) != 1 else ''}, but expected {table.width}",
-                    where=where(line),
-                    fix="export the file again, it may be truncated; or delete this line",
-                )
+            _check_width(row, table.width, where, line)
             user = _code(row[user_at], codes["user"], where, line)
             item = _code(row[item_at], codes["item"], where, line)
             first = first or (user, item)
@@ -226,7 +219,7 @@ def _read(
                 counts["id"] += 1
                 continue
             rating = 0.0
-            if rated and rating_at is not None:
+            if rated and rating_at >= 0:
                 rating = _number(row[rating_at], where, line)
                 if not math.isfinite(rating):
                     counts["rating"] += 1
@@ -234,7 +227,7 @@ def _read(
                 if min_rating is not None and rating < min_rating:
                     counts["low"] += 1
                     continue
-            time = 0.0 if time_at is None else clock(row[time_at].strip(), where, line)
+            time = 0.0 if time_at < 0 else clock(row[time_at].strip(), where, line)
             if math.isnan(time):
                 counts["time"] += 1
                 continue
@@ -312,9 +305,19 @@ def _check_encodable(name: str, where: str) -> None:
         ) from error
 
 
-def _unread(names: Sequence[str]) -> str:
+def _unread(names: Sequence[str]) -> dict[str, int]:
+    """Return the count of ignored columns by its reason, empty without any."""
     shown = ", ".join(name.strip()[:40] for name in names[:8]) + (", ..." if len(names) > 8 else "")
-    return f"columns that are ignored: {shown}"
+    return {f"columns that are ignored: {shown}": len(names)} if names else {}
+
+
+def _check_width(row: list[str], width: int, where: Place, line: int) -> None:
+    if len(row) != width:
+        raise RobustrecError(
+            f"{len(row)} field{'s' if len(row) != 1 else ''}, but expected {width}",
+            where=where(line),
+            fix="export the file again, it may be truncated; or delete this line",
+        )
 
 
 def _split_of(text: str, where: Place, line: int) -> int:
