@@ -23,18 +23,21 @@ LEAST_FREE_GIB = 1.0
 def doctor(
     context: typer.Context,
     model: options.Models = None,
+    features: options.FeatureName = None,
     home: options.Home = None,
     device: options.Device = None,
     overrides: options.Overrides = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Check this machine, or with --model check that a model can be audited; exit code 2 on failure."""
+    """Check this machine, or a model with --model, or your own encoder with --features; exit code 2 on failure."""
     settings = options.settings_of(context).settings
-    rows = _of_models(settings) if model else _of_machine(settings)
+    rows = [*(_of_models(settings) if model else ()), *(_of_encoder(features, settings) if features else ())]
+    rows = rows or _of_machine(settings)
     if as_json:
         write_json(rows)
     else:
-        Sheet(data_console()).table(list(rows[0]), [list(row.values()) for row in rows], ruled=False)
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        Sheet(data_console()).table(names, [[row.get(name, "") for name in names] for row in rows], ruled=False)
     raise Finished(EXIT_ERROR if any(row["status"] == "PROBLEM" for row in rows) else EXIT_PASS)
 
 
@@ -70,6 +73,28 @@ def _of_models(settings: Settings) -> list[dict[str, str]]:
         {**({"model": name} if several else {}), "check": check.name, "status": check.status, "detail": check.detail}
         for name in settings.model
         for check in check_model(name, settings.set.get(section_of(name)))
+    ]
+
+
+def _of_encoder(name: str, settings: Settings) -> list[dict[str, str]]:
+    from robustrec.checking.encoders import check_encoder
+    from robustrec.encoders.own import is_own
+    from robustrec.hardware import set_numerics
+
+    parts = name.split("+")
+    own = [part for part in parts if is_own(part)]
+    if not own:
+        raise RobustrecError(
+            f"{name!r} is not a user-defined encoder",
+            where=f"robustrec doctor --features {name}",
+            fix="robustrec doctor --features package.module:MyEncoder",
+        )
+    set_numerics(settings.threads)
+    return [
+        {**({"encoder": part} if len(parts) > 1 else {}), "check": check.name, "status": check.status}
+        | {"detail": check.detail}
+        for part in own
+        for check in check_encoder(part)
     ]
 
 
