@@ -36,6 +36,7 @@ from robustrec.datasets.interactions import TRAIN
 from robustrec.encoders.frozen import FrozenEncoder
 from robustrec.encoders.options import EncoderOptions
 from robustrec.hardware import describe_environment, pick_device, set_numerics
+from robustrec.modalities import read_of
 from robustrec.models import MODELS, model_class
 from robustrec.models.contract import Batch, Problem, batch_loss, item_graphs, represent
 from robustrec.seeds import torch_generator
@@ -114,7 +115,7 @@ class _Side:
         kind = model_class(name)
         problem = Problem(n_users, n_items, edges, WIDTHS)
         self.model = kind(problem, kind.Config(latent_width=16), torch_generator(1, "parameters")).to(device)
-        self.tables = {key: table.to(device) for key, table in tables.items() if key in kind.modalities}
+        self.tables = {key: tables[key].to(device) for key in read_of(kind.modalities, tables)}
         self.graphs = item_graphs(self.model, self.tables)
         self.start = {key: value.detach().clone() for key, value in self.model.state_dict().items()}
 

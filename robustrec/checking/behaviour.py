@@ -14,7 +14,6 @@ from robustrec.audits.reach.check import check_reach
 from robustrec.checking.toy import (
     N_ITEMS,
     N_USERS,
-    WIDTHS,
     Toy,
     copies_of,
     demand,
@@ -33,7 +32,7 @@ def built(toy: Toy) -> str:
     module = toy.build().module()
     n_parameters = sum(parameter.numel() for parameter in module.parameters())
     demand(n_parameters > 0, "the model has no parameters to train; use a scorer function instead")
-    shape = f"{N_USERS} users, {N_ITEMS} items, {', '.join(f'{name} {width}' for name, width in WIDTHS.items())}"
+    shape = f"{N_USERS} users, {N_ITEMS} items, {', '.join(f'{name} {width}' for name, width in toy.widths.items())}"
     return f"{n_parameters} parameters for {shape}"
 
 

@@ -13,12 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from robustrec.errors import described
+from robustrec.modalities import ANY_MODALITY, in_order
 from robustrec.models.contract import Batch, Problem, Recommender
 from robustrec.models.own import source_line
 from robustrec.seeds import torch_generator
 
 N_USERS, N_ITEMS, PER_USER = 40, 30, 6
 WIDTHS = {"image": 12, "text": 8}
+FURTHER, FURTHER_WIDTH = "audio", 10  # what a model of any modality gets beside them
 BATCH = 64
 LONGEST = 300
 
@@ -108,25 +110,31 @@ class Toy:
 
     @property
     def declared(self) -> tuple[str, ...]:
-        """The modalities that its class declares, by default all."""
-        return tuple(getattr(self.kind, "modalities", WIDTHS))
+        """The modalities that its class declares, by default image and text; one more if it reads any."""
+        declared = tuple(getattr(self.kind, "modalities", WIDTHS))
+        return in_order({*WIDTHS, *declared, FURTHER} - {ANY_MODALITY}) if ANY_MODALITY in declared else declared
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Modality -> D_m of all features of the problem, also of those that it does not declare."""
+        return {name: WIDTHS.get(name, FURTHER_WIDTH) for name in in_order({*WIDTHS, *self.declared})}
 
     @property
     def problem(self) -> Problem:
         """The problem with the features of all modalities."""
-        return self.problem_with(tuple(WIDTHS))
+        return self.problem_with(tuple(self.widths))
 
     def problem_with(self, modalities: tuple[str, ...]) -> Problem:
         """Return the problem with features of the given modalities only."""
         drawn = torch.rand(N_USERS, N_ITEMS - 1, generator=torch_generator(0, "toy", "edges"))
         items = drawn.argsort(dim=1)[:, :PER_USER]
         edges = torch.stack([torch.arange(N_USERS).repeat_interleave(PER_USER), items.reshape(-1)])
-        return Problem(N_USERS, N_ITEMS, edges, {name: WIDTHS[name] for name in modalities})
+        return Problem(N_USERS, N_ITEMS, edges, {name: self.widths[name] for name in modalities})
 
     def features(self, *, seed: int = 0, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
         """Return random features of the declared modalities."""
         return {
-            name: torch.randn(N_ITEMS, WIDTHS[name], generator=torch_generator(seed, "toy", name)).to(dtype)
+            name: torch.randn(N_ITEMS, self.widths[name], generator=torch_generator(seed, "toy", name)).to(dtype)
             for name in self.declared
         }
 
@@ -138,11 +146,11 @@ class Toy:
         users, positives = problem.edges[:, drawn]
         return Batch(users, positives, negatives, epoch=epoch, seed=seed)
 
-    def build(self, seed: int = 0, modalities: tuple[str, ...] = tuple(WIDTHS)) -> Recommender:
-        """Build the recommender."""
+    def build(self, seed: int = 0, modalities: tuple[str, ...] = ()) -> Recommender:
+        """Build the recommender for the given modalities, by default for all of the problem."""
         config = self.kind.Config(**self.options)
         generator = torch_generator(seed, "parameters")
-        return self.kind(self.problem_with(modalities), config, generator)  # type: ignore[no-any-return]
+        return self.kind(self.problem_with(modalities or tuple(self.widths)), config, generator)  # type: ignore[no-any-return]
 
     def trained(self, steps: int) -> tuple[Recommender, list[float]]:
         """Return the recommender after some steps of Adam, with their losses."""

@@ -107,7 +107,8 @@ def measure_edits(
     tables: dict[Measure, Floats] = {}
     (metric,) = metric_suite.metrics
     for condition, draws in edited.draws.items():
-        if not any(bool(each.moved[name].any()) for each in draws for name in subject.scored_tables):
+        read = [which for each in draws for name, which in each.moved.items() if name in subject.scored_tables]
+        if not any(bool(which.any()) for which in read):
             continue
         found, shown = [], []
         for each in draws:
@@ -161,5 +162,5 @@ def _edited(
             items.append(item)
             rows.append(row)
     tables = encode_all(rows, encoder.encode)
-    own = {name: tables.get(name, table[:0].float()) for name, table in encoder.features.tables.items()}
+    own = {name: tables.get(name, table[:0].float()) for name, table in encoder.features.encoded.items()}
     return Edited(np.array(items, dtype=np.int64), own, moved(encoder.features, items, own))

@@ -1,4 +1,4 @@
-"""Feature files of a data set in the MMRec layout, checked without loading them."""
+"""Feature files of a data set, NAME_feat.npy for modality NAME, checked without loading them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustrec.errors import RobustrecError
+from robustrec.files import path_inside
+from robustrec.modalities import MODALITIES, in_order, modality_fault
 from robustrec.untrusted import UnreadableError, open_npy
 
-FEATURE_FILES = {
-    "image": "image_feat.npy",
-    "text": "text_feat.npy",
-}  # in the order of the modalities everywhere
-NOT_READ = "feature file that is ignored because only image and text features are supported: {}"
+SUFFIX = "_feat.npy"
 CHUNK_VALUES = 2**22
 PROBE_WIDTH = 16
 
@@ -61,10 +59,45 @@ def map_features(path: Path) -> NDArray[Any]:
     return table
 
 
-def other_features(folder: Path, read: Iterable[Path]) -> list[Path]:
-    """Return the feature files in a folder (audio_feat.npy, ...) that are not read, sorted."""
+def feature_file(modality: str) -> str:
+    """Return the usual name of the feature file of a modality."""
+    return f"{modality}{SUFFIX}"
+
+
+def named_features(folder: Path) -> dict[str, Path]:
+    """Return the feature files of a folder by their usual names: modality -> path, in the order of modalities.
+
+    Raises:
+        RobustrecError: a name cannot be that of a modality, or a link leads out of the folder.
+    """
+    found = {
+        path.name.removesuffix(SUFFIX): path_inside(folder, path.name)
+        for path in sorted(folder.glob(f"*{SUFFIX}"))
+        if path.is_file() and not path.name.startswith(".")
+    }
+    for name in found:
+        if fault := modality_fault(name, (*MODALITIES, *found)):
+            raise RobustrecError(
+                f"{name!r} cannot be the name of a modality: it {fault}",
+                where=str(folder / feature_file(name)),
+                fix=f"rename the file to NAME{SUFFIX}, for example audio{SUFFIX} for the modality audio",
+            )
+    return {name: found[name] for name in in_order(found)}
+
+
+def not_read(folder: Path, read: Iterable[Path]) -> list[tuple[Path, str]]:
+    """Return the feature files in a folder that are not read, sorted, each with the reason."""
     known = {path.resolve() for path in read}
-    return sorted(path for path in folder.glob("*feat*.npy") if path.is_file() and path.resolve() not in known)
+    others = sorted(path for path in folder.glob("*feat*.npy") if path.is_file() and path.resolve() not in known)
+    return [
+        (
+            path,
+            f"feature file that dataset.toml does not list: {path.name}"
+            if path.name.endswith(SUFFIX) and not path.name.startswith((".", SUFFIX))
+            else f"feature file that is ignored because its name is not NAME{SUFFIX}: {path.name}",
+        )
+        for path in others
+    ]
 
 
 def zero_rows(table: NDArray[Any]) -> int:

@@ -15,12 +15,12 @@ from robustrec.config import default_home
 from robustrec.datasets.catalog import sentence
 from robustrec.datasets.claims import claimed_folder
 from robustrec.datasets.feature_files import (
-    FEATURE_FILES,
-    NOT_READ,
     check_finite,
+    feature_file,
     map_features,
+    named_features,
+    not_read,
     open_features,
-    other_features,
 )
 from robustrec.datasets.import_options import ImportOptions as ImportOptions
 from robustrec.datasets.interactions import COLUMNS, KEPT, LABEL_NAMES, FilterCount, Interactions, write_inter
@@ -34,6 +34,7 @@ from robustrec.datasets.manifest import (
     Files,
     Filtered,
     Manifest,
+    feature_fields,
     files_of,
     manifest_text,
     read_manifest,
@@ -61,7 +62,7 @@ class _Sources(NamedTuple):
     items: Path | None
     pictures: Path | None
     features: dict[str, Path]
-    not_read: tuple[Path, ...]
+    not_read: tuple[tuple[Path, str], ...]
     unread: tuple[Path, ...]
     user_graph: Path | None
     manifest: Manifest | None
@@ -144,7 +145,7 @@ def _pasteable(fix: str, source: Path, name: str, home: Path, options: ImportOpt
 
 def _import_key(sources: _Sources, options: ImportOptions) -> str:
     """Return a digest of the import: options, and path, size and times of each file."""
-    files = [*sources.interactions, *sources.features.values(), *sources.not_read]
+    files = [*sources.interactions, *sources.features.values(), *(path for path, _ in sources.not_read)]
     files += [path for path in (sources.items, sources.user_graph) if path is not None]
     files += [path for name in (MANIFEST, *MAPPINGS) if (path := sources.folder / name).is_file()]
     if sources.pictures is not None:
@@ -190,14 +191,15 @@ def _sources(source: Path, name: str, options: ImportOptions) -> _Sources:
             where=str(source),
             fix="add the file to the folder, or give it with --interactions FILE",
         )
-    names = dict(FEATURE_FILES)
-    if manifest is not None:
-        files = files_of(manifest, source)
-        names = {kind: file for kind, file in (("image", files.image_feat), ("text", files.text_feat)) if file}
-    features = {modality: path for modality, file in names.items() if (path := path_inside(source, file)).exists()}
+    if manifest is None:
+        features = named_features(source)
+    else:
+        names = files_of(manifest, source).feature_files
+        features = {name: path for name, file in names.items() if (path := path_inside(source, file)).exists()}
     interactions = tuple(found.split.values()) if found.interactions is None else (found.interactions,)
-    not_read, user_graph = other_features(source, features.values()), _user_graph(source, manifest)
-    read = (*interactions, found.items, found.pictures, *features.values(), *not_read, user_graph)
+    others, user_graph = not_read(source, features.values()), _user_graph(source, manifest)
+    paths = [path for path, _ in others]
+    read = (*interactions, found.items, found.pictures, *features.values(), *paths, user_graph)
     unread = unread_files(source, filter(None, read)) if manifest is None else []
     return _Sources(
         source,
@@ -206,7 +208,7 @@ def _sources(source: Path, name: str, options: ImportOptions) -> _Sources:
         found.items,
         found.pictures,
         features,
-        tuple(not_read),
+        tuple(others),
         tuple(unread),
         user_graph,
         manifest,
@@ -269,8 +271,8 @@ def _write(stage: Path, name: str, sources: _Sources, options: ImportOptions, ke
         write_atomically(stage / "items.jsonl", items_text(rows))
         files["items"] = "items.jsonl"
 
+    features = {}
     for modality, path in sources.features.items():
-        file = FEATURE_FILES[modality]
         if material.item_ids is not None and not _are_rows(material, path):
             reason = f"rows of {path.name} that were ignored: the item of each row is unknown for a ratings file"
             filters.append(FilterCount(reason, interactions.n_items))
@@ -279,9 +281,9 @@ def _write(stage: Path, name: str, sources: _Sources, options: ImportOptions, ke
                 reason = f"rows of {path.name} taken by item id, since the item ids are 0 to {interactions.n_items - 1}"
                 filters.append(FilterCount(reason, interactions.n_items))
             check_finite(path, open_features(path, interactions.n_items))
-            shutil.copyfile(path, stage / file)
-            files[f"{modality}_feat"] = file
-    filters += [FilterCount(NOT_READ.format(path.name), 1) for path in sources.not_read]
+            features[modality] = feature_file(modality)
+            shutil.copyfile(path, stage / features[modality])
+    filters += [FilterCount(reason, 1) for _, reason in sources.not_read]
     if sources.unread:
         shown = ", ".join(path.name for path in sources.unread[:8]) + (", ..." if len(sources.unread) > 8 else "")
         filters.append(FilterCount(f"files that are not read: {shown}", len(sources.unread)))
@@ -299,7 +301,7 @@ def _write(stage: Path, name: str, sources: _Sources, options: ImportOptions, ke
         counts=Counts(users=interactions.n_users, items=interactions.n_items, interactions=len(interactions.users)),
         source=_origin(sources, material, options),
         imported=key,
-        files=Files(**files),
+        files=Files(**files, **feature_fields(features)),
         filters=tuple(Filtered(reason=row.reason, rows=row.rows) for row in filters if not row.reason.endswith(KEPT)),
         split=material.split,
         cold_users=interactions.cold_users,

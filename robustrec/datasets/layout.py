@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from robustrec.datasets.feature_files import FEATURE_FILES
+from robustrec.datasets.feature_files import named_features
 from robustrec.datasets.interactions import TEST, TRAIN, VALIDATION
 from robustrec.datasets.item_numbers import MAPPINGS
-from robustrec.datasets.manifest import MANIFEST, Files, Manifest, read_manifest
+from robustrec.datasets.manifest import MANIFEST, Files, Manifest, feature_fields, read_manifest
 from robustrec.datasets.naming import places_of
 from robustrec.datasets.pictures import SUFFIXES
 from robustrec.datasets.tables import peek_header
@@ -72,13 +72,13 @@ def describe_folder(folder: Path) -> tuple[Manifest, bool]:
     def name(path: Path | None) -> str:
         return "" if path is None else str(path.relative_to(folder))
 
-    features = {f"{modality}_feat": file for modality, file in FEATURE_FILES.items() if (folder / file).exists()}
+    features = {modality: path.name for modality, path in named_features(folder).items()}
     files = Files(
         interactions=found.interactions.name,
         items=name(found.items),
         pictures=name(found.pictures),
         user_graph=MMREC_USER_GRAPH if (folder / MMREC_USER_GRAPH).exists() else "",
-        **features,
+        **feature_fields(features),
     )
     return Manifest(name=name_of_folder, files=files), True
 

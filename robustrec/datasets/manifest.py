@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
+from robustrec.datasets.feature_files import named_features
 from robustrec.datasets.split_record import NO_COLD_USERS, ColdUsers, SplitRecord
 from robustrec.errors import RobustrecError
 from robustrec.files import shown_path
 from robustrec.invalid import invalid
+from robustrec.modalities import MODALITIES, in_order, modality_fault
 from robustrec.subject import Record
 from robustrec.untrusted import UnreadableError, read_toml
 
@@ -24,13 +27,20 @@ MOST_ROWS = 2**31 - 1
 USUAL_FILES = {
     "items": "items.jsonl",
     "pictures": "pictures.zip",
-    "image_feat": "image_feat.npy",
-    "text_feat": "text_feat.npy",
     "clean_items": "clean_items.jsonl",
     "clean_pictures": "clean_pictures.zip",
     "attributes": "attributes.jsonl",
     "user_graph": "user_graph.npz",
 }
+
+
+def _further(files: dict[str, str]) -> dict[str, str]:
+    for name in files:
+        if name in MODALITIES:
+            raise ValueError(f"{name} features are the key {name}_feat")
+        if fault := modality_fault(name, (*MODALITIES, *files)):
+            raise ValueError(f"{name!r} cannot be the name of a modality: it {fault}")
+    return files
 
 
 class Files(Record):
@@ -41,10 +51,19 @@ class Files(Record):
     pictures: str = Field(default="", description="zip or folder with the pictures referenced by `image`")
     image_feat: str = Field(default="", description="image features .npy, [I, D]")
     text_feat: str = Field(default="", description="text features .npy, [I, D]")
+    features: Annotated[dict[str, str], AfterValidator(_further)] = Field(
+        default_factory=dict, description='features of further modalities, by name: audio = "audio_feat.npy"'
+    )
     clean_items: str = Field(default="", description="sample editions: items without the merchant noise")
     clean_pictures: str = Field(default="", description="sample editions: pictures without the merchant noise")
     attributes: str = Field(default="", description="sample editions: hidden attributes of every item")
     user_graph: str = Field(default="", description="user graph, if it is not computed from the interactions")
+
+    @property
+    def feature_files(self) -> dict[str, str]:
+        """The feature file of each modality that has one, in the order of modalities."""
+        files = {"image": self.image_feat, "text": self.text_feat, **self.features}
+        return {name: files[name] for name in in_order(files) if files[name]}
 
 
 class Filtered(Record):
@@ -115,4 +134,12 @@ def files_of(manifest: Manifest, folder: Path) -> Files:
     if manifest.files is not None:
         return manifest.files
     there = {key: name for key, name in USUAL_FILES.items() if (folder / name).exists()}
-    return Files(interactions=f"{manifest.name}.inter", **there)
+    features = {modality: path.name for modality, path in named_features(folder).items()}
+    return Files(interactions=f"{manifest.name}.inter", **there, **feature_fields(features))
+
+
+def feature_fields(files: Mapping[str, str]) -> dict[str, Any]:
+    """Return feature files, modality -> path in the folder, as fields of `Files`."""
+    known = {f"{name}_feat": files[name] for name in MODALITIES if name in files}
+    further = {name: path for name, path in files.items() if name not in MODALITIES}
+    return {**known, "features": further} if further else known

@@ -15,14 +15,7 @@ from filelock import FileLock, Timeout
 from robustrec.datasets.catalog import Catalog, build_catalog
 from robustrec.datasets.checksums import CHECKSUMS, check_unchanged, write_checksums
 from robustrec.datasets.content import content_digest
-from robustrec.datasets.feature_files import (
-    FEATURE_FILES,
-    NOT_READ,
-    map_features,
-    open_features,
-    other_features,
-    zero_rows,
-)
+from robustrec.datasets.feature_files import map_features, not_read, open_features, zero_rows
 from robustrec.datasets.interactions import COLUMNS, KEPT, FilterCount, Interactions, read_inter
 from robustrec.datasets.item_numbers import read_item_numbers
 from robustrec.datasets.items import ABOUT_OTHERS, CatalogItem, read_items
@@ -48,7 +41,7 @@ class Dataset:
         interactions: (user, item) pairs by split.
         catalog: texts and pictures; None without both.
         clean_catalog: sample editions only: the catalog without merchant noise.
-        feature_files: .npy file by modality ("image", "text"), checked: finite, one row per item.
+        feature_files: .npy file by modality, in the order of modalities, checked: finite, one row per item.
         filters: counts of dropped rows at import and at reading, with the reasons.
         digest: sha256 over interactions, texts, picture bytes, feature files and user graph.
         folder: folder of the data set.
@@ -187,11 +180,7 @@ def load_folder(folder: Path, *, home: Path) -> Dataset:
     check_unchanged(folder, home / "digests")
     manifest, bare = describe_folder(folder)
     files = files_of(manifest, folder)
-    features = {
-        modality: path_inside(folder, name)
-        for modality, name in zip(FEATURE_FILES, (files.image_feat, files.text_feat), strict=True)
-        if name
-    }
+    features = {modality: path_inside(folder, name) for modality, name in files.feature_files.items()}
     items = path_inside(folder, files.items) if files.items else None
     interactions, found = read_interactions(folder, manifest, items=items, features=features.values())
     if manifest.cold_users != NO_COLD_USERS:
@@ -203,7 +192,7 @@ def load_folder(folder: Path, *, home: Path) -> Dataset:
         if zeros:
             gaps.append(FilterCount(f"items with all-zero features in {path.name}{KEPT}", zeros))
     if bare:
-        gaps += [FilterCount(NOT_READ.format(path.name), 1) for path in other_features(folder, features.values())]
+        gaps += [FilterCount(reason, 1) for _, reason in not_read(folder, features.values())]
     user_graph = path_inside(folder, files.user_graph) if files.user_graph else None
     digest = content_digest(
         interactions, catalog, features, user_graph=user_graph, cache=home / "digests", folder=folder

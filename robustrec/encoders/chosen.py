@@ -25,6 +25,7 @@ from robustrec.encoders.weights import (
     used_weights,
 )
 from robustrec.errors import RobustrecError, unknown_name
+from robustrec.modalities import MODALITIES
 
 if TYPE_CHECKING:
     from robustrec.datasets.registry import Dataset
@@ -119,7 +120,11 @@ def encoder_name(dataset: Dataset, name: str) -> str:
     """Return the name of an encoder, with "auto" resolved for this data set; reject unknown names."""
     if name == "auto":
         sample = dataset.synthetic and dataset.name in SHOPS
-        return "imported" if dataset.feature_files else SHIPPED_BLIP if sample else "basic"
+        catalog = dataset.catalog
+        bare = catalog is None or not (catalog.n_texts or catalog.n_pictures)
+        # Files of other modalities are added to what an encoder makes of texts and pictures.
+        imported = any(name in dataset.feature_files for name in MODALITIES) or (bare and dataset.feature_files)
+        return "imported" if imported else SHIPPED_BLIP if sample else "basic"
     recipe_of(name)
     return name
 

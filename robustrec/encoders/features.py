@@ -13,13 +13,14 @@ import torch
 from robustrec.encoders import ENCODERS, NETWORKS_ENCODER
 from robustrec.encoders.chosen import encoder_name, features_label, weights_warnings
 from robustrec.encoders.content import catalog_digest
+from robustrec.encoders.imported import read_table
 from robustrec.encoders.options import EncoderOptions
 from robustrec.encoders.rows import EncodedRows, Encoder, RowContent, RowEncoder
 from robustrec.encoders.store import tables_digest
 from robustrec.encoders.weights import UsedWeights
 from robustrec.errors import RobustrecError
 from robustrec.hardware import full_precision
-from robustrec.modalities import MODALITIES
+from robustrec.modalities import MODALITIES, in_order
 from robustrec.progress import Progress
 
 if TYPE_CHECKING:
@@ -44,12 +45,13 @@ class ItemFeatures:
 
     Attributes:
         name: the encoder, as in `--features`.
-        tables: available modality -> float32 [I, D], finite, on the CPU, in the order of MODALITIES.
+        tables: available modality -> float32 [I, D], finite, on the CPU, in the order of modalities.
         digest: content hash of the tables.
         notes: notes for the user, such as "3 items without a picture: mean vector".
         identity: inputs of the vectors besides the catalog: weights by digest, settings, versions.
         weights: weights by name and digest; () for encoders without weights.
         warnings: reasons why the features may not be meaningful for this catalog.
+        from_files: modalities whose tables are feature files beside those of the encoder; no edit changes them.
     """
 
     name: str
@@ -59,6 +61,12 @@ class ItemFeatures:
     identity: Mapping[str, Any] = field(default_factory=dict, repr=False)
     weights: tuple[UsedWeights, ...] = ()
     warnings: tuple[str, ...] = ()
+    from_files: tuple[str, ...] = ()
+
+    @property
+    def encoded(self) -> dict[str, torch.Tensor]:
+        """The tables of the encoder, which edited items change."""
+        return {modality: table for modality, table in self.tables.items() if modality not in self.from_files}
 
     @property
     def label(self) -> str:
@@ -78,6 +86,8 @@ def item_features(
 ) -> ItemFeatures:
     """Return the item features of a data set from the store under `home`; encode and store them if needed.
 
+    An encoder makes image and text. Feature files of other modalities (`audio_feat.npy`) are added as they are.
+
     Args:
         dataset: the data set; its catalog or its feature files are read.
         name: an encoder, or "auto": `imported` if there are feature files, `tiny-blip` for a sample edition (it was
@@ -92,10 +102,29 @@ def item_features(
     """
     encoder = _open(dataset, name, home, options)
     encoded = encoder.catalog_features(progress)
-    tables = {modality: encoded.tables[modality] for modality in MODALITIES if modality in encoded.tables}
-    warnings = weights_warnings(dataset, encoder.name, encoder.weights)
+    files = {
+        modality: path
+        for modality, path in dataset.feature_files.items()
+        if modality not in (*MODALITIES, *encoded.tables)
+    }
+    n_items = dataset.interactions.n_items
+    found = {
+        **encoded.tables,
+        **{modality: read_table(path, n_items, modality, progress) for modality, path in files.items()},
+    }
+    tables = {modality: found[modality] for modality in in_order(found)}
     return ItemFeatures(
-        encoder.name, tables, tables_digest(tables), encoded.notes, encoder.identity, encoder.weights, warnings
+        encoder.name,
+        tables,
+        tables_digest(tables),
+        (
+            *encoded.notes,
+            *(f"{modality}: {path.name} as it is; no edit changes it" for modality, path in files.items()),
+        ),
+        encoder.identity,
+        encoder.weights,
+        weights_warnings(dataset, encoder.name, encoder.weights),
+        tuple(files),
     )
 
 
@@ -141,9 +170,9 @@ def edited_tables(
     items = list(edited)
     encoded = encoder.encode([edited[item] for item in items], progress)
     tables = {modality: table.clone() for modality, table in features.tables.items()}
-    for modality, table in tables.items():
+    for modality in features.encoded:
         if items:
-            table[items] = encoded.tables[modality]
+            tables[modality][items] = encoded.tables[modality]
     return EncodedRows(tables, encoded.notes)
 
 

@@ -1,4 +1,4 @@
-"""Encoder `imported`: feature files in the MMRec layout, used without changes."""
+"""Encoder `imported`: the feature files of a data set, used without changes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from robustrec.encoders.store import Encoded
 from robustrec.encoders.weights import UsedWeights
 from robustrec.errors import RobustrecError
 from robustrec.files import digest_sources
-from robustrec.modalities import MODALITIES
+from robustrec.modalities import in_order
 from robustrec.progress import Progress
 from robustrec.untrusted import UnreadableError, open_npy
 
@@ -84,12 +84,12 @@ def encode(dataset: Dataset, progress: Progress | None) -> Encoded:
         raise RobustrecError(
             f"data set {dataset.name!r} has no feature files",
             where="--features imported",
-            fix="use --features basic, or import a folder with image_feat.npy or text_feat.npy",
+            fix="use --features basic, or import a folder with feature files: image_feat.npy, text_feat.npy or "
+            "NAME_feat.npy for any other modality",
         )
     tables = {
         modality: read_table(dataset.feature_files[modality], dataset.interactions.n_items, modality, progress)
-        for modality in MODALITIES
-        if modality in dataset.feature_files
+        for modality in in_order(dataset.feature_files)
     }
     return Encoded(tables, (), {})
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 from robustrec.encoders import ENCODERS
 from robustrec.errors import RobustrecError, described
-from robustrec.modalities import MODALITIES
+from robustrec.modalities import MODALITIES, modality_fault
 from robustrec.models.own import code_digest, source_line
 from robustrec.plugins import Plugins
 
@@ -230,8 +230,9 @@ def _checked(spec: str, place: str, made: Any, code: str) -> OwnEncoder:
         f"widths must be a dict of modality -> number of columns, but got {widths!r}",
     )
     widths = {each: int(width) for each, width in widths.items()}  # type: ignore[union-attr]
-    unknown = [each for each in widths if each not in MODALITIES]
-    demand(not unknown, f"widths has {', '.join(map(repr, unknown))}, but modalities are {', '.join(MODALITIES)}")
+    for each in widths:
+        fault = modality_fault(str(each), (*MODALITIES, *map(str, widths)))
+        demand(not fault, f"widths has {each!r}, which cannot be the name of a modality: it {fault}")
     reads = getattr(made, "reads", READS)
     listed = isinstance(reads, tuple | list) and bool(reads) and all(each in READS for each in reads)
     demand(listed, f"reads must be a tuple of {' and '.join(map(repr, READS))}, but got {reads!r}")

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from robustrec.errors import unknown_name
-from robustrec.modalities import MODALITIES
+from robustrec.modalities import ANY_MODALITY
 from robustrec.models import configs
 from robustrec.models.own import is_own, load_own
 from robustrec.plugins import distinct_names
@@ -40,7 +40,7 @@ SUMMARIES: dict[str, str] = {
     "bpr": "matrix factorization trained with the pairwise BPR loss; uses no graph and no item features",
     "lightgcn": "user and item embeddings propagated on the user-item graph and averaged; uses no item features",
     "vbpr": "matrix factorization with item vectors extended by a linear projection of item features",
-    "slmrec": "LightGCN channels for ids, images and texts, linearly fused and trained with contrastive losses",
+    "slmrec": "LightGCN channels for ids and each modality, linearly fused and trained with contrastive losses",
     "dualgnn": "modality-specific graph convolutions, weighted by user and combined with a user co-occurrence graph",
     "dragon": "modality-specific graph convolutions, concatenated and combined with an item-item and a user-user graph",
     "freedom": "LightGCN on a randomly pruned user-item graph, plus a frozen item-item graph of the features",
@@ -80,12 +80,12 @@ def config_class(name: str) -> type[BaseModel]:
 
 
 def modalities_of(name: str) -> tuple[str, ...]:
-    """Return the modalities that a recommender can read: all for a scorer that does not say.
+    """Return the modalities that a recommender can read, with "*" for any; a scorer that does not say reads any.
 
     Raises:
         RobustrecError: the model is unknown.
     """
-    return tuple(getattr(_declaration(name), "modalities", MODALITIES))
+    return tuple(getattr(_declaration(name), "modalities", (ANY_MODALITY,)))
 
 
 def modalities_in_scores(name: str) -> tuple[str, ...]:

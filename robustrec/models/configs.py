@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+import json
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer
 
-from robustrec.modalities import MODALITIES
+from robustrec.errors import RobustrecError
+from robustrec.modalities import ANY_MODALITY, MODALITIES
 from robustrec.subject import Record
 
 ItemNeighbours = Annotated[
@@ -14,21 +16,41 @@ ItemNeighbours = Annotated[
 ]
 ImageWeight = Annotated[
     float,
-    Field(ge=0, le=1, description="weight of the image item graph; the text item graph has the remaining weight"),
+    Field(
+        ge=0,
+        le=1,
+        description="weight of the image item graph; the text item graph has the remaining weight. Not used with other"
+        " modalities",
+    ),
 ]
+PUBLISHED_IMAGE_WEIGHT = 0.1
+ROUNDED = 1e-3  # three thirds written as 0.333 have the sum 0.999
 NominalBatch = Annotated[int, Field(ge=1, description="divisor of the squared norms, independent of the batch size")]
+
+
+def _summing_to_one(weights: dict[str, float]) -> dict[str, float]:
+    if weights and abs(sum(weights.values()) - 1) > ROUNDED:
+        raise ValueError(f"the weights must sum to 1, but got {sum(weights.values()):g}")
+    return weights
 
 
 class ModelConfig(Record):
     """Base of the settings of a recommender.
 
     Attributes:
-        modalities: those that the recommender can read.
+        modalities: those that the recommender can read; `ANY_MODALITY` for all that a data set has.
         modalities_in_scores: those that its scores depend on; the others are read in training only.
     """
 
-    modalities: ClassVar[tuple[str, ...]] = MODALITIES
-    modalities_in_scores: ClassVar[tuple[str, ...]] = MODALITIES
+    modalities: ClassVar[tuple[str, ...]] = (ANY_MODALITY,)
+    modalities_in_scores: ClassVar[tuple[str, ...]] = (ANY_MODALITY,)
+
+    def check_modalities(self, model: str, modalities: tuple[str, ...]) -> None:
+        """Check that these settings suit the modalities of a data set that the recommender would read.
+
+        Raises:
+            RobustrecError: they do not; the message names the model and the modalities.
+        """
 
 
 class BPRConfig(ModelConfig):
@@ -85,28 +107,82 @@ class DualGNNConfig(ModelConfig):
         " place, and item weights occur in the regularization only",
     )
 
+    def check_modalities(self, model: str, modalities: tuple[str, ...]) -> None:
+        """Refuse MMRec's mixture of the image and text channels of users for other modalities."""
+        if self.mmrec_compat and not set(modalities) <= set(MODALITIES):
+            raise RobustrecError(
+                f"mmrec_compat of {model} mixes the image and text channels of users as MMRec does, and has no meaning"
+                f" for the modalities {', '.join(modalities)}",
+                where=f"--set {model}.mmrec_compat=true",
+                fix=f"omit it: --set {model}.mmrec_compat=false",
+            )
 
-class DRAGONConfig(ModelConfig):
+
+class ItemGraphConfig(ModelConfig):
+    """Settings of the average of the item graphs of all modalities, of DRAGON and FREEDOM."""
+
+    item_neighbours: ItemNeighbours = 10
+    image_weight: ImageWeight = 0.1
+    modality_weights: Annotated[dict[str, Annotated[float, Field(ge=0, le=1)]], AfterValidator(_summing_to_one)] = (
+        Field(
+            default_factory=dict,
+            description="weight of the item graph of each modality, by name, with the sum 1; empty: image_weight for"
+            " image and text, else equal weights",
+        )
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out weights that are not given: the settings of image and text stay what they were before these."""
+        content: dict[str, Any] = handler(self)
+        return content if self.modality_weights else {k: v for k, v in content.items() if k != "modality_weights"}
+
+    def graph_weights(self, modalities: tuple[str, ...]) -> tuple[float, ...]:
+        """Return the weight of the item graph of each modality."""
+        if self.modality_weights:
+            total = sum(self.modality_weights.values())
+            return tuple(self.modality_weights[name] / total for name in modalities)
+        if modalities == MODALITIES:
+            return self.image_weight, 1 - self.image_weight
+        return (1 / len(modalities),) * len(modalities)
+
+    def check_modalities(self, model: str, modalities: tuple[str, ...]) -> None:
+        """Check that the weights are those of the modalities."""
+        equal = json.dumps(dict.fromkeys(modalities, round(1 / len(modalities), 3)))
+        example = f"--set '{model}.modality_weights={equal}'"
+        if self.modality_weights and set(self.modality_weights) != set(modalities):
+            named = ", ".join(self.modality_weights)
+            raise RobustrecError(
+                f"{model} has modality_weights of {named}, but reads the modalities {', '.join(modalities)}",
+                where=f"--set {model}.modality_weights=…",
+                fix=f"give the weight of each modality, for example: {example}",
+            )
+        others = not set(modalities) <= set(MODALITIES)
+        if others and self.image_weight != PUBLISHED_IMAGE_WEIGHT and not self.modality_weights:
+            raise RobustrecError(
+                f"image_weight of {model} is for image and text only, but the model reads {', '.join(modalities)}",
+                where=f"--set {model}.image_weight={self.image_weight:g}",
+                fix=f"use modality_weights, for example: {example}",
+            )
+
+
+class DRAGONConfig(ItemGraphConfig):
     """Settings of DRAGON."""
 
     latent_width: int = Field(64, ge=1, description="embedding dimension d per modality")
     user_neighbours: int = Field(40, ge=1, description="number of most similar users in the user graph")
-    item_neighbours: ItemNeighbours = 10
     item_layers: int = Field(1, ge=0, le=16, description="number of item graph layers L")
-    image_weight: ImageWeight = 0.1
     reg_weight: float = Field(
         1e-3, ge=0, description="weight λ of the regularization of preferences and modality weights"
     )
 
 
-class FREEDOMConfig(ModelConfig):
+class FREEDOMConfig(ItemGraphConfig):
     """Settings of FREEDOM."""
 
     latent_width: int = Field(64, ge=1, description="embedding dimension d")
     layers: int = Field(2, ge=0, le=16, description="number of user-item graph layers")
-    item_neighbours: ItemNeighbours = 10
     item_layers: int = Field(1, ge=0, le=16, description="number of item graph layers")
-    image_weight: ImageWeight = 0.1
     pruning: float = Field(0.8, ge=0, lt=1, description="fraction ρ of edges dropped in each epoch")
     reg_weight: float = Field(1e-3, ge=0, description="weight λ of the losses on projected features")
 
@@ -157,8 +233,8 @@ class MMGCNConfig(ModelConfig):
     image_width: int = Field(
         256,
         ge=1,
-        description="dimension of the projection of image features before the first layer; text features are not"
-        " projected",
+        description="dimension of the projection of image features before the first layer; features of text and of"
+        " other modalities are not projected",
     )
     layers: int = Field(3, ge=1, le=16, description="number of graph convolutions L per modality")
     reg_weight: float = Field(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from robustrec.errors import RobustrecError
+from robustrec.modalities import ANY_MODALITY, in_order
 from robustrec.models.graphs import Neighbours, Sparse, UserGraph, co_occurrence, cosine_neighbours
 from robustrec.seeds import torch_generator
 
@@ -130,7 +131,7 @@ class Scorer(Protocol):
 
     It is a function, or the method `score` of a class built as `Class(problem)`. Its scores must depend on the given
     features only, not on earlier calls. The optional attribute `modalities` names the modalities that it reads;
-    without it, all available modalities are passed.
+    without it, or with "*", all available modalities are passed.
     """
 
     def __call__(self, features: Mapping[str, NDArray[np.float32]], users: NDArray[np.int64]) -> Any:
@@ -152,7 +153,7 @@ class Recommender(Protocol):
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """Modalities that this instance reads."""
+        """Modalities that this instance reads; on the class, those that it can read, ("*",) for any."""
         ...
 
     def represent(self, features: Features) -> Representation:
@@ -231,13 +232,22 @@ def batch_loss(model: Recommender, features: Features, batch: Batch, graphs: Gra
 def read_modalities(model: str, problem: Problem, readable: tuple[str, ...]) -> tuple[str, ...]:
     """Return the readable modalities that the problem has features for, in the order of `readable`.
 
+    Args:
+        model: name of the model, for errors.
+        problem: has the widths of the available features.
+        readable: names of modalities, or "*" for all, in the order of modalities.
+
     Raises:
         RobustrecError: none is available.
     """
     there = tuple(modality for modality in readable if modality in problem.feature_widths)
+    if ANY_MODALITY in readable:
+        there = in_order(problem.feature_widths)
     if not there:
+        wanted = "item features" if ANY_MODALITY in readable else f"features of at least one of {', '.join(readable)}"
+        has = f"only {', '.join(problem.feature_widths)}" if problem.feature_widths else "none"
         raise RobustrecError(
-            f"{model} needs features of at least one of {', '.join(readable)}, but the data set has none",
+            f"{model} needs {wanted}, but the data set has {has}",
             where="item features",
             fix="choose a model without features, for example --model lightgcn, or import feature files",
         )

@@ -43,6 +43,7 @@ class DRAGON(RecommenderModule):
         super().__init__()
         self.config = config
         self.modalities = read_modalities("dragon", problem, type(self).modalities)
+        config.check_modalities("dragon", self.modalities)
         self.encoders = ModalityEncoders(problem, self.modalities, config.latent_width, generator)
         self.neighbours = UserAverage(problem, config.user_neighbours)
         self.user_weights: nn.Parameter | None = None

@@ -30,6 +30,7 @@ class DualGNN(RecommenderModule):
         super().__init__()
         self.config = config
         self.modalities = read_modalities("dualgnn", problem, type(self).modalities)
+        config.check_modalities("dualgnn", self.modalities)
         self.encoders = ModalityEncoders(problem, self.modalities, config.latent_width, generator)
         self.neighbours = UserAverage(problem, config.user_neighbours)
         self.user_weights: nn.Parameter | None = None

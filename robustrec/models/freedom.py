@@ -49,6 +49,7 @@ class FREEDOM(RecommenderModule):
         self.config = config
         self.n_items = problem.n_items
         self.modalities = read_modalities("freedom", problem, type(self).modalities)
+        config.check_modalities("freedom", self.modalities)
         self.widths = {m: problem.feature_widths[m] for m in self.modalities}
         d = config.latent_width
         self.users = table(problem.n_users, d, "xavier_uniform", generator)

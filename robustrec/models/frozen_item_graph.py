@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from robustrec.models.configs import DRAGONConfig, FREEDOMConfig
+from robustrec.models.configs import ItemGraphConfig
 from robustrec.models.contract import Features, FindNeighbours, Graphs, feature_table
 from robustrec.models.graphs import (
     Sparse,
@@ -22,26 +22,28 @@ def frozen_item_graph(
     features: Features,
     widths: Mapping[str, int],
     n_items: int,
-    config: DRAGONConfig | FREEDOMConfig,
+    config: ItemGraphConfig,
     neighbours: FindNeighbours,
 ) -> Graphs:
-    """Return {"items": α G_image + (1-α) G_text}, or the graph of the only modality (arXiv 2211.06924).
+    """Return {"items": Σ_m w_m G_m}, or the graph of the only modality.
+
+    For image and text it is α G_image + (1-α) G_text (arXiv 2211.06924, section 3.1); for other modalities the weights
+    w_m are given or equal.
 
     Row i of G_m is 1/(k + 1e-7) at the k nearest items of i by cosine, including i; it is not symmetric.
 
     Args:
         features: raw item features.
-        widths: modality -> D_m of the modalities to read ("image", "text").
+        widths: modality -> D_m of the modalities to read.
         n_items: I.
-        config: k and α.
+        config: k and the weights.
         neighbours: function that finds the nearest neighbours.
     """
     tables = [feature_table(features, m, n_items, width) for m, width in widths.items()]
     parts = [mean_graph(neighbours(table, config.item_neighbours), dtype=table.dtype) for table in tables]
     if len(parts) == 1:
         return {"items": parts[0]}
-    shares = {"image": config.image_weight, "text": 1 - config.image_weight}
-    return {"items": weighted_sum([shares[m] for m in widths], parts)}
+    return {"items": weighted_sum(config.graph_weights(tuple(widths)), parts)}
 
 
 def cosine_item_graphs(

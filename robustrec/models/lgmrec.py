@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import NamedTuple
 
 import torch
@@ -71,7 +72,8 @@ class LGMRec(RecommenderModule):
         their items, and users and items receive the sum of their hyperedges.
 
     Memberships have Gumbel noise and dropout in training steps only; the published code also adds the noise when it
-    scores, so that its scores are random. Either modality may be missing; then there is no contrastive loss.
+    scores, so that its scores are random. With one modality there is no contrastive loss; with more than two it is the
+    mean over all pairs of modalities.
     """
 
     Config = LGMRecConfig
@@ -99,7 +101,7 @@ class LGMRec(RecommenderModule):
         return Representation(self._vectors(state.users, state), self._vectors(state.items, state))
 
     def loss(self, features: Features, batch: Batch) -> Loss:
-        """Return the sum of the BPR loss, the contrastive loss of images with texts, and the regularization."""
+        """Return the sum of the BPR loss, the contrastive loss between modalities, and the regularization."""
         state = self._state(features, batch.noise("hyperedges"))
         of_users, of_positives = state.users.rows(batch.users), state.items.rows(batch.positives)
         users, positive = self._vectors(of_users, state), self._vectors(of_positives, state)
@@ -109,10 +111,13 @@ class LGMRec(RecommenderModule):
             "regularisation": self.config.reg_weight * embedding_loss(users, positive, negative),
         }
         if len(self.modalities) > 1:
-            contrast = self._contrast(of_users, state.users, batch.users, state.hyperedges) + self._contrast(
-                of_positives, state.items, batch.positives, state.hyperedges
-            )
-            terms["contrast"] = self.config.cl_weight * contrast
+            pairs = list(combinations(self.modalities, 2))
+            contrasts = [
+                self._contrast(of_users, state.users, batch.users, pair, state.hyperedges)
+                + self._contrast(of_positives, state.items, batch.positives, pair, state.hyperedges)
+                for pair in pairs
+            ]
+            terms["contrast"] = self.config.cl_weight * torch.stack(contrasts).sum() / len(pairs)
         return Loss(torch.stack(list(terms.values())).sum(), terms)
 
     def _state(self, features: Features, noise: torch.Generator | None) -> State:
@@ -173,8 +178,10 @@ class LGMRec(RecommenderModule):
             received = received + side.memberships[m] @ state.hyperedges[m]
         return local + self.config.alpha * unit_rows(received)
 
-    def _contrast(self, rows: NodeVectors, side: NodeVectors, ids: Tensor, hyperedges: dict[str, Tensor]) -> Tensor:
-        """Return Σ_b -log of the softmax, over the whole side, of cos(h_image,b , h_text,j)/τ at b itself.
+    def _contrast(
+        self, rows: NodeVectors, side: NodeVectors, ids: Tensor, pair: tuple[str, str], hyperedges: dict[str, Tensor]
+    ) -> Tensor:
+        """Return Σ_b -log of the softmax, over the whole side, of cos(h_m,b , h_n,j)/τ at b itself, for a pair (m, n).
 
         A vector h = m·l is H memberships times the hyperedge embeddings, so inner products need H numbers instead of d.
 
@@ -182,12 +189,14 @@ class LGMRec(RecommenderModule):
             rows: components of the batch.
             side: components of all users or all items.
             ids: int64 [B], ids of the rows.
+            pair: modality of the batch's vectors, and modality of the whole side's; image and text in this order.
             hyperedges: modality -> [H, d].
         """
-        images, texts = hyperedges["image"], hyperedges["text"]
-        per_length = _per_length(rows.memberships["image"] @ images) / self.config.temperature
-        queries = rows.memberships["image"] @ (images @ texts.T) * per_length
-        keys = side.memberships["text"] * _per_length(side.memberships["text"] @ texts)
+        one, other = pair
+        ours, theirs = hyperedges[one], hyperedges[other]
+        per_length = _per_length(rows.memberships[one] @ ours) / self.config.temperature
+        queries = rows.memberships[one] @ (ours @ theirs.T) * per_length
+        keys = side.memberships[other] * _per_length(side.memberships[other] @ theirs)
         own = (queries * functional.embedding(ids, keys)).sum()
         return total_log_partition(queries, keys) - own
 

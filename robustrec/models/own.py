@@ -154,11 +154,15 @@ def _fault(found: Any) -> str:
     from pydantic import BaseModel
     from torch import nn
 
-    from robustrec.modalities import MODALITIES
+    from robustrec.modalities import ANY_MODALITY, MODALITIES, modality_fault
 
     named, config = getattr(found, "modalities", ()), getattr(found, "Config", None)
     listed = isinstance(named, list | tuple) and all(isinstance(each, str) for each in named)
-    unknown = sorted(set(named) - set(MODALITIES)) if listed else []
+    wrong = (
+        [each for each in named if each != ANY_MODALITY and modality_fault(each, (*MODALITIES, *named))]
+        if listed
+        else []
+    )
     fault = ""
     if not inspect.isclass(found):
         if hasattr(found, "represent") or not callable(found):
@@ -175,8 +179,10 @@ def _fault(found: Any) -> str:
         fault = "has neither represent and loss (a recommender) nor score (a scorer)"
         if issubclass(found, nn.Module):
             fault += "; for a module of PyTorch Geometric see docs/pyg.md"
-    if not fault and (not listed or unknown):
-        fault = f"has modalities = {named!r}; expected a tuple of names from {', '.join(MODALITIES)}"
+    if not fault and (not listed or wrong):
+        fault = f"has modalities = {named!r}; expected a tuple of names, such as ('image', 'text'), or ('*',) for any"
+        if wrong:
+            fault += f"; {wrong[0]!r} {modality_fault(wrong[0], (*MODALITIES, *named))}"
     return fault
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from robustrec.modalities import MODALITIES
 from robustrec.models.configs import SLMRecConfig
 from robustrec.models.contract import (
     Batch,
@@ -29,11 +30,12 @@ NORM_FLOOR = 1e-12
 
 
 class SLMRec(RecommenderModule):
-    """SLMRec: LightGCN channels for ids, images and texts, linearly fused and trained with contrastive losses.
+    """SLMRec: LightGCN channels for ids and for each modality, linearly fused and trained with contrastive losses.
 
     Source: Tao et al., TMM 2022, task FAC (fine and coarse). The channels share one user table.
 
-    With one modality missing, its channel and its contrast are left out and two channels are fused.
+    With one modality missing, its channel and its contrast are left out and two channels are fused. A modality other
+    than image and text has a channel and a contrast with the ids like that of images.
     The published model scores with σ(z_u·z_i); the inner product ranks alike and does not saturate.
     """
 
@@ -64,6 +66,9 @@ class SLMRec(RecommenderModule):
             self.heads["middle"] = layer(d, d)
             self.heads["id_to_text"] = layer(d, d // 2)
             self.heads["text"] = layer(d, d // 2)
+        for modality in self.modalities:
+            if modality not in MODALITIES:
+                self.heads[modality] = layer(d, d)
         self.graph = UserItemGraph(problem.n_users, problem.n_items, problem.edges, offset=1e-8)
 
     def represent(self, features: Features) -> Representation:
@@ -116,9 +121,7 @@ class SLMRec(RecommenderModule):
         head = self.heads
         own = head["id"](parts["id"])
         losses = {}
-        if "image" in parts:
-            losses["image"] = contrast(own, head["image"](parts["image"]), self.config.ssl_temp)
-        if "text" in parts:
-            query = head["id_to_text"](head["middle"](own))
-            losses["text"] = contrast(query, head["text"](parts["text"]), self.config.ssl_temp)
+        for modality in self.modalities:
+            query = head["id_to_text"](head["middle"](own)) if modality == "text" else own
+            losses[modality] = contrast(query, head[modality](parts[modality]), self.config.ssl_temp)
         return losses

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from robustrec.modalities import read_of
 from robustrec.models import config_class, modalities_of
 from robustrec.subject import EXTERNAL
 from robustrec.training.config import TrainingConfig
@@ -66,8 +67,8 @@ def reads_features(spec: SubjectSpec) -> bool:
 
 
 def modalities_read(model_name: str, available: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the feature tables a model reads, in the order of MODALITIES."""
-    return {name: table for name, table in available.items() if name in modalities_of(model_name)}
+    """Return the feature tables a model reads, in the order of modalities."""
+    return {name: available[name] for name in read_of(modalities_of(model_name), available)}
 
 
 def spec_json(spec: SubjectSpec) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from robustrec.modalities import read_of
 from robustrec.models import model_class
 from robustrec.models.contract import Features, Graphs, Recommender, Representation, Scored, represent
 from robustrec.models.own import attributed_to
@@ -46,7 +47,7 @@ class TrainedSubject:
     def scored_tables(self) -> dict[str, Tensor]:
         """The tables that its scores depend on; a model may declare that it uses some in training only."""
         declared = getattr(self.model, "modalities_in_scores", tuple(self.tables))
-        return {name: table for name, table in self.tables.items() if name in declared}
+        return {name: self.tables[name] for name in read_of(declared, self.tables)}
 
     def represent(self, features: Features | None = None, *, frozen: bool = False) -> Representation | Scored:
         """Recompute the user and item vectors (or scores) from the features, by default the clean ones.

@@ -22,6 +22,7 @@ from tiny_models import (
 from torch import Tensor
 
 from robustrec.errors import RobustrecError
+from robustrec.modalities import read_of
 from robustrec.models import model_class
 from robustrec.models.contract import (
     Batch,
@@ -244,7 +245,7 @@ def test_one_modality_works_or_is_refused(name: str, modality: str) -> None:
             build(name, problem=problem)
         return
     model = build(name, problem=problem)
-    assert model.modalities == tuple(m for m in readable if m == modality)
+    assert model.modalities == read_of(readable, [modality])
     features = {modality: make_features()[modality].requires_grad_()}
     model.loss(features, make_batch()).total.backward()
     assert scores(model, features).shape == (N_USERS, N_ITEMS)

@@ -117,20 +117,88 @@ def test_items_that_nobody_has_bought_are_cold_items(tiny: Maker, home: Path, im
 
 
 @pytest.mark.parametrize("imported", [True, False])
-def test_other_feature_files_and_rows_of_zeros_are_counted(tiny: Maker, home: Path, imported: bool) -> None:
+def test_every_named_feature_file_is_a_modality_and_others_are_counted(tiny: Maker, home: Path, imported: bool) -> None:
     source = tiny(features=("image", "text"))
     table = np.load(source / "image_feat.npy")
     table[[1, 4]] = 0.0
-    np.save(source / "image_feat.npy", table)
-    np.save(source / "audio_feat.npy", table)
-    np.save(source / "video_feat.npy", table)
-    counts = counts_of(import_folder(source, "mine", home) if imported else source, home)
-    reason = "feature file that is ignored because only image and text features are supported: {}"
-    assert counts == {
-        "items with all-zero features in image_feat.npy (kept)": 2,
-        reason.format("audio_feat.npy"): 1,
-        reason.format("video_feat.npy"): 1,
+    for name in ("image_feat", "video_feat", "audio_feat", "features", "feat_old", "._audio_feat"):
+        np.save(source / f"{name}.npy", table)
+    np.save(source / "Reviews-v2_feat.npy", table[:, :1])
+    place = import_folder(source, "mine", home) if imported else source
+    data = load_folder(place, home=home)
+    assert list(data.feature_files) == ["image", "text", "Reviews-v2", "audio", "video"]
+    assert {name: np.load(path).shape for name, path in data.feature_files.items()} == {
+        "image": table.shape,
+        "text": np.load(source / "text_feat.npy").shape,
+        "Reviews-v2": (N_ITEMS, 1),
+        "audio": table.shape,
+        "video": table.shape,
     }
+    assert list(describe(data).features) == list(data.feature_files)
+    zeros, ignored = "items with all-zero features in {}_feat.npy (kept)", "feature file that is ignored because its"
+    assert counts_of(place, home) == {
+        **{zeros.format(name): 2 for name in ("image", "Reviews-v2", "audio", "video")},
+        **{f"{ignored} name is not NAME_feat.npy: {name}.npy": 1 for name in ("features", "feat_old", "._audio_feat")},
+    }
+
+
+def test_only_the_feature_files_of_a_manifest_are_read(tiny: Maker, home: Path) -> None:
+    source = import_folder(tiny(features=("text",)), "first", home)
+    shutil.copyfile(source / "text_feat.npy", source / "sound.npy")
+    shutil.copyfile(source / "text_feat.npy", source / "video_feat.npy")
+    toml = (source / "dataset.toml").read_text()
+    (source / "dataset.toml").write_text(toml + '[files.features]\naudio = "sound.npy"\n')
+    place = import_folder(source, "second", home)
+    data = load_folder(place, home=home)
+    assert {name: path.name for name, path in data.feature_files.items()} == {
+        "text": "text_feat.npy",
+        "audio": "audio_feat.npy",
+    }
+    assert counts_of(place, home) == {"feature file that dataset.toml does not list: video_feat.npy": 1}
+    (source / "dataset.toml").write_text(toml + '[files.features]\n"a b" = "sound.npy"\n')
+    with pytest.raises(RobustrecError, match="'a b' cannot be the name of a modality") as caught:
+        load_folder(source, home=home)
+    assert "files.features" in caught.value.where
+    (source / "dataset.toml").write_text(toml + '[files.features]\nimage = "sound.npy"\n')
+    with pytest.raises(RobustrecError, match="image features are the key image_feat"):
+        load_folder(source, home=home)
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("a b", "must be up to 40 letters, digits, dashes and underscores"),
+        ("3d", "the first is a letter"),
+        ("b.32", "must be up to 40"),
+        ("_x", "must be up to 40"),
+        ("tön", "must be up to 40"),
+        ("x" * 41, "must be up to 40"),
+        ("all", "is a reserved word"),
+        ("Items", "is a reserved word"),
+        ("type", "is a reserved word"),
+        ("Text", "differs from 'text' only in upper/lower case"),
+    ],
+)
+@pytest.mark.parametrize("imported", [True, False])
+def test_a_bad_name_of_a_feature_file_is_an_error(
+    tiny: Maker, home: Path, name: str, fault: str, imported: bool
+) -> None:
+    source = tiny(features=("text",))
+    path = source / f"{name}_feat.npy"
+    np.save(path, np.ones((N_ITEMS, 2), dtype=np.float32))
+    with pytest.raises(RobustrecError, match=fault) as caught:
+        import_folder(source, "mine", home) if imported else load_folder(source, home=home)
+    assert str(path) in caught.value.where
+    assert "audio_feat.npy" in caught.value.fix
+    assert not (home / "data" / "mine").exists()
+
+
+def test_the_rows_of_every_feature_file_are_checked(tiny: Maker, home: Path) -> None:
+    source = tiny(features=("text",))
+    np.save(source / "audio_feat.npy", np.ones((N_ITEMS - 1, 2), dtype=np.float32))
+    with pytest.raises(RobustrecError, match="one per item, but got 7") as caught:
+        import_folder(source, "mine", home)
+    assert "audio_feat.npy" in caught.value.where
 
 
 def test_all_rows_of_zeros_are_counted(tiny: Maker, home: Path) -> None:

@@ -151,7 +151,7 @@ def test_an_error_names_the_line_of_the_encoder(make_dataset: MakeDataset, write
         ('name = "sound"', 'name = ""', "name must be a text, but got ''"),
         ('{"image": 3, "text": 2}', "{}", "widths must be a dict"),
         ('{"image": 3, "text": 2}', '{"image": 0}', "widths must be a dict"),
-        ('{"image": 3, "text": 2}', '{"picture": 3}', "widths has 'picture', but modalities are image, text"),
+        ('{"image": 3, "text": 2}', '{"all": 3}', "widths has 'all', which cannot be the name of a modality"),
         ('digest = "v1"', "digest = 5", "digest must be a text, but got 5"),
         ('digest = "v1"', 'digest = "v1"; reads = "text"', "reads must be a tuple"),
         ('digest = "v1"', 'digest = "v1"; needs = {"text": "words"}', "needs must be a dict"),

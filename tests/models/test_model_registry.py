@@ -36,7 +36,8 @@ def test_defaults_are_valid_and_complete(name: str, edition: str) -> None:
     assert TrainingConfig(**training)
     model = settings
     config = model_class(name).Config(**model)
-    assert set(model) == set(type(config).model_fields), "defaults.toml states every field"
+    fields = set(type(config).model_fields) - {"modality_weights"}  # of the modalities of a data set, by name
+    assert set(model) == fields, "defaults.toml states every field"
     for field in type(config).model_fields.values():
         assert field.description
 
@@ -85,7 +86,9 @@ def test_configs_refuse_unknown_keys_and_changes(name: str) -> None:
         config_class().latent_width = 3
 
 
-@pytest.mark.parametrize("widths", [{"image": 6}, {"text": 3}, {"image": 6, "text": 3}])
+@pytest.mark.parametrize(
+    "widths", [{"image": 6}, {"text": 3}, {"audio": 6}, {"image": 6, "text": 3}, {"audio": 2, "text": 3, "image": 6}]
+)
 @pytest.mark.parametrize("name", ["vbpr", "slmrec"])
 def test_models_read_the_modalities_there_are(name: str, widths: dict[str, int]) -> None:
     kind = model_class(name)
@@ -94,7 +97,7 @@ def test_models_read_the_modalities_there_are(name: str, widths: dict[str, int])
     batch = Batch(torch.tensor([0, 1, 2]), torch.tensor([0, 1, 2]), torch.tensor([4, 4, 3]))
     loss = model.loss(features, batch)
     loss.total.backward()
-    assert model.modalities == tuple(m for m in ("image", "text") if m in widths)
+    assert model.modalities == tuple(m for m in ("image", "text", "audio") if m in widths)
     for table in features.values():
         assert table.grad is not None
         assert table.grad.abs().sum() > 0

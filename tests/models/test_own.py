@@ -86,9 +86,9 @@ BAD = {
     "is not a torch.nn.Module": ["shop_c:Plain"],
     "not a pydantic.BaseModel class": ["shop_c:DictConfig"],
     "modalities = 'text'": ["shop_c:String"],
-    "modalities = ('audio', 'text')": ["shop_c:Unknown"],
+    "modalities = ('all', 'text')": ["shop_c:Unknown"],
     "modalities = <property": ["shop_c:Property"],
-    "modalities = ['picture']": ["shop_c:wrong_claim"],
+    "modalities = ['a picture']": ["shop_c:wrong_claim"],
 }
 SHOP_C = (
     RECOMMENDER
@@ -105,12 +105,12 @@ class DictConfig(Model):
 class String(Model):
     modalities = "text"
 class Unknown(Model):
-    modalities = ("audio", "text")
+    modalities = ("all", "text")
 class Property(Model):
     @property
     def modalities(self): return ("text",)
 def wrong_claim(features, users): ...
-wrong_claim.modalities = ["picture"]
+wrong_claim.modalities = ["a picture"]
 """
 )
 

@@ -22,6 +22,7 @@ from robustrec.datasets.registry import load_dataset
 from robustrec.encoders.features import item_features
 from robustrec.evaluation.metrics import per_user_metrics
 from robustrec.evaluation.ranking import rank
+from robustrec.modalities import read_of
 from robustrec.models import MODELS, model_class
 from robustrec.models.contract import Problem, Representation, item_graphs
 from robustrec.runs.formats import TRAINED_BY
@@ -83,7 +84,7 @@ def built(name: str, **options: Any) -> tuple[Any, dict[str, Tensor]]:
     """Return a model eight numbers wide, and the tables it reads."""
     kind = model_class(name)
     model = kind(problem(), kind.Config(latent_width=8, **options), torch_generator(1, "parameters"))
-    return model, {key: table for key, table in features().items() if key in kind.modalities}
+    return model, {key: features()[key] for key in read_of(kind.modalities, features())}
 
 
 def of_sampling() -> Statistics:

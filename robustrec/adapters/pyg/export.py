@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robustrec.datasets.feature_files import FEATURE_FILES, open_features
+from robustrec.datasets.feature_files import open_features
 from robustrec.datasets.item_numbers import MAPPINGS, read_numbers
 from robustrec.datasets.registry import Dataset
 from robustrec.encoders.features import ItemFeatures
 from robustrec.errors import RobustrecError
+from robustrec.modalities import modality_fault
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
@@ -23,8 +24,8 @@ MASKS = ("train_mask", "val_mask", "test_mask")
 """Masks [E] of the edges by split, in the order of the labels 0, 1 and 2."""
 IDS = {"user": "user_id", "item": "item_id"}
 TEXTS = ("title", "brand", "description")
-FEATURES = {modality: file.removesuffix(".npy") for modality, file in FEATURE_FILES.items()}
-"""Modality -> name of its attribute on the items, that of its feature file."""
+FEATURES = "_feat"
+"""What follows a modality in the name of its attribute on the items, as in the name of its feature file."""
 
 
 def to_hetero_data(dataset: Dataset, features: ItemFeatures | Mapping[str, Tensor] | None = None) -> HeteroData:
@@ -33,14 +34,14 @@ def to_hetero_data(dataset: Dataset, features: ItemFeatures | Mapping[str, Tenso
     The edge type ("user", "interacts", "item") has `edge_index` int64 [2, E] of all splits, in the order of the data
     set, and the boolean masks `train_mask`, `val_mask` and `test_mask` [E]: train on `edge_index[:, train_mask]` only.
     Nodes have `num_nodes` and, if the data set has original ids, lists `user_id` and `item_id`. Items have a table
-    [I, D] for each modality (`image_feat`, `text_feat`) and, if there is a catalog, lists of texts.
+    [I, D] for each modality (`image_feat`, `text_feat`, `NAME_feat`) and, if there is a catalog, lists of texts.
 
     Args:
         dataset: a data set.
         features: item features, or tables [I, D] by modality; None takes the feature files of the data set.
 
     Raises:
-        RobustrecError: a table has another number of rows than there are items, or an unknown modality.
+        RobustrecError: a table has another number of rows than there are items, or an invalid modality.
     """
     from torch_geometric.data import HeteroData
 
@@ -55,14 +56,14 @@ def to_hetero_data(dataset: Dataset, features: ItemFeatures | Mapping[str, Tenso
     for label, mask in enumerate(MASKS):
         data[EDGES][mask] = torch.from_numpy(interactions.labels == label)
     for modality, table in _tables(dataset, features).items():
-        if modality not in FEATURES or len(table) != interactions.n_items:
+        if modality_fault(modality) or len(table) != interactions.n_items:
             raise RobustrecError(
-                f"expected features of {' or '.join(FEATURES)} with {interactions.n_items} rows, but got"
+                f"expected features of a modality, such as image or text, with {interactions.n_items} rows, but got"
                 f" {modality} {tuple(table.shape)}",
                 where="to_hetero_data, features",
                 fix="give the features of this data set: item_features(dataset, encoder, home=home)",
             )
-        data["item"][FEATURES[modality]] = table
+        data["item"][f"{modality}{FEATURES}"] = table
     if dataset.catalog is not None and dataset.catalog.items:
         items = dataset.catalog.items
         for name in TEXTS:

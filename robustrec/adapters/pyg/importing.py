@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,16 +27,17 @@ from robustrec.adapters.pyg.edges import (
 )
 from robustrec.adapters.pyg.export import FEATURES, IDS, MASKS, TEXTS
 from robustrec.config import default_home
-from robustrec.datasets.feature_files import FEATURE_FILES
+from robustrec.datasets.feature_files import feature_file
 from robustrec.datasets.importing import ImportOptions, import_folder
 from robustrec.datasets.interactions import MAX_IDS_PER_SEEN, Interactions, write_inter
 from robustrec.datasets.item_numbers import write_mappings
 from robustrec.datasets.items import CatalogItem, items_text
-from robustrec.datasets.manifest import MANIFEST, Counts, Files, Filtered, Manifest, manifest_text
+from robustrec.datasets.manifest import MANIFEST, Counts, Files, Filtered, Manifest, feature_fields, manifest_text
 from robustrec.datasets.naming import is_missing
 from robustrec.datasets.splits import split_per_user
 from robustrec.errors import RobustrecError
 from robustrec.files import unwritable, write_atomically
+from robustrec.modalities import MODALITIES, in_order, modality_fault
 from robustrec.progress import Progress, silent
 from robustrec.runs.external import read_torch
 
@@ -54,7 +55,7 @@ def import_hetero_data(
     name: str,
     *,
     home: Path | None = None,
-    x: Literal["image", "text"] | None = None,
+    x: str | None = None,
     options: ImportOptions | None = None,
     progress: Progress = silent,
 ) -> Path:
@@ -68,7 +69,7 @@ def import_hetero_data(
         data: a `HeteroData` with one edge type between users and items, its `to_dict()`, or two or three of them.
         name: name of the data set.
         home: the robustrec home folder.
-        x: modality of the item attribute `x`; tables `image_feat` and `text_feat` need no modality.
+        x: modality of the item attribute `x`; tables `image_feat`, `text_feat` or `NAME_feat` need no modality.
         options: seed, replace, and a catalog or pictures in addition to the graph.
         progress: reports the number of pictures.
 
@@ -136,9 +137,10 @@ def _write(stage: Path, data: Any, label: str, x: str | None, seed: int) -> None
     labels = edges.labels if edges.labels is not None else _split(edges, seed)
     write_inter(stage / "graph.inter", Interactions(edges.users, edges.items, labels, n_users, n_items))
     files = {"interactions": "graph.inter"}
+    features = {}
     for modality, table in _features(items, n_items, x, label).items():
-        np.save(stage / FEATURE_FILES[modality], table)
-        files[f"{modality}_feat"] = FEATURE_FILES[modality]
+        features[modality] = feature_file(modality)
+        np.save(stage / features[modality], table)
     rows = _texts(items, n_items, label)
     if any(rows):
         write_atomically(stage / "items.jsonl", items_text(rows))
@@ -153,7 +155,7 @@ def _write(stage: Path, data: Any, label: str, x: str | None, seed: int) -> None
         name="graph",
         source=f"imported from {label}" + ("" if edges.labels is not None else f", split with seed {seed}"),
         counts=Counts(users=n_users, items=n_items, interactions=len(edges.users)),
-        files=Files(**files),
+        files=Files(**files, **feature_fields(features)),
         filters=tuple(dropped),
     )
     write_atomically(stage / MANIFEST, manifest_text(manifest))
@@ -198,7 +200,7 @@ def _count(store: Mapping[str, Any], used: Ints, where: str, *, before: int = 0)
     for key, value in store.items():
         if key == "num_nodes" and isinstance(value, int) and not isinstance(value, bool):
             sizes[key] = value
-        elif key == "x" or key in FEATURES.values() or key in IDS.values() or key in TEXTS:
+        elif key == "x" or _is_table(key) or key in IDS.values() or key in TEXTS:
             sizes[key] = len(value) if isinstance(value, Sequence) or (isinstance(value, Tensor) and value.dim()) else 0
     if len(set(sizes.values())) > 1:
         raise wrong(f"the numbers of nodes differ: {sizes}", where)
@@ -226,8 +228,12 @@ def _split(edges: Edges, seed: int) -> NDArray[np.int8]:
 
 def _features(store: Mapping[str, Any], n_items: int, x: str | None, label: str) -> dict[str, NDArray[Any]]:
     """Return the feature tables of the items by modality."""
-    given = {modality: store[key] for modality, key in FEATURES.items() if key in store}
+    given = {key.removesuffix(FEATURES): store[key] for key in store if _is_table(key)}
+    given = {modality: given[modality] for modality in in_order(given)}
     where = f"{label}, attributes of the items"
+    for name in (*given, *([] if x is None else [x])):
+        if fault := modality_fault(name, (*MODALITIES, *given)):
+            raise wrong(f"{name!r} cannot be the name of a modality: it {fault}", where, "rename the attribute")
     if "x" in store:
         if x is None and not given:
             raise wrong(
@@ -236,8 +242,10 @@ def _features(store: Mapping[str, Any], n_items: int, x: str | None, label: str)
                 "rename it before saving, for example: data['item'].text_feat = data['item'].x; or use"
                 " import_hetero_data(data, name, x='text')",
             )
-        if x is not None and (x not in FEATURES or x in given):
-            raise wrong(f"x cannot be the {x} features", where, f"use one of {', '.join(set(FEATURES) - set(given))}")
+        if x is not None and x in given:
+            raise wrong(
+                f"x cannot be the {x} features: the attribute {x}{FEATURES} has them", where, "use another name"
+            )
         if x is not None:
             given[x] = store["x"]
     tables = {}
@@ -257,6 +265,11 @@ def _features(store: Mapping[str, Any], n_items: int, x: str | None, label: str)
             raise wrong(f"feature value {found[row, column]} of item {row} is not a finite float32", where)
         tables[modality] = found
     return tables
+
+
+def _is_table(key: str) -> bool:
+    """Return whether an attribute of the items is a table of features by its name."""
+    return key.endswith(FEATURES) and key != FEATURES
 
 
 def _texts(store: Mapping[str, Any], n_items: int, label: str) -> list[CatalogItem | None]:
@@ -309,7 +322,8 @@ def _ids(store: Mapping[str, Any], kind: str, number: int, label: str) -> list[s
 def _ignored(stores: Stores, places: Places) -> list[str]:
     """Return the attributes and types that are not read, by name."""
     read = {places.user: {"num_nodes", IDS["user"]}, places.edges: EDGE_KEYS}
-    read[places.item] = {"num_nodes", IDS["item"], *FEATURES.values(), *TEXTS, "categories", "x"}
+    read[places.item] = {"num_nodes", IDS["item"], *TEXTS, "categories", "x"}
+    read[places.item] |= {key for key in stores.get(places.item, {}) if _is_table(key)}
     reverse = {key for key in stores if isinstance(key, tuple) and (key[0], key[2]) == places.edges[::-2]}
     names = []
     for key, store in stores.items():

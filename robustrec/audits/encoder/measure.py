@@ -123,7 +123,7 @@ def _prepared(audit: EncoderAudit, subject: Subject, work: Work) -> _EncoderRun:
     rows = catalog_rows(dataset.catalog, plan.home / "digests")
     items = chosen_items(len(rows), audit.items, seed=context.seed)
     contents = Contents(dataset.catalog, items)
-    vectors = {name: features.tables[held[0]] for name, held in same_vectors(features.tables).items()}
+    vectors = {name: features.tables[held[0]] for name, held in same_vectors(features.encoded).items()}
     random = numpy_generator(context.seed, "encoder audit", "pairs")
     spreads = {name: median_length(table[items], random) for name, table in vectors.items()}
     own = {
@@ -188,7 +188,7 @@ def _shifts_of(run: _EncoderRun, treatment: Treatment, severity: int) -> VectorS
             yield row
 
     tables = encode_all(rows(), run.encoder.encode)
-    held = same_vectors(run.encoder.features.tables)
+    held = same_vectors(run.encoder.features.encoded)
     moved: dict[str, Floats] = {
         name: lengths(run.vectors[name][touched], tables[modalities[0]]) if touched else np.zeros(0)
         for name, modalities in held.items()
@@ -227,7 +227,7 @@ def _signal(run: _EncoderRun) -> list[str]:
     }
     values: dict[str, Floats] = {f"distance_to_clean_{name}_input": share for name, share in shares.items()}
     before = np.mean(list(shares.values()), axis=0) if shares else None
-    held = same_vectors(run.encoder.features.tables)
+    held = same_vectors(run.encoder.features.encoded)
     for name, modalities in held.items():
         if run.spreads[name] == 0:
             continue

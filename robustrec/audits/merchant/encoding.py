@@ -69,7 +69,7 @@ class EditedRows:
         self._store = row_store(self.home, of, kept=bool(getattr(self.encoder, "kept", True)))
 
     def encode(self, rows: Sequence[Row]) -> dict[str, Tensor]:
-        """Return the vectors of rows, modality -> float32 [n, D], those of the features' modalities.
+        """Return the vectors of rows, modality -> float32 [n, D], of those that the encoder makes.
 
         Raises:
             RobustrecError: the encoder fails, or the store cannot be written.
@@ -94,7 +94,7 @@ class EditedRows:
 
     @property
     def _modalities(self) -> Mapping[str, Tensor]:
-        return self.features.tables
+        return self.features.encoded
 
     def _encoded(self, rows: Sequence[Row]) -> dict[str, Tensor]:
         started = time.monotonic()

@@ -43,7 +43,7 @@ def edit_shifts(asked: EditLandscapes, work: Work) -> Shifts:
         after = edited.encode([row for _, row in made])
         shifts[treatment.name] = {
             name: torch.zeros_like(table).index_copy(0, places, after[name] - table[places])
-            for name, table in features.tables.items()
+            for name, table in features.encoded.items()
         }
     return shifts
 
@@ -53,7 +53,7 @@ def measure_edits(task: SharpnessTask, asked: EditLandscapes, shifts: Shifts) ->
     clean = task.loss.tables
     steps = np.linspace(-asked.reach, asked.reach, asked.points).tolist()
     for name, shift in shifts.items():
-        read = {m: shift[m].to(clean[m]) for m in task.subject.scored_tables if bool(shift[m].any())}
+        read = {m: shift[m].to(clean[m]) for m in task.subject.scored_tables if m in shift and bool(shift[m].any())}
         if not read:
             continue
         task.results.exhibits.append(
