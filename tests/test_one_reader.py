@@ -45,6 +45,7 @@ EXCEPTIONS = {
     ("encoders/row_store.py", "json.loads"): "content under its digest",
     ("runs/external.py", "torch.load"): "it is the reader, with weights_only=True",
     ("encoders/sentence_modules.py", "torch.load"): "weights of a Dense module, with weights_only=True",
+    ("encoders/lite0.py", "torch.load"): "a file of the installed package or of the user, with weights_only=True",
     ("encoders/cnn.py", "torch.load"): "a file that torchvision has fetched and checked, with weights_only=True",
     ("engine/local.py", "json.loads"): "messages of a process that it started",
     ("engine/worker.py", "json.loads"): "messages of the process that started it",

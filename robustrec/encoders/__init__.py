@@ -22,6 +22,8 @@ ENCODERS: dict[str, str] = {
     "minilm": NETWORKS_ENCODER,
     "cnn": NETWORKS_ENCODER,
     "minilm+cnn": NETWORKS_ENCODER,
+    "lite0": NETWORKS_ENCODER,
+    "minilm+lite0": NETWORKS_ENCODER,
 }
 """Name of each encoder -> "module:class"; nothing is imported until the encoder is used."""
 
@@ -37,5 +39,7 @@ SUMMARIES: dict[str, str] = {
     "minilm": "sentence vectors of all-MiniLM-L6-v2; text only",
     "cnn": "features of an ImageNet convolutional network before its classifier; image only",
     "minilm+cnn": "convolutional network vector as image, MiniLM sentence vector as text",
+    "lite0": "EfficientNet-Lite0 before its classifier; image only; small enough for a laptop",
+    "minilm+lite0": "EfficientNet-Lite0 vector as image, MiniLM sentence vector as text; recommended without a GPU",
 }
 """One-line summary of each encoder."""

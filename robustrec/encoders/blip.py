@@ -21,16 +21,16 @@ from robustrec.encoders.capfilt import CaptionFilter
 from robustrec.encoders.chosen import network_weights, tiny_names, tiny_options
 from robustrec.encoders.networks import (
     NetworkInput,
-    PictureShape,
     TokenizedTexts,
     base_identity,
+    blip_pictures,
     padded,
-    picture_shape,
     placement_of,
     tokenise,
     tokenise_cleaned,
 )
 from robustrec.encoders.options import EncoderOptions
+from robustrec.encoders.preprocessing import PictureRule
 from robustrec.encoders.weights import SHIPPED_BLIP, load_model, load_tokenizer
 
 ENC = "[ENC]"
@@ -42,7 +42,7 @@ class LoadedBlip(NamedTuple):
     Attributes:
         model: `BlipForImageTextRetrieval` with fused attention, on its device.
         tokenizer: its tokenizer.
-        shape: input format of pictures.
+        shape: how pictures are prepared.
         first_token: id of the first token of a text.
         longest: maximum number of token ids of a text.
         resized: whether the image size differs from that of the weights.
@@ -50,7 +50,7 @@ class LoadedBlip(NamedTuple):
 
     model: Any
     tokenizer: Any
-    shape: PictureShape
+    shape: PictureRule
     first_token: int
     longest: int
     resized: bool
@@ -84,6 +84,7 @@ class Blip:
             "enc_token": options.enc_token,
             "max_words": options.max_words,
             "side": options.side,
+            "fit": options.fit,
             "capfilt": None if self.filter is None else self.filter.identity,
         }
 
@@ -96,15 +97,19 @@ class Blip:
         use_fused_attention(model)
         config = model.config
         tokenizer = load_tokenizer(self.weights, config.text_config.vocab_size)
-        shape = picture_shape(self.weights.folder, self.options.side)
         return LoadedBlip(
             model=model.to(self.placement.device, self.placement.dtype),
             tokenizer=tokenizer,
-            shape=shape,
+            shape=self.picture_rule,
             first_token=enc_token_id(tokenizer, config) if self.options.enc_token else tokenizer.cls_token_id,
             longest=int(config.text_config.max_position_embeddings),
-            resized=shape.side != config.vision_config.image_size,
+            resized=self.picture_rule.input[0] != config.vision_config.image_size,
         )
+
+    @cached_property
+    def picture_rule(self) -> PictureRule:
+        """Return how pictures are prepared, without loading the model."""
+        return blip_pictures(self.weights.folder, self.options.fit, self.options.side)
 
     def tokens(self, texts: Sequence[str]) -> TokenizedTexts:
         """Return texts cleaned, truncated to a number of words and tokenized."""

@@ -18,15 +18,15 @@ from torch import Tensor
 from robustrec.encoders.chosen import network_weights
 from robustrec.encoders.networks import (
     NetworkInput,
-    PictureShape,
     TokenizedTexts,
     base_identity,
+    blip_pictures,
     padded,
-    picture_shape,
     placement_of,
     tokenise_cleaned,
 )
 from robustrec.encoders.options import EncoderOptions
+from robustrec.encoders.preprocessing import PictureRule
 from robustrec.encoders.weights import (
     load_model,
     load_tokenizer,
@@ -35,11 +35,11 @@ from robustrec.errors import RobustrecError
 
 
 class LoadedBlip2(NamedTuple):
-    """A loaded BLIP-2: model, tokenizer, input format of pictures, and maximum number of token ids of a text."""
+    """A loaded BLIP-2: model, tokenizer, how pictures are prepared, and maximum number of token ids of a text."""
 
     model: Any
     tokenizer: Any
-    shape: PictureShape
+    shape: PictureRule
     longest: int
 
 
@@ -66,6 +66,7 @@ class Blip2:
             **base_identity(__file__, self.placement),
             "weights": self.used[0].digest,
             "max_words": options.max_words,
+            "fit": options.fit,
         }
 
     @cached_property
@@ -88,8 +89,12 @@ class Blip2:
         tokenizer = load_tokenizer(self.weights, config.vocab_size)
         model.to(self.placement.device)
         model.vision_model.to(self.placement.dtype)
-        shape = picture_shape(self.weights.folder)
-        return LoadedBlip2(model, tokenizer, shape, int(config.max_position_embeddings))
+        return LoadedBlip2(model, tokenizer, self.picture_rule, int(config.max_position_embeddings))
+
+    @cached_property
+    def picture_rule(self) -> PictureRule:
+        """Return how pictures are prepared, without loading the model."""
+        return blip_pictures(self.weights.folder, self.options.fit)
 
     def tokens(self, texts: Sequence[str]) -> TokenizedTexts:
         """Return texts cleaned, truncated to a number of words and tokenized."""

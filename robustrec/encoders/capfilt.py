@@ -18,9 +18,10 @@ from torch import Tensor
 
 from robustrec.encoders.attention import use_fused_attention
 from robustrec.encoders.cleaning import clean_text
-from robustrec.encoders.networks import NetworkInput, PictureShape, Placement, picture_shape
+from robustrec.encoders.networks import NetworkInput, Placement, blip_pictures
 from robustrec.encoders.notes import items
 from robustrec.encoders.options import EncoderOptions
+from robustrec.encoders.preprocessing import PictureRule
 from robustrec.encoders.weights import digest_weights, load_model, load_tokenizer, locate_captioner, quiet
 from robustrec.files import digest_sources
 from robustrec.seeds import torch_generator
@@ -46,11 +47,11 @@ class MatchingModel(Protocol):
 
 
 class Captioner(NamedTuple):
-    """A loaded `BlipForConditionalGeneration` with its tokenizer and input format of pictures."""
+    """A loaded `BlipForConditionalGeneration` with its tokenizer and how pictures are prepared."""
 
     model: Any
     tokenizer: Any
-    shape: PictureShape
+    shape: PictureRule
 
 
 class CaptionFilter:
@@ -75,11 +76,12 @@ class CaptionFilter:
             "threshold": options.threshold,
             "captions": options.captions,
             "seed": options.caption_seed,
+            "fit": options.fit,
         }
 
     @property
-    def shape(self) -> PictureShape:
-        """Return the input format of pictures of the captioner."""
+    def shape(self) -> PictureRule:
+        """Return the how pictures are prepared of the captioner."""
         return self.captioner.shape
 
     @cached_property
@@ -90,7 +92,7 @@ class CaptionFilter:
         model: Any = load_model(BlipForConditionalGeneration, self.weights)
         use_fused_attention(model.vision_model)  # not the decoder, which needs a cache
         tokenizer = load_tokenizer(self.weights, model.config.text_config.vocab_size)
-        shape = picture_shape(self.weights.folder)
+        shape = blip_pictures(self.weights.folder, self.options.fit)
         return Captioner(model.to(self.placement.device, self.placement.dtype), tokenizer, shape)
 
     def replace(

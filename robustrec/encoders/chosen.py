@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from robustrec.datasets.shop.vocabulary import SHOPS
 from robustrec.encoders import ENCODERS, own
+from robustrec.encoders.lite0_weights import LITE0, lite0_file
 from robustrec.encoders.options import EncoderOptions, check_no_weights
 from robustrec.encoders.sentence_modules import sentence_modules
 from robustrec.encoders.weights import (
@@ -46,6 +47,7 @@ FUSED = NetworkOutput("blip", "fused")
 FUSED2 = NetworkOutput("blip2", "fused")
 SENTENCE = NetworkOutput("minilm", "sentence")
 POOLED = NetworkOutput("cnn", "pooled")
+LITE0_POOLED = NetworkOutput(LITE0, "pooled")
 
 RECIPES: dict[str, Recipe] = {
     "tiny-blip": {"image": TINY_FUSED, "text": TINY_FUSED},
@@ -57,6 +59,8 @@ RECIPES: dict[str, Recipe] = {
     "minilm": {"text": SENTENCE},
     "cnn": {"image": POOLED},
     "minilm+cnn": {"image": POOLED, "text": SENTENCE},
+    LITE0: {"image": LITE0_POOLED},
+    "minilm+lite0": {"image": LITE0_POOLED, "text": SENTENCE},
 }
 """Recipe of each encoder by name."""
 
@@ -268,6 +272,8 @@ def _used_by(network: str, options: EncoderOptions, cache: Path, first: str) -> 
     if own.is_own(network):
         encoder = own.own_encoder(network)
         return (UsedWeights(network, encoder.name, encoder.digest() or own.NO_DIGEST),)
+    if network == LITE0:
+        return (lite0_file(options, cache, first=first).used,)
     if network == "cnn":
         from robustrec.encoders.cnn import Cnn  # torchvision and timm know their own weights
 

@@ -20,8 +20,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from robustrec.digests import remembered_file_digests
-from robustrec.encoders.networks import NetworkInput, PictureShape, TokenizedTexts, base_identity, placement_of
+from robustrec.encoders.networks import NetworkInput, TokenizedTexts, base_identity, placement_of
 from robustrec.encoders.options import EncoderOptions
+from robustrec.encoders.preprocessing import Fit, PictureRule, square_rule
 from robustrec.encoders.weights import UsedWeights, digest_weights, given_place, locate
 from robustrec.errors import RobustrecError
 from robustrec.untrusted import read_json_object
@@ -32,10 +33,10 @@ _SIDE = 224
 
 
 class LoadedCnn(NamedTuple):
-    """A loaded backbone, and its input format of pictures."""
+    """A loaded backbone, and how its pictures are prepared."""
 
     model: nn.Module
-    shape: PictureShape
+    shape: PictureRule
 
 
 class Cnn:
@@ -57,6 +58,7 @@ class Cnn:
         self.of_timm = "/" in chosen or Path(chosen).expanduser().is_dir()
         _require("timm" if self.of_timm else "torchvision")
         self.source = chosen
+        self.fit = options.fit
         self.placement = placement_of(options)
         self.batch_size = self.placement.batch_size
         if self.of_timm:
@@ -70,13 +72,21 @@ class Cnn:
             **base_identity(__file__, self.placement),
             "backbone": Path(chosen).name,
             "weights": weights,
+            "fit": options.fit,
         }
 
     @cached_property
     def loaded(self) -> LoadedCnn:
         """Return the backbone without its classifier, loaded at the first use."""
-        model, shape = _timm_model(self.file) if self.of_timm else _torchvision_model(self.source, self.file)
+        model, shape = (
+            _timm_model(self.file, self.fit) if self.of_timm else _torchvision_model(self.source, self.file, self.fit)
+        )
         return LoadedCnn(model.eval().to(self.placement.device, self.placement.dtype), shape)
+
+    @property
+    def picture_rule(self) -> PictureRule:
+        """Return how pictures are prepared."""
+        return self.loaded.shape
 
     def tokens(self, texts: Sequence[str]) -> TokenizedTexts:
         """Return empty texts, since texts are not read."""
@@ -136,14 +146,14 @@ def _torchvision_file(name: str, *, ask: bool, offline: bool) -> Path:
     return file
 
 
-def _torchvision_model(name: str, file: Path) -> tuple[nn.Module, PictureShape]:
+def _torchvision_model(name: str, file: Path, fit: Fit) -> tuple[nn.Module, PictureRule]:
     torchvision: Any = import_module("torchvision")
     classifier = torchvision.models.get_model(name, weights=None)
     classifier.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
-    return _BeforeLast(classifier), PictureShape(_SIDE, _MEAN, _STD, 1 / 255, int(Image.Resampling.BICUBIC))
+    return _BeforeLast(classifier), square_rule(_SIDE, _MEAN, _STD, fit=fit)
 
 
-def _timm_model(folder: Path) -> tuple[nn.Module, PictureShape]:
+def _timm_model(folder: Path, fit: Fit) -> tuple[nn.Module, PictureRule]:
     timm: Any = import_module("timm")
     try:
         config = read_json_object(folder / "config.json")
@@ -154,12 +164,11 @@ def _timm_model(folder: Path) -> tuple[nn.Module, PictureShape]:
         state = load_file(folder / "model.safetensors")
         model.load_state_dict({name: state[name] for name in model.state_dict()})
         given = config.get("pretrained_cfg", {})
-        shape = PictureShape(
+        shape = square_rule(
             int(given.get("input_size", (3, _SIDE, _SIDE))[1]),
             tuple(map(float, given.get("mean", _MEAN))),
             tuple(map(float, given.get("std", _STD))),
-            1 / 255,
-            int(Image.Resampling.BICUBIC),
+            fit=fit,
         )
     except Exception as error:  # user-supplied folder: many exception types
         raise RobustrecError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -13,8 +14,8 @@ from torch import Tensor
 
 from robustrec.datasets import pictures as decoding
 from robustrec.encoders.cleaning import clean_words
-from robustrec.encoders.model_folders import check_model_folder
 from robustrec.encoders.options import EncoderOptions
+from robustrec.encoders.preprocessing import Fit, PictureRule, picture_rule
 from robustrec.encoders.weights import UsedWeights
 from robustrec.errors import RobustrecError
 from robustrec.files import digest_sources
@@ -87,44 +88,6 @@ class Network(Protocol):
         """Return notes for the user on the counts, [n] each."""
 
 
-class PictureShape(NamedTuple):
-    """Input format of the pictures of a network.
-
-    Attributes:
-        side: side in pixels.
-        mean: mean of each channel, subtracted from the scaled values.
-        std: standard deviation of each channel, by which they are divided.
-        scale: factor of the pixel values, usually 1/255.
-        resample: number of the PIL resampling filter.
-    """
-
-    side: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    scale: float
-    resample: int
-
-    def prepare(self, image: Image.Image | None) -> Tensor:
-        """Return a picture resized to uint8 [S, S, 3]; None gives a blank one of the mean colour."""
-        square = (self.side, self.side)
-        if image is None:
-            colour = tuple(round(value / self.scale) for value in self.mean)
-            image = Image.new("RGB", square, (colour[0], colour[1], colour[2]))
-        picture = image.convert("RGB").resize(square, Image.Resampling(self.resample))
-        # A copy, since the buffer of a PIL picture is read-only.
-        return torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8).view(self.side, self.side, 3)
-
-    def normalised(self, pictures: Sequence[Tensor], device: torch.device, dtype: torch.dtype) -> Tensor:
-        """Return prepared pictures as one batch [n, 3, S, S] on the device, scaled and normalised there."""
-        stacked = torch.stack(list(pictures))
-        if device.type == "cuda":
-            stacked = stacked.pin_memory().to(device, non_blocking=True)
-        values = stacked.permute(0, 3, 1, 2).to(torch.float32) * self.scale
-        mean = torch.tensor(self.mean, device=device).view(1, 3, 1, 1)
-        std = torch.tensor(self.std, device=device).view(1, 3, 1, 1)
-        return ((values - mean) / std).to(dtype)
-
-
 class Tokens(NamedTuple):
     """A batch of texts: ids and mask, int64 [n, T] on the device."""
 
@@ -168,29 +131,25 @@ def tokenise_cleaned(tokenizer: Any, texts: Sequence[str], max_words: int, longe
     return found._replace(cut=[cut or len(each) > max_words for cut, each in zip(found.cut, words, strict=True)])
 
 
-def picture_shape(folder: Path, side: int | None = None) -> PictureShape:
-    """Return the input format of pictures by the processor of a model folder.
+def blip_pictures(folder: Path, fit: Fit, side: int | None = None) -> PictureRule:
+    """Return how pictures are prepared for a BLIP or BLIP-2: resized to a square.
+
+    Args:
+        folder: the model folder.
+        fit: how pictures are fitted into the square.
+        side: side of the square in pixels; None: as in the folder.
 
     Raises:
         RobustrecError: there is no processor, or it does not resize pictures to a square.
     """
-    from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
-
-    check_model_folder(folder)
-    try:
-        processor = BlipImageProcessorPil.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise _no_processor(folder, str(error).splitlines()[0]) from error
-    size = dict(processor.size)
-    if not processor.do_resize or not size.get("height") or size.get("height") != size.get("width"):
-        raise _no_processor(folder, f"pictures are not resized to a square: size {size}")
-    return PictureShape(
-        side or int(size["height"]),
-        tuple(map(float, processor.image_mean)) if processor.do_normalize else (0.0, 0.0, 0.0),
-        tuple(map(float, processor.image_std)) if processor.do_normalize else (1.0, 1.0, 1.0),
-        float(processor.rescale_factor) if processor.do_rescale else 1.0,
-        int(processor.resample),
-    )
+    rule = picture_rule(folder, fit=fit, default="Blip")
+    if rule.size != rule.input or rule.input[0] != rule.input[1]:
+        raise RobustrecError(
+            "no usable picture processor: pictures are not resized to a square",
+            where=str(folder / "preprocessor_config.json"),
+            fix="add the preprocessor_config.json of the model, with size = {height: S, width: S}",
+        )
+    return rule if side is None else replace(rule, input=(side, side), size=(side, side))
 
 
 class Placement(NamedTuple):
@@ -224,18 +183,14 @@ def placement_of(options: EncoderOptions) -> Placement:
 def base_identity(module: str, placement: Placement) -> dict[str, Any]:
     """Return the inputs of the vectors of every network: sources, precision, library versions."""
     here = Path(__file__)
-    sources = [Path(module), here, *(here.with_name(f"{name}.py") for name in ("attention", "cleaning", "pipeline"))]
+    sources = [
+        Path(module),
+        here,
+        *(here.with_name(f"{name}.py") for name in ("attention", "cleaning", "pipeline", "preprocessing")),
+    ]
     libraries = ("torch", "transformers", "tokenizers", "pillow")
     return {
         "code": digest_sources(*sources, Path(str(decoding.__file__))),
         "precision": str(placement.dtype).removeprefix("torch."),
         "libraries": {name: ".".join(version(name).split(".")[:2]) for name in libraries},
     }
-
-
-def _no_processor(folder: Path, why: str) -> RobustrecError:
-    return RobustrecError(
-        f"no usable picture processor: {why}",
-        where=str(folder / "preprocessor_config.json"),
-        fix="add the preprocessor_config.json of the model, with size = {height: S, width: S}",
-    )

@@ -233,8 +233,15 @@ def picture_rule(folder: Path, *, fit: Fit = "file", default: str | None = None)
             f"no usable picture processor: {error}",
             where=str(file),
             fix=f"use the preprocessor_config.json of a model of these classes: {', '.join(sorted(CLASSES))}; for any"
-            " other model, encode with your own code and import the vectors: --features imported",
+            " other model, write an encoder: --features package.module:MyEncoder",
         ) from error
+
+
+def square_rule(
+    side: int, mean: tuple[float, ...], std: tuple[float, ...], *, fit: Fit, scale: float = 1 / 255
+) -> PictureRule:
+    """Return the rule of a network that takes bicubic squares, the aspect ratio of the picture not kept."""
+    return PictureRule((side, side), (side, side), None, _BICUBIC, scale, 0.0, mean, std, fit)
 
 
 def rule_of(given: Mapping[str, Any], *, fit: Fit = "file", default: str | None = None) -> PictureRule:

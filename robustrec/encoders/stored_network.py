@@ -26,6 +26,7 @@ NETWORKS: dict[str, str] = {
     "blip2": "robustrec.encoders.blip2:Blip2",
     "minilm": "robustrec.encoders.minilm:MiniLM",
     "cnn": "robustrec.encoders.cnn:Cnn",
+    "lite0": "robustrec.encoders.lite0:Lite0",
 }
 """Name of each network -> "module:class", called with options, the folder of cached digests and `first`."""
 

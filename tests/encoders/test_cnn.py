@@ -15,6 +15,7 @@ from toy_shop import MakeDataset
 from robustrec.encoders import cnn
 from robustrec.encoders.features import item_features
 from robustrec.encoders.options import EncoderOptions
+from robustrec.encoders.preprocessing import square_rule
 from robustrec.errors import RobustrecError
 
 
@@ -71,7 +72,7 @@ def test_the_vector_is_what_goes_into_the_last_layer(
     torch.testing.assert_close(table[4], table[:4].mean(dim=0))
     classifier = Classifier().eval()
     classifier.load_state_dict(torchvision.state)
-    shape = cnn.PictureShape(224, cnn._MEAN, cnn._STD, 1 / 255, 3)
+    shape = square_rule(224, cnn._MEAN, cnn._STD, fit="file")
     assert dataset.catalog is not None
     pixels = shape.normalised([shape.prepare(dataset.catalog.picture(0))], torch.device("cpu"), torch.float32)
     expected = classifier.classifier[:3](classifier.features(pixels))

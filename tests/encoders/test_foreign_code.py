@@ -257,7 +257,7 @@ def test_every_from_pretrained_refuses_foreign_code() -> None:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "from_pretrained"
     ]
-    assert len(calls) >= 3
+    assert len(calls) >= 2
     for file, call in calls:
         given = {keyword.arg: keyword.value for keyword in call.keywords}
         for name, value in (("trust_remote_code", False), ("local_files_only", True)):

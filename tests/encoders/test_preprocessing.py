@@ -158,7 +158,7 @@ def test_a_folder_with_an_unknown_class_is_refused_by_file_and_class(tmp_path: P
         picture_rule(tmp_path)
     assert caught.value.where == str(file)
     assert "CLIP" in str(caught.value.fix)
-    assert "--features imported" in str(caught.value.fix)
+    assert "--features package.module:MyEncoder" in str(caught.value.fix)
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"size": NaN}'])

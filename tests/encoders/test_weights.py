@@ -197,7 +197,7 @@ SPOILED = {
     lose_tokenizer: "cannot load tokenizer",
     small_vocabulary: "it has token id 5000",
     lose_processor: "no usable picture processor",
-    odd_processor: "not resized to a square",
+    odd_processor: "no usable picture processor",
     not_a_number: "NaN or infinity",
 }
 
