@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from robustrec.config import Settings
 from robustrec.datasets.registry import Dataset, load_dataset
 from robustrec.encoders.chosen import encoder_name, features_label, opened_weights
 from robustrec.encoders.options import options_of
+from robustrec.encoders.own import NO_DIGEST
 from robustrec.encoders.weights import UsedWeights
 from robustrec.errors import RobustrecError
 from robustrec.progress import Progress, silent
@@ -103,6 +105,7 @@ def make_plan(
     _check_gates(suite, specs, encoder and features_label(encoder, given.denoise), baseline)
     _check_editable(suite, dataset, encoder)
     used, warnings = opened_weights(dataset, encoder, home=settings.home, options=given) if encoder else ((), ())
+    _check_workers(settings, used)
     all_warnings = (*warnings, *few_draws(suite), *label_warnings(suite.gates))
     plan = Plan(settings, suite, dataset, specs, encoder, used, all_warnings, baseline, waivers)
     return replace(plan, notes=tuple(unmeasured(plan)))
@@ -146,6 +149,17 @@ def _check_editable(suite: Suite, dataset: Dataset, encoder: str | None) -> None
             where=f"--dataset {dataset.name}, --features {encoder}",
             fix="use --features basic on a data set with texts or pictures, or choose another suite: "
             "robustrec list suites",
+        )
+
+
+def _check_workers(settings: Settings, used: Sequence[UsedWeights]) -> None:
+    """Refuse several processes for an encoder whose vectors are not stored: each would encode all items again."""
+    unnamed = [each.network for each in used if each.digest == NO_DIGEST]
+    if unnamed and settings.workers > 1:
+        raise RobustrecError(
+            f"the encoder {unnamed[0]!r} has no digest: its vectors are not stored, and processes cannot share them",
+            where=f"--workers {settings.workers}, --features {settings.features}",
+            fix="give the encoder a digest (docs/own-encoders.md), or use --workers 1",
         )
 
 
