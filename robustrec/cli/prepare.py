@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -15,6 +15,7 @@ from robustrec.streams import write_json
 if TYPE_CHECKING:
     from robustrec.datasets.describe import Description
     from robustrec.datasets.prepare.build import Prepared
+    from robustrec.datasets.split_record import Keep, SplitKind
 
 
 def _list(wanted: bool) -> None:
@@ -52,6 +53,11 @@ def prepare(
     pictures: Annotated[
         Path | None, typer.Option(help="Folder or zip of pictures, named by item id or as in the metadata.")
     ] = None,
+    picture_urls: Annotated[
+        bool, typer.Option("--picture-urls", help="Amazon: download the pictures from their addresses in the metadata.")
+    ] = False,
+    picture_rate: Annotated[float, typer.Option(help="Requests per second at most, with --picture-urls.")] = 5.0,
+    offline: options.Offline = None,
     cnn_features: Annotated[
         Path | None, typer.Option(help="amazon2014: image features, image_features_CATEGORY.b.")
     ] = None,
@@ -60,7 +66,14 @@ def prepare(
         typer.Option(help="Published split, instead of a random one: a .inter file with userID, itemID, x_label."),
     ] = None,
     k: Annotated[int, typer.Option("--k", min=1, help="Keep users and items with at least k interactions.")] = 5,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the random split.")] = 0,
+    split: Annotated[
+        str,
+        typer.Option(help="random, about 8:1:1 per user; leave-one-out, leave-last-two, or time (one cut for all)."),
+    ] = "random",
+    keep: Annotated[
+        str, typer.Option(help="Of a repeated pair, keep the first or last row, or the max or sum of its ratings.")
+    ] = "first",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the split.")] = 0,
     skip_unreadable: Annotated[
         bool, typer.Option("--skip-unreadable", help="Skip pictures that cannot be read, and report their number.")
     ] = False,
@@ -89,9 +102,14 @@ def prepare(
         category=category,
         name=name,
         pictures=pictures,
+        picture_urls=picture_urls,
+        picture_rate=picture_rate,
+        offline=picture_urls and options.settings_from(offline=offline).settings.offline,
         cnn_features=cnn_features,
         labels=labels,
         k=k,
+        split=cast("SplitKind", split),
+        keep=cast("Keep", keep),
         seed=seed,
         skip_unreadable=skip_unreadable,
         replace=replace,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from robustrec.datasets.interactions import FilterCount
 from robustrec.datasets.items import CatalogItem
-from robustrec.datasets.picture_index import index_pictures
+from robustrec.datasets.picture_index import PictureIndex, index_pictures
 from robustrec.datasets.pictures import PictureSource, decode, suffix_of
 from robustrec.errors import RobustrecError
 from robustrec.progress import Progress
@@ -25,6 +25,7 @@ def copy_pictures(
     skip_unreadable: bool,
     numbered: bool,
     progress: Progress,
+    index: PictureIndex | None = None,
 ) -> tuple[list[CatalogItem | None], list[FilterCount]]:
     """Copy the picture of every item into one zip under its item id, and check that it can be read.
 
@@ -35,8 +36,10 @@ def copy_pictures(
         skip_unreadable: skip pictures that cannot be read.
         numbered: whether the file name of a picture may be the item number.
         progress: reports the number of pictures.
+        index: the picture of each item, if it is known; None: by the entries and ids of the items.
     """
-    entries, lost, further, unused, elsewhere = index_pictures(rows, pictures, guess=True, numbered=numbered)
+    index = index or index_pictures(rows, pictures, guess=True, numbered=numbered)
+    entries, lost, further, unused, elsewhere = index
     source = PictureSource(pictures, entries)
     result: list[CatalogItem | None] = list(rows)
     unreadable = 0

@@ -1,4 +1,4 @@
-"""Amazon reviews and metadata of 2014, 2018 and 2023: rows of interactions, and what the metadata say of items.
+"""Metadata of the Amazon reviews of 2014, 2018 and 2023: what they say of items.
 
 The files are documented on the pages of the releases: jmcauley.ucsd.edu/data/amazon (2014), nijianmo.github.io/amazon
 (2018), amazon-reviews-2023.github.io (2023). Each line is an object: JSON, or in the metadata of 2014 a Python dict.
@@ -18,24 +18,11 @@ from robustrec.untrusted import UnreadableError, parse_json_object
 from robustrec.untrusted.literals import parse_literal
 
 Record = dict[str, Any]
-USER_KEYS = ("reviewerID", "user_id")
 ITEM_KEYS = ("parent_asin", "asin")
-RATING_KEYS = ("overall", "rating")
-TIME_KEYS = ("unixReviewTime", "timestamp")
 PLACEHOLDER = re.compile(r"/no-img-|/no_image|/noimage", re.IGNORECASE)
 """In the address of the picture that says "no image available"."""
 
 _ID = re.compile(rb"""['"](?:parent_)?asin['"]\s*:\s*['"]([^'"\\]{1,40})['"]""")
-
-
-class RawRow(NamedTuple):
-    """One interaction as the file has it, and its line number."""
-
-    line: int
-    user: str
-    item: str
-    rating: str
-    time: str
 
 
 class RawItem(NamedTuple):
@@ -81,35 +68,6 @@ def parse_record(line: bytes) -> Record:
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         raise UnreadableError(f"expected an object, but got {type(value).__name__}")
     return value
-
-
-def read_reviews(path: Path) -> Iterator[RawRow]:
-    """Yield the interaction of each review; missing fields are "".
-
-    Raises:
-        RobustrecError: the file cannot be read, or a line is not an object or has no user or no item key.
-    """
-    for number, line in read_lines(path, "reviews"):
-        where = f"{path}: line {number}"
-        try:
-            record = parse_record(line)
-        except UnreadableError as error:
-            raise RobustrecError(
-                f"not a review: {error}", where=where, fix="download the file again; it may be truncated or damaged"
-            ) from error
-        values = [_first(record, keys) for keys in (USER_KEYS, ITEM_KEYS, RATING_KEYS, TIME_KEYS)]
-        if values[0] is None or values[1] is None:
-            keys = " or ".join(USER_KEYS if values[0] is None else ITEM_KEYS)
-            raise RobustrecError(
-                f"the review has no key {keys}; its keys are {', '.join(record)[:100]}",
-                where=where,
-                fix="give a file of reviews; metadata of items are a file of their own (meta_…)",
-            )
-        yield RawRow(number, *map(id_of, values))
-
-
-def _first(record: Record, keys: tuple[str, ...]) -> Any:
-    return next((record[key] for key in keys if key in record), None)
 
 
 class MetadataCounts:

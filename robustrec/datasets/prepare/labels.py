@@ -9,11 +9,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from robustrec.datasets.conversion import Ratings
 from robustrec.datasets.interactions import KEPT, FilterCount
 from robustrec.datasets.item_numbers import MAPPINGS, read_numbers
 from robustrec.datasets.prepare.isomorphism import match_by_structure
-from robustrec.datasets.prepare.ratings import RawTable
-from robustrec.datasets.ratings import Ratings, read_ratings
+from robustrec.datasets.prepare.layouts import RawFiles
+from robustrec.datasets.prepare.ratings import read_raw_pairs
+from robustrec.datasets.ratings import read_ratings
+from robustrec.datasets.split_record import SplitRecord
 from robustrec.datasets.splits import k_core
 from robustrec.errors import RobustrecError
 
@@ -29,15 +32,17 @@ class Pairs(NamedTuple):
         items: [E] codes, by first appearance.
         user_ids: original id by code.
         item_ids: original id by code.
+        rows: number of rows, with repeated ones.
     """
 
     users: Ints
     items: Ints
     user_ids: list[str]
     item_ids: list[str]
+    rows: int
 
 
-def published_split(path: Path, table: RawTable, *, k: int) -> Ratings:
+def published_split(path: Path, files: RawFiles, *, k: int) -> Ratings:
     """Return the interactions and labels of a published split, with the original ids of users and items.
 
     The ids of the split are those of the raw file, or numbers. Numbers are resolved, in this order, by the mappings
@@ -46,20 +51,20 @@ def published_split(path: Path, table: RawTable, *, k: int) -> Ratings:
 
     Args:
         path: the split, with columns of user, item and x_label (or split).
-        table: the raw interactions.
+        files: the raw files.
         k: smallest number of interactions of a user or item, for numbers by first appearance.
 
     Raises:
         RobustrecError: the file is not such a split, or its pairs are not those of the raw file.
     """
     split = read_ratings(path)
-    if not split.published:
+    if split.split.kind != "published":
         raise RobustrecError(
             "the file has no column of labels",
             where=f"{path}, option --labels",
             fix="give a table with the columns userID, itemID and x_label (0 train, 1 validation, 2 test)",
         )
-    pairs = read_pairs(table)
+    pairs = read_pairs(files)
     names = _mapped(path, split) or (split.user_ids, split.item_ids)
     users, items = _codes(names[0], pairs.user_ids), _codes(names[1], pairs.item_ids)
     notes: list[FilterCount] = []
@@ -68,30 +73,33 @@ def published_split(path: Path, table: RawTable, *, k: int) -> Ratings:
         users, items, notes = _by_numbers(path, split, pairs, k, found)
     elif found < len(split.interactions.users):
         raise _strange(path, split, users, items, found)
-    outside = table.rows - len(split.interactions.users)
+    outside = pairs.rows - len(split.interactions.users)
     user_ids, item_ids = pairs.user_ids, pairs.item_ids
     return Ratings(
         split.interactions,
         [*split.filters, *notes, *([FilterCount(OUTSIDE, outside)] if outside > 0 else [])],
         [user_ids[code] for code in users.tolist()],
         [item_ids[code] for code in items.tolist()],
-        published=True,
+        SplitRecord(kind="published", source=path.name),
+        (pairs.rows,),
     )
 
 
-def read_pairs(table: RawTable) -> Pairs:
-    """Return the distinct pairs of a raw table in the order of first appearance.
+def read_pairs(files: RawFiles) -> Pairs:
+    """Return the distinct pairs of the raw file in the order of first appearance.
 
     Raises:
         RobustrecError: the file cannot be read.
     """
     users: dict[str, int] = {}
     items: dict[str, int] = {}
-    coded = ((users.setdefault(user, len(users)), items.setdefault(item, len(items))) for user, item in table.pairs())
+    coded = (
+        (users.setdefault(user, len(users)), items.setdefault(item, len(items))) for user, item in read_raw_pairs(files)
+    )
     flat = np.fromiter((code for pair in coded for code in pair), np.int64).reshape(-1, 2)
     _, first = np.unique(flat[:, 0] * max(len(items), 1) + flat[:, 1], return_index=True)
     kept = flat[np.sort(first)]
-    return Pairs(kept[:, 0], kept[:, 1], list(users), list(items))
+    return Pairs(kept[:, 0], kept[:, 1], list(users), list(items), len(flat))
 
 
 def _mapped(path: Path, split: Ratings) -> tuple[list[str], list[str]] | None:

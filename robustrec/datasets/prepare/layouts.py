@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from robustrec.datasets.formats import amazon, fashion, microlens
-from robustrec.datasets.formats.amazon import MetadataCounts, RawItem, RawRow
+from robustrec.datasets.formats.amazon import MetadataCounts, RawItem
 from robustrec.errors import RobustrecError, unknown_name
 
 CATEGORY = "{category}"
@@ -160,15 +160,6 @@ def find_raw(layout: Layout, folder: Path, category: str | None) -> RawFiles:
 def is_table(files: RawFiles) -> bool:
     """Tell whether the interactions are a table, and not reviews in JSON."""
     return Path(files.ratings.name.removesuffix(".gz")).suffix not in REVIEW_SUFFIXES
-
-
-def read_rows_of(files: RawFiles) -> Iterator[RawRow]:
-    """Yield the interactions of JSON reviews.
-
-    Raises:
-        RobustrecError: the file cannot be read, or a line is not a review.
-    """
-    return amazon.read_reviews(files.ratings)
 
 
 def read_items_of(files: RawFiles, wanted: Container[str], counts: MetadataCounts) -> Iterator[RawItem]:
