@@ -24,6 +24,15 @@ ENCODERS: dict[str, str] = {
     "minilm+cnn": NETWORKS_ENCODER,
     "lite0": NETWORKS_ENCODER,
     "minilm+lite0": NETWORKS_ENCODER,
+    "hf-dual": NETWORKS_ENCODER,
+    "hf-text": NETWORKS_ENCODER,
+    "hf-image": NETWORKS_ENCODER,
+    "siglip2": NETWORKS_ENCODER,
+    "clip": NETWORKS_ENCODER,
+    "e5": NETWORKS_ENCODER,
+    "bge-m3": NETWORKS_ENCODER,
+    "qwen3-embedding": NETWORKS_ENCODER,
+    "dinov2": NETWORKS_ENCODER,
 }
 """Name of each encoder -> "module:class"; nothing is imported until the encoder is used."""
 
@@ -41,5 +50,15 @@ SUMMARIES: dict[str, str] = {
     "minilm+cnn": "convolutional network vector as image, MiniLM sentence vector as text",
     "lite0": "EfficientNet-Lite0 before its classifier; image only; small enough for a laptop",
     "minilm+lite0": "EfficientNet-Lite0 vector as image, MiniLM sentence vector as text; recommended without a GPU",
+    "hf-dual": "CLIP, SigLIP and others with a text and a picture tower (--weights hf-dual=FOLDER or hub name)",
+    "hf-text": "text encoder of transformers (--weights hf-text=FOLDER or hub name); text only",
+    "hf-image": "image encoder of transformers, such as DINOv2 or ResNet (--weights hf-image=FOLDER or hub name); "
+    "image only",
+    "siglip2": "hf-dual with google/siglip2-base-patch16-224, if no other weights are given",
+    "clip": "hf-dual with openai/clip-vit-base-patch32, if no other weights are given",
+    "e5": "hf-text with intfloat/multilingual-e5-base, if no other weights are given",
+    "bge-m3": "hf-text with BAAI/bge-m3, if no other weights are given",
+    "qwen3-embedding": "hf-text with Qwen/Qwen3-Embedding-0.6B, if no other weights are given",
+    "dinov2": "hf-image with facebook/dinov2-base, if no other weights are given",
 }
 """One-line summary of each encoder."""

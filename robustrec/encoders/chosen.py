@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from robustrec.datasets.shop.vocabulary import SHOPS
-from robustrec.encoders import ENCODERS, own
+from robustrec.encoders import ENCODERS, families, own
 from robustrec.encoders.lite0_weights import LITE0, lite0_file
 from robustrec.encoders.options import EncoderOptions, check_no_weights
-from robustrec.encoders.sentence_modules import sentence_modules
+from robustrec.encoders.text_modules import check_weights
 from robustrec.encoders.weights import (
     SHIPPED_BLIP,
     UsedWeights,
@@ -56,11 +56,16 @@ RECIPES: dict[str, Recipe] = {
     "blip+minilm": {"image": FUSED, "text": SENTENCE},
     "blip2": {"image": FUSED2, "text": FUSED2},
     "blip2+minilm": {"image": FUSED2, "text": SENTENCE},
-    "minilm": {"text": SENTENCE},
     "cnn": {"image": POOLED},
     "minilm+cnn": {"image": POOLED, "text": SENTENCE},
     LITE0: {"image": LITE0_POOLED},
     "minilm+lite0": {"image": LITE0_POOLED, "text": SENTENCE},
+    **{name: {"text": NetworkOutput(name, "sentence")} for name in families.networks_of(families.TEXT)},
+    **{name: {"image": NetworkOutput(name, "pooled")} for name in families.networks_of(families.IMAGE)},
+    **{
+        name: {tower: NetworkOutput(f"{name}.{tower}", tower) for tower in families.TOWERS}
+        for name in families.networks_of(families.DUAL)
+    },
 }
 """Recipe of each encoder by name."""
 
@@ -101,6 +106,19 @@ def _part(part: str, name: str) -> Recipe:
             fix=f"use one of: {', '.join(RECIPES)}, or a user-defined encoder",
         )
     raise unknown_name("encoder", part, ["auto", *ENCODERS, *own.PLUGINS.points()], where="--features")
+
+
+def fused_output(output: NetworkOutput, fusion: str) -> NetworkOutput:
+    """Return the output "sum" or "concat" of both towers for an output of one; others are returned unchanged."""
+    name = families.owner(output.network)
+    return output if fusion == "none" or families.generic(name) != families.DUAL else NetworkOutput(name, fusion)
+
+
+def sources(output: NetworkOutput) -> tuple[NetworkOutput, ...]:
+    """Return the outputs of towers that a fused output is made of, else the output itself."""
+    if output.output not in ("sum", "concat") or families.generic(output.network) != families.DUAL:
+        return (output,)
+    return tuple(NetworkOutput(f"{output.network}.{tower}", tower) for tower in families.TOWERS)
 
 
 def has_captions(name: str) -> bool:
@@ -161,14 +179,14 @@ def opened_weights(
 
 
 def check_recipe(name: str, dataset: Dataset, options: EncoderOptions) -> tuple[str, ...]:
-    """Return the networks of an encoder of frozen networks.
+    """Return the networks of an encoder of frozen networks; two towers are one network.
 
     Raises:
         RobustrecError: no catalogue, an option that this encoder has no use for, or a remote encoder offline.
     """
     if dataset.catalog is None:
         raise nothing_to_read(name, dataset.name, "no catalog")
-    names = tuple(dict.fromkeys(output.network for output in recipe_of(name).values()))
+    names = tuple(dict.fromkeys(families.owner(output.network) for output in recipe_of(name).values()))
     for network in filter(own.is_own, names):
         if options.offline and own.own_encoder(network).remote:
             raise RobustrecError(
@@ -186,7 +204,30 @@ def check_recipe(name: str, dataset: Dataset, options: EncoderOptions) -> tuple[
             where=f"--denoise {options.denoise}",
             fix="use --features blip --weights FOLDER, or omit it",
         )
+    _check_options(name, names, options)
     return names
+
+
+_USED_BY = {
+    "pooling": (families.TEXT,),
+    "prefix": (families.TEXT,),
+    "width": (families.TEXT, families.DUAL),
+    "fusion": (families.DUAL,),
+    "normalise": (families.TEXT, families.DUAL, families.IMAGE),
+}
+"""Options that only generic networks have -> these networks."""
+
+
+def _check_options(name: str, networks: Iterable[str], options: EncoderOptions) -> None:
+    kinds = {families.generic(network) for network in networks}
+    for option, users in _USED_BY.items():
+        value = getattr(options, option)
+        if value not in (None, "none") and not kinds & set(users):
+            raise RobustrecError(
+                f"encoder {name!r} has no use for option {option}, which is for {', '.join(users)}",
+                where=f"--set encoder.{option}={value}",
+                fix="omit it, or use another encoder: robustrec list encoders",
+            )
 
 
 def first_network(names: Iterable[str]) -> str:
@@ -222,7 +263,7 @@ def network_weights(
     """Return the weights of a transformers network, found and checked but not loaded.
 
     Args:
-        network: "blip", "blip2" or "minilm".
+        network: "blip", "blip2", a generic network or an alias.
         options: where weights are, and whether captions are made.
         cache: folder of remembered digests.
         first: the network that a place without "NETWORK=" is meant for.
@@ -282,6 +323,5 @@ def _used_by(network: str, options: EncoderOptions, cache: Path, first: str) -> 
         found = network_weights("blip", tiny_options(options, first), cache, first="blip", name=SHIPPED_BLIP)
         return tiny_names(found.used)
     found = network_weights(network, options, cache, first=first)
-    if network == "minilm":
-        sentence_modules(found.own.folder)
+    check_weights(network, found.own, options)
     return found.used

@@ -2,7 +2,8 @@
 
 Missing content: a network with text and picture as input gets no words for an empty text, and a blank picture of the
 mean colour for a missing or unreadable one. A vector without any input (an image vector without picture, a fused vector
-without text and picture) is the mean vector of the other items of the catalog.
+without text and picture) is the mean vector of the other items of the catalog. The sum of the two vectors of a dual
+network is the one vector that there is, and in their concatenation a missing one is its mean.
 """
 
 from __future__ import annotations
@@ -14,8 +15,18 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
-from robustrec.encoders.chosen import NetworkOutput, check_recipe, first_network, nothing_to_read, recipe_of
+from robustrec.encoders.chosen import (
+    NetworkOutput,
+    check_recipe,
+    first_network,
+    fused_output,
+    nothing_to_read,
+    recipe_of,
+    sources,
+)
+from robustrec.encoders.families import DUAL, generic, owner
 from robustrec.encoders.networks import Network
 from robustrec.encoders.notes import items, picture_notes
 from robustrec.encoders.options import EncoderOptions
@@ -30,6 +41,13 @@ from robustrec.progress import Progress
 if TYPE_CHECKING:
     from robustrec.datasets.catalog import Catalog
     from robustrec.datasets.registry import Dataset
+
+
+_FUSIONS = {
+    "sum": "the vector of the other side, or the mean vector without both",
+    "concat": "mean vector in this half",
+}
+"""What replaces a missing side of a dual network, by `encoder.fusion`."""
 
 
 class FrozenEncoder:
@@ -47,17 +65,19 @@ class FrozenEncoder:
 
     def __init__(self, name: str, dataset: Dataset, home: Path, options: EncoderOptions) -> None:
         self.name = name
-        self.recipe = recipe_of(name)
+        first = first_network(check_recipe(name, dataset, options))
+        self.options = options
+        self.recipe = {modality: fused_output(output, options.fusion) for modality, output in recipe_of(name).items()}
         self.home = home
         self.dataset_name = dataset.name
-        names = check_recipe(name, dataset, options)
         self.catalog = cast("Catalog", dataset.catalog)
-        self.parts = {network: StoredNetwork(network, options, home, first=first_network(names)) for network in names}
+        networks = dict.fromkeys(source.network for output in self.recipe.values() for source in sources(output))
+        self.parts = {network: StoredNetwork(network, options, home, first=first) for network in networks}
 
     @property
     def weights(self) -> tuple[UsedWeights, ...]:
-        """Return the weights of every network, by name and digest."""
-        return tuple(used for part in self.parts.values() for used in part.network.used)
+        """Return the weights of every network, by name and digest; those of two towers once."""
+        return tuple(dict.fromkeys(used for part in self.parts.values() for used in part.network.used))
 
     @property
     def kept(self) -> bool:
@@ -78,18 +98,24 @@ class FrozenEncoder:
         Raises:
             RobustrecError: the catalog has no content for the encoder, or the store cannot be written.
         """
-        fuses = any(_fuses(part.network) for part in self.parts.values())
+        both = any(len(sources(output)) > 1 for output in self.recipe.values())
+        fuses = both or any(_fuses(part.network) for part in self.parts.values())
         if fuses and not self.catalog.n_pictures:
             raise nothing_to_read(self.name, self.dataset_name, "no item has a picture")
         whole = {name: part.cached(self._rows, progress) for name, part in self.parts.items()}
-        if fuses and not any((rows.facts["picture"] == PRESENT).any() for rows in whole.values()):
+        pictures = [
+            rows.facts["picture"] for name, rows in whole.items() if "picture" in self.parts[name].network.reads
+        ]
+        if fuses and not any((facts == PRESENT).any() for facts in pictures):
             raise nothing_to_read(self.name, self.dataset_name, "no picture can be read")
+        if both and not self.catalog.n_texts:
+            raise nothing_to_read(self.name, self.dataset_name, "no item has a text")
         tables: dict[str, Tensor] = {}
         notes: list[str] = []
         for modality, output in self.recipe.items():
-            table, read = self._read(output, whole)
-            if read.any():
-                tables[modality] = _filled(table, read, _mean(table, read))
+            pieces = self._pieces(output, whole)
+            if all(read.any() for _, read in pieces):
+                tables[modality] = _joined(pieces, [_mean(*piece) for piece in pieces])
             else:
                 notes.append(f"no content to encode for {modality}: no {modality} features")
         if not tables:
@@ -109,19 +135,31 @@ class FrozenEncoder:
         encoded = {name: part.uncached(rows, progress) for name, part in self.parts.items()}
         tables: dict[str, Tensor] = {}
         for modality, output in self.recipe.items():
-            table, read = self._read(output, encoded)
-            fallback = table.new_zeros(()) if read.all() else self._catalog_mean(output)
-            if fallback is not None:
-                tables[modality] = _filled(table, read, fallback)
+            pieces = self._pieces(output, encoded)
+            complete = all(read.all() for _, read in pieces)
+            means = [table.new_zeros(()) for table, _ in pieces] if complete else self._catalog_means(output)
+            if means is not None:
+                tables[modality] = _joined(pieces, means)
         return EncodedRows(tables, tuple(self._notes(encoded)))
 
     @cached_property
     def _rows(self) -> list[RowContent]:
         return catalog_rows(self.catalog, self.home / "digests")
 
-    def _catalog_mean(self, output: NetworkOutput) -> Tensor | None:
-        table, read = self._read(output, {output.network: self.parts[output.network].cached(self._rows, None)})
-        return _mean(table, read) if read.any() else None
+    def _catalog_means(self, output: NetworkOutput) -> list[Tensor] | None:
+        """Return the means of the pieces of an output over the catalog; None if it has no content for one."""
+        whole = {each.network: self.parts[each.network].cached(self._rows, None) for each in sources(output)}
+        pieces = self._pieces(output, whole)
+        return [_mean(*piece) for piece in pieces] if all(read.any() for _, read in pieces) else None
+
+    def _pieces(self, output: NetworkOutput, rows: Mapping[str, Rows]) -> list[tuple[Tensor, Tensor]]:
+        """Return the tables [n, D] that are joined to an output, and which of their rows have any input, bool [n]."""
+        pieces = [self._read(source, rows) for source in sources(output)]
+        if len(pieces) == 1 or output.output != "sum":
+            return pieces
+        total = sum((table * read[:, None] for table, read in pieces[1:]), pieces[0][0] * pieces[0][1][:, None])
+        read = torch.stack([read for _, read in pieces]).any(dim=0)
+        return [(total if self.options.normalise is False else normalize(total, dim=1), read)]
 
     def _read(self, output: NetworkOutput, rows: Mapping[str, Rows]) -> tuple[Tensor, Tensor]:
         """Return the table of an output, and which of its rows have any input, bool [n]."""
@@ -140,7 +178,9 @@ class FrozenEncoder:
         """Return notes on missing, unreadable and truncated content, with the rule for it, without repetition."""
         notes: list[str] = []
         for name, part in self.parts.items():
-            notes += _missing(part.network, rows[name], split=NetworkOutput(name, "image") in self.recipe.values())
+            split = _fuses(part.network) and NetworkOutput(name, "image") in self.recipe.values()
+            fusion = self.options.fusion if generic(owner(name)) == DUAL else "none"
+            notes += _missing(part.network, rows[name], split=split, fusion=fusion)
             notes += part.network.notes(rows[name].facts)
             if rows[name].damaged:
                 notes.append(f"{items(rows[name].damaged, 'stored file')} of {name} damaged: encoded again")
@@ -158,12 +198,12 @@ def _fuses(network: Network) -> bool:
     return len(network.reads) > 1 and not _own_needs(network)
 
 
-def _missing(network: Network, rows: Rows, *, split: bool) -> list[str]:
+def _missing(network: Network, rows: Rows, *, split: bool, fusion: str) -> list[str]:
     fused = _fuses(network)
     text, picture = rows.facts["text"], rows.facts["picture"]
     notes: list[str] = []
     if "picture" in network.reads:
-        rule = "blank picture" if fused else _rule(network, "picture")
+        rule = "blank picture" if fused else _FUSIONS.get(fusion) or _rule(network, "picture")
         unreadable = [
             (place, rows.messages.get(place, "")) for place in torch.nonzero(picture == UNREADABLE).flatten().tolist()
         ]
@@ -171,7 +211,8 @@ def _missing(network: Network, rows: Rows, *, split: bool) -> list[str]:
         notes += picture_notes(int((picture == ABSENT).sum()), unreadable, rule)
     if "text" in network.reads:
         if count := int((text == ABSENT).sum()):
-            notes.append(f"{items(count)} without a text: {'picture only' if fused else _rule(network, 'text')}")
+            rule = "picture only" if fused else _FUSIONS.get(fusion) or _rule(network, "text")
+            notes.append(f"{items(count)} without a text: {rule}")
         if count := int((text == CUT).sum()):
             notes.append(f"{items(count)} with a longer text than {network.name} reads: cut")
         if count := int((rows.facts["unknown"] > 50).sum()):
@@ -190,9 +231,10 @@ def _rule(network: Network, missing: str) -> str:
     return f"mean vector for {' and '.join(without)}" if len(without) < len(needs) else "mean vector"
 
 
-def _filled(table: Tensor, read: Tensor, fallback: Tensor) -> Tensor:
-    """Return a copy of a table with a fallback in the rows without input."""
-    return torch.where(read[:, None], table, fallback)
+def _joined(pieces: Sequence[tuple[Tensor, Tensor]], means: Sequence[Tensor]) -> Tensor:
+    """Return a new table of pieces side by side, each with its mean in the rows without input."""
+    filled = [torch.where(read[:, None], table, mean) for (table, read), mean in zip(pieces, means, strict=True)]
+    return torch.cat(filled, dim=1)
 
 
 def _mean(table: Tensor, read: Tensor) -> Tensor:

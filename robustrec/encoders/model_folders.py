@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from robustrec.encoders.families import DUAL, IMAGE, TEXT, generic
 from robustrec.encoders.sentence_modules import missing_modules, network_folder
 from robustrec.errors import RobustrecError
 from robustrec.untrusted.documents import read_json_object
@@ -19,6 +20,8 @@ from robustrec.untrusted.files import UnreadableError, regular_file
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 """Files that name the shards of weights, in the order of preference."""
 CONFIG, TOKENIZER_CONFIG = "config.json", "tokenizer_config.json"
+MOST_CONFIG_BYTES = 1 << 24
+"""Largest configuration file that is read; a tokenizer_config.json with thousands of added tokens has over 1 MB."""
 PROCESSOR_CONFIGS = ("preprocessor_config.json", "processor_config.json")
 PARTS = ("itm", "caption")
 """Subfolders with one model each in the folder of an encoder."""
@@ -121,18 +124,21 @@ def missing_files(folder: Path, network: str) -> list[str]:
 
     Args:
         folder: the snapshot.
-        network: a name in `robustrec.encoders.weights.HUB_NAMES`, or "cnn".
+        network: a name in `robustrec.encoders.weights.HUB_NAMES`, a generic network or an alias, or "cnn".
     """
     blobs = folder.parent.parent / "blobs" if folder.parent.name == "snapshots" else folder
-    modules = missing_modules(folder) if network == "minilm" else []
-    if network == "minilm":
+    family = generic(network)
+    modules = missing_modules(folder) if family == TEXT else []
+    if family == TEXT:
         folder = network_folder(folder)
     lacking = [*modules] if _exists(folder / CONFIG) else [f"{CONFIG} is missing", *modules]
-    if network in ("blip", "captioner", "blip2") and not any(_exists(folder / name) for name in PROCESSOR_CONFIGS):
+    if family in ("blip", "captioner", "blip2", DUAL, IMAGE) and not any(
+        _exists(folder / name) for name in PROCESSOR_CONFIGS
+    ):
         lacking.append(f"{PROCESSOR_CONFIGS[0]} is missing")
     if not weight_files(folder):
         lacking.append("no file of weights (model.safetensors)")
-    if network != "cnn" and not any(all(_exists(folder / name) for name in names) for names in _TOKENIZERS):
+    if family not in ("cnn", IMAGE) and not any(all(_exists(folder / name) for name in names) for names in _TOKENIZERS):
         lacking.append("no tokenizer (tokenizer.json or vocab.txt)")
     if any(blobs.glob("*.incomplete")):
         lacking.append("a download was interrupted (blobs/*.incomplete)")
@@ -189,7 +195,7 @@ def _check_link(folder: Path, file: Path) -> None:
 def _read(file: Path) -> dict[str, Any]:
     """Return the JSON object in a file; reject files that transformers might read differently."""
     try:
-        return read_json_object(file)
+        return read_json_object(file, most=MOST_CONFIG_BYTES)
     except UnreadableError as error:
         raise RobustrecError(f"cannot be read: {error}", where=str(file), fix=_FIX) from error
 

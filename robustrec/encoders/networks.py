@@ -95,9 +95,9 @@ class Tokens(NamedTuple):
     mask: Tensor
 
 
-def padded(tokens: Sequence[Sequence[int]], pad: int, device: torch.device) -> Tokens:
-    """Return token ids as a batch padded to its longest row."""
-    longest = max(map(len, tokens))
+def padded(tokens: Sequence[Sequence[int]], pad: int, device: torch.device, *, length: int | None = None) -> Tokens:
+    """Return token ids as a batch padded to a length, or to its longest row."""
+    longest = max(map(len, tokens)) if length is None else length
     ids = torch.tensor([[*row, *([pad] * (longest - len(row)))] for row in tokens])
     mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in tokens])
     return Tokens(ids.to(device), mask.to(device))

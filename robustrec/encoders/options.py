@@ -44,6 +44,21 @@ class EncoderOptions(Record):
         description="pictures: file: resized and cropped as the weights say; squeeze: the whole picture without its "
         "aspect ratio; pad: the whole picture with borders",
     )
+    pooling: Literal["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"] | None = Field(
+        None, description="hf-text: pooling of the token vectors; default: that in the folder of the weights"
+    )
+    prefix: str | None = Field(
+        None, max_length=1000, description="hf-text: start of each text; default: the prompt of the weights"
+    )
+    width: int | None = Field(
+        None, ge=1, description="hf-text, hf-dual: first values of a vector that are kept (Matryoshka); default: all"
+    )
+    fusion: Literal["none", "sum", "concat"] = Field(
+        "none", description="hf-dual: one vector of text and picture for both modalities, their sum or concatenation"
+    )
+    normalise: bool | None = Field(
+        None, description="hf-text, hf-image, hf-dual: divide vectors by their norm; default: as the weights are used"
+    )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="auto: float32 on a CPU, bfloat16 (else float16) on a GPU"
     )

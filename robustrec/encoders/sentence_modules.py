@@ -8,6 +8,7 @@ Modules that are not in SUPPORTED are rejected, and nothing is imported by a nam
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -36,6 +37,7 @@ _OLD_KEYS = {
 }
 _ACTIVATIONS = ("Identity", "Tanh", "ReLU", "GELU", "Sigmoid")
 """Modules of torch.nn that a Dense module may name."""
+_DOCUMENTS = ("document", "passage", "corpus")  # in the order of encode_document of sentence-transformers
 _SHORTEST = 3  # token ids: two special tokens and one of the text
 
 
@@ -51,7 +53,13 @@ class Normalize(NamedTuple):
     """L2 normalization."""
 
 
-Step = Dense | Normalize
+class Cut(NamedTuple):
+    """The first `width` values of a vector, for weights trained with a Matryoshka loss (arXiv 2205.13147)."""
+
+    width: int
+
+
+Step = Dense | Normalize | Cut
 
 
 class SentenceModules(NamedTuple):
@@ -64,6 +72,7 @@ class SentenceModules(NamedTuple):
         longest: maximum number of token ids of a text; None if it is not given.
         lower_case: whether texts are converted to lower case.
         prompt: prefix of each text.
+        include_prompt: whether the pooling uses the tokens of the prompt.
         has_modules: whether there is a modules.json; without it, pooling is the L2-normalized mean.
     """
 
@@ -73,27 +82,33 @@ class SentenceModules(NamedTuple):
     longest: int | None
     lower_case: bool
     prompt: str
+    include_prompt: bool
     has_modules: bool
 
 
-def sentence_modules(folder: Path) -> SentenceModules:
+def sentence_modules(folder: Path, *, documents: bool = False) -> SentenceModules:
     """Return the modules and settings of a sentence-transformers folder.
+
+    Args:
+        folder: the folder.
+        documents: whether the prompt of documents is used if there is no default prompt.
 
     Raises:
         RobustrecError: a file is unreadable, a module or setting is not supported, or a path leads outside.
     """
     if not (folder / MODULES).is_file():
         longest, lower = _network_settings(folder)
-        return SentenceModules(folder, ("mean",), (Normalize(),), longest, lower, _prompt(folder), has_modules=False)
+        prompt = _prompt(folder, documents=documents)
+        return SentenceModules(
+            folder, ("mean",), (Normalize(),), longest, lower, prompt, include_prompt=True, has_modules=False
+        )
     modules = _modules(folder)
     if [kind for kind, _ in modules[:2]] != ["Transformer", "Pooling"]:
         named = ", ".join(kind for kind, _ in modules)
         raise _refused(f"the first modules must be Transformer and Pooling, but got {named}", folder / MODULES)
     network, pooling = modules[0][1], modules[1][1]
     poolings, whole = _poolings(pooling / "config.json")
-    prompt = _prompt(folder)
-    if prompt and not whole:
-        raise _refused("include_prompt = false is not supported", pooling / "config.json")
+    prompt = _prompt(folder, documents=documents)
     steps: list[Step] = []
     for kind, place in modules[2:]:
         if kind == "Dense":
@@ -103,7 +118,9 @@ def sentence_modules(folder: Path) -> SentenceModules:
         elif kind != "Dropout":
             raise _refused(f"a second {kind} is not supported", folder / MODULES)
     longest, lower = _network_settings(network)
-    return SentenceModules(network, poolings, tuple(steps), longest, lower, prompt, has_modules=True)
+    return SentenceModules(
+        network, poolings, tuple(steps), longest, lower, prompt, include_prompt=whole, has_modules=True
+    )
 
 
 def network_folder(folder: Path) -> Path:
@@ -167,7 +184,28 @@ def loaded_steps(steps: Sequence[Step], device: torch.device) -> list[Callable[[
     Raises:
         RobustrecError: the weights of a Dense module are missing or damaged.
     """
-    return [_linear(step, device) if isinstance(step, Dense) else _normalised for step in steps]
+    return [_loaded(step, device) for step in steps]
+
+
+def cut(vectors: Tensor, width: int) -> Tensor:
+    """Return the first values of vectors [n, D] as [n, width].
+
+    Raises:
+        RobustrecError: the vectors have fewer values.
+    """
+    if width > vectors.shape[1]:
+        raise RobustrecError(
+            f"the vectors have {vectors.shape[1]} values, but width {width} is requested",
+            where="--set encoder.width",
+            fix=f"--set encoder.width={vectors.shape[1]} or less",
+        )
+    return vectors[:, :width]
+
+
+def _loaded(step: Step, device: torch.device) -> Callable[[Tensor], Tensor]:
+    if isinstance(step, Dense):
+        return _linear(step, device)
+    return partial(cut, width=step.width) if isinstance(step, Cut) else _normalised
 
 
 def _normalised(vectors: Tensor) -> Tensor:
@@ -272,15 +310,16 @@ def _network_settings(folder: Path) -> tuple[int | None, bool]:
     return longest, config.get("do_lower_case") is True
 
 
-def _prompt(folder: Path) -> str:
-    """Return the default prompt of the folder; "" for none."""
+def _prompt(folder: Path, *, documents: bool) -> str:
+    """Return the default prompt of the folder, else that of documents if it is wanted; "" for none."""
     file = folder / PROMPTS
     if not file.is_file():
         return ""
     config = _read(read_json_object, file)
     name, prompts = config.get("default_prompt_name"), config.get("prompts")
     if name is None:
-        return ""
+        named = prompts if documents and isinstance(prompts, dict) else {}
+        return next((named[key] for key in _DOCUMENTS if isinstance(named.get(key), str)), "")
     prompt = prompts.get(name) if isinstance(prompts, dict) else None
     if not isinstance(prompt, str):
         raise _refused(f"default_prompt_name {name!r} is not in prompts", file)

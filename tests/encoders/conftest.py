@@ -26,3 +26,10 @@ def tiny_blip2(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def case(make_dataset: MakeDataset, tiny_blip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EncoderCase:
     """Toy data sets through the tiny BLIP."""
     return EncoderCase(make_dataset, tiny_blip, tmp_path / "home", monkeypatch)
+
+
+@pytest.fixture
+def no_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))

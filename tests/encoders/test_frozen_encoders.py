@@ -15,7 +15,7 @@ from toy_shop import MakeDataset, toy_picture, toy_text
 
 from robustrec.datasets.catalog import Catalog
 from robustrec.datasets.pictures import PictureSource
-from robustrec.encoders import minilm, stored_network
+from robustrec.encoders import families, stored_network
 from robustrec.encoders.chosen import RECIPES
 from robustrec.encoders.features import edited_tables, item_features, row_encoder
 from robustrec.encoders.options import EncoderOptions
@@ -45,7 +45,10 @@ def test_split_gives_the_picture_its_own_vector(case: EncoderCase) -> None:
 
 def test_every_recipe_names_outputs_that_exist() -> None:
     blip = {"fused", "image"}
-    outputs = {"tiny-blip": blip, "blip": blip, "blip2": {"fused"}, "minilm": {"sentence"}, "cnn": {"pooled"}}
+    outputs = {"tiny-blip": blip, "blip": blip, "blip2": {"fused"}, "cnn": {"pooled"}, "lite0": {"pooled"}}
+    outputs |= {name: {"sentence"} for name in families.networks_of("hf-text")}
+    outputs |= {name: {"pooled"} for name in families.networks_of("hf-image")}
+    outputs |= {f"{name}.{tower}": {tower} for name in families.networks_of("hf-dual") for tower in ("text", "image")}
     for recipe in RECIPES.values():
         assert set(recipe) <= {"image", "text"}
         assert all(output in outputs[network] for network, output in recipe.values())
@@ -197,7 +200,6 @@ def test_fused_and_text_come_from_two_networks(case: EncoderCase) -> None:
     assert both.tables["text"].shape == (4, 384)
     torch.testing.assert_close(both.tables["text"][0], both.tables["text"][1:].mean(dim=0), atol=1e-6, rtol=0)
     assert both.notes == ("1 item without a text: picture only", "1 item without a text: mean vector")
-    assert minilm.MiniLM.reads == ("text",)
 
 
 def test_real_posters_and_texts(case: EncoderCase, shared_folder: Path) -> None:

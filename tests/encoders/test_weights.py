@@ -44,13 +44,6 @@ def encode(make: MakeDataset, tmp_path: Path, place: object, **more: Any) -> Any
     )
 
 
-@pytest.fixture
-def no_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-
-
 @pytest.mark.usefixtures("no_cache")
 @pytest.mark.parametrize("network", ["blip", "blip2"])
 def test_weights_that_are_nowhere_name_the_command(
