@@ -20,8 +20,10 @@ from robustrec.audits.plan import Plan
 from robustrec.audits.quality import Clean, short_lists
 from robustrec.audits.registry import user_audits
 from robustrec.audits.run import Measurements
+from robustrec.datasets.cold_start import cold_start
 from robustrec.datasets.interactions import TEST, TRAIN, VALIDATION
 from robustrec.datasets.registry import Dataset
+from robustrec.datasets.split_record import split_note
 from robustrec.encoders.weights import UsedWeights
 from robustrec.errors import RobustrecError
 from robustrec.files import write_atomically
@@ -70,6 +72,7 @@ def make_report(plan: Plan, run: Measurements, *, command: Sequence[str]) -> tup
         now=now,
     )
     judged["warnings"] = (
+        *([note] if (note := split_note(plan.dataset.split, len(plan.dataset.interactions.pairs(TEST)[0]))) else []),
         *_features_warnings(run),
         *judged["warnings"],
         *_warnings(run.subjects),
@@ -172,6 +175,8 @@ def dataset_record(dataset: Dataset) -> DatasetRecord:
         n_validation=validation,
         n_test=test,
         filters=tuple(Filter(reason=each.reason, rows=each.rows) for each in dataset.filters),
+        split=dataset.split,
+        cold_start=cold_start(interactions),
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from robustrec.audits.applicable import not_editable
 from robustrec.audits.few_draws import few_draws
 from robustrec.audits.kind import Cost
-from robustrec.audits.plan_checks import check_gates_select, unmeasured
+from robustrec.audits.plan_checks import check_gates_select, check_strata, unmeasured
 from robustrec.audits.registry import kind_of, resolved
 from robustrec.audits.suites import Suite, load_suite
 from robustrec.config import Settings
@@ -103,6 +103,7 @@ def make_plan(
     specs = _needed(suite, subject_specs(settings, dataset.edition, dataset.name))
     encoder = encoder_name(dataset, settings.features) if any(map(reads_features, specs)) else None
     _check_gates(suite, specs, encoder and features_label(encoder, given.denoise), baseline)
+    check_strata(suite, dataset)
     _check_editable(suite, dataset, encoder)
     used, warnings = opened_weights(dataset, encoder, home=settings.home, options=given) if encoder else ((), ())
     _check_workers(settings, used)

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 from robustrec.audits.kind import Reported
 from robustrec.audits.registry import kind_of
 from robustrec.audits.suites import Suite
+from robustrec.audits.values import strata_metrics
+from robustrec.datasets.cold_start import FEWEST_USERS, cold_start
+from robustrec.datasets.registry import Dataset
 from robustrec.errors import RobustrecError, unknown_name
 from robustrec.evaluation.kinds import BEYOND, parse_metric
 from robustrec.results.conditions import CLEAN_TEST, Condition, named
-from robustrec.results.findings import CLEAN
+from robustrec.results.findings import CLEAN, stratum_of
 from robustrec.results.gates import Gate
+from robustrec.results.inapplicable import STRATUM_WORDS
 from robustrec.results.selection import ANY, Select, matches
 from robustrec.runs.specs import SubjectSpec, reads_features
 
@@ -89,7 +93,7 @@ def check_gates_select(suite: Suite) -> None:
     Raises:
         RobustrecError: a gate selects a condition, a metric or a quantity that its audit does not report.
     """
-    clean = Reported([CLEAN_TEST], suite.metrics)
+    clean = Reported([CLEAN_TEST], (*suite.metrics, *strata_metrics(suite.metrics)))
     known = {CLEAN: clean, **{audit.kind: kind_of(audit.kind).reported(audit) for audit in suite.audits}}
     for gate in suite.gates:
         reported = known.get(gate.select.audit)
@@ -99,6 +103,31 @@ def check_gates_select(suite: Suite) -> None:
         if not any(matches(each, wanted) for each in metrics):
             raise _matches_nothing(gate, suite, "metric", wanted, metrics)
         _check_condition(gate, suite, [named(each) for each in reported.conditions])
+
+
+def check_strata(suite: Suite, dataset: Dataset) -> None:
+    """Check that the data set has the users and items that required gates select by their training interactions.
+
+    Raises:
+        RobustrecError: it has none of them, or a gate is on users who are never measured.
+    """
+    found = cold_start(dataset.interactions)
+    there = {"cold_users": found.users.users > 0}
+    there |= dict.fromkeys(("cold_items", "warm_items"), found.users_of_items >= FEWEST_USERS)
+    for gate in suite.gates:
+        stratum = stratum_of(gate.select.metric_name)
+        if stratum is None or gate.optional:
+            continue
+        why = "" if there[stratum] else f"the data set has no {STRATUM_WORDS[stratum]}"
+        if stratum == "cold_users" and not why:
+            why = "users without training interactions are counted and not measured"
+        if why:
+            raise RobustrecError(
+                f"gate {gate.name!r} selects group {stratum}, but {why}",
+                where=f"suite {suite.name!r}, gates",
+                fix="remove the gate, or set optional = true for it"
+                + ("" if stratum == "cold_users" else "; a split with cold items: robustrec data import --split time"),
+            )
 
 
 def _check_condition(gate: Gate, suite: Suite, conditions: Sequence[Condition]) -> None:
@@ -141,4 +170,4 @@ def _metrics(suite: Suite, reported: Reported, gate: Gate) -> list[str]:
         return list(reported.values)
     # Against a baseline, values have a difference too.
     values = reported.values if gate.reference != CLEAN else ()
-    return [*suite.metrics, *suite.stability, *reported.metrics, *values]
+    return [*suite.metrics, *strata_metrics(suite.metrics), *suite.stability, *reported.metrics, *values]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from robustrec.audits.strata import Stratum, strata_of
 from robustrec.evaluation.beyond import Catalogue
 from robustrec.evaluation.kinds import BEYOND, STABILITY, kind_of, parse_metric
 from robustrec.evaluation.metrics import per_user_metrics
@@ -28,11 +29,13 @@ class MetricSuite:
         metrics: quality metrics, "ndcg@20".
         stability: measures of two lists of one user, "rbo@20".
         catalogue: what metrics other than those of relevant items require.
+        strata: test items by their training interactions; each adds its own metrics of relevant items.
     """
 
     metrics: tuple[str, ...]
     stability: tuple[str, ...]
     catalogue: Catalogue | None = None
+    strata: tuple[Stratum, ...] = ()
 
     @property
     def length(self) -> int:
@@ -42,6 +45,8 @@ class MetricSuite:
     def values(self, ranking: Ranking, split: Split, clean: Ranking | None = None) -> PerUser:
         """Return the metrics of lists, and with clean lists of the same users also how much both agree."""
         found = per_user_metrics(ranking, split.relevant, self.metrics, self.catalogue)
+        for stratum in self.strata:
+            found |= stratum.values(ranking, self.metrics)
         return found if clean is None else found | per_user_stability(clean, ranking, self.stability)
 
 
@@ -55,7 +60,7 @@ def metric_suite_of(metrics: Sequence[str], stability: Sequence[str], prepared: 
     chosen = [name for name, kind in kinds.items() if not (kind and kind.features and not prepared.tables)]
     changed = [changed_lists(name) for name, kind in kinds.items() if kind and kind.of_all]
     catalogue = catalogue_of(prepared) if any(kinds[name] for name in chosen) else None
-    return MetricSuite(tuple(chosen), tuple(dict.fromkeys([*stability, *changed])), catalogue)
+    return MetricSuite(tuple(chosen), tuple(dict.fromkeys([*stability, *changed])), catalogue, strata_of(prepared))
 
 
 def changed_lists(metric: str) -> str:

@@ -24,7 +24,7 @@ from robustrec.evaluation.statistics import (
     widened_to,
 )
 from robustrec.results.conditions import CLEAN_TEST, Condition
-from robustrec.results.findings import Finding, Group
+from robustrec.results.findings import Finding, Group, stratum_of
 from robustrec.seeds import derive_seed
 from robustrec.subject import Subject
 
@@ -148,6 +148,7 @@ def value_row(
         audit=audit,
         condition=condition,
         metric=metric,
+        group=stratum_of(metric),
         modality=modality,
         quantity="value",
         clean=found.drift.estimate if found else value,
@@ -222,7 +223,7 @@ def drift_row(
 ) -> Finding:
     """Return the finding of one drift with a known interval; `means` are before and after."""
     row = _row(subject, audit, condition, metric, reference, found, note)
-    row |= {"clean": means[0], "perturbed": means[1], "group": group}
+    row |= {"clean": means[0], "perturbed": means[1], "group": group or stratum_of(metric)}
     if relative := found.relative:
         row["relative_drift"] = relative.estimate
         row |= {"relative_ci_low": relative.low, "relative_ci_high": relative.high}
@@ -285,6 +286,7 @@ def _row(
         "audit": audit,
         "condition": condition,
         "metric": metric,
+        "group": stratum_of(metric),
         "reference": reference,
         "quantity": "drift",
         "drift": found.drift.estimate,

@@ -14,6 +14,7 @@ from robustrec.audits.reach.run import reach_again, reach_first
 from robustrec.audits.results import AuditResults, Work, references
 from robustrec.audits.rows import Intervals, drift_rows, quality_rows
 from robustrec.audits.run_tasks import InProcess, run_audit, tasks_of
+from robustrec.audits.strata import cold_user_rows, users_of_strata
 from robustrec.audits.tasks import Engine
 from robustrec.encoders.features import item_features
 from robustrec.encoders.options import options_of
@@ -95,9 +96,12 @@ def measure(plan: Plan, *, progress: Progress = silent, engine: Engine | None = 
             clean = clean_of(subject, context)
             subjects.append((subject, clean))
             results.findings += quality_rows(subject.subject, clean.per_user, intervals)
+            cold_users = plan.dataset.interactions.cold_users
+            results.findings += cold_user_rows(subject.subject, plan.suite.metrics, cold_users)
             for metric, values in clean.per_user.items():
                 results.arrays[array_key(subject.subject, CLEAN, CLEAN_TEST, metric)] = values
     results.arrays["users"] = prepared.test.users
+    results.arrays |= users_of_strata(prepared, context.metric_suite.strata)
     _compare_clean(plan, subjects, intervals, results)
     with results.timed("reach"):
         equal = indistinct([identity_of(subject, _scores(subject, prepared)) for subject, _ in subjects])

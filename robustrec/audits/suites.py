@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Discriminator, Field, SerializeAsAny, Tag, 
 
 from robustrec.audits.kind import AuditConfig
 from robustrec.audits.registry import KINDS, UserAudit, built_in, check_known
-from robustrec.audits.values import QualityMetric, StabilityMetric, distinct
+from robustrec.audits.values import QualityMetric, StabilityMetric, distinct, strata_metrics
 from robustrec.errors import RobustrecError, unknown_name
 from robustrec.evaluation.error_rates import Correction
 from robustrec.evaluation.kinds import LONGEST_LIST, QUALITY, STABILITY, named
@@ -90,7 +90,9 @@ class Suite(Record):
         distinct(tuple(audit.kind for audit in self.audits))
         distinct(tuple(gate.name for gate in self.gates))
         audits = ("clean", *(audit.kind for audit in self.audits))
-        listed = (*self.metrics, *self.stability, *(metric for audit in self.audits for metric in audit.own_metrics))
+        strata = strata_metrics(self.metrics)
+        own = [metric for audit in self.audits for metric in audit.own_metrics]
+        listed = (*self.metrics, *self.stability, *strata, *own)
         unknown = [audit.kind for audit in self.audits if isinstance(audit, UserAudit)]
         for gate in self.gates:
             select = gate.select

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
 from robustrec.errors import unknown_name
 from robustrec.evaluation.kinds import ACCURACY, KINDS, LONGEST_LIST, QUALITY, STABILITY, kind_of
+from robustrec.results.findings import STRATA
 
 _METRIC = re.compile(r"(?P<kind>[a-z_]+)@(?P<k>\d{1,4})")
 
@@ -49,3 +50,8 @@ AccuracyMetric = Annotated[str, _metric_of(ACCURACY, "does not measure relevant 
 Variance = Annotated[float, Field(ge=0, le=1e6)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Draws = Annotated[int, Field(ge=1, le=1000)]
+
+
+def strata_metrics(metrics: Sequence[str]) -> list[str]:
+    """Return the names that the metrics of a suite have for users and items by training interactions."""
+    return [f"{name}_{group}" for name in metrics if kind_of(name) in ACCURACY for group in STRATA]

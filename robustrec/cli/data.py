@@ -176,6 +176,7 @@ def _edition(description: Description) -> str:
 def _lines(d: Description) -> list[tuple[str, str]]:
     """Return the label and the text of each line of a description."""
     splits = " · ".join(f"{name} {rows:,}" for name, rows in d.rows.items())
+    evaluated = " · ".join(f"{name} {users:,}" for name, users in d.held_out_users.items())
     shares = " · ".join(f"top {share} {value:.1%}" for share, value in d.head_share.items())
     cold = f"{d.cold_items:,} of {d.items:,} items without a training interaction"
     lines = [
@@ -183,6 +184,7 @@ def _lines(d: Description) -> list[tuple[str, str]]:
         ("items", f"{d.items:,}"),
         ("interactions", f"{d.interactions:,}   {splits}"),
         ("split", d.split.words if d.split else "not recorded; import the data again to record it"),
+        ("evaluated users", evaluated),
         *([("note", d.split_note)] if d.split_note else []),
         ("sparsity", f"{d.sparsity:.4%}"),
         ("per user", _spread(d.per_user)),

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from robustrec.datasets.feature_files import open_features
-from robustrec.datasets.interactions import LABEL_NAMES, TEST, TRAIN
+from robustrec.datasets.interactions import LABEL_NAMES, TEST, TRAIN, VALIDATION
 from robustrec.datasets.registry import Dataset
 from robustrec.datasets.split_record import ColdUsers, SplitRecord, split_note
 from robustrec.subject import Record
@@ -51,6 +51,7 @@ class Description(Record):
     items: int
     interactions: int
     rows: dict[str, int] = Field(description="interactions by split")
+    held_out_users: dict[str, int] = Field(description="users with interactions in the split: those that are evaluated")
     sparsity: float = Field(description="1 - interactions / (users * items)")
     per_user: CountSummary = Field(description="interactions per user, of users with any")
     per_item: CountSummary = Field(description="interactions per item, including items without interactions")
@@ -104,6 +105,9 @@ def describe(dataset: Dataset) -> Description:
         items=data.n_items,
         interactions=len(data.users),
         rows={name: int((data.labels == label).sum()) for label, name in enumerate(LABEL_NAMES)},
+        held_out_users={
+            LABEL_NAMES[label]: len(np.unique(data.users[data.labels == label])) for label in (VALIDATION, TEST)
+        },
         sparsity=1.0 - len(data.users) / (data.n_users * data.n_items),
         per_user=_summary(per_user[per_user > 0]),
         per_item=_summary(popularity),

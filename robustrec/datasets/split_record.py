@@ -81,6 +81,15 @@ class ColdUsers(Record):
 NO_COLD_USERS = ColdUsers()
 
 
+class ColdStart(Record):
+    """Users and items without training interactions."""
+
+    users: ColdUsers = Field(description="users without training interactions, who are not evaluated")
+    items: int = Field(ge=0, description="items without training interactions; they are ranked like all items")
+    test_of_items: int = Field(ge=0, description="test interactions with these items, of evaluated users")
+    users_of_items: int = Field(ge=0, description="evaluated users with such a test interaction")
+
+
 def split_note(split: SplitRecord | None, n_test: int) -> str:
     """Return a note on a split that lets a model train on the future; empty for other splits and unknown times.
 

@@ -306,22 +306,23 @@ def _checked(values: NDArray[np.floating], key: object, dimensions: int, n: int 
 
 
 def _intervals(tables: Mapping[Key, Effects], seed: int, level: float, replicates: int) -> dict[Key, PairedIntervals]:
-    """Return the intervals of all tables from one resampling of their users."""
+    """Return the intervals of all tables from one resampling of their users; tables of fewer users have their own."""
     if not 0 < level < 1 or replicates < 100:
         raise RobustrecError(
             f"interval of level {level} from {replicates} replicates",
             where="intervals",
             fix="use a level between 0 and 1, for example 0.95, and 100 replicates or more",
         )
-    if not tables:
-        return {}
-    sizes = {len(table.by_user) for table in tables.values()}
-    if len(sizes) > 1:
-        raise RobustrecError(
-            f"metrics of {sorted(sizes)} users in one resampling",
-            where="intervals",
-            fix="use the same users for all",
-        )
+    found: dict[Key, PairedIntervals] = {}
+    for size in {len(table.by_user) for table in tables.values()}:
+        same = {key: table for key, table in tables.items() if len(table.by_user) == size}
+        found |= _of_same_users(same, seed, level, replicates)
+    return {key: found[key] for key in tables}
+
+
+def _of_same_users(
+    tables: Mapping[Key, Effects], seed: int, level: float, replicates: int
+) -> dict[Key, PairedIntervals]:
     columns = [table.by_user for table in tables.values()]
     columns += [table.base for table in tables.values() if table.base is not None]
     moved = resampled_means(np.stack(columns, axis=1), replicates, Generator(PCG64(seed)))

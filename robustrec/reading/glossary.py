@@ -86,6 +86,11 @@ _PARTS = (
     "_head and _tail: the same "
     "for popular and for rare items. _untouched: the other users and items."
 )
+_STRATA = (
+    "Test items by their training interactions. _cold_items: the same lists, with the test items without training "
+    "interactions alone as relevant, over the users who have one. _warm_items: the same for the other test items. "
+    "_cold_users: users without training interactions, who are counted and not measured."
+)
 _EXPOSURE = (
     "exposure@k_edited: share of edited test items in the top k of their users. exposure@k_all: "
     "share of all places in the "
@@ -111,6 +116,8 @@ def glossary(report: Report) -> list[tuple[str, str]]:
     entries += [(name, text) for holds, name, text in _CONDITIONS if any(map(holds, conditions))]
     if any(row.group == "edited" for row in report.findings):
         entries.append(("_edited, _untouched", _PARTS))
+    if any(row.group in ("cold_items", "cold_users") for row in report.findings):
+        entries.append(("_cold_items, _warm_items, _cold_users", _STRATA))
     if "exposure" in metrics:
         entries.append(("exposure@k", _EXPOSURE))
     if any(row.measure == "snr_db" for row in report.findings):

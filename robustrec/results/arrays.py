@@ -16,7 +16,7 @@ from pydantic import Field
 
 from robustrec.errors import RobustrecError
 from robustrec.results.conditions import CLEAN_TEST, Condition
-from robustrec.results.findings import CLEAN, Finding
+from robustrec.results.findings import CLEAN, STRATA, Finding, Group
 from robustrec.results.report import Report
 from robustrec.subject import Record, Subject
 from robustrec.untrusted import NPZ_BYTES, UnreadableError, read_bytes, read_npz
@@ -37,6 +37,11 @@ class Packed(Record):
     )
     digest: str = Field(description="sha256 of the compressed bytes")
     data: str
+
+
+def users_key(group: Group | None) -> str:
+    """Return the name of the array of user ids of a finding: of all test users, or of those of a stratum."""
+    return f"{USERS}|{group}" if group in STRATA else USERS
 
 
 def array_key(subject: Subject, audit: str, condition: Condition, metric: str) -> str:
@@ -135,7 +140,7 @@ def both_states(finding: Finding, arrays: Arrays) -> tuple[NDArray[np.float64], 
     For audit "clean" both are the same. The means of the arrays must equal those of the finding; otherwise the
     arrays are not used.
     """
-    users = arrays.get(USERS)
+    users = arrays.get(users_key(finding.group))
     if users is None or finding.reference != CLEAN or finding.n_users != len(users):
         return None
     clean = arrays.get(array_key(finding.subject, CLEAN, CLEAN_TEST, finding.metric))

@@ -22,7 +22,10 @@ ENCODER = "encoder"
 BASELINE = "baseline"
 """Reference of a row that compares a subject with itself in the baseline."""
 
-Group = Literal["all", "edited", "head", "tail", "untouched"]
+Group = Literal["all", "edited", "head", "tail", "untouched", "cold_items", "warm_items", "cold_users"]
+
+STRATA: tuple[Group, ...] = ("cold_items", "warm_items", "cold_users")
+"""Groups by training interactions. The metric of such a finding ends in the group: ndcg@20_cold_items."""
 
 # Means over users taken in different orders are equal up to float64 summation, not to the bit.
 _SUMMATION_TOLERANCE = 1e-6
@@ -52,7 +55,9 @@ class Finding(Record):
     group: Group | None = Field(
         default=None,
         description="whom the metric is of, if its name says it: users with an edited test item and these items "
-        "(edited; head and tail: popular and rare ones), the other users and items (untouched), or all",
+        "(edited; head and tail: popular and rare ones), the other users and items (untouched), or all; users with a "
+        "test item without training interactions, with these items alone as relevant (cold_items), the same for other "
+        "test items (warm_items), and users without training interactions (cold_users), counted and not measured",
     )
     modality: str | None = Field(
         default=None,
@@ -113,6 +118,11 @@ class Finding(Record):
             if abs(self.drift - (self.perturbed - self.clean)) > _SUMMATION_TOLERANCE * scale + _ROUNDING:
                 raise ValueError(f"drift {self.drift} is not perturbed {self.perturbed} - clean {self.clean}")
         return self
+
+
+def stratum_of(metric: str) -> Group | None:
+    """Return the group by training interactions that the name of a metric ends in, or None."""
+    return next((group for group in STRATA if metric.endswith(f"_{group}")), None)
 
 
 class AuditStatus(Record):

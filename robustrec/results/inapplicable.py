@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from robustrec.evaluation.kinds import BEYOND, kind_of
-from robustrec.results.findings import AuditStatus, Finding
+from robustrec.results.findings import AuditStatus, Finding, stratum_of
 from robustrec.results.gates import Gate, selects
 from robustrec.results.selection import matches
 
 TOUCHED = "touched"
 """Metric of a value row: share of the chosen items that an edit changed."""
+
+
+STRATUM_WORDS = {
+    "cold_items": "two test users with a test item without training interactions",
+    "warm_items": "test items without training interactions, so that all of them are warm",
+    "cold_users": "users without training interactions",
+}
 
 
 def inapplicable(gate: Gate, findings: Sequence[Finding], statuses: Sequence[AuditStatus]) -> str:
@@ -25,6 +32,9 @@ def inapplicable(gate: Gate, findings: Sequence[Finding], statuses: Sequence[Aud
     kind = BEYOND.get(kind_of(select.metric))
     if kind and kind.features and not any(finding.metric == select.metric for finding in findings):
         return f"gate {gate.name!r} was skipped: {select.metric} requires a model that reads item features"
+    stratum = stratum_of(select.metric_name)
+    if stratum and not any(finding.group == stratum for finding in findings):
+        return f"gate {gate.name!r} was skipped: the data set has no {STRATUM_WORDS[stratum]}"
     ended = [status.status for status in statuses if matches(status.audit, select.audit) and status.audit != "reach"]
     if ended and all(status == "not_applicable" for status in ended):
         return f"gate {gate.name!r} was skipped: audit {select.audit} is not applicable"

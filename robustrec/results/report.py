@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
+from robustrec.datasets.split_record import ColdStart, SplitRecord
 from robustrec.errors import RobustrecError
 from robustrec.evaluation.error_rates import Correction
 from robustrec.files import digest_json, write_atomically
@@ -56,6 +57,10 @@ class DatasetRecord(Record):
     n_validation: int = Field(ge=0)
     n_test: int = Field(ge=0)
     filters: tuple[Filter, ...] = ()
+    split: SplitRecord | None = Field(
+        default=None, description="how the interactions were split; None if it was not recorded"
+    )
+    cold_start: ColdStart | None = Field(default=None, description="None in reports of earlier versions")
 
     @model_validator(mode="after")
     def _sample_is_synthetic(self) -> DatasetRecord:

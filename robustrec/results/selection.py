@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from robustrec.results.conditions import ALL, KIND_FIELDS, Amount, Condition, Graphs, Kind
-from robustrec.results.findings import CLEAN, Finding, Group
+from robustrec.results.findings import CLEAN, STRATA, Finding, Group
 from robustrec.results.labels import condition_of
 from robustrec.subject import Record
 
@@ -53,8 +53,8 @@ class Select(Record):
     metric: str = Field(min_length=1, description="metric, for example ndcg@20")
     group: Group | None = Field(
         default=None,
-        description="whom the metric is of in an audit of edits: edited, head, tail, untouched or all; the same as the "
-        "end of a metric's name, as in ndcg@20_edited",
+        description="whom the metric is of: edited, head, tail, untouched or all in an audit of edits, or cold_items, "
+        "warm_items or cold_users; the same as the end of a metric's name, as in ndcg@20_edited",
     )
     kind: Kind | None = Field(default=None, description="kind of the condition, for example break_point")
     edit: str | None = Field(default=None, min_length=1, description="name of the edit; all for the mean over all")
@@ -137,6 +137,8 @@ class Select(Record):
 
     def wants_metric(self, finding: Finding) -> bool:
         """Return whether the metric of a finding is selected, with its group."""
+        if self.group is None and finding.group in STRATA:
+            return finding.metric == self.metric  # never by a wildcard: a stratum is asked for by its name
         if self.group is None:
             return matches(finding.metric, self.metric)
         return finding.group == self.group and matches(finding.metric, self.metric_name)

@@ -34,6 +34,7 @@ from robustrec.datasets.item_numbers import write_mappings
 from robustrec.datasets.items import CatalogItem, items_text
 from robustrec.datasets.manifest import MANIFEST, Counts, Files, Filtered, Manifest, feature_fields, manifest_text
 from robustrec.datasets.naming import is_missing
+from robustrec.datasets.split_record import SplitRecord
 from robustrec.datasets.splits import split_per_user
 from robustrec.errors import RobustrecError
 from robustrec.files import unwritable, write_atomically
@@ -157,6 +158,9 @@ def _write(stage: Path, data: Any, label: str, x: str | None, seed: int) -> None
         counts=Counts(users=n_users, items=n_items, interactions=len(edges.users)),
         files=Files(**files, **feature_fields(features)),
         filters=tuple(dropped),
+        split=SplitRecord(kind="random", seed=seed)
+        if edges.labels is None
+        else SplitRecord(kind="published", source="the graph"),
     )
     write_atomically(stage / MANIFEST, manifest_text(manifest))
 

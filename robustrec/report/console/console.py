@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
+from robustrec.reading.cold_start import cold_table
 from robustrec.reading.names import headline, in_common
 from robustrec.reading.recommendation import recommend
 from robustrec.reading.summary import cautions, summary_of
@@ -89,6 +90,8 @@ def _print_verdict(page: Page) -> None:
         f"{data.n_users} users, {data.n_items} items, {data.n_train} / {data.n_validation} / {data.n_test} "
         f"interactions in train / validation / test; {report.environment.device}"
     )
+    if data.split is not None:
+        page.line(f"split: {data.split.words}")
     for line in weights_lines(report):
         page.line(f"features {line}")
 
@@ -114,6 +117,17 @@ def _print_subjects(page: Page) -> None:
         qualities = [_quality(values.get((record.subject, metric))) for metric in metrics]
         rows.append([page.names[record.subject], *qualities, *_training_cells(record.training, wide=page.wide)])
     page.table(columns, rows, numbers_from=1)
+
+
+def _print_cold_start(page: Page) -> None:
+    found = cold_table(summary_of(page.report))
+    if found is None:
+        return
+    page.heading("cold start: users and items without training interactions")
+    for line in found.lines:
+        page.line(line, indent=1)
+    if found.rows:
+        page.table(found.columns, found.rows, numbers_from=1)
 
 
 def _training_cells(training: TrainingRecord | None, *, wide: bool) -> list[str]:
@@ -238,6 +252,7 @@ def print_last(page: Page, fail_on: FailOn) -> None:
 SECTIONS: tuple[Callable[[Page], None], ...] = (
     _print_verdict,
     _print_subjects,
+    _print_cold_start,
     print_drifts,
     print_comparisons,
     _print_mirror_facts,

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from robustrec.reading.advice import lines_that_matter
+from robustrec.reading.cold_start import cold_table
 from robustrec.reading.glance import at_a_glance
 from robustrec.reading.recommendation import recommend
 from robustrec.reading.summary import Summary, cautions, summary_of
@@ -36,6 +37,7 @@ def markdown(report: Report, most_bytes: int) -> str:
         parts.append("> **SAMPLE EDITION**: synthetic data. These numbers do not apply to real users.")
     parts.append(
         f"Suite {escaped(report.suite.name)} on {escaped(report.dataset.name)}, {report.dataset.edition} edition."
+        + (f" Split: {escaped(report.dataset.split.words)}." if report.dataset.split else "")
     )
     parts += _recommendation(summary)
     parts.append("\n".join(f"- {escaped(line)}" for line in lines_that_matter(summary)))
@@ -43,6 +45,7 @@ def markdown(report: Report, most_bytes: int) -> str:
         parts += ["### Warnings", "\n".join(f"- {escaped(line, _LONGEST_CELL)}" for line in warnings[:MOST_ROWS])]
     parts += _gates(summary)
     parts += _candidates(summary)
+    parts += _cold_start(summary)
     text = "\n\n".join(part for part in parts if part)
     return _within(text, most_bytes)
 
@@ -101,6 +104,15 @@ def _candidates(summary: Summary) -> list[str]:
     columns = ["subject", "gates", *(_cell(" ".join(part for part in column if part)) for column in glance.columns)]
     more = [f"… and {len(glance.rows) - MOST_ROWS} more."] if len(glance.rows) > MOST_ROWS else []
     return ["### Models and strategies", _table(columns, rows), *more]
+
+
+def _cold_start(summary: Summary) -> list[str]:
+    found = cold_table(summary)
+    if found is None:
+        return []
+    table = [_table(found.columns, ([_cell(cell) for cell in row] for row in found.rows[:MOST_ROWS]))]
+    lines = "\n".join(f"- {escaped(line)}" for line in found.lines)
+    return ["### Cold start", lines, *(table if found.rows else [])]
 
 
 def _within(text: str, most_bytes: int) -> str:

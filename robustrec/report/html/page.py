@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from robustrec.reading.advice import lines_that_matter
 from robustrec.reading.break_points import break_points
+from robustrec.reading.cold_start import cold_table
 from robustrec.reading.conditions import condition_words
 from robustrec.reading.flatness import flatness_section
 from robustrec.reading.glance import at_a_glance, drift_text
@@ -69,6 +70,7 @@ def html_page(report: Report) -> str:
         "relations": relation_figures(summary),
         "flatness": flatness_section(report.relations),
         "cautions": cautions(report),
+        "cold": cold_table(summary),
         "encoder": _encoder(summary),
         "exhibits": exhibit_figures(summary),
         "cards": cards,
@@ -232,6 +234,7 @@ def _run_tables(summary: Summary) -> list[tuple[str, Sequence[Fact]]]:
         Fact("edition", edition),
         Fact("users, items", f"{data.n_users:,}, {data.n_items:,}"),
         Fact("interactions", f"{data.n_train:,} train, {data.n_validation:,} validation, {data.n_test:,} test"),
+        Fact("split", data.split.words if data.split else "not recorded"),
         *(Fact("skipped", f"{each.rows:,} rows: {each.reason}") for each in data.filters if each.rows),
         Fact("digest", data.digest, code=True),
         *(Fact("features", line) for line in weights_lines(report)),
