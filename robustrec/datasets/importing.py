@@ -40,6 +40,7 @@ from robustrec.datasets.manifest import (
     read_manifest,
 )
 from robustrec.datasets.picture_copies import copy_pictures
+from robustrec.datasets.prepare.layouts import refuse_published
 from robustrec.datasets.ratings import read_published_split, read_ratings, read_split_anew
 from robustrec.datasets.registry import data_folder, dataset_names, read_inter_of_all_items, read_interactions
 from robustrec.datasets.split_record import SplitRecord
@@ -169,6 +170,8 @@ def _sources(source: Path, name: str, options: ImportOptions) -> _Sources:
         )
     options = _resolved(source, options)
     manifest = read_manifest(source) if (source / MANIFEST).exists() else None
+    if manifest is None and options.interactions is None and options.items is None:
+        refuse_published(source)
     if manifest is not None and manifest.synthetic:
         raise RobustrecError(
             f"the folder is the synthetic sample edition of {manifest.name!r} and cannot be imported",

@@ -89,7 +89,8 @@ def read_items(
     """
     files = [path] if isinstance(path, Path) else list(path)
     path = files[0]
-    records = catalog_records(files, columns, stored_pictures=stored_pictures)
+    wanted = ids if ids is not None else numbers
+    records = catalog_records(files, columns, stored_pictures=stored_pictures, wanted=wanted)
     if ids is not None:
         return _by_external(path, records, n_items or len(ids), ids)
     found: dict[int, CatalogItem] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shlex
 from collections import Counter
 from pathlib import Path
 
@@ -12,10 +13,12 @@ import pytest
 
 from benchmarks.raw_archives import Archive, write_archive, write_image_features, write_pictures
 from robustrec.cli.main import run
+from robustrec.datasets.import_options import ImportOptions
+from robustrec.datasets.importing import import_folder
 from robustrec.datasets.interactions import read_inter
 from robustrec.datasets.item_numbers import read_numbers
 from robustrec.datasets.prepare.build import Prepared, PrepareOptions, prepare
-from robustrec.datasets.prepare.layouts import LAYOUTS, prepare_command
+from robustrec.datasets.prepare.layouts import LAYOUTS
 from robustrec.datasets.registry import load_folder
 from robustrec.errors import RobustrecError
 
@@ -302,11 +305,40 @@ def test_the_command_lists_layouts_and_reports_counts(tmp_path, capsys):
     assert run([*command, "--seed", "1", "--replace"]) == 0
 
 
-def test_raw_folders_are_recognised(tmp_path):
-    for layout in LAYOUTS:
-        archive = made(tmp_path, layout, f"raw {layout}")
-        command = prepare_command(archive.folder)
-        assert command is not None
-        assert f"data prepare {layout} " in command
-        assert str(archive.folder) in command
-    assert prepare_command(tmp_path) is None
+def test_an_import_of_published_files_names_the_command(tmp_path):
+    for layout in LAYOUTS.values():
+        if layout.importable:
+            continue
+        archive = made(tmp_path, layout.name, f"raw {layout.name}")
+        with pytest.raises(RobustrecError) as error:
+            import_folder(archive.folder, "shop", tmp_path / "home")
+        command = error.value.fix
+        assert run([*shlex.split(command)[1:], "--name", layout.name, "--home", str(tmp_path / "home")]) == 0
+    archive = made(tmp_path, "amazon2014", "raw")
+    (archive.folder / "meta_Baby.json.gz").unlink()
+    import_folder(archive.folder, "ratings", tmp_path / "home")  # ratings alone are imported as before
+
+
+@pytest.mark.parametrize("layout", ["amazon2014", "amazon2018", "amazon2023"])
+def test_metadata_are_a_catalog_of_an_import(tmp_path, layout):
+    """A folder in the MMRec layout with the ids of its items takes the metadata as they were published."""
+    archive = made(tmp_path, layout)
+    done = prepared(tmp_path, archive)
+    folder = tmp_path / "mmrec"
+    folder.mkdir()
+    for name in ("shop.inter", "i_id_mapping.csv", "u_id_mapping.csv"):
+        (folder / name).write_bytes((done.folder / name).read_bytes())
+    meta = next(archive.folder.glob("meta_*"))
+    target = import_folder(folder, "mmrec", tmp_path / "home", ImportOptions(items=meta))
+    ours, theirs = (load_folder(place, home=tmp_path / "home") for place in (target, done.folder))
+    assert ours.catalog.texts == theirs.catalog.texts
+    assert ours.digest == theirs.digest
+    assert read_numbers(target / "i_id_mapping.csv", "itemID") == read_numbers(
+        done.folder / "i_id_mapping.csv", "itemID"
+    )
+    content = gzip.decompress(meta.read_bytes())
+    damaged = tmp_path / "meta_Baby.json"
+    damaged.write_bytes(content[: len(content) // 2])
+    with pytest.raises(RobustrecError, match="not metadata of an item") as error:
+        import_folder(folder, "damaged", tmp_path / "home", ImportOptions(items=damaged))
+    assert f"{damaged}: line " in error.value.where

@@ -11,7 +11,9 @@ from collections.abc import Callable, Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from robustrec.datasets.formats.compressed import plain_path
 from robustrec.datasets.formats.lines import read_lines
+from robustrec.datasets.formats.named import Records
 from robustrec.datasets.item_fields import id_of, image_of, labels_of, text_of
 from robustrec.errors import RobustrecError
 from robustrec.untrusted import UnreadableError, parse_json_object
@@ -119,6 +121,62 @@ def read_metadata(path: Path, wanted: Container[str], counts: MetadataCounts) ->
         else:
             seen.add(item)
             yield raw_item(item, record, counts)
+
+
+def is_metadata(path: Path) -> bool:
+    """Tell whether a file is metadata of Amazon: named meta_… and of objects with an asin."""
+    if not re.fullmatch(r"meta_[A-Za-z0-9_-]+[.]jsonl?", plain_path(path).name):
+        return False
+    try:
+        _, line = next(read_lines(path, "metadata"))
+        return any(key in parse_record(line) for key in ITEM_KEYS)
+    except (StopIteration, RobustrecError, UnreadableError):
+        return False
+
+
+def catalog(path: Path, wanted: Container[str] | None = None) -> Records:
+    """Yield place and record of each line of a metadata file, for the import of a catalog.
+
+    Args:
+        path: the file.
+        wanted: ids of items; of others, only the id is read. None: all items.
+
+    Raises:
+        RobustrecError: the file cannot be read, or a line is not an object or has no asin.
+    """
+    seen: set[str] = set()
+    counts = MetadataCounts()
+    for number, line in read_lines(path, "metadata"):
+        where = f"{path}: line {number}"
+        named = [name.decode("ascii", "replace") for name in _ID.findall(line)]
+        if named and wanted is not None and not any(name in wanted for name in named):
+            yield where, {"asin": named[0]}
+            continue
+        try:
+            record = parse_record(line)
+        except UnreadableError as error:
+            raise RobustrecError(
+                f"not metadata of an item: {error}",
+                where=where,
+                fix="download the file again; it may be truncated or damaged",
+            ) from error
+        names = [name for key in ITEM_KEYS if (name := id_of(record.get(key)))]
+        if not names:
+            raise RobustrecError(
+                f"no {' or '.join(ITEM_KEYS)}; the keys are {', '.join(record)[:100]}",
+                where=where,
+                fix="give the metadata file of a release of the Amazon reviews",
+            )
+        name = next((name for name in names if wanted is None or name in wanted), names[0])
+        if name not in seen:  # some releases have two lines about an item
+            seen.add(name)
+            item = raw_item(name, record, counts)
+            yield where, {**item._asdict(), "categories": list(item.categories), "image": shown_picture(item)}
+
+
+def shown_picture(item: RawItem) -> str:
+    """Return the address of an item's picture, "" for one that leads to "no image available"."""
+    return "" if PLACEHOLDER.search(item.picture) else item.picture
 
 
 def raw_item(item: str, record: Mapping[str, Any], counts: MetadataCounts) -> RawItem:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
-from robustrec.datasets.formats import arrow, json_lines, movielens, recbole
+from robustrec.datasets.formats import amazon, arrow, json_lines, movielens, recbole
 from robustrec.datasets.formats.compressed import data_suffix, plain_path
 from robustrec.datasets.formats.named import Records
 from robustrec.datasets.naming import ALIASES, CATALOG_ID, plain
@@ -24,7 +24,11 @@ NAMED_KINDS = ("item", "title", "brand", "categories", "category", "genres", "ta
 
 
 def catalog_records(
-    files: Sequence[Path], columns: Mapping[str, str] | None = None, *, stored_pictures: bool = False
+    files: Sequence[Path],
+    columns: Mapping[str, str] | None = None,
+    *,
+    stored_pictures: bool = False,
+    wanted: Container[str] | None = None,
 ) -> Records:
     """Yield place and record of every item of a catalog.
 
@@ -32,13 +36,14 @@ def catalog_records(
         files: the files of the catalog, of one format.
         columns: by kind ("item", "title", ...), the name of its column in the file, where the user gave one.
         stored_pictures: whether pictures that are stored in the table stand for those that it names.
+        wanted: ids of the items; of others, a large catalog may give the id alone. None: all items.
 
     Raises:
         RobustrecError: a file cannot be read, or has none of the columns that the user gave.
     """
     named = {name: kind for kind, name in (columns or {}).items() if kind in NAMED_KINDS}
     found = chain.from_iterable(
-        _records(path, lambda name: name in named or plain(name) in READ, number, stored_pictures)
+        _records(path, lambda name: name in named or plain(name) in READ, number, stored_pictures, wanted)
         for number, path in enumerate(files)
     )
     if not named:
@@ -50,7 +55,9 @@ def catalog_records(
     )
 
 
-def _records(path: Path, known: Callable[[str], bool], number: int, stored_pictures: bool) -> Records:
+def _records(
+    path: Path, known: Callable[[str], bool], number: int, stored_pictures: bool, wanted: Container[str] | None
+) -> Records:
     suffix = data_suffix(path)
     if suffix in arrow.SUFFIXES:
         return arrow.records(path, known=known, file_number=number, stored_pictures=stored_pictures)
@@ -58,6 +65,8 @@ def _records(path: Path, known: Callable[[str], bool], number: int, stored_pictu
         return movielens.catalog(path)
     if suffix == ".item":
         return recbole.catalog(path)
+    if suffix in json_lines.SUFFIXES and amazon.is_metadata(path):
+        return amazon.catalog(path, wanted)
     return _table(path) if suffix in TABLE_SUFFIXES else json_lines.records(path)
 
 

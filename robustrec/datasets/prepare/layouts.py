@@ -32,6 +32,7 @@ class Layout:
         category: what `--category` means; "" without categories.
         example: a category, for help.
         links: whether the metadata have addresses of pictures.
+        importable: whether `data import` reads the catalog too.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Layout:
     category: str = "category"
     example: str = ""
     links: bool = False
+    importable: bool = False
 
 
 LAYOUTS = {
@@ -99,6 +101,7 @@ LAYOUTS = {
             pictures=("images", "images.zip"),
             columns=("timestamp", "user", "item", "-", "-"),
             category="",
+            importable=True,
         ),
     )
 }
@@ -174,18 +177,24 @@ def read_items_of(files: RawFiles, wanted: Container[str], counts: MetadataCount
     return readers.get(files.layout.name, amazon.read_metadata)(files.items, wanted, counts)
 
 
-def prepare_command(folder: Path) -> str | None:
-    """Return the command that prepares the raw files in a folder; None if it has no interactions with a catalog."""
-    try:
-        names = _names(folder)
-    except RobustrecError:
-        return None
+def refuse_published(folder: Path) -> None:
+    """Refuse to import a folder with the files of a public data set, which an import would read without their catalog.
+
+    Raises:
+        RobustrecError: the folder has such files; the fix is the command that prepares them.
+    """
+    names = _names(folder)
     for layout in LAYOUTS.values():
-        for category in _categories(layout, names):
+        found = [] if layout.importable else _categories(layout, names)
+        if found:
             words = ["robustrec", "data", "prepare", layout.name]
-            words += ["--category", category] if category else []
-            return shlex.join([*words, "--raw", str(folder)])
-    return None
+            words += ["--category", found[0]] if layout.category else []
+            raise RobustrecError(
+                f"the folder has the files of {layout.name}, and an import does not read their catalog (with "
+                "--interactions FILE it imports the interactions alone)",
+                where=str(folder),
+                fix=shlex.join([*words, "--raw", str(folder)]),
+            )
 
 
 def _names(folder: Path) -> set[str]:
