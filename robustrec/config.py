@@ -48,6 +48,11 @@ class Settings(BaseModel):
     denoise: Literal["none", "capfilt"] = Field(
         "none", description="capfilt: add captions to texts and drop text that does not match the picture"
     )
+    vocabulary: tuple[str, ...] = Field(
+        (),
+        description="TOML files with the words that edits put in; each replaces the pack of its language or adds one",
+    )
+    language: str = Field("en", description="language pack for edits of texts of unknown language")
     strategy: tuple[str, ...] = Field(("vanilla", "sgbd"), min_length=1, description="training strategies to compare")
     checkpoint: str | None = Field(
         None, description="stored run, or file of trained parameters, to audit instead of training"
@@ -75,7 +80,7 @@ def _places(value: str) -> list[str]:
     return value.split(",")
 
 
-LISTS = {"model": _names, "strategy": _names, "weights": _places}
+LISTS = {"model": _names, "strategy": _names, "weights": _places, "vocabulary": _places}
 """Settings that are lists, and how each is read from one text; a folder's name may hold spaces."""
 
 

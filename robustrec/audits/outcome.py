@@ -198,7 +198,7 @@ def _subject_record(subject: TrainedSubject, run: Measurements) -> SubjectRecord
         source=record.get("source", "trained here"),
         training=_training_record(record, reused=subject.key in run.results.reused) if trained else None,
         mirror=mirror,
-        notes=_notes(subject, run.prepared),
+        notes=(*_notes(subject, run.prepared), *(run.results.notes if subject.tables else ())),
         encoder=dict(features.identity) if features and subject.tables else None,
         weights=tuple(weights_record(each) for each in (features.weights if features and subject.tables else ())),
     )

@@ -15,6 +15,7 @@ from robustrec.audits.registry import kind_of, resolved
 from robustrec.audits.suites import Suite, load_suite
 from robustrec.config import Settings
 from robustrec.datasets.registry import Dataset, load_dataset
+from robustrec.edits.languages import languages_of
 from robustrec.encoders.chosen import encoder_name, features_label, opened_weights
 from robustrec.encoders.options import options_of
 from robustrec.encoders.own import NO_DIGEST
@@ -92,6 +93,7 @@ def make_plan(
     for audit in suite.audits:
         kind_of(audit.kind).check(audit, where=f"suite {suite.name!r}")
     check_gates_select(suite)
+    languages_of(settings.language, settings.vocabulary)
     wanted = "full" if suite.require_edition == "full" else edition
     dataset = load_dataset(settings.dataset, home=settings.home, edition=wanted, progress=progress)
     if suite.require_edition == "full" and dataset.synthetic:

@@ -16,6 +16,7 @@ from robustrec.audits.merchant.encoding import EditedRows
 from robustrec.audits.plan import Plan
 from robustrec.audits.quality import Clean
 from robustrec.audits.rows import Intervals
+from robustrec.edits.languages import Languages, languages_of
 from robustrec.encoders.features import ItemFeatures, row_encoder
 from robustrec.encoders.options import options_of
 from robustrec.encoders.rows import RowEncoder
@@ -40,6 +41,7 @@ class AuditResults:
         exhibits: results other than findings: items before and after, curves, surfaces.
         relations: rank correlations over the subjects, for example sharpness and drift.
         warnings: warnings of the run.
+        notes: what the inputs of the audits are, for the subjects that read features.
         durations: seconds by stage.
         reused: keys of the runs that were already in the store.
         kept_bytes: largest size of `arrays`.
@@ -51,6 +53,7 @@ class AuditResults:
     exhibits: list[Exhibit] = field(default_factory=list)
     relations: list[Relation] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     durations: dict[str, float] = field(default_factory=dict)
     reused: set[str] = field(default_factory=set)
     kept_bytes: int = field(default_factory=lambda: KEPT_BYTES)
@@ -108,6 +111,12 @@ class Work:
             self.shared[name] = make()
         found: T = self.shared[name]
         return found
+
+    @property
+    def languages(self) -> Languages:
+        """The language packs of edits."""
+        settings = self.plan.settings
+        return self.once("languages", lambda: languages_of(settings.language, settings.vocabulary))
 
     @property
     def _row_encoder(self) -> RowEncoder:

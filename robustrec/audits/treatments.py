@@ -15,6 +15,7 @@ from robustrec.datasets.registry import Dataset
 from robustrec.edits import EDITS, edit
 from robustrec.edits.content import Content, content_of, text_of
 from robustrec.edits.contract import Edit, apply_edit
+from robustrec.edits.languages import Languages
 from robustrec.edits.view import CatalogueView, view_of
 from robustrec.encoders.rows import RowContent, StoredPicture, catalog_rows
 from robustrec.errors import RobustrecError
@@ -165,13 +166,15 @@ class EditApplier:
                 yield severity, row_of(text_of(after), picture)
 
 
-def applier_of(dataset: Dataset, home: Path, seed: int) -> EditApplier:
+def applier_of(dataset: Dataset, home: Path, seed: int, languages: Languages | None = None) -> EditApplier:
     """Return what applies edits to the items of a data set.
 
     Args:
         dataset: with a catalog, see `applicable.not_editable`.
         home: folder whose `digests/` remembers the content of pictures.
         seed: seed of the audits.
+        languages: the language packs; by default the shipped ones.
     """
     assert dataset.catalog is not None
-    return EditApplier(dataset.catalog, catalog_rows(dataset.catalog, home / "digests"), view_of(dataset), seed)
+    rows = catalog_rows(dataset.catalog, home / "digests")
+    return EditApplier(dataset.catalog, rows, view_of(dataset, languages), seed)

@@ -31,6 +31,8 @@ def audit(
     features: options.FeatureName = None,
     weights: options.Weights = None,
     denoise: options.Denoise = None,
+    vocabulary: options.Vocabulary = None,
+    language: options.Language = None,
     checkpoint: options.Checkpoint = None,
     suite: options.SuiteName = None,
     edition: options.Edition = None,

@@ -15,6 +15,7 @@ from robustrec.sheet import NO_BREAK, Sheet
 from robustrec.streams import write_json
 
 if TYPE_CHECKING:
+    from robustrec.config import Settings
     from robustrec.datasets.catalog import Catalog
     from robustrec.edits.contract import Edit
     from robustrec.edits.view import CatalogueView
@@ -136,6 +137,8 @@ def edits(
     dataset: options.DatasetName = None,
     pictures: Pictures = None,
     edition: options.Edition = None,
+    vocabulary: options.Vocabulary = None,
+    language: options.Language = None,
     seed: Annotated[int, typer.Option(min=0, help="With --sheet: seed of the shown items and edits.")] = 0,
     home: options.Home = None,
     as_json: options.AsJson = False,
@@ -149,7 +152,8 @@ def edits(
     if pictures is not None and not edit:  # file names are no titles to edit
         chosen = [each for each in chosen if each.modality == "image"]
     if sheet is None:
-        given = {"--dataset": dataset, "--pictures": pictures, "--edition": edition}
+        given: dict[str, object] = {"--dataset": dataset, "--pictures": pictures, "--edition": edition}
+        given |= {"--vocabulary": vocabulary or None, "--language": language}
         for option in (name for name, value in given.items() if value is not None):
             raise RobustrecError(
                 f"{option} requires --sheet", where=option, fix="give the output file: --sheet sheet.png"
@@ -163,7 +167,10 @@ def edits(
             fix="give only one of them",
         )
     with progress_bars(quiet=quiet) as progress:
-        _draw_edits(chosen, sheet, dataset, pictures, edition, home, seed, progress)
+        settings = options.settings_from(
+            dataset=dataset, edition=edition, home=home, vocabulary=vocabulary, language=language
+        ).settings
+        _draw_edits(chosen, sheet, settings, pictures, seed, progress)
     say(f"written: {sheet}", quiet=quiet)
 
 
@@ -194,10 +201,8 @@ def _show_edits(chosen: Sequence[Edit], *, as_json: bool) -> None:
 def _draw_edits(
     chosen: Sequence[Edit],
     sheet: Path,
-    dataset: str | None,
+    settings: Settings,
     pictures: Path | None,
-    edition: str | None,
-    home: Path | None,
     seed: int,
     progress: Progress,
 ) -> None:
@@ -208,26 +213,26 @@ def _draw_edits(
         raise RobustrecError(
             f"--sheet must be a .png file, but got {sheet.name!r}", where="option --sheet", fix="--sheet sheet.png"
         )
-    check_outputs([("--sheet", sheet)], [("--pictures", pictures), ("--dataset", Path(dataset) if dataset else None)])
-    name, catalog, view = _goods(dataset, pictures, edition, home, progress)
+    check_outputs([("--sheet", sheet)], [("--pictures", pictures), ("--dataset", Path(settings.dataset))])
+    name, catalog, view = _goods(settings, pictures, progress)
     drawn = contact_sheet(catalog, view, chosen, seed=seed, heading=f"{name}, seed {seed}", progress=progress)
     write_atomically(sheet, png_bytes(drawn))
 
 
-def _goods(
-    dataset: str | None, pictures: Path | None, edition: str | None, home: Path | None, progress: Progress
-) -> tuple[str, Catalog, CatalogueView]:
+def _goods(settings: Settings, pictures: Path | None, progress: Progress) -> tuple[str, Catalog, CatalogueView]:
     """Return the source of the example items, and its name."""
+    from robustrec.edits.languages import languages_of
     from robustrec.edits.view import view_of, view_of_catalog
+
+    languages = languages_of(settings.language, settings.vocabulary)
 
     if pictures is not None:
         from robustrec.edits.sheet import catalog_of_pictures
 
         catalog = catalog_of_pictures(pictures)
-        return f"pictures of {pictures.name}", catalog, view_of_catalog(catalog)
+        return f"pictures of {pictures.name}", catalog, view_of_catalog(catalog, languages=languages)
     from robustrec.datasets.registry import load_dataset
 
-    settings = options.settings_from(dataset=dataset, edition=edition, home=home).settings
     data = load_dataset(settings.dataset, home=settings.home, edition=settings.edition, progress=progress)
     if data.catalog is None:
         raise RobustrecError(
@@ -235,7 +240,7 @@ def _goods(
             where="option --dataset",
             fix="import it with a catalog: robustrec data import FOLDER --name NAME --items FILE.jsonl",
         )
-    return f"{data.name}, {data.edition} edition", data.catalog, view_of(data)
+    return f"{data.name}, {data.edition} edition", data.catalog, view_of(data, languages)
 
 
 def _first_line(docstring: str | None) -> str:

@@ -63,6 +63,16 @@ Weights = Annotated[
         "--weights", help="Weights of the encoder: a folder or a Hugging Face Hub name, or NETWORK=FOLDER; repeatable."
     ),
 ]
+Vocabulary = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--vocabulary",
+        help="TOML file with the words that edits put into texts of one language, see docs/edits.md; repeatable.",
+    ),
+]
+Language = Annotated[
+    str | None, typer.Option("--language", help="Language pack for edits of texts of unknown language.")
+]
 Denoise = Annotated[
     str | None,
     typer.Option(help="none, or capfilt: add captions to texts and drop text that does not match the picture."),

@@ -18,6 +18,7 @@ from robustrec.audits.treatments import EditApplier, Row, Treatment, applier_of,
 from robustrec.compare.measure import Measure
 from robustrec.config import Settings
 from robustrec.datasets.registry import Dataset
+from robustrec.edits.languages import languages_of
 from robustrec.encoders.features import MODALITIES, ItemFeatures, row_encoder
 from robustrec.encoders.options import options_of
 from robustrec.errors import RobustrecError
@@ -81,7 +82,7 @@ def edited_catalog(
     reason = not_editable(dataset, features.name if features else None)
     if reason or features is None or dataset.catalog is None:
         return EditedCatalog(why_not=reason)
-    applier = applier_of(dataset, settings.home, settings.seed)
+    applier = applier_of(dataset, settings.home, settings.seed, languages_of(settings.language, settings.vocabulary))
     encoder = _encoder(dataset, features, settings, progress)
     _check_arrival(encoder, applier, treatments)
     found: dict[Condition, tuple[Edited, ...]] = {}

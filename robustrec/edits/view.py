@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from robustrec.edits.content import Content, content_of, same_picture
+from robustrec.edits.languages import Languages
 from robustrec.errors import RobustrecError
 
 if TYPE_CHECKING:
@@ -18,12 +19,14 @@ if TYPE_CHECKING:
 
     from robustrec.datasets.catalog import Catalog
     from robustrec.datasets.registry import Dataset
+    from robustrec.edits.vocabulary import Vocabulary
 
 N_TRENDING = 64
 BESTSELLERS = 0.1  # share of the bought items that trends are read from, at least 20
 _LOOKED_AT = 48  # items among which one that is alike, or quite unlike, is looked for
 _WORD = re.compile(r"[^\W\d_]{3,}(?:[-'’][^\W\d_]+)*")
 _WORDS_COMPARED = 64
+_HAN_WORD = 6  # characters; a longer run of a text without spaces is several words
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,12 +38,24 @@ class CatalogueView:
         brands: brands, the one with most items first.
         catalog: where other items' texts and pictures come from; None where there are none to take.
         with_picture: rows of the catalogue that have a picture.
+        languages: the language packs.
     """
 
     trending: tuple[str, ...] = ()
     brands: tuple[str, ...] = ()
     catalog: Catalog | None = None
     with_picture: tuple[int, ...] = ()
+    languages: Languages = field(default_factory=Languages)
+
+    def words(self, content: Content) -> Vocabulary:
+        """Return the language pack that edits of an item take words from."""
+        return self.languages.words(content)
+
+    def trending_in(self, pack: Vocabulary) -> tuple[str, ...]:
+        """Return the trending words for items of a language: none for another than most items are taken to have."""
+        if pack.language != self.languages.default:
+            return ()
+        return self.trending if pack.spaces else tuple(word for word in self.trending if len(word) <= _HAN_WORD)
 
     def content(self, row: int) -> Content:
         """Return another item's content.
@@ -80,26 +95,29 @@ class CatalogueView:
         return _words(item.title, item.categories) if item else _words(self.catalog.texts[row], ())
 
 
-def view_of(dataset: Dataset) -> CatalogueView:
+def view_of(dataset: Dataset, languages: Languages | None = None) -> CatalogueView:
     """Return the view of a data set, from its catalogue and its training interactions; the same every time."""
     from robustrec.datasets.interactions import TRAIN
 
     catalog = dataset.catalog
     if catalog is None:
-        return CatalogueView()
+        return CatalogueView(languages=languages or Languages())
     _, items = dataset.interactions.pairs(TRAIN)
     bought = np.bincount(items, minlength=len(catalog.texts))[: len(catalog.texts)]
-    return view_of_catalog(catalog, bought)
+    return view_of_catalog(catalog, bought, languages)
 
 
 def view_of_catalog(
-    catalog: Catalog, bought: np.ndarray[tuple[int], np.dtype[np.int64]] | None = None
+    catalog: Catalog,
+    bought: np.ndarray[tuple[int], np.dtype[np.int64]] | None = None,
+    languages: Languages | None = None,
 ) -> CatalogueView:
     """Return the view of a catalogue.
 
     Args:
         catalog: texts and pictures.
         bought: [I] how often each item was bought; None where nobody knows, then all count alike.
+        languages: the language packs; by default the shipped ones.
     """
     times = np.ones(len(catalog.texts), dtype=np.int64) if bought is None else bought
     brands = Counter(item.brand for item in catalog.items if item is not None and item.brand)
@@ -109,6 +127,7 @@ def view_of_catalog(
         brands=tuple(sorted(brands, key=lambda brand: (-brands[brand], brand))),
         catalog=catalog,
         with_picture=tuple(row for row, entry in enumerate(entries) if entry is not None),
+        languages=languages or Languages(),
     )
 
 

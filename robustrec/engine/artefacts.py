@@ -179,6 +179,7 @@ def _inputs(subjects: Audited, work: Work) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "device": str(prepared.device),
         "data": prepared.dataset.digest,
+        "languages": work.languages.digest,
         "features": [features.digest, dict(features.identity)] if features else None,
         "subjects": [
             [subject.key, subject.record["parameters_digest"], spec_json(subject.spec), subject.subject.label]

@@ -130,6 +130,19 @@ def test_the_mean_over_all_edits_is_the_mean_of_their_rows_without_upload_faults
     assert rows(found, condition="edit=wrong_picture severity=5 share=0.2", metric="ndcg@20"), "measured all the same"
 
 
+def test_the_report_counts_the_languages_of_texts(run: runner.Measurements, shop: Path, tmp_path: Path) -> None:
+    assert run.results.notes == ["texts edited as: en 60"]
+    report, _ = make_report(shop_plan(shop, tmp_path, "vbpr", "slmrec"), run, command=["robustrec"])
+    assert all("texts edited as: en 60" in subject.notes for subject in report.subjects)
+
+
+def test_a_broken_vocabulary_is_refused_before_any_work(shop: Path, tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text('language = "de"\n')
+    with pytest.raises(RobustrecError, match="missing") as caught:
+        shop_plan(shop, tmp_path, vocabulary=(str(tmp_path / "own.toml"),))
+    assert "own.toml" in caught.value.where
+
+
 def test_an_upload_fault_alone_is_measured_and_has_no_mean(shop: Path, tmp_path: Path) -> None:
     suite = SUITE.replace('"wrong_picture", "empty_description", "brand_first"', '"wrong_picture"')
     found = measured(shop, tmp_path, "vbpr", suite=suite.replace("0, 1, 5", "5"))

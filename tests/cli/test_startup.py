@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-HEAVY = ("torch", "scipy", "sklearn", "matplotlib", "transformers", "torch_geometric")
+HEAVY = ("torch", "scipy", "sklearn", "matplotlib", "transformers", "torch_geometric", "py3langid")
 SCRIPT = f"""
 import sys
 from robustrec.cli.main import run

@@ -9,12 +9,13 @@ from edit_cases import applied, shirt
 from robustrec.edits.content import Content, text_of
 from robustrec.edits.contract import SEVERITIES, touched
 from robustrec.edits.texts.branding import without_brand
-from robustrec.edits.texts.typos import NEIGHBOURS
+from robustrec.edits.texts.typos import neighbours
 from robustrec.edits.texts.wording import WORD, in_case_of
 from robustrec.edits.view import CatalogueView
 from robustrec.edits.vocabulary import vocabulary
 
 SHIRT = shirt()
+BY = vocabulary().brand_prepositions
 
 
 def test_promotions_stand_around_a_title_that_stays():
@@ -76,9 +77,9 @@ def test_a_brand_is_taken_out_with_what_led_to_it():
         "Oakhurst": "",
         "Oakhurstian  skirt": "Oakhurstian  skirt",
     }
-    assert {text: without_brand(text, "Oakhurst") for text in told} == told
-    assert without_brand("Put it on. On shoes", "On") == "Put it on. shoes"
-    assert without_brand("A (c) + Co. bag", "(c) + Co.") == "A bag"
+    assert {text: without_brand(text, "Oakhurst", BY) for text in told} == told
+    assert without_brand("Put it on. On shoes", "On", BY) == "Put it on. shoes"
+    assert without_brand("A (c) + Co. bag", "(c) + Co.", BY) == "A bag"
 
 
 @pytest.mark.parametrize("name", ["brand_first", "brand_last"])
@@ -120,10 +121,11 @@ def _moved(a, b):
 
 
 def test_neighbours_lie_side_by_side_on_a_keyboard():
-    assert NEIGHBOURS["a"] == "qswz"
-    assert NEIGHBOURS["g"] == "bfhtvy"
-    assert NEIGHBOURS["p"] == "lo"
-    assert all(letter in NEIGHBOURS[near] for letter, others in NEIGHBOURS.items() for near in others)
+    near = neighbours(vocabulary().keyboard)
+    assert near["a"] == "qswz"
+    assert near["g"] == "bfhtvy"
+    assert near["p"] == "lo"
+    assert all(letter in near[other] for letter, others in near.items() for other in others)
 
 
 def test_synonyms_mean_the_same_and_keep_their_case():
@@ -139,16 +141,16 @@ def test_synonyms_mean_the_same_and_keep_their_case():
 
 def test_seasons_take_each_others_place():
     content = Content("Summer dress", "", ("Beach", "Dresses"), "A dress for summer.", None)
-    seen = set()
+    seen, seasons = set(), {name.lower(): words for name, words in vocabulary().seasons.items()}
     for seed in range(20):
         after = applied("season_swap", content, 1, seed=seed)
         season = after.title.split()[-1].lower()
         seen.add(season)
         assert season != "summer"
         assert after.title == f"{season.capitalize()} dress {season.capitalize()}"
-        assert after.categories[0].lower() == vocabulary().seasons[season][1]
+        assert after.categories[0].lower() == seasons[season][1]
         assert after.description == f"A dress for {season}."
-    assert seen == set(vocabulary().seasons) - {"summer"}
+    assert seen == set(seasons) - {"summer"}
     unseasonal = applied("season_swap", SHIRT, 5, seed=1)
     assert len(unseasonal.description) > len(SHIRT.description)
 

@@ -133,7 +133,8 @@ def _prepared(audit: EncoderAudit, subject: Subject, work: Work) -> _EncoderRun:
         ),
     }
     own["both"] = (own["text"] + own["image"]) / 2
-    return _EncoderRun(audit, work, subject, rows, view_of(dataset), edited, items, contents, vectors, spreads, own)
+    view = view_of(dataset, work.languages)
+    return _EncoderRun(audit, work, subject, rows, view, edited, items, contents, vectors, spreads, own)
 
 
 def _measure(run: _EncoderRun) -> list[str]:

@@ -29,6 +29,7 @@ from robustrec.audits.results import Audited, Work, references
 from robustrec.audits.rows import Draws, difference_rows, drift_rows
 from robustrec.audits.tasks import Task, TaskOutput, merged
 from robustrec.audits.treatments import EditApplier, Row, Treatment, applier_of, has_user_edits, treatments_of
+from robustrec.edits.content import content_of
 from robustrec.encoders.features import MODALITIES
 from robustrec.results.arrays import array_key
 from robustrec.results.conditions import Condition
@@ -139,12 +140,21 @@ def finish(audit: MerchantAudit, done: Iterable[tuple[Task, TaskOutput]], subjec
         return
     _record_pools(audit, found, work)
     results.statuses += [_ended(each) for each in found]
-    applier = applier_of(work.plan.dataset, work.plan.home, work.context.seed)
+    applier = applier_of(work.plan.dataset, work.plan.home, work.context.seed, work.languages)
+    results.notes += _languages(audit, applier)
     results.exhibits += [
         exhibit(each.subject.subject, fall, applier, audit.exposure)
         for each in found
         for fall in worst(each.falls, audit.fragile)
     ]
+
+
+def _languages(audit: MerchantAudit, applier: EditApplier) -> list[str]:
+    """Return how many items have texts of which language; nothing where no text is edited."""
+    if all(treatment.modality == "image" for treatment in treatments_of(audit.edits)):
+        return []
+    rows = [row for row, text in enumerate(applier.catalog.texts) if text]
+    return [applier.view.languages.counted(content_of(applier.catalog, row, picture=False) for row in rows)]
 
 
 @dataclass(eq=False)
@@ -202,7 +212,7 @@ def _prepared(audit: MerchantAudit, subjects: Audited, work: Work) -> _MerchantR
     strata = popularity_strata(dataset.interactions, audit.strata)
     targets = scene_of(context.prepared.test, context.metric_suite, strata, metric=audit.metric, k=audit.exposure)
     rows = work.edited_rows(AUDIT)
-    applier = applier_of(dataset, plan.home, context.seed)
+    applier = applier_of(dataset, plan.home, context.seed, work.languages)
     audited = [
         _Subject(subject, clean, lists_of(subject.represent(), targets), Fragile(targets, audit.fragile), {}, {})
         for subject, clean in subjects

@@ -32,7 +32,7 @@ def edit_shifts(asked: EditLandscapes, work: Work) -> Shifts:
     assert features is not None
 
     edited = work.edited_rows(AUDIT)
-    applier = applier_of(dataset, plan.home, context.seed)
+    applier = applier_of(dataset, plan.home, context.seed, work.languages)
     items = chosen_items(len(applier.rows), asked.items, seed=context.seed)
     shifts: dict[str, dict[str, Tensor]] = {}
     for treatment in treatments_of(asked.edits):

@@ -1,11 +1,18 @@
-"""Text on pictures in the built-in font of Pillow, equal on every machine."""
+"""Text on pictures: in the built-in font of Pillow, else in DejaVu Sans of matplotlib, else in the font of a pack.
+
+The first two are the same on every machine. A text is drawn only in a font that has all its characters.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import unicodedata
+from collections.abc import Iterable
 from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, features
 
 _TRIAL = 64  # letters are measured at this size, in pixels
 _SMALLEST = 12  # below this size letters are drawn larger and scaled down
@@ -20,15 +27,79 @@ def plain(text: str) -> str:
 
 
 @lru_cache(maxsize=64)
-def font(size: int) -> ImageFont.FreeTypeFont:
-    """Return the font at a size in pixels."""
+def font(size: int, face: Path | None = None, *, shaped: bool = False) -> ImageFont.FreeTypeFont:
+    """Return a font at a size in pixels.
+
+    Args:
+        size: in pixels.
+        face: font file; None for the built-in font.
+        shaped: whether letters are joined and ordered as their script asks for, which needs the Raqm library.
+
+    Raises:
+        OSError: the file is not a font.
+    """
+    # Pillow would else lay out with whatever Raqm library a machine has.
+    layout = ImageFont.Layout.RAQM if shaped else ImageFont.Layout.BASIC
+    if face is not None:
+        return ImageFont.truetype(face, size, layout_engine=layout)
     loaded = ImageFont.load_default(size)
     assert isinstance(loaded, ImageFont.FreeTypeFont)  # a size was asked for
-    # Pillow would else lay out with whatever Raqm library a machine has.
-    return loaded.font_variant(layout_engine=ImageFont.Layout.BASIC)
+    return loaded.font_variant(layout_engine=layout)
 
 
-def letters(text: str, width: int, height: int, *, lines: int = 1) -> Image.Image:
+@lru_cache(maxsize=1)
+def wide_face() -> Path | None:
+    """Return DejaVu Sans of matplotlib, which has European scripts, Hebrew and Arabic."""
+    found = importlib.util.find_spec("matplotlib")  # without importing it
+    folders = found.submodule_search_locations if found is not None else None
+    path = Path(next(iter(folders or ()), "")) / "mpl-data" / "fonts" / "ttf" / "DejaVuSans-Bold.ttf"
+    return path if path.is_file() else None
+
+
+class Face(NamedTuple):
+    """A font for a text, and whether the text needs shaping."""
+
+    path: Path | None
+    shaped: bool
+
+
+@lru_cache(maxsize=512)
+def face_for(text: str, own: Path | None = None) -> Face | None:
+    """Return a font that has all characters of a text; None if there is none.
+
+    Args:
+        text: what to write.
+        own: font of a language pack, which is preferred.
+    """
+    shaped = any(map(_shaped, text))
+    if shaped and not features.check("raqm"):
+        return None
+    faces = (own, None) if own is not None else (None, wide_face())
+    return next((Face(face, shaped) for face in faces if _has(face, text)), None)
+
+
+def writable(texts: Iterable[str], own: Path | None = None) -> bool:
+    """Return whether there is a font for each of some texts."""
+    return all(face_for(text, own) is not None for text in texts)
+
+
+def _shaped(letter: str) -> bool:
+    """Return whether the form or place of a letter depends on those beside it."""
+    return unicodedata.bidirectional(letter) in ("R", "AL") or unicodedata.category(letter)[0] == "M"
+
+
+def _has(face: Path | None, text: str) -> bool:
+    missing = _drawn("\uffff", face)
+    return all(letter.isspace() or _drawn(letter, face) != missing for letter in set(text))
+
+
+@lru_cache(maxsize=4096)
+def _drawn(letter: str, face: Path | None) -> tuple[tuple[int, int], bytes]:
+    mask = font(24, face).getmask(letter)
+    return mask.size, bytes(mask)
+
+
+def letters(text: str, width: int, height: int, *, lines: int = 1, own: Path | None = None) -> Image.Image:
     """Return a text as coverage ("L"), as large as fits a box; 255 where ink is.
 
     Args:
@@ -36,16 +107,20 @@ def letters(text: str, width: int, height: int, *, lines: int = 1) -> Image.Imag
         width: of the box, in pixels.
         height: of the box, in pixels.
         lines: most lines it may be broken into.
+        own: font of a language pack, see `face_for`; without a font for the text, what `plain` leaves is written.
 
     Returns:
         A picture as large as the ink, at most (width, height), at least 1 x 1.
     """
+    face = face_for(text, own)
+    if face is None:
+        text, face = plain(text), Face(None, False)
     wrapped, box = max(
-        ((candidate, _measured(candidate)) for candidate in _broken(text, lines)),
+        ((candidate, _measured(candidate, face)) for candidate in _broken(text, lines)),
         key=lambda pair: min(width / (pair[1][2] - pair[1][0]), height / (pair[1][3] - pair[1][1])),
     )
     scale = min(width / (box[2] - box[0]), height / (box[3] - box[1]))
-    ink = _written(wrapped, min(max(int(_TRIAL * scale), _SMALLEST), _LARGEST))
+    ink = _written(wrapped, min(max(int(_TRIAL * scale), _SMALLEST), _LARGEST), face)
     fit = min(width / ink.width, height / ink.height)
     if fit < 1 or fit > 1.5:
         size = (max(1, min(width, round(ink.width * fit))), max(1, min(height, round(ink.height * fit))))
@@ -68,16 +143,19 @@ def _broken(text: str, lines: int) -> list[str]:
 
 
 @lru_cache(maxsize=512)
-def _measured(text: str, size: int = _TRIAL) -> tuple[float, float, float, float]:
+def _measured(text: str, face: Face, size: int = _TRIAL) -> tuple[float, float, float, float]:
     draw = ImageDraw.Draw(Image.new("L", (1, 1)))
     spacing = size * _SPACING
-    left, top, right, bottom = draw.multiline_textbbox((0, 0), text, font(size), spacing=spacing, align="center")
+    left, top, right, bottom = draw.multiline_textbbox(
+        (0, 0), text, font(size, face.path, shaped=face.shaped), spacing=spacing, align="center"
+    )
     return left, top, max(right, left + 1), max(bottom, top + 1)
 
 
-def _written(text: str, size: int) -> Image.Image:
-    left, top, right, bottom = _measured(text, size)
+def _written(text: str, size: int, face: Face) -> Image.Image:
+    left, top, right, bottom = _measured(text, face, size)
     image = Image.new("L", (int(right - left) + 3, int(bottom - top) + 3), 0)
     draw = ImageDraw.Draw(image)
-    draw.multiline_text((1 - left, 1 - top), text, 255, font(size), spacing=size * _SPACING, align="center")
+    drawn = font(size, face.path, shaped=face.shaped)
+    draw.multiline_text((1 - left, 1 - top), text, 255, drawn, spacing=size * _SPACING, align="center")
     return image.crop(image.getbbox() or (0, 0, 1, 1))

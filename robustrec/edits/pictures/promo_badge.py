@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -14,7 +15,6 @@ from robustrec.edits.contract import changes
 from robustrec.edits.pictures.canvas import LOUD, WHITE, Colour, share
 from robustrec.edits.pictures.lettering import letters
 from robustrec.edits.view import CatalogueView
-from robustrec.edits.vocabulary import vocabulary
 
 SIDES = (18, 25, 33, 42, 52)  # % of the shorter side of the picture
 _MARGIN = 3.0
@@ -27,13 +27,14 @@ Shape = Callable[[ImageDraw.ImageDraw, int, Colour], None]
 @changes("image", scale="side of the badge, relative to the shorter side", steps=(f"{percent} %" for percent in SIDES))
 def promo_badge(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
     """Add a sale badge to a corner of the picture."""
-    words = vocabulary().badges
+    pack = view.languages.lettering(content)
+    words = pack.badges
     word, colour, shape, corner = (int(generator.integers(0, n)) for n in (len(words), len(LOUD), len(SHAPES), 4))
     picture = content.picture
     if picture is None:
         return content
     side = share(min(picture.size), SIDES[severity - 1])
-    badge = _badge(SHAPES[shape], words[word], LOUD[colour], side)
+    badge = _badge(SHAPES[shape], words[word], LOUD[colour], side, pack.face)
     margin = min(int(min(picture.size) * _MARGIN / 100), min(picture.size) - side)
     across, down = picture.width - side - margin, picture.height - side - margin
     # Twice as often at the top, where shops put them.
@@ -43,14 +44,14 @@ def promo_badge(content: Content, severity: int, generator: np.random.Generator,
     return replace(content, picture=after)
 
 
-def _badge(shape: Shape, word: str, colour: Colour, side: int) -> Image.Image:
+def _badge(shape: Shape, word: str, colour: Colour, side: int, font: Path | None) -> Image.Image:
     """Return a badge, RGBA, with a word that fills its middle."""
     smooth = _SMOOTH if side * _SMOOTH <= _SMOOTH_SIDE else 1
     large = side * smooth
     face = Image.new("L", (large, large), 0)
     badge = Image.new("RGB", (large, large), colour)
     shape(ImageDraw.Draw(face), large, colour)
-    ink = letters(word, max(1, int(large * 0.74)), max(1, int(large * 0.36)))
+    ink = letters(word, max(1, int(large * 0.74)), max(1, int(large * 0.36)), own=font)
     badge.paste(WHITE, ((large - ink.width) // 2, (large - ink.height) // 2), ink)
     badge.putalpha(face)
     return badge if smooth == 1 else badge.resize((side, side), Image.Resampling.BOX)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -11,9 +12,9 @@ from PIL import Image, ImageChops, ImageFilter
 from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
 from robustrec.edits.pictures.canvas import share, thumbnail
-from robustrec.edits.pictures.lettering import letters, plain
+from robustrec.edits.pictures.lettering import face_for, letters, plain
+from robustrec.edits.texts.clusters import cut
 from robustrec.edits.view import CatalogueView
-from robustrec.edits.vocabulary import vocabulary
 
 _LONGEST = 24  # letters of a brand that is written across
 _GROUND = 96  # pixels of the long side in which bright and dark areas are distinguished
@@ -39,14 +40,15 @@ def _said(mark: Mark) -> str:
 @changes("image", scale="position and opacity", steps=map(_said, MARKS))
 def watermark(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
     """Write the brand or the name of the shop across the picture."""
-    words = vocabulary().watermarks
+    pack = view.languages.lettering(content)
+    words = pack.watermarks
     word, own, shift = words[generator.integers(0, len(words))], generator.random() < 0.5, generator.random()
     picture = content.picture
     if picture is None:
         return content
-    name = plain(content.brand)[:_LONGEST].upper() if own else ""
+    name = _name(content.brand, pack.face) if own else ""
     mark = MARKS[severity - 1]
-    stamp = _stamp(name or word, picture.size, mark)
+    stamp = _stamp(name or word, picture.size, mark, pack.face)
     veil = Image.new("L", picture.size, 0)
     if mark.repeated:
         _repeat(veil, stamp, shift)
@@ -67,14 +69,22 @@ def _ink(picture: Image.Image) -> Image.Image:
     return ink.resize(picture.size, Image.Resampling.BILINEAR)
 
 
-def _stamp(word: str, size: tuple[int, int], mark: Mark) -> Image.Image:
+def _name(brand: str, face: Path | None) -> str:
+    """Return a brand in capitals, cut, in its own letters if a font has them, else in Latin ones; perhaps empty."""
+    name = " ".join(brand.split())
+    if not name.isascii() and name.isprintable() and face_for(name.upper(), face) is not None:
+        return cut(name.upper(), _LONGEST)
+    return plain(brand)[:_LONGEST].upper()
+
+
+def _stamp(word: str, size: tuple[int, int], mark: Mark, face: Path | None) -> Image.Image:
     """Return the word's coverage, slanted unless it stands in a corner; no larger than the picture."""
     width, height = share(size[0], mark.width), share(size[1], mark.width)
     if mark.in_corner:
-        return letters(word, width, max(1, height // 3))
+        return letters(word, width, max(1, height // 3), own=face)
     # Slanted by 30 degrees, a word fills a box of about 0.87 of its length by half of it.
     length = max(1, min(width, int(height * 1.6)))
-    slanted = letters(word, length, max(1, length // 3)).rotate(30, Image.Resampling.BICUBIC, expand=True)
+    slanted = letters(word, length, max(1, length // 3), own=face).rotate(30, Image.Resampling.BICUBIC, expand=True)
     return slanted.crop((0, 0, min(slanted.width, size[0]), min(slanted.height, size[1])))
 
 

@@ -8,7 +8,6 @@ from robustrec.edits.content import Content
 from robustrec.edits.contract import SEVERITIES, changes
 from robustrec.edits.texts.wording import key, swapped, words_of
 from robustrec.edits.view import CatalogueView
-from robustrec.edits.vocabulary import vocabulary
 
 
 @changes(
@@ -20,7 +19,7 @@ def attribute_contradiction(
     content: Content, severity: int, generator: np.random.Generator, view: CatalogueView
 ) -> Content:
     """Replace attributes in the text with wrong values, e.g. "red" with "blue" or "wool" with "cotton"."""
-    tables = vocabulary().contradictions
+    tables = view.words(content).contradictions
     kind_of = {word: kind for kind, table in tables.items() for word in table}
     rank = {kind: number for number, kind in enumerate(tables)}
     named = words_of(content, kind_of, categories=True)

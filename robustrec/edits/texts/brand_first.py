@@ -9,8 +9,9 @@ import numpy as np
 from robustrec.edits.content import Content
 from robustrec.edits.contract import SEVERITIES, changes
 from robustrec.edits.texts.branding import without_brand
-from robustrec.edits.texts.wording import spaced
+from robustrec.edits.texts.wording import described, titled
 from robustrec.edits.view import CatalogueView
+from robustrec.edits.vocabulary import Vocabulary
 
 
 @changes(
@@ -31,18 +32,17 @@ def brand_first(content: Content, severity: int, generator: np.random.Generator,
         return content
     # Where the title begins with the brand already, a merchant of this kind takes the next step.
     for step in SEVERITIES[severity - 1 :]:
-        after = _branded(content, brand, step)
+        after = _branded(content, brand, step, view.words(content))
         if after.title != content.title:
             return after
     return content
 
 
-def _branded(content: Content, brand: str, step: int) -> Content:
-    loud = brand if step == 1 else brand.upper()
-    title = spaced(loud, "Official" if step >= 3 else "", without_brand(content.title, brand))
-    description = content.description
-    if step >= 4:
-        description = spaced(f"{loud} - the original.", description)
-    if step == 5:
-        title, description = f"{title} | {loud}", f"{description} Only from {loud}. {loud}, nothing else!"
+def _branded(content: Content, brand: str, step: int, words: Vocabulary) -> Content:
+    loud, phrases = brand if step == 1 else brand.upper(), words.phrases
+    bare = without_brand(content.title, brand, words.brand_prepositions)
+    before, after = [loud, *([phrases.official] if step >= 3 else [])], ["|", loud] if step == 5 else []
+    original = [phrases.original.format(brand=loud)] if step >= 4 else []
+    only = [phrases.only_from.format(brand=loud)] if step == 5 else []
+    title, description = titled(bare, before, after), described(content.description, words, original, only)
     return replace(content, title=title, description=description)

@@ -8,9 +8,9 @@ import numpy as np
 
 from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
+from robustrec.edits.texts.markup import inside, spans, upper
 from robustrec.edits.texts.wording import drawn, spaced
 from robustrec.edits.view import CatalogueView
-from robustrec.edits.vocabulary import vocabulary
 
 EMOJI = (1, 2, 4, 6, 8)
 CAPITALS = (0, 30, 60, 100, 100)  # % of the words of the title
@@ -23,14 +23,25 @@ CAPITALS = (0, 30, 60, 100, 100)  # % of the words of the title
 )
 def emoji_capitals(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
     """Add capitals, exclamation marks and emoji to the title."""
-    emoji = drawn(vocabulary().emoji, EMOJI[severity - 1], generator)
-    words = content.title.split()
+    pack = view.words(content)
+    emoji = drawn(pack.emoji, EMOJI[severity - 1], generator)
+    words = _words(content.title)
     order = generator.permutation(len(words))
     loud = set(order[: -(-len(words) * CAPITALS[severity - 1] // 100)].tolist())
-    shouted = [word.upper() if place in loud else word for place, word in enumerate(words)]
-    marks = "!" * (severity - 2)
+    shouted = [upper(word) if place in loud else word for place, word in enumerate(words)]
+    mark = pack.phrases.exclamation
+    marks = mark + mark.strip() * (severity - 3) if severity > 2 else ""
     title = spaced("".join(emoji[1::2]), spaced(*shouted) + marks, "".join(emoji[::2]))
     description = content.description
     if severity == 5 and description:
-        description = spaced(description.upper().rstrip(".") + marks, emoji[0])
+        description = spaced(upper(description).rstrip(".。") + marks, emoji[0])
     return replace(content, title=title, description=description)
+
+
+def _words(text: str) -> list[str]:
+    """Return the words of a text; spaces within a tag do not divide it."""
+    marked = spans(text)
+    if not marked:
+        return text.split()
+    plain = "".join("\0" if letter.isspace() and inside(place, marked) else letter for place, letter in enumerate(text))
+    return [word.replace("\0", " ") for word in plain.split()]

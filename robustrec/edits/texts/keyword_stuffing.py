@@ -8,9 +8,8 @@ import numpy as np
 
 from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
-from robustrec.edits.texts.wording import WORD, drawn, spaced
+from robustrec.edits.texts.wording import WORD, described, drawn, titled
 from robustrec.edits.view import CatalogueView
-from robustrec.edits.vocabulary import vocabulary
 
 WORDS = (2, 4, 7, 11, 16)
 DESCRIBED_FROM = 3  # from this severity on the description carries them too
@@ -24,11 +23,13 @@ POOL = 40  # the most trending words that are not in the title
 )
 def keyword_stuffing(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
     """Add popular search words to the title, including false ones."""
+    pack = view.words(content)
     own = {word.lower() for word in WORD.findall(content.title)}
-    trending = dict.fromkeys((*view.trending, *vocabulary().stuffing))
-    pool = [word for word in trending if word not in own][:POOL]
+    trending = dict.fromkeys((*view.trending_in(pack), *pack.stuffing))
+    pool = [word for word in trending if word not in own and (pack.spaces or word not in content.title)][:POOL]
     keywords = drawn(pool, WORDS[severity - 1], generator)
     description = content.description
     if severity >= DESCRIBED_FROM:
-        description = spaced(description, f"Related searches: {', '.join(keywords)}.")
-    return replace(content, title=spaced(content.title, *keywords), description=description)
+        listed = pack.phrases.list_separator.join(keywords)
+        description = described(description, pack, after=[pack.phrases.related.format(words=listed)])
+    return replace(content, title=titled(content.title, after=keywords), description=description)

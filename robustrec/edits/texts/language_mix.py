@@ -8,9 +8,8 @@ import numpy as np
 
 from robustrec.edits.content import Content
 from robustrec.edits.contract import SEVERITIES, changes
-from robustrec.edits.texts.wording import drawn, key, share_of, spaced, swapped, words_of
+from robustrec.edits.texts.wording import described, drawn, key, share_of, swapped, titled, words_of
 from robustrec.edits.view import CatalogueView
-from robustrec.edits.vocabulary import vocabulary
 
 PHRASES = (1, 1, 2, 2, 3)
 SENTENCES = (0, 0, 1, 2, 3)
@@ -23,7 +22,8 @@ SENTENCES = (0, 0, 1, 2, 3)
 )
 def language_mix(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
     """Mix two languages: translate some words and add phrases in another language."""
-    languages = vocabulary().languages
+    pack = view.words(content)
+    languages = pack.languages
     language = languages[drawn(sorted(languages), 1, generator)[0]]
     words = words_of(content, language.words)
     after = swapped(content, ((word, language.words[key(word)]) for word in share_of(words, severity, generator)))
@@ -31,6 +31,6 @@ def language_mix(content: Content, severity: int, generator: np.random.Generator
     sentences = drawn(language.sentences, SENTENCES[severity - 1], generator)
     return replace(
         after,
-        title=spaced(after.title, *(f"- {phrase}" for phrase in phrases)),
-        description=spaced(after.description, *sentences),
+        title=titled(after.title, after=[pack.phrases.after.format(phrase=phrase) for phrase in phrases]),
+        description=described(after.description, pack, after=sentences),
     )

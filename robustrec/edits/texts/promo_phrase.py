@@ -8,9 +8,8 @@ import numpy as np
 
 from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
-from robustrec.edits.texts.wording import drawn, spaced
+from robustrec.edits.texts.wording import described, drawn, titled
 from robustrec.edits.view import CatalogueView
-from robustrec.edits.vocabulary import vocabulary
 
 PHRASES = (1, 2, 3, 4, 6)
 SENTENCES = (0, 0, 1, 2, 4)
@@ -23,13 +22,13 @@ SENTENCES = (0, 0, 1, 2, 4)
 )
 def promo_phrase(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
     """Add promotion phrases to the title: "Free Shipping! ... - Best Seller"."""
-    words = vocabulary()
+    words = view.words(content)
     phrases = drawn(words.promotions, PHRASES[severity - 1], generator)
     sentences = drawn(words.promotion_sentences, SENTENCES[severity - 1], generator)
-    before = [f"{phrase}!" for phrase in phrases[1::2]]
-    after = [f"- {phrase}" for phrase in phrases[::2]]
+    before = [words.phrases.before.format(phrase=phrase) for phrase in phrases[1::2]]
+    after = [words.phrases.after.format(phrase=phrase) for phrase in phrases[::2]]
     return replace(
         content,
-        title=spaced(*before, content.title, *after),
-        description=spaced(*sentences, content.description),
+        title=titled(content.title, before, after),
+        description=described(content.description, words, before=sentences),
     )

@@ -8,7 +8,6 @@ from robustrec.edits.content import Content
 from robustrec.edits.contract import SEVERITIES, changes
 from robustrec.edits.texts.wording import key, share_of, swapped, words_of
 from robustrec.edits.view import CatalogueView
-from robustrec.edits.vocabulary import vocabulary
 
 
 @changes(
@@ -18,7 +17,7 @@ from robustrec.edits.vocabulary import vocabulary
 )
 def synonym_swap(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
     """Replace words with synonyms, e.g. "sneaker" with "trainer"."""
-    synonyms = vocabulary().synonyms
+    synonyms = view.words(content).synonyms
     words = words_of(content, synonyms)
     taken = generator.integers(0, 2**16, len(words))
     chosen = {

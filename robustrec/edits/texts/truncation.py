@@ -8,6 +8,7 @@ import numpy as np
 
 from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
+from robustrec.edits.texts.clusters import cut
 from robustrec.edits.view import CatalogueView
 
 KEPT = (80, 60, 45, 30, 15)
@@ -15,7 +16,7 @@ KEPT = (80, 60, 45, 30, 15)
 
 @changes("text", scale="share of characters kept in title and description", steps=(f"{percent} %" for percent in KEPT))
 def truncation(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
-    """Truncate title and description at a length limit, also within a word."""
+    """Truncate title and description at a length limit, also within a word but not within a character or tag."""
     percent = KEPT[severity - 1]
     return replace(content, title=_cut(content.title, percent), description=_cut(content.description, percent))
 
@@ -23,4 +24,4 @@ def truncation(content: Content, severity: int, generator: np.random.Generator, 
 def _cut(text: str, percent: int) -> str:
     if len(text) < 2:
         return text
-    return text[: min(-(-len(text) * percent // 100), len(text) - 1)].rstrip()
+    return cut(text, min(-(-len(text) * percent // 100), len(text) - 1)).rstrip()

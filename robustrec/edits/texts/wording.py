@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from robustrec.edits.content import Content
+from robustrec.edits.texts.markup import escaped_for, inside, spans
+
+if TYPE_CHECKING:
+    from robustrec.edits.vocabulary import Vocabulary
 
 WORD = re.compile(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*")
 """Letters of any script, with hyphens and apostrophes inside."""
+
+_LONGEST = 12  # characters of a word that is looked for in a run of Han characters
 
 
 class Word(NamedTuple):
@@ -31,8 +37,20 @@ class Word(NamedTuple):
     text: str
 
 
+def is_han(letter: str) -> bool:
+    """Return whether a character is a Han character."""
+    return "\u3400" <= letter <= "\u9fff" or "\uf900" <= letter <= "\ufaff" or "\U00020000" <= letter <= "\U000323af"
+
+
+def is_kana_or_hangul(letter: str) -> bool:
+    """Return whether a character tells that a text with Han characters is Japanese or Korean."""
+    return "\u3040" <= letter <= "\u30ff" or "\uac00" <= letter <= "\ud7a3" or "\u1100" <= letter <= "\u11ff"
+
+
 def words_of(content: Content, known: Container[str], *, categories: bool = False) -> list[Word]:
-    """Return the words whose lower-case form is known, those of the title first.
+    """Return the words whose lower-case form is known, those of the title first; none within a tag or reference.
+
+    In a run of Han characters, which no spaces divide, the longest known word at each place is one.
 
     Args:
         content: the item.
@@ -41,12 +59,29 @@ def words_of(content: Content, known: Container[str], *, categories: bool = Fals
     """
     fields = _fields(content)
     looked_in = range(len(fields)) if categories else (0, len(fields) - 1)
-    return [
-        Word(field, match.start(), match.end(), match[0])
-        for field in looked_in
-        for match in WORD.finditer(fields[field])
-        if match[0].lower().replace("’", "'") in known
-    ]
+    return [word for field in looked_in for word in _known(field, fields[field], known)]
+
+
+def _known(field: int, text: str, known: Container[str]) -> Iterator[Word]:
+    marked = spans(text)
+    for match in WORD.finditer(text):
+        if marked and inside(match.start(), marked):
+            continue
+        whole = Word(field, match.start(), match.end(), match[0])
+        if key(whole) in known:
+            yield whole
+        elif any(map(is_han, match[0])):
+            yield from _within(whole, known)
+
+
+def _within(run: Word, known: Container[str]) -> Iterator[Word]:
+    place = 0
+    while place < len(run.text):
+        ends = range(min(len(run.text), place + _LONGEST), place, -1)
+        found = next((run.text[place:end] for end in ends if run.text[place:end].lower() in known), "")
+        if found:
+            yield Word(run.field, run.start + place, run.start + place + len(found), found)
+        place += len(found) or 1
 
 
 def key(word: Word) -> str:
@@ -65,7 +100,9 @@ def swapped(content: Content, swaps: Iterable[tuple[Word, str]]) -> Content:
     for field, pairs in by_field.items():
         text, parts, place = fields[field], [], 0
         for word, other in sorted(pairs):
-            parts += [text[place : word.start], in_case_of(word.text, other)]
+            parts += [text[place : word.start], *escaped_for(text, in_case_of(word.text, other))]
+            if is_han(word.text[0]) and _latin(parts[-1][:1]) and _latin("".join(parts[:-1])[-1:]):
+                parts.insert(-1, " ")  # a Latin word for each of two Han words
             place = word.end
         fields[field] = "".join([*parts, text[place:]])
     return replace(content, title=fields[0], categories=tuple(fields[1:-1]), description=fields[-1])
@@ -92,6 +129,26 @@ def drawn(choices: Sequence[str], n: int, generator: np.random.Generator) -> lis
 def spaced(*parts: str) -> str:
     """Return the parts that are not empty, a space between each two."""
     return " ".join(part for part in parts if part)
+
+
+def titled(title: str, before: Sequence[str] = (), after: Sequence[str] = ()) -> str:
+    """Return a title with texts before and after it; they are escaped if it is HTML."""
+    return spaced(*escaped_for(title, *before), title, *escaped_for(title, *after))
+
+
+def described(description: str, words: Vocabulary, before: Sequence[str] = (), after: Sequence[str] = ()) -> str:
+    """Return a description with sentences before and after it, spaced as its language is; escaped if it is HTML."""
+    parts = (*escaped_for(description, *before), description, *escaped_for(description, *after))
+    if words.spaces:
+        return spaced(*parts)
+    text = ""
+    for part in parts:
+        text += f" {part}" if text[-1:].isascii() and text and part[:1].isascii() else part
+    return text
+
+
+def _latin(letter: str) -> bool:
+    return letter.isascii() and letter.isalnum()
 
 
 def _fields(content: Content) -> list[str]:
