@@ -25,10 +25,11 @@ app.command("prepare")(prepare.prepare)
 
 @app.command("import")
 def import_(
-    folder: Annotated[
+    path: Annotated[
         Path,
         typer.Argument(
-            help="Folder in the MMRec layout or with a ratings file, or a PyTorch Geometric graph saved with"
+            help="Folder or file with interactions: the MMRec layout, RecBole, MovieLens, CSV, JSON Lines, Parquet,"
+            " Arrow, a saved Hugging Face dataset, LightGCN lists; or a PyTorch Geometric graph saved with"
             " torch.save(data.to_dict(), PATH).",
             show_default=False,
         ),
@@ -37,15 +38,30 @@ def import_(
     name: Annotated[str, typer.Option(help="Name of the data set.", show_default=False)],
     home: options.Home = None,
     interactions: Annotated[
-        Path | None, typer.Option(help="The .inter or ratings file. Default: found in FOLDER.")
+        Path | None,
+        typer.Option(help="File of interactions, or folder of the files of one table. Default: found in PATH."),
     ] = None,
-    items: Annotated[Path | None, typer.Option(help="The catalog, JSON Lines. Default: found in FOLDER.")] = None,
+    items: Annotated[
+        Path | None, typer.Option(help="The catalog: a file, or folder of one table. Default: found in PATH.")
+    ] = None,
     pictures: Annotated[
-        Path | None, typer.Option(help="Folder or zip file of pictures. Default: found in FOLDER.")
+        Path | None, typer.Option(help="Folder or zip file of pictures. Default: found in PATH.")
+    ] = None,
+    data_format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help="Format of the interactions: mmrec, recbole, movielens, csv, jsonl, parquet, arrow, huggingface or"
+            " lightgcn. Default: recognised.",
+        ),
     ] = None,
     columns: Annotated[
         str | None,
-        typer.Option(help="Column names of a ratings file without a header, in its order: user,item,rating,timestamp."),
+        typer.Option(
+            help="Columns by name: user=customer,item=sku,rating=stars,timestamp=at,label=part, also title, brand,"
+            " category, description, image of the catalog; or, of a file without a header, their order:"
+            " user,item,rating,timestamp."
+        ),
     ] = None,
     k: Annotated[
         int,
@@ -91,6 +107,7 @@ def import_(
     """Import a folder or a graph as the full edition of a data set and describe it."""
     from robustrec.datasets.describe import describe
     from robustrec.datasets.importing import ImportOptions, import_folder
+    from robustrec.datasets.manifest import read_manifest
     from robustrec.datasets.registry import load_folder
 
     place = home_of(home)
@@ -98,6 +115,7 @@ def import_(
         interactions=interactions,
         items=items,
         pictures=pictures,
+        format=data_format,
         columns=tuple(columns.split(",")) if columns else None,
         k=k,
         min_rating=min_rating,
@@ -112,12 +130,14 @@ def import_(
         replace=replace,
     )
     with progress_bars(quiet=quiet) as progress:
-        if folder.suffix in (".pt", ".pth") and not folder.is_dir():
+        if path.suffix in (".pt", ".pth") and not path.is_dir():
             from robustrec.adapters.pyg.importing import import_graph_file
 
-            target = import_graph_file(folder, name, place, chosen, progress=progress)
+            target = import_graph_file(path, name, place, chosen, progress=progress)
         else:
-            target = import_folder(folder, name, place, chosen, progress=progress)
+            target = import_folder(path, name, place, chosen, progress=progress)
+    if recognised := read_manifest(target).recognised:
+        say(recognised, quiet=quiet)
     description = describe(load_folder(target, home=place))
     say(f"imported as {name!r} into {target}", quiet=quiet)
     show_description(description, as_json=as_json)

@@ -12,6 +12,7 @@ from robustrec.datasets.column_option import check_columns, column_names, mapped
 from robustrec.datasets.formats import arrow, json_lines
 from robustrec.datasets.formats.compressed import data_suffix
 from robustrec.datasets.formats.lists import are_lists, read_lists
+from robustrec.datasets.formats.movielens import has_separator
 from robustrec.datasets.formats.named import NamedTable, line_of
 from robustrec.datasets.formats.recbole import check_number, is_typed, types_of
 from robustrec.datasets.interactions import TEST, TRAIN, VALIDATION
@@ -27,6 +28,7 @@ SPLITS = {
 }
 HEADERLESS = KINDS  # as in Amazon's "ratings only" files of 2014
 PROBE_ROWS = 200
+ARROW_FORMATS = ("parquet", "arrow", "huggingface")
 # "usr_id", "product code", "itemNo": what columns of ids are called.
 _ID_NAME = re.compile(r"([a-z]{2,}[ _.-]?)(id|ids|code|key|no|nr|number)", re.IGNORECASE)
 
@@ -83,7 +85,7 @@ class RepeatedHeader:
         return names == self.plain
 
 
-def locate_columns(path: Path, columns: Sequence[str] | None, *, need_rating: bool) -> Located:
+def locate_columns(path: Path, columns: Sequence[str] | None, *, need_rating: bool, form: str | None = None) -> Located:
     """Find the columns of a file of interactions, of any format.
 
     Args:
@@ -91,18 +93,24 @@ def locate_columns(path: Path, columns: Sequence[str] | None, *, need_rating: bo
         columns: given by the user: column names in the order of the file, or `kind=name` for named columns; None: from
             the header, or by position without a header.
         need_rating: whether a rating column is required.
+        form: name of the format, see `formats.kinds.LABELS`; None: recognised.
 
     Raises:
         RobustrecError: the file is empty, or a required column is missing or not named.
     """
     suffix = data_suffix(path)
-    if suffix in arrow.SUFFIXES:
+    if form in ARROW_FORMATS or (form is None and suffix in arrow.SUFFIXES):
         return _locate_named(path, arrow.table(path), columns, need_rating=need_rating)
-    if suffix in json_lines.SUFFIXES:
+    if form == "jsonl" or (form is None and suffix in json_lines.SUFFIXES):
         return _locate_named(path, json_lines.table(path), columns, need_rating=need_rating)
-    if suffix == ".txt" and columns is None and not need_rating and are_lists(path):
+    lists = form == "lightgcn" or (form is None and suffix == ".txt" and columns is None and not need_rating)
+    if lists and need_rating:
+        raise RobustrecError(
+            "LightGCN lists have no ratings", where=str(path), fix="omit --min-rating and --keep, or use another file"
+        )
+    if lists and (form is not None or are_lists(path)):
         return Located({"user": 0, "item": 1}, 2, read_lists(path), line_of(path), None, skipped_header=False)
-    rows = read_rows(path, "ratings")
+    rows = read_rows(path, "ratings", delimiter="::" if form == "movielens" and has_separator(path) else None)
     probe = [row for _, row in zip(range(PROBE_ROWS), rows, strict=False)]
     if not probe:
         raise RobustrecError(

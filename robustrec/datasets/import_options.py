@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+from robustrec.config import default_home
 from robustrec.datasets.conversion import SplitOptions
+from robustrec.datasets.formats.kinds import LABELS
 from robustrec.datasets.split_record import Keep, SplitKind
+from robustrec.errors import RobustrecError, unknown_name
 
 
 @dataclass(frozen=True)
@@ -14,10 +18,11 @@ class ImportOptions:
     """Options of an import, apart from folder and name.
 
     Attributes:
-        interactions: `.inter` or ratings file; None: search the folder.
-        items: catalog, JSON Lines; None: search the folder.
+        interactions: file of interactions, or folder of the files of one table; None: search the folder.
+        items: catalog, likewise; None: search the folder.
         pictures: folder or zip; None: search the folder.
-        columns: column names of a ratings file without a header.
+        format: name of the format of the interactions, see `formats.kinds.LABELS`; None: recognised.
+        columns: column names in the order of the file, or `kind=name` for columns that are named otherwise.
         k: ratings only: minimum interactions of a user or item (k-core).
         min_rating: ratings only: rows rated lower are dropped.
         seed: seed of the split.
@@ -34,6 +39,7 @@ class ImportOptions:
     interactions: Path | None = None
     items: Path | None = None
     pictures: Path | None = None
+    format: str | None = None
     columns: tuple[str, ...] | None = None
     k: int = 5
     min_rating: float | None = None
@@ -59,3 +65,46 @@ class ImportOptions:
             valid_share=self.valid_share,
             test_share=self.test_share,
         )
+
+    def resolved(self, source: Path) -> ImportOptions:
+        """Return the options with existing paths; a relative path may be relative to the folder.
+
+        Raises:
+            RobustrecError: a path is not found, or is neither a regular file nor a folder, or the format is unknown.
+        """
+        if self.format is not None and self.format not in LABELS:
+            raise unknown_name("format", self.format, LABELS, where="option --format")
+        found: dict[str, Path] = {}
+        for option in ("interactions", "items", "pictures"):
+            given = getattr(self, option)
+            if given is None:
+                continue
+            path = next((place for place in (given, source / given) if place.exists()), None)
+            if path is None:
+                raise RobustrecError(
+                    f"{given} not found", where=f"option --{option}", fix="give the path of an existing file"
+                )
+            if not (path.is_file() or path.is_dir()):
+                raise RobustrecError(
+                    f"{given} is not a regular file",
+                    where=f"option --{option}",
+                    fix="give the path of an existing file",
+                )
+            found[option] = path
+        return replace(self, **found)  # type: ignore[arg-type]
+
+    def pasteable(self, fix: str, source: Path, name: str, home: Path) -> str:
+        """Return a fix with the complete command: this import, with the suggested option."""
+        advice, colon, option = fix.rpartition(": --")
+        if not colon:
+            return fix
+        words = ["robustrec", "data", "import", str(source), "--name", name]
+        replaced = option.split()[0]
+        if home.resolve() != default_home().resolve():
+            words += ["--home", str(home)]
+        for field in fields(ImportOptions):
+            value, flag = getattr(self, field.name), field.name.replace("_", "-")
+            if value != field.default and flag != replaced:
+                text = ",".join(value) if isinstance(value, tuple) else str(value)
+                words += [f"--{flag}"] if value is True else [f"--{flag}", text]
+        return f"{advice}: {shlex.join(words)} --{option}"

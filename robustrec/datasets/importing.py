@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-import shlex
 import shutil
 from collections.abc import Mapping
-from dataclasses import astuple, fields, replace
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from robustrec import __version__
-from robustrec.config import default_home
-from robustrec.datasets.catalog import sentence
 from robustrec.datasets.claims import claimed_folder
+from robustrec.datasets.column_option import column_names
 from robustrec.datasets.feature_files import (
     check_finite,
     feature_file,
@@ -22,11 +20,13 @@ from robustrec.datasets.feature_files import (
     not_read,
     open_features,
 )
+from robustrec.datasets.formats.kinds import LABELS
+from robustrec.datasets.import_catalog import import_items, import_pictures, unpack_pictures
 from robustrec.datasets.import_options import ImportOptions as ImportOptions
 from robustrec.datasets.interactions import COLUMNS, KEPT, LABEL_NAMES, FilterCount, Interactions, write_inter
-from robustrec.datasets.item_numbers import MAPPINGS, read_item_numbers, write_mappings
-from robustrec.datasets.items import ABOUT_OTHERS, CatalogItem, ItemTable, items_text, read_items
-from robustrec.datasets.layout import FolderFiles, find_files, is_mmrec, unread_files
+from robustrec.datasets.item_numbers import MAPPINGS, write_mappings
+from robustrec.datasets.items import items_text
+from robustrec.datasets.layout import FolderFiles, files_given, find_files, is_mmrec, unread_files
 from robustrec.datasets.manifest import (
     MANIFEST,
     NAME_PATTERN,
@@ -39,9 +39,9 @@ from robustrec.datasets.manifest import (
     manifest_text,
     read_manifest,
 )
-from robustrec.datasets.picture_copies import copy_pictures
 from robustrec.datasets.prepare.layouts import refuse_published
 from robustrec.datasets.ratings import read_published_split, read_ratings, read_split_anew
+from robustrec.datasets.recognised import recognised_line, with_format
 from robustrec.datasets.registry import data_folder, dataset_names, read_inter_of_all_items, read_interactions
 from robustrec.datasets.split_record import SplitRecord
 from robustrec.datasets.user_graph import MMREC_USER_GRAPH, USER_GRAPH, read_user_graph, write_user_graph
@@ -49,6 +49,8 @@ from robustrec.digests import file_stamp
 from robustrec.errors import RobustrecError
 from robustrec.files import digest_json, path_inside, unwritable, write_atomically
 from robustrec.progress import Progress, silent
+
+KINDS = frozenset(("user", "item", "rating", "timestamp", "label"))
 
 
 class _Sources(NamedTuple):
@@ -59,8 +61,8 @@ class _Sources(NamedTuple):
 
     folder: Path
     interactions: tuple[Path, ...]
-    split: Mapping[int, Path]
-    items: Path | None
+    split: Mapping[int, tuple[Path, ...]]
+    items: tuple[Path, ...]
     pictures: Path | None
     features: dict[str, Path]
     not_read: tuple[tuple[Path, str], ...]
@@ -111,6 +113,7 @@ def import_folder(
             fix=f"use another name, or --name {known}",
         )
     target = data_folder(home, name)
+    sources: _Sources | None = None
     try:
         sources = _sources(source, name, options)
         key = _import_key(sources, options)
@@ -122,37 +125,21 @@ def import_folder(
             except OSError as error:
                 raise unwritable(target, error) from error
     except RobustrecError as error:
-        fix = _pasteable(error.fix, source, name, home, options)
-        raise RobustrecError(error.what, where=error.where, fix=fix) from error
+        fix = options.pasteable(error.fix, source, name, home)
+        where = error.where if sources is None else with_format(error.where, (*sources.interactions, *sources.items))
+        raise RobustrecError(error.what, where=where, fix=fix) from error
     return target
-
-
-def _pasteable(fix: str, source: Path, name: str, home: Path, options: ImportOptions) -> str:
-    """Return a fix with the complete command: this import, with the suggested option."""
-    advice, colon, option = fix.rpartition(": --")
-    if not colon:
-        return fix
-    words = ["robustrec", "data", "import", str(source), "--name", name]
-    replaced = option.split()[0]
-    if home.resolve() != default_home().resolve():
-        words += ["--home", str(home)]
-    for field in fields(ImportOptions):
-        value, flag = getattr(options, field.name), field.name.replace("_", "-")
-        if value != field.default and flag != replaced:
-            text = ",".join(value) if isinstance(value, tuple) else str(value)
-            words += [f"--{flag}"] if value is True else [f"--{flag}", text]
-    return f"{advice}: {shlex.join(words)} --{option}"
 
 
 def _import_key(sources: _Sources, options: ImportOptions) -> str:
     """Return a digest of the import: options, and path, size and times of each file."""
-    files = [*sources.interactions, *sources.features.values(), *(path for path, _ in sources.not_read)]
-    files += [path for path in (sources.items, sources.user_graph) if path is not None]
+    files = [*sources.interactions, *sources.items, *sources.features.values(), *(path for path, _ in sources.not_read)]
+    files += [sources.user_graph] if sources.user_graph is not None else []
     files += [path for name in (MANIFEST, *MAPPINGS) if (path := sources.folder / name).is_file()]
     if sources.pictures is not None:
         inside = sorted(sources.pictures.rglob("*")) if sources.pictures.is_dir() else [sources.pictures]
         files += [path for path in inside if path.is_file()]
-    how = [options.columns, options.k, options.min_rating, options.skip_unreadable]
+    how = [options.format, options.columns, options.k, options.min_rating, options.skip_unreadable]
     return digest_json([__version__, how, astuple(options.how), [file_stamp(path.resolve()) for path in files]])
 
 
@@ -164,12 +151,15 @@ def _import_key_of(target: Path) -> str | None:
 
 
 def _sources(source: Path, name: str, options: ImportOptions) -> _Sources:
-    if not source.is_dir():
+    alone = source.is_file()
+    if not (alone or source.is_dir()):
         raise RobustrecError(
-            f"{source} is not a directory", where="argument FOLDER", fix="give the folder with the data"
+            f"{source} is not a directory or a file", where="argument PATH", fix="give the folder or file with the data"
         )
-    options = _resolved(source, options)
-    manifest = read_manifest(source) if (source / MANIFEST).exists() else None
+    if alone:  # of a folder, the rest is not looked at
+        source, options = source.parent, replace(options, interactions=options.interactions or source)
+    options = options.resolved(source)
+    manifest = read_manifest(source) if (source / MANIFEST).exists() and not alone else None
     if manifest is None and options.interactions is None and options.items is None:
         refuse_published(source)
     if manifest is not None and manifest.synthetic:
@@ -186,24 +176,31 @@ def _sources(source: Path, name: str, options: ImportOptions) -> _Sources:
             items=options.items or (path_inside(source, files.items) if files.items else None),
             pictures=options.pictures or (path_inside(source, files.pictures) if files.pictures else None),
         )
-    given = FolderFiles(options.interactions, options.items, options.pictures, {})
-    found = find_files(source, given=given, name=name)
-    if found.interactions is None and not found.split:
+    interactions, items = (
+        () if path is None else files_given(path, f"--{option}")
+        for option, path in (("interactions", options.interactions), ("items", options.items))
+    )
+    found = FolderFiles(interactions, items, options.pictures)
+    if not alone:
+        found = find_files(source, given=found, name=name, form=options.format)
+    if not found.interactions and not found.split:
         raise RobustrecError(
-            "no interactions found in the folder: expected a .inter file or a ratings CSV",
+            f"no interactions found in the folder: expected one of {', '.join(LABELS.values())}",
             where=str(source),
             fix="add the file to the folder, or give it with --interactions FILE",
         )
     if manifest is None:
-        features = named_features(source)
+        features = {} if alone else named_features(source)
     else:
         names = files_of(manifest, source).feature_files
         features = {name: path for name, file in names.items() if (path := path_inside(source, file)).exists()}
-    interactions = tuple(found.split.values()) if found.interactions is None else (found.interactions,)
+    interactions = found.interactions or tuple(path for files in found.split.values() for path in files)
     others, user_graph = not_read(source, features.values()), _user_graph(source, manifest)
+    if alone:
+        others, user_graph = [], None
     paths = [path for path, _ in others]
-    read = (*interactions, found.items, found.pictures, *features.values(), *paths, user_graph)
-    unread = unread_files(source, filter(None, read)) if manifest is None else []
+    read = (*interactions, *found.items, found.pictures, *features.values(), *paths, user_graph)
+    unread = unread_files(source, filter(None, read)) if manifest is None and not alone else []
     return _Sources(
         source,
         interactions,
@@ -216,30 +213,6 @@ def _sources(source: Path, name: str, options: ImportOptions) -> _Sources:
         user_graph,
         manifest,
     )
-
-
-def _resolved(source: Path, options: ImportOptions) -> ImportOptions:
-    """Return the options with existing paths; a relative path may be relative to the folder.
-
-    Raises:
-        RobustrecError: a file is not found, or is not a regular file (or, for pictures, a folder).
-    """
-    found: dict[str, Path] = {}
-    for option in ("interactions", "items", "pictures"):
-        given = getattr(options, option)
-        if given is None:
-            continue
-        path = next((place for place in (given, source / given) if place.exists()), None)
-        if path is None:
-            raise RobustrecError(
-                f"{given} not found", where=f"option --{option}", fix="give the path of an existing file"
-            )
-        if not (path.is_file() or (option == "pictures" and path.is_dir())):
-            raise RobustrecError(
-                f"{given} is not a regular file", where=f"option --{option}", fix="give the path of an existing file"
-            )
-        found[option] = path
-    return replace(options, **found)  # type: ignore[arg-type]
 
 
 def _user_graph(source: Path, manifest: Manifest | None) -> Path | None:
@@ -256,20 +229,23 @@ def _write(stage: Path, name: str, sources: _Sources, options: ImportOptions, ke
     write_inter(stage / f"{name}.inter", interactions)
     files = {"interactions": f"{name}.inter"}
 
-    rows, left_out = _items(sources.items, material, sources.folder)
-    filters += left_out
-    if sources.pictures is not None:
-        rows, left_out = copy_pictures(
-            stage,
-            rows,
-            sources.pictures,
-            skip_unreadable=options.skip_unreadable,
-            numbered=material.item_ids is None,
-            progress=progress,
-        )
-        filters += left_out
-        if any(row is not None and row.image for row in rows):
-            files["pictures"] = "pictures.zip"
+    columns, items = column_names(options.columns), sources.items
+    stored = unpack_pictures(stage, items, sources.pictures, columns)
+    found = import_items(
+        items, interactions.n_items, material.item_ids, sources.folder, columns, stored_pictures=stored
+    )
+    rows, left_out = import_pictures(
+        stage,
+        items,
+        found.rows,
+        sources.pictures,
+        skip_unreadable=options.skip_unreadable,
+        numbered=material.item_ids is None,
+        progress=progress,
+    )
+    filters += [*found.filters, *left_out]
+    if (stage / "pictures.zip").exists() and any(row is not None and row.image for row in rows):
+        files["pictures"] = "pictures.zip"
     if any(row is not None for row in rows):
         write_atomically(stage / "items.jsonl", items_text(rows))
         files["items"] = "items.jsonl"
@@ -303,6 +279,7 @@ def _write(stage: Path, name: str, sources: _Sources, options: ImportOptions, ke
         edition="full",
         counts=Counts(users=interactions.n_users, items=interactions.n_items, interactions=len(interactions.users)),
         source=_origin(sources, material, options),
+        recognised=_recognised(sources, material, found.lines),
         imported=key,
         files=Files(**files, **feature_fields(features)),
         filters=tuple(Filtered(reason=row.reason, rows=row.rows) for row in filters if not row.reason.endswith(KEPT)),
@@ -323,9 +300,14 @@ def _interactions(sources: _Sources, options: ImportOptions) -> _Material:
     how.check()
     if sources.split:
         return _Material(*read_published_split(sources.split, min_rating=lowest, columns=columns, how=how, k=options.k))
-    (path,) = sources.interactions
-    if columns is not None or not is_mmrec(path):
-        return _Material(*read_ratings(path, k=options.k, min_rating=lowest, columns=columns, how=how))
+    path = sources.interactions[0]
+    # Names of the catalog's columns alone leave the interactions as they are.
+    named = columns is not None and not KINDS.isdisjoint(column_names(columns) or KINDS)
+    if named or options.format not in (None, "mmrec") or not is_mmrec(path):
+        ratings = read_ratings(
+            sources.interactions, k=options.k, min_rating=lowest, columns=columns, how=how, form=options.format
+        )
+        return _Material(*ratings)
     described = sources.manifest if options.interactions is None else None
     if described is not None and described.counts is not None:
         found = read_interactions(sources.folder, described)
@@ -338,36 +320,16 @@ def _interactions(sources: _Sources, options: ImportOptions) -> _Material:
     return _Material(*read_split_anew(path, found[0], how, min_rating=lowest))
 
 
-def _items(path: Path | None, material: _Material, folder: Path) -> tuple[list[CatalogItem | None], list[FilterCount]]:
-    n_items = material.interactions.n_items
-    originals = material.item_ids
-    table = ItemTable([None] * n_items, 0, 0)
-    counts = {}
-    if path is not None:
-        ids = None if originals is None else {name: row for row, name in enumerate(originals)}
-        table = read_items(path, n_items, ids=ids, numbers=read_item_numbers(folder) if ids is None else None)
-        if not any(row and (sentence(row) or row.image) for row in table.rows):
-            raise RobustrecError(
-                "the catalog has no title, brand, category, description or picture of any item",
-                where=str(path),
-                fix="name these columns so, for example item_id,title; or import without the catalog: "
-                f"mv {shlex.quote(str(path))} {shlex.quote(str(path) + '.unused')}",
-            )
-        counts[ABOUT_OTHERS] = table.unknown
-        counts["items with a differently written id in the catalog (leading zeros, .0, or upper/lower case)"] = (
-            table.loose
-        )
-        if originals is not None:
-            counts["items that are missing in the catalog"] = sum(row is None for row in table.rows)
-    rows = table.rows
-    if originals is not None:  # the original id finds a picture, and tells a person what item 17 is
-        rows = [
-            replace(row, external=tuple(dict.fromkeys((name, *row.external))))
-            if row
-            else CatalogItem("", "", (), "", "", (name,))
-            for row, name in zip(rows, originals, strict=True)
-        ]
-    return rows, [FilterCount(reason, count) for reason, count in counts.items() if count]
+def _recognised(sources: _Sources, material: _Material, lines: int) -> str:
+    """Return what was recognised, in one line: format, files and number of rows."""
+    counts = material.lines
+    if not counts:  # of a file in the MMRec layout
+        dropped = sum(row.rows for row in material.filters if not row.reason.endswith(KEPT))
+        counts = (len(material.interactions.users) + dropped,)
+    tables = list(sources.split.values()) or [sources.interactions]
+    of_file = dict(zip(sources.interactions, counts, strict=True))
+    parts = [(files, sum(of_file[path] for path in files)) for files in tables]
+    return recognised_line([*parts, *([(sources.items, lines)] if sources.items else [])])
 
 
 def _origin(sources: _Sources, material: _Material, options: ImportOptions) -> str:

@@ -9,7 +9,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from robustrec.datasets.feature_files import named_features
-from robustrec.datasets.interactions import TEST, TRAIN, VALIDATION
+from robustrec.datasets.formats.compressed import COMPRESSED, data_suffix, plain_path
+from robustrec.datasets.formats.folders import (
+    CATALOG,
+    CATALOG_STEMS,
+    INTERACTIONS,
+    UNKNOWN,
+    Table,
+    split_role,
+    tables_in,
+)
+from robustrec.datasets.formats.kinds import LABELS
+from robustrec.datasets.formats.kinds import SUFFIXES as READ_SUFFIXES
+from robustrec.datasets.interactions import TEST, TRAIN
 from robustrec.datasets.item_numbers import MAPPINGS
 from robustrec.datasets.manifest import MANIFEST, Files, Manifest, feature_fields, read_manifest
 from robustrec.datasets.naming import places_of
@@ -19,32 +31,25 @@ from robustrec.datasets.user_graph import MMREC_USER_GRAPH
 from robustrec.errors import RobustrecError
 
 PICTURE_NAMES = ("pictures", "images", "posters", "image", "photos")
-ITEM_NAMES = (
-    "items.jsonl", "meta.jsonl", "products.jsonl", "items.json", "meta.json", "products.json", "items.csv", "items.tsv",
-    "products.csv", "movies.csv",
-)  # fmt: skip
 RATING_NAMES = ("ratings.csv", "interactions.csv", "ratings.tsv")
-DATA_SUFFIXES = (
-    ".csv", ".tsv", ".txt", ".json", ".jsonl", ".inter", ".item", ".user", ".dat", ".data", ".gz", ".zip", ".parquet",
-    ".npy", ".npz", ".pt", ".pth", ".pkl", ".pickle", ".h5", ".mat",
-)  # fmt: skip
-
-
+RATING_STEMS = ("ratings", "interactions")
 TABLE_SUFFIXES = (".csv", ".tsv")
-SPLIT_SUFFIXES = (*TABLE_SUFFIXES, ".inter", ".txt")
-_ROLES = {TRAIN: "train(ing)?", VALIDATION: "valid(ation)?|val|dev", TEST: "test(ing)?"}
+DATA_SUFFIXES = (
+    *READ_SUFFIXES, ".data", ".base", *COMPRESSED, ".zip", ".npy", ".npz", ".pt", ".pth", ".pkl", ".pickle", ".h5",
+    ".mat",
+)  # fmt: skip
 
 
 class FolderFiles(NamedTuple):
-    """Paths of a .inter or ratings file, a catalog, and a folder or zip of pictures; None if not found.
+    """Files of interactions, of a catalog, and a folder or zip of pictures; empty or None if not found.
 
     `split` has the files of a published split by label; it is empty without one.
     """
 
-    interactions: Path | None
-    items: Path | None
-    pictures: Path | None
-    split: Mapping[int, Path]
+    interactions: tuple[Path, ...] = ()
+    items: tuple[Path, ...] = ()
+    pictures: Path | None = None
+    split: Mapping[int, tuple[Path, ...]] = {}
 
 
 def describe_folder(folder: Path) -> tuple[Manifest, bool]:
@@ -62,7 +67,7 @@ def describe_folder(folder: Path) -> tuple[Manifest, bool]:
     except RobustrecError as error:
         fix = error.fix.replace(": --", f": {command} --")
         raise RobustrecError(error.what, where=error.where, fix=fix) from error
-    if found.interactions is None or not is_mmrec(found.interactions):
+    if not found.interactions or not is_mmrec(found.interactions[0]):
         raise RobustrecError(
             "the folder has no dataset.toml and no .inter file with userID, itemID and x_label",
             where=str(folder),
@@ -74,8 +79,8 @@ def describe_folder(folder: Path) -> tuple[Manifest, bool]:
 
     features = {modality: path.name for modality, path in named_features(folder).items()}
     files = Files(
-        interactions=found.interactions.name,
-        items=name(found.items),
+        interactions=found.interactions[0].name,
+        items=name(next(iter(found.items), None)),
         pictures=name(found.pictures),
         user_graph=MMREC_USER_GRAPH if (folder / MMREC_USER_GRAPH).exists() else "",
         **feature_fields(features),
@@ -83,16 +88,17 @@ def describe_folder(folder: Path) -> tuple[Manifest, bool]:
     return Manifest(name=name_of_folder, files=files), True
 
 
-def find_files(folder: Path, given: FolderFiles | None = None, *, name: str) -> FolderFiles:
+def find_files(folder: Path, given: FolderFiles | None = None, *, name: str, form: str | None = None) -> FolderFiles:
     """Find interactions (a .inter file, else a published split, else ratings), catalog and pictures in a folder.
 
     Args:
         folder: the folder.
         given: paths given by the user.
         name: name of the data set; its .inter file may have the same name.
+        form: name of the format, if the user gave it; interactions in other formats are then not considered.
 
     Raises:
-        RobustrecError: the folder cannot be listed, or several files of one kind are candidates.
+        RobustrecError: the folder cannot be listed, or several files of one kind, or several formats, are candidates.
     """
     try:
         entries = sorted(folder.iterdir())
@@ -102,27 +108,109 @@ def find_files(folder: Path, given: FolderFiles | None = None, *, name: str) -> 
             where=str(folder),
             fix="give the path of an existing folder",
         ) from error
-    files = [entry for entry in entries if entry.is_file() and not entry.name.startswith(".")]
-    interactions, items, pictures, split = given or FolderFiles(None, None, None, {})
-    tables = [file for file in files if file.suffix in TABLE_SUFFIXES and file.name not in MAPPINGS]
-    catalogs = [file for file in tables if file not in (interactions, items) and _is_catalog(file)]
-    if interactions is None:
-        split = _split(files)
-        inter = [file for file in files if file.suffix == ".inter" and file not in split.values()]
-        ratings = [file for file in tables if file not in catalogs and file not in split.values()]
-        if not split or inter:
-            split = {}
-            preferred = (f"{folder.name}.inter", f"{name}.inter", *RATING_NAMES)
-            interactions = _one(folder, inter or ratings, preferred, "--interactions")
-            _check_whole(interactions)
-    if items is None:
-        lists = [file for file in files if file.suffix == ".jsonl"] or catalogs
-        lists = lists or [file for file in files if file.suffix == ".item"]
-        lists = lists or [
-            file for file in files if file.name in ITEM_NAMES or re.fullmatch("meta_.*[.]json", file.name)
-        ]
-        items = _one(folder, lists, ITEM_NAMES, "--items")
+    interactions, items, pictures, split = given or FolderFiles()
+    known = {path.resolve() for path in (*interactions, *items)}
+    files = [
+        entry for entry in entries if entry.is_file() and not entry.name.startswith(".") and entry.name not in MAPPINGS
+    ]
+    tables = [
+        table for table in tables_in(folder, files, PICTURE_NAMES) if known.isdisjoint(map(Path.resolve, table.files))
+    ]
+    if not interactions:
+        split, chosen = _interactions(folder, tables, name, form)
+        interactions = chosen.files if chosen is not None else ()
+        _check_whole(next(iter(interactions), None))
+    if not items:
+        held = [*interactions, *(path for each in split.values() for path in each)]
+        formats = {table.format for table in tables if set(table.files) & set(held)}
+        found = _catalog(folder, [table for table in tables if table.role == CATALOG], formats)
+        items = found.files if found is not None else ()
     return FolderFiles(interactions, items, pictures or _pictures(folder, entries), split)
+
+
+def _interactions(
+    folder: Path, tables: list[Table], name: str, form: str | None
+) -> tuple[Mapping[int, tuple[Path, ...]], Table | None]:
+    """Return the files of a published split by label, or else the table of interactions, if there is one."""
+    if form is not None:
+        tables = [table for table in tables if table.format == form]
+        if not any(table.role in (INTERACTIONS, UNKNOWN) for table in tables):
+            raise RobustrecError(
+                f"no interactions in the format {form} ({LABELS[form]}) found",
+                where=f"{folder}, option --format",
+                fix="omit --format to see what is found, or give the file with --interactions FILE",
+            )
+    split = _split(tables)
+    parts = [path for each in split.values() for path in each]
+    whole = [table for table in tables if not set(table.files) & set(parts)]
+    inter = [table for table in whole if data_suffix(table.files[0]) == ".inter"]
+    if split and not inter:
+        return split, None
+    if inter:
+        return {}, _one(folder, inter, (f"{folder.name}.inter", f"{name}.inter"), "--interactions")
+    # A text table without known names may have no header; it counts where nothing else does.
+    ratings = [table for table in whole if table.role == INTERACTIONS and table.format != "lightgcn"]
+    if not any(table.format != "csv" for table in ratings):
+        ratings += [table for table in whole if table.role == UNKNOWN and data_suffix(table.files[0]) != ".txt"]
+    usual = next((found for stem in RATING_STEMS if (found := _with_stem(ratings, stem))), ratings)
+    _check_formats(folder, usual)
+    return {}, _one(folder, usual, RATING_NAMES, "--interactions")
+
+
+def _with_stem(tables: list[Table], stem: str) -> list[Table]:
+    return [table for table in tables if table.stem == stem]
+
+
+def _check_formats(folder: Path, tables: list[Table]) -> None:
+    """Refuse interactions in several formats.
+
+    Raises:
+        RobustrecError: there are; the message lists them.
+    """
+    formats = list(dict.fromkeys(table.format for table in tables))
+    if len(formats) > 1:
+        found = [
+            f"{LABELS[form]}: {', '.join([table.name for table in tables if table.format == form][:5])}"
+            for form in formats
+        ]
+        raise RobustrecError(
+            f"interactions in several formats found: {'; '.join(found)}",
+            where=str(folder),
+            fix=f"choose one ({', '.join(formats)}): --format {formats[0]}",
+        )
+
+
+def _catalog(folder: Path, tables: list[Table], formats: set[str]) -> Table | None:
+    """Return the catalog: JSON Lines, else text tables, else others; with named columns, first that of one format."""
+    named = formats & {"parquet", "arrow", "huggingface", "movielens", "jsonl"}
+    tiers = (
+        lambda table: table.format in named,
+        lambda table: data_suffix(table.files[0]) in (".jsonl", ".ndjson"),
+        lambda table: data_suffix(table.files[0]) in TABLE_SUFFIXES,
+        lambda table: data_suffix(table.files[0]) == ".item",
+        lambda table: table.role == CATALOG,
+    )
+    found = next((chosen for tier in tiers if (chosen := [table for table in tables if tier(table)])), [])
+    usual = next((chosen for stem in CATALOG_STEMS if (chosen := _with_stem(found, stem))), found)
+    names = [f"{stem}{suffix}" for suffix in (".jsonl", ".json", ".csv", ".tsv") for stem in CATALOG_STEMS]
+    return _one(folder, usual, tuple(names), "--items")
+
+
+def files_given(path: Path, option: str) -> tuple[Path, ...]:
+    """Return the files of the table that an option names: a file, or a folder with the files of one table.
+
+    Raises:
+        RobustrecError: the folder has no table or several.
+    """
+    if path.is_file():
+        return (path,)
+    tables = tables_in(path, [entry for entry in sorted(path.iterdir()) if entry.is_file()])
+    table = _one(path, tables, (), option)
+    if table is None:
+        raise RobustrecError(
+            f"{path} has no files of a known format", where=f"option {option}", fix="give the path of a file"
+        )
+    return table.files
 
 
 def is_mmrec(path: Path) -> bool:
@@ -132,22 +220,12 @@ def is_mmrec(path: Path) -> bool:
     """
     header = peek_header(path)
     typed = any(":" in name for name in header)
-    return path.suffix == ".inter" and (not typed or "label" in places_of(header, ("label",)))
-
-
-def _is_catalog(path: Path) -> bool:
-    """Return whether a table is a catalog: by its name, or because it has a title column and no user column."""
-    places = places_of(peek_header(path), ("user", "title"))
-    return path.name in ITEM_NAMES or ("title" in places and "user" not in places)
+    return data_suffix(path) == ".inter" and (not typed or "label" in places_of(header, ("label",)))
 
 
 def _role(file: Path) -> tuple[str, int] | None:
     """Return the name of a published split that a file is part of, and its label; None where it is of none."""
-    if file.suffix in SPLIT_SUFFIXES:
-        for label, role in _ROLES.items():
-            if match := re.fullmatch(rf"(.*[._-])?({role})", file.stem, re.IGNORECASE):
-                return match[1] or "", label
-    return None
+    return split_role(plain_path(file).stem) if data_suffix(file) in READ_SUFFIXES else None
 
 
 def _check_whole(interactions: Path | None) -> None:
@@ -168,28 +246,29 @@ def unread_files(folder: Path, read: Iterable[Path]) -> list[Path]:
     return sorted(
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in DATA_SUFFIXES
+        if (data_suffix(path) in DATA_SUFFIXES or path.suffix.lower() in COMPRESSED)
         and not path.name.lower().startswith((".", "readme", "license", "citation"))
         and path.is_file()
         and path.resolve() not in known
     )
 
 
-def _split(files: list[Path]) -> dict[int, Path]:
-    """Return train, validation and test files with a common name, if there is exactly one such set."""
-    found: dict[tuple[str, str], dict[int, Path]] = {}
-    for file in files:
-        if role := _role(file):
-            found.setdefault((role[0], file.suffix), {})[role[1]] = file
+def _split(tables: list[Table]) -> dict[int, tuple[Path, ...]]:
+    """Return the files of training, validation and test with a common name, if there is exactly one such set."""
+    found: dict[tuple[str, str], dict[int, Table]] = {}
+    for table in tables:
+        if table.split is not None and table.role in (INTERACTIONS, UNKNOWN, CATALOG):
+            found.setdefault((table.base, table.format), {})[table.split] = table
     whole = [split for split in found.values() if TRAIN in split and TEST in split]
+    whole = [split for split in whole if not all(table.role == CATALOG for table in split.values())]
     if len(whole) > 1:
         shown = ", ".join(split[TRAIN].name for split in whole[:5])
         raise RobustrecError(
             f"several published splits could be meant, with the training files {shown}",
-            where=str(whole[0][TRAIN].parent),
+            where=str(whole[0][TRAIN].files[0].parent),
             fix="leave one split in the folder and move the others away",
         )
-    return whole[0] if whole else {}
+    return {label: table.files for label, table in sorted(whole[0].items())} if whole else {}
 
 
 def plain_name(text: str) -> str:
@@ -197,19 +276,31 @@ def plain_name(text: str) -> str:
     return re.sub(r"[^a-z0-9_-]+", "-", text.lower()).strip("-_") or "dataset"
 
 
-def _one(folder: Path, files: list[Path], preferred: tuple[str, ...], option: str) -> Path | None:
-    by_name = {file.name: file for file in files}
-    for usual in preferred:
-        if usual in by_name:
-            return by_name[usual]
-    if len(files) > 1:
-        shown = ", ".join(list(by_name)[:5])
-        raise RobustrecError(
-            f"several files match: {shown}",
-            where=str(folder),
-            fix=f"choose one: {option} {shlex.quote(str(files[0]))}",
+def _one(folder: Path, tables: list[Table], preferred: tuple[str, ...], option: str) -> Table | None:
+    by_name = {table.name: table for table in tables}
+    usual = next((name for name in preferred if name in by_name), None)
+    if usual is None:
+        _check_one(
+            folder,
+            [(table.name, table.files[0] if len(table.files) == 1 else table.files[0].parent) for table in tables],
+            option,
         )
-    return files[0] if files else None
+        return tables[0] if tables else None
+    return by_name[usual]
+
+
+def _check_one(folder: Path, found: list[tuple[str, Path]], option: str) -> None:
+    """Refuse several candidates.
+
+    Raises:
+        RobustrecError: there are several; the message lists them, by name and path.
+    """
+    if len(found) > 1:
+        raise RobustrecError(
+            f"several files match: {', '.join([name for name, _ in found][:5])}",
+            where=str(folder),
+            fix=f"choose one: {option} {shlex.quote(str(found[0][1]))}",
+        )
 
 
 def _pictures(folder: Path, entries: list[Path]) -> Path | None:
@@ -220,7 +311,8 @@ def _pictures(folder: Path, entries: list[Path]) -> Path | None:
                 return places[place]
     zips = [entry for entry in entries if entry.suffix == ".zip" and entry.is_file()]
     if zips:
-        return _one(folder, zips, (), "--pictures")
+        _check_one(folder, [(path.name, path) for path in zips], "--pictures")
+        return zips[0]
     if any(entry.suffix.lower() in SUFFIXES and entry.is_file() for entry in entries):
         return folder
     holding = [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]

@@ -89,6 +89,7 @@ class Manifest(Record):
     edition: Literal["full", "sample"] = "full"
     synthetic: bool = False
     source: str = Field(default="", description="origin of the data, as text")
+    recognised: str = Field(default="", description="format, files and rows that the import recognised, as text")
     seed: str = Field(default="", description="sample editions: name prefix of all random streams")
     imported: str = Field(
         default="", description="digest of the import options and of the sizes and times of the imported files"

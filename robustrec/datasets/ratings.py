@@ -64,6 +64,7 @@ def read_ratings(
     seed: int = 0,
     columns: Sequence[str] | None = None,
     how: SplitOptions | None = None,
+    form: str | None = None,
 ) -> Ratings:
     """Read a ratings file, with or without a header, and convert it to interactions.
 
@@ -80,12 +81,13 @@ def read_ratings(
         seed: seed of the split, where `how` is not given.
         columns: column names of a file without a known header.
         how: the split; by default the published one, else random per user.
+        form: name of the format of the files, see `formats.kinds.LABELS`; None: recognised.
 
     Raises:
         RobustrecError: the file cannot be read, is not a table, has no user or item column, the split needs times that
             it does not have, or no rows are left.
     """
-    return _converted(_listed(path), how or SplitOptions(seed=seed), k, min_rating, columns, None, "a column")
+    return _converted(_listed(path), how or SplitOptions(seed=seed), k, min_rating, columns, None, "a column", form)
 
 
 def read_published_split(
@@ -159,6 +161,7 @@ def _converted(
     columns: Sequence[str] | None,
     labels: Sequence[int] | None,
     source: str,
+    form: str | None = None,
 ) -> Ratings:
     if k < 1 or (min_rating is not None and not math.isfinite(min_rating)):
         raise RobustrecError(
@@ -169,7 +172,8 @@ def _converted(
     how.check()
     # What combines the ratings of a pair needs all of them; else rows rated lower are dropped as they are read.
     lowest = min_rating if how.keep == "first" else None
-    rows = _read(paths, columns, lowest, labels, rated=min_rating is not None or how.keep in ("max", "sum"))
+    rated = min_rating is not None or how.keep in ("max", "sum")
+    rows = _read(paths, columns, lowest, labels, rated=rated, form=form)
     for label, path in zip(labels or (), paths, strict=False):
         if not (rows.labels == label).any():
             raise RobustrecError(
@@ -188,6 +192,7 @@ def _read(
     labels_of_files: Sequence[int] | None = None,
     *,
     rated: bool = False,
+    form: str | None = None,
 ) -> Rows:
     users, items, times, ratings, labels = array("q"), array("q"), array("d"), array("d"), array("b")
     codes: dict[str, dict[str, int]] = {"user": {}, "item": {}}
@@ -196,7 +201,7 @@ def _read(
     lines_read: list[int] = []
     counts = dict.fromkeys(("header", "id", "time", "rating", "low"), 0)
     for number, path in enumerate(paths):
-        table = locate_columns(path, columns, need_rating=rated)
+        table = locate_columns(path, columns, need_rating=rated, form=form)
         counts["header"] += table.skipped_header
         user_at, item_at, rating_at, time_at = (table.places.get(kind, -1) for kind in KINDS)
         timed &= time_at >= 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -220,7 +220,7 @@ def _split(manifest: Manifest, *, bare: bool) -> SplitRecord | None:
 
 
 def read_inter_of_all_items(
-    interactions: Path, items: Path | None, features: Iterable[Path], *, canonical: bool = True
+    interactions: Path, items: Sequence[Path], features: Iterable[Path], *, canonical: bool = True
 ) -> tuple[Interactions, list[FilterCount]]:
     """Read interactions; the catalog or feature files may have items without interactions.
 
@@ -230,12 +230,12 @@ def read_inter_of_all_items(
     """
     read = read_inter(interactions, canonical=canonical)
     chosen = read[0].n_items
-    rows = read_items(items, None, numbers=read_item_numbers(interactions.parent)).rows if items is not None else []
+    rows = read_items(items, None, numbers=read_item_numbers(interactions.parent)).rows if items else []
     known = len(rows)
     if known == chosen + 1 and rows[0] is None and all(rows[1:]):
         raise RobustrecError(
             f"the catalog numbers its items from 1 to {chosen}, the interactions from 0 to {chosen - 1}",
-            where=str(items),
+            where=", ".join(map(str, items)),
             fix="write the itemID of the interactions into the catalog",
         )
     for path in features:
@@ -271,7 +271,7 @@ def read_interactions(
     # A sample edition is in the order of time, the same bytes everywhere, and trainings have followed that order.
     canonical = not manifest.synthetic
     if counts is None:
-        return read_inter_of_all_items(path, items, features, canonical=canonical)
+        return read_inter_of_all_items(path, [items] if items is not None else [], features, canonical=canonical)
     interactions, filters = read_inter(path, n_items=counts.items, n_users=counts.users, canonical=canonical)
     rows = len(interactions.users) + sum(row.rows for row in filters if not row.reason.endswith(KEPT))
     if rows != counts.interactions:

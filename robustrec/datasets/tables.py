@@ -44,7 +44,7 @@ def read_rows(
         ):
             head = file.readline(HEAD_CHARACTERS)
             file.seek(0)
-            if data_suffix(path) == ".dat" and SEPARATOR in head:
+            if delimiter == SEPARATOR or (data_suffix(path) == ".dat" and SEPARATOR in head):
                 delimiter, loose = SEPARATOR, True
             delimiter = delimiter or max(DELIMITERS, key=head.count)
             if loose:

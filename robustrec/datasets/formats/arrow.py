@@ -44,8 +44,8 @@ class ArrowFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.is_parquet = path.suffix.lower() in PARQUET_SUFFIXES
-        self._pa = _pyarrow(path)
+        _check_pyarrow(path)
+        self.is_parquet = path.suffix.lower() in PARQUET_SUFFIXES or _starts_like_parquet(path)
         with _guarded(path), self._opened() as source:
             self.schema: Any = source.schema_arrow if self.is_parquet else source.schema
             groups = [source.metadata.row_group(at).num_rows for at in range(source.num_row_groups)] * self.is_parquet
@@ -229,14 +229,18 @@ def _without_bytes(array: Any) -> Any:
     return pa.nulls(len(array)) if _holds_bytes(array.type) else array
 
 
-def _pyarrow(path: Path) -> Any:
+def _starts_like_parquet(path: Path) -> bool:
+    with _guarded(path), open_regular(path) as file:
+        return file.read(4) == b"PAR1"
+
+
+def _check_pyarrow(path: Path) -> None:
     if importlib.util.find_spec("pyarrow") is None:
         raise RobustrecError(
             "Parquet and Arrow files need pyarrow, but pyarrow is not installed",
             where=str(path),
             fix="pip install 'robustrec[parquet]'",
         )
-    return importlib.import_module("pyarrow")
 
 
 @contextmanager
