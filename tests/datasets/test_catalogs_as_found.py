@@ -152,7 +152,7 @@ def test_a_part_of_a_published_split_is_not_all_ratings(imported: Import) -> Non
 def test_a_split_without_rows_and_two_splits_are_errors(imported: Import, tmp_path: Path) -> None:
     with pytest.raises(RobustrecError, match="no rows with a user and an item") as error:
         imported({"a.train.csv": RATINGS, "a.test.csv": "user_id,item_id\n"})
-    assert error.value.where.endswith("a.test.csv")
+    assert "a.test.csv (format: CSV)" in error.value.where
     for name in ("b.train.csv", "b.test.csv"):
         (tmp_path / "shop" / name).write_text(RATINGS)
     with pytest.raises(RobustrecError, match="several published splits"):
