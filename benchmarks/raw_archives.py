@@ -89,6 +89,9 @@ def write_archive(
         order: seed of another order of rows and lines; None: sorted by item, as Amazon's are.
         picture_host: scheme and host of picture addresses.
         as_json: Amazon: reviews as JSON instead of a table of ratings.
+
+    Raises:
+        ValueError: more reviews than the users have distinct items that they like.
     """
     folder.mkdir(parents=True, exist_ok=True)
     draw = np.random.default_rng([seed, len(category), *category.encode()])
@@ -171,7 +174,10 @@ def _reviews(
     pairs: dict[tuple[str, str], None] = {}
     single = reviews // 12
     twice = reviews // 100
+    draws = iter(range(40 * reviews))
     while len(pairs) < reviews - single - twice:
+        if next(draws, None) is None:
+            raise ValueError(f"{users} users do not like enough of {len(goods)} items for {reviews} reviews")
         user = int(draw.integers(users))
         kind = str(tastes[user][0 if draw.random() < 0.8 else 1])
         item = of_kind[kind][int(draw.choice(len(popular[kind]), p=popular[kind]))]
