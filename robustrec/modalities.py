@@ -13,7 +13,10 @@ ANY_MODALITY = "*"
 
 NAME_PATTERN = r"[A-Za-z][A-Za-z0-9_-]{0,39}"
 # Names with a meaning of their own in suites and conditions, and as parts, streams and loss terms of models.
-_OURS = "all both fused each none id middle id_to_text users items users_to_items items_to_users regularisation"
+_OURS = """
+    all both fused none noise clean edits of break features trained frozen rebuilt graphs standardised
+    id middle id_to_text users items users_to_items items_to_users regularisation
+"""
 # Attributes of torch's containers, which cannot be the names of parameters in them.
 _OF_TORCH = """
     t_destination add_module apply bfloat16 buffers call_super_init children clear compile copy cpu cuda double

@@ -110,6 +110,14 @@ class AuditKind(Generic[C]):
             ValueError: it does not.
         """
 
+    def of_modalities(self, config: C, available: Sequence[str], *, where: str) -> list[str]:
+        """Check the modalities that a configuration names; return a note for each that the features lack.
+
+        Raises:
+            RobustrecError: the features have none of them, or a name is unknown; the message has `where`.
+        """
+        return []
+
     def needs(self, config: C, plan: Plan, spec: SubjectSpec) -> str:
         """Return why the audit cannot measure a subject; empty if it can."""
         from robustrec.runs.specs import reads_features

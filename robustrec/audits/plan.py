@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from robustrec.audits.applicable import not_editable
 from robustrec.audits.few_draws import few_draws
 from robustrec.audits.kind import Cost
-from robustrec.audits.plan_checks import check_gates_select, check_strata, unmeasured
+from robustrec.audits.plan_checks import check_gates_select, check_strata, of_modalities, unmeasured
 from robustrec.audits.registry import kind_of, resolved
 from robustrec.audits.suites import Suite, load_suite
 from robustrec.config import Settings
@@ -111,7 +111,7 @@ def make_plan(
     _check_workers(settings, used)
     all_warnings = (*warnings, *few_draws(suite), *label_warnings(suite.gates))
     plan = Plan(settings, suite, dataset, specs, encoder, used, all_warnings, baseline, waivers)
-    return replace(plan, notes=tuple(unmeasured(plan)))
+    return replace(plan, notes=(*of_modalities(plan), *unmeasured(plan)))
 
 
 def _needed(suite: Suite, specs: tuple[SubjectSpec, ...]) -> tuple[SubjectSpec, ...]:

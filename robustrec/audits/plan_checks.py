@@ -11,6 +11,7 @@ from robustrec.audits.suites import Suite
 from robustrec.audits.values import strata_metrics
 from robustrec.datasets.cold_start import FEWEST_USERS, cold_start
 from robustrec.datasets.registry import Dataset
+from robustrec.encoders.chosen import modalities_of_features
 from robustrec.errors import RobustrecError, unknown_name
 from robustrec.evaluation.kinds import BEYOND, parse_metric
 from robustrec.results.conditions import CLEAN_TEST, Condition, named
@@ -18,7 +19,7 @@ from robustrec.results.findings import CLEAN, stratum_of
 from robustrec.results.gates import Gate
 from robustrec.results.inapplicable import STRATUM_WORDS
 from robustrec.results.selection import ANY, Select, matches
-from robustrec.runs.specs import SubjectSpec, reads_features
+from robustrec.runs.specs import SubjectSpec, check_modalities, reads_features
 
 if TYPE_CHECKING:
     from robustrec.audits.plan import Plan
@@ -52,6 +53,21 @@ def unmeasured(plan: Plan) -> list[str]:
             fix=_fix(specs),
         )
     return [*warnings, *without_features(plan)]
+
+
+def of_modalities(plan: Plan) -> list[str]:
+    """Check the modalities of the features against the models and audits; return a note for each that is left out.
+
+    Raises:
+        RobustrecError: a model or an audit is for modalities that the features do not have.
+    """
+    if plan.encoder is None:
+        return []
+    available = modalities_of_features(plan.dataset, plan.encoder)
+    notes = check_modalities(plan.specs, available)
+    for audit in plan.suite.audits:
+        notes += kind_of(audit.kind).of_modalities(audit, available, where=f"suite {plan.suite.name!r}")
+    return notes
 
 
 def without_features(plan: Plan) -> list[str]:
@@ -100,7 +116,8 @@ def check_gates_select(suite: Suite) -> None:
         if reported is None:
             continue
         wanted, metrics = gate.select.metric_name, _metrics(suite, reported, gate)
-        if not any(matches(each, wanted) for each in metrics):
+        # A name that is not known before the run, as of a modality, stands there as a pattern.
+        if not any(matches(each, wanted) or matches(wanted, each) for each in metrics):
             raise _matches_nothing(gate, suite, "metric", wanted, metrics)
         _check_condition(gate, suite, [named(each) for each in reported.conditions])
 

@@ -25,7 +25,7 @@ from robustrec.results.conditions import CLEAN_TEST
 from robustrec.results.findings import CLEAN
 from robustrec.runs.distinct import identity_of, indistinct
 from robustrec.runs.prepared import Prepared, prepare
-from robustrec.runs.specs import SubjectSpec, modalities_read
+from robustrec.runs.specs import SubjectSpec, check_modalities, modalities_read
 from robustrec.runs.store import run_key, stored_run
 from robustrec.runs.subjects import obtain_subject
 from robustrec.runs.trained import TrainedSubject
@@ -66,6 +66,8 @@ def work_of(plan: Plan, progress: Progress = silent) -> Work:
     prepared = prepare(
         plan.dataset, features, pick_device(plan.settings.device), mask_validation=plan.suite.mask_validation
     )
+    if features is not None:
+        check_modalities(plan.specs, features.tables)
     for spec in plan.specs:
         refuse_zero_tables(modalities_read(spec.model, prepared.tables))
     metric_suite = metric_suite_of(plan.suite.metrics, plan.suite.stability, prepared)

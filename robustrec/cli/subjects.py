@@ -130,7 +130,7 @@ def encode(
     rows = [
         {
             "modality": modality,
-            "encoder": encoded.name,
+            "encoder": "feature file" if modality in encoded.from_files else encoded.name,
             "items": table.shape[0],
             "width": table.shape[1],
             "mean norm": round(float(table.norm(dim=1).mean()), 6),
@@ -151,7 +151,7 @@ def _train(
     from robustrec.hardware import pick_device, set_numerics
     from robustrec.runs.plan import subject_specs
     from robustrec.runs.prepared import prepare
-    from robustrec.runs.specs import reads_features
+    from robustrec.runs.specs import check_modalities, reads_features
     from robustrec.runs.subjects import obtain_subject
 
     set_numerics(settings.threads)
@@ -165,6 +165,8 @@ def _train(
     )
     for warning in encoded.warnings if encoded else ():
         say(f"warning: {warning}")
+    for note in check_modalities(specs, encoded.tables) if encoded else ():
+        say(f"note: {note}")
     prepared = prepare(data, encoded, pick_device(settings.device), mask_validation=mask_validation)
     return prepared, [obtain_subject(spec, prepared, home=settings.home, progress=progress) for spec in specs]
 

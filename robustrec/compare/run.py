@@ -30,7 +30,7 @@ from robustrec.results.report import Environment
 from robustrec.runs.distinct import check_distinct
 from robustrec.runs.plan import subject_specs
 from robustrec.runs.prepared import Prepared, prepare
-from robustrec.runs.specs import SubjectSpec, reads_features, spec_json
+from robustrec.runs.specs import SubjectSpec, check_modalities, reads_features, spec_json
 
 LEVEL = 0.95
 METRIC = "ndcg@20"
@@ -154,6 +154,8 @@ def run_comparison(
         if reads
         else None
     )
+    if features is not None:
+        check_modalities(plan.specs, features.tables)
     prepared = prepare(plan.dataset, features, pick_device(settings.device))
     flatness = flatness_by(
         prepared, seed=settings.seed, triples=effort.triples, probes=effort.probes, steps=effort.steps

@@ -26,7 +26,7 @@ from robustrec.encoders.weights import (
     used_weights,
 )
 from robustrec.errors import RobustrecError, unknown_name
-from robustrec.modalities import MODALITIES
+from robustrec.modalities import MODALITIES, in_order
 
 if TYPE_CHECKING:
     from robustrec.datasets.registry import Dataset
@@ -149,6 +149,26 @@ def encoder_name(dataset: Dataset, name: str) -> str:
         return "imported" if imported else SHIPPED_BLIP if sample else "basic"
     recipe_of(name)
     return name
+
+
+def modalities_of_features(dataset: Dataset, encoder: str) -> tuple[str, ...]:
+    """Return the modalities that the features of an encoder can have, before anything is encoded.
+
+    They are those that the encoder makes, and those of `further_files`. A network without content to read makes fewer.
+    """
+    if encoder == "imported":
+        return in_order(dataset.feature_files)
+    made = set(recipe_of(encoder))
+    if not made and dataset.catalog is not None:
+        there = {"image": dataset.catalog.n_pictures, "text": dataset.catalog.n_texts}
+        made = {modality for modality, count in there.items() if count}
+    return in_order((*made, *further_files(dataset, made)))
+
+
+def further_files(dataset: Dataset, made: Iterable[str]) -> dict[str, Path]:
+    """Return the feature files that are added to what an encoder makes: of none of its modalities, image or text."""
+    known = {*MODALITIES, *made}
+    return {name: path for name, path in dataset.feature_files.items() if name not in known}
 
 
 def features_label(encoder: str, denoise: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from robustrec.encoders import ENCODERS, NETWORKS_ENCODER
-from robustrec.encoders.chosen import encoder_name, features_label, weights_warnings
+from robustrec.encoders.chosen import encoder_name, features_label, further_files, weights_warnings
 from robustrec.encoders.content import catalog_digest
 from robustrec.encoders.imported import read_table
 from robustrec.encoders.options import EncoderOptions
@@ -102,11 +102,7 @@ def item_features(
     """
     encoder = _open(dataset, name, home, options)
     encoded = encoder.catalog_features(progress)
-    files = {
-        modality: path
-        for modality, path in dataset.feature_files.items()
-        if modality not in (*MODALITIES, *encoded.tables)
-    }
+    files = further_files(dataset, encoded.tables)
     n_items = dataset.interactions.n_items
     found = {
         **encoded.tables,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from robustrec.modalities import read_of
+from robustrec.errors import RobustrecError
+from robustrec.modalities import ANY_MODALITY, in_order, read_of
 from robustrec.models import config_class, modalities_of
+from robustrec.models.configs import ModelConfig
 from robustrec.subject import EXTERNAL
 from robustrec.training.config import TrainingConfig
 from robustrec.training.strategy_config import StrategyConfig
@@ -69,6 +72,39 @@ def reads_features(spec: SubjectSpec) -> bool:
 def modalities_read(model_name: str, available: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return the feature tables a model reads, in the order of modalities."""
     return {name: available[name] for name in read_of(modalities_of(model_name), available)}
+
+
+def check_modalities(specs: Iterable[SubjectSpec], available: Iterable[str]) -> list[str]:
+    """Check that the features have what each model reads; return a note on what a model leaves out.
+
+    Args:
+        specs: the subjects.
+        available: modalities of the features.
+
+    Raises:
+        RobustrecError: a model reads other modalities than there are, or its settings are for others.
+    """
+    there, notes = in_order(available), dict[str, None]()
+    for spec in specs:
+        declared = modalities_of(spec.model)
+        read = read_of(declared, there)
+        if declared and not read:
+            wanted = "features" if ANY_MODALITY in declared else f"features of {' or '.join(declared)}"
+            has = f"only {' and '.join(there)}" if there else "no modality"
+            raise RobustrecError(
+                f"{spec.model} needs {wanted}, but the features have {has}",
+                where=f"--model {spec.model}",
+                fix="choose another model (robustrec list models), another encoder (--features), or import feature"
+                " files: " + " or ".join(f"{name}_feat.npy" for name in declared if name != ANY_MODALITY),
+            )
+        if declared and spec.origin != "scorer":
+            settings = config_class(spec.model)(**spec.model_options)
+            if isinstance(settings, ModelConfig):
+                settings.check_modalities(spec.model, read)
+        left = [name for name in there if name not in read]
+        if declared and left:
+            notes[f"{spec.model} reads {' and '.join(read)}, but not {' and '.join(left)}"] = None
+    return list(notes)
 
 
 def spec_json(spec: SubjectSpec) -> dict[str, Any]:

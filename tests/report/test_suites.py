@@ -105,7 +105,7 @@ def test_bad_toml_names_the_line():
         ("sigma2 = [-1.0]", "audits[0].sigma2[0]", "greater than or equal to 0", ""),
         ("sigma2 = [1e-6, 0.000001]", "audits[0].sigma2", "duplicate", ""),
         ("sigma2 = []", "audits[0]", "needs sigma2, relative, break_point or training", ""),
-        ('scopes = ["video"]', "audits[0].scopes[0]", "'all', 'image' or 'text'", ""),
+        ('scopes = ["a b"]', "audits[0].scopes[0]", "neither 'all' nor the name of a modality", ""),
         ("break_point = { metric = 'ndcg@5' }", "mine.toml", "not in the metrics of the suite", ""),
         ("break_point = { max_relative_drop = 1.5 }", "max_relative_drop", "less than 1", ""),
         ("break_point = { sigma2_min = 1.0, sigma2_max = 0.1 }", "break_point", "must be smaller", ""),

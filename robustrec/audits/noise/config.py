@@ -8,10 +8,22 @@ from pydantic import AfterValidator, Field, model_validator
 
 from robustrec.audits.kind import AuditConfig
 from robustrec.audits.values import AccuracyMetric, Draws, Share, Variance, distinct
+from robustrec.modalities import modality_fault
+from robustrec.results.conditions import ALL
 from robustrec.subject import Record
 
 BREAK_POINT = "sigma2"
 """Metric of the break point."""
+
+
+def _scope(name: str) -> str:
+    fault = "" if name == ALL else modality_fault(name)
+    if fault:
+        raise ValueError(f"{name!r} is neither {ALL!r} nor the name of a modality: it {fault}")
+    return name
+
+
+Scope = Annotated[str, AfterValidator(_scope)]
 
 
 class BreakPointSearch(Record):
@@ -53,8 +65,9 @@ class NoiseAudit(AuditConfig):
         default=(),
         description="expected norm of the noise, as a share of the norm of each feature vector",
     )
-    scopes: Annotated[tuple[Literal["all", "image", "text"], ...], Field(min_length=1), AfterValidator(distinct)] = (
-        Field(default=("all",), description="modalities with noise")
+    scopes: Annotated[tuple[Scope, ...], Field(min_length=1), AfterValidator(distinct)] = Field(
+        default=("all",),
+        description="modalities with noise: all together, or image, text or any other of the data set by its name",
     )
     graphs: Annotated[tuple[Literal["rebuilt", "frozen"], ...], Field(min_length=1), AfterValidator(distinct)] = Field(
         default=("rebuilt",),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from robustrec.audits.kind import READS_NOTHING, AuditKind, Cost, Reported
 from robustrec.audits.noise.config import BREAK_POINT, BreakPointSearch, NoiseAudit
+from robustrec.errors import unknown_name
+from robustrec.modalities import MODALITIES, read_of
+from robustrec.results.conditions import ALL
 
 if TYPE_CHECKING:
     from robustrec.audits.plan import Plan
@@ -39,9 +42,22 @@ class NoiseKind(AuditKind[NoiseAudit]):
             raise ValueError(f"metric {point.metric!r} of break_point is not in the metrics of the suite")
         _check_break_point_gates(suite, point)
 
+    def of_modalities(self, config: NoiseAudit, available: Sequence[str], *, where: str) -> list[str]:
+        """Check the scopes: image and text can lack in the features, but not all scopes, and no other name."""
+        lacking = [scope for scope in config.scopes if scope not in (ALL, *available)]
+        for scope in lacking:
+            if scope not in MODALITIES or len(lacking) == len(config.scopes):
+                raise unknown_name("modality", scope, (ALL, *available), where=f"{where}, noise audit, scopes")
+        return [
+            f"noise on {scope}: not measured, because the features have only {' and '.join(available)}"
+            for scope in lacking
+        ]
+
     def needs(self, config: NoiseAudit, plan: Plan, spec: SubjectSpec) -> str:
         """Return why the audit cannot measure a subject: without features, or only by a retraining that cannot be."""
         from robustrec.audits.applicable import NO_EFFECT, scores_ignore_features
+        from robustrec.encoders.chosen import modalities_of_features
+        from robustrec.models import modalities_in_scores
         from robustrec.runs.specs import reads_features
 
         retrained = config.training is not None and spec.can_train
@@ -49,6 +65,9 @@ class NoiseKind(AuditKind[NoiseAudit]):
             return READS_NOTHING
         if scores_ignore_features(spec) and not retrained:
             return NO_EFFECT
+        read = read_of(modalities_in_scores(spec.model), modalities_of_features(plan.dataset, plan.encoder or "auto"))
+        if not ({ALL, *read} & {*config.scopes} or config.break_point or retrained):
+            return f"its scores depend on {' and '.join(read)}, and the noise is on {' and '.join(config.scopes)}"
         if not (config.sigma2 or config.relative or config.break_point or retrained):
             return "robustrec cannot train this model again, because it was trained elsewhere"
         return ""
@@ -73,7 +92,7 @@ class NoiseKind(AuditKind[NoiseAudit]):
 
         found = [each.condition for each in (*conditions_of(config), *training_conditions_of(config))]
         found += [break_point_condition(config.break_point)] if config.break_point else []
-        return Reported(found, (BREAK_POINT, "snr_db_image", "snr_db_text"))
+        return Reported(found, (BREAK_POINT, "snr_db_image", "snr_db_text", "snr_db_*"))
 
     def draws(self, config: NoiseAudit, gate: Gate) -> Iterator[tuple[str, int]]:
         """Yield the draws at inference and in training, of the conditions that a gate selects."""

@@ -38,6 +38,7 @@ from robustrec.runs.trained import TrainedSubject
 
 AUDIT, BREAK = "noise", "break point"
 TRAINING_ONLY = "the features affect training only and have no effect on scores, so noise at inference changes nothing"
+NOT_REACHED = "no noise of the audit changes an input of the model"
 # Share of unchanged entries from which on a reader is warned.
 PARTLY_LOST = 0.01
 NOT_RETRAINED = "noise in training: not applicable, because robustrec did not train the subject"
@@ -121,7 +122,10 @@ def _noise_status(audit: NoiseAudit, subject: TrainedSubject) -> AuditStatus:
     left_out = [] if subject.scored_tables else [f"{subject.spec.model}: {TRAINING_ONLY}"]
     if audit.training is not None and not retrained:
         left_out.append(NOT_RETRAINED)
-    measured = bool(subject.scored_tables) or retrained
+    reached = any(touched(subject, condition) for condition in conditions_of(audit))
+    if subject.scored_tables and conditions_of(audit) and not reached:
+        left_out.append(f"{subject.spec.model}: {NOT_REACHED}")
+    measured = reached or bool(subject.scored_tables and audit.break_point) or retrained
     status: Literal["ok", "not_applicable"] = "ok" if measured else "not_applicable"
     return AuditStatus(audit="noise", subject=subject.subject, status=status, message="; ".join(left_out))
 

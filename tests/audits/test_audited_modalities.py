@@ -1,0 +1,182 @@
+"""Audits of features with other modalities than image and text: noise, reach and sharpness by name, and wrong names."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from robustrec.audits import run as runner
+from robustrec.audits.outcome import make_report
+from robustrec.audits.plan import Plan, make_plan
+from robustrec.config import Settings
+from robustrec.errors import RobustrecError
+
+SUITE = """
+schema_version = 1
+name = "test"
+metrics = ["ndcg@20"]
+stability = ["changed@20"]
+bootstrap = { replicates = 100 }
+[[audits]]
+kind = "noise"
+relative = [0.5]
+scopes = ["all", "image", "tags"]
+draws = 2
+[[audits]]
+kind = "sharpness"
+triples = 200
+sigma = [0.1]
+input_probes = 2
+worst_items = 0
+input_steps = 2
+flip_draws = 0
+noise_pairs = 0
+[[gates]]
+name = "signal"
+select = { audit = "noise", modality = "tags", metric = "snr_db_tags" }
+quantity = "value"
+min = -100.0
+"""
+
+
+@pytest.fixture
+def folder(tiny_folder: Path, tmp_path: Path) -> Path:
+    """The tiny data with a third table, of tags that tell the groups of items."""
+    made = tmp_path / "three"
+    shutil.copytree(tiny_folder, made)
+    random = np.random.default_rng(1)
+    tags = np.eye(4)[np.arange(60) % 4] + 0.2 * random.normal(size=(60, 4))
+    np.save(made / "tags_feat.npy", tags.astype(np.float32))
+    return made
+
+
+def plan_of(folder: Path, home: Path, suite: str = SUITE, model: str = "vbpr", **more: Any) -> Plan:
+    home.mkdir(exist_ok=True)
+    (home / "suite.toml").write_text(suite)
+    options = {"training": {"max_epochs": 3, "learning_rate": 0.01, "batch_size": 128}, **more}
+    return make_plan(
+        Settings(
+            home=home,
+            model=(model,),
+            dataset=str(folder),
+            strategy=("vanilla",),
+            suite=str(home / "suite.toml"),
+            device="cpu",
+            set=options,
+        )
+    )
+
+
+@pytest.mark.parametrize("model", ["slmrec", "dragon"])
+def test_every_modality_has_its_noise_reach_and_sharpness(folder: Path, tmp_path: Path, model: str) -> None:
+    plan = plan_of(folder, tmp_path / "home", model=model)
+    assert plan.notes == ()
+    run = runner.measure(plan)
+    report, _ = make_report(plan, run, command=["robustrec", "audit"])
+    assert {status.status for status in report.statuses} == {"ok"}
+    noise = [row for row in report.findings if row.audit == "noise"]
+    signals = {(row.condition.modality, row.modality) for row in noise if row.metric.startswith("snr_db_")}
+    names = {"image", "text", "tags"}
+    assert signals == {*(("all", name) for name in names), ("image", "image"), ("tags", "tags")}
+    changed = {row.condition.modality: row.perturbed for row in noise if row.metric == "changed@20"}
+    assert set(changed) == {"all", "image", "tags"}
+    assert all(value is not None and value > 0 for value in changed.values())
+    quality = {row.condition.modality: row.perturbed for row in noise if row.metric == "ndcg@20"}
+    assert len(set(quality.values())) == 3, "each condition has noise of its own"
+    sharpness = {row.condition.modality for row in report.findings if row.metric.startswith("input_sharpness")}
+    assert sharpness == {"all", *names}
+    eigenvalues = {row.condition.modality for row in report.findings if row.condition.kind == "features"}
+    assert eigenvalues >= names
+
+
+@pytest.mark.parametrize(
+    ("scopes", "what", "fix"),
+    [
+        ('["all", "tag"]', "unknown modality 'tag'", "did you mean 'tags'"),
+        ('["video"]', "unknown modality 'video'", "all, image, tags, text"),
+        ('["a b"]', "'a b' is neither 'all' nor the name of a modality", ""),
+        ('["both"]', "'both' is neither 'all' nor the name of a modality", ""),
+    ],
+)
+def test_noise_on_no_modality_is_an_error_before_work(
+    folder: Path, tmp_path: Path, scopes: str, what: str, fix: str
+) -> None:
+    suite = SUITE.replace('["all", "image", "tags"]', scopes).partition("[[gates]]")[0]
+    gate = '[[gates]]\nname = "g"\nselect = { audit = "noise", metric = "ndcg@20" }\nquantity = "drift"\nmin = -0.5\n'
+    with pytest.raises(RobustrecError, match=what) as caught:
+        plan_of(folder, tmp_path / "home", suite + gate)
+    assert "scopes" in caught.value.where
+    assert fix in caught.value.fix
+
+
+def test_image_and_text_may_lack_beside_other_scopes_and_it_is_said(folder: Path, tmp_path: Path) -> None:
+    (folder / "image_feat.npy").unlink()
+    plan = plan_of(folder, tmp_path / "home")
+    assert plan.notes == ("noise on image: not measured, because the features have only text and tags",)
+    only = (
+        SUITE.replace('["all", "image", "tags"]', '["image"]').replace('"tags"', '"image"').replace("_tags", "_image")
+    )
+    with pytest.raises(RobustrecError, match="unknown modality 'image'"):
+        plan_of(folder, tmp_path / "other", only)
+
+
+OWN = """
+import numpy as np
+class Scores:
+    modalities = {modalities}
+    def __init__(self, problem):
+        self.users = np.random.default_rng(0).normal(size=(problem.n_users, 40))
+    def score(self, features, users):
+        table = np.concatenate([features[name] for name in sorted(features)], axis=1)
+        return self.users[users][:, : table.shape[1]] @ table.T
+"""
+
+
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, modalities: str) -> str:
+    (tmp_path / f"{name}.py").write_text(OWN.format(modalities=modalities))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return f"{name}:Scores"
+
+
+def test_own_models_of_any_names(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = plan_of(folder, tmp_path / "a", model=own(tmp_path, monkeypatch, "scores_tags", '("tags",)'))
+    assert one.notes[0] == "scores_tags:Scores reads tags, but not image and text"
+    assert plan_of(folder, tmp_path / "b", model=own(tmp_path, monkeypatch, "scores_any", '("*",)')).notes[1:] == ()
+    with pytest.raises(RobustrecError, match="needs features of audio or video, but the features have only") as caught:
+        plan_of(folder, tmp_path / "c", model=own(tmp_path, monkeypatch, "scores_audio", '("audio", "video")'))
+    assert "audio_feat.npy or video_feat.npy" in caught.value.fix
+
+
+def test_noise_that_reaches_no_input_of_a_model_is_not_measured(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be a drift of exactly zero, or a status "ok" without a number."""
+    suite = SUITE.replace('["all", "image", "tags"]', '["tags"]')
+    name = own(tmp_path, monkeypatch, "scores_text", '("text",)')
+    gate = "min = -100.0\noptional = true\n"
+    with pytest.raises(RobustrecError, match="its scores depend on text, and the noise is on tags"):
+        plan_of(folder, tmp_path / "home", suite.replace("min = -100.0\n", gate), model=name)
+
+
+def test_settings_for_other_modalities_are_refused_before_any_training(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(RobustrecError, match="freedom has modality_weights of image, text, but reads"):
+        plan_of(folder, tmp_path / "a", model="freedom", freedom={"modality_weights": {"image": 0.5, "text": 0.5}})
+    with pytest.raises(RobustrecError, match="mmrec_compat of dualgnn"):
+        plan_of(folder, tmp_path / "b", model="dualgnn", dualgnn={"mmrec_compat": True})
+    weights = {"image": 0.2, "text": 0.3, "tags": 0.5}
+    plan_of(folder, tmp_path / "c", model="freedom", freedom={"modality_weights": weights})
+
+
+def test_one_modality_of_another_name_is_enough(folder: Path, tmp_path: Path) -> None:
+    for name in ("image", "text"):
+        (folder / f"{name}_feat.npy").unlink()
+    suite = SUITE.replace('["all", "image", "tags"]', '["all", "tags"]')
+    report, _ = make_report(
+        plan := plan_of(folder, tmp_path / "home", suite), runner.measure(plan), command=["robustrec", "audit"]
+    )
+    assert {status.status for status in report.statuses} == {"ok"}
+    assert {row.modality for row in report.findings if row.metric.startswith("snr_db")} == {"tags"}
