@@ -93,8 +93,8 @@ def prepare(
     """
     from robustrec.cli.data import home_of, show_description
     from robustrec.datasets.describe import describe
-    from robustrec.datasets.prepare.build import PrepareOptions
     from robustrec.datasets.prepare.build import prepare as prepare_data
+    from robustrec.datasets.prepare.options import PrepareOptions
     from robustrec.datasets.registry import load_folder
 
     place = home_of(home)

@@ -18,8 +18,9 @@ from benchmarks.raw_archives import write_archive
 from robustrec.cli.main import run
 from robustrec.datasets.prepare import addresses, picture_store
 from robustrec.datasets.prepare.addresses import LinkError, checked_place, is_public
-from robustrec.datasets.prepare.build import PrepareOptions, prepare
+from robustrec.datasets.prepare.build import prepare
 from robustrec.datasets.prepare.download import Fetcher
+from robustrec.datasets.prepare.options import PrepareOptions
 from robustrec.datasets.prepare.picture_store import PictureStore, fetch_all
 from robustrec.datasets.registry import load_folder
 from robustrec.errors import RobustrecError
@@ -235,11 +236,28 @@ def test_limits_on_size_and_time(site):
     assert "compressed" in refusal(small, f"{site.url}/packed").reason
     assert not refusal(small, f"{site.url}/short").lasting
     small.close()
-    ticks = iter(range(0, 100_000, 61))
-    slow = Fetcher(allow_private=True, clock=lambda: float(next(ticks)))
-    site.pages["/slow"] = (200, {}, PICTURE)
-    assert "longer than" in refusal(slow, f"{site.url}/slow").reason
-    slow.close()
+
+
+@pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\n\r\nGIF89a"])
+def test_a_server_that_never_finishes_is_left(begun):
+    """Whatever it has sent: nothing, a part of the header, or a part of the content without its length."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        held = []
+
+        def accept() -> None:
+            connection, _ = server.accept()
+            held.append(connection)
+            connection.recv(2**16)
+            connection.sendall(begun)
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        slow = Fetcher(allow_private=True, seconds=0.05)
+        error = refusal(slow, f"http://127.0.0.1:{server.getsockname()[1]}/slow")
+        assert "took longer than 0.05 s" in error.reason
+        assert not error.lasting
+        thread.join()
+        held[0].close()
 
 
 def test_statuses_that_last_and_statuses_that_pass(site, fetcher):

@@ -17,8 +17,9 @@ from robustrec.datasets.import_options import ImportOptions
 from robustrec.datasets.importing import import_folder
 from robustrec.datasets.interactions import read_inter
 from robustrec.datasets.item_numbers import read_numbers
-from robustrec.datasets.prepare.build import Prepared, PrepareOptions, prepare
+from robustrec.datasets.prepare.build import Prepared, prepare
 from robustrec.datasets.prepare.layouts import LAYOUTS
+from robustrec.datasets.prepare.options import PrepareOptions
 from robustrec.datasets.registry import load_folder
 from robustrec.errors import RobustrecError
 
@@ -28,8 +29,8 @@ BABY = Path("/work/shared/data/baby")
 
 
 def made(tmp_path: Path, layout: str = "amazon2014", name: str = "raw", **options) -> Archive:
-    category = CATEGORY.get(layout, "Baby")
-    return write_archive(layout, tmp_path / name, category=category or "", **{**SMALL, **options})
+    options = {"category": CATEGORY.get(layout, "Baby") or "", **SMALL, **options}
+    return write_archive(layout, tmp_path / name, **options)
 
 
 def prepared(tmp_path: Path, archive: Archive, name: str = "shop", **options) -> Prepared:
@@ -302,7 +303,38 @@ def test_the_command_lists_layouts_and_reports_counts(tmp_path, capsys):
     assert run(command) == 0
     assert "already prepared" in capsys.readouterr().err
     assert run([*command, "--seed", "1"]) == 2
-    assert run([*command, "--seed", "1", "--replace"]) == 0
+    fix = capsys.readouterr().err.partition("or replace it: ")[2].strip()
+    assert "--seed 1" in fix
+    assert run(shlex.split(fix)[1:]) == 0
+    assert "prepared as 'baby'" in capsys.readouterr().err
+
+
+def test_several_categories_and_other_spellings(tmp_path):
+    made(tmp_path)
+    archive = made(tmp_path, category="Sports_and_Outdoors")
+    with pytest.raises(RobustrecError, match="several category files: Baby, Sports_and_Outdoors") as error:
+        prepare("amazon2014", archive.folder, tmp_path / "home")
+    assert run([*shlex.split(error.value.fix.partition(": ")[2])[1:], "--name", "one"]) == 0
+    assert prepared(tmp_path, archive, None, category="sports").name == "sports"
+    for layout, category in (("hm", "Baby"), ("amazon2014", "../x")):
+        with pytest.raises(RobustrecError, match="categor"):
+            prepare(layout, archive.folder, tmp_path / "home", PrepareOptions(category=category))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_what_is_prepared_can_be_audited(tmp_path, layout):
+    home = ["--home", str(tmp_path / "home")]
+    done = prepared(tmp_path, made(tmp_path, layout))
+    assert run(["data", "describe", done.name, "--json", *home]) == 0
+    assert run(["audit", "-m", "freedom", "-d", done.name, "--suite", "merchant", "--dry-run", *home]) == 0
+
+
+def test_what_is_prepared_can_be_trained_on(tmp_path):
+    archive = made(tmp_path)
+    write_pictures(archive, tmp_path / "pictures")
+    done = prepared(tmp_path, archive, pictures=tmp_path / "pictures")
+    command = ["train", "-m", "vbpr", "-d", done.name, "-f", "basic", "--home", str(tmp_path / "home"), "-q"]
+    assert run([*command, "--set", "training.max_epochs=2"]) == 0
 
 
 def test_an_import_of_published_files_names_the_command(tmp_path):

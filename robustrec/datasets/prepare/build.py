@@ -32,11 +32,12 @@ from robustrec.datasets.prepare.content import Content, read_content
 from robustrec.datasets.prepare.download import Fetcher
 from robustrec.datasets.prepare.labels import published_split
 from robustrec.datasets.prepare.layouts import RawFiles, find_raw, layout_named
+from robustrec.datasets.prepare.options import PrepareOptions
 from robustrec.datasets.prepare.picture_store import Fetches, PictureStore
 from robustrec.datasets.prepare.ratings import read_core
 from robustrec.datasets.prepare.web_pictures import web_pictures
 from robustrec.datasets.registry import data_folder
-from robustrec.datasets.split_record import Keep, SplitKind, SplitRecord
+from robustrec.datasets.split_record import SplitRecord
 from robustrec.digests import file_stamp
 from robustrec.errors import RobustrecError
 from robustrec.files import digest_json, unwritable, write_atomically
@@ -45,43 +46,6 @@ from robustrec.untrusted import UnreadableError, regular_file
 
 MOST_RATE = 50
 """Requests per second at most, so as not to burden a server."""
-
-
-@dataclass(frozen=True)
-class PrepareOptions:
-    """Options of a preparation.
-
-    Attributes:
-        category: category of the layout; None: the only one in the folder.
-        name: name of the data set; None: from the category.
-        pictures: folder or zip of pictures, named by item id or as in the catalog; None: as in the layout.
-        cnn_features: file of image features (Amazon 2014); None: none.
-        picture_urls: download pictures from their addresses.
-        picture_rate: requests per second at most.
-        offline: use only pictures that are downloaded already.
-        labels: published split, `.inter`; None: a random split per user.
-        k: smallest number of interactions of a user or item (k-core).
-        split: the split, where no labels are given.
-        keep: which row of a repeated pair counts.
-        seed: seed of the split.
-        skip_unreadable: skip pictures that cannot be read instead of failing.
-        replace: replace an existing data set with the same name.
-    """
-
-    category: str | None = None
-    name: str | None = None
-    pictures: Path | None = None
-    cnn_features: Path | None = None
-    picture_urls: bool = False
-    picture_rate: float = 5.0
-    offline: bool = False
-    labels: Path | None = None
-    k: int = 5
-    split: SplitKind = "random"
-    keep: Keep = "first"
-    seed: int = 0
-    skip_unreadable: bool = False
-    replace: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,6 +88,16 @@ def prepare(
         RobustrecError: a file is missing or malformed, the name exists or is invalid, or the folder cannot be written.
     """
     options = options or PrepareOptions()
+    try:
+        return _prepared(layout, raw, home, options, progress, fetcher)
+    except RobustrecError as error:
+        fix = options.pasteable(error.fix, layout, raw, home)
+        raise RobustrecError(error.what, where=error.where, fix=fix) from error
+
+
+def _prepared(
+    layout: str, raw: Path, home: Path, options: PrepareOptions, progress: Progress, fetcher: Fetches | None
+) -> Prepared:
     files = find_raw(layout_named(layout), raw, options.category)
     if options.picture_urls:
         _check_links(files, options)

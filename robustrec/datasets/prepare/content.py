@@ -46,7 +46,7 @@ def read_content(files: RawFiles, item_ids: Sequence[str], progress: Progress) -
     rows: list[CatalogItem | None] = [CatalogItem("", "", (), "", "", (name,)) for name in item_ids]
     addresses = [""] * len(item_ids)
     counts = MetadataCounts()
-    found = placeholders = 0
+    found = placeholders = both = 0
     for raw in read_items_of(files, places, counts):
         row = places[raw.item]
         rows[row] = CatalogItem(raw.title, raw.brand, raw.categories, raw.description, "", (raw.item,))
@@ -55,6 +55,7 @@ def read_content(files: RawFiles, item_ids: Sequence[str], progress: Progress) -
         else:
             addresses[row] = raw.picture
         found += 1
+        both += bool(raw.title and raw.picture)
         if found % 1000 == 0 or found == len(item_ids):
             progress("catalog", found, len(item_ids))
     if not found:
@@ -82,5 +83,6 @@ def read_content(files: RawFiles, item_ids: Sequence[str], progress: Progress) -
     }
     if files.layout.links:
         has["items with a picture address"] = sum(map(bool, addresses)) + placeholders
+        has["items with a title and a picture address"] = both
     filters = [FilterCount(reason, count) for reason, count in left_out.items() if count]
     return Content(rows, addresses, counts.lines, has, filters)

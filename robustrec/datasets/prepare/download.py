@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
@@ -37,8 +36,8 @@ class Fetcher:
     Args:
         allow_private: allow private addresses; for tests only.
         resolve: returns the internet addresses of a host; replaced in tests.
-        clock: seconds that pass; replaced in tests.
         most_bytes: bytes of a file at most.
+        seconds: seconds at most until an answer is complete, however slowly it comes.
     """
 
     def __init__(
@@ -46,13 +45,13 @@ class Fetcher:
         *,
         allow_private: bool = False,
         resolve: Resolve = resolved,
-        clock: Callable[[], float] = time.monotonic,
         most_bytes: int = MAX_PICTURE_BYTES,
+        seconds: float = WHOLE_SECONDS,
     ) -> None:
         self.allow_private = allow_private
         self.resolve = resolve
-        self.clock = clock
         self.most_bytes = most_bytes
+        self.seconds = seconds
         self._pools: dict[tuple[str, str, int], HTTPConnectionPool] = {}
         self._failures: Counter[tuple[str, str, int]] = Counter()
 
@@ -80,40 +79,57 @@ class Fetcher:
         """Return the content of a URL, or the URL that it redirects to."""
         import urllib3
 
-        end = self.clock() + WHOLE_SECONDS
         place = checked_place(url, resolve=self.resolve, allow_private=self.allow_private)
-        key = place.scheme, place.host, place.port
+        pool = self._pool(place)
+        found: list[bytes | str | Exception] = []
+
+        def ask() -> None:
+            try:
+                found.append(self._asked(url, place, pool))
+            except (LinkError, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+                found.append(error)
+
+        # In a thread of its own, since the timeouts of a connection begin again at each byte, also in the header.
+        thread = threading.Thread(target=ask, daemon=True)
+        thread.start()
+        thread.join(self.seconds)
+        if not found:
+            self._forget(place)
+            raise LinkError(f"took longer than {self.seconds:g} s", lasting=False)
+        if isinstance(found[0], LinkError):
+            raise found[0]
+        if isinstance(found[0], Exception):
+            self._forget(place)
+            raise LinkError(_reason(found[0], place), lasting=False) from found[0]
+        return found[0]
+
+    def _asked(self, url: str, place: Place, pool: HTTPConnectionPool) -> bytes | str:
+        import urllib3
+
+        response = pool.urlopen(
+            "GET",
+            place.target,
+            headers={
+                "Host": _host_header(place),
+                "User-Agent": f"robustrec/{__version__}",
+                "Accept": "image/*",
+                "Accept-Encoding": "identity",
+            },
+            redirect=False,
+            retries=False,
+            assert_same_host=False,
+            preload_content=False,
+            decode_content=False,
+            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
+        )
         try:
-            response = self._pool(place).urlopen(
-                "GET",
-                place.target,
-                headers={
-                    "Host": _host_header(place),
-                    "User-Agent": f"robustrec/{__version__}",
-                    "Accept": "image/*",
-                    "Accept-Encoding": "identity",
-                },
-                redirect=False,
-                retries=False,
-                assert_same_host=False,
-                preload_content=False,
-                decode_content=False,
-                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
-            )
-        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            self._forget(key)
-            raise LinkError(_reason(error, place), lasting=False) from error
-        try:
-            return self._answer(url, response, end)
-        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            self._forget(key)
-            raise LinkError(_reason(error, place), lasting=False) from error
+            return self._answer(url, response)
         finally:
-            # What was not read whole cannot be used for the next file.
+            # A connection with the rest of an answer in it cannot be used for the next file.
             response.close()
             response.release_conn()
 
-    def _answer(self, url: str, response: BaseHTTPResponse, end: float) -> bytes | str:
+    def _answer(self, url: str, response: BaseHTTPResponse) -> bytes | str:
         status = response.status
         if status in REDIRECTS:
             location = response.headers.get("Location", "")
@@ -135,8 +151,6 @@ class Fetcher:
             size += len(piece)
             if size > self.most_bytes:
                 raise too_large
-            if self.clock() > end:
-                raise LinkError(f"took longer than {WHOLE_SECONDS:.0f} s", lasting=False)
         return b"".join(pieces)
 
     def _pool(self, place: Place) -> HTTPConnectionPool:
@@ -160,7 +174,8 @@ class Fetcher:
                 self._pools[key] = urllib3.HTTPConnectionPool(address, place.port, maxsize=1)
         return self._pools[key]
 
-    def _forget(self, key: tuple[str, str, int]) -> None:
+    def _forget(self, place: Place) -> None:
+        key = place.scheme, place.host, place.port
         self._failures[key] += 1
         pool = self._pools.pop(key, None)
         if pool is not None:
