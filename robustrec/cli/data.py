@@ -28,9 +28,9 @@ def import_(
     path: Annotated[
         Path,
         typer.Argument(
-            help="Folder or file with interactions: the MMRec layout, RecBole, MovieLens, CSV, JSON Lines, Parquet,"
-            " Arrow, a saved Hugging Face dataset, LightGCN lists; or a PyTorch Geometric graph saved with"
-            " torch.save(data.to_dict(), PATH).",
+            help="Folder, file, or zip or tar of a folder with interactions: the MMRec layout, RecBole, MovieLens, CSV,"
+            " JSON Lines, Parquet, Arrow, a saved Hugging Face dataset, LightGCN lists; or a PyTorch Geometric graph"
+            " saved with torch.save(data.to_dict(), PATH).",
             show_default=False,
         ),
     ],
@@ -109,6 +109,7 @@ def import_(
     from robustrec.datasets.importing import ImportOptions, import_folder
     from robustrec.datasets.manifest import read_manifest
     from robustrec.datasets.registry import load_folder
+    from robustrec.untrusted.archives import is_archive
 
     place = home_of(home)
     chosen = ImportOptions(
@@ -134,6 +135,10 @@ def import_(
             from robustrec.adapters.pyg.importing import import_graph_file
 
             target = import_graph_file(path, name, place, chosen, progress=progress)
+        elif is_archive(path) and path.is_file():
+            from robustrec.datasets.archives import import_archive
+
+            target = import_archive(path, name, place, chosen, progress=progress)
         else:
             target = import_folder(path, name, place, chosen, progress=progress)
     if recognised := read_manifest(target).recognised:
@@ -228,10 +233,8 @@ def _lines(d: Description) -> list[tuple[str, str]]:
 
 def _cold_users(d: Description) -> str:
     held_out = d.cold_users.validation + d.cold_users.test
-    return (
-        f"{d.cold_users.users:,} users without a training interaction, {held_out:,} held-out interactions of theirs"
-        + (" are left out" if held_out else "")
-    )
+    left_out = f", {held_out:,} held-out interactions of theirs are left out" if held_out else ""
+    return f"{d.cold_users.users:,} users without a training interaction{left_out}"
 
 
 def _texts(d: Description) -> str:

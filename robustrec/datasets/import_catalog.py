@@ -101,7 +101,15 @@ def import_pictures(
     if place is None:
         return rows, []
     try:
-        return copy_pictures(stage, rows, place, skip_unreadable=skip_unreadable, numbered=numbered, progress=progress)
+        return copy_pictures(
+            stage,
+            rows,
+            place,
+            skip_unreadable=skip_unreadable,
+            numbered=numbered,
+            progress=progress,
+            classes=not items,
+        )
     except RobustrecError as error:  # name the table, not the file that is gone
         where = error.where.replace(str(stored), ", ".join(map(str, items[:3])))
         raise RobustrecError(error.what, where=where, fix=error.fix) from error

@@ -69,6 +69,7 @@ class _Sources(NamedTuple):
     unread: tuple[Path, ...]
     user_graph: Path | None
     manifest: Manifest | None
+    archive: Path | None = None
 
 
 class _Material(NamedTuple):
@@ -83,7 +84,13 @@ class _Material(NamedTuple):
 
 
 def import_folder(
-    source: Path, name: str, home: Path, options: ImportOptions | None = None, *, progress: Progress = silent
+    source: Path,
+    name: str,
+    home: Path,
+    options: ImportOptions | None = None,
+    *,
+    progress: Progress = silent,
+    archive: Path | None = None,
 ) -> Path:
     """Import a folder as the full edition of a data set and return its location, HOME/data/NAME.
 
@@ -93,6 +100,7 @@ def import_folder(
         home: the robustrec home folder.
         options: further options.
         progress: reports the number of pictures.
+        archive: what the folder was unpacked from, if it was.
 
     Raises:
         RobustrecError: the name exists or is invalid, data are malformed, or the folder cannot be written.
@@ -115,7 +123,7 @@ def import_folder(
     target = data_folder(home, name)
     sources: _Sources | None = None
     try:
-        sources = _sources(source, name, options)
+        sources = _sources(source, name, options)._replace(archive=archive)
         key = _import_key(sources, options)
         if not options.replace and _import_key_of(target) == key:
             return target  # by a process that was killed before it could say so
@@ -133,14 +141,20 @@ def import_folder(
 
 def _import_key(sources: _Sources, options: ImportOptions) -> str:
     """Return a digest of the import: options, and path, size and times of each file."""
+    if sources.archive is not None:
+        return digest_json([__version__, *_how(options), file_stamp(sources.archive.resolve())])
     files = [*sources.interactions, *sources.items, *sources.features.values(), *(path for path, _ in sources.not_read)]
     files += [sources.user_graph] if sources.user_graph is not None else []
     files += [path for name in (MANIFEST, *MAPPINGS) if (path := sources.folder / name).is_file()]
     if sources.pictures is not None:
         inside = sorted(sources.pictures.rglob("*")) if sources.pictures.is_dir() else [sources.pictures]
         files += [path for path in inside if path.is_file()]
+    return digest_json([__version__, *_how(options), [file_stamp(path.resolve()) for path in files]])
+
+
+def _how(options: ImportOptions) -> list[object]:
     how = [options.format, options.columns, options.k, options.min_rating, options.skip_unreadable]
-    return digest_json([__version__, how, astuple(options.how), [file_stamp(path.resolve()) for path in files]])
+    return [how, astuple(options.how)]
 
 
 def _import_key_of(target: Path) -> str | None:
@@ -336,6 +350,7 @@ def _origin(sources: _Sources, material: _Material, options: ImportOptions) -> s
     if sources.manifest is not None and sources.manifest.source and not sources.manifest.imported:
         return sources.manifest.source  # of a folder that says itself where its data come from
     text = f"imported from {', '.join(path.name for path in sources.interactions)}"
+    text += f" in {sources.archive.name}" if sources.archive is not None else ""
     low = "" if options.min_rating is None else f", ratings of at least {options.min_rating:g}"
     split = material.split
     if split.kind != "published":

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from robustrec.datasets.class_folders import with_classes
 from robustrec.datasets.interactions import FilterCount
 from robustrec.datasets.items import CatalogItem
 from robustrec.datasets.picture_index import PictureIndex, index_pictures
@@ -26,6 +27,7 @@ def copy_pictures(
     numbered: bool,
     progress: Progress,
     index: PictureIndex | None = None,
+    classes: bool = False,
 ) -> tuple[list[CatalogItem | None], list[FilterCount]]:
     """Copy the picture of every item into one zip under its item id, and check that it can be read.
 
@@ -37,10 +39,12 @@ def copy_pictures(
         numbered: whether the file name of a picture may be the item number.
         progress: reports the number of pictures.
         index: the picture of each item, if it is known; None: by the entries and ids of the items.
+        classes: whether the folder of a picture may be the category of its item, where there is no catalog.
     """
     index = index or index_pictures(rows, pictures, guess=True, numbered=numbered)
     entries, lost, further, unused, elsewhere = index
     source = PictureSource(pictures, entries)
+    rows, of_classes = with_classes(rows, entries) if classes else (rows, [])
     result: list[CatalogItem | None] = list(rows)
     unreadable = 0
     with zipfile.ZipFile(stage / "pictures.zip", "w", zipfile.ZIP_STORED) as archive:
@@ -69,4 +73,4 @@ def copy_pictures(
         "pictures that match no item": unused,
         "items with a picture of that name in another folder than the catalog names": elsewhere,
     }
-    return result, [FilterCount(reason, count) for reason, count in counts.items() if count]
+    return result, of_classes + [FilterCount(reason, count) for reason, count in counts.items() if count]
