@@ -108,7 +108,8 @@ class DualText(_Tower):
         model = self.load()
         config = model.config.text_config
         end = "" if self.family.end else None
-        tokenizer = tokenizing.read_tokenizer(self.weights, config.vocab_size, end=end)
+        # Some copies of SigLIP 2 have the template of Gemma, which begins a text with <bos>.
+        tokenizer = tokenizing.read_tokenizer(self.weights, config.vocab_size, end=end, only_end=self.family.full)
         longest = longest_text(model.text_model, tokenizer.limit)
         length = int(config.max_position_embeddings) if self.family.full else None
         return LoadedTexts(model.to(self.placement.device, self.placement.dtype), tokenizer, length or longest, length)

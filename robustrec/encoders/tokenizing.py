@@ -48,17 +48,22 @@ class TextTokenizer(NamedTuple):
     kind: str
 
 
-def read_tokenizer(weights: Weights, vocab_size: int, *, end: str | None = None) -> TextTokenizer:
+def read_tokenizer(
+    weights: Weights, vocab_size: int, *, end: str | None = None, only_end: bool = False
+) -> TextTokenizer:
     """Return the tokenizer of a folder.
 
     Args:
         weights: the folder.
         vocab_size: number of token embeddings of the model.
         end: token that must end each text ("" for the eos_token of the folder); None if the template decides.
+        only_end: whether this token is the only special token of a text, whatever the template adds.
 
     Raises:
         RobustrecError: it is missing, unreadable or of another model, or a token that it needs is not defined.
     """
+    from tokenizers.processors import TemplateProcessing
+
     check_model_folder(weights.folder)
     config = _settings(weights.folder)
     backend = _backend(weights, vocab_size)
@@ -69,6 +74,8 @@ def read_tokenizer(weights: Weights, vocab_size: int, *, end: str | None = None)
         raise _unusable(weights, "no pad_token is defined", "add pad_token")
     backend.no_padding()
     backend.no_truncation()
+    if only_end:
+        backend.post_processor = TemplateProcessing(single="$A", special_tokens=[])
     appended = None
     if end is not None and not _ends(backend):
         appended = _token(end or config.get("eos_token"), backend)

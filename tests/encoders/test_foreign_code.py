@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tiny_families import save_clip, save_image
 from tiny_networks import save_sentence
 from toy_shop import toy_picture, toy_text
 
@@ -95,6 +96,9 @@ def test_yes_on_the_terminal_runs_nothing(tiny_blip: Path, tiny_blip2: Path, sen
         ("blip", tiny_blip, "caption"),
         ("blip2", tiny_blip2, ""),
         ("minilm", sentence, ""),
+        ("hf-text", sentence, ""),
+        ("hf-dual", save_clip(tmp_path / "clip"), ""),
+        ("hf-image", save_image(tmp_path / "image", "Dinov2"), ""),
     ]:
         for file in AUTO_MAPS:
             folder = tmp_path / f"{encoder}-{part}-{file}"

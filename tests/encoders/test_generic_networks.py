@@ -158,10 +158,11 @@ def test_siglip_pads_with_the_padding_token_of_its_tokenizer(tmp_path: Path) -> 
 
 
 def test_siglip_without_its_end_token_in_the_template_gets_it(tmp_path: Path) -> None:
-    first, second = save_siglip(tmp_path / "with"), save_siglip(tmp_path / "without", template="")
+    templates = {"with": "$A <eos>", "without": "", "gemma": "<bos> $A"}
+    folders = [save_siglip(tmp_path / name, template=template) for name, template in templates.items()]
     for text in ("red lamp", "a " * 200):
-        ids = [network("hf-dual.text", folder, tmp_path).network.tokens([text]).ids[0] for folder in (first, second)]
-        assert ids[0] == ids[1]
+        ids = [network("hf-dual.text", folder, tmp_path).network.tokens([text]).ids[0] for folder in folders]
+        assert ids[0] == ids[1] == ids[2]
         assert ids[0][-1] == 1
         assert len(ids[0]) == min(64, len(text.split()) + 1)
 
