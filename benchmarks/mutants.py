@@ -49,6 +49,9 @@ SPLITS = "datasets/test_data_splits.py"
 NEAREST = "models/test_graphs_nearest.py"
 SPARSE = "models/test_graphs_sparse.py"
 GRAPHS = "models/test_graphs.py"
+HF_NETWORKS = "encoders/test_generic_networks.py"
+HF_ENCODERS = "encoders/test_generic_encoders.py"
+DUAL = f"{HF_NETWORKS}::test_both_towers_are_those_of_the_joint_forward_pass"
 
 PYG_MODELS = "adapters/test_pyg_recommenders.py"
 PYG_GRAPHS = "adapters/test_pyg_graphs.py"
@@ -232,6 +235,22 @@ MUTANTS = {
         Mutant("adapters/pyg/edges.py", "users[labels > 0], items[labels > 0]", "users, items", PYG_GRAPHS),
         Mutant("adapters/pyg/edges.py", "(edges[1], edges[0]) if places.flipped else", "(edges[0], edges[1]) if places.flipped else", PYG_GRAPHS),
         Mutant("adapters/pyg/importing.py", "seed=seed)[place]", "seed=seed)[np.sort(place)]", PYG_GRAPHS),
+    ],
+    "encoders": [
+        Mutant("encoders/families.py", 'DualFamily("SiglipModel", full=True, lower=True)', 'DualFamily("SiglipModel", full=True, lower=True, mask=True)', f"{DUAL}[siglip]"),
+        Mutant("encoders/families.py", 'DualFamily("SiglipModel", full=True, lower=True)', 'DualFamily("SiglipModel", lower=True)', f"{DUAL}[siglip]"),
+        Mutant("encoders/families.py", 'DualFamily("AltCLIPModel", mask=True,', 'DualFamily("AltCLIPModel", mask=False,', f"{DUAL}[altclip]"),
+        Mutant("encoders/families.py", 'TextFamily("Qwen3Model", end="<|endoftext|>")', 'TextFamily("Qwen3Model")', f"{HF_NETWORKS}::test_a_decoder_without_its_end_token_in_the_template_gets_it"),
+        Mutant("encoders/sentence_modules.py", '"pooling_mode_cls_token": "cls"', '"pooling_mode_cls_token": "mean"', f"{HF_NETWORKS}::test_texts_are_pooled_as_the_folder_says[bge]"),
+        Mutant("encoders/sentence_modules.py", '(states * weights).sum(dim=1) / count,', 'states.mean(dim=1),', f"{HF_NETWORKS}::test_texts_are_pooled_as_the_folder_says[Bert]"),
+        Mutant("encoders/sentence_modules.py", "states[rows, mask.sum(dim=1) - 1]", "states[:, -1]", f"{HF_NETWORKS}::test_texts_are_pooled_as_the_folder_says[qwen3]"),
+        Mutant("encoders/hf_text.py", "(0 if padding is None else padding + 1)", "0", f"{HF_NETWORKS}::test_texts_are_pooled_as_the_folder_says[XLMRoberta]"),
+        Mutant("encoders/hf_text.py", "else tokenizer.limit", "else None", f"{HF_NETWORKS}::test_the_limit_of_the_tokenizer_holds_if_the_folder_has_no_other"),
+        Mutant("encoders/hf_image.py", "any(each % step for each in rule.input)", "False", f"{HF_NETWORKS}::test_pictures_that_the_model_would_read_in_part_are_refused"),
+        Mutant("encoders/tokenizing.py", "longest - len(end), direction", "longest, direction", f"{HF_NETWORKS}::test_siglip_without_its_end_token_in_the_template_gets_it"),
+        Mutant("encoders/text_modules.py", "(options.width is not None and options.normalise is None)", "False", f"{HF_NETWORKS}::test_a_vector_is_cut_and_then_normalised"),
+        Mutant("encoders/frozen.py", "pieces[0][0] * pieces[0][1][:, None])", "pieces[0][0])", f"{HF_ENCODERS}::test_fusion_is_the_sum_or_the_concatenation"),
+        Mutant("encoders/weights.py", "*tokenizer_files(folder), *module_files(folder)", "*tokenizer_files(folder)", f"{HF_NETWORKS}::test_another_pooling_shows_and_is_part_of_the_identity"),
     ],
 }
 # fmt: on

@@ -234,15 +234,17 @@ _USED_BY = {
     "width": (families.TEXT, families.DUAL),
     "fusion": (families.DUAL,),
     "normalise": (families.TEXT, families.DUAL, families.IMAGE),
+    "side": ("blip", SHIPPED_BLIP),
+    "fit": ("blip", SHIPPED_BLIP, "blip2", "cnn", LITE0, families.DUAL, families.IMAGE),
 }
-"""Options that only generic networks have -> these networks."""
+"""Option -> networks that it is for."""
 
 
 def _check_options(name: str, networks: Iterable[str], options: EncoderOptions) -> None:
     kinds = {families.generic(network) for network in networks}
     for option, users in _USED_BY.items():
         value = getattr(options, option)
-        if value not in (None, "none") and not kinds & set(users):
+        if value != EncoderOptions.model_fields[option].default and not kinds & set(users):
             raise RobustrecError(
                 f"encoder {name!r} has no use for option {option}, which is for {', '.join(users)}",
                 where=f"--set encoder.{option}={value}",

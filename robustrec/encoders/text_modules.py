@@ -51,7 +51,8 @@ def text_modules(name: str, weights: Weights, options: EncoderOptions) -> module
     found = modules.sentence_modules(weights.folder, documents=name != _MINILM)
     families.text_family(found.network)
     if name != _MINILM:
-        check_safetensors(found.network, weights.name)
+        for folder in (found.network, *(step.folder for step in found.steps if isinstance(step, modules.Dense))):
+            check_safetensors(folder, weights.name)
         if not found.has_modules and options.pooling is None:
             raise RobustrecError(
                 f"the pooling of {weights.name} is not defined: it has no {modules.MODULES}",

@@ -66,7 +66,7 @@ def read_tokenizer(
 
     check_model_folder(weights.folder)
     config = _settings(weights.folder)
-    backend = _backend(weights, vocab_size)
+    backend = _backend(weights, vocab_size, others=end is None)
     pad = _token(config.get("pad_token"), backend)
     if pad is None:
         pad = (backend.padding or {}).get("pad_id")
@@ -128,12 +128,14 @@ def _settings(folder: Path) -> dict[str, Any]:
     return settings
 
 
-def _backend(weights: Weights, vocab_size: int) -> Tokenizer:
+def _backend(weights: Weights, vocab_size: int, *, others: bool) -> Tokenizer:
     from tokenizers import Tokenizer
 
     file = weights.folder / TOKENIZER
     if not file.is_file():
-        # Older folders of BERT have a vocab.txt only; transformers makes their tokenizer.
+        if not others:
+            raise _unusable(weights, f"{TOKENIZER} is missing", f"add {TOKENIZER}")
+        # Older folders of BERT and RoBERTa have a vocabulary only, from which transformers makes the tokenizer.
         backend: Tokenizer = load_tokenizer(weights, vocab_size).backend_tokenizer
         return backend
     try:

@@ -187,6 +187,8 @@ def test_an_alias_without_weights_names_the_command_that_gets_them(
         ("blip", {"normalise": True}, "option normalise"),
         ("cnn", {"normalise": False}, "option normalise"),
         ("minilm", {"fusion": "concat"}, "option fusion"),
+        ("hf-dual", {"side": 336}, "option side, which is for blip"),
+        ("hf-text", {"fit": "pad"}, "option fit"),
     ],
 )
 def test_options_of_other_networks_are_refused(

@@ -248,6 +248,41 @@ def test_without_modules_the_pooling_must_be_given(tmp_path: Path) -> None:
     assert not torch.allclose(run("hf-text", folder, tmp_path, pooling="cls"), expected, atol=0.01)
 
 
+def test_the_limit_of_the_tokenizer_holds_if_the_folder_has_no_other(tmp_path: Path) -> None:
+    """sentence-transformers 6 writes no max_seq_length; a tokenizer without a limit has 10**30."""
+    made = {limit: tmp_path / str(limit) for limit in (9, 10**30, 1e30, 500)}
+    for limit, folder in made.items():
+        describe(save_text(folder, "Bert", model_max_length=limit), "mean", old=False)
+    found = [network("hf-text", folder, tmp_path).network.tokens(TEXTS) for folder in made.values()]
+    assert [max(map(len, each.ids)) for each in found] == [9, 40, 40, 40]
+    describe(made[9], "mean", max_seq_length=12)
+    longer = network("hf-text", made[9], tmp_path).network.tokens(TEXTS)
+    assert max(map(len, longer.ids)) == 12
+    assert longer.cut == [False, False, False, False, True, False, False]
+
+
+@pytest.mark.parametrize("name", ["clip", "siglip", "qwen3"])
+def test_a_folder_without_its_tokenizer_file_is_refused(tmp_path: Path, name: str) -> None:
+    folder = DUALS[name][0](tmp_path / name) if name in DUALS else TEXT_FOLDERS[name][0](tmp_path / name)
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(RobustrecError, match=r"tokenizer\.json is missing"):
+        run("hf-dual.text" if name in DUALS else "hf-text", folder, tmp_path)
+
+
+def test_half_precision_is_near_and_another_identity(folder_of: Callable[[str, Make], Path], tmp_path: Path) -> None:
+    cases = [
+        ("hf-dual.text", folder_of("siglip", save_siglip)),
+        ("hf-dual.image", folder_of("siglip", save_siglip)),
+        ("hf-text", folder_of("qwen3", TEXT_FOLDERS["qwen3"][0])),
+        ("hf-image", folder_of("image ResNet", lambda place: save_image(place, "ResNet"))),
+    ]
+    for name, folder in cases:
+        full, half = run(name, folder, tmp_path), run(name, folder, tmp_path, precision="bfloat16")
+        assert half.dtype == torch.float32
+        assert torch.nn.functional.cosine_similarity(full, half).min() > 0.99
+        assert not torch.equal(full, half)
+
+
 def test_a_decoder_without_its_end_token_in_the_template_gets_it(tmp_path: Path) -> None:
     folders = [save_qwen3(tmp_path / "with"), save_qwen3(tmp_path / "without", template="")]
     found = []
