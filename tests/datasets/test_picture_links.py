@@ -183,8 +183,8 @@ def test_a_redirect_to_a_private_address_is_refused(site, monkeypatch):
     site.pages["/a.png"] = (302, {"Location": f"http://127.0.0.2:{site.port}/secret"}, b"")
     site.pages["/secret"] = (200, {}, PICTURE)
     error = refusal(Fetcher(), f"{site.url}/a.png")
-    assert "127.0.0.2" in error.reason
-    assert error.lasting
+    assert "127.0.0.2" in error.detail
+    assert (error.lasting, error.wait) == (False, None)
     assert site.seen == ["/a.png"]
     for place in ("ftp://127.0.0.1/x", "file:///etc/passwd"):
         site.pages["/a.png"] = (302, {"Location": place}, b"")
@@ -211,7 +211,7 @@ def test_the_name_is_not_resolved_again_for_the_connection(site, monkeypatch):
     url = f"http://shop.example:{site.port}/a.png"
     assert fetcher.fetch(url) == PICTURE
     assert site.hosts == {f"shop.example:{site.port}"}
-    assert "10.0.0.1" in refusal(fetcher, url).reason  # though a connection is open
+    assert "10.0.0.1" in refusal(fetcher, url).detail  # though a connection is open
     fetcher.close()
 
 
@@ -340,7 +340,7 @@ def test_a_network_that_is_down_stops_the_download(tmp_path):
         def fetch(self, url: str) -> bytes:
             self.pictures -= 1
             if self.pictures < 0:
-                raise LinkError("host shop.example cannot be resolved", lasting=False)
+                raise LinkError("the host cannot be resolved", "shop.example", lasting=False)
             return PICTURE
 
     urls = [f"http://shop.example/{number}" for number in range(100)]
@@ -447,9 +447,30 @@ def test_the_command_refuses_private_addresses_and_what_cannot_be(tmp_path, site
 
 
 @pytest.mark.usefixtures("quick")
-def test_private_addresses_in_metadata_are_dead_links(tmp_path, site):
+def test_private_addresses_in_metadata_are_never_asked(tmp_path, site):
     archive = shop(tmp_path, site)
-    done = prepare("amazon2014", archive.folder, tmp_path / "home", options())
+    with pytest.raises(RobustrecError, match=r"not public [(]127[.]0[.]0[.]1 has the address 127[.]0[.]0[.]1[)]"):
+        prepare("amazon2014", archive.folder, tmp_path / "home", options())
     assert site.seen == []
-    assert "127.0.0.1, which is not public" in (done.folder / "picture_links.tsv").read_text()
-    assert done.counts["items with a picture from the web"] == 0
+    assert not (tmp_path / "home" / "data" / "baby").exists()
+
+
+def test_one_host_that_fails_does_not_stop_the_others(tmp_path):
+    asked: Counter[str] = Counter()
+
+    class Mixed:
+        def fetch(self, url: str) -> bytes:
+            asked[url.split("/")[2]] += 1
+            if "gone.example" in url:
+                raise LinkError("the host cannot be resolved", "gone.example", lasting=False)
+            return PICTURE
+
+    urls = [f"http://{host}/{number}" for number in range(60) for host in ("gone.example", "shop.example")]
+    found = fetched(tmp_path, urls, Mixed())
+    assert found.downloaded == 60
+    assert found.reasons(lasting=False) == {
+        "the host cannot be resolved": 20,
+        "not tried after 20 failures of the host": 40,
+    }
+    assert asked == {"gone.example": 60, "shop.example": 60}  # three tries of twenty
+    assert found.links[urls[0]].state == "failed: the host cannot be resolved (gone.example)"

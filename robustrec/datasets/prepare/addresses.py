@@ -21,14 +21,16 @@ class LinkError(Exception):
     """A picture cannot be fetched from its address.
 
     Args:
-        reason: why, in a few words.
+        reason: why, in a few words that are the same for all links of a kind.
+        detail: more of it, for this link.
         lasting: whether trying again later would end in the same way.
-        wait: seconds to wait that the server asked for.
+        wait: seconds to wait that the server asked for; None: trying again at once is of no use.
     """
 
-    def __init__(self, reason: str, *, lasting: bool, wait: float = 0.0) -> None:
-        super().__init__(reason)
+    def __init__(self, reason: str, detail: str = "", *, lasting: bool, wait: float | None = 0.0) -> None:
+        super().__init__(f"{reason} ({detail})" if detail else reason)
         self.reason = reason
+        self.detail = detail
         self.lasting = lasting
         self.wait = wait
 
@@ -104,18 +106,20 @@ def checked_place(url: str, *, resolve: Resolve = resolved, allow_private: bool 
         try:
             host = host.encode("idna").decode()
         except UnicodeError as error:
-            raise LinkError(f"host {host[:80]} is not a name", lasting=True) from error
+            raise LinkError("not an address", f"host {host[:80]}", lasting=True) from error
     if not allow_private and port not in PORTS.values() and port < FIRST_FREE_PORT:
-        raise LinkError(f"port {port} is not one of http", lasting=True)
+        raise LinkError("the port is that of another service", f"port {port}", lasting=True)
     try:
         addresses = resolve(host, port)
     except (OSError, UnicodeError) as error:
-        raise LinkError(f"host {host[:80]} cannot be resolved", lasting=False) from error
+        raise LinkError("the host cannot be resolved", host[:80], lasting=False) from error
     if not addresses:
-        raise LinkError(f"host {host[:80]} has no address", lasting=False)
+        raise LinkError("the host cannot be resolved", host[:80], lasting=False)
     private = next((address for address in addresses if not is_public(address)), None)
     if private is not None and not allow_private:
-        raise LinkError(f"host {host[:80]} has the address {private}, which is not public", lasting=True)
+        # Not for good: a network that asks for a login may say so of any host.
+        detail = f"{host[:80]} has the address {private}"
+        raise LinkError("the host has an address that is not public", detail, lasting=False, wait=None)
     # What is not plain ASCII is percent-encoded; what is encoded already stays.
     target = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
     if parts.query:
@@ -125,16 +129,16 @@ def checked_place(url: str, *, resolve: Resolve = resolved, allow_private: bool 
 
 def _parts(url: str) -> SplitResult:
     if len(url) > MAX_ADDRESS or any(ord(each) <= 32 or ord(each) == 127 for each in url):
-        raise LinkError("not an address: too long, or with spaces or control characters", lasting=True)
+        raise LinkError("not an address", "too long, or with spaces or control characters", lasting=True)
     try:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError as error:
-        raise LinkError(f"not an address: {error}", lasting=True) from error
+        raise LinkError("not an address", str(error)[:80], lasting=True) from error
     if parts.scheme not in PORTS:
-        raise LinkError(f"not http or https: {parts.scheme[:20] or 'no scheme'}", lasting=True)
+        raise LinkError("not http or https", parts.scheme[:20], lasting=True)
     if not parts.hostname or parts.port == 0:
-        raise LinkError("not an address: no host, or port 0", lasting=True)
+        raise LinkError("not an address", "no host, or port 0", lasting=True)
     if "@" in parts.netloc or "\\" in parts.netloc:
         raise LinkError("an address with a user name", lasting=True)
     return parts

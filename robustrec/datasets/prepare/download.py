@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 from robustrec import __version__
@@ -100,7 +100,8 @@ class Fetcher:
             raise found[0]
         if isinstance(found[0], Exception):
             self._forget(place)
-            raise LinkError(_reason(found[0], place), lasting=False) from found[0]
+            kind = type(found[0]).__name__.removesuffix("Error")
+            raise LinkError("no complete answer", f"{place.host[:80]}: {kind}", lasting=False) from found[0]
         return found[0]
 
     def _asked(self, url: str, place: Place, pool: HTTPConnectionPool) -> bytes | str:
@@ -192,8 +193,3 @@ def _wait(response: BaseHTTPResponse) -> float:
     with suppress(ValueError):
         return min(max(float(int(response.headers.get("Retry-After", "0"))), 0.0), MOST_WAIT)
     return 0.0
-
-
-def _reason(error: Exception, place: Place) -> str:
-    kind: Any = type(error).__name__.removesuffix("Error")
-    return f"no complete answer from {place.host[:80]} ({kind})"

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from robustrec.datasets.pictures import MAX_PICTURE_BYTES, decode, opened
 from robustrec.datasets.prepare.addresses import LinkError
@@ -25,8 +26,7 @@ from robustrec.untrusted import UnreadableError, read_bytes, read_json_object
 
 TRIES = 3
 MOST_FAILURES = 20
-"""Downloads that fail one after the other until the network is taken to be down."""
-NO_PICTURE = "not a picture that can be read"
+"""Downloads of a host that fail one after the other until it is left alone."""
 LEAST_PIXELS = 3
 """Pictures that are narrower and lower than this stand for missing ones."""
 
@@ -48,13 +48,23 @@ class Link:
 
     Attributes:
         digest: sha256 of the picture; "" for none.
-        reason: why there is no picture.
+        reason: why there is no picture, in words that are the same for all links of a kind.
+        detail: more of it, for this link.
         lasting: whether that is for good.
     """
 
     digest: str = ""
     reason: str = ""
+    detail: str = ""
     lasting: bool = True
+
+    @property
+    def state(self) -> str:
+        """What the address led to, in words."""
+        if self.digest:
+            return "downloaded"
+        detail = f" ({self.detail})" if self.detail else ""
+        return f"{'dead' if self.lasting else 'failed'}: {self.reason}{detail}"
 
 
 @dataclass
@@ -95,12 +105,14 @@ class PictureStore:
             known = read_json_object(self._link_path(url))
         except UnreadableError:
             return None
-        digest, reason = known.get("sha256"), known.get("reason")
+        digest, reason, detail = (known.get(key) for key in ("sha256", "reason", "detail"))
         if known.get("url") != url:
             return None
         if isinstance(digest, str) and len(digest) == 64 and digest.isalnum():
             return Link(digest) if self._is_whole(digest) else None
-        return Link(reason=reason) if isinstance(reason, str) and reason else None
+        if not isinstance(reason, str) or not isinstance(detail, str) or not reason:
+            return None
+        return Link(reason=reason, detail=detail)
 
     def put(self, url: str, content: bytes) -> Link:
         """Store a picture and that an address leads to it."""
@@ -110,10 +122,10 @@ class PictureStore:
         self._write(url, {"url": url, "sha256": digest})
         return Link(digest)
 
-    def put_reason(self, url: str, reason: str) -> Link:
+    def put_reason(self, url: str, reason: str, detail: str = "") -> Link:
         """Store that an address has no picture for good."""
-        self._write(url, {"url": url, "reason": reason})
-        return Link(reason=reason)
+        self._write(url, {"url": url, "reason": reason, "detail": detail})
+        return Link(reason=reason, detail=detail)
 
     def _is_whole(self, digest: str) -> bool:
         with suppress(UnreadableError):
@@ -151,7 +163,7 @@ def fetch_all(
         sleep: waits for seconds.
 
     Raises:
-        RobustrecError: `fetcher` is None and an address is not known yet, the network seems to be down, or the store
+        RobustrecError: `fetcher` is None and an address is not known yet, every host fails, or the store
             cannot be written.
     """
     found = Fetched()
@@ -169,58 +181,97 @@ def fetch_all(
             where="options --picture-urls, --offline",
             fix="omit --offline; or give pictures that you have with --pictures FOLDER",
         )
-    begin, failures = clock(), 0
-    last = begin - 1 / rate
-    for done, url in enumerate(waiting):
-        progress("pictures from the web", done, len(waiting), _left(found, done, len(waiting), clock() - begin, rate))
-        assert fetcher is not None
-        for attempt in range(TRIES):
-            sleep(max(0.0, last + 1 / rate - clock()))
-            last = clock()
-            link, wait = _fetched(store, url, fetcher)
-            if link.digest or link.lasting or link.reason == NO_PICTURE:
-                break
-            if attempt < TRIES - 1:
-                sleep(max(wait, 2.0**attempt))
-        found.links[url] = link
-        found.downloaded += bool(link.digest)
-        failures = failures + 1 if not link.digest and not link.lasting else 0
-        if failures == MOST_FAILURES:
-            raise RobustrecError(
-                f"{MOST_FAILURES} downloads in a row failed, the last one with: {link.reason}",
-                where=url[:200],
-                fix="check the network, then run the same command again: the pictures downloaded so far are kept; or "
-                "give pictures that you have with --pictures FOLDER",
-            )
-    if waiting:
+    if waiting and fetcher is not None:
+        _fetch_waiting(store, waiting, fetcher, found, _Pace(rate, clock, sleep), progress)
         progress("pictures from the web", len(waiting), len(waiting))
     return found
 
 
-def _fetched(store: PictureStore, url: str, fetcher: Fetches) -> tuple[Link, float]:
-    """Fetch and store one picture; return what the address led to, and the seconds that its server asks to wait."""
+class _Pace:
+    """Waits so that requests are not more frequent than a rate."""
+
+    def __init__(self, rate: float, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
+        self.step = 1 / rate
+        self.clock, self.sleep = clock, sleep
+        self.begin = clock()
+        self.last = self.begin - self.step
+
+    def wait(self) -> None:
+        """Wait until the next request may be made."""
+        self.sleep(max(0.0, self.last + self.step - self.clock()))
+        self.last = self.clock()
+
+    def left(self, done: int, total: int) -> str:
+        """Return the time that is left in words."""
+        each = max((self.clock() - self.begin) / done if done else 0.0, self.step)
+        minutes = each * (total - done) / 60
+        return f"about {minutes:.0f} min left" if minutes >= 1 else "less than a minute left"
+
+
+def _fetch_waiting(
+    store: PictureStore, urls: Sequence[str], fetcher: Fetches, found: Fetched, pace: _Pace, progress: Progress
+) -> None:
+    """Fetch addresses that are not known; a host that fails again and again is left alone for this run.
+
+    Raises:
+        RobustrecError: every host fails.
+    """
+    failures: Counter[str] = Counter()
+    hosts = {_host(url) for url in urls}
+    lost = sum(not link.digest for link in found.links.values())
+    for done, url in enumerate(urls):
+        note = f"{pace.left(done, len(urls))}{f', {lost:,} without a picture' if lost else ''}"
+        progress("pictures from the web", done, len(urls), note)
+        host = _host(url)
+        if failures[host] >= MOST_FAILURES:
+            found.links[url] = Link(reason=f"not tried after {MOST_FAILURES} failures of the host", lasting=False)
+            continue
+        link = found.links[url] = _tried(store, url, fetcher, pace)
+        found.downloaded += bool(link.digest)
+        lost += not link.digest
+        failures[host] = 0 if link.digest or link.lasting else failures[host] + 1
+        if all(failures[each] >= MOST_FAILURES for each in hosts):
+            raise RobustrecError(
+                f"{MOST_FAILURES} downloads in a row failed, the last one with: {link.state.partition(': ')[2]}",
+                where=url[:200],
+                fix="check the network, then run the same command again: the pictures downloaded so far are kept; or "
+                "give pictures that you have with --pictures FOLDER",
+            )
+
+
+def _host(url: str) -> str:
+    with suppress(ValueError):
+        return urlsplit(url).netloc
+    return ""
+
+
+def _tried(store: PictureStore, url: str, fetcher: Fetches, pace: _Pace) -> Link:
+    """Fetch and store one picture; what may pass is tried a few times."""
+    link = Link(lasting=False)
+    for attempt in range(TRIES):
+        pace.wait()
+        link, wait = _fetched(store, url, fetcher)
+        if link.digest or link.lasting or wait is None:
+            break
+        if attempt < TRIES - 1:
+            pace.sleep(max(wait, 2.0**attempt))
+    return link
+
+
+def _fetched(store: PictureStore, url: str, fetcher: Fetches) -> tuple[Link, float | None]:
+    """Fetch and store one picture; return what the address led to, and the seconds to wait before another try."""
     try:
         content = fetcher.fetch(url)
     except LinkError as error:
-        link = Link(reason=error.reason, lasting=error.lasting)
         if error.lasting:
-            store.put_reason(url, error.reason)
-        return link, error.wait
+            return store.put_reason(url, error.reason, error.detail), None
+        return Link(reason=error.reason, detail=error.detail, lasting=False), error.wait
     try:
         size = opened(content).size
         decode(content, url, quick=True)
     except Exception:  # decoders raise nearly anything on damaged input
         # Not stored: a page in place of the picture may be that of a network that asks for a login.
-        return Link(reason=NO_PICTURE, lasting=False), 0.0
+        return Link(reason="not a picture that can be read", lasting=False), None
     if max(size) < LEAST_PIXELS:
-        return store.put_reason(url, f"an empty picture of {size[0]} x {size[1]} pixels"), 0.0
-    return store.put(url, content), 0.0
-
-
-def _left(found: Fetched, done: int, total: int, seconds: float, rate: float) -> str:
-    """Return a note on dead links and on the time that is left."""
-    each = max(seconds / done if done else 0.0, 1 / rate)
-    minutes = each * (total - done) / 60
-    left = f"about {minutes:.0f} min left" if minutes >= 1 else "less than a minute left"
-    lost = len(found.links) - sum(bool(link.digest) for link in found.links.values())
-    return f"{left}{f', {lost:,} without a picture' if lost else ''}"
+        return store.put_reason(url, f"an empty picture of {size[0]} x {size[1]} pixels"), None
+    return store.put(url, content), None

@@ -93,7 +93,5 @@ def _write_links(path: Path, addresses: Sequence[str], item_ids: Sequence[str], 
     writer.writerow(["itemID", "id", "url", "state"])
     for item, (name, url) in enumerate(zip(item_ids, addresses, strict=True)):
         if url:
-            link = found.links[url]
-            state = "downloaded" if link.digest else f"{'dead' if link.lasting else 'failed'}: {link.reason}"
-            writer.writerow([item, name, url, state])
+            writer.writerow([item, name, url, found.links[url].state])
     write_atomically(path, text.getvalue())
