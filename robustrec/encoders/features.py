@@ -115,7 +115,7 @@ def item_features(
         tables_digest(tables),
         (
             *encoded.notes,
-            *(f"{modality}: {path.name} as it is; no edit changes it" for modality, path in files.items()),
+            *(f"{modality}: feature file {path.name}, which no edit changes" for modality, path in files.items()),
         ),
         encoder.identity,
         encoder.weights,

@@ -8,11 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from merchant_shop import N_ITEMS, make_shop
 
 from robustrec.audits import run as runner
 from robustrec.audits.outcome import make_report
 from robustrec.audits.plan import Plan, make_plan
 from robustrec.config import Settings
+from robustrec.datasets.registry import load_dataset
+from robustrec.encoders.chosen import modalities_of_features
+from robustrec.encoders.features import RowContent, edited_tables, item_features, row_encoder
+from robustrec.encoders.rows import catalog_rows
 from robustrec.errors import RobustrecError
 
 SUITE = """
@@ -71,7 +76,7 @@ def plan_of(folder: Path, home: Path, suite: str = SUITE, model: str = "vbpr", *
     )
 
 
-@pytest.mark.parametrize("model", ["slmrec", "dragon"])
+@pytest.mark.parametrize("model", ["vbpr", "dragon"])
 def test_every_modality_has_its_noise_reach_and_sharpness(folder: Path, tmp_path: Path, model: str) -> None:
     plan = plan_of(folder, tmp_path / "home", model=model)
     assert plan.notes == ()
@@ -180,3 +185,104 @@ def test_one_modality_of_another_name_is_enough(folder: Path, tmp_path: Path) ->
     )
     assert {status.status for status in report.statuses} == {"ok"}
     assert {row.modality for row in report.findings if row.metric.startswith("snr_db")} == {"tags"}
+
+
+@pytest.fixture
+def shop(tiny_folder: Path, tmp_path: Path) -> Path:
+    """A shop with texts and pictures, and a feature file of tags."""
+    made = make_shop(tmp_path / "shop", tiny_folder / "tiny.inter")
+    tags = np.eye(4)[np.arange(N_ITEMS) % 4] + 0.2 * np.random.default_rng(2).normal(size=(N_ITEMS, 4))
+    np.save(made / "tags_feat.npy", tags.astype(np.float32))
+    return made
+
+
+def test_edits_change_the_vectors_of_the_encoder_and_no_feature_file(shop: Path, tmp_path: Path) -> None:
+    dataset = load_dataset(str(shop), home=tmp_path)
+    features = item_features(dataset, "auto", home=tmp_path)
+    assert (features.name, list(features.tables), features.from_files) == (
+        "basic",
+        ["image", "text", "tags"],
+        ("tags",),
+    )
+    assert features.label == "basic"
+    assert "tags: feature file tags_feat.npy, which no edit changes" in features.notes
+    assert np.array_equal(features.tables["tags"].numpy(), np.load(shop / "tags_feat.npy"))
+    assert list(features.encoded) == ["image", "text"]
+    encoder = row_encoder(dataset, "basic", home=tmp_path)
+    row = RowContent("another text", catalog_rows(dataset.catalog, tmp_path)[5].picture)  # type: ignore[arg-type]
+    tables = edited_tables(dataset, features, {3: row}, encoder).tables
+    assert {name: int((tables[name] != table).any(dim=1).sum()) for name, table in features.tables.items()} == {
+        "image": 1,
+        "text": 1,
+        "tags": 0,
+    }
+    np.save(shop / "tags_feat.npy", features.tables["tags"].numpy() * 2)
+    again = item_features(load_dataset(str(shop), home=tmp_path), "auto", home=tmp_path)
+    assert again.digest != features.digest
+    assert np.array_equal(again.tables["text"], features.tables["text"])
+
+
+def test_an_audit_of_edits_with_a_modality_that_no_edit_changes(shop: Path, tmp_path: Path) -> None:
+    edits = """
+[[audits]]
+kind = "merchant"
+edits = ["wrong_picture", "empty_description"]
+severities = [5]
+shares = [0.3]
+draws = 2
+[[audits]]
+kind = "encoder"
+edits = ["wrong_picture"]
+severities = [5]
+items = 20
+[[gates]]
+"""
+    plan = plan_of(shop, tmp_path / "home", SUITE.replace("[[gates]]\n", edits))
+    run = runner.measure(plan)
+    report, _ = make_report(plan, run, command=["robustrec", "audit"])
+    assert {(status.audit, status.status) for status in report.statuses} == {
+        (kind, "ok") for kind in ("reach", "noise", "sharpness", "merchant", "encoder")
+    }
+    moved = {row.metric for row in report.findings if row.audit == "encoder" and row.metric.startswith("movement_")}
+    assert moved == {"movement_image", "movement_text"}
+    drifts = [row for row in report.findings if row.audit == "merchant" and row.metric == "ndcg@20"]
+    assert drifts
+    assert any(row.drift for row in drifts)
+
+
+def test_a_model_of_tags_alone_is_moved_by_no_edit(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    suite = SUITE.partition("[[audits]]")[0] + (
+        '[[audits]]\nkind = "merchant"\nedits = ["wrong_picture"]\nseverities = [5]\nshares = [0.3]\ndraws = 2\n'
+        '[[gates]]\nname = "g"\nselect = { audit = "merchant", metric = "ndcg@20" }\nquantity = "drift"\nmin = -0.5\n'
+    )
+    plan = plan_of(shop, tmp_path / "home", suite, model=own(tmp_path, monkeypatch, "scores_tag", '("tags",)'))
+    report, _ = make_report(plan, runner.measure(plan), command=["robustrec", "audit"])
+    assert report.verdict != "pass"
+    (status,) = [each for each in report.statuses if each.audit == "merchant"]
+    assert status.status != "ok" or "changes no vector of the model" in status.message
+
+
+@pytest.mark.parametrize(
+    ("files", "catalog", "expected"),
+    [
+        (("tags",), True, "basic"),
+        (("image", "tags"), True, "imported"),
+        (("tags",), False, "imported"),
+        ((), True, "basic"),
+    ],
+)
+def test_the_default_encoder_takes_files_where_they_are_of_images_or_texts(
+    shop: Path, tmp_path: Path, files: tuple[str, ...], catalog: bool, expected: str
+) -> None:
+    table = np.load(shop / "tags_feat.npy")
+    (shop / "tags_feat.npy").unlink()
+    for name in files:
+        np.save(shop / f"{name}_feat.npy", table)
+    if not catalog:
+        (shop / "items.jsonl").unlink()
+        shutil.rmtree(shop / "pictures")
+    dataset = load_dataset(str(shop), home=tmp_path)
+    features = item_features(dataset, "auto", home=tmp_path)
+    assert features.name == expected
+    assert modalities_of_features(dataset, expected) == tuple(features.tables)
+    assert features.from_files == (("tags",) if expected == "basic" and files else ())
