@@ -53,6 +53,9 @@ HF_NETWORKS = "encoders/test_generic_networks.py"
 HF_ENCODERS = "encoders/test_generic_encoders.py"
 DUAL = f"{HF_NETWORKS}::test_both_towers_are_those_of_the_joint_forward_pass"
 
+LINKS = "datasets/test_picture_links.py"
+PUBLISHED = "datasets/test_prepare.py"
+METADATA = "datasets/test_amazon_metadata.py"
 PYG_MODELS = "adapters/test_pyg_recommenders.py"
 PYG_GRAPHS = "adapters/test_pyg_graphs.py"
 
@@ -251,6 +254,30 @@ MUTANTS = {
         Mutant("encoders/text_modules.py", "(options.width is not None and options.normalise is None)", "False", f"{HF_NETWORKS}::test_a_vector_is_cut_and_then_normalised"),
         Mutant("encoders/frozen.py", "pieces[0][0] * pieces[0][1][:, None])", "pieces[0][0])", f"{HF_ENCODERS}::test_fusion_is_the_sum_or_the_concatenation"),
         Mutant("encoders/weights.py", "*tokenizer_files(folder), *module_files(folder)", "*tokenizer_files(folder)", f"{HF_NETWORKS}::test_another_pooling_shows_and_is_part_of_the_identity"),
+    ],
+    "published files": [
+        Mutant("datasets/prepare/addresses.py", "return bool(found.is_global) and not any(refused)", "return True", LINKS),
+        Mutant("datasets/prepare/addresses.py", "return is_public(str(found.ipv4_mapped))", "return True", LINKS),
+        Mutant("datasets/prepare/addresses.py", "if private is not None and not allow_private:", "if private == addresses[0] and not allow_private:", LINKS),
+        Mutant("datasets/prepare/download.py", "address = place.addresses[self._failures[key] % len(place.addresses)]", "address = place.host", LINKS),
+        Mutant("datasets/prepare/download.py", "redirect=False,", "redirect=True,", LINKS),
+        Mutant("datasets/prepare/download.py", "if size > self.most_bytes:", "if False:", LINKS),
+        Mutant("datasets/prepare/picture_store.py", "return hashlib.sha256(content).hexdigest() == digest", "return True", LINKS),
+        Mutant("datasets/prepare/picture_store.py", "self.last + self.step - self.clock()", "0.0", LINKS),
+        Mutant("datasets/prepare/web_pictures.py", "entries = [store.entry(digest)", "entries = [None] + [store.entry(digest)", LINKS),
+        Mutant("datasets/prepare/build.py", 'imported="" if unfinished else key', "imported=key", LINKS),
+        Mutant("datasets/prepare/cnn_features.py", "_mean(table, np.flatnonzero(found))", "0", PUBLISHED),
+        Mutant("datasets/prepare/cnn_features.py", "if found[row]:", "if False:", PUBLISHED),
+        Mutant("datasets/prepare/labels.py", "item_by_rank[matched.items]", "matched.items", PUBLISHED),
+        Mutant("datasets/prepare/labels.py", "values[np.argsort(first)]", "values", PUBLISHED),
+        Mutant("datasets/prepare/labels.py", "if found < len(split.interactions.users) and", "if False and", PUBLISHED),
+        Mutant("datasets/prepare/isomorphism.py", "one.item_ids[items_of]", "items_of", PUBLISHED),
+        Mutant("datasets/prepare/published.py", "count != known[name]", "count > known[name]", PUBLISHED),
+        Mutant("datasets/prepare/content.py", "bool(row.description) for", "bool(row.title) for", PUBLISHED),
+        Mutant("datasets/prepare/layouts.py", 'columns=("item", "user", "rating", "timestamp")', 'columns=("user", "item", "rating", "timestamp")', PUBLISHED),
+        Mutant("datasets/formats/amazon.py", 'image.get("variant") != "MAIN"', 'image.get("variant") == "MAIN"', METADATA),
+        Mutant("datasets/formats/amazon.py", "elif item in seen:", "elif False:", METADATA),
+        Mutant("untrusted/literals.py", "if level > MOST_NESTED:", "if False:", METADATA),
     ],
 }
 # fmt: on

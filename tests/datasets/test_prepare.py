@@ -368,6 +368,9 @@ def test_metadata_are_a_catalog_of_an_import(tmp_path, layout):
     assert read_numbers(target / "i_id_mapping.csv", "itemID") == read_numbers(
         done.folder / "i_id_mapping.csv", "itemID"
     )
+    (folder / meta.name).write_bytes(meta.read_bytes())
+    found = load_folder(import_folder(folder, "found", tmp_path / "home"), home=tmp_path / "home")
+    assert found.digest == theirs.digest
     content = gzip.decompress(meta.read_bytes())
     damaged = tmp_path / "meta_Baby.json"
     damaged.write_bytes(content[: len(content) // 2])
