@@ -102,6 +102,7 @@ def encode(
     context: typer.Context,
     dataset: options.DatasetName = None,
     features: options.FeatureName = None,
+    encoder: options.EncoderName = None,
     weights: options.Weights = None,
     denoise: options.Denoise = None,
     edition: options.Edition = None,
