@@ -12,6 +12,7 @@ MIN_COSINE = 0.999
 MAX_SCALE, MAX_ROW_SCALE = 0.01, 0.05
 """Largest deviation of the ratio of their lengths from 1: of the median, and of one row."""
 _WORST = 3  # items that are named
+_RESOLVED = 1e-4  # difference that is larger than rounding in float32
 _CHUNK = 8192  # imported rows that are compared at a time
 
 
@@ -79,11 +80,14 @@ def summary_of(compared: Compared, encoder: str) -> str:
     before, after = compared.table[compared.items].double(), compared.again.double()
     lengths = before.norm(dim=1).clamp_min(torch.finfo(torch.float64).tiny)
     share = (before - after).norm(dim=1) / lengths
-    least = float(_cosines(compared).min())
+    agree = f"{compared.modality}: {len(compared.items)} unedited items encoded again with {encoder}"
+    if not bool(share.any()):
+        return f"{agree} equal the imported rows"
+    least, largest = float(_cosines(compared).min()), float(share.max())
+    resolved = "; smaller effects of edits are not resolved" if largest > _RESOLVED else ""
     return (
-        f"{compared.modality}: {len(compared.items)} unedited items encoded again with {encoder} differ from the "
-        f"imported rows by {float(share.mean()):.2g} of their length on average, and by at most "
-        f"{float(share.max()):.2g} (cosine at least {least:.6f}); effects of edits below this are not resolved"
+        f"{agree} differ from the imported rows by {float(share.mean()):.2g} of their length on average, and by at "
+        f"most {largest:.2g} (cosine at least {least:.6f}){resolved}"
     )
 
 
