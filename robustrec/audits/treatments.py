@@ -18,6 +18,7 @@ from robustrec.edits.contract import Edit, apply_edit
 from robustrec.edits.languages import Languages
 from robustrec.edits.view import CatalogueView, view_of
 from robustrec.encoders.rows import RowContent, StoredPicture, catalog_rows
+from robustrec.encoders.visibility import PictureView, hidden_share
 from robustrec.errors import RobustrecError
 from robustrec.files import digest_bytes
 from robustrec.seeds import numpy_generator
@@ -106,10 +107,17 @@ def picture_bytes(picture: Image.Image | None) -> int:
 
 
 class Row(NamedTuple):
-    """An edited row to encode, and the digest of all that can be read of it."""
+    """An edited row to encode.
+
+    Attributes:
+        content: text and picture.
+        key: digest of all that can be read of them.
+        hidden: share of the changed pixels that the encoder does not see; None if not known, or if none changed.
+    """
 
     content: RowContent
     key: str
+    hidden: float | None = None
 
     @property
     def held_bytes(self) -> int:
@@ -134,12 +142,14 @@ class EditApplier:
         rows: their rows as the encoder reads them.
         view: the rest of the catalogue.
         seed: seed of the audits.
+        seen: what the encoder sees of a picture; () if not known.
     """
 
     catalog: Catalog
     rows: Sequence[RowContent]
     view: CatalogueView
     seed: int
+    seen: Sequence[PictureView] = ()
 
     def before(self, treatment: Treatment, item: int) -> Content:
         """Return an unedited item; a picture that is not edited or not readable is None."""
@@ -163,10 +173,18 @@ class EditApplier:
             after = self.after(treatment, before, item, severity, draw)
             if after is not before:
                 picture = own if after.picture is before.picture else Shown(after.picture)
-                yield severity, row_of(text_of(after), picture)
+                row = row_of(text_of(after), picture)
+                yield severity, row._replace(hidden=hidden_share(before.picture, after.picture, self.seen))
 
 
-def applier_of(dataset: Dataset, home: Path, seed: int, languages: Languages | None = None) -> EditApplier:
+def applier_of(
+    dataset: Dataset,
+    home: Path,
+    seed: int,
+    languages: Languages | None = None,
+    *,
+    seen: Sequence[PictureView] = (),
+) -> EditApplier:
     """Return what applies edits to the items of a data set.
 
     Args:
@@ -174,7 +192,8 @@ def applier_of(dataset: Dataset, home: Path, seed: int, languages: Languages | N
         home: folder whose `digests/` remembers the content of pictures.
         seed: seed of the audits.
         languages: the language packs; by default the shipped ones.
+        seen: what the encoder sees of a picture; () if that is not wanted.
     """
     assert dataset.catalog is not None
     rows = catalog_rows(dataset.catalog, home / "digests")
-    return EditApplier(dataset.catalog, rows, view_of(dataset, languages), seed)
+    return EditApplier(dataset.catalog, rows, view_of(dataset, languages), seed, seen)

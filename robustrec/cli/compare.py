@@ -43,7 +43,6 @@ def compare(
     strategy: options.Strategies = None,
     dataset: options.DatasetName = None,
     features: options.FeatureName = None,
-    encoder: options.EncoderName = None,
     edition: options.Edition = None,
     seed: options.Seed = None,
     seeds: options.Seeds = None,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -103,7 +102,6 @@ def encode(
     context: typer.Context,
     dataset: options.DatasetName = None,
     features: options.FeatureName = None,
-    encoder: options.EncoderName = None,
     weights: options.Weights = None,
     denoise: options.Denoise = None,
     edition: options.Edition = None,
@@ -112,22 +110,16 @@ def encode(
     home: options.Home = None,
     offline: options.Offline = None,
     overrides: options.Overrides = None,
-    export: Annotated[
-        Path | None, typer.Option(help="New folder for the features as files of the MMRec layout.", show_default=False)
-    ] = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Encode the catalog of a data set; stored features are reused, and an interrupted encoding resumes."""
     settings = options.settings_of(context).settings
     from robustrec.datasets.registry import load_dataset
-    from robustrec.encoders.export import check_export, export_features
     from robustrec.encoders.features import item_features
     from robustrec.encoders.options import options_of
     from robustrec.hardware import set_numerics
 
-    if export is not None:
-        check_export(export)
     set_numerics(settings.threads)
     chosen = options_of(settings)
     with progress_bars(quiet=quiet) as progress:
@@ -135,8 +127,6 @@ def encode(
         encoded = item_features(data, settings.features, home=settings.home, progress=progress, options=chosen)
     for note in (*(f"warning: {warning}" for warning in encoded.warnings), *encoded.notes):
         say(note, quiet=quiet)
-    if export is not None:
-        say(f"wrote {', '.join(export_features(data, encoded, export))} to {export}", quiet=quiet)
     rows = [
         {
             "modality": modality,

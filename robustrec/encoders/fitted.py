@@ -18,6 +18,7 @@ from robustrec.encoders.notes import items, picture_notes
 from robustrec.encoders.options import EncoderOptions, check_no_weights
 from robustrec.encoders.rows import EncodedRows, RowContent
 from robustrec.encoders.store import Encoded, stored
+from robustrec.encoders.visibility import WholePicture
 from robustrec.encoders.weights import UsedWeights
 from robustrec.errors import RobustrecError
 from robustrec.progress import Progress
@@ -39,6 +40,7 @@ class BasicEncoder:
     """
 
     weights: tuple[UsedWeights, ...] = ()
+    picture_views = (WholePicture(),)
 
     def __init__(self, name: str, dataset: Dataset, home: Path, options: EncoderOptions) -> None:
         self.name = name

@@ -41,8 +41,7 @@ class MMGCN(RecommenderModule):
 
         h = lrelu(mean over neighbours of x W),  x̂ = lrelu(A x + a) + id,  x ← lrelu(G [h ; x̂] + b).
 
-    Image or text may be missing; without images the regularisation has no preferences. Other modalities are treated as
-    texts.
+    Either modality may be missing; without images the regularisation has no preferences.
     """
 
     Config = MMGCNConfig

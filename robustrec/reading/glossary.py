@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from robustrec.evaluation.kinds import KINDS, kind_of
 from robustrec.results.conditions import Condition
+from robustrec.results.hidden import HIDDEN_WORDS, crops
 from robustrec.results.report import Report
 
 _ALWAYS = (
@@ -120,6 +121,8 @@ def glossary(report: Report) -> list[tuple[str, str]]:
         entries.append(("_cold_items, _warm_items, _cold_users", _STRATA))
     if "exposure" in metrics:
         entries.append(("exposure@k", _EXPOSURE))
+    if crops(report.findings):
+        entries.append(("hidden_share", HIDDEN_WORDS))
     if any(row.measure == "snr_db" for row in report.findings):
         entries.append(("signal-to-noise ratio", _SNR))
     if any(row.audit == "sharpness" for row in report.findings) or report.relations:

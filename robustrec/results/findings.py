@@ -62,8 +62,8 @@ class Finding(Record):
     modality: str | None = Field(
         default=None,
         min_length=1,
-        description="modality or vector that the metric is of, if its name says it; for touched and edit_size, what "
-        "the edit changes: text, image or both",
+        description="modality or vector that the metric is of, if its name says it; for touched, edit_size and "
+        "hidden_share, what the edit changes: text, image or both",
     )
     reference: str = Field(default=CLEAN, min_length=1, description='"clean", or the strategy to compare with')
     quantity: Literal["drift", "value"] = Field(description="number that ci_low and ci_high bound")

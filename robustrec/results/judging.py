@@ -2,15 +2,16 @@
 
 By default, a gate compares the whole confidence interval with the limits. Inside the limits is a pass. Outside a limit
 is a fail if it is still significant after the correction for multiple testing (see `error_rates`). Anything else is
-inconclusive. The worst selected finding decides. Waived breaches are shown and do not count. A gate that cannot be
-judged (no finding, a missing number, no users) is an error, which cannot be waived.
+inconclusive, and so is a pass on an edit that the crop of the encoder hides. The worst selected finding decides. Waived
+breaches are shown and do not count. A gate that cannot be judged (no finding, a missing number, no users) is an error,
+which cannot be waived.
 """
 
 from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from robustrec.evaluation.error_rates import (
@@ -26,8 +27,11 @@ from robustrec.evaluation.error_rates import (
 )
 from robustrec.evaluation.kinds import ACCURACY, kind_of
 from robustrec.evaluation.sparse import FEWEST_CHANGED, FEWEST_DRAWS
+from robustrec.results.conditions import Condition
 from robustrec.results.findings import CLEAN, Finding
 from robustrec.results.gates import Gate, GateResult, GateStatus, Numbers, numbers_of, selects
+from robustrec.results.hidden import HIDDEN, hidden_edits, hidden_note
+from robustrec.results.inapplicable import TOUCHED
 from robustrec.results.selection import matches
 from robustrec.results.waivers import Waived, Waiver, WaiverRecord, WaiverState
 from robustrec.results.wording import gate_message, not_beyond_doubt, nothing_selected, too_few_differ
@@ -58,6 +62,7 @@ class _Judged(NamedTuple):
     p: float | None = None
     adjusted: float | None = None
     doubtful: bool = False  # beyond the limit, but not at the corrected level
+    hidden: float | None = None  # share of the edit that the encoder does not see, if that is nearly all
 
     @property
     def rank(self) -> tuple[int, float]:
@@ -102,7 +107,10 @@ def judge_all(
     """
     gates = list(gates)
     today = today or datetime.datetime.now(datetime.UTC).date()
-    judged = [[_judge_finding(gate, row, level) for row in findings if selects(gate, row)] for gate in gates]
+    hidden = hidden_edits(findings)
+    judged = [
+        [_if_seen(_judge_finding(gate, row, level), hidden) for row in findings if selects(gate, row)] for gate in gates
+    ]
     sizes: dict[str, int] = {}
     for severity in dict.fromkeys(gate.severity for gate in gates):
         places = [
@@ -150,6 +158,15 @@ def _judge_finding(gate: Gate, finding: Finding, level: float) -> _Judged:
         status = "inconclusive"
     p = p_value(spread, floor, ceiling) if spread else None
     return _Judged(finding, status, min(low - floor, ceiling - high), spread=spread, p=p)
+
+
+def _if_seen(judged: _Judged, hidden: Mapping[tuple[Subject, str, Condition], float]) -> _Judged:
+    """Return a judged finding that does not pass if the encoder hardly sees the edit."""
+    row = judged.finding
+    share = hidden.get((row.subject, row.audit, row.condition))
+    if share is None or judged.status not in ("pass", "inconclusive") or row.metric in (HIDDEN, TOUCHED):
+        return judged
+    return judged._replace(status="inconclusive", hidden=share)
 
 
 def _limits(gate: Gate) -> tuple[float, float]:
@@ -219,6 +236,8 @@ def _result(
     message = worst.problem or gate_message(gate, finding, finite, terms.level)
     if worst.status == "inconclusive" and finding.n_changed is not None and finding.n_changed < FEWEST_CHANGED:
         message += too_few_differ(finding.n_changed, finding.n_users)
+    if worst.hidden is not None:
+        message += hidden_note(worst.hidden)
     if worst.doubtful:
         message += not_beyond_doubt(terms.level, terms.family, terms.correction)
     if waived:

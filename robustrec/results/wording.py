@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from robustrec.evaluation.error_rates import POWER
 from robustrec.results.findings import BASELINE, CLEAN, Finding
+from robustrec.results.hidden import HIDDEN, hidden_edits, hidden_note
 from robustrec.results.numbers import as_given, percent, plain
+from robustrec.results.selection import matches
 
 if TYPE_CHECKING:
     from robustrec.evaluation.error_rates import Correction
@@ -112,6 +114,14 @@ def _limits(gate: Gate, *, relative: bool) -> str:
     return f"limit: at most {high}{unit}" if low is None else f"limit: at least {low}{unit}"
 
 
+def _if_hidden(gate: Gate, findings: Sequence[Finding]) -> str:
+    """Return the note that the encoder sees none of the edits that a gate selects, which then change no vector."""
+    of_gate = [row for row in findings if matches(row.audit, gate.select.audit) and gate.select.wants(row.condition)]
+    shares = list(hidden_edits(of_gate).values())
+    edits = [row for row in of_gate if row.metric == HIDDEN]
+    return hidden_note(min(shares)) if shares and len(shares) == len(edits) else ""
+
+
 def nothing_selected(gate: Gate, findings: Sequence[Finding]) -> str:
     """Return that a gate selected no finding, and the existing findings of its metric."""
     select = gate.select
@@ -127,7 +137,7 @@ def nothing_selected(gate: Gate, findings: Sequence[Finding]) -> str:
         "reference": gate.reference,
     }
     wanted = ", ".join(f"{key} {value!r}" for key, value in asked.items() if value != "*")
-    nothing = f"no finding matches {wanted} with a {gate.quantity.replace('_', ' ')}"
+    nothing = f"no finding matches {wanted} with a {gate.quantity.replace('_', ' ')}{_if_hidden(gate, findings)}"
     near = dict.fromkeys(
         f"{finding.audit} / {finding.condition.label} / {finding.quantity} / reference {finding.reference}"
         for finding in findings

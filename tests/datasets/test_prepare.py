@@ -17,7 +17,6 @@ from robustrec.datasets.import_options import ImportOptions
 from robustrec.datasets.importing import import_folder
 from robustrec.datasets.interactions import read_inter
 from robustrec.datasets.item_numbers import read_numbers
-from robustrec.datasets.manifest import read_manifest
 from robustrec.datasets.prepare.build import Prepared, prepare
 from robustrec.datasets.prepare.layouts import LAYOUTS
 from robustrec.datasets.prepare.options import PrepareOptions
@@ -145,11 +144,7 @@ def test_pictures_by_address_and_by_id(tmp_path):
 def test_image_features_are_those_of_the_item_and_the_mean_elsewhere(tmp_path):
     archive = made(tmp_path)
     write_image_features(archive, tmp_path / "f.b")
-    with (tmp_path / "f.b").open("ab") as file:  # a second record of an item is not taken
-        file.write(archive.items[0].id.encode() + np.full(4096, 9, np.float32).tobytes())
     done = prepared(tmp_path, archive, cnn_features=tmp_path / "f.b")
-    counted = {row.reason: row.rows for row in read_manifest(done.folder).filters}
-    assert counted["image features of an item that has some already"] == 1
     table = np.load(done.folder / "image_feat.npy")
     numbers = read_numbers(done.folder / "i_id_mapping.csv", "itemID")
     assert table.dtype == np.float32
@@ -382,34 +377,3 @@ def test_metadata_are_a_catalog_of_an_import(tmp_path, layout):
     with pytest.raises(RobustrecError, match="not metadata of an item") as error:
         import_folder(folder, "damaged", tmp_path / "home", ImportOptions(items=damaged))
     assert f"{damaged}: line " in error.value.where
-
-
-def test_the_split_can_be_another_and_is_recorded(tmp_path):
-    archive = made(tmp_path)
-    done = prepared(tmp_path, archive, split="leave-last-two", keep="last")
-    split = load_folder(done.folder, home=tmp_path / "home").split
-    assert (split.kind, split.keep) == ("leave-last-two", "last")
-    times = {(user, item): time for user, item, _, time in archive.reviews}
-    of_user: dict[str, list[tuple[int, int]]] = {}
-    for pair, label in pairs_of(done.folder).items():
-        of_user.setdefault(pair[0], []).append((times[pair], label))
-    for rows in of_user.values():
-        test = [time for time, label in rows if label == 2]
-        assert test == [max(time for time, _ in rows)]
-        assert sum(label == 1 for _, label in rows) == 1
-    with pytest.raises(RobustrecError, match="--labels gives the split"):
-        prepared(tmp_path, archive, "other", labels=done.folder / "shop.inter", split="time")
-    with pytest.raises(RobustrecError, match="unknown split"):
-        prepared(tmp_path, archive, "other", split="leave-one-in")
-
-
-@pytest.mark.parametrize("file", ["reviews_Baby.json.gz", "meta_Baby.json.gz"])
-def test_truncated_downloads_are_errors_with_the_file(tmp_path, file):
-    archive = made(tmp_path, as_json=True)
-    path = archive.folder / file
-    path.write_bytes(path.read_bytes()[:-300])
-    with pytest.raises(RobustrecError, match=r"truncated or damaged|ended before") as error:
-        prepared(tmp_path, archive)
-    assert str(path) in error.value.where
-    assert not (tmp_path / "home" / "data" / "shop").exists()
-    assert list((tmp_path / "home" / "data").glob(".shop.*/")) == []

@@ -379,3 +379,54 @@ def test_a_difference_between_strategies_that_few_users_make_is_not_decided():
     assert row.n_changed == 2
     limit = gate(quantity="drift", min=-0.02, max=None, against="vanilla")
     assert judge([limit], [row])[0].status == "inconclusive"
+
+
+EDIT = "edit=promo_badge severity=1 share=0.1"
+
+
+def hidden(share, *, modality="image", audit="merchant", subject=SGBD, condition=EDIT):
+    changes = {"audit": audit, "condition": condition, "metric": "hidden_share", "unit": "share of changed pixels"}
+    row = value(subject, share, **changes)
+    return row.model_copy(update={"modality": modality, "n_users": 0})
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (hidden(0.901), "inconclusive"),
+        (hidden(1.0), "inconclusive"),
+        (hidden(0.9), "pass"),
+        (hidden(0.0), "pass"),
+        (hidden(1.0, modality="both"), "pass"),
+        (hidden(1.0, subject=VANILLA), "pass"),
+        (hidden(1.0, audit="encoder"), "pass"),
+        (hidden(1.0, condition="edit=promo_badge severity=3 share=0.1"), "pass"),
+    ],
+)
+def test_no_gate_passes_on_an_edit_that_the_encoder_does_not_see(row, expected):
+    edited = drift(relative=-0.001, half_width=0.0005, audit="merchant", condition=EDIT)
+    (result,) = judge([gate()], [edited, row])
+    assert result.status == expected
+    assert ("outside the crop of the encoder" in result.message) == (expected != "pass")
+    assert ("--set encoder.fit=pad" in result.message) == (expected != "pass")
+
+
+def test_a_breach_on_a_hidden_edit_stays_a_breach():
+    edited = drift(relative=-0.2, audit="merchant", condition=EDIT)
+    assert status(gate(), edited, hidden(1.0)) == "fail"
+
+
+def test_a_limit_on_the_hidden_share_itself_is_judged():
+    one = gate(select={"metric": "hidden_share"}, quantity="value", min=None, max=0.95, bound="estimate")
+    assert status(one, hidden(0.94)) == "pass"
+    assert status(one, hidden(0.96)) == "fail"
+
+
+def test_a_hidden_edit_without_any_drift_says_why_nothing_is_selected():
+    one = gate(select={"audit": "merchant", "edit": "promo_badge", "metric": "ndcg@20"})
+    (result,) = judge([one], [hidden(1.0)])
+    assert result.status == "error"
+    assert "100 % of the pixels that this edit changes are outside the crop" in result.message
+    # Where another severity is seen, something else is wrong.
+    seen = hidden(0.2, condition="edit=promo_badge severity=3 share=0.1")
+    assert "crop" not in judge([one], [hidden(1.0), seen])[0].message

@@ -142,3 +142,25 @@ def test_an_optional_gate_is_left_out_where_nothing_could_be_edited(findings: li
     assert not inapplicable(_gate("edit=brand_frist *"), findings, ok), "a misspelt name stays an error"
     assert not inapplicable(_gate("edit=brand_first *", optional=False), findings, ok)
     assert not inapplicable(_gate("edit=typos *"), [], [*ok, *idle])
+
+
+def _hidden(edit: str, severity: int, share: float) -> Finding:
+    row = _touched(edit, severity, share, "image")
+    return row.model_copy(update={"metric": "hidden_share", "modality": "image"})
+
+
+def test_the_hidden_share_stands_beside_the_effect_where_an_encoder_crops(findings: list[Finding]) -> None:
+    shares = {("promo_badge", 1): 0.999, ("promo_badge", 5): 0.36, ("wrong_picture", 1): 0.24}
+    shares["wrong_picture", 5] = 0.0
+    rows = [_hidden(edit, severity, share) for (edit, severity), share in shares.items()]
+    lines = _printed([*findings, *rows], width=100)
+    table = {line.split()[0]: line for line in lines if line.strip()[:5] in ("wrong", "mean ", "typos", "promo")}
+    assert "hidden %" in " ".join(lines)
+    assert "picture 99/36 " in " ".join(table["promo"].split())
+    assert "picture 24/0 " in " ".join(table["wrong"].split())
+    assert "/" not in table["typos"]
+    assert "--set encoder.fit=pad" in " ".join(" ".join(lines).split())
+
+
+def test_an_encoder_that_sees_the_whole_picture_has_no_such_column(findings: list[Finding]) -> None:
+    assert _printed([*findings, _hidden("promo_badge", 5, 0.0)]) == _printed(findings)

@@ -310,3 +310,12 @@ def test_the_screen_says_the_worst_gates_first():
 
 def test_a_terminal_without_greek_reads_words():
     assert "sigma^2 = 3e-05" in " ".join(screen(full_report(MANY[:2]), encoding="ascii").split())
+
+
+def test_edits_tell_what_the_encoder_does_not_see():
+    common = {"audit": "merchant", "condition": "edit=promo_badge severity=3 share=0.1"}
+    share = value(SGBD, 0.685, half_width=None, metric="hidden_share", unit="share of changed pixels", **common)
+    report = made_up_report(findings=[drift(SGBD, -0.02, **common), share], gates=(), verdict="inconclusive")
+    table = edit_table(summary_of(report), SGBD)
+    assert table.columns == ["pixels hidden from the encoder", "all users: ndcg@20"]
+    assert table.rows[0].cells[0] == "68.5 %"

@@ -43,11 +43,13 @@ class VectorShifts(NamedTuple):
         items: [n] which items it changed, ascending.
         sizes: [n] ‖η‖ of each, the mean of both modalities' where it touches both.
         moved: name of the vector -> [n] ‖f(x+η) − f(x)‖.
+        hidden: mean share of the changed pixels that the encoder does not see; None if not known, or if none changed.
     """
 
     items: NDArray[np.int64]
     sizes: Floats
     moved: dict[str, Floats]
+    hidden: float | None = None
 
 
 def chosen_items(n_items: int, n: int, *, seed: int) -> list[int]:

@@ -38,9 +38,11 @@ from robustrec.encoders.chosen import has_captions
 from robustrec.encoders.features import row_encoder
 from robustrec.encoders.options import options_of
 from robustrec.encoders.rows import RowContent, StoredPicture, catalog_rows
+from robustrec.encoders.visibility import hidden_share, picture_views
 from robustrec.errors import RobustrecError, one_line
 from robustrec.results.conditions import ALL, Condition
 from robustrec.results.findings import AuditStatus
+from robustrec.results.hidden import MOST_HIDDEN, hidden_warning
 from robustrec.seeds import numpy_generator
 from robustrec.subject import Subject
 
@@ -90,7 +92,7 @@ def run_task(audit: EncoderAudit, task: Task, subjects: Audited, work: Work, out
         return
     first, *others = [subject.subject for subject, _ in subjects]
     status = AuditStatus(audit=AUDIT, subject=first, status="ok")
-    reason = not_editable(work.plan.dataset, work.plan.encoder, work.plan.settings.encoder)
+    reason = not_editable(work.plan.dataset, work.plan.encoder)
     findings = len(work.results.findings)
     if reason:
         status = status.model_copy(update={"status": "not_applicable", "message": reason})
@@ -141,12 +143,14 @@ def _measure(run: _EncoderRun) -> list[str]:
     """Measure every edit, and the distance to the clean content if it is known; return the warnings."""
     results, intervals = run.work.results, run.work.intervals
     shifts: dict[tuple[str, int], list[VectorShifts]] = {}
-    faults: dict[tuple[str, int], list[VectorShifts]] = {}  # no part of a mean over edits
+    apart: dict[tuple[str, int], list[VectorShifts]] = {}  # upload faults and what the encoder does not see
+    measured = len(results.findings)
     every = treatments_of(run.audit.edits)
     for number, treatment in enumerate(every, start=1):
         for severity in run.audit.severities:
             found = _shifts_of(run, treatment, severity)
-            kept = faults if treatment.fault else shifts
+            unseen = treatment.modality == "image" and (found.hidden or 0.0) > MOST_HIDDEN
+            kept = apart if treatment.fault or unseen else shifts
             kept.setdefault((treatment.modality, severity), []).append(found)
             condition = Condition(kind="edit", edit=treatment.name, severity=severity)
             own = run.own[treatment.modality]
@@ -169,13 +173,17 @@ def _measure(run: _EncoderRun) -> list[str]:
         vectors = {f"movement_{name}": name for name in every_edit.moved}
         # Sizes in different units have no mean.
         results.findings += value_rows(run.subject, condition, movements, SHARE, intervals, vectors)
-    return [*_without_effect(run, [*shifts.items(), *faults.items()]), *_signal(run)]
+    warning = hidden_warning(run.encoder.encoder.name, results.findings[measured:])
+    said = _without_effect(run, [*shifts.items(), *apart.items()])
+    return [*said, *([warning] if warning else []), *_signal(run)]
 
 
 def _shifts_of(run: _EncoderRun, treatment: Treatment, severity: int) -> VectorShifts:
     """Apply an edit to every item and encode the changed items; severity 0 encodes all items unchanged (A/A)."""
     touched: list[int] = []
     sizes: list[float] = []
+    hidden: list[float] = []
+    views = picture_views(run.encoder.encoder)
 
     def rows() -> Iterator[Row]:
         for item, before in zip(run.items, run.contents, strict=True):
@@ -185,6 +193,8 @@ def _shifts_of(run: _EncoderRun, treatment: Treatment, severity: int) -> VectorS
             own = run.rows[item]
             row = _stored(own) if after is before else _edited(own, before, after)
             touched.append(item)
+            if (share := hidden_share(before.picture, after.picture, views)) is not None:
+                hidden.append(share)
             sizes.append(float(np.mean([size_of(before, after, each) for each in _modalities(treatment)])))
             yield row
 
@@ -194,7 +204,8 @@ def _shifts_of(run: _EncoderRun, treatment: Treatment, severity: int) -> VectorS
         name: lengths(run.vectors[name][touched], tables[modalities[0]]) if touched else np.zeros(0)
         for name, modalities in held.items()
     }
-    return VectorShifts(np.array(touched, dtype=np.int64), np.array(sizes, dtype=np.float64), moved)
+    mean = float(np.mean(hidden)) if hidden else None
+    return VectorShifts(np.array(touched, dtype=np.int64), np.array(sizes, dtype=np.float64), moved, mean)
 
 
 def _modalities(treatment: Treatment) -> tuple[str, ...]:

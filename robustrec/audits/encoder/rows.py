@@ -11,6 +11,7 @@ from robustrec.audits.rows import Intervals, value_row
 from robustrec.evaluation.statistics import ONE_DRAW, Interval, PairedIntervals, paired_intervals, value_intervals
 from robustrec.results.conditions import Condition
 from robustrec.results.findings import Finding
+from robustrec.results.hidden import HIDDEN
 from robustrec.subject import Subject
 
 AUDIT = "encoder"
@@ -53,6 +54,9 @@ def edit_rows(
     # Distances have no largest value, see `evaluation.sparse`.
     size = value_intervals({"edit_size": shifts.sizes}, **options, largest=None)["edit_size"]
     rows = [_row(subject, condition, "edit_size", modality, size, SIZES[modality], n)]
+    if shifts.hidden is not None:
+        unit = "share of changed pixels"
+        rows.append(value_row(subject, AUDIT, condition, HIDDEN, shifts.hidden, unit, modality=modality, n_draws=1))
     for name, moved in shifts.moved.items():
         if spreads[name] > 0:
             movement = value_intervals({name: moved / spreads[name]}, **options, largest=None)[name]

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from robustrec.audits.merchant.items import Items
@@ -20,11 +21,13 @@ class Edited(NamedTuple):
         items: the items it changed, ascending.
         tables: modality -> float32 [n, D] their vectors.
         moved: modality -> bool [n] whether a vector is another than before.
+        hidden: [n] share of the changed pixels that the encoder does not see; NaN if not known, or if none changed.
     """
 
     items: Items
     tables: dict[str, Tensor]
     moved: dict[str, Tensor]
+    hidden: NDArray[np.float64]
 
 
 def of_share(edited: Edited, chosen: Items) -> Edited:
@@ -34,6 +37,7 @@ def of_share(edited: Edited, chosen: Items) -> Edited:
         edited.items[kept],
         {name: table[kept] for name, table in edited.tables.items()},
         {name: which[kept] for name, which in edited.moved.items()},
+        edited.hidden[kept],
     )
 
 
@@ -45,6 +49,13 @@ def share_seen(draws: Sequence[Edited], subject: TrainedSubject) -> float:
         seen += int(torch.stack(read).any(dim=0).sum()) if read else 0
         total += len(edited.items)
     return seen / total if total else 0.0
+
+
+def share_hidden(draws: Sequence[Edited]) -> float | None:
+    """Return the mean share of changed pixels that the encoder does not see, over items with a changed picture."""
+    every = np.concatenate([edited.hidden for edited in draws])
+    known = every[~np.isnan(every)]
+    return float(known.mean()) if len(known) else None
 
 
 def replaced(table: Tensor, edited: Edited, modality: str) -> Tensor:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from robustrec.audits.kind import READS_NOTHING, AuditKind, Cost, Reported
 from robustrec.audits.merchant.config import ALL, MerchantAudit
+from robustrec.results.hidden import HIDDEN
 
 if TYPE_CHECKING:
     from robustrec.audits.plan import Plan
@@ -49,11 +50,7 @@ class MerchantKind(AuditKind[MerchantAudit]):
 
         if not reads_features(spec):
             return READS_NOTHING
-        return (
-            NO_EFFECT
-            if scores_ignore_features(spec)
-            else not_editable(plan.dataset, plan.encoder, plan.settings.encoder)
-        )
+        return NO_EFFECT if scores_ignore_features(spec) else not_editable(plan.dataset, plan.encoder)
 
     def cost(self, config: MerchantAudit, plan: Plan) -> Cost:
         """Return the rankings of every condition and draw, and the encodings of edited items."""
@@ -62,7 +59,7 @@ class MerchantKind(AuditKind[MerchantAudit]):
         from robustrec.runs.specs import reads_features
 
         reading = sum(reads_features(spec) for spec in plan.specs)
-        if not reading or not_editable(plan.dataset, plan.encoder, plan.settings.encoder):
+        if not reading or not_editable(plan.dataset, plan.encoder):
             return Cost()
         cost = cost_of_edits(config, plan.dataset, seed=plan.settings.seed)
         return Cost(rankings=reading * cost.rankings, encodings=cost.encodings)
@@ -77,7 +74,7 @@ class MerchantKind(AuditKind[MerchantAudit]):
         conditions = dict.fromkeys(
             [*(each.condition for each in every), *(each.pooled for each in every if not each.treatment.fault)]
         )
-        return Reported(list(conditions), ("touched", "seen"), config.own_metrics)
+        return Reported(list(conditions), ("touched", "seen", HIDDEN), config.own_metrics)
 
     def draws(self, config: MerchantAudit, gate: Gate) -> Iterator[tuple[str, int]]:
         """Yield the draws of edited items."""

@@ -17,12 +17,12 @@ from robustrec.audits.merchant.audit import (
 )
 from robustrec.audits.merchant.conditions import EvaluationTargets, Lists, Tally, lists_of, scene_of
 from robustrec.audits.merchant.config import MerchantAudit
-from robustrec.audits.merchant.drawn import Edited, of_share, replaced, share_seen
+from robustrec.audits.merchant.drawn import Edited, of_share, replaced, share_hidden, share_seen
 from robustrec.audits.merchant.encoding import EditedRows, check_edits_arrive, encode_all, moved
 from robustrec.audits.merchant.exhibits import Fall, Fragile, exhibit, worst
 from robustrec.audits.merchant.items import Items, popularity_strata
 from robustrec.audits.merchant.pool import Pool
-from robustrec.audits.merchant.rows import AUDIT, part_rows, share_rows
+from robustrec.audits.merchant.rows import AUDIT, hidden_row, part_rows, share_rows
 from robustrec.audits.plan import Plan
 from robustrec.audits.quality import Clean, PerUser, undisturbed
 from robustrec.audits.results import Audited, Work, references
@@ -31,9 +31,11 @@ from robustrec.audits.tasks import Task, TaskOutput, merged
 from robustrec.audits.treatments import EditApplier, Row, Treatment, applier_of, has_user_edits, treatments_of
 from robustrec.edits.content import content_of
 from robustrec.encoders.features import MODALITIES
+from robustrec.encoders.visibility import picture_views
 from robustrec.results.arrays import array_key
 from robustrec.results.conditions import Condition
 from robustrec.results.findings import AuditStatus
+from robustrec.results.hidden import hidden_edits, hidden_warning
 from robustrec.runs.trained import TrainedSubject
 
 # Share of edited items with any changed vector below which a warning says that the edit hardly arrives.
@@ -109,7 +111,7 @@ def encode(audit: MerchantAudit, task: Task, subjects: Audited, work: Work) -> N
 def _run_of(audit: MerchantAudit, subjects: Audited, work: Work) -> _MerchantRun | None:
     """Return what all edits share, with the work and subjects of one task; None if nothing can be measured."""
     served = _served(subjects)
-    if not served or not_editable(work.plan.dataset, work.plan.encoder, work.plan.settings.encoder):
+    if not served or not_editable(work.plan.dataset, work.plan.encoder):
         return None
     run = work.once(AUDIT, lambda: _prepared(audit, served, work))
     return replace(run, work=work, encoder=work.edited_rows(AUDIT), subjects=[each.fresh() for each in run.subjects])
@@ -117,11 +119,7 @@ def _run_of(audit: MerchantAudit, subjects: Audited, work: Work) -> _MerchantRun
 
 def finish(audit: MerchantAudit, done: Iterable[tuple[Task, TaskOutput]], subjects: Audited, work: Work) -> None:
     """Put the findings together, with the means over the edits, the most fragile items, and a status each."""
-    results, reason, served = (
-        work.results,
-        not_editable(work.plan.dataset, work.plan.encoder, work.plan.settings.encoder),
-        _served(subjects),
-    )
+    results, reason, served = work.results, not_editable(work.plan.dataset, work.plan.encoder), _served(subjects)
     for subject, _ in subjects:
         if reason or not subject.scored_tables:
             why = reason or f"{subject.spec.model}: the features affect training only and have no effect on scores"
@@ -143,6 +141,8 @@ def finish(audit: MerchantAudit, done: Iterable[tuple[Task, TaskOutput]], subjec
         results.statuses += [_status(subject, "error", "; ".join(faults)) for subject, _ in served]
         return
     _record_pools(audit, found, work)
+    if warning := hidden_warning(str(work.plan.encoder), results.findings[findings:]):
+        results.warnings.append(warning)
     results.statuses += [_ended(each) for each in found]
     applier = applier_of(work.plan.dataset, work.plan.home, work.context.seed, work.languages)
     results.notes += _languages(audit, applier)
@@ -179,10 +179,11 @@ class _Measured:
         self.untouched |= dict.fromkeys(state["untouched"])
         self.falls += [Fall(loss, conditions[which], *rest) for loss, which, *rest in state["falls"]]
         arrays = output.results.arrays
+        hidden = hidden_edits(output.results.findings)
         for number in state["measured"]:
             condition = conditions[number]
             self.measured = True
-            if condition.treatment.fault:
+            if condition.treatment.fault or (self.subject.subject, AUDIT, condition.condition) in hidden:
                 continue
             key = (condition.severity, condition.share, condition.frozen)
             clean = {
@@ -216,7 +217,8 @@ def _prepared(audit: MerchantAudit, subjects: Audited, work: Work) -> _MerchantR
     strata = popularity_strata(dataset.interactions, audit.strata)
     targets = scene_of(context.prepared.test, context.metric_suite, strata, metric=audit.metric, k=audit.exposure)
     rows = work.edited_rows(AUDIT)
-    applier = applier_of(dataset, plan.home, context.seed, work.languages)
+    seen = picture_views(rows.encoder)
+    applier = applier_of(dataset, plan.home, context.seed, work.languages, seen=seen)
     audited = [
         _Subject(subject, clean, lists_of(subject.represent(), targets), Fragile(targets, audit.fragile), {}, {})
         for subject, clean in subjects
@@ -233,19 +235,21 @@ def _faults(audit: MerchantAudit, encoder: EditedRows, applier: EditApplier) -> 
         f"edits do not reach the features: the {'text' if modality == 'text' else 'picture'} of another item"
         f" changed no vector of encoder {encoder.encoder.name!r}"
         for modality, arrived in arrives.items()
-        if arrived is False and modality in encoder.features.encoded
+        if arrived is False and modality in encoder.features.tables
     ]
 
 
 def _encoded(run: _MerchantRun, treatment: Treatment) -> Iterator[tuple[tuple[int, int], Edited]]:
     """Yield ((severity, draw), its edited items with their vectors), after encoding all of them together."""
     keys: list[tuple[int, int, int]] = []
+    hidden: list[float] = []
 
     def rows() -> Iterator[Row]:
         for draw in range(run.audit.draws):
             for item in items_of_draw(run.choices, draw).tolist():
                 for severity, row in run.applier.edited(treatment, item, run.audit.severities, draw):
                     keys.append((severity, draw, item))
+                    hidden.append(np.nan if row.hidden is None else row.hidden)
                     yield row
 
     features = run.encoder.features
@@ -258,7 +262,8 @@ def _encoded(run: _MerchantRun, treatment: Treatment) -> Iterator[tuple[tuple[in
             chosen = places.get((severity, draw), [])
             items = [keys[place][2] for place in chosen]
             own = {name: table[chosen] for name, table in tables.items()}
-            yield (severity, draw), Edited(np.array(items, dtype=np.int64), own, moved(features, items, own))
+            unseen = np.array([hidden[place] for place in chosen], dtype=np.float64)
+            yield (severity, draw), Edited(np.array(items, dtype=np.int64), own, moved(features, items, own), unseen)
 
 
 def _measure_condition(
@@ -279,8 +284,19 @@ def _measure_condition(
         nothing = condition.severity > 0 and not touched
         seen = share_seen(draws, subject) if touched else None
         run.work.results.findings += share_rows(
-            subject.subject, condition.condition, condition.treatment.modality, touched / chosen, seen, run.audit.draws
+            subject.subject,
+            condition.condition,
+            condition.treatment.modality,
+            touched / chosen,
+            seen,
+            run.audit.draws,
         )
+        if (hidden := share_hidden(draws)) is not None:
+            # Nothing else of the edit arrives where the model reads no texts.
+            modality = condition.treatment.modality if "text" in subject.scored_tables else "image"
+            run.work.results.findings.append(
+                hidden_row(subject.subject, condition.condition, modality, hidden, run.audit.draws)
+            )
         if nothing or (condition.severity > 0 and not changed & set(subject.scored_tables)):
             why = "changes no item" if nothing else "changes no vector of the model"
             each.untouched[f"{condition.treatment.name} {why}"] = None

@@ -9,6 +9,7 @@ from robustrec.audits.rows import Intervals, drift_row, value_row
 from robustrec.evaluation.cells import Cells, cell_intervals
 from robustrec.results.conditions import Condition
 from robustrec.results.findings import Finding, Group
+from robustrec.results.hidden import HIDDEN
 from robustrec.subject import Subject
 
 AUDIT = "merchant"
@@ -55,7 +56,12 @@ def part_rows(
 
 
 def share_rows(
-    subject: Subject, condition: Condition, modality: str, touched: float, seen: float | None, draws: int
+    subject: Subject,
+    condition: Condition,
+    modality: str,
+    touched: float,
+    seen: float | None,
+    draws: int,
 ) -> list[Finding]:
     """Return the share of the chosen items that the edit changed, and of those the share whose vectors changed.
 
@@ -69,6 +75,12 @@ def share_rows(
     if seen is not None:
         rows.append(_value(subject, condition, "seen", seen, "share of touched items", draws))
     return rows
+
+
+def hidden_row(subject: Subject, condition: Condition, modality: str, hidden: float, draws: int) -> Finding:
+    """Return the share of the changed pixels that the encoder does not see; `modality` is what the edit changes."""
+    row = _value(subject, condition, HIDDEN, hidden, "share of changed pixels", draws)
+    return row.model_copy(update={"modality": modality})
 
 
 def _largest_change(metric: str, group: Group, targets: EvaluationTargets) -> float:

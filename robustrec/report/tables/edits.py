@@ -9,6 +9,7 @@ from robustrec.reading.glance import drift_text
 from robustrec.reading.summary import Summary
 from robustrec.results.conditions import Condition
 from robustrec.results.findings import CLEAN, Finding
+from robustrec.results.hidden import HIDDEN, crops, shown_share
 from robustrec.results.numbers import NOTHING, plain
 from robustrec.subject import Subject
 
@@ -51,6 +52,8 @@ def edit_table(summary: Summary, subject: Subject) -> EditTable | None:
             edited.setdefault(row.condition.curve, {}).setdefault(row.condition, []).append(row)
     if not edited:
         return None
+    own = [row for row in summary.report.findings if row.subject == subject]
+    hidden = {row.condition: row.clean for row in own if row.metric == HIDDEN} if crops(own) else None
     worst = [
         min(by_condition.items(), key=lambda pair: _loss(summary, pair[1], pair[0])) for by_condition in edited.values()
     ]
@@ -60,10 +63,18 @@ def edit_table(summary: Summary, subject: Subject) -> EditTable | None:
     shown = [(title, name) for title, name in named if name in metrics]
     edits, share = without_shared_end([curve_words(condition) for condition, _ in worst])
     rows = [
-        EditRow(edit, str(each.severity), [_cell(row) for row in _chosen(found, [name for _, name in shown])])
+        EditRow(
+            edit,
+            str(each.severity),
+            [
+                *([] if hidden is None else [_hidden(hidden.get(each))]),
+                *(_cell(row) for row in _chosen(found, [name for _, name in shown])),
+            ],
+        )
         for edit, (each, found) in zip(edits[:MOST_ROWS], worst, strict=False)
     ]
-    columns = [f"{title}: {name}" if "@" in name else title for title, name in shown]
+    columns = [] if hidden is None else ["pixels hidden from the encoder"]
+    columns += [f"{title}: {name}" if "@" in name else title for title, name in shown]
     return EditTable(summary.names[subject], share, columns, rows, max(0, len(worst) - MOST_ROWS))
 
 
@@ -76,6 +87,10 @@ def _loss(summary: Summary, rows: list[Finding], condition: Condition) -> tuple[
 def _chosen(rows: list[Finding], metrics: list[str]) -> list[Finding | None]:
     by_metric = {row.metric: row for row in rows}
     return [by_metric.get(metric) for metric in metrics]
+
+
+def _hidden(share: float | None) -> str:
+    return NOTHING if share is None else shown_share(share)
 
 
 def _cell(row: Finding | None) -> str:

@@ -9,6 +9,7 @@ from robustrec.reading.conditions import edit_words
 from robustrec.report.console.sheet import Page
 from robustrec.results.conditions import ALL, Condition
 from robustrec.results.findings import Finding
+from robustrec.results.hidden import HIDDEN, HIDDEN_WORDS, crops, shown_shares
 from robustrec.results.numbers import NOTHING
 
 _ROWS = 36
@@ -53,6 +54,8 @@ def encoder_section(findings: Sequence[Finding], level: str) -> EncoderSection:
         f"its {level} confidence interval: movement divided by the size of the edit, with the size relative to the "
         "median size between two items. Below 1 the encoder reduces the edit, and above 1 it amplifies the edit."
     )
+    if crops(findings):
+        meaning += f" {HIDDEN_WORDS}"
     return EncoderSection(tables, meaning if vectors else "", _signal(rows))
 
 
@@ -84,8 +87,10 @@ def _table(encoder: str, vector: str, rows: Rows) -> EncoderTable:
     severities = sorted({severity for by_severity in edits.values() for severity in by_severity})
     moving = [(_moved(by_severity, vector, rows), by_severity) for by_severity in edits.values()]
     moving = sorted((entry for entry in moving if entry[0] > 0), key=lambda entry: -entry[0])
-    columns = ["edit", "of", *(f"sev {severity}" for severity in severities), "size", "contraction"]
-    shown = [_cells(by_severity, severities, vector, rows) for _, by_severity in moving[:_ROWS]]
+    cropped = crops(rows.values())
+    hidden = ["hidden %"] if cropped else []
+    columns = ["edit", "of", *hidden, *(f"sev {severity}" for severity in severities), "size", "contraction"]
+    shown = [_cells(by_severity, severities, vector, rows, cropped=cropped) for _, by_severity in moving[:_ROWS]]
     return EncoderTable(encoder, vector, columns, shown, max(0, len(moving) - _ROWS))
 
 
@@ -93,7 +98,9 @@ def _moved(by_severity: Mapping[int, Condition], vector: str, rows: Rows) -> flo
     return rows[by_severity[max(by_severity)], f"movement_{vector}"].clean or 0.0
 
 
-def _cells(by_severity: Mapping[int, Condition], severities: Sequence[int], vector: str, rows: Rows) -> list[str]:
+def _cells(
+    by_severity: Mapping[int, Condition], severities: Sequence[int], vector: str, rows: Rows, *, cropped: bool
+) -> list[str]:
     worst = by_severity[max(by_severity)]
     size = rows.get((worst, "edit_size"))
     edited = size.modality if size else None
@@ -101,10 +108,17 @@ def _cells(by_severity: Mapping[int, Condition], severities: Sequence[int], vect
     return [
         edit_words(worst) if worst.modality is None else _POOLED_WORDS.get(worst.modality, worst.label),
         "picture" if edited == "image" else edited or "",
+        *([_hidden(there, rows)] if cropped else []),
         *(_value(rows.get((each, f"movement_{vector}")) if each else None) for each in there),
         _value(size),
         _with_interval(rows.get((worst, f"contraction_{vector}"))),
     ]
+
+
+def _hidden(conditions: Sequence[Condition | None], rows: Rows) -> str:
+    """Return the hidden share at each severity; nothing for an edit of texts and for means over edits."""
+    found = [rows.get((condition, HIDDEN)) if condition else None for condition in conditions]
+    return shown_shares(row.clean if row else None for row in found) if any(found) else ""
 
 
 def _value(row: Finding | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from robustrec.evaluation.kinds import kind_of
 from robustrec.reading.conditions import edit_words
@@ -11,6 +11,7 @@ from robustrec.report.console.sheet import Page
 from robustrec.results.conditions import ALL, Condition
 from robustrec.results.exhibits import FragileItem
 from robustrec.results.findings import Finding
+from robustrec.results.hidden import HIDDEN, HIDDEN_WORDS, crops, shown_shares
 from robustrec.results.numbers import NOTHING
 from robustrec.subject import Subject
 
@@ -56,6 +57,7 @@ def _print_subject(
     edited = [row for row in rows.values() if row.group == "edited"]
     exposure = next((row.metric for row in edited if kind_of(row.metric) == "exposure"), "")
     edits = list(dict.fromkeys(edit for edit, _ in places))
+    cropped = crops(rows.values())
     table: list[tuple[float, list[str]]] = []
     nothing = []
     for edit in edits:
@@ -75,6 +77,7 @@ def _print_subject(
                 [
                     "mean of all" if edit == ALL else edit_words(worst.condition),
                     _kind(about),
+                    *([_hidden([places.get((edit, severity)) for severity in severities], rows)] if cropped else []),
                     *(_change(drift) for drift in drifts),
                     _interval(worst),
                     _change(rows.get((worst.condition, f"{metric}_edited"))),
@@ -89,7 +92,8 @@ def _print_subject(
             f"merchant edits of {100 * (conditions[0].share or 0.0):g} % of items, {page.names[subject]}{frozen}: "
             f"relative drift of {metric} in %"
         )
-        columns = ["edit", "of", *(f"sev {severity:g}" for severity in severities), page.level]
+        hidden = ["hidden %"] if cropped else []
+        columns = ["edit", "of", *hidden, *(f"sev {severity:g}" for severity in severities), page.level]
         shown = [cells for _, cells in sorted(table, key=lambda each: each[0])]
         page.table([*columns, "edited", "in top k", "others"], shown[:room], numbers_from=2)
         if len(shown) > room:
@@ -103,6 +107,12 @@ def _kind(touched: Finding | None) -> str:
     if touched is None:
         return ""
     return "picture" if touched.modality == "image" else touched.modality or ""
+
+
+def _hidden(conditions: Sequence[Condition | None], rows: Mapping[tuple[Condition, str], Finding]) -> str:
+    """Return the hidden share at each severity; nothing for an edit of texts."""
+    found = [rows.get((condition, HIDDEN)) if condition else None for condition in conditions]
+    return shown_shares(row.clean if row else None for row in found) if any(found) else ""
 
 
 def _change(row: Finding | None) -> str:
@@ -123,7 +133,7 @@ def _interval(row: Finding) -> str:
     return f"[{_percent(row.relative_ci_low)}, {_percent(row.relative_ci_high)}]"
 
 
-def _print_explanation(page: Page, findings: Iterable[Finding], metric: str) -> None:
+def _print_explanation(page: Page, findings: Sequence[Finding], metric: str) -> None:
     users = {row.metric: row.n_users for row in findings if row.n_users}
     draws = {row.n_draws for row in findings if row.n_draws}
     page.line(
@@ -135,6 +145,8 @@ def _print_explanation(page: Page, findings: Iterable[Finding], metric: str) -> 
         f"{', '.join(f'{count:g}' for count in sorted(draws))} draws of items.",
         indent=1,
     )
+    if crops(findings):
+        page.line(HIDDEN_WORDS, indent=1)
 
 
 def _print_fragile(page: Page) -> None:
