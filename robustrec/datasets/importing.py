@@ -196,7 +196,8 @@ def _sources(source: Path, name: str, options: ImportOptions) -> _Sources:
     )
     found = FolderFiles(interactions, items, options.pictures)
     if not alone:
-        found = find_files(source, given=found, name=name, form=options.format)
+        columns = column_names(options.columns)
+        found = find_files(source, given=found, name=name, form=options.format, columns=columns)
     if not found.interactions and not found.split:
         raise RobustrecError(
             f"no interactions found in the folder: expected one of {', '.join(LABELS.values())}",

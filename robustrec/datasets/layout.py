@@ -88,7 +88,14 @@ def describe_folder(folder: Path) -> tuple[Manifest, bool]:
     return Manifest(name=name_of_folder, files=files), True
 
 
-def find_files(folder: Path, given: FolderFiles | None = None, *, name: str, form: str | None = None) -> FolderFiles:
+def find_files(
+    folder: Path,
+    given: FolderFiles | None = None,
+    *,
+    name: str,
+    form: str | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> FolderFiles:
     """Find interactions (a .inter file, else a published split, else ratings), catalog and pictures in a folder.
 
     Args:
@@ -96,6 +103,7 @@ def find_files(folder: Path, given: FolderFiles | None = None, *, name: str, for
         given: paths given by the user.
         name: name of the data set; its .inter file may have the same name.
         form: name of the format, if the user gave it; interactions in other formats are then not considered.
+        columns: column name by kind, where the user gave one.
 
     Raises:
         RobustrecError: the folder cannot be listed, or several files of one kind, or several formats, are candidates.
@@ -113,9 +121,8 @@ def find_files(folder: Path, given: FolderFiles | None = None, *, name: str, for
     files = [
         entry for entry in entries if entry.is_file() and not entry.name.startswith(".") and entry.name not in MAPPINGS
     ]
-    tables = [
-        table for table in tables_in(folder, files, PICTURE_NAMES) if known.isdisjoint(map(Path.resolve, table.files))
-    ]
+    tables = tables_in(folder, files, PICTURE_NAMES, columns)
+    tables = [table for table in tables if known.isdisjoint(map(Path.resolve, table.files))]
     if not interactions:
         split, chosen = _interactions(folder, tables, name, form)
         interactions = chosen.files if chosen is not None else ()

@@ -48,9 +48,10 @@ class ArrowFile:
         self.is_parquet = path.suffix.lower() in PARQUET_SUFFIXES or _starts_like_parquet(path)
         with _guarded(path), self._opened() as source:
             self.schema: Any = source.schema_arrow if self.is_parquet else source.schema
-            groups = [source.metadata.row_group(at).num_rows for at in range(source.num_row_groups)] * self.is_parquet
+            n_groups = source.num_row_groups if self.is_parquet else 0
+            groups = [source.metadata.row_group(at).num_rows for at in range(n_groups)]
         self._ends = list(accumulate(groups))
-        self._n_groups = len(groups)
+        self._n_groups = n_groups
 
     @property
     def names(self) -> list[str]:

@@ -41,18 +41,35 @@ def catalog_records(
     Raises:
         RobustrecError: a file cannot be read, or has none of the columns that the user gave.
     """
-    named = {name: kind for kind, name in (columns or {}).items() if kind in NAMED_KINDS}
+    named = {plain(name): kind for kind, name in (columns or {}).items() if kind in NAMED_KINDS}
     found = chain.from_iterable(
-        _records(path, lambda name: name in named or plain(name) in READ, number, stored_pictures, wanted)
+        _records(path, lambda name: plain(name) in named or plain(name) in READ, number, stored_pictures, wanted)
         for number, path in enumerate(files)
     )
-    if not named:
-        return found
-    # What the user named comes first; `named` of datasets.naming keeps the first of equal names.
-    return (
-        (where, {**{kind: record[name] for name, kind in named.items() if name in record}, **record})
-        for where, record in found
-    )
+    return _renamed(found, named, files[0]) if named else found
+
+
+def _renamed(records: Records, named: Mapping[str, str], path: Path) -> Records:
+    """Yield records in which the columns that the user named come first, under the name of their kind.
+
+    Raises:
+        RobustrecError: no record has such a column. Items alone may have another name than in the interactions.
+    """
+    seen: set[str] = set()
+    names: dict[str, None] = {}
+    for where, record in records:
+        kinds = {kind: value for name, value in record.items() if (kind := named.get(plain(name))) is not None}
+        seen.update(kinds)
+        names.update(dict.fromkeys(record))
+        # `naming.named` keeps the first of equal names.
+        yield where, {**kinds, **record}
+    lacking = [name for name, kind in named.items() if kind not in seen and kind != "item"]
+    if lacking and names:
+        raise RobustrecError(
+            f"column {lacking[0][:60]!r} of the catalog is not found: it has {[name[:60] for name in names][:8]}",
+            where=str(path),
+            fix=f"name the column in --columns as the file does: {named[lacking[0]]}=COLUMN",
+        )
 
 
 def _records(

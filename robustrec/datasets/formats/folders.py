@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,23 +51,28 @@ class Table:
     base: str = ""
 
 
-def tables_in(folder: Path, files: Sequence[Path], skipped: Iterable[str] = ()) -> list[Table]:
+def tables_in(
+    folder: Path, files: Sequence[Path], skipped: Iterable[str] = (), named: Mapping[str, str] | None = None
+) -> list[Table]:
     """Return the tables in a folder, sorted by name.
 
     Args:
         folder: the folder.
         files: files in it that are not ignored.
         skipped: names of sub-folders that are not searched.
+        named: column name by kind, where the user gave one.
 
     Raises:
         RobustrecError: a saved data set of the library datasets is incomplete.
     """
     saved, loose = _columnar(folder, frozenset(skipped))
-    tables = [table for place in saved for table in _saved(folder, place)]
+    named = named or {}
+    tables = [table for place in saved for table in _saved(folder, place, named)]
     groups: dict[tuple[str, str], list[Path]] = {}
-    for path in [*loose, *(file for file in files if is_data(file) and data_suffix(file) not in arrow.SUFFIXES)]:
+    texts = [file for file in files if is_data(file) and data_suffix(file) not in arrow.SUFFIXES]
+    for path in [*loose, *(file for file in texts if file.name not in huggingface.DESCRIPTIONS)]:
         groups.setdefault(_group(folder, path), []).append(path)
-    tables += [_table(folder, sorted(paths)) for paths in groups.values()]
+    tables += [_table(folder, sorted(paths), named) for paths in groups.values()]
     return sorted(tables, key=lambda table: table.name)
 
 
@@ -79,13 +84,22 @@ def split_role(stem: str) -> tuple[str, int] | None:
     return None
 
 
-def role_of(names: Sequence[str]) -> str:
+def role_of(names: Sequence[str], named: Mapping[str, str]) -> str:
     """Return what a table with these columns holds."""
-    places = places_of(names, ("user", "item", *TEXTS))
+    places = _kinds_in(names, named)
     if "user" in places and "item" in places:
         return INTERACTIONS
     has_id = "item" in places or CATALOG_ID in map(plain, names)
     return CATALOG if has_id and "user" not in places and any(kind in places for kind in TEXTS) else OTHER
+
+
+def _kinds_in(names: Sequence[str], named: Mapping[str, str]) -> set[str]:
+    """Return the kinds of columns among these, by usual names and by those that the user gave."""
+    there = set(map(plain, names))
+    return {
+        *places_of(names, ("user", "item", *TEXTS)),
+        *(kind for kind, name in named.items() if plain(name) in there),
+    }
 
 
 def _columnar(folder: Path, skipped: frozenset[str]) -> tuple[list[Path], list[Path]]:
@@ -108,14 +122,14 @@ def _columnar(folder: Path, skipped: frozenset[str]) -> tuple[list[Path], list[P
     return saved, loose
 
 
-def _saved(folder: Path, place: Path) -> Iterator[Table]:
+def _saved(folder: Path, place: Path, named: Mapping[str, str]) -> Iterator[Table]:
     for split, files in huggingface.saved_splits(place).items():
         role = split_role(split)
         name = place.relative_to(folder) / split if place != folder else Path(split or place.name)
         stem = split if role is None and split else place.name
         yield Table(
             "huggingface",
-            _role_of_columns(files[0]),
+            _role_of_columns(files[0], named),
             files,
             f"{name.as_posix()}/",
             stem,
@@ -148,7 +162,7 @@ def shard_base(path: Path) -> str | None:
     return None
 
 
-def _table(folder: Path, files: list[Path]) -> Table:
+def _table(folder: Path, files: list[Path], named: Mapping[str, str]) -> Table:
     first = files[0]
     inside = first.relative_to(folder)
     parts = [part for part in inside.parts[:-1] if not _PARTITION.fullmatch(part)]
@@ -163,7 +177,7 @@ def _table(folder: Path, files: list[Path]) -> Table:
     kind = format_of(first)
     return Table(
         kind,
-        _role(first, kind),
+        _role(first, kind, named),
         tuple(files),
         name,
         stem,
@@ -174,38 +188,38 @@ def _table(folder: Path, files: list[Path]) -> Table:
     )
 
 
-def _role(path: Path, kind: str) -> str:
+def _role(path: Path, kind: str, named: Mapping[str, str]) -> str:
     """Return what a file holds, by its name or its columns."""
     name, suffix = plain_path(path).name, data_suffix(path)
     if kind in ("parquet", "arrow", "huggingface", "jsonl"):
-        return _role_of_columns(path)
+        return _role_of_columns(path, named)
     if name in movielens.CATALOGS or suffix == ".item":
         return CATALOG
     if name in movielens.RATINGS or suffix == ".inter" or kind == "lightgcn":
         return INTERACTIONS
     if kind == "recbole" or name in ("users.dat", "tags.dat", "tags.csv", "links.csv"):
         return OTHER
-    return _role_of_text(path, name)
+    return _role_of_text(path, name, named)
 
 
-def _role_of_text(path: Path, name: str) -> str:
+def _role_of_text(path: Path, name: str, named: Mapping[str, str]) -> str:
     """Return what a delimited text file holds: a catalog by its name, or if it has a text and no user column."""
     header = peek_header(path)
     if plain_path(Path(name)).stem in CATALOG_STEMS:
         return CATALOG
-    places = places_of(header, ("user", "item", *TEXTS))
-    if "user" not in places and ("title" in places or role_of(header) == CATALOG):
+    places = _kinds_in(header, named)
+    if "user" not in places and ("title" in places or role_of(header, named) == CATALOG):
         return CATALOG
     return INTERACTIONS if "user" in places and "item" in places else UNKNOWN
 
 
-def _role_of_columns(path: Path) -> str:
+def _role_of_columns(path: Path, named: Mapping[str, str]) -> str:
     """Return what a file with named columns holds; JSON with a usual name counts as a catalog, even if damaged."""
     is_json = data_suffix(path) in json_lines.SUFFIXES
     stem = plain_path(path).stem
     usual = is_json and (data_suffix(path) != ".json" or stem in CATALOG_STEMS or stem.startswith("meta_"))
     try:
-        found = role_of(json_lines.table(path).header if is_json else arrow.ArrowFile(path).names)
+        found = role_of(json_lines.table(path).header if is_json else arrow.ArrowFile(path).names, named)
     except RobustrecError:
         found = OTHER if is_json else UNKNOWN
     return CATALOG if usual and found == OTHER else found

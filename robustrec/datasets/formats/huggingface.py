@@ -14,6 +14,8 @@ from robustrec.untrusted import UnreadableError, read_json_object
 STATE = "state.json"
 INFO = "dataset_info.json"
 SPLITS = "dataset_dict.json"
+DESCRIPTIONS = (STATE, INFO, SPLITS, "dataset_infos.json")
+"""JSON files that describe a data set and hold no rows."""
 MOST_BYTES = 2**26
 
 
