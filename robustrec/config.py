@@ -68,7 +68,8 @@ class Settings(BaseModel):
         "error", description="outcome that sets exit code 1"
     )
     set: dict[str, dict[str, Any]] = Field(
-        default_factory=dict, description="overrides by section: training, strategy, encoder, or a model name"
+        default_factory=dict,
+        description="overrides by section: training, strategy, encoder, evaluation or a model",
     )
 
 

@@ -12,7 +12,7 @@ from robustrec.audits.few_draws import few_draws
 from robustrec.audits.kind import Cost
 from robustrec.audits.plan_checks import check_gates_select, check_strata, of_modalities, unmeasured
 from robustrec.audits.registry import kind_of, resolved
-from robustrec.audits.suites import Suite, load_suite
+from robustrec.audits.suites import Suite, suite_of
 from robustrec.config import Settings
 from robustrec.datasets.registry import Dataset, load_dataset
 from robustrec.edits.languages import languages_of
@@ -79,7 +79,7 @@ def make_plan(
         RobustrecError: an unknown name or key, a missing data set, an edition that the suite refuses, or a suite
             that can measure nothing for the models.
     """
-    suite = resolved(load_suite(settings.suite), source=settings.suite)
+    suite = resolved(suite_of(settings), source=settings.suite)
     edition = settings.edition
     if suite.require_edition == "full" and edition == "sample":
         raise RobustrecError(

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Discriminator, Field, SerializeAsAny, Tag, 
 from robustrec.audits.kind import AuditConfig
 from robustrec.audits.registry import KINDS, UserAudit, built_in, check_known
 from robustrec.audits.values import QualityMetric, StabilityMetric, distinct, strata_metrics
+from robustrec.config import Settings
 from robustrec.errors import RobustrecError, unknown_name
 from robustrec.evaluation.error_rates import Correction
 from robustrec.evaluation.kinds import LONGEST_LIST, QUALITY, STABILITY, named
@@ -20,6 +21,7 @@ from robustrec.results.findings import BASELINE, CLEAN
 from robustrec.results.gates import Gate
 from robustrec.results.selection import matches
 from robustrec.results.waivers import Waiver
+from robustrec.runs.plan import evaluation_options
 from robustrec.subject import Record
 from robustrec.untrusted import UnreadableError, parse_toml, read_text
 
@@ -133,6 +135,16 @@ def load_suite(name_or_path: str) -> Suite:
             raise unknown_name("suite", name_or_path, names, where="--suite (a name, or the path of a .toml file)")
         path = shipped("audits", f"{name_or_path}.toml")
     return parse_suite(_read(path), source=str(path))
+
+
+def suite_of(settings: Settings) -> Suite:
+    """Return the suite of the settings, with the overrides of `--set evaluation`.
+
+    Raises:
+        RobustrecError: as `load_suite`, or an override is invalid.
+    """
+    suite, mask = load_suite(settings.suite), evaluation_options(settings).mask_validation
+    return suite if mask is None else suite.model_copy(update={"mask_validation": mask})
 
 
 def suite_text(name_or_path: str) -> str:

@@ -45,9 +45,9 @@ def show(
         wanted = "sample" if settings.edition == "sample" else "full"
         content["subjects"] = [spec_json(spec) for spec in subject_specs(settings, wanted)]
     if suite:
-        from robustrec.audits.suites import load_suite, suite_text
+        from robustrec.audits.suites import suite_of, suite_text
 
-        content["suite"] = load_suite(settings.suite).model_dump(mode="json")
+        content["suite"] = suite_of(settings).model_dump(mode="json")
     if as_json:
         write_json(content)
         return

@@ -80,9 +80,9 @@ def evaluate(
     settings = options.settings_of(context).settings
     from robustrec.audits.quality import measure_clean, metric_suite_of
     from robustrec.audits.rows import Intervals, quality_rows
-    from robustrec.audits.suites import load_suite
+    from robustrec.audits.suites import suite_of
 
-    chosen = load_suite(settings.suite)
+    chosen = suite_of(settings)
     with progress_bars(quiet=quiet) as progress:
         prepared, subjects = _train(settings, progress, mask_validation=chosen.mask_validation)
     metric_suite = metric_suite_of(chosen.metrics, (), prepared)

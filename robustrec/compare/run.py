@@ -28,7 +28,7 @@ from robustrec.hardware import describe_environment, full_precision, pick_device
 from robustrec.progress import Progress, silent
 from robustrec.results.report import Environment
 from robustrec.runs.distinct import check_distinct
-from robustrec.runs.plan import subject_specs
+from robustrec.runs.plan import evaluation_options, subject_specs
 from robustrec.runs.prepared import Prepared, prepare
 from robustrec.runs.specs import SubjectSpec, check_modalities, reads_features, spec_json
 
@@ -156,7 +156,8 @@ def run_comparison(
     )
     if features is not None:
         check_modalities(plan.specs, features.tables)
-    prepared = prepare(plan.dataset, features, pick_device(settings.device))
+    mask = bool(evaluation_options(settings).mask_validation)
+    prepared = prepare(plan.dataset, features, pick_device(settings.device), mask_validation=mask)
     flatness = flatness_by(
         prepared, seed=settings.seed, triples=effort.triples, probes=effort.probes, steps=effort.steps
     )

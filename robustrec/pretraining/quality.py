@@ -17,7 +17,7 @@ from robustrec.encoders.options import EncoderOptions
 from robustrec.evaluation.statistics import paired_interval
 from robustrec.hardware import pick_device
 from robustrec.progress import Progress, silent
-from robustrec.runs.plan import subject_specs
+from robustrec.runs.plan import evaluation_options, subject_specs
 from robustrec.runs.prepared import prepare
 from robustrec.runs.subjects import obtain_subject
 
@@ -114,7 +114,8 @@ def _per_user(
     """Return metric -> [seeds, n users]."""
     options = EncoderOptions(weights=(str(folder),), device=settings.device) if encoder == "blip" else None
     features = item_features(dataset, encoder, home=settings.home, options=options, progress=progress)
-    prepared = prepare(dataset, features, pick_device(settings.device))
+    mask = bool(evaluation_options(settings).mask_validation)
+    prepared = prepare(dataset, features, pick_device(settings.device), mask_validation=mask)
     metric_suite = MetricSuite(METRICS, ())
     found: dict[str, list[NDArray[np.float64]]] = {metric: [] for metric in METRICS}
     for spec in subject_specs(settings, dataset.edition):

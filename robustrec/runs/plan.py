@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from pydantic import Field
+
 from robustrec.config import Settings
 from robustrec.errors import RobustrecError, unknown_name
 from robustrec.invalid import overridden
@@ -12,10 +14,28 @@ from robustrec.models import MODELS, config_class, known, model_class, section_o
 from robustrec.models.own import is_own, is_scorer
 from robustrec.runs.distinct import check_strategies
 from robustrec.runs.specs import SubjectSpec
+from robustrec.subject import Record
 from robustrec.training.config import TrainingConfig
 from robustrec.training.strategy_config import STRATEGY_NAMES, StrategyConfig
 
-SECTIONS = ("training", "strategy", "encoder")
+SECTIONS = ("training", "strategy", "encoder", "evaluation")
+
+
+class EvaluationOptions(Record):
+    """Overrides of how lists are evaluated, by `--set evaluation.KEY=VALUE`."""
+
+    mask_validation: bool | None = Field(
+        default=None, description="also mask validation items in the test ranking; None: as the suite says"
+    )
+
+
+def evaluation_options(settings: Settings) -> EvaluationOptions:
+    """Return the overrides of the evaluation.
+
+    Raises:
+        RobustrecError: an unknown key or an invalid value.
+    """
+    return overridden(EvaluationOptions, settings.set.get("evaluation", {}), section="evaluation")
 
 
 def subject_specs(settings: Settings, edition: str, dataset: str | None = None) -> tuple[SubjectSpec, ...]:
@@ -43,6 +63,7 @@ def subject_specs(settings: Settings, edition: str, dataset: str | None = None) 
         sections = (*SECTIONS, *MODELS, *(section_of(name) for name in settings.model if is_own(name)))
         if section not in sections:
             raise unknown_name("section", section, sections, where=f"--set {section}.…")
+    evaluation_options(settings)
     if settings.checkpoint is not None:
         return (_loaded_spec(settings, edition, settings.checkpoint),)
     specs = []

@@ -132,3 +132,35 @@ def test_evaluate_hides_validation_pairs_where_its_suite_says_so(
     assert run(["evaluate", "-m", "bpr", "-s", "vanilla", *options]) == 2
     assert "stopped here" in capsys.readouterr().err
     assert asked == [hidden]
+
+
+@pytest.mark.parametrize(("hidden", "suite_says"), [(True, False), (False, True)])
+def test_an_override_decides_what_is_hidden_at_test(
+    hidden: bool, suite_says: bool, tiny_folder: Path, tmp_path: Path
+) -> None:
+    """By `--set evaluation.mask_validation`, and the suite of the report says what was done."""
+    rows, suite = _rows(tiny_folder), tmp_path / "suite.toml"
+    suite.write_text(SUITE.replace("HIDDEN", str(suite_says).lower()))
+    settings = Settings(
+        home=tmp_path,
+        model=("vbpr",),
+        strategy=("vanilla",),
+        dataset=str(tiny_folder),
+        suite=str(suite),
+        device="cpu",
+        set={"training": {"max_epochs": 1}, "evaluation": {"mask_validation": hidden}},
+    )
+    plan = make_plan(settings)
+    assert plan.suite.mask_validation is hidden
+    assert _pairs(runner.work_of(plan).context.prepared.test.masked) == (rows[0] | rows[1] if hidden else rows[0])
+
+
+@pytest.mark.parametrize(
+    ("override", "what"), [("mask_validations=true", "mask_validations"), ("mask_validation=7", "mask_validation = 7")]
+)
+def test_a_wrong_override_of_the_evaluation_is_refused(
+    override: str, what: str, tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["-d", str(tiny_folder), "--home", str(tmp_path), "--set", f"evaluation.{override}"]
+    assert run(["audit", "-m", "vbpr", "--dry-run", *options]) == 2
+    assert what in capsys.readouterr().err
