@@ -51,6 +51,8 @@ SPARSE = "models/test_graphs_sparse.py"
 GRAPHS = "models/test_graphs.py"
 HF_NETWORKS = "encoders/test_generic_networks.py"
 HF_ENCODERS = "encoders/test_generic_encoders.py"
+MODALITIES = "models/test_modalities.py"
+AUDITED = "audits/test_audited_modalities.py"
 DUAL = f"{HF_NETWORKS}::test_both_towers_are_those_of_the_joint_forward_pass"
 
 LINKS = "datasets/test_picture_links.py"
@@ -226,8 +228,20 @@ MUTANTS = {
         Mutant("models/graphs/item_item.py", "weight = 1 / (neighbours.items.shape[1] + offset)", "weight = 1.0", NEAREST),
         Mutant("models/graphs/item_item.py", "scale = inverse_root(", "scale = 1 / (1e-9 + ", SPARSE),
         Mutant("models/graphs/nearest.py", "NEAR = 1e-5\n", "NEAR = 0.0\n", NEAREST),
-        Mutant("models/frozen_item_graph.py", '{"image": config.image_weight, "text": 1 - config.image_weight}', '{"image": 1 - config.image_weight, "text": config.image_weight}', "models/test_golden_models.py"),
+        Mutant("models/configs.py", "return self.image_weight, 1 - self.image_weight", "return 1 - self.image_weight, self.image_weight", "models/test_golden_models.py"),
         Mutant("runs/trained.py", "self.graphs if frozen else None)", "self.graphs)", "audits/test_noise_worlds.py"),
+    ],
+    "modalities": [
+        Mutant("models/slmrec.py", "for modality in self.modalities:\n            query =", 'for modality in ("image", "text"):\n            query =', MODALITIES),
+        Mutant("models/lgmrec.py", "list(combinations(self.modalities, 2))", "list(combinations(self.modalities, 2))[:1]", MODALITIES),
+        Mutant("models/lgmrec.py", ".sum() / len(pairs)", ".sum()", MODALITIES),
+        Mutant("models/configs.py", "self.modality_weights[name] / total", "1 / len(modalities)", MODALITIES),
+        Mutant("models/mmgcn.py", 'm == "image", config', 'm != "text", config', MODALITIES),
+        Mutant("modalities.py", "*sorted(there - set(MODALITIES))", "*(there - set(MODALITIES))", MODALITIES),
+        Mutant("encoders/features.py", "if modality not in self.from_files}", "}", AUDITED),
+        Mutant("audits/noise/kind.py", "if scope not in MODALITIES or", "if False and", AUDITED),
+        Mutant("runs/specs.py", "if declared and not read:", "if False:", AUDITED),
+        Mutant("datasets/feature_files.py", "if fault := modality_fault(name, (*MODALITIES, *found)):", "if fault := '':", "datasets/test_import_counts.py"),
     ],
     "pyg": [
         Mutant("adapters/pyg/recommender.py", "torch.cat([edges, edges.flip(0)], dim=1)", "edges", PYG_MODELS),

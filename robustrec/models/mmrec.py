@@ -96,6 +96,21 @@ TUNING = ("freedom", "bm3", "lattice", "mgcn")
 SAME = 1e-5
 
 
+def refuse_further(model: str, features: Features) -> None:
+    """Refuse features of other modalities than image and text, which no class of MMRec reads.
+
+    Raises:
+        RobustrecError: there are such features.
+    """
+    further = [modality for modality in features if modality not in _LETTERS.values()]
+    if further:
+        raise _refused(
+            f"a model of MMRec reads image and text, but {model} would read {' and '.join(further)} too",
+            f"import the data without {' and '.join(f'{name}_feat.npy' for name in further)}:"
+            " robustrec data import FOLDER --name NAME",
+        )
+
+
 def from_mmrec(
     model: str, state: Mapping[str, Tensor], features: Features, expected: Collection[str]
 ) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from robustrec.errors import RobustrecError
 from robustrec.files import digest_file
 from robustrec.models import model_class, section_of
 from robustrec.models.contract import Features, Recommender, Scored, item_graphs
-from robustrec.models.mmrec import from_mmrec
+from robustrec.models.mmrec import from_mmrec, refuse_further
 from robustrec.models.own import attributed_to, is_own, load_own
 from robustrec.models.scorers import build_scorer, scored
 from robustrec.quiet import warnings_are
@@ -51,6 +51,8 @@ def loaded_subject(spec: SubjectSpec, prepared: Prepared) -> TrainedSubject:
     else:
         found = read_state(place)
         source = f"parameters of {place.name}"
+        if _is_foreign(spec, found, model):
+            refuse_further(spec.model, reads)
         if _is_foreign(spec, found, model) and "mmrec_compat" in model_class(spec.model).Config.model_fields:
             # Trained with the equations of MMRec.
             spec = replace(spec, model_options={**spec.model_options, "mmrec_compat": True})

@@ -237,17 +237,53 @@ severities = [5]
 items = 20
 [[gates]]
 """
-    plan = plan_of(shop, tmp_path / "home", SUITE.replace("[[gates]]\n", edits))
+    along = 'edits = { edits = ["empty_description"], severity = 5, items = 10, points = 3 }\n'
+    suite = SUITE.replace("noise_pairs = 0\n", f"noise_pairs = 0\n{along}").replace("[[gates]]\n", edits)
+    plan = plan_of(shop, tmp_path / "home", suite)
     run = runner.measure(plan)
     report, _ = make_report(plan, run, command=["robustrec", "audit"])
     assert {(status.audit, status.status) for status in report.statuses} == {
-        (kind, "ok") for kind in ("reach", "noise", "sharpness", "merchant", "encoder")
+        (kind, "ok") for kind in ("reach", "noise", "sharpness", "sharpness along edits", "merchant", "encoder")
     }
+    assert any(each.name.startswith("loss along the edit") for each in run.results.exhibits if hasattr(each, "name"))
     moved = {row.metric for row in report.findings if row.audit == "encoder" and row.metric.startswith("movement_")}
     assert moved == {"movement_image", "movement_text"}
     drifts = [row for row in report.findings if row.audit == "merchant" and row.metric == "ndcg@20"]
     assert drifts
     assert any(row.drift for row in drifts)
+
+
+OWN_ENCODER = """
+import numpy as np
+class Three:
+    name = "three"
+    digest = "1"
+    widths = {"image": 3, "text": 2, "tags": 2}
+    needs = {"tags": "text"}
+    def encode(self, texts, pictures):
+        text = np.array([[len(each), each.count("e")] for each in texts], np.float32)
+        image = np.array([np.asarray(each).mean((0, 1)) for each in pictures], np.float32)
+        return {"image": image, "text": text, "tags": text[:, ::-1] ** 2}
+"""
+
+
+def test_a_modality_of_the_encoder_replaces_its_file(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.save(shop / "audio_feat.npy", np.load(shop / "tags_feat.npy"))
+    (tmp_path / "own_three.py").write_text(OWN_ENCODER)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    dataset = load_dataset(str(shop), home=tmp_path)
+    features = item_features(dataset, "own_three:Three", home=tmp_path)
+    assert modalities_of_features(dataset, "own_three:Three") == ("image", "text", "audio", "tags")
+    assert (list(features.tables), features.from_files) == (["image", "text", "audio", "tags"], ("audio",))
+    assert features.tables["tags"].shape[1] == 2
+    encoder = row_encoder(dataset, "own_three:Three", home=tmp_path)
+    assert dataset.catalog is not None
+    row = RowContent("another text", catalog_rows(dataset.catalog, tmp_path)[3].picture)
+    tables = edited_tables(dataset, features, {3: row}, encoder).tables
+    moved = [name for name, table in features.tables.items() if not np.array_equal(table, tables[name])]
+    assert moved == ["text", "tags"]
 
 
 def test_a_model_of_tags_alone_is_moved_by_no_edit(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

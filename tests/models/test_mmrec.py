@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,13 @@ import torch
 from goldens import GOLDEN, Case, load
 from torch import Tensor
 
+from robustrec.datasets.registry import load_dataset
+from robustrec.encoders.features import item_features
 from robustrec.errors import RobustrecError
 from robustrec.models import model_class
 from robustrec.models.mmrec import NAMES, from_mmrec
 from robustrec.runs.external import loaded_subject, read_state
+from robustrec.runs.prepared import prepare
 from robustrec.runs.specs import SubjectSpec
 from robustrec.runs.trained import build_model
 from robustrec.training.config import TrainingConfig
@@ -152,6 +156,20 @@ def refused(name: str, change: dict[str, Tensor], features: Any = None) -> str:
     with pytest.raises(RobustrecError) as caught:
         from_mmrec(case.golden.model, state | change, features or case.features, set(case.model.state_dict()))
     return str(caught.value.what)
+
+
+@pytest.mark.parametrize("name", ["dualgnn", "slmrec"])
+def test_files_of_mmrec_do_not_fit_further_modalities(name: str, tiny_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "three"
+    shutil.copytree(tiny_folder, folder)
+    np.save(folder / "audio_feat.npy", np.load(folder / "text_feat.npy"))
+    dataset = load_dataset(str(folder), home=tmp_path)
+    prepared = prepare(dataset, item_features(dataset, "imported", home=tmp_path), torch.device("cpu"))
+    torch.save({"v_dense.weight": torch.ones(2, 2)}, tmp_path / "model.pth")
+    spec = SubjectSpec(name, {}, TrainingConfig(), StrategyConfig(), seed=0, checkpoint=tmp_path / "model.pth")
+    with pytest.raises(RobustrecError, match=f"reads image and text, but {name} would read audio too") as caught:
+        loaded_subject(spec, prepared)
+    assert "without audio_feat.npy" in caught.value.fix
 
 
 def test_an_entry_of_another_model_is_refused() -> None:

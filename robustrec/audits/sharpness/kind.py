@@ -41,10 +41,12 @@ class SharpnessKind(AuditKind[SharpnessAudit]):
 
     def cost(self, config: SharpnessAudit, plan: Plan) -> Cost:
         """Return the gradients, the rankings under noise, and the encodings of edited items."""
+        from robustrec.encoders.chosen import modalities_of_features
         from robustrec.runs.specs import reads_features
 
         reading = sum(reads_features(spec) for spec in plan.specs)
-        gradients = input_gradients(config, modalities=2) + parameter_gradients(config)
+        modalities = len(modalities_of_features(plan.dataset, plan.encoder)) if plan.encoder else 0
+        gradients = input_gradients(config, max(2, modalities)) + parameter_gradients(config)
         encodings = config.edits.items * len(config.edits.edits) if config.edits else 0
         # Lists with kept item graphs, and once more with rebuilt ones.
         return Cost(rankings=reading * 2 * noisy_lists(config), encodings=encodings, gradients=reading * gradients)

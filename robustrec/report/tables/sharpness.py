@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from robustrec.reading.flatness import flatness_sentence
 from robustrec.reading.names import headline
 from robustrec.report.console.sheet import Page
-from robustrec.results.conditions import Condition
+from robustrec.results.conditions import ALL, Condition
 from robustrec.results.findings import Finding
 from robustrec.results.numbers import NOTHING, bracketed, percent, plain
 from robustrec.subject import Subject
@@ -108,11 +108,27 @@ def _print_features(page: Page, cells: Cells, subjects: Sequence[Subject]) -> No
         row += [percent(moved.relative_drift, signed=True) if moved else NOTHING] if largest else []
         table.append(row)
     page.table(columns, table, numbers_from=1)
+    where = free if scaled else raw_sigma
+    by_modality = {
+        condition.modality: condition
+        for _, condition, name in cells
+        if name == "input_sharpness" and condition.modality not in (None, ALL)
+        if _of_all(condition) == where
+    }
+    if by_modality:
+        page.heading(f"expected loss increase by modality at {raw_sigma.label}{margins}, in nats")
+        titled = [(str(name), condition, "input_sharpness") for name, condition in by_modality.items()]
+        _subject_table(page, cells, subjects, titled)
     clean_loss = Condition(kind="clean_loss", standardised=False)
     raw = [("loss", clean_loss, "audit_loss"), *((title, raw_sigma, metric) for title, metric in _RAW)]
     if scaled and any((each, raw_sigma, "input_sharpness") in cells for each in subjects):
         page.heading(f"the same for raw margins; {_DEPENDS}")
         _subject_table(page, cells, subjects, raw)
+
+
+def _of_all(condition: Condition) -> Condition:
+    """Return the same noise on all modalities."""
+    return Condition.model_validate({**condition.model_dump(exclude={"label"}), "modality": ALL})
 
 
 def _with_margins(condition: Condition, *, standardised: bool) -> Condition:
