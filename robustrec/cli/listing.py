@@ -64,8 +64,10 @@ def strategies(as_json: options.AsJson = False) -> None:
 def encoders(as_json: options.AsJson = False) -> None:
     """List the encoders of item features."""
     from robustrec.encoders import SUMMARIES
+    from robustrec.encoders.own import PLUGINS
 
-    _show("encoder", list(SUMMARIES.items()), as_json=as_json)
+    installed = [(name, f"user-defined ({point.value})") for name, point in sorted(PLUGINS.points().items())]
+    _show("encoder", [*SUMMARIES.items(), *installed], as_json=as_json)
 
 
 @app.command()

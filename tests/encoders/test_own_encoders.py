@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from toy_shop import MakeDataset, toy_text
@@ -105,6 +107,18 @@ class Fused:
     found = features_of(dataset, f"{module}:Fused", tmp_path / "home")
     assert found.tables["image"].flatten().tolist() == [3.0, 1.0, 3.0]
     assert found.tables["text"].flatten().tolist() == [3.0, 3.0, 3.0]
+
+
+def test_modalities_have_any_name(make_dataset: MakeDataset, write: Write, tmp_path: Path) -> None:
+    source = SOUND.replace('"text": 2}', '"fusion": 2}').replace('"text": text', '"fusion": text')
+    module, dataset = write(source), make_dataset(3, texts=["red cup", "", "blue"], pictures={1: None})
+    np.save(tmp_path / "audio_feat.npy", np.ones((3, 4), np.float32))
+    found = features_of(
+        replace(dataset, feature_files={"audio": tmp_path / "audio_feat.npy"}), f"{module}:Sound", tmp_path
+    )
+    assert list(found.tables) == ["image", "audio", "fusion"]
+    assert list(found.encoded) == ["image", "fusion"]
+    assert found.tables["fusion"].tolist() == [[7, 1], [5.5, 1], [4, 1]]  # any content; else the mean
 
 
 def test_identity_covers_sources_digest_and_widths(make_dataset: MakeDataset, write: Write, tmp_path: Path) -> None:
