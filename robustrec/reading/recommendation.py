@@ -31,7 +31,12 @@ _EQUAL_BUDGETS = (
 _OWN_BUDGETS = "no model has two strategies, so budgets are not compared"
 _MOST_NAMED = 4
 _MOST_GATES, _MOST_PAIRS = 2, 2
-_KEPT_OPTIONS = ("--home", "--features", "--edition", "--weights", "--device", "--threads")
+_KEPT_OPTIONS = {
+    **{name: name for name in ("--home", "--features", "--edition", "--weights", "--denoise", "--device", "--threads")},
+    "-f": "--features",
+    "--set": "--set",
+}
+_DATASET = ("--dataset", "-d")
 SAMPLE = "The sample edition is synthetic: these results do not apply to real users."
 
 
@@ -322,12 +327,22 @@ def _without(words: Sequence[str], more: Sequence[str]) -> list[str]:
 
 def _compare(summary: Summary, among: Sequence[Candidate]) -> str:
     """Return the command that compares strategies at equal budget over several seeds."""
-    words = ["robustrec", "compare", *_models(among), "--dataset", summary.report.dataset.name, "--seeds", "5"]
-    given = list(summary.report.command)
-    for option in _KEPT_OPTIONS:
-        if option in given[:-1]:
-            words += [option, given[given.index(option) + 1]]
+    given = list(_given_options(summary.report.command))
+    dataset = next((value for name, value in given if name in _DATASET), summary.report.dataset.name)
+    words = ["robustrec", "compare", *_models(among), "--dataset", dataset, "--seeds", "5"]
+    for name, value in given:
+        # The comparison sets the epochs itself.
+        if name in _KEPT_OPTIONS and not value.startswith("training.max_epochs="):
+            words += [_KEPT_OPTIONS[name], value]
     return shlex.join(words)
+
+
+def _given_options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield (option, value) of a command line, also of options written as --option=value."""
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        name, equals, value = word.partition("=")
+        if word.startswith("-"):
+            yield name, value if equals else following
 
 
 def _models(candidates: Sequence[Candidate]) -> list[str]:

@@ -362,3 +362,37 @@ def test_an_edited_recommendation_is_refused(tmp_path, monkeypatch):
     data["recommendation"]["chosen"] = "sgbd"
     path.write_text(json.dumps(data))
     assert run(["report", "show", str(path)]) == 2
+
+
+@pytest.mark.parametrize(
+    "features", [["--features", "minilm+lite0"], ["-f", "minilm+lite0"], ["--features=minilm+lite0"]]
+)
+def test_the_command_that_compares_uses_the_same_data_encoder_and_settings(features, capfd):
+    sets = ["--set", "encoder.fit=pad", "--set", "training.max_epochs=25", "--set", "vbpr.width=32"]
+    weights = ["--weights", "lite0=w.pth", "--weights", "minilm=m"]
+    command = [
+        "robustrec",
+        "audit",
+        "--model",
+        "slmrec",
+        "-d",
+        "shops/mine",
+        *features,
+        *weights,
+        *sets,
+        "--seeds",
+        "2",
+    ]
+    report = earned(training={"sgbd": {"gradient_evaluations": 1670}}).model_copy(update={"command": tuple(command)})
+    (words,) = {tuple(shlex.split(each)) for each in told(report).commands if each.startswith("robustrec compare")}
+    assert words[4:8] == ("--dataset", "shops/mine", "--seeds", "5")
+    kept = [*zip(words[8::2], words[9::2], strict=True)]
+    assert kept == [
+        ("--features", "minilm+lite0"),
+        ("--weights", "lite0=w.pth"),
+        ("--weights", "minilm=m"),
+        ("--set", "encoder.fit=pad"),
+        ("--set", "vbpr.width=32"),
+    ]
+    assert run([*words[1:], "--dry-run"]) == 2  # the data set is not there
+    assert "No such option" not in capfd.readouterr().err
