@@ -98,4 +98,4 @@ def build_catalog(
     if pictures is None:
         return Catalog(texts, titles, None, tuple(items)), PictureIndex([None] * len(items), 0, 0, 0)
     index = index_pictures(items, pictures, guess=guess)
-    return Catalog(texts, titles, PictureSource(pictures, index.entries), tuple(items)), index
+    return Catalog(texts, titles, PictureSource(pictures, index.entries, index.others), tuple(items)), index

@@ -36,6 +36,12 @@ def image_of(value: Any) -> str:
     return value.strip() if isinstance(value, str) and not is_missing(value) and len(value) <= MAX_TEXT else ""
 
 
+def images_of(value: Any) -> list[str]:
+    """Return all picture entries of a value that `image_of` reads the first one of."""
+    value = _listed(value)
+    return [name for each in (value if isinstance(value, list) else [value]) if (name := image_of(each))]
+
+
 def text_of(value: Any, where: str) -> str:
     """Return text with collapsed white space; missing values become "", lists of texts are joined."""
     if value is None or isinstance(value, bool):

@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 
 from robustrec.datasets.formats.catalogs import catalog_records
 from robustrec.datasets.formats.named import Records
-from robustrec.datasets.item_fields import id_of, image_of, labels_of, text_of
+from robustrec.datasets.item_fields import id_of, image_of, images_of, labels_of, text_of
 from robustrec.datasets.naming import ALIASES, CATALOG_ID, loose_id, named
 from robustrec.errors import RobustrecError
 
 MAX_ITEMS = 2**30
+MAX_FURTHER = 8  # further pictures of an item that are kept
 ID_KEYS = (*ALIASES["item"], CATALOG_ID)
 NUMBER_KEYS = ("itemid", "item", "iid", CATALOG_ID)
 TEXTS = ("title", "brand", "description")
@@ -36,6 +37,7 @@ class CatalogItem:
         description: longer text.
         image: entry name of its picture in the folder or zip of pictures, as in the catalog.
         external: external ids (asin, movieId, ...), as text.
+        images: entry names of further pictures of the same item.
     """
 
     title: str
@@ -44,6 +46,7 @@ class CatalogItem:
     description: str
     image: str
     external: tuple[str, ...]
+    images: tuple[str, ...] = ()
 
 
 class ItemTable(NamedTuple):
@@ -199,6 +202,8 @@ def items_text(items: Sequence[CatalogItem | None]) -> str:
                 "description": item.description,
                 "image": item.image,
             }
+            if item.images:
+                record["images"] = list(item.images)
             if item.external:
                 record["id"] = item.external[0]
             lines.append(json.dumps(record, ensure_ascii=False) + "\n")
@@ -217,12 +222,15 @@ def _item(record: dict[str, Any], where: str, *, number: str = "") -> CatalogIte
         found = (labels_of(by_name.get(key), f"{where}, key {key}") for key in ALIASES[kind])
         return next((each for each in found if each), ())
 
+    pictures = [name for key in (*ALIASES["image"], "images") for name in images_of(by_name.get(key))]
+    image = next((name for key in ALIASES["image"] if (name := image_of(by_name.get(key)))), "")
     external = (id_of(by_name.get(key)) for key in ID_KEYS if key != number)
     return CatalogItem(
         **{kind: text(kind) for kind in TEXTS},
         categories=labels("categories") or tuple(label for kind in LABELS for label in labels(kind)),
-        image=next((name for key in ALIASES["image"] if (name := image_of(by_name.get(key)))), ""),
+        image=image,
         external=tuple(dict.fromkeys(name for name in external if name)),
+        images=tuple(dict.fromkeys(name for name in pictures if image and name != image))[:MAX_FURTHER],
     )
 
 

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -29,6 +30,7 @@ class PictureIndex(NamedTuple):
         further: number of additional pictures of items that have one.
         unused: number of pictures that match no item.
         elsewhere: number of items with a picture of that name in another folder than the catalog names.
+        others: item -> entries of further pictures, those of the catalog first.
     """
 
     entries: list[str | None]
@@ -36,6 +38,7 @@ class PictureIndex(NamedTuple):
     further: int
     unused: int
     elsewhere: int = 0
+    others: Mapping[int, tuple[str, ...]] = MappingProxyType({})
 
 
 def index_pictures(
@@ -60,29 +63,49 @@ def index_pictures(
     names = entry_names(pictures)
     shown = [name for name in names if PurePosixPath(name).suffix.lower() in (*SUFFIXES, *UNREAD_SUFFIXES)]
     wanted = [item.image if item is not None else "" for item in items]
-    found = _Places(names, pictures).of({image for image in wanted if image})
+    places = _Places(names, pictures)
+    found = places.of({image for image in wanted if image})
     entries = [found.get(image) for image in wanted]
     if not guess:
         lost = sum(bool(image) and entry is None for image, entry in zip(wanted, entries, strict=True))
-        return PictureIndex(entries, lost, 0, 0)
+        return PictureIndex(entries, lost, 0, 0, others=_named(items, entries, places))
     # An address on the web says nothing of a file here; such items may have pictures by their ids.
     unnamed = [row for row, image in enumerate(wanted) if not image or (_URL.match(image) and entries[row] is None)]
     taken = {entry for entry in entries if entry is not None}
     free = [name for name in shown if name not in taken and PurePosixPath(name).suffix.lower() in SUFFIXES]
     if unnamed:
         _check_numbering(items, unnamed, free, pictures, numbered=numbered)
-    by_id, further = _by_id(items, unnamed, free, numbered=numbered, pictures=pictures)
+    by_id, more = _by_id(items, unnamed, free, numbered=numbered, pictures=pictures)
     for row, entry in by_id.items():
         entries[row] = entry
+    others, further = more | _named(items, entries, places), sum(map(len, more.values()))
     lost = sum(bool(image) and entry is None for image, entry in zip(wanted, entries, strict=True))
     used = {entry for entry in entries if entry is not None}
+    named = {entry for row, each in others.items() if row not in more for entry in each} - used
     if not used and (shown or lost):
         raise _nothing_found(pictures, shown, wanted, items)
     elsewhere = sum(
         entry is not None and _moved(image, entry, _root(pictures))
         for image, entry in zip(wanted, entries, strict=True)
     )
-    return PictureIndex(entries, lost, further, len(set(shown) - used) - further, elsewhere)
+    return PictureIndex(entries, lost, further, len(set(shown) - used - named) - further, elsewhere, others)
+
+
+def _named(
+    items: Sequence[CatalogItem | None], entries: Sequence[str | None], places: _Places
+) -> dict[int, tuple[str, ...]]:
+    """Return the further pictures that the catalog names for an item with a picture."""
+    wanted = {
+        row: item.images
+        for row, item in enumerate(items)
+        if item is not None and item.images and entries[row] is not None
+    }
+    found = places.of({image for images in wanted.values() for image in images}) if wanted else {}
+    others = {
+        row: tuple(dict.fromkeys(found[image] for image in images if image in found and found[image] != entries[row]))
+        for row, images in wanted.items()
+    }
+    return {row: each for row, each in others.items() if each}
 
 
 def _moved(image: str, entry: str, root: str) -> bool:
@@ -193,8 +216,8 @@ def _fold(text: str) -> str:
 
 def _by_id(
     items: Sequence[CatalogItem | None], rows: Sequence[int], names: Sequence[str], *, numbered: bool, pictures: Path
-) -> tuple[dict[int, str], int]:
-    """Return the picture of each row by its ids, and the number of additional pictures of these ids."""
+) -> tuple[dict[int, str], dict[int, tuple[str, ...]]]:
+    """Return the picture of each row by its ids, and the additional pictures of these ids."""
     by_external = {row: item.external for row in rows if (item := items[row]) is not None}
     found = _owned(names, by_external)
     if numbered:  # by whichever kind of id more pictures are named
@@ -208,8 +231,10 @@ def _by_id(
                 fix="name each item's picture by the key image of the catalog",
             )
         found = max(found, by_number, key=len)
-    first = {row: min(files, key=_natural) for row, files in found.items()}
-    return first, sum(len(files) - 1 for files in found.values())
+    ordered = {row: sorted(files, key=_natural) for row, files in found.items()}
+    return {row: files[0] for row, files in ordered.items()}, {
+        row: tuple(files[1:]) for row, files in ordered.items() if len(files) > 1
+    }
 
 
 def _owned(names: Sequence[str], ids: Mapping[int, Sequence[str]]) -> dict[int, list[str]]:

@@ -8,8 +8,9 @@ import struct
 import threading
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -30,12 +31,25 @@ from robustrec.errors import RobustrecError
 from robustrec.files import path_inside
 from robustrec.untrusted import open_regular, regular_file
 
+with suppress(ImportError):  # Pillow has it since 11.3
+    from PIL import AvifImagePlugin  # noqa: F401
+
 MAX_PICTURE_BYTES = 20 * 2**20
 MAX_PICTURE_PIXELS = 40_000_000
-FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".jpe", ".jfif")
-UNREAD_SUFFIXES = (".tif", ".tiff", ".avif", ".heic", ".heif", ".svg", ".jp2", ".jxl", ".ico", ".psd")
-SUFFIX_OF_FORMAT = {"JPEG": ".jpg", "PNG": ".png", "GIF": ".gif", "WEBP": ".webp", "BMP": ".bmp"}
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "AVIF")
+HEIF = "HEIF"
+SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".jpe", ".jfif", ".avif", ".heic", ".heif")
+UNREAD_SUFFIXES = (".tif", ".tiff", ".svg", ".jp2", ".jxl", ".ico", ".psd")
+SUFFIX_OF_FORMAT = {
+    "JPEG": ".jpg",
+    "PNG": ".png",
+    "GIF": ".gif",
+    "WEBP": ".webp",
+    "BMP": ".bmp",
+    "AVIF": ".avif",
+    HEIF: ".heic",
+}
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
 WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 
 _MEND = "replace the picture, or import with --skip-unreadable"
@@ -47,17 +61,21 @@ class PictureSource:
     Args:
         path: the folder or the zip.
         entries: [I] entry name of each item, None without a picture.
+        further: item -> entry names of its further pictures.
     """
 
-    def __init__(self, path: Path, entries: Sequence[str | None]) -> None:
+    def __init__(
+        self, path: Path, entries: Sequence[str | None], further: Mapping[int, tuple[str, ...]] | None = None
+    ) -> None:
         self.path = path
         self.entries = tuple(entries)
+        self.further = dict(further or {})
         self._lock = threading.Lock()
         self._zip: zipfile.ZipFile | None = None
         self._owner = 0
 
     def __getstate__(self) -> dict[str, object]:
-        return {"path": self.path, "entries": self.entries}
+        return {"path": self.path, "entries": self.entries, "further": self.further}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__init__(**state)  # type: ignore[misc]
@@ -69,8 +87,30 @@ class PictureSource:
             RobustrecError: the file is missing, too large, damaged, or outside the folder.
         """
         entry = self.entries[item]
-        if entry is None:
-            return None
+        return None if entry is None else self._read(item, entry)
+
+    def n_further(self, item: int) -> int:
+        """Return the number of further pictures of an item."""
+        return len(self.further.get(item, ()))
+
+    def read_further(self, item: int, number: int) -> bytes:
+        """Return the bytes of a further picture of an item, counted from 0.
+
+        Raises:
+            RobustrecError: as `read`.
+        """
+        return self._read(item, self.further[item][number])
+
+    def open_further(self, item: int, number: int) -> Image.Image:
+        """Return a further picture of an item as upright RGB.
+
+        Raises:
+            RobustrecError: as `open`.
+        """
+        where = f"item {item}: {self.path}: {self.further[item][number]}"
+        return decode(self.read_further(item, number), where)
+
+    def _read(self, item: int, entry: str) -> bytes:
         where = f"item {item}: {self.path}: {entry}"
         if self.path.is_dir():
             return _read_file(self.path, entry, where)
@@ -144,7 +184,7 @@ def entry_names(path: Path) -> list[str]:
 
 
 def decode(content: bytes, where: str, *, quick: bool = False) -> Image.Image:
-    """Decode a picture file to upright RGB; transparency becomes white, 16-bit grey is scaled to 8 bits.
+    """Decode a picture file to upright RGB; transparency becomes white, 16 bits become 8, of several frames the first.
 
     Args:
         content: the file.
@@ -154,6 +194,12 @@ def decode(content: bytes, where: str, *, quick: bool = False) -> Image.Image:
     Raises:
         RobustrecError: the bytes are not a picture, have too many pixels (by the header), or are truncated.
     """
+    if _is_heif(content) and find_spec("pillow_heif") is None:
+        raise RobustrecError(
+            "pictures in HEIC need pillow-heif, which is not installed",
+            where=where,
+            fix="pip install 'robustrec[heif]', or import with --skip-unreadable",
+        )
     try:
         image: Image.Image = opened(content)
         width, height = image.size
@@ -182,12 +228,23 @@ def opened(content: bytes) -> Image.Image:
         Exception: whatever else a decoder raises on damaged input.
     """
     for name in FORMATS:
+        if name not in Image.OPEN:  # AVIF came with Pillow 11.3
+            continue
         factory, accepts = Image.OPEN[name]
         accepted = accepts is None or accepts(content[:16])
         if accepted and not isinstance(accepted, str):  # a text says why this build of Pillow cannot read it
             with suppress(SyntaxError, IndexError, TypeError, struct.error):
                 return factory(io.BytesIO(content), "")
+    if _is_heif(content) and find_spec("pillow_heif") is not None:
+        from pillow_heif.as_plugin import HeifImageFile  # does not register the format for the whole process
+
+        return HeifImageFile(io.BytesIO(content), "")
     raise UnidentifiedImageError
+
+
+def _is_heif(content: bytes) -> bool:
+    """Return whether a file is HEIC or HEIF by its first bytes; AVIF is of the same family and is not."""
+    return content[4:8] == b"ftyp" and content[8:12] in _HEIF_BRANDS and b"avif" not in content[8:64]
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -266,5 +323,5 @@ def _too_many_pixels(what: str, where: str) -> RobustrecError:
 def _reason(error: Exception) -> str:
     # Pillow's message on an unknown format prints the address of the buffer, never the same twice.
     if isinstance(error, UnidentifiedImageError):
-        return f"expected one of {', '.join(FORMATS)}"
+        return f"expected one of {', '.join((*FORMATS, HEIF))}"
     return str(error) or type(error).__name__

@@ -27,6 +27,11 @@ TEXT_EDITS = (
     "emoji_capitals",
     "language_mix",
     "empty_description",
+    "title_reorder",
+    "seo_bullets",
+    "paraphrase",
+    "category_mistag",
+    "multipack_title",
 )
 PICTURE_EDITS = (
     "promo_badge",
@@ -42,6 +47,14 @@ PICTURE_EDITS = (
     "light",
     "mirrored",
     "wrong_picture",
+    "infographic",
+    "size_chart",
+    "lifestyle_background",
+    "hero_swap",
+    "multipack",
+    "variant_bundle",
+    "frame",
+    "upscaling",
 )
 
 

@@ -23,6 +23,7 @@ class Content:
         categories: labels of its category path.
         description: longer text.
         picture: RGB; None for an item without picture.
+        row: number of the item in its catalog, if it is of one.
     """
 
     title: str
@@ -30,6 +31,7 @@ class Content:
     categories: tuple[str, ...]
     description: str
     picture: Image.Image | None
+    row: int | None = None
 
 
 def content_of(catalog: Catalog, row: int, *, picture: bool = True) -> Content:
@@ -46,11 +48,11 @@ def content_of(catalog: Catalog, row: int, *, picture: bool = True) -> Content:
     image = catalog.picture(row) if picture else None
     item = catalog.items[row] if catalog.items else None
     if item is not None:
-        content = Content(item.title, item.brand, item.categories, item.description, image)
+        content = Content(item.title, item.brand, item.categories, item.description, image, row)
         if text_of(content) == catalog.texts[row]:
             return content
     # If only the text is known, it is used as the title.
-    return Content(catalog.texts[row], "", (), "", image)
+    return Content(catalog.texts[row], "", (), "", image, row)
 
 
 def text_of(content: Content) -> str:

@@ -89,6 +89,33 @@ class CatalogueView:
             if picture is not None and not same_picture(picture, content.picture):
                 yield picture
 
+    def photos(self, content: Content) -> Iterator[Image.Image]:
+        """Yield the further photos of the item itself; those that cannot be read or show the same are passed over."""
+        source = None if self.catalog is None else self.catalog.pictures
+        if source is None or content.row is None:
+            return
+        for number in range(source.n_further(content.row)):
+            try:
+                picture = source.open_further(content.row, number)
+            except RobustrecError:
+                continue
+            if not same_picture(picture, content.picture):
+                yield picture
+
+    def paths(self, content: Content, generator: np.random.Generator) -> list[tuple[str, ...]]:
+        """Draw items and return their category paths, those whose words are most like the item's first."""
+        items = self.catalog.items if self.catalog is not None else ()
+        if not items:
+            return []
+        n = min(_LOOKED_AT, len(items))
+        rows = [int(row) for row in generator.choice(len(items), n, replace=False)]
+        if not content.categories:
+            return []
+        own = _words(content.title, content.categories)
+        having = [row for row in rows if (item := items[row]) is not None and item.categories]
+        ranked = sorted(having, key=lambda row: -_likeness(own, self._words_of(row)))
+        return [item.categories for row in ranked if (item := items[row]) is not None]
+
     def _words_of(self, row: int) -> frozenset[str]:
         assert self.catalog is not None
         item = self.catalog.items[row] if self.catalog.items else None

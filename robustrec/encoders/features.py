@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
+from robustrec.datasets.picture_kinds import kind_notes
 from robustrec.encoders import ENCODERS, NETWORKS_ENCODER
 from robustrec.encoders.chosen import encoder_name, features_label, further_files, weights_warnings
 from robustrec.encoders.content import catalog_digest
@@ -115,6 +117,7 @@ def item_features(
         tables_digest(tables),
         (
             *encoded.notes,
+            *_picture_kinds(dataset, encoder, encoded.tables, home),
             *(f"{modality}: feature file {path.name}, which no edit changes" for modality, path in files.items()),
         ),
         encoder.identity,
@@ -122,6 +125,15 @@ def item_features(
         weights_warnings(dataset, encoder.name, encoder.weights),
         tuple(files),
     )
+
+
+def _picture_kinds(dataset: Dataset, encoder: Encoder, tables: Mapping[str, Tensor], home: Path) -> tuple[str, ...]:
+    """Return what was made of transparent, animated and other unusual pictures, where the encoder reads pictures."""
+    source = dataset.catalog.pictures if dataset.catalog is not None else None
+    reads = bool({"image", "fused"} & tables.keys()) and encoder.name != "imported"
+    if source is None or not reads or dataset.synthetic:
+        return ()
+    return kind_notes(source, home / "digests")
 
 
 def row_encoder(dataset: Dataset, name: str, *, home: Path, options: EncoderOptions | None = None) -> RowEncoder:

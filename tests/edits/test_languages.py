@@ -49,7 +49,7 @@ ITEMS = {
 
 
 @pytest.mark.parametrize("language", ITEMS)
-@pytest.mark.parametrize("name", TEXT_EDITS)
+@pytest.mark.parametrize("name", [name for name in TEXT_EDITS if name != "category_mistag"])
 def test_items_of_every_shipped_language_are_edited_in_it_with_growing_strength(name, language):
     content = ITEMS[language]
     distances = []

@@ -85,7 +85,14 @@ def test_strange_pictures_are_encoded_or_counted(
     dataset = make_dataset(len(contents) + 1, pictures=dict(enumerate(contents)))
     features = item_features(dataset, "blip", home=tmp_path, options=options)
     assert all(torch.isfinite(table).all() for table in features.tables.values())
-    (note,) = features.notes
+    note, *made = features.notes
+    assert made == [
+        "1 transparent picture: on white",
+        "1 animated picture: first frame",
+        "1 CMYK picture: converted to RGB without a colour profile",
+        "1 picture of 16 bits: scaled to 8 bits",
+        "1 picture more than 3 times as long as wide: resized like all others",
+    ]
     assert note.startswith(f"{len(UNREADABLE)} items with an unreadable picture: blank picture (item {len(READABLE)}: ")
     assert "the picture is too large" in note
 

@@ -57,7 +57,7 @@ def _backdrop(size: tuple[int, int], dark: bool, generator: np.random.Generator)
     return Image.composite(Image.new("RGB", size, hue(turn, *high)), Image.new("RGB", size, hue(turn, *low)), glow)
 
 
-def _table(size: tuple[int, int], dark: bool, generator: np.random.Generator) -> Image.Image:
+def table(size: tuple[int, int], dark: bool, generator: np.random.Generator) -> Image.Image:
     """Draw a wall and the planks of a table before it."""
     turn, wood = generator.random(), 0.05 + 0.05 * generator.random()
     image = Image.new("RGB", size, hue(turn, 0.45, 0.5 if dark else 0.9))
@@ -73,7 +73,7 @@ def _table(size: tuple[int, int], dark: bool, generator: np.random.Generator) ->
     return image
 
 
-def _party(size: tuple[int, int], dark: bool, generator: np.random.Generator) -> Image.Image:
+def crowd(size: tuple[int, int], dark: bool, generator: np.random.Generator) -> Image.Image:
     """Draw lights out of focus."""
     image = Image.new("RGB", size, hue(generator.random(), 0.7, 0.22 if dark else 0.85))
     draw = ImageDraw.Draw(image)
@@ -85,4 +85,4 @@ def _party(size: tuple[int, int], dark: bool, generator: np.random.Generator) ->
     return image
 
 
-SCENES: tuple[EvaluationTargets, ...] = (_backdrop, _table, _party)
+SCENES: tuple[EvaluationTargets, ...] = (_backdrop, table, crowd)

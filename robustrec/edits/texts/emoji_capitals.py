@@ -8,7 +8,7 @@ import numpy as np
 
 from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
-from robustrec.edits.texts.markup import inside, spans, upper
+from robustrec.edits.texts.markup import upper, words_of_text
 from robustrec.edits.texts.wording import drawn, spaced
 from robustrec.edits.view import CatalogueView
 
@@ -25,7 +25,7 @@ def emoji_capitals(content: Content, severity: int, generator: np.random.Generat
     """Add capitals, exclamation marks and emoji to the title."""
     pack = view.words(content)
     emoji = drawn(pack.emoji, EMOJI[severity - 1], generator)
-    words = _words(content.title)
+    words = words_of_text(content.title)
     order = generator.permutation(len(words))
     loud = set(order[: -(-len(words) * CAPITALS[severity - 1] // 100)].tolist())
     shouted = [upper(word) if place in loud else word for place, word in enumerate(words)]
@@ -36,12 +36,3 @@ def emoji_capitals(content: Content, severity: int, generator: np.random.Generat
     if severity == 5 and description:
         description = spaced(upper(description).rstrip(".。") + marks, emoji[0])
     return replace(content, title=title, description=description)
-
-
-def _words(text: str) -> list[str]:
-    """Return the words of a text; spaces within a tag do not divide it."""
-    marked = spans(text)
-    if not marked:
-        return text.split()
-    plain = "".join("\0" if letter.isspace() and inside(place, marked) else letter for place, letter in enumerate(text))
-    return [word.replace("\0", " ") for word in plain.split()]

@@ -52,3 +52,12 @@ def upper(text: str) -> str:
         parts += [text[place:start].upper(), text[start:end]]
         place = end
     return "".join([*parts, text[place:].upper()])
+
+
+def words_of_text(text: str) -> list[str]:
+    """Return the words of a text; spaces within a tag do not divide it."""
+    marked = spans(text)
+    if not marked:
+        return text.split()
+    plain = "".join("\0" if letter.isspace() and inside(place, marked) else letter for place, letter in enumerate(text))
+    return [word.replace("\0", " ") for word in plain.split()]
