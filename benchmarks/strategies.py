@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.report import cpu_name
-from robustrec.compare.budget import BUDGET_WORDS
-from robustrec.compare.result import Comparison, StrategyReport
-from robustrec.compare.rows import against
+from robustrec.comparison.budget import BUDGET_WORDS
+from robustrec.comparison.result import Comparison, StrategyReport
+from robustrec.comparison.rows import against
 from robustrec.config import default_home
 from robustrec.files import write_atomically
 from robustrec.results.numbers import plain

@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustrec.audits.noise.condition import NoiseCondition
-from robustrec.compare.differences import of_magnitudes
-from robustrec.compare.measure import Measure
-from robustrec.compare.rows import NO_DIFFERENCE, compared
+from robustrec.comparison.differences import of_magnitudes
+from robustrec.comparison.measure import Measure
+from robustrec.comparison.rows import NO_DIFFERENCE, compared
 from robustrec.files import write_atomically
 from robustrec.results.conditions import Condition
 

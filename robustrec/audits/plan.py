@@ -70,16 +70,25 @@ def make_plan(
     settings: Settings,
     *,
     progress: Progress = silent,
+    suite: Suite | None = None,
     baseline: Baseline | None = None,
     waivers: tuple[Waiver, ...] = (),
 ) -> Plan:
     """Resolve settings into a plan; nothing is encoded or trained.
 
+    Args:
+        settings: resolved settings.
+        progress: reports the making of a sample edition.
+        suite: the suite; None: the one that the settings name.
+        baseline: the baseline of the report, or None.
+        waivers: waivers in addition to those of the suite.
+
     Raises:
         RobustrecError: an unknown name or key, a missing data set, an edition that the suite refuses, or a suite
             that can measure nothing for the models.
     """
-    suite = resolved(suite_of(settings), source=settings.suite)
+    source = settings.suite if suite is None else suite.name
+    suite = resolved(suite_of(settings, suite), source=source)
     edition = settings.edition
     if suite.require_edition == "full" and edition == "sample":
         raise RobustrecError(

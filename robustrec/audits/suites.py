@@ -137,13 +137,13 @@ def load_suite(name_or_path: str) -> Suite:
     return parse_suite(_read(path), source=str(path))
 
 
-def suite_of(settings: Settings) -> Suite:
-    """Return the suite of the settings, with the overrides of `--set evaluation`.
+def suite_of(settings: Settings, suite: Suite | None = None) -> Suite:
+    """Return a suite, by default that of the settings, with the overrides of `--set evaluation`.
 
     Raises:
         RobustrecError: as `load_suite`, or an override is invalid.
     """
-    suite, mask = load_suite(settings.suite), evaluation_options(settings).mask_validation
+    suite, mask = suite or load_suite(settings.suite), evaluation_options(settings).mask_validation
     return suite if mask is None else suite.model_copy(update={"mask_validation": mask})
 
 

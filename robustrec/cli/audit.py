@@ -84,9 +84,7 @@ def audit(
     if dry_run:
         _print_plan(plan, as_json=as_json)
         return
-    from robustrec.audits.outcome import make_report, write_outcome
-    from robustrec.audits.run import measure
-    from robustrec.engine.local import Local
+    from robustrec.api.auditing import run_plan
     from robustrec.hardware import set_numerics
     from robustrec.results.verdict import exit_code
 
@@ -94,16 +92,14 @@ def audit(
     check_writable(plan.home / "reports" / "report.json")
     remove_leftovers(plan.home / "reports")
     _announce(plan, quiet=quiet)
-    with Local(settings.workers) as engine:
-        with progress_bars(quiet=quiet) as progress:
-            run = measure(plan, progress=progress, engine=engine)
-        report, arrays = make_report(plan, run, command=["robustrec", *sys.argv[1:]])
-        stored = _stored_path(plan, report)
-        report = write_outcome(report, arrays, stored)
-        engine.forget()
+    with progress_bars(quiet=quiet) as progress:
+        report = run_plan(
+            plan, command=["robustrec", *sys.argv[1:]], output=lambda made: _stored_path(plan, made), progress=progress
+        )
+    stored = _stored_path(plan, report)
     for output in outputs:
         if output.form == "json" and output.path is not None:
-            write_outcome(report, arrays, output.path)
+            report.save_json(output.path)
     others = [each for each in outputs if each.form != "json" or each.path is None]
     to_stdout = [Output("json", None)] if as_json else []
     page = _page_beside(report, stored)

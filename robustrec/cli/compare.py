@@ -15,8 +15,8 @@ from robustrec.files import check_outputs, write_atomically
 from robustrec.streams import write_json_text
 
 if TYPE_CHECKING:
-    from robustrec.compare.budget import Budget
-    from robustrec.compare.compared import By
+    from robustrec.comparison.budget import Budget
+    from robustrec.comparison.compared import By
 
 REPORTS, STRATEGIES = "Reports", "Strategies at equal budget"
 
@@ -181,21 +181,17 @@ def compare(
 
 
 def _compare_reports(reports: list[Path], metric: str | None, by: str, html: Path | None, *, as_json: bool) -> None:
-    from robustrec.audits.checked import checked_report
-    from robustrec.compare.compared import Loaded
-    from robustrec.compare.page import print_comparison
-    from robustrec.compare.reports import compare_reports
-    from robustrec.results.arrays import arrays_beside
+    from robustrec.api.comparing import compare as compared
+    from robustrec.comparison.page import print_comparison
 
     if html is not None:
         check_outputs([("--html", html)], [("REPORT", path) for path in reports])
-    read = [(checked_report(path), path) for path in reports]
-    loaded = [Loaded(report, arrays_beside(report, path), str(path)) for report, path in read]
-    found = compare_reports(loaded, metric=metric, by=_by(by))
+    found = compared(reports, metric=metric, by=_by(by))
     if html is not None:
-        from robustrec.compare.html import comparison_page
+        from robustrec.comparison.html import comparison_page
+        from robustrec.results.report import read_report
 
-        write_atomically(html, comparison_page(found, loaded[0].report.dataset))
+        write_atomically(html, comparison_page(found, read_report(reports[0]).dataset))
     if as_json:
         write_json_text(found.model_dump_json(indent=1))
     else:
@@ -203,7 +199,7 @@ def _compare_reports(reports: list[Path], metric: str | None, by: str, html: Pat
 
 
 def _budgets(names: list[str] | None) -> tuple[Budget, ...]:
-    from robustrec.compare.budget import BUDGETS
+    from robustrec.comparison.budget import BUDGETS
 
     for name in names or ():
         if name not in BUDGETS:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -36,30 +35,13 @@ def gate(
         ("--waivers", waivers),
     ]
     outputs = parse_outputs(output_format or (), inputs=inputs, stdout_taken=as_json)
-    from robustrec.audits.checked import check_means, checked_report
-    from robustrec.audits.judged import judged_again
-    from robustrec.audits.suites import load_suite, recorded_suite
+    from robustrec.api.auditing import judge
     from robustrec.report.console.console import print_judgement
-    from robustrec.results.arrays import arrays_beside, moved_arrays
-    from robustrec.results.baseline import read_baseline
-    from robustrec.results.report import read_report, write_report
+    from robustrec.results.arrays import moved_arrays
+    from robustrec.results.report import write_report
     from robustrec.results.verdict import exit_code
-    from robustrec.results.waivers import read_waivers
 
-    # Judged by another suite, nothing that the report records of its judgement is relied on.
-    report = read_report(path) if suite else checked_report(path)
-    by = load_suite(suite) if suite else recorded_suite(report.suite.content, source=str(path))
-    beside = arrays_beside(report, path)
-    check_means(report, beside, source=str(path))
-    accepted = read_baseline(baseline) if baseline else None
-    judged = judged_again(
-        report,
-        by,
-        arrays=beside if accepted else None,
-        baseline=accepted,
-        waivers=read_waivers(waivers) if waivers else (),
-        now=datetime.datetime.now(datetime.UTC),
-    )
+    judged = judge(path, suite=suite, baseline=baseline, waivers=waivers or ())
     kept = [each for each in outputs if each.form == "json" and each.path is not None]
     for each in kept:
         write_report(moved_arrays(judged, path, each.path or path), each.path or path)

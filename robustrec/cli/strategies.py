@@ -13,7 +13,7 @@ from robustrec.files import check_outputs, write_atomically
 from robustrec.streams import write_json_text
 
 if TYPE_CHECKING:
-    from robustrec.compare.budget import Budget
+    from robustrec.comparison.budget import Budget
 
 
 class Asked(NamedTuple):
@@ -61,9 +61,9 @@ def compare_strategies(settings: Settings, asked: Asked) -> None:
         RobustrecError: as planning and running it.
     """
     from robustrec.audits.noise.condition import NoiseCondition
-    from robustrec.compare.console import print_comparison
-    from robustrec.compare.edits import EDITS
-    from robustrec.compare.run import Effort, plan_comparison, run_comparison
+    from robustrec.comparison.console import print_comparison
+    from robustrec.comparison.edits import EDITS
+    from robustrec.comparison.run import Effort, plan_comparison, run_comparison
     from robustrec.hardware import set_numerics
 
     set_numerics(settings.threads)

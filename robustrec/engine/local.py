@@ -171,6 +171,7 @@ class Local(InProcess):
             self._first = {
                 "settings": plan.settings.model_dump_json(exclude_unset=True),
                 "digests": [plan.dataset.digest, plan.suite.digest],
+                "suite": plan.suite.model_dump(mode="json"),
                 "threads": torch.get_num_threads(),
             }
             self._pool = ThreadPoolExecutor(self.workers)

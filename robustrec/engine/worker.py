@@ -22,6 +22,7 @@ from robustrec.audits.reach.run import require_reach
 from robustrec.audits.results import Audited
 from robustrec.audits.run import work_of
 from robustrec.audits.run_tasks import done
+from robustrec.audits.suites import recorded_suite
 from robustrec.audits.tasks import Task
 from robustrec.config import Settings
 from robustrec.engine.artefacts import packed
@@ -40,13 +41,15 @@ class Session:
     Args:
         settings: as JSON, of the command.
         digests: of data and suite, which must be those of the command.
+        suite: its content.
 
     Raises:
-        RobustrecError: the data or the suite changed since the command began.
+        RobustrecError: the data changed since the command began.
     """
 
-    def __init__(self, settings: str, digests: list[str]) -> None:
-        self.plan = plan = make_plan(Settings.model_validate_json(settings))
+    def __init__(self, settings: str, digests: list[str], suite: dict[str, Any]) -> None:
+        by = recorded_suite(suite, source="the suite of the command")
+        self.plan = plan = make_plan(Settings.model_validate_json(settings), suite=by)
         if [plan.dataset.digest, plan.suite.digest] != digests:
             raise RobustrecError(
                 "the data set or the suite changed while the command ran",
@@ -100,7 +103,7 @@ def serve(connection: Connection) -> None:
             except EOFError:
                 return
             try:
-                session = session or Session(first["settings"], first["digests"])
+                session = session or Session(first["settings"], first["digests"], first["suite"])
                 answer = _answer(session, message)
             except RobustrecError as error:
                 answer = JSON + json.dumps({"error": [error.what, error.where, error.fix]}).encode()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from robustrec.errors import RobustrecError
 from robustrec.files import digest_file
@@ -66,6 +67,14 @@ def loaded_subject(spec: SubjectSpec, prepared: Prepared) -> TrainedSubject:
     with attributed_to(spec.model, "item_graphs"):
         graphs = item_graphs(model, reads, prepared.neighbours)
     return TrainedSubject(subject_of(spec, prepared), spec, key, model, reads, record, graphs)
+
+
+def temporary_checkpoint(trained: nn.Module | Mapping[str, Tensor], folder: Path) -> Path:
+    """Write the parameters of a trained module, or its state_dict, into a folder, and return the file."""
+    state = trained.state_dict() if isinstance(trained, nn.Module) else trained
+    path = folder / "parameters.safetensors"
+    save_file({key: value.detach().cpu().clone().contiguous() for key, value in state.items()}, path)
+    return path
 
 
 def scorer_subject(spec: SubjectSpec, prepared: Prepared) -> TrainedSubject:

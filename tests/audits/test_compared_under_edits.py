@@ -12,10 +12,10 @@ import torch
 from merchant_shop import make_shop
 
 from robustrec.audits.noise.condition import NoiseCondition
-from robustrec.compare import measuring
-from robustrec.compare.edits import edited_catalog
-from robustrec.compare.rows import NO_DIFFERENCE
-from robustrec.compare.run import Effort, plan_comparison, run_comparison
+from robustrec.comparison import measuring
+from robustrec.comparison.edits import edited_catalog
+from robustrec.comparison.rows import NO_DIFFERENCE
+from robustrec.comparison.run import Effort, plan_comparison, run_comparison
 from robustrec.config import Settings
 from robustrec.errors import RobustrecError
 from robustrec.runs.subjects import obtain_subject

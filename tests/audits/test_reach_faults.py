@@ -15,8 +15,8 @@ from robustrec.audits.noise.condition import NoiseCondition
 from robustrec.audits.reach import check as reach
 from robustrec.audits.reach.check import Ranked, ReachCheck
 from robustrec.audits.reach.graphs import check_item_graphs
-from robustrec.compare.measure import Measure
-from robustrec.compare.measuring import Measures, measure_subject
+from robustrec.comparison.measure import Measure
+from robustrec.comparison.measuring import Measures, measure_subject
 from robustrec.errors import RobustrecError
 from robustrec.models.contract import Features, Problem, Representation, Scored
 from robustrec.models.dragon import DRAGON

@@ -19,7 +19,7 @@ from robustrec.audits.rows import Intervals
 from robustrec.audits.run_tasks import run_audit
 from robustrec.audits.sharpness.relation import relations
 from robustrec.audits.suites import load_suite, suite_names
-from robustrec.compare.flatness import flatness_by
+from robustrec.comparison.flatness import flatness_by
 from robustrec.config import Settings
 from robustrec.models.contract import Representation
 from robustrec.reading.flatness import flatness_sentence

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from robustrec.cli.main import run
-from robustrec.compare.result import StrategyReport
+from robustrec.comparison.result import StrategyReport
 
 TRAINING = [
     f"training.{key}={value}" for key, value in (("learning_rate", 0.01), ("batch_size", 128), ("max_epochs", 3))

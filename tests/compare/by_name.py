@@ -7,9 +7,9 @@ from typing import Any
 
 from labelled import condition_of
 
-from robustrec.compare import rows
-from robustrec.compare.measure import Measure
-from robustrec.compare.result import Comparison
+from robustrec.comparison import rows
+from robustrec.comparison.measure import Measure
+from robustrec.comparison.result import Comparison
 from robustrec.results.scale import SCALE_DEPENDENT
 
 

@@ -5,10 +5,10 @@ import pytest
 from by_name import compared
 
 from robustrec.audits.noise.condition import NoiseCondition
-from robustrec.compare.budget import at_budget, gradient_evaluations
-from robustrec.compare.rows import NO_DIFFERENCE, verdict_of
-from robustrec.compare.run import Effort, plan_comparison, run_comparison
-from robustrec.compare.sentences import sentences
+from robustrec.comparison.budget import at_budget, gradient_evaluations
+from robustrec.comparison.rows import NO_DIFFERENCE, verdict_of
+from robustrec.comparison.run import Effort, plan_comparison, run_comparison
+from robustrec.comparison.sentences import sentences
 from robustrec.config import Settings
 from robustrec.errors import RobustrecError
 from robustrec.runs.plan import subject_specs

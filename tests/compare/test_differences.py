@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from robustrec.compare.differences import holm, of_magnitudes, p_value, signed
-from robustrec.compare.rows import NO_DIFFERENCE
+from robustrec.comparison.differences import holm, of_magnitudes, p_value, signed
+from robustrec.comparison.rows import NO_DIFFERENCE
 from robustrec.evaluation.components import decompose
 
 FACTORS = ("seed", "draw", "user")

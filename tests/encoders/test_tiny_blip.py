@@ -142,8 +142,8 @@ def test_the_list_says_which_is_which(capfd: pytest.CaptureFixture[str]) -> None
 def test_comparisons_of_strategies_name_weights_and_warn(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     from rich.console import Console
 
-    from robustrec.compare.console import print_comparison
-    from robustrec.compare.result import StrategyReport
+    from robustrec.comparison.console import print_comparison
+    from robustrec.comparison.result import StrategyReport
 
     command = ["compare", "--model", "vbpr", "--strategy", "vanilla", "--strategy", "sgbd", "--features", "tiny-blip"]
     command += ["--dataset", str(folder_of(tmp_path)), "--device", "cpu", "--home", str(tmp_path / "home")]

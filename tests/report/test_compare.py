@@ -11,11 +11,11 @@ from markupsafe import escape
 from measured_report import SUITE, measured, suite_of
 from rich.console import Console
 
-from robustrec.compare.compared import Loaded
-from robustrec.compare.html import comparison_page
-from robustrec.compare.page import print_comparison
-from robustrec.compare.reports import compare_reports
-from robustrec.compare.users import _difference, _overall, _reach
+from robustrec.comparison.compared import Loaded
+from robustrec.comparison.html import comparison_page
+from robustrec.comparison.page import print_comparison
+from robustrec.comparison.reports import compare_reports
+from robustrec.comparison.users import _difference, _overall, _reach
 from robustrec.errors import RobustrecError
 from robustrec.results.findings import AuditStatus
 from robustrec.results.report import Report

@@ -7,7 +7,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from robustrec.adapters.pyg.recommender import PyGRecommender
@@ -20,6 +19,7 @@ from robustrec.models import section_of
 from robustrec.models.own import load_own
 from robustrec.progress import Progress, silent
 from robustrec.results.report import Report
+from robustrec.runs.external import temporary_checkpoint
 
 
 def audit(
@@ -57,11 +57,9 @@ def audit(
             where="audit, argument kind",
             fix="define the class at the top level of a module",
         )
-    state = trained.state_dict() if isinstance(trained, nn.Module) else trained
     given = {**settings, "model": [name], "dataset": dataset, "set": {section_of(name): dict(options or {})}}
     with TemporaryDirectory(prefix="robustrec-pyg-") as folder:
-        checkpoint = Path(folder) / f"{kind.__name__}.safetensors"
-        save_file({key: value.detach().cpu().clone().contiguous() for key, value in state.items()}, checkpoint)
+        checkpoint = temporary_checkpoint(trained, Path(folder))
         resolved = resolve({**given, "checkpoint": str(checkpoint)}).settings
         plan = make_plan(resolved, progress=progress)
         run = measure(plan, progress=progress)

@@ -29,7 +29,7 @@ def csv_bytes(report: Report) -> bytes:
     writer = csv.writer(buffer, lineterminator="\r\n")
     writer.writerow(COLUMNS)
     for finding in report.findings:
-        writer.writerow([_cell(value) for value in _values(finding)])
+        writer.writerow([_cell(value) for value in values_of(finding)])
     return buffer.getvalue().encode("utf-8", "replace")
 
 
@@ -44,7 +44,8 @@ def _cell(value: Any) -> str:
     return guarded(value) if isinstance(value, str) else repr(value)
 
 
-def _values(finding: Finding) -> list[Any]:
+def values_of(finding: Finding) -> list[Any]:
+    """Return the cells of a finding, in the order of `COLUMNS`."""
     own = [finding.condition.label if name == "condition" else getattr(finding, name) for name in _OWN]
     return [getattr(finding.subject, name) for name in _SUBJECT] + own
 
@@ -69,10 +70,21 @@ def parquet_bytes(report: Report) -> bytes:
     Raises:
         RobustrecError: pyarrow is not installed.
     """
+    table = arrow_table(report)
+    buffer = io.BytesIO()
+    importlib.import_module("pyarrow.parquet").write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def arrow_table(report: Report) -> Any:
+    """Return the findings as a pyarrow table, numbers as float64 or int64, with the report's provenance as metadata.
+
+    Raises:
+        RobustrecError: pyarrow is not installed.
+    """
     require_pyarrow()
     # An extra, so that it is no import of the package's own.
     pa = importlib.import_module("pyarrow")
-    pq = importlib.import_module("pyarrow.parquet")
     kinds = {float: pa.float64(), int: pa.int64(), str: pa.string()}
     fields = [pa.field(name, kinds[_kind(name)]) for name in COLUMNS]
     provenance = {
@@ -84,14 +96,11 @@ def parquet_bytes(report: Report) -> bytes:
         "suite_digest": report.suite.digest,
         "created": report.created.isoformat(),
     }
-    columns = list(zip(*(_values(finding) for finding in report.findings), strict=True)) or [()] * len(COLUMNS)
-    table = pa.table(
+    columns = list(zip(*(values_of(finding) for finding in report.findings), strict=True)) or [()] * len(COLUMNS)
+    return pa.table(
         [pa.array(column, type=field.type) for column, field in zip(columns, fields, strict=True)],
         schema=pa.schema(fields, metadata=provenance),
     )
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
-    return buffer.getvalue()
 
 
 def _kind(name: str) -> type:

@@ -15,10 +15,10 @@ from robustrec.audits.noise.audit import measure_condition
 from robustrec.audits.noise.condition import NoiseCondition
 from robustrec.audits.quality import MetricSuite
 from robustrec.audits.reach.run import require_reach, unreached
-from robustrec.compare.budget import Budget, at_budget, gradient_evaluations
-from robustrec.compare.edits import EditedCatalog, measure_edits
-from robustrec.compare.measure import Measure
-from robustrec.compare.result import Training
+from robustrec.comparison.budget import Budget, at_budget, gradient_evaluations
+from robustrec.comparison.edits import EditedCatalog, measure_edits
+from robustrec.comparison.measure import Measure
+from robustrec.comparison.result import Training
 from robustrec.progress import Progress, silent
 from robustrec.runs.distinct import Identity, identity_of
 from robustrec.runs.prepared import Prepared

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
-from robustrec.compare.measure import Measure
+from robustrec.comparison.measure import Measure
 from robustrec.curvature.inputs import input_products, input_traces, inputs_of
 from robustrec.curvature.lanczos import extremes
 from robustrec.curvature.loss import AuditLoss, audited, checked_value

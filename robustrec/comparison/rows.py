@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from robustrec.compare.budget import Budget
-from robustrec.compare.differences import Difference, holm, of_magnitudes, ratio, signed
-from robustrec.compare.measure import Measure, MeasureKind
-from robustrec.compare.measuring import DRAW, FACTORS, PER_DRAW, USER
-from robustrec.compare.result import Comparison, Mean
+from robustrec.comparison.budget import Budget
+from robustrec.comparison.differences import Difference, holm, of_magnitudes, ratio, signed
+from robustrec.comparison.measure import Measure, MeasureKind
+from robustrec.comparison.measuring import DRAW, FACTORS, PER_DRAW, USER
+from robustrec.comparison.result import Comparison, Mean
 from robustrec.evaluation.bootstrap import Interval
 from robustrec.evaluation.components import Decomposition, decompose
 from robustrec.evaluation.sparse import Bounds, count_changed, few_bounds

@@ -15,7 +15,7 @@ from robustrec.audits.merchant.drawn import Edited, replaced
 from robustrec.audits.merchant.encoding import EditedRows, check_edits_arrive, encode_all, moved
 from robustrec.audits.quality import Clean, MetricSuite, stack
 from robustrec.audits.treatments import EditApplier, Row, Treatment, applier_of, treatments_of
-from robustrec.compare.measure import Measure
+from robustrec.comparison.measure import Measure
 from robustrec.config import Settings
 from robustrec.datasets.registry import Dataset
 from robustrec.edits.languages import languages_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from robustrec.compare.compared import ReportComparison
+from robustrec.comparison.compared import ReportComparison
 from robustrec.report.html.drawing import IntervalMark, Plot, intervals
 from robustrec.report.html.figures import Figures
 from robustrec.report.html.page import page_environment

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from robustrec.compare.compared import ReportComparison
+from robustrec.comparison.compared import ReportComparison
 from robustrec.results.numbers import bracketed, plain
 from robustrec.sheet import Sheet
 

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from scipy import stats
 
-from robustrec.compare.compared import By, Entry, Found, Loaded, Place, ReportComparison, Standing
-from robustrec.compare.users import compared_by_intervals, compared_by_users
+from robustrec.comparison.compared import By, Entry, Found, Loaded, Place, ReportComparison, Standing
+from robustrec.comparison.users import compared_by_intervals, compared_by_users
 from robustrec.errors import RobustrecError, unknown_name
 from robustrec.evaluation.kinds import ACCURACY, kind_of
 from robustrec.reading.names import headline, short_names

@@ -9,13 +9,13 @@ from typing import NamedTuple
 from robustrec import __version__
 from robustrec.audits.noise.condition import NoiseCondition
 from robustrec.audits.outcome import dataset_record, weights_record
-from robustrec.compare.budget import BUDGETS, Budget, at_budget, gradient_evaluations
-from robustrec.compare.edits import DRAWS, EDITS, edited_catalog
-from robustrec.compare.flatness import flatness_by
-from robustrec.compare.measuring import Measures, StrategyMeasured, by_strategy, measure_strategy
-from robustrec.compare.result import Comparison, StrategyReport, Training
-from robustrec.compare.rows import compared
-from robustrec.compare.sentences import sentences
+from robustrec.comparison.budget import BUDGETS, Budget, at_budget, gradient_evaluations
+from robustrec.comparison.edits import DRAWS, EDITS, edited_catalog
+from robustrec.comparison.flatness import flatness_by
+from robustrec.comparison.measuring import Measures, StrategyMeasured, by_strategy, measure_strategy
+from robustrec.comparison.result import Comparison, StrategyReport, Training
+from robustrec.comparison.rows import compared
+from robustrec.comparison.sentences import sentences
 from robustrec.config import Settings
 from robustrec.datasets.interactions import TRAIN
 from robustrec.datasets.registry import Dataset, load_dataset

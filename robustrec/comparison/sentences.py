@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from robustrec.compare.budget import BUDGET_WORDS
-from robustrec.compare.result import Comparison
-from robustrec.compare.rows import NO_DIFFERENCE, against
+from robustrec.comparison.budget import BUDGET_WORDS
+from robustrec.comparison.result import Comparison
+from robustrec.comparison.rows import NO_DIFFERENCE, against
 from robustrec.results.numbers import percent
 
 ALIKE = 1.02

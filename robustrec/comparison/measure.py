@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from robustrec.compare.result import Better
+from robustrec.comparison.result import Better
 from robustrec.results.conditions import Condition
 from robustrec.results.findings import Group
 from robustrec.results.scale import SCALE_DEPENDENT

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from robustrec.compare.budget import BUDGET_WORDS
-from robustrec.compare.result import Comparison, StrategyReport
-from robustrec.compare.rows import against, verdict_of
-from robustrec.compare.sentences import cut_off_words
+from robustrec.comparison.budget import BUDGET_WORDS
+from robustrec.comparison.result import Comparison, StrategyReport
+from robustrec.comparison.rows import against, verdict_of
+from robustrec.comparison.sentences import cut_off_words
 from robustrec.results.numbers import plain
 from robustrec.sheet import Sheet
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from robustrec.compare.budget import Budget
+from robustrec.comparison.budget import Budget
 from robustrec.results.report import DatasetRecord, Environment, WeightsRecord
 from robustrec.subject import Record
 

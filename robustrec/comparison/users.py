@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from robustrec.compare.compared import By, Entry, Found, Pair
+from robustrec.comparison.compared import By, Entry, Found, Pair
 from robustrec.evaluation.bootstrap import degrees_of_freedom, effects_of
 from robustrec.evaluation.error_rates import quantile, tail
 from robustrec.evaluation.sparse import DEGREES, FEWEST_CHANGED, bounds_of_change, count_changed

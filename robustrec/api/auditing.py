@@ -1,0 +1,191 @@
+"""Audits as functions: plan, measure, judge, and read what was written."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Unpack
+
+from torch import Tensor, nn
+
+from robustrec.api.report import Report
+from robustrec.api.settings import Names, Options, checkpoint_of, settings_of
+from robustrec.audits import plan as planning
+from robustrec.audits.checked import check_means, checked_report
+from robustrec.audits.judged import judged_again
+from robustrec.audits.outcome import check_baseline, make_report
+from robustrec.audits.plan import Plan
+from robustrec.audits.run import measure
+from robustrec.audits.suites import Suite, load_suite, recorded_suite
+from robustrec.datasets.registry import Dataset
+from robustrec.engine.local import Local
+from robustrec.progress import Progress, silent
+from robustrec.results import report as stored
+from robustrec.results.arrays import arrays_beside
+from robustrec.results.baseline import read_baseline
+from robustrec.results.waivers import Waiver, read_waivers
+
+Trained = nn.Module | Mapping[str, Tensor] | str | Path
+"""Trained parameters: a module, its state_dict, a run key, or a file."""
+
+
+def plan(
+    model: Names | None = None,
+    dataset: str | Path | Dataset | None = None,
+    *,
+    strategy: str | Sequence[str] | None = None,
+    suite: str | Path | Suite | None = None,
+    baseline: str | Path | None = None,
+    waivers: str | Path | Sequence[Waiver] = (),
+    progress: Progress = silent,
+    **options: Unpack[Options],
+) -> Plan:
+    """Resolve and check everything that an audit needs, without encoding or training: `robustrec audit --dry-run`.
+
+    The arguments are those of `audit`. `robustrec.audits.plan.cost_of` returns the largest cost of a plan.
+
+    Raises:
+        RobustrecError: as `robustrec audit`, before any work.
+    """
+    given = {**options, "model": model, "dataset": dataset, "strategy": strategy}
+    return _plan(given, suite, baseline, waivers, progress)
+
+
+def _plan(
+    given: Mapping[str, Any],
+    suite: str | Path | Suite | None,
+    baseline: str | Path | None,
+    waivers: str | Path | Sequence[Waiver],
+    progress: Progress,
+) -> Plan:
+    content = suite if isinstance(suite, Suite) else None
+    named = None if suite is None or content is not None else str(suite)
+    found = planning.make_plan(
+        settings_of({**given, "suite": named}),
+        progress=progress,
+        suite=content,
+        baseline=None if baseline is None else read_baseline(Path(baseline)),
+        waivers=read_waivers(Path(waivers)) if isinstance(waivers, str | Path) else tuple(waivers),
+    )
+    check_baseline(found)
+    return found
+
+
+def audit(
+    model: Names | None = None,
+    dataset: str | Path | Dataset | None = None,
+    *,
+    strategy: str | Sequence[str] | None = None,
+    suite: str | Path | Suite | None = None,
+    checkpoint: Trained | None = None,
+    baseline: str | Path | None = None,
+    waivers: str | Path | Sequence[Waiver] = (),
+    output: str | Path | None = None,
+    progress: Progress = silent,
+    **options: Unpack[Options],
+) -> Report:
+    """Train or load models, perturb their inputs, measure the change in ranking quality, and judge the gates.
+
+    Findings and gates are those of `robustrec audit` with the same settings, to the bit.
+
+    Args:
+        model: names or classes of recommenders.
+        dataset: a data set, its name, or its folder.
+        strategy: training strategies.
+        suite: name or path of a suite, or a `Suite`.
+        checkpoint: trained parameters to audit instead of training: a module, its state_dict, a run key, or a file.
+        baseline: baseline file, or report, to compare with.
+        waivers: TOML file of waivers, or waivers, in addition to those of the suite.
+        output: JSON file of the report; the per-user arrays are written beside it.
+        progress: called with stage, number done, total and a note.
+        options: see `Options`.
+
+    Raises:
+        RobustrecError: as `robustrec audit`; an audit that fails is a status of the report and not an exception.
+    """
+    given = {**options, "model": model, "dataset": dataset, "strategy": strategy}
+    with checkpoint_of(checkpoint) as place:
+        found = _plan({**given, "checkpoint": place}, suite, baseline, waivers, progress)
+        return run_plan(found, command=[sys.argv[0] or "python"], output=output, progress=progress)
+
+
+def run_plan(
+    found: Plan,
+    *,
+    command: Sequence[str],
+    output: str | Path | Callable[[Report], Path] | None = None,
+    progress: Progress = silent,
+) -> Report:
+    """Run a plan, judge it, and write its report.
+
+    An interrupted run keeps what it measured in the home folder, and the next one with the same plan resumes.
+
+    Args:
+        found: the plan.
+        command: what the report records as its command, in words.
+        output: JSON file of the report, or a function of the report that returns it; the per-user arrays are written
+            beside it.
+        progress: called with stage, number done, total and a note.
+
+    Raises:
+        RobustrecError: encoding, training or writing failed.
+    """
+    with Local(found.settings.workers) as engine:
+        run = measure(found, progress=progress, engine=engine)
+        report = Report.of(*make_report(found, run, command=command))
+        if output is not None:
+            report = report.save_json(output(report) if callable(output) else output)
+        engine.forget()
+    return report
+
+
+def read_report(path: str | Path) -> Report:
+    """Read a report, and check that its verdict follows from its findings.
+
+    Raises:
+        RobustrecError: it is not a report, or it was edited after it was written.
+    """
+    place = Path(path)
+    report = checked_report(place)
+    return Report.of(report)
+
+
+def judge(
+    path: str | Path,
+    *,
+    suite: str | Path | Suite | None = None,
+    baseline: str | Path | None = None,
+    waivers: str | Path | Sequence[Waiver] = (),
+) -> Report:
+    """Judge the findings of a report again, as `robustrec gate`.
+
+    Args:
+        path: JSON file of the report.
+        suite: name or path of the suite with the gates, or a `Suite`; None: that of the report.
+        baseline: baseline file, or report, to compare with.
+        waivers: TOML file of waivers, or waivers, in addition to those of the suite.
+
+    Raises:
+        RobustrecError: a file cannot be read, or is not comparable with the report.
+    """
+    place = Path(path)
+    # Judged by another suite, nothing that the report records of its judgement is relied on.
+    report = stored.read_report(place) if suite is not None else checked_report(place)
+    arrays = arrays_beside(report, place)
+    check_means(report, arrays, source=str(place))
+    by: Any = suite
+    if suite is None:
+        by = recorded_suite(report.suite.content, source=str(place))
+    elif not isinstance(suite, Suite):
+        by = load_suite(str(suite))
+    judged = judged_again(
+        report,
+        by,
+        arrays=arrays if baseline else None,
+        baseline=read_baseline(Path(baseline)) if baseline else None,
+        waivers=read_waivers(Path(waivers)) if isinstance(waivers, str | Path) else tuple(waivers),
+        now=datetime.datetime.now(datetime.UTC),
+    )
+    return Report.of(judged)
