@@ -53,7 +53,8 @@ print(json.dumps({name: sorted(graph.find_modules_directly_imported_by(name)) fo
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     imported = json.loads(done.stdout)
-    # The package edits offers what its module resolve finds, and resolve reads its list.
+    # Packages that offer what a module of theirs has, at the first use.
+    imported["robustrec"].remove("robustrec.api")
     imported["robustrec.edits"].remove("robustrec.edits.resolve")
     with pytest.raises(CycleError):
         tuple(TopologicalSorter({"a": ["b"], "b": ["a"]}).static_order())
