@@ -11,7 +11,7 @@ from typing import NamedTuple
 from robustrec.datasets.column_option import check_columns, column_names, mapped_places
 from robustrec.datasets.formats import arrow, json_lines
 from robustrec.datasets.formats.compressed import data_suffix
-from robustrec.datasets.formats.lists import are_lists, read_lists
+from robustrec.datasets.formats.lists import are_lists, is_cut_off, read_lists
 from robustrec.datasets.formats.movielens import has_separator
 from robustrec.datasets.formats.named import NamedTable, line_of
 from robustrec.datasets.formats.recbole import check_number, is_typed, types_of
@@ -44,6 +44,7 @@ class Located(NamedTuple):
         header: the header; None without a header, empty if the format keeps it apart from the rows.
         skipped_header: whether the first row was treated as a header although it has no known column name.
         unread: names of ignored columns.
+        cut_off: whether the last id of the file may be cut off.
     """
 
     places: dict[str, int]
@@ -53,6 +54,7 @@ class Located(NamedTuple):
     header: list[str] | None
     skipped_header: bool
     unread: tuple[str, ...] = ()
+    cut_off: bool = False
 
 
 class RepeatedHeader:
@@ -109,7 +111,10 @@ def locate_columns(path: Path, columns: Sequence[str] | None, *, need_rating: bo
             "LightGCN lists have no ratings", where=str(path), fix="omit --min-rating and --keep, or use another file"
         )
     if lists and (form is not None or are_lists(path)):
-        return Located({"user": 0, "item": 1}, 2, read_lists(path), line_of(path), None, skipped_header=False)
+        rows = read_lists(path)
+        return Located(
+            {"user": 0, "item": 1}, 2, rows, line_of(path), None, skipped_header=False, cut_off=is_cut_off(path)
+        )
     rows = read_rows(path, "ratings", delimiter="::" if form == "movielens" and has_separator(path) else None)
     probe = [row for _, row in zip(range(PROBE_ROWS), rows, strict=False)]
     if not probe:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustrec.datasets.conversion import Ratings, Rows, SplitOptions, split_rows
-from robustrec.datasets.headers import KINDS, SPLITS, RepeatedHeader, locate_columns
+from robustrec.datasets.headers import KINDS, SPLITS, Located, RepeatedHeader, locate_columns
 from robustrec.datasets.interactions import FilterCount, Interactions
 from robustrec.datasets.naming import (
     SCIENTIFIC,
@@ -209,7 +209,7 @@ def _read(
         label = -1 if labels_of_files is None else labels_of_files[number]
         repeated = RepeatedHeader(table.header)
         first: tuple[int, int] | None = None
-        notes.update(_unread(table.unread))
+        notes.update(_noted(table))
         where, read = table.where, 0
         for line, row in table.rows:
             if repeated(row, where, line):
@@ -310,10 +310,15 @@ def _check_encodable(name: str, where: str) -> None:
         ) from error
 
 
-def _unread(names: Sequence[str]) -> dict[str, int]:
-    """Return the count of ignored columns by its reason, empty without any."""
-    shown = ", ".join(name.strip()[:40] for name in names[:8]) + (", ..." if len(names) > 8 else "")
-    return {f"columns that are ignored: {shown}": len(names)} if names else {}
+def _noted(table: Located) -> dict[str, int]:
+    """Return the counts of what is ignored or doubtful in a file, by reason."""
+    notes = {}
+    if names := table.unread:
+        shown = ", ".join(name.strip()[:40] for name in names[:8]) + (", ..." if len(names) > 8 else "")
+        notes[f"columns that are ignored: {shown}"] = len(names)
+    if table.cut_off:
+        notes["lists without a line break at their end; their last item may be cut off"] = 1
+    return notes
 
 
 def _check_width(row: list[str], width: int, where: Place, line: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from robustrec.datasets.formats.compressed import data_suffix, open_data
@@ -103,7 +103,9 @@ def guarded(path: Path, what: str) -> Iterator[None]:
     except (OSError, UnreadableError) as error:
         reason = getattr(error, "strerror", None) or error
         raise RobustrecError(
-            f"cannot read the {what}: {reason}", where=str(path), fix="give the path of an existing CSV file"
+            f"cannot read the {what}: {reason}",
+            where=str(path),
+            fix="copy or export the file again" if path.is_file() else "give the path of an existing CSV file",
         ) from error
 
 
@@ -116,7 +118,7 @@ def peek_header(path: Path) -> list[str]:
 
 
 def _undecodable_line(path: Path) -> int:
-    with open_data(path) as file:
+    with suppress(UnreadableError), open_data(path) as file:  # it may also be cut off
         for number, line in enumerate(file, start=1):
             try:
                 line.decode("utf-8")

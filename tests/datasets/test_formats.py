@@ -264,3 +264,6 @@ def test_lists_of_lightgcn_are_a_published_split(tmp_path: Path, home: Path) -> 
     found = imported(source, home)
     assert recognised(home) == "LightGCN lists: train.txt (84 rows), test.txt (24 rows)"
     assert found.interactions.labels.tolist().count(2) == 24
+    assert not any("cut off" in row.reason for row in found.filters)
+    (source / "test.txt").write_text((source / "test.txt").read_text()[:-1])
+    assert any("last item may be cut off" in row.reason for row in imported(source, home).filters)

@@ -52,3 +52,12 @@ def read_lists(path: Path) -> Iterator[tuple[int, list[str]]]:
             if user:
                 seen.add(user)
             yield from ((number, [user, item]) for item in items)
+
+
+def is_cut_off(path: Path) -> bool:
+    """Tell whether the last line of a file has no line break, so that its last item may be cut off."""
+    with guarded(path, "interactions"), open_data(path) as file:
+        last = b""
+        while content := file.read(2**20):
+            last = content[-1:]
+    return last not in (b"", b"\n")
