@@ -274,7 +274,7 @@ MUTANTS = {
         Mutant("datasets/prepare/addresses.py", "return is_public(str(found.ipv4_mapped))", "return True", LINKS),
         Mutant("datasets/prepare/addresses.py", "if private is not None and not allow_private:", "if private == addresses[0] and not allow_private:", LINKS),
         Mutant("datasets/prepare/download.py", "address = place.addresses[self._failures[key] % len(place.addresses)]", "address = place.host", LINKS),
-        Mutant("datasets/prepare/download.py", "redirect=False,", "redirect=True,", LINKS),
+        Mutant("datasets/prepare/download.py", "allow_private=self.allow_private)", "allow_private=True)", LINKS),
         Mutant("datasets/prepare/download.py", "if size > self.most_bytes:", "if False:", LINKS),
         Mutant("datasets/prepare/picture_store.py", "return hashlib.sha256(content).hexdigest() == digest", "return True", LINKS),
         Mutant("datasets/prepare/picture_store.py", "self.last + self.step - self.clock()", "0.0", LINKS),

@@ -429,9 +429,13 @@ def test_links_that_fail_for_now_are_tried_again_at_the_next_preparation(tmp_pat
     done = prepare("amazon2014", archive.folder, tmp_path / "home", options(), fetcher=fetcher)
     assert "1 pictures could not be downloaded now" in "".join(done.warnings)
     site.pages[path] = (200, {}, PICTURE)
+    with pytest.raises(RobustrecError, match="already exists"):  # it is not taken for finished
+        prepare("amazon2014", archive.folder, tmp_path / "home", options(), fetcher=fetcher)
     again = prepare("amazon2014", archive.folder, tmp_path / "home", options(replace=True), fetcher=fetcher)
     assert not any("downloaded" in warning for warning in again.warnings)
     assert again.counts["pictures downloaded now"] == 1
+    finished = prepare("amazon2014", archive.folder, tmp_path / "home", options(), fetcher=fetcher)
+    assert not finished.counts
 
 
 def test_the_command_refuses_private_addresses_and_what_cannot_be(tmp_path, site, capsys):

@@ -17,6 +17,8 @@ from robustrec.datasets.import_options import ImportOptions
 from robustrec.datasets.importing import import_folder
 from robustrec.datasets.interactions import read_inter
 from robustrec.datasets.item_numbers import read_numbers
+from robustrec.datasets.manifest import read_manifest
+from robustrec.datasets.prepare import labels
 from robustrec.datasets.prepare.build import Prepared, prepare
 from robustrec.datasets.prepare.layouts import LAYOUTS
 from robustrec.datasets.prepare.options import PrepareOptions
@@ -101,10 +103,10 @@ def test_splits_are_those_of_the_specification(tmp_path):
     of_user: dict[str, Counter[int]] = {}
     for (user, _), label in pairs_of(done.folder).items():
         of_user.setdefault(user, Counter())[label] += 1
-    for labels in of_user.values():
-        n = labels.total()
+    for counts in of_user.values():
+        n = counts.total()
         held = n // 5 if n >= 10 else 2
-        assert (labels[1], labels[2]) == (held // 2, held - held // 2)
+        assert (counts[1], counts[2]) == (held // 2, held - held // 2)
 
 
 def test_differences_from_published_counts_name_both_numbers(tmp_path):
@@ -144,7 +146,11 @@ def test_pictures_by_address_and_by_id(tmp_path):
 def test_image_features_are_those_of_the_item_and_the_mean_elsewhere(tmp_path):
     archive = made(tmp_path)
     write_image_features(archive, tmp_path / "f.b")
+    with (tmp_path / "f.b").open("ab") as file:  # a second record of an item is not taken
+        file.write(archive.items[0].id.encode() + np.full(4096, 9, np.float32).tobytes())
     done = prepared(tmp_path, archive, cnn_features=tmp_path / "f.b")
+    counted = {row.reason: row.rows for row in read_manifest(done.folder).filters}
+    assert counted["image features of an item that has some already"] == 1
     table = np.load(done.folder / "image_feat.npy")
     numbers = read_numbers(done.folder / "i_id_mapping.csv", "itemID")
     assert table.dtype == np.float32
@@ -185,8 +191,10 @@ def test_damaged_image_features_are_refused(tmp_path, damage):
 
 
 @pytest.mark.parametrize("kind", ["numbers", "renumbered", "mapped", "names"])
-def test_a_published_split_is_taken_by_user_and_item(tmp_path, kind):
+def test_a_published_split_is_taken_by_user_and_item(tmp_path, kind, monkeypatch):
     archive = made(tmp_path)
+    if kind != "renumbered":  # nothing else needs the structure
+        monkeypatch.setattr(labels, "match_by_structure", lambda *_: None)
     draw = np.random.default_rng(5)
     core = core_of(archive)
     users = list(dict.fromkeys(user for user, item, *_ in archive.reviews if (user, item) in core))
@@ -216,6 +224,19 @@ def test_a_published_split_is_taken_by_user_and_item(tmp_path, kind):
         assert found == wanted
     if kind != "names":  # the numbers are those of the split
         assert read_numbers(done.folder / "i_id_mapping.csv", "itemID") == {n: i for i, n in enumerate(items)}
+
+
+def test_numbers_of_a_split_are_by_first_appearance_in_the_core(tmp_path):
+    """Not in the whole file: B has the first row there, of an item that is not in the 5-core."""
+    users, items = "ABCDE", "12345"  # nobody differs from another by the items
+    rows = [("B", "9"), *((user, item) for item in items for user in users)]
+    (tmp_path / "ratings_X.csv").write_text("".join(f"{user},{item},5.0,1\n" for user, item in rows))
+    (tmp_path / "meta_X.json").write_text(repr({"asin": "1", "title": "one"}) + "\n")
+    wanted = {(user, item): 2 if users.index(user) == items.index(item) else 0 for user, item in rows[1:]}
+    lines = [f"{users.index(user)}\t{items.index(item)}\t{label}" for (user, item), label in wanted.items()]
+    (tmp_path / "x.inter").write_text("\n".join(["userID\titemID\tx_label", *lines]) + "\n")
+    done = prepare("amazon2014", tmp_path, tmp_path / "home", PrepareOptions(name="x", labels=tmp_path / "x.inter"))
+    assert pairs_of(done.folder) == wanted
 
 
 def _by_items(labels: dict[tuple[str, str], int]) -> Counter[frozenset[tuple[str, int]]]:
@@ -377,3 +398,34 @@ def test_metadata_are_a_catalog_of_an_import(tmp_path, layout):
     with pytest.raises(RobustrecError, match="not metadata of an item") as error:
         import_folder(folder, "damaged", tmp_path / "home", ImportOptions(items=damaged))
     assert f"{damaged}: line " in error.value.where
+
+
+def test_the_split_can_be_another_and_is_recorded(tmp_path):
+    archive = made(tmp_path)
+    done = prepared(tmp_path, archive, split="leave-last-two", keep="last")
+    split = load_folder(done.folder, home=tmp_path / "home").split
+    assert (split.kind, split.keep) == ("leave-last-two", "last")
+    times = {(user, item): time for user, item, _, time in archive.reviews}
+    of_user: dict[str, list[tuple[int, int]]] = {}
+    for pair, label in pairs_of(done.folder).items():
+        of_user.setdefault(pair[0], []).append((times[pair], label))
+    for rows in of_user.values():
+        test = [time for time, label in rows if label == 2]
+        assert test == [max(time for time, _ in rows)]
+        assert sum(label == 1 for _, label in rows) == 1
+    with pytest.raises(RobustrecError, match="--labels gives the split"):
+        prepared(tmp_path, archive, "other", labels=done.folder / "shop.inter", split="time")
+    with pytest.raises(RobustrecError, match="unknown split"):
+        prepared(tmp_path, archive, "other", split="leave-one-in")
+
+
+@pytest.mark.parametrize("file", ["reviews_Baby.json.gz", "meta_Baby.json.gz"])
+def test_truncated_downloads_are_errors_with_the_file(tmp_path, file):
+    archive = made(tmp_path, as_json=True)
+    path = archive.folder / file
+    path.write_bytes(path.read_bytes()[:-300])
+    with pytest.raises(RobustrecError, match=r"truncated or damaged|ended before") as error:
+        prepared(tmp_path, archive)
+    assert str(path) in error.value.where
+    assert not (tmp_path / "home" / "data" / "shop").exists()
+    assert list((tmp_path / "home" / "data").glob(".shop.*/")) == []

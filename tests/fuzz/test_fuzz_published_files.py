@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from benchmarks.raw_archives import write_archive, write_image_features
 from robustrec.datasets.formats import amazon, fashion, microlens
 from robustrec.datasets.formats.amazon import MetadataCounts
+from robustrec.datasets.prepare.addresses import LinkError, checked_place
 from robustrec.datasets.prepare.cnn_features import write_features
 from robustrec.datasets.prepare.labels import published_split
 from robustrec.datasets.prepare.layouts import LAYOUTS, find_raw
@@ -147,3 +148,34 @@ def test_published_splits(archives, tmp_path_factory, data):
     ours = found.interactions
     pairs = zip(ours.users.tolist(), ours.items.tolist(), strict=True)
     assert all((found.user_ids[user], found.item_ids[item]) in known for user, item in pairs)
+
+
+ADDRESSES = [
+    b"http://ecx.images-amazon.com/images/I/41Bb6wf%2BqUL._SX300_.jpg",
+    b"https://user:word@[::ffff:127.0.0.1]:8443/a/../b.png?x=1&y=%20#top",
+    "http://bücher.example:80/bild.png".encode(),
+]
+
+
+@fuzzed(mutations(ADDRESSES))
+def test_addresses_of_pictures(content):
+    """Whatever stands there, what is connected to is a checked address, and the request has one line."""
+    asked: list[tuple[str, int]] = []
+
+    def resolve(host: str, port: int) -> list[str]:
+        asked.append((host, port))
+        return ["10.0.0.1"] if "amazon" not in host else ["8.8.8.8"]
+
+    try:
+        place = checked_place(content.decode("utf-8", "replace"), resolve=resolve)
+    except LinkError:
+        return
+    assert place.addresses == ("8.8.8.8",)
+    assert asked == [(place.host, place.port)]
+    assert place.scheme in ("http", "https")
+    assert place.target.startswith("/")
+    assert place.target.isascii()
+    assert place.target.isprintable()
+    assert " " not in place.target
+    assert place.host.isascii()
+    assert not set(place.host) & set("\r\n @/\\")
