@@ -40,6 +40,9 @@ class Settings(BaseModel):
         description="encoder of the item features; auto: imported features if the data set has them, tiny-blip on"
         " samples, else basic",
     )
+    encoder: str | None = Field(
+        None, min_length=1, description="imported features: the encoder that made the files, to encode edited items"
+    )
     weights: tuple[str, ...] = Field(
         (),
         description="weights of the encoder: a folder or a Hugging Face Hub name; NETWORK=FOLDER for an encoder with"

@@ -18,14 +18,20 @@ def scores_ignore_features(spec: SubjectSpec) -> bool:
     return modalities_in_scores(spec.model) == ()
 
 
-def not_editable(dataset: Dataset, encoder: str | None) -> str:
-    """Return why items of a data set cannot be edited and encoded again; empty if they can."""
+def not_editable(dataset: Dataset, encoder: str | None, again: str | None = None) -> str:
+    """Return why items of a data set cannot be edited and encoded again; empty if they can.
+
+    Args:
+        dataset: the data set.
+        encoder: the encoder of the features; None if no model reads any.
+        again: the encoder that made imported features.
+    """
     if encoder is None:
         return "no model of the run reads item features"
-    if encoder == "imported":
+    if encoder == "imported" and not again:
         return (
-            "imported features cannot be computed again from an edited text or picture; choose an encoder that reads"
-            " them: --features basic, or --features blip --weights FOLDER"
+            "imported features cannot be computed again from an edited text or picture; name the encoder that made them"
+            " (--encoder package.module:MyEncoder), or choose one that reads them: --features basic"
         )
     catalog = dataset.catalog
     if catalog is None or not (catalog.n_texts or catalog.n_pictures):

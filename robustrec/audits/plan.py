@@ -115,7 +115,7 @@ def make_plan(
     encoder = encoder_name(dataset, settings.features) if any(map(reads_features, specs)) else None
     _check_gates(suite, specs, encoder and features_label(encoder, given.denoise), baseline)
     check_strata(suite, dataset)
-    _check_editable(suite, dataset, encoder)
+    _check_editable(suite, dataset, encoder, settings.encoder)
     used, warnings = opened_weights(dataset, encoder, home=settings.home, options=given) if encoder else ((), ())
     _check_workers(settings, used)
     all_warnings = (*warnings, *few_draws(suite), *label_warnings(suite.gates))
@@ -152,9 +152,9 @@ def _check_gates(suite: Suite, specs: tuple[SubjectSpec, ...], encoder: str | No
         )
 
 
-def _check_editable(suite: Suite, dataset: Dataset, encoder: str | None) -> None:
+def _check_editable(suite: Suite, dataset: Dataset, encoder: str | None, again: str | None) -> None:
     """Refuse a suite without possible measurements; with other audits, edits are only not applicable."""
-    reason = not_editable(dataset, encoder)
+    reason = not_editable(dataset, encoder, again)
     if reason and all(kind_of(audit.kind).of_edits for audit in suite.audits):
         raise RobustrecError(
             f"suite {suite.name!r} edits item texts and pictures, but {reason}",

@@ -29,6 +29,7 @@ def audit(
     dataset: options.DatasetName = None,
     strategy: options.Strategies = None,
     features: options.FeatureName = None,
+    encoder: options.EncoderName = None,
     weights: options.Weights = None,
     denoise: options.Denoise = None,
     vocabulary: options.Vocabulary = None,

@@ -43,6 +43,7 @@ def compare(
     strategy: options.Strategies = None,
     dataset: options.DatasetName = None,
     features: options.FeatureName = None,
+    encoder: options.EncoderName = None,
     weights: options.Weights = None,
     denoise: options.Denoise = None,
     edition: options.Edition = None,

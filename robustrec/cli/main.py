@@ -17,7 +17,7 @@ import typer
 from typer.exceptions import TyperException
 
 from robustrec import __version__
-from robustrec.cli import audit, baseline, compare, config, data, doctor, encoder, gate, listing, report, subjects
+from robustrec.cli import audit, baseline, compare, config, data, doctor, encoder, gate, init, listing, report, subjects
 from robustrec.cli.terminal import Finished, print_error, say, stdout_error
 from robustrec.errors import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_PASS, RobustrecError, described
 from robustrec.files import shown_path
@@ -64,6 +64,7 @@ app.add_typer(
     rich_help_panel="Data and setup",
 )
 app.add_typer(config.app, name="config", help="Show the active settings.", rich_help_panel="Data and setup")
+app.command("init", rich_help_panel="Data and setup")(init.init)
 app.command("doctor", rich_help_panel="Data and setup")(doctor.doctor)
 
 

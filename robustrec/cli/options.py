@@ -57,6 +57,14 @@ FeatureName = Annotated[
     str | None,
     typer.Option("--features", "-f", help="Encoder of the item features.", autocompletion=_encoders),
 ]
+EncoderName = Annotated[
+    str | None,
+    typer.Option(
+        "--encoder",
+        help="Imported features: the encoder that made the files, to encode edited items.",
+        autocompletion=_encoders,
+    ),
+]
 Weights = Annotated[
     list[str] | None,
     typer.Option(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -95,6 +96,7 @@ def encode(
     context: typer.Context,
     dataset: options.DatasetName = None,
     features: options.FeatureName = None,
+    encoder: options.EncoderName = None,
     weights: options.Weights = None,
     denoise: options.Denoise = None,
     edition: options.Edition = None,
@@ -103,19 +105,27 @@ def encode(
     home: options.Home = None,
     offline: options.Offline = None,
     overrides: options.Overrides = None,
+    export: Annotated[
+        Path | None, typer.Option(help="New folder for the features as files of the MMRec layout.", show_default=False)
+    ] = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Encode the catalog of a data set; stored features are reused, and an interrupted encoding resumes."""
     settings = options.settings_of(context).settings
     from robustrec.api.steps import encoded_catalog
+    from robustrec.encoders.export import check_export, export_features
     from robustrec.hardware import set_numerics
 
+    if export is not None:
+        check_export(export)
     set_numerics(settings.threads)
     with progress_bars(quiet=quiet) as progress:
-        _, encoded = encoded_catalog(settings, progress)
+        data, encoded = encoded_catalog(settings, progress)
     for note in (*(f"warning: {warning}" for warning in encoded.warnings), *encoded.notes):
         say(note, quiet=quiet)
+    if export is not None:
+        say(f"wrote {', '.join(export_features(data, encoded, export))} to {export}", quiet=quiet)
     rows = [
         {
             "modality": modality,

@@ -79,7 +79,7 @@ def edited_catalog(
         return EditedCatalog(why_not="no edits were requested")
     config = MerchantAudit(kind="merchant", edits=tuple(edits), severities=(SEVERITY,), shares=(SHARE,), draws=draws)
     treatments = treatments_of(edits, where="--edit")
-    reason = not_editable(dataset, features.name if features else None)
+    reason = not_editable(dataset, features.name if features else None, settings.encoder)
     if reason or features is None or dataset.catalog is None:
         return EditedCatalog(why_not=reason)
     applier = applier_of(dataset, settings.home, settings.seed, languages_of(settings.language, settings.vocabulary))
@@ -143,7 +143,7 @@ def _encoder(dataset: Dataset, features: ItemFeatures, settings: Settings, progr
 def _check_arrival(encoder: EditedRows, applier: EditApplier, treatments: Sequence[Treatment]) -> None:
     touched = {part.modality for treatment in treatments for part in treatment.parts}
     for modality in MODALITIES:
-        read = modality in touched and modality in encoder.features.tables
+        read = modality in touched and modality in encoder.features.encoded
         if read and check_edits_arrive(encoder, applier, modality) is False:
             raise RobustrecError(
                 f"edits do not reach the features: the {modality} of another item changed no vector of encoder"

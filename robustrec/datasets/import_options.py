@@ -99,12 +99,16 @@ class ImportOptions:
         if not colon:
             return fix
         words = ["robustrec", "data", "import", str(source), "--name", name]
-        replaced = option.split()[0]
         if home.resolve() != default_home().resolve():
             words += ["--home", str(home)]
+        return f"{advice}: {shlex.join([*words, *self.words(option.split()[0])])} --{option}"
+
+    def words(self, without: str = "") -> list[str]:
+        """Return the options of the command line that differ from the default, but one."""
+        words = []
         for field in fields(ImportOptions):
             value, flag = getattr(self, field.name), field.name.replace("_", "-")
-            if value != field.default and flag != replaced:
+            if value != field.default and flag != without:
                 text = ",".join(value) if isinstance(value, tuple) else str(value)
                 words += [f"--{flag}"] if value is True else [f"--{flag}", text]
-        return f"{advice}: {shlex.join(words)} --{option}"
+        return words

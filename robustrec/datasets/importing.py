@@ -53,7 +53,7 @@ from robustrec.progress import Progress, silent
 KINDS = frozenset(("user", "item", "rating", "timestamp", "label"))
 
 
-class _Sources(NamedTuple):
+class Sources(NamedTuple):
     """The files to import, and the manifest of the folder, if any.
 
     `interactions` has several files if the folder holds a published split; `split` has the label of each file.
@@ -72,7 +72,7 @@ class _Sources(NamedTuple):
     archive: Path | None = None
 
 
-class _Material(NamedTuple):
+class Material(NamedTuple):
     """Interactions, with the original ids of a ratings file."""
 
     interactions: Interactions
@@ -121,9 +121,9 @@ def import_folder(
             fix=f"use another name, or --name {known}",
         )
     target = data_folder(home, name)
-    sources: _Sources | None = None
+    sources: Sources | None = None
     try:
-        sources = _sources(source, name, options)._replace(archive=archive)
+        sources = sources_of(source, name, options)._replace(archive=archive)
         key = _import_key(sources, options)
         if not options.replace and _import_key_of(target) == key:
             return target  # by a process that was killed before it could say so
@@ -139,7 +139,7 @@ def import_folder(
     return target
 
 
-def _import_key(sources: _Sources, options: ImportOptions) -> str:
+def _import_key(sources: Sources, options: ImportOptions) -> str:
     """Return a digest of the import: options, and path, size and times of each file."""
     if sources.archive is not None:
         return digest_json([__version__, *_how(options), file_stamp(sources.archive.resolve())])
@@ -164,7 +164,12 @@ def _import_key_of(target: Path) -> str | None:
         return None
 
 
-def _sources(source: Path, name: str, options: ImportOptions) -> _Sources:
+def sources_of(source: Path, name: str, options: ImportOptions) -> Sources:
+    """Return the files of a folder, or of a file alone.
+
+    Raises:
+        RobustrecError: there are no interactions, several files of one kind are candidates, or a path is wrong.
+    """
     alone = source.is_file()
     if not (alone or source.is_dir()):
         raise RobustrecError(
@@ -216,7 +221,7 @@ def _sources(source: Path, name: str, options: ImportOptions) -> _Sources:
     paths = [path for path, _ in others]
     read = (*interactions, *found.items, found.pictures, *features.values(), *paths, user_graph)
     unread = unread_files(source, filter(None, read)) if manifest is None and not alone else []
-    return _Sources(
+    return Sources(
         source,
         interactions,
         found.split,
@@ -235,9 +240,9 @@ def _user_graph(source: Path, manifest: Manifest | None) -> Path | None:
     return path_inside(source, named) if named and path_inside(source, named).is_file() else None
 
 
-def _write(stage: Path, name: str, sources: _Sources, options: ImportOptions, key: str, progress: Progress) -> None:
+def _write(stage: Path, name: str, sources: Sources, options: ImportOptions, key: str, progress: Progress) -> None:
     known = sources.manifest
-    material = _interactions(sources, options)
+    material = interactions_of(sources, options)
     interactions, filters = material.interactions, list(material.filters)
     if known is not None:
         filters = [*(FilterCount(row.reason, row.rows) for row in known.filters), *filters]
@@ -267,7 +272,7 @@ def _write(stage: Path, name: str, sources: _Sources, options: ImportOptions, ke
 
     features = {}
     for modality, path in sources.features.items():
-        if material.item_ids is not None and not _are_rows(material, path):
+        if material.item_ids is not None and not are_rows(material, path):
             reason = f"rows of {path.name} that were ignored: the item of each row is unknown for a ratings file"
             filters.append(FilterCount(reason, interactions.n_items))
         else:
@@ -294,7 +299,7 @@ def _write(stage: Path, name: str, sources: _Sources, options: ImportOptions, ke
         edition="full",
         counts=Counts(users=interactions.n_users, items=interactions.n_items, interactions=len(interactions.users)),
         source=_origin(sources, material, options),
-        recognised=_recognised(sources, material, found.lines),
+        recognised=recognised(sources, material, found.lines),
         imported=key,
         files=Files(**files, **feature_fields(features)),
         filters=tuple(Filtered(reason=row.reason, rows=row.rows) for row in filters if not row.reason.endswith(KEPT)),
@@ -304,17 +309,22 @@ def _write(stage: Path, name: str, sources: _Sources, options: ImportOptions, ke
     write_atomically(stage / MANIFEST, manifest_text(manifest))
 
 
-def _are_rows(material: _Material, features: Path) -> bool:
+def are_rows(material: Material, features: Path) -> bool:
     """Tell whether the ids of the items are the numbers of the rows of a feature file: 0 to I - 1."""
     ids = material.item_ids or []
     return ids == [str(row) for row in range(len(ids))] and map_features(features).shape[:1] == (len(ids),)
 
 
-def _interactions(sources: _Sources, options: ImportOptions) -> _Material:
+def interactions_of(sources: Sources, options: ImportOptions) -> Material:
+    """Return the interactions of an import, filtered and split.
+
+    Raises:
+        RobustrecError: they are malformed, or cannot be split as the options say.
+    """
     how, lowest, columns = options.how, options.min_rating, options.columns
     how.check()
     if sources.split:
-        return _Material(*read_published_split(sources.split, min_rating=lowest, columns=columns, how=how, k=options.k))
+        return Material(*read_published_split(sources.split, min_rating=lowest, columns=columns, how=how, k=options.k))
     path = sources.interactions[0]
     # Names of the catalog's columns alone leave the interactions as they are.
     named = columns is not None and not KINDS.isdisjoint(column_names(columns) or KINDS)
@@ -322,7 +332,7 @@ def _interactions(sources: _Sources, options: ImportOptions) -> _Material:
         ratings = read_ratings(
             sources.interactions, k=options.k, min_rating=lowest, columns=columns, how=how, form=options.format
         )
-        return _Material(*ratings)
+        return Material(*ratings)
     described = sources.manifest if options.interactions is None else None
     if described is not None and described.counts is not None:
         found = read_interactions(sources.folder, described)
@@ -331,11 +341,11 @@ def _interactions(sources: _Sources, options: ImportOptions) -> _Material:
     known = described.split if described else None
     if how.kind in (None, "published"):
         published = known or SplitRecord(kind="published", source=f"column {COLUMNS[2]}")
-        return _Material(*found, None, None, published)
-    return _Material(*read_split_anew(path, found[0], how, min_rating=lowest))
+        return Material(*found, None, None, published)
+    return Material(*read_split_anew(path, found[0], how, min_rating=lowest))
 
 
-def _recognised(sources: _Sources, material: _Material, lines: int) -> str:
+def recognised(sources: Sources, material: Material, lines: int) -> str:
     """Return what was recognised, in one line: format, files and number of rows."""
     counts = material.lines
     if not counts:  # of a file in the MMRec layout
@@ -347,7 +357,7 @@ def _recognised(sources: _Sources, material: _Material, lines: int) -> str:
     return recognised_line([*parts, *([(sources.items, lines)] if sources.items else [])])
 
 
-def _origin(sources: _Sources, material: _Material, options: ImportOptions) -> str:
+def _origin(sources: Sources, material: Material, options: ImportOptions) -> str:
     if sources.manifest is not None and sources.manifest.source and not sources.manifest.imported:
         return sources.manifest.source  # of a folder that says itself where its data come from
     text = f"imported from {', '.join(path.name for path in sources.interactions)}"

@@ -185,6 +185,8 @@ def opened_weights(
         RobustrecError: the name is unknown, or required content or weights are missing.
     """
     chosen = encoder_name(dataset, name)
+    if inner := check_reencoding(dataset, chosen, options):
+        return opened_weights(dataset, inner, home=home, options=options.model_copy(update={"encoder": None}))
     if not recipe_of(chosen):
         check_no_weights(chosen, options)
         return (), ()
@@ -196,6 +198,37 @@ def opened_weights(
     cache = home / "digests"
     used = tuple(each for name in networks for each in _used_by(name, options, cache, first_network(networks)))
     return used, weights_warnings(dataset, chosen, used)
+
+
+def check_reencoding(dataset: Dataset, chosen: str, options: EncoderOptions) -> str:
+    """Return the encoder with which imported features are encoded again; "" without `--encoder`.
+
+    Raises:
+        RobustrecError: the features are not imported, or the encoder cannot encode rows without the catalog.
+    """
+    inner = options.encoder
+    if not inner:
+        return ""
+    where = f"--encoder {inner}"
+    if chosen != "imported":
+        raise RobustrecError(
+            f"--encoder is for imported features, but the features of this run are {chosen!r}",
+            where=where,
+            fix=f"omit --encoder, or use --features imported, or --features {inner}",
+        )
+    if dataset.catalog is None:
+        raise RobustrecError(
+            f"data set {dataset.name!r} has no catalog, so that no item can be encoded again",
+            where=where,
+            fix="import it with items.jsonl and pictures, or omit --encoder",
+        )
+    if not recipe_of(inner):
+        raise RobustrecError(
+            f"encoder {inner!r} cannot be used with imported features: it is fitted on the catalog or has no weights",
+            where=where,
+            fix="name an encoder of networks, or your own: --encoder package.module:MyEncoder; see docs/encoders.md",
+        )
+    return inner
 
 
 def check_recipe(name: str, dataset: Dataset, options: EncoderOptions) -> tuple[str, ...]:

@@ -13,10 +13,18 @@ from torch import Tensor
 
 from robustrec.datasets.picture_kinds import kind_notes
 from robustrec.encoders import ENCODERS, NETWORKS_ENCODER
-from robustrec.encoders.chosen import encoder_name, features_label, further_files, weights_warnings
+from robustrec.encoders.chosen import (
+    check_reencoding,
+    encoder_name,
+    features_label,
+    further_files,
+    weights_warnings,
+)
 from robustrec.encoders.content import catalog_digest
+from robustrec.encoders.frozen import FrozenEncoder
 from robustrec.encoders.imported import read_table
 from robustrec.encoders.options import EncoderOptions
+from robustrec.encoders.reencoding import ReencodedImport
 from robustrec.encoders.rows import EncodedRows, Encoder, RowContent, RowEncoder
 from robustrec.encoders.store import tables_digest
 from robustrec.encoders.weights import UsedWeights
@@ -123,7 +131,7 @@ def item_features(
         encoder.identity,
         encoder.weights,
         weights_warnings(dataset, encoder.name, encoder.weights),
-        tuple(files),
+        (*files, *getattr(encoder, "from_files", ())),
     )
 
 
@@ -191,6 +199,11 @@ def encoder_state(dataset: Dataset, name: str, *, home: Path) -> dict[str, torch
 
 def _open(dataset: Dataset, name: str, home: Path, options: EncoderOptions | None) -> Encoder:
     chosen = encoder_name(dataset, name)
+    options = options or EncoderOptions()
+    if inner := check_reencoding(dataset, chosen, options):
+        return ReencodedImport(
+            dataset, FrozenEncoder(inner, dataset, home, options.model_copy(update={"encoder": None}))
+        )
     module, _, kind = ENCODERS.get(chosen, NETWORKS_ENCODER).partition(":")
     make: Callable[[str, Dataset, Path, EncoderOptions], Encoder] = getattr(import_module(module), kind)
-    return make(chosen, dataset, home, options or EncoderOptions())
+    return make(chosen, dataset, home, options)

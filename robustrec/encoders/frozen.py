@@ -9,6 +9,7 @@ network is the one vector that there is, and in their concatenation a missing on
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -30,9 +31,10 @@ from robustrec.encoders.families import DUAL, generic, owner
 from robustrec.encoders.networks import Network
 from robustrec.encoders.notes import items, picture_notes
 from robustrec.encoders.options import EncoderOptions
-from robustrec.encoders.own import READS
+from robustrec.encoders.own import READS, has_needed
 from robustrec.encoders.pipeline import ABSENT, CUT, PRESENT, UNREADABLE
-from robustrec.encoders.rows import EncodedRows, RowContent, catalog_rows
+from robustrec.encoders.purity import TOLERANCE, difference
+from robustrec.encoders.rows import EncodedRows, RowContent, catalog_rows, has_picture_file
 from robustrec.encoders.store import Encoded
 from robustrec.encoders.stored_network import Rows, StoredNetwork
 from robustrec.encoders.visibility import PictureView
@@ -49,6 +51,10 @@ _FUSIONS = {
     "concat": "mean vector in this half",
 }
 """What replaces a missing side of a dual network, by `encoder.fusion`."""
+
+
+Piece = tuple[Tensor, Tensor]
+"""Vectors float32 [n, D], and which of the rows have any input, bool [n]."""
 
 
 class FrozenEncoder:
@@ -110,7 +116,7 @@ class FrozenEncoder:
         fuses = both or any(_fuses(part.network) for part in self.parts.values())
         if fuses and not self.catalog.n_pictures:
             raise nothing_to_read(self.name, self.dataset_name, "no item has a picture")
-        whole = {name: part.cached(self._rows, progress) for name, part in self.parts.items()}
+        whole = {name: part.cached(self.rows, progress) for name, part in self.parts.items()}
         pictures = [
             rows.facts["picture"] for name, rows in whole.items() if "picture" in self.parts[name].network.reads
         ]
@@ -123,7 +129,7 @@ class FrozenEncoder:
         for modality, output in self.recipe.items():
             pieces = self._pieces(output, whole)
             if all(read.any() for _, read in pieces):
-                tables[modality] = _joined(pieces, [_mean(*piece) for piece in pieces])
+                tables[modality] = joined(pieces, [_mean(*piece) for piece in pieces])
             else:
                 notes.append(f"no content to encode for {modality}: no {modality} features")
         if not tables:
@@ -137,30 +143,90 @@ class FrozenEncoder:
         """
         if not rows:
             return EncodedRows({}, ())
-        for part in self.parts.values():
-            if part.checks:
-                part.check(self._rows)
-        encoded = {name: part.uncached(rows, progress) for name, part in self.parts.items()}
+        encoded = self._uncached(rows, progress)
         tables: dict[str, Tensor] = {}
         for modality, output in self.recipe.items():
             pieces = self._pieces(output, encoded)
             complete = all(read.all() for _, read in pieces)
             means = [table.new_zeros(()) for table, _ in pieces] if complete else self._catalog_means(output)
             if means is not None:
-                tables[modality] = _joined(pieces, means)
+                tables[modality] = joined(pieces, means)
         return EncodedRows(tables, tuple(self._notes(encoded)))
 
+    def read(
+        self, rows: Sequence[RowContent], progress: Progress | None = None, *, store: bool = False
+    ) -> dict[str, list[Piece]]:
+        """Return modality -> the pieces of its vectors, side by side, and which of their rows have any input.
+
+        Args:
+            rows: the rows, n >= 1.
+            progress: reports the number of encoded rows.
+            store: store what is encoded; only for rows of the catalog.
+        """
+        if store:
+            encoded = {name: part.cached(rows, progress) for name, part in self.parts.items()}
+        else:
+            encoded = self._uncached(rows, progress)
+        return {modality: self._pieces(output, encoded) for modality, output in self.recipe.items()}
+
+    def parts_of(self, modality: str) -> tuple[str, ...]:
+        """Return what the vectors of a modality may depend on, of "text" and "picture"."""
+        found = {part for source in sources(self.recipe[modality]) for part in self._parts_of(source)}
+        return tuple(part for part in READS if part in found)
+
+    def has_content(self, modality: str, row: RowContent) -> bool:
+        """Return whether a row of the catalog has what a vector needs, by its text and picture file."""
+        has = {"text": bool(row.text.strip()), "picture": has_picture_file(row)}
+        output = self.recipe[modality]
+        if need := _own_needs(self.parts[sources(output)[0].network].network).get(output.output):
+            return has_needed(need, **has)
+        return (all if output.output == "concat" else any)(has[part] for part in self.parts_of(modality))
+
+    def moved_by(self, rows: Sequence[RowContent]) -> dict[str, tuple[str, ...]]:
+        """Return modality -> what its vectors follow, as swapped texts and pictures show it, for user-defined encoders.
+
+        Args:
+            rows: rows of the catalog with text and picture.
+        """
+        owned = [name for name, output in self.recipe.items() if output.network in self.parts]
+        names = [name for name in owned if _own_needs(self.parts[self.recipe[name].network].network)]
+        names = [name for name in names if len(self.parts_of(name)) > 1]
+        if len(rows) < 2 or not names:
+            return {}
+        other = [*rows[1:], rows[0]]
+        before = self.read(rows)
+        changed = {
+            "text": self.read([replace(row, text=each.text) for row, each in zip(rows, other, strict=True)]),
+            "picture": self.read([replace(row, picture=each.picture) for row, each in zip(rows, other, strict=True)]),
+        }
+        return {
+            name: tuple(
+                part
+                for part, after in changed.items()
+                if difference({name: before[name][0][0].numpy()}, {name: after[name][0][0].numpy()}).share
+                > TOLERANCE["full"]
+            )
+            for name in names
+        }
+
     @cached_property
-    def _rows(self) -> list[RowContent]:
+    def rows(self) -> list[RowContent]:
+        """The rows of the catalog."""
         return catalog_rows(self.catalog, self.home / "digests")
+
+    def _uncached(self, rows: Sequence[RowContent], progress: Progress | None) -> dict[str, Rows]:
+        for part in self.parts.values():
+            if part.checks:
+                part.check(self.rows)
+        return {name: part.uncached(rows, progress) for name, part in self.parts.items()}
 
     def _catalog_means(self, output: NetworkOutput) -> list[Tensor] | None:
         """Return the means of the pieces of an output over the catalog; None if it has no content for one."""
-        whole = {each.network: self.parts[each.network].cached(self._rows, None) for each in sources(output)}
+        whole = {each.network: self.parts[each.network].cached(self.rows, None) for each in sources(output)}
         pieces = self._pieces(output, whole)
         return [_mean(*piece) for piece in pieces] if all(read.any() for _, read in pieces) else None
 
-    def _pieces(self, output: NetworkOutput, rows: Mapping[str, Rows]) -> list[tuple[Tensor, Tensor]]:
+    def _pieces(self, output: NetworkOutput, rows: Mapping[str, Rows]) -> list[Piece]:
         """Return the tables [n, D] that are joined to an output, and which of their rows have any input, bool [n]."""
         pieces = [self._read(source, rows) for source in sources(output)]
         if len(pieces) == 1 or output.output != "sum":
@@ -178,9 +244,12 @@ class FrozenEncoder:
         if need := _own_needs(network).get(output.output):
             whole = torch.stack([sources[part] for part in READS if need in (part, "any", "both")])
             return table, whole.all(dim=0) if need == "both" else whole.any(dim=0)
+        return table, torch.stack([sources[part] for part in self._parts_of(output)]).any(dim=0)
+
+    def _parts_of(self, output: NetworkOutput) -> tuple[str, ...]:
+        network = self.parts[output.network].network
         # The image vector of a network with both inputs does not depend on the text.
-        reads = ("picture",) if output.output == "image" else network.reads
-        return table, torch.stack([sources[part] for part in reads]).any(dim=0)
+        return ("picture",) if output.output == "image" and not _own_needs(network) else network.reads
 
     def _notes(self, rows: Mapping[str, Rows]) -> list[str]:
         """Return notes on missing, unreadable and truncated content, with the rule for it, without repetition."""
@@ -239,8 +308,8 @@ def _rule(network: Network, missing: str) -> str:
     return f"mean vector for {' and '.join(without)}" if len(without) < len(needs) else "mean vector"
 
 
-def _joined(pieces: Sequence[tuple[Tensor, Tensor]], means: Sequence[Tensor]) -> Tensor:
-    """Return a new table of pieces side by side, each with its mean in the rows without input."""
+def joined(pieces: Sequence[Piece], means: Sequence[Tensor]) -> Tensor:
+    """Return a new table of pieces side by side, each with its mean, float32 [D], in the rows without input."""
     filled = [torch.where(read[:, None], table, mean) for (table, read), mean in zip(pieces, means, strict=True)]
     return torch.cat(filled, dim=1)
 

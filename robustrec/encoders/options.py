@@ -23,6 +23,9 @@ class EncoderOptions(Record):
         (),
         description="folder or Hugging Face Hub name of the weights; NETWORK=FOLDER for an encoder with two networks",
     )
+    encoder: str | None = Field(
+        None, min_length=1, description="imported features: the encoder that made the files, for edited items"
+    )
     denoise: Literal["none", "capfilt"] = Field(
         "none", description="capfilt: add sampled captions to the text, and drop text that the matching head rejects"
     )
@@ -78,6 +81,7 @@ def options_of(settings: Settings) -> EncoderOptions:
     """
     own = {
         "weights": settings.weights,
+        "encoder": settings.encoder,
         "denoise": settings.denoise,
         "device": settings.device,
         "offline": settings.offline,

@@ -112,7 +112,7 @@ class OwnEncoder:
         texts = [text if text.strip() else "" for text in texts]
         content = [(bool(text), picture is not None) for text, picture in zip(texts, pictures, strict=True)]
         has = {
-            modality: np.array([_has(need, text=text, picture=picture) for text, picture in content], bool)
+            modality: np.array([has_needed(need, text=text, picture=picture) for text, picture in content], bool)
             for modality, need in self.needs.items()
         }
         chosen: list[int] = np.flatnonzero(np.any(list(has.values()), axis=0)).tolist()
@@ -164,7 +164,8 @@ class OwnEncoder:
             return np.array(table, dtype=np.float32)
 
 
-def _has(need: str, *, text: bool, picture: bool) -> bool:
+def has_needed(need: str, *, text: bool, picture: bool) -> bool:
+    """Return whether a row with or without text and picture has what a vector needs, one of NEEDS."""
     return {"text": text, "picture": picture, "any": text or picture, "both": text and picture}[need]
 
 

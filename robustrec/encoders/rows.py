@@ -152,6 +152,11 @@ def row_key(row: RowContent, reads: Sequence[str]) -> str | None:
     return digest_bytes(parts)
 
 
+def has_picture_file(row: RowContent) -> bool:
+    """Return whether a row of a catalog has a picture file that could be read."""
+    return isinstance(row.picture, StoredPicture) and not row.picture.digest.startswith((_NONE, _UNREADABLE))
+
+
 def picture_digests(catalog: Catalog, cache: Path) -> list[str]:
     """Return for each item the sha256 of the bytes of its picture, "none", or the reason why it is unreadable.
 

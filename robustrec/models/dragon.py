@@ -29,8 +29,8 @@ from robustrec.models.modality_encoders import ModalityEncoders, UserAverage, mo
 class DRAGON(RecommenderModule):
     """DRAGON: modality-specific graph convolutions, concatenated and combined with an item-item and a user-user graph.
 
-    Source: Zhou et al., ECAI 2023, arXiv 2301.12097. An item is r + G^L r, and a user is [w_v r_v ; w_t r_t] plus its
-    average over the most similar users. r = [r_v ; r_t] are the channels of `ModalityEncoders`, G is the
+    Source: Zhou et al., ECAI 2023, arXiv 2301.12097. An item is r + G^L r, and a user is [w_v r_v ; w_t r_t ; …] plus
+    its average over the most similar users. r = [r_v ; r_t ; …] are the channels of `ModalityEncoders`, G is the
     `frozen_item_graph`. The published code fills the lists of users with fewer than k neighbours with random repeats in
     every epoch; here the average is over the existing neighbours. With one modality, vectors have width d and no
     modality weights. Training draws no random numbers.
@@ -55,7 +55,7 @@ class DRAGON(RecommenderModule):
         return frozen_item_graph(features, self.encoders.widths, self.encoders.n_items, self.config, neighbours)
 
     def represent(self, features: Features, graphs: Graphs | None = None) -> Representation:
-        """Return user and item vectors, 2d wide (d with one modality)."""
+        """Return user and item vectors, M·d wide for M modalities."""
         users, items = self._before_average(features, graphs)
         return Representation(self.neighbours.of_all(users), items)
 

@@ -17,7 +17,7 @@ from robustrec.models.modality_encoders import ModalityEncoders, UserAverage, mo
 class DualGNN(RecommenderModule):
     """DualGNN: modality-specific graph convolutions, weighted by user and combined with a user co-occurrence graph.
 
-    Source: Wang et al., TMM 2021. An item is r_v + r_t, and a user is w_v r_v + w_t r_t plus its average over the most
+    Source: Wang et al., TMM 2021. An item is Σ_m r_m, and a user is Σ_m w_m r_m plus its average over the most
     similar users. r_m are the channels of `ModalityEncoders`. The published code fills the lists of users with fewer
     than k neighbours with random repeats in every epoch; here the average is over the existing neighbours. With one
     modality, there are no modality weights. Training draws no random numbers.

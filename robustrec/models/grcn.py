@@ -44,8 +44,9 @@ class GRCN(RecommenderModule):
     each with the softmax over its own neighbours. An edge from s to t weighs relu(max_m α_m(s → t) · conf_m(s)), and
     the ids are smoothed with these weights.
 
-    Users receive messages while routing, as in the paper; in the published code they do not (`mmrec_compat`). Either
-    modality may be missing; without images the preferences are not regularized.
+    Users receive messages while routing, as in the paper; in the published code they do not (`mmrec_compat`).
+    Image or text may be missing; without images the preferences are not regularized as a whole. Other modalities are
+    treated as texts.
     """
 
     Config = GRCNConfig

@@ -54,7 +54,7 @@ class LATTICE(RecommenderModule):
 
     Source: Zhang et al., MM 2021, arXiv 2104.09036. An item is h_i + rn(S E_i) with
     S = λ Σ_m w_m O_m + (1-λ) norm(Σ_m w_m L_m): O_m from the raw features, L_m from the projected fine-tuned features,
-    w the softmax of two weights. Both have cosines at the nearest items; O_m is normalized symmetrically. In training
+    w the softmax of weights. Both have cosines at the nearest items; O_m is normalized symmetrically. In training
     the learned part is differentiated in the first step of an epoch (in both half-steps if it is a mirrored step).
     Other steps use the graph of the start of the epoch (`epoch_state`) and train the embeddings only. Scores, and
     losses outside training, derive the graph again. With one modality w is 1.

@@ -41,7 +41,8 @@ class MMGCN(RecommenderModule):
 
         h = lrelu(mean over neighbours of x W),  x̂ = lrelu(A x + a) + id,  x ← lrelu(G [h ; x̂] + b).
 
-    Either modality may be missing; without images the regularisation has no preferences.
+    Image or text may be missing; without images the regularisation has no preferences. Other modalities are treated as
+    texts.
     """
 
     Config = MMGCNConfig

@@ -27,7 +27,7 @@ class VBPR(RecommenderModule):
 
     Source: He and McAuley, AAAI 2016, arXiv 1510.01784.
 
-    It reads the available ones of image and text; the projection's columns are text first, then image.
+    The projection's columns are in the reverse order of modalities: other names, text, image.
     """
 
     Config = VBPRConfig

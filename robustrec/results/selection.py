@@ -61,7 +61,7 @@ class Select(Record):
     severity: int | None = Field(default=None, ge=0, description="severity of the edit")
     share: Amount | None = Field(default=None, description="share of edited items")
     modality: str | None = Field(
-        default=None, min_length=1, description="modality with noise: image, text, or all for noise on all features"
+        default=None, min_length=1, description="modality with noise by its name, or all for noise on all features"
     )
     sigma2: Amount | None = Field(default=None, description="variance of the noise")
     sigma_rel: Amount | None = Field(default=None, description="relative size of the noise")

@@ -99,6 +99,18 @@ def test_given_features_take_the_place_of_the_files(tiny, tmp_path):
     assert torch.equal(encoded.image_feat, tiny.tables["image"])
 
 
+def test_features_of_any_modality_go_both_ways(tiny, tmp_path):
+    tables = {"audio": torch.rand(60, 3), "text": torch.rand(60, 2), "clip-b32": torch.rand(60, 4)}
+    graph = to_hetero_data(tiny.dataset, tables)
+    assert {key for key in graph["item"] if key.endswith("_feat")} == {"audio_feat", "text_feat", "clip-b32_feat"}
+    again = imported(tmp_path, graph)
+    found = item_features(again, "imported", home=tmp_path).tables
+    assert list(found) == ["text", "audio", "clip-b32"]
+    assert all(torch.equal(found[name], table) for name, table in tables.items())
+    with pytest.raises(RobustrecError, match="expected features of a modality"):
+        to_hetero_data(tiny.dataset, {"a b": torch.rand(60, 3)})
+
+
 def test_features_of_another_catalog_are_not_exported(tiny):
     with pytest.raises(RobustrecError, match="60 rows"):
         to_hetero_data(tiny.dataset, {"text": torch.zeros(59, 2)})
@@ -221,6 +233,7 @@ REFUSALS = {
     "nan": (lambda: changed(text_feat=torch.full((ITEMS, 2), torch.nan)), "item 0 is not a finite float32"),
     "rows": (lambda: changed(text_feat=torch.zeros(ITEMS - 1, 2)), "numbers of nodes differ"),
     "integers": (lambda: changed(text_feat=torch.zeros(ITEMS, 2, dtype=torch.int64)), "floating-point"),
+    "modality": (lambda: changed(all_feat=torch.zeros(ITEMS, 2)), "'all' cannot be the name of a modality"),
     "x": (lambda: changed(x=torch.ones(ITEMS, 2)), "modality of the item attribute x is unknown"),
     "ids twice": (lambda: changed(item_id=["a"] * ITEMS), "different ids"),
     "missing id": (lambda: changed(item_id=[*map(str, range(ITEMS - 1)), "None"]), "'None' is not an id"),

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import re
+import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -56,7 +57,10 @@ def examples() -> list[str]:
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in the MMRec layout with a catalog: 40 users, 30 items with titles and pictures."""
-    folder = tmp_path_factory.mktemp("shop")
+    return make_shop(tmp_path_factory.mktemp("shop"))
+
+
+def make_shop(folder: Path) -> Path:
     random = np.random.default_rng(3)
     rows = ["userID\titemID\trating\ttimestamp\tx_label"]
     for user in range(40):
@@ -134,9 +138,9 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 def audit(shop: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, Any]]:
     """Run an audit and return its exit code and report; errors return what was told instead."""
 
-    def call(*more: str) -> tuple[int, Any]:
+    def call(*more: str, folder: Path = shop) -> tuple[int, Any]:
         capsys.readouterr()
-        code = run(["audit", *TRAINING, "-d", str(shop), "--suite", "suite.toml", "--json", "-q", *more])
+        code = run(["audit", *TRAINING, "-d", str(folder), "--suite", "suite.toml", "--json", "-q", *more])
         told = capsys.readouterr()
         return code, json.loads(told.out) if told.out else told.err
 
@@ -220,3 +224,136 @@ def test_workers_need_a_digest(audit: Callable[..., tuple[int, Any]]) -> None:
     assert report["subjects"][0]["weights"][0]["digest"] == "no digest"
     assert "no digest: its vectors are not stored" in " ".join(report["subjects"][0]["notes"])
     assert not list(Path("home/encodings").rglob("*.safetensors"))
+
+
+@pytest.fixture
+def production(shop: Path, tmp_path: Path) -> Path:
+    """The shop with the exported features of the local encoder as feature files, and audio features."""
+    assert run(["encode", "-d", str(shop), "-f", "my_encoders:Local", "--export", "exported", "-q"]) == 0
+    folder = tmp_path / "production"
+    shutil.copytree(shop, folder)
+    for path in Path("exported").glob("*.npy"):
+        shutil.copy(path, folder)
+    np.save(folder / "audio_feat.npy", np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32))
+    return folder
+
+
+def values_of(report: dict[str, Any], *audits: str) -> list[Any]:
+    keys = ("clean", "perturbed", "drift", "ci_low", "ci_high")
+    rows = [row for row in report["findings"] if row["audit"] in audits]
+    return [(row["condition"]["label"], row["metric"], *(row.get(key) for key in keys)) for row in rows]
+
+
+def test_exported_features_name_their_items_and_encoder(production: Path, shop: Path) -> None:
+    manifest = json.loads(Path("exported/encoder.json").read_text())
+    assert manifest["widths"] == {"image": 32, "text": 32}
+    assert manifest["items"] == 30
+    assert manifest["weights"][0]["name"] == "local"
+    assert Path("exported/i_id_mapping.csv").read_text().splitlines()[:3] == ["asin,itemID", "0,0", "1,1"]
+    table = np.load("exported/text_feat.npy")
+    assert table.dtype == np.float32
+    assert run(["encode", "-d", str(shop), "-f", "my_encoders:Local", "--export", "exported"]) == 2  # it exists
+
+
+def test_imported_features_with_their_encoder_give_the_numbers_of_that_encoder(
+    production: Path, audit: Callable[..., tuple[int, Any]]
+) -> None:
+    (production / "audio_feat.npy").unlink()
+    code, again = audit("--encoder", "my_encoders:Local", folder=production)
+    assert code == 0, again
+    _, direct = audit("-f", "my_encoders:Local")
+    assert {status["status"] for status in again["statuses"]} == {"ok"}
+    assert values_of(again, "merchant", "quality") == values_of(direct, "merchant", "quality")
+    assert values_of(again, "encoder") == values_of(direct, "encoder")
+    (subject,) = again["subjects"]
+    assert subject["subject"]["features"] == "imported"
+    assert subject["weights"][0]["name"] == "local"
+    assert "text: 30 unedited items encoded again with my_encoders:Local equal the imported rows" in subject["notes"]
+
+
+def test_modalities_that_the_encoder_does_not_make_stay_as_imported(
+    production: Path, audit: Callable[..., tuple[int, Any]]
+) -> None:
+    source = re.sub(r"return \{.*\}", 'return {"text": text}', examples()[0]).replace('"image": 32, ', "")
+    Path("my_texts.py").write_text(source)
+    code, report = audit("--encoder", "my_texts:Local", folder=production)
+    assert code == 0, report
+    notes = " ".join(report["subjects"][0]["notes"])
+    assert "image: my_texts:Local does not make it; no edit changes it" in notes
+    assert "audio: my_texts:Local does not make it; no edit changes it" in notes
+    (merchant,) = [status for status in report["statuses"] if status["audit"] == "merchant"]
+    assert merchant["status"] == "ok"
+    assert "promo_badge changes no vector of the model" in merchant["message"]
+    assert {row[0] for row in values_of(report, "merchant") if row[1] == "rbo@20"} == {
+        "edit=truncation severity=5 share=0.5"
+    }
+
+
+def shuffled(table: Any) -> Any:
+    return np.roll(table, 1, axis=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "what", "check"),
+    [
+        (lambda t: np.random.default_rng(1).normal(size=t.shape), "the cosine of imported rows", "check the weights"),
+        (shuffled, "worst: item", "another order than the items: item"),
+        (lambda t: t - t.mean(0), "must be at least 0.999", "a constant vector was subtracted from the file"),
+        (lambda t: t[:, ::-1], "must be at least 0.999", "rotated or are in another order"),
+        (lambda t: t[:, :16], "have 16 columns, but the encoder makes 32", "whether its columns were reduced"),
+        (lambda t: t * 2.5, "are 2.5 times as long", "divide it by 2.5"),
+        (
+            lambda t: t / np.linalg.norm(t, axis=1, keepdims=True),
+            "have the same directions",
+            "the imported rows are normalised to length 1",
+        ),
+        (
+            lambda t: np.where(np.arange(30)[:, None] == 7, t[::-1], t),
+            "worst: item 7",
+            "29 of 30 items agree: check whether texts or pictures",
+        ),
+    ],
+)
+def test_another_encoder_is_refused_with_what_to_check(
+    production: Path, audit: Callable[..., tuple[int, Any]], change: Any, what: str, check: str
+) -> None:
+    path = production / "text_feat.npy"
+    np.save(path, np.ascontiguousarray(change(np.load(path))).astype(np.float32))
+    code, told = audit("--encoder", "my_encoders:Local", folder=production)
+    assert code == 2
+    told = " ".join(told.split())
+    assert "this encoder did not make these features: text:" in told
+    assert what in told
+    assert check in told
+    assert "--features my_encoders:Local" in told
+
+
+def test_rounding_of_the_file_is_allowed_and_measured(production: Path, audit: Callable[..., tuple[int, Any]]) -> None:
+    path = production / "text_feat.npy"
+    np.save(path, np.load(path).astype(np.float16))
+    code, report = audit("--encoder", "my_encoders:Local", folder=production)
+    assert code == 0, report
+    (note,) = [note for note in report["subjects"][0]["notes"] if note.startswith("text: 30 unedited")]
+    assert "of their length on average" in note
+    assert note.endswith("smaller effects of edits are not resolved")
+    moves = {row["condition"]["edit"]: row["clean"] for row in report["findings"] if row["metric"] == "movement_text"}
+    assert moves["promo_badge"] == 0  # the text is unchanged, and so is its row
+
+
+def test_encoder_without_imported_features_is_an_error(
+    production: Path, shop: Path, audit: Callable[..., tuple[int, Any]]
+) -> None:
+    for folder, more, said in (
+        (shop, [], "--encoder is for imported features, but the features of this run are 'basic'"),
+        (production, ["-f", "basic"], "--encoder is for imported features"),
+    ):
+        code, told = audit("--encoder", "my_encoders:Local", *more, folder=folder)
+        assert code == 2
+        assert said in told
+    for name, said in (("basic", "cannot be used with imported features"), ("nonsense", "unknown encoder 'nonsense'")):
+        code, told = audit("--encoder", name, folder=production)
+        assert code == 2
+        assert said in told
+    code, told = audit(folder=production)
+    assert code == 2
+    assert "--encoder package.module:MyEncoder" in told

@@ -32,14 +32,16 @@ class EncoderKind(AuditKind[EncoderAudit]):
         from robustrec.audits.applicable import not_editable
         from robustrec.runs.specs import reads_features
 
-        return not_editable(plan.dataset, plan.encoder) if reads_features(spec) else READS_NOTHING
+        return (
+            not_editable(plan.dataset, plan.encoder, plan.settings.encoder) if reads_features(spec) else READS_NOTHING
+        )
 
     def cost(self, config: EncoderAudit, plan: Plan) -> Cost:
         """Return the encodings of edited items."""
         from robustrec.audits.applicable import not_editable
         from robustrec.audits.encoder.audit import encodings_of
 
-        if plan.encoder is None or not_editable(plan.dataset, plan.encoder):
+        if plan.encoder is None or not_editable(plan.dataset, plan.encoder, plan.settings.encoder):
             return Cost()
         known = plan.dataset.clean_catalog is not None
         return Cost(encodings=encodings_of(config, plan.dataset.interactions.n_items, clean=known))

@@ -92,7 +92,7 @@ def run_task(audit: EncoderAudit, task: Task, subjects: Audited, work: Work, out
         return
     first, *others = [subject.subject for subject, _ in subjects]
     status = AuditStatus(audit=AUDIT, subject=first, status="ok")
-    reason = not_editable(work.plan.dataset, work.plan.encoder)
+    reason = not_editable(work.plan.dataset, work.plan.encoder, work.plan.settings.encoder)
     findings = len(work.results.findings)
     if reason:
         status = status.model_copy(update={"status": "not_applicable", "message": reason})

@@ -50,7 +50,11 @@ class MerchantKind(AuditKind[MerchantAudit]):
 
         if not reads_features(spec):
             return READS_NOTHING
-        return NO_EFFECT if scores_ignore_features(spec) else not_editable(plan.dataset, plan.encoder)
+        return (
+            NO_EFFECT
+            if scores_ignore_features(spec)
+            else not_editable(plan.dataset, plan.encoder, plan.settings.encoder)
+        )
 
     def cost(self, config: MerchantAudit, plan: Plan) -> Cost:
         """Return the rankings of every condition and draw, and the encodings of edited items."""
@@ -59,7 +63,7 @@ class MerchantKind(AuditKind[MerchantAudit]):
         from robustrec.runs.specs import reads_features
 
         reading = sum(reads_features(spec) for spec in plan.specs)
-        if not reading or not_editable(plan.dataset, plan.encoder):
+        if not reading or not_editable(plan.dataset, plan.encoder, plan.settings.encoder):
             return Cost()
         cost = cost_of_edits(config, plan.dataset, seed=plan.settings.seed)
         return Cost(rankings=reading * cost.rankings, encodings=cost.encodings)

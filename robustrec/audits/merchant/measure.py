@@ -111,7 +111,7 @@ def encode(audit: MerchantAudit, task: Task, subjects: Audited, work: Work) -> N
 def _run_of(audit: MerchantAudit, subjects: Audited, work: Work) -> _MerchantRun | None:
     """Return what all edits share, with the work and subjects of one task; None if nothing can be measured."""
     served = _served(subjects)
-    if not served or not_editable(work.plan.dataset, work.plan.encoder):
+    if not served or not_editable(work.plan.dataset, work.plan.encoder, work.plan.settings.encoder):
         return None
     run = work.once(AUDIT, lambda: _prepared(audit, served, work))
     return replace(run, work=work, encoder=work.edited_rows(AUDIT), subjects=[each.fresh() for each in run.subjects])
@@ -119,7 +119,11 @@ def _run_of(audit: MerchantAudit, subjects: Audited, work: Work) -> _MerchantRun
 
 def finish(audit: MerchantAudit, done: Iterable[tuple[Task, TaskOutput]], subjects: Audited, work: Work) -> None:
     """Put the findings together, with the means over the edits, the most fragile items, and a status each."""
-    results, reason, served = work.results, not_editable(work.plan.dataset, work.plan.encoder), _served(subjects)
+    results, reason, served = (
+        work.results,
+        not_editable(work.plan.dataset, work.plan.encoder, work.plan.settings.encoder),
+        _served(subjects),
+    )
     for subject, _ in subjects:
         if reason or not subject.scored_tables:
             why = reason or f"{subject.spec.model}: the features affect training only and have no effect on scores"
@@ -235,7 +239,7 @@ def _faults(audit: MerchantAudit, encoder: EditedRows, applier: EditApplier) -> 
         f"edits do not reach the features: the {'text' if modality == 'text' else 'picture'} of another item"
         f" changed no vector of encoder {encoder.encoder.name!r}"
         for modality, arrived in arrives.items()
-        if arrived is False and modality in encoder.features.tables
+        if arrived is False and modality in encoder.features.encoded
     ]
 
 

@@ -67,7 +67,7 @@ class Reach(NamedTuple):
     """Effect of a large perturbation of one modality.
 
     Attributes:
-        modality: "image" or "text".
+        modality: its name.
         reached: whether any score moved relative to the user's other items, and any list changed.
         claimed: whether the subject declares that the modality affects its scores.
         change: largest such change of a score, in standard deviations of the clean scores.

@@ -110,7 +110,7 @@ def _audited(
 
 def _edited(asked: EditLandscapes, task: SharpnessTask, work: Work) -> list[AuditStatus]:
     """Measure the loss along merchant edits, which are encoded once for all subjects."""
-    reason = not_editable(work.plan.dataset, work.plan.encoder)
+    reason = not_editable(work.plan.dataset, work.plan.encoder, work.plan.settings.encoder)
     status: Literal["ok", "error", "not_applicable"] = "not_applicable" if reason else "ok"
     if not reason:
         try:
