@@ -37,6 +37,8 @@ _FOREIGN = {
     "transformers_weights": "a file of weights by name",
     "fast_tokenizer_files": "tokenizer files by name",
 }
+_LAYERS = ("layers", "layer", "depths")
+_MOST_LAYERS = 1000  # a larger number is damage, and transformers would build them until memory is full
 _KERNELS = ("attn_implementation", "_attn_implementation", "experts_implementation", "_experts_implementation")
 _POINTER = b"version https://git-lfs"
 _FIX = "use a folder written by save_pretrained of the library class; robustrec runs no code from a folder"
@@ -215,6 +217,12 @@ def _check_config(file: Path, config: dict[str, Any]) -> None:
                 f"{key} names a file outside the folder: {value!r}",
                 where=f"{file}: {key}",
                 fix=f"copy it into the folder and delete {key}",
+            )
+        elif key.endswith(_LAYERS) and any(
+            isinstance(each, int) and each > _MOST_LAYERS for each in (value if isinstance(value, list) else [value])
+        ):
+            raise RobustrecError(
+                f"{key} is {value!r}; a network has at most {_MOST_LAYERS} layers", where=f"{file}: {key}", fix=_FIX
             )
 
 

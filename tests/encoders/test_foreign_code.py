@@ -155,6 +155,8 @@ def test_a_class_of_the_library_is_loaded_from_the_library(sentence: Path, tmp_p
         ("processor_config.json", {"auto_map": {"AutoProcessor": "planted.Planted"}}, "planted.Planted"),
         ("tokenizer_config.json", {"auto_map": ["planted.Slow", "planted.Fast"]}, "planted.Slow"),
         ("tokenizer_config.json", {"vocab_file": "../secret.txt"}, "outside the folder"),
+        ("config.json", {"num_hidden_layers": 10**9}, "at most 1000 layers"),
+        ("config.json", {"vision_config": {"depths": [2, 10**9]}}, "at most 1000 layers"),
         ("adapter_config.json", {"base_model_name_or_path": "owner/base"}, "an adapter for another model"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from robustrec.encoders.chosen import opened_weights
 from robustrec.encoders.features import ItemFeatures, edited_tables, item_features, row_encoder
 from robustrec.encoders.options import EncoderOptions
 from robustrec.encoders.rows import RowContent
+from robustrec.encoders.weights import locate
 from robustrec.errors import RobustrecError
 
 TEXTS = ["red lamp", "blue rug of wool", "a", "new small cup", "green cup", "large red rug"]
@@ -217,3 +219,60 @@ def test_minilm_keeps_its_vectors(make_dataset: MakeDataset, tmp_path: Path) -> 
     ]
     torch.testing.assert_close(before.tables["text"][:2, :4], torch.tensor(golden), atol=1e-6, rtol=0)
     assert before.notes == ("1 item with a longer text than minilm reads: cut",)
+
+
+@pytest.mark.usefixtures("no_cache")
+def test_a_hub_model_without_safetensors_is_refused_and_its_pickle_is_not_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folders: dict[str, str]
+) -> None:
+    """As BAAI/bge-m3, which has a pytorch_model.bin only."""
+    import huggingface_hub
+    from huggingface_hub import constants
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    asked: list[list[str]] = []
+
+    def hub(name: str, *, local_files_only: bool = False, allow_patterns: Any = None) -> str:
+        if local_files_only:
+            raise LocalEntryNotFoundError("not here")
+        asked.append(allow_patterns)
+        folder = tmp_path / name
+        shutil.copytree(folders["text"], folder, ignore=shutil.ignore_patterns("*.safetensors"))
+        return str(folder)
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", hub)
+    with pytest.raises(RobustrecError, match="has no weights as safetensors on the hub") as caught:
+        locate("bge-m3", EncoderOptions(weights=("BAAI/bge-m3",)), first="bge-m3")
+    assert [any(".bin" in pattern for pattern in patterns) for patterns in asked] == [False]
+    assert caught.value.fix.startswith("download and convert them once: hf download BAAI/bge-m3 --local-dir FOLDER && ")
+    assert caught.value.fix.endswith("then use --weights bge-m3=FOLDER")
+
+
+@pytest.mark.usefixtures("no_cache")
+@pytest.mark.parametrize(
+    ("network", "source", "lost", "says"),
+    [
+        ("dinov2", "image", "preprocessor_config.json", "preprocessor_config.json is missing"),
+        ("dinov2", "image", "model.safetensors", "no file of weights"),
+        ("clip", "clip", "preprocessor_config.json", "preprocessor_config.json is missing"),
+        ("clip", "clip", "tokenizer.json", "no tokenizer"),
+        ("e5", "text", "modules.json", "modules.json is missing"),
+        ("e5", "text", "1_Pooling/config.json", "1_Pooling/config.json is missing"),
+    ],
+)
+def test_a_partial_snapshot_is_not_used(
+    tmp_path: Path, folders: dict[str, str], network: str, source: str, lost: str, says: str
+) -> None:
+    snapshot = tmp_path / "hub" / "models--owner--name" / "snapshots" / "0123"
+    shutil.copytree(folders[source], snapshot)
+    (snapshot / "sentence_bert_config.json").write_text('{"max_seq_length": 32}')
+    (snapshot.parent.parent / "refs").mkdir()
+    (snapshot.parent.parent / "refs" / "main").write_text("0123")
+    named = EncoderOptions(weights=("owner/name",), offline=True)
+    assert locate(network, named, first=network).folder == snapshot
+    (snapshot / lost).unlink()
+    with pytest.raises(RobustrecError, match="is incomplete") as caught:
+        locate(network, named, first=network)
+    assert says in caught.value.what
+    assert "hf download owner/name" in caught.value.fix
