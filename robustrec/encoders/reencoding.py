@@ -21,6 +21,7 @@ from robustrec.encoders.matching import Compared, Fault, fault_of_rows, summary_
 from robustrec.encoders.notes import items
 from robustrec.encoders.rows import EncodedRows, RowContent, has_picture_file, row_key
 from robustrec.encoders.store import Encoded
+from robustrec.encoders.visibility import PictureView
 from robustrec.encoders.weights import UsedWeights
 from robustrec.errors import RobustrecError
 from robustrec.files import digest_sources
@@ -83,6 +84,11 @@ class ReencodedImport:
     def weights(self) -> tuple[UsedWeights, ...]:
         """Return the weights of the encoder."""
         return self.inner.weights
+
+    @property
+    def picture_views(self) -> tuple[PictureView, ...]:
+        """Return what the networks of the encoder see of a picture."""
+        return self.inner.picture_views
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops
 
-from robustrec.encoders.preprocessing import SeenBox
 from robustrec.encoders.rows import RowEncoder
+
+if TYPE_CHECKING:
+    from robustrec.encoders.preprocessing import SeenBox
 
 
 class PictureView(Protocol):
@@ -25,6 +27,8 @@ class WholePicture:
 
     def seen(self, width: int, height: int) -> SeenBox:
         """Return the whole picture."""
+        from robustrec.encoders.preprocessing import SeenBox  # imports torch, which plans do not need
+
         return SeenBox(0.0, 0.0, float(width), float(height))
 
 
