@@ -91,7 +91,7 @@ def prepare(
 
     The k-core of the interactions is split per user, or as --labels says. The counts are compared with published ones.
     """
-    from robustrec.cli.data import home_of, show_description
+    from robustrec.cli.descriptions import home_of, show_description
     from robustrec.datasets.describe import describe
     from robustrec.datasets.prepare.build import prepare as prepare_data
     from robustrec.datasets.prepare.options import PrepareOptions

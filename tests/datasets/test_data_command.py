@@ -8,7 +8,8 @@ import pytest
 from tiny_folders import N_ITEMS, Maker
 from typer.testing import CliRunner
 
-from robustrec.cli.data import app, bars
+from robustrec.cli.data import app
+from robustrec.cli.descriptions import bars
 from robustrec.datasets.describe import describe, gini, head_share
 from robustrec.datasets.registry import load_dataset
 from robustrec.errors import RobustrecError
