@@ -27,6 +27,7 @@ class CommonOptions(TypedDict, total=False):
     Attributes:
         edition: auto, full or sample.
         features: encoder of the item features: a name, or a class of your own.
+        encoder: of imported features, the encoder that made the files.
         weights: weights of the encoder: a folder or a Hugging Face Hub name, or NETWORK=FOLDER.
         denoise: none or capfilt.
         seed: first training seed; audit seeds are derived from it.
@@ -39,6 +40,7 @@ class CommonOptions(TypedDict, total=False):
 
     edition: str
     features: str | type
+    encoder: str
     weights: str | Sequence[str]
     denoise: str
     seed: int
