@@ -24,7 +24,7 @@ REPORTS, STRATEGIES = "Reports", "Strategies at equal budget"
 def compare(
     context: typer.Context,
     reports: Annotated[
-        list[Path] | None, typer.Argument(metavar="[REPORT…]", help="JSON files of reports on the same data set.")
+        list[Path] | None, typer.Argument(metavar="REPORT", help="JSON files of reports on the same data set.")
     ] = None,
     metric: Annotated[
         str | None, typer.Option(help="Metric to rank by, e.g. ndcg@20.", rich_help_panel=REPORTS)

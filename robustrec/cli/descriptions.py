@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from robustrec.cli.options import settings_from
 from robustrec.cli.terminal import data_console
 from robustrec.sheet import Sheet
 from robustrec.streams import write_json_text
@@ -17,10 +18,8 @@ BARS = " ▁▂▃▄▅▆▇█"
 
 
 def home_of(given: Path | None) -> Path:
-    """Return the home folder given on the command line, else the usual one."""
-    from robustrec.config import default_home
-
-    return given.expanduser() if given is not None else default_home()
+    """Return the home folder given on the command line, else that of the environment or the configuration file."""
+    return settings_from(home=given).settings.home
 
 
 def show_description(description: Description, *, as_json: bool) -> None:

@@ -93,7 +93,7 @@ Checkpoint = Annotated[
     str | None,
     typer.Option(
         "--checkpoint",
-        help="Trained parameters to audit instead of training: a run key, or a .safetensors or .pth file of --model.",
+        help="Trained parameters to use instead of training: a run key, or a .safetensors or .pth file of --model.",
     ),
 ]
 Seed = Annotated[int | None, typer.Option(help="First training seed.")]

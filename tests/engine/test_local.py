@@ -205,11 +205,11 @@ def test_errors_of_a_process_are_those_of_the_command(
         RobustrecError: ({"error": ["bad", "here", "mend it"]}, "bad"),
         WorkerError: ({"fault": "Traceback: boom"}, "boom"),
     }
-    for kind, (answer, told) in answers.items():
+    for kind, (answer, message) in answers.items():
         process(f"connection.send_bytes(b'j' + json.dumps({answer!r}).encode())")
         with Local(2) as engine:
             engine._start(plan)
-            with pytest.raises(kind, match=told):
+            with pytest.raises(kind, match=message):
                 engine._ask({}, "a task")
 
 

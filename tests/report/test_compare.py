@@ -120,11 +120,11 @@ def test_a_model_without_features_is_where_it_was():
 
 
 def test_unchanged_subjects_rarely_differ_significantly():
-    told = 0
+    found_apart = 0
     for seed in range(40):
         found = compare_reports([loaded(users=120, seed=2 * seed), loaded("b.json", users=120, seed=2 * seed + 1)])
-        told += any(pair.apart for pair in found.pairs) or any(each.worst_worst < 4 for each in found.standings)
-    assert told <= 40 * 0.05 + 3 * np.sqrt(40 * 0.05 * 0.95)
+        found_apart += any(pair.apart for pair in found.pairs) or any(each.worst_worst < 4 for each in found.standings)
+    assert found_apart <= 40 * 0.05 + 3 * np.sqrt(40 * 0.05 * 0.95)
 
 
 @pytest.mark.parametrize(
@@ -187,8 +187,8 @@ def test_the_html_page_has_every_subject_escaped_and_the_conclusions():
     for each in found.standings:
         assert page.count(str(escape(each.name))) >= 3
     assert page.count("<tr>") == 3 + len(found.standings) + len(found.pairs) + len(found.conditions)
-    told = comparison_page(compare_reports([loaded(), loaded("b.json")]), dataset)
-    assert "without a significant difference from all others" in told
+    found_apart = comparison_page(compare_reports([loaded(), loaded("b.json")]), dataset)
+    assert "without a significant difference from all others" in found_apart
 
 
 @pytest.mark.parametrize(("changed", "apart"), [(9, False), (12, True)])

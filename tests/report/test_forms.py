@@ -141,9 +141,9 @@ def test_parquet_without_pyarrow_is_refused_before_any_work(monkeypatch, tmp_pat
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *a: None if name == "pyarrow" else find_spec(name, *a)
     )
-    with pytest.raises(RobustrecError, match="pyarrow") as told:
+    with pytest.raises(RobustrecError, match="pyarrow") as error:
         parse_outputs([f"parquet:{tmp_path / 'x.parquet'}"])
-    assert "pip install 'robustrec[parquet]'" in told.value.fix
+    assert "pip install 'robustrec[parquet]'" in error.value.fix
 
 
 def test_junit_has_one_case_a_gate_with_its_end():
@@ -267,7 +267,7 @@ def test_outputs_are_read_and_written(tmp_path, capsysbinary, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("texts", "told"),
+    ("texts", "expected"),
     [
         (["pdf:x"], "html"),
         (["markdwon"], "did you mean 'markdown'"),
@@ -278,10 +278,10 @@ def test_outputs_are_read_and_written(tmp_path, capsysbinary, monkeypatch):
         (["csv:{0}"], "folder"),
     ],
 )
-def test_wrong_outputs_are_refused_with_a_way_out(texts, told, tmp_path):
+def test_wrong_outputs_are_refused_with_a_way_out(texts, expected, tmp_path):
     with pytest.raises(RobustrecError) as error:
         parse_outputs([text.format(tmp_path) for text in texts])
-    assert told in error.value.fix
+    assert expected in error.value.fix
     with pytest.raises(RobustrecError, match="--json"):
         parse_outputs(["csv"], stdout_taken=True)
 

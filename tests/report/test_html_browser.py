@@ -18,13 +18,13 @@ CHROMIUM = shutil.which("chromium")
 WIDTH = 380
 # The page itself runs no script; the frame around it measures it.
 FRAME = """<!doctype html><meta charset="utf-8"><body style="margin:0">
-<iframe style="width:{width}px;height:3000px;border:0" srcdoc="{page}"></iframe><pre id="told"></pre><script>
+<iframe style="width:{width}px;height:3000px;border:0" srcdoc="{page}"></iframe><pre id="measured"></pre><script>
 addEventListener("load", () => {{
   const frame = document.querySelector("iframe"), page = frame.contentDocument, root = page.documentElement;
   const wide = [...page.querySelectorAll("*")].filter(each => !each.closest(".scroll, .skip, svg"))
     .filter(each => each.getBoundingClientRect().right > root.clientWidth + 1).map(each => each.tagName);
   const pictures = [...page.images].filter(each => each.naturalWidth > 0).length;
-  told.textContent = JSON.stringify({{wide, pictures, all: page.images.length, scroll: root.scrollWidth,
+  measured.textContent = JSON.stringify({{wide, pictures, all: page.images.length, scroll: root.scrollWidth,
     client: root.clientWidth, requests: frame.contentWindow.performance.getEntriesByType("resource").length,
     drawn: [...page.querySelectorAll("svg")].every(each => each.getBoundingClientRect().height > 50)}});
 }});
@@ -56,13 +56,13 @@ def test_on_a_phone_nothing_overflows_and_nothing_is_fetched(tmp_path):
     frame = tmp_path / "frame.html"
     frame.write_text(FRAME.format(width=WIDTH, page=html.escape(html_page(full_report(MANY[:2])))), encoding="utf-8")
     dom, console = opened(frame, tmp_path / "profile")
-    told = json.loads(html.unescape(re.search(r'<pre id="told">(.*?)</pre>', dom)[1]))
+    measured = json.loads(html.unescape(re.search(r'<pre id="measured">(.*?)</pre>', dom)[1]))
     assert console == []
-    assert told["wide"] == []
-    assert told["scroll"] == told["client"] <= WIDTH
-    assert told["pictures"] == told["all"] > 0
-    assert told["requests"] == 0
-    assert told["drawn"]
+    assert measured["wide"] == []
+    assert measured["scroll"] == measured["client"] <= WIDTH
+    assert measured["pictures"] == measured["all"] > 0
+    assert measured["requests"] == 0
+    assert measured["drawn"]
 
 
 def test_the_console_stays_empty_with_hostile_titles(tmp_path):

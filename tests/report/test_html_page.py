@@ -248,11 +248,11 @@ def test_an_inconclusive_flatness_is_stated_once():
         n_subjects=4,
         tau=None,
         p=None,
-        sentence="cannot be told whether λ₁ orders the drift: there are 4 subjects",
+        sentence="it is not known whether λ₁ orders the drift: there are 4 subjects",
     )
-    told = flatness_section([few, few, few])
-    assert told.sentences == [f"{few.sentence}; 3 rank correlations are not defined"]
-    assert told.rows == []
+    section = flatness_section([few, few, few])
+    assert section.sentences == [f"{few.sentence}; 3 rank correlations are not defined"]
+    assert section.rows == []
     sure = few.model_copy(update={"tau": 0.8, "p": 0.01, "labels": ("slmrec/vanilla",)})
-    told = flatness_section([sure, few.model_copy(update={"measure": "trace"})])
-    assert told.rows == [("λ₁", ["+0.80 (p = 0.01)"])]
+    section = flatness_section([sure, few.model_copy(update={"measure": "trace"})])
+    assert section.rows == [("λ₁", ["+0.80 (p = 0.01)"])]

@@ -246,7 +246,7 @@ min = -0.1
 
 
 @pytest.mark.parametrize(
-    ("select", "told"),
+    ("select", "expected"),
     [
         ('audit = "noise", sigma2 = 1e-6, trained = false, metric = "ndcg@20"', ["noise audit, draws = 5"]),
         (
@@ -259,10 +259,10 @@ min = -0.1
         ('audit = "clean", metric = "ndcg@20", reference = "vanilla"', []),
     ],
 )
-def test_gates_on_few_draws_are_warned_of(select, told):
+def test_gates_on_few_draws_are_warned_of(select, expected):
     suite = parse_suite(FEW + f"select = {{ {select} }}\n", source="few.toml")
     warnings = few_draws(suite)
-    assert [warning.partition(":")[0] for warning in warnings] == told
+    assert [warning.partition(":")[0] for warning in warnings] == expected
     assert all("'g' needs at least 6 draws" in warning for warning in warnings)
     judged_by_estimate = parse_suite(FEW + f'bound = "estimate"\nselect = {{ {select} }}\n', source="few.toml")
     assert few_draws(judged_by_estimate) == []

@@ -64,10 +64,10 @@ def test_reasons_name_what_decided():
 
 
 def test_the_reason_counts_blocking_and_warning_gates_and_those_without_power():
-    told = verdict_with_reason([PASS, MILD_FAIL, MILD_OPEN, MILD_PASS, MILD_PASS], [OK])[1]
-    assert told.startswith("1 blocking gate passed; 4 warning gates: 1 failed (fail warn), 1 inconclusive")
-    assert "(inconclusive warn), 2 passed" in told
-    assert told.endswith("power of 1 of 1 blocking gates is unknown")
+    reason = verdict_with_reason([PASS, MILD_FAIL, MILD_OPEN, MILD_PASS, MILD_PASS], [OK])[1]
+    assert reason.startswith("1 blocking gate passed; 4 warning gates: 1 failed (fail warn), 1 inconclusive")
+    assert "(inconclusive warn), 2 passed" in reason
+    assert reason.endswith("power of 1 of 1 blocking gates is unknown")
     weak = PASS.model_copy(update={"min": -0.02, "detects_below": -0.05, "gate": "weak"})
     strong = PASS.model_copy(update={"min": -0.02, "detects_below": -0.039, "gate": "strong"})
     assert verdict_with_reason([weak, strong], [OK])[1] == (

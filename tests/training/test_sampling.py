@@ -39,8 +39,8 @@ def test_membership_agrees_with_a_set():
     positives = positives_of(_edges(pairs), 12, CPU)
     users, items = torch.meshgrid(torch.arange(5), torch.arange(12), indexing="ij")
     found = is_positive(positives, users.flatten(), items.flatten())
-    told = {(int(u), int(i)) for u, i, yes in zip(users.flatten(), items.flatten(), found, strict=True) if yes}
-    assert told == pairs
+    known = {(int(u), int(i)) for u, i, yes in zip(users.flatten(), items.flatten(), found, strict=True) if yes}
+    assert known == pairs
 
 
 def test_negatives_are_uniform_over_the_training_items_a_user_has_not_taken():
