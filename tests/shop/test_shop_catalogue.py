@@ -89,9 +89,25 @@ def test_pictures_are_small_rgb_and_changed_exactly_where_written_down(edition):
     assert list(clean) == list(shown) == [row["image"] for row in edition.rows("items.jsonl")]
     for row in hidden:
         before, after = clean[f"{row['itemID']}.png"], shown[f"{row['itemID']}.png"]
-        assert before.shape == after.shape == (64, 64, 3)
+        assert before.shape == after.shape == (128, 128, 3)
         assert before.dtype == np.uint8
         assert np.array_equal(before, after) == (not row["picture_noise"])
+
+
+def test_fewer_than_half_of_the_pictures_are_marked(edition):
+    visible = {"badge", "watermark", "poor_light"}
+    marked = [bool(visible & set(row["picture_noise"])) for row in edition.rows("attributes.jsonl")]
+    assert 0.3 < np.mean(marked) < 0.5
+
+
+def test_products_are_made_of_what_their_kind_is_made_of(edition):
+    words = vocabulary(edition.name)
+    for kind in words.kinds.values():
+        assert 1 < len(kind.materials) == len(set(kind.materials)), "a material says something"
+        assert [each for each in words.materials if each in kind.materials] == list(kind.materials)
+    assert all(row["material"] in words.kinds[row["kind"]].materials for row in edition.rows("attributes.jsonl"))
+    impossible = {("sock", "leather"), ("bottle", "cotton"), ("tent", "aluminium"), ("cable", "glass")}
+    assert not impossible & {(row["kind"], row["material"]) for row in edition.rows("attributes.jsonl")}
 
 
 def test_every_value_occurs_and_none_rules(edition):

@@ -1,4 +1,4 @@
-"""The synthetic shop behind the sample editions: goods with hidden attributes, merchants' noise, users with tastes."""
+"""The synthetic shop of the sample editions: products with hidden attributes, noise of merchants, users with tastes."""
 
 from __future__ import annotations
 

@@ -41,13 +41,19 @@ class Item:
 
 
 def hidden_attributes(words: Vocabulary, n_items: int) -> list[dict[str, str]]:
-    """Return each item's value of each of ATTRIBUTES; earlier values of the vocabulary are somewhat more frequent."""
-    columns: dict[str, list[str]] = {}
-    for name in ATTRIBUTES:
-        values = words.values(name)
-        weights = [3 * len(values) - place for place in range(len(values))]
-        columns[name] = [values[code] for code in Draws(words.shop, "items", name).weighted(weights, n_items)]
+    """Return each item's value of each of ATTRIBUTES; earlier values of the vocabulary are somewhat more frequent.
+
+    A material is drawn from those that products of the item's kind are made of.
+    """
+    columns = {name: _drawn(words, name, words.values(name), n_items) for name in ATTRIBUTES}
+    made_of = {kind.name: _drawn(words, "material", kind.materials, n_items) for kind in words.kinds.values()}
+    columns["material"] = [made_of[kind][item] for item, kind in enumerate(columns["kind"])]
     return [{name: columns[name][item] for name in ATTRIBUTES} for item in range(n_items)]
+
+
+def _drawn(words: Vocabulary, name: str, values: Sequence[str], n_items: int) -> list[str]:
+    weights = [3 * len(values) - place for place in range(len(values))]
+    return [values[code] for code in Draws(words.shop, "items", name).weighted(weights, n_items)]
 
 
 def made_item(words: Vocabulary, number: int, attributes: dict[str, str]) -> Item:

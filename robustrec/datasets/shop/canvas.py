@@ -11,7 +11,7 @@ from PIL import Image
 from robustrec.datasets.shop.shapes import SIDE, Mask, Point, arc, cosine, grown, polygon_mask, sine, stroke, union_mask
 from robustrec.datasets.shop.surfaces import RGB, Pixels, flat, shaded
 
-PICTURE = 64
+PICTURE = 128
 """Pixels along a side of a finished picture."""
 
 DARK: RGB = (44, 46, 54)
@@ -23,11 +23,11 @@ OUTLINE: RGB = (52, 44, 48)
 
 @dataclass(frozen=True)
 class Pose:
-    """How a good stands before the camera."""
+    """How a product stands before the camera."""
 
     mirrored: bool
     scale: float
-    """Canvas pixels to one unit of the good's coordinates, which run from 0 to 100."""
+    """Canvas pixels to one unit of the product's coordinates, which run from 0 to 100."""
     tilt: int
     """Whole degrees, clockwise."""
     shift: Point
@@ -35,7 +35,7 @@ class Pose:
 
 
 class Canvas:
-    """A canvas of 256 x 256 pixels; a good is drawn on it in coordinates 0..100, y down."""
+    """A canvas of 256 x 256 pixels; a product is drawn on it in coordinates 0..100, y down."""
 
     def __init__(self, backdrop: Pixels, body: Pixels, pose: Pose) -> None:
         self.canvas = Image.fromarray(backdrop)
@@ -44,7 +44,7 @@ class Canvas:
         self.pose = pose
 
     def placed(self, points: Sequence[Point]) -> list[Point]:
-        """Return points of the good as points of the canvas."""
+        """Return points of the product as points of the canvas."""
         pose, out = self.pose, []
         cos, sin = cosine(pose.tilt), sine(pose.tilt)
         for x, y in points:
@@ -54,7 +54,7 @@ class Canvas:
         return out
 
     def fill(self, mask: Mask, paint: RGB | str, outline: int = 3) -> None:
-        """Paint a mask with a colour, the good's "body" or its "shade", inside an outline of so many pixels."""
+        """Paint a mask with a colour, the product's "body" or its "shade", inside an outline of so many pixels."""
         if outline:
             self._paste(grown(mask, outline), OUTLINE)
         self._paste(mask, paint)
@@ -109,7 +109,7 @@ class Canvas:
         paint: RGB | str = "body",
         outline: int = 3,
     ) -> None:
-        """Draw a line with round joints and ends, its width in the good's units."""
+        """Draw a line with round joints and ends, its width in the product's units."""
         self.fill(union_mask(stroke(self.placed(points), width * self.pose.scale)), paint, outline)
 
     def mark(self, rows: Sequence[str]) -> None:
@@ -121,5 +121,5 @@ class Canvas:
         self.canvas.paste(Image.fromarray(pixels.astype(np.uint8)), (SIDE - 40, SIDE - 40))
 
     def picture(self) -> Pixels:
-        """Return the finished picture, [64, 64, 3]: each pixel the mean of four by four."""
+        """Return the finished picture, [128, 128, 3]: each pixel the mean of two by two."""
         return np.asarray(self.canvas.reduce(SIDE // PICTURE), dtype=np.uint8)

@@ -1,10 +1,11 @@
-"""What merchants do to a picture: known noises at known rates, in integer arithmetic on [64, 64, 3]."""
+"""What merchants do to a picture: known noises at known rates, in integer arithmetic on [128, 128, 3]."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from robustrec.datasets.shop.canvas import PICTURE
 from robustrec.datasets.shop.draws import Draws
 from robustrec.datasets.shop.glyphs import written
 from robustrec.datasets.shop.surfaces import Pixels
@@ -12,6 +13,9 @@ from robustrec.datasets.shop.vocabulary import Merchant
 
 PICTURE_NOISES = ("badge", "watermark", "poor_light", "compression")
 """In the order in which they are applied: what is stuck on is lit badly with the rest, and then compressed."""
+
+_BIT = 2
+"""Pixels to a bit of a letter."""
 
 _WALSH = np.array([[1]], dtype=np.int64)
 for _ in range(3):
@@ -36,29 +40,29 @@ def merchant_picture(words: Merchant, clean: Pixels, noises: tuple[str, ...], dr
 
 def badged(pixels: Pixels, word: str, draws: Draws) -> Pixels:
     """Return the picture with a promotion badge in one of the upper corners."""
-    out, letters = pixels.copy(), written(word)
+    out, letters = pixels.copy(), _letters(word)
     height, width = letters.shape
     colour = draws.one_of(((214, 24, 36), (250, 206, 20), (20, 120, 60), (30, 60, 190)))
     ink = (20, 20, 20) if colour[0] == 250 else (255, 255, 255)
-    size = (height + 8, width + 6)
-    left = 0 if draws.chance(0.5) else 64 - size[1]
+    size = (height + 8 * _BIT, width + 6 * _BIT)
+    left = 0 if draws.chance(0.5) else PICTURE - size[1]
     badge = np.empty((*size, 3), dtype=np.uint8)
     badge[:] = ink
-    badge[1:-1, 1:-1] = colour
-    badge[4 : 4 + height, 3 : 3 + width][letters] = ink
+    badge[_BIT:-_BIT, _BIT:-_BIT] = colour
+    badge[4 * _BIT : 4 * _BIT + height, 3 * _BIT : 3 * _BIT + width][letters] = ink
     out[: size[0], left : left + size[1]] = badge
     return out
 
 
 def watermarked(pixels: Pixels, word: str, draws: Draws) -> Pixels:
     """Return the picture with a word written across it again and again, half transparent."""
-    letters = written(word)
+    letters = _letters(word)
     height, width = letters.shape
-    veil = np.zeros((64, 64), dtype=bool)
-    start = draws.integer(0, 7)
-    for line, top in enumerate(range(4, 64 - height, 12)):
-        for left in range(start - 12 + 9 * (line % 3), 64, width + 8):
-            first, last = max(left, 0), min(left + width, 64)
+    veil = np.zeros((PICTURE, PICTURE), dtype=bool)
+    start = draws.integer(0, 7 * _BIT)
+    for line, top in enumerate(range(4 * _BIT, PICTURE - height, 12 * _BIT)):
+        for left in range(start + (9 * (line % 3) - 12) * _BIT, PICTURE, width + 8 * _BIT):
+            first, last = max(left, 0), min(left + width, PICTURE)
             if first < last:
                 veil[top : top + height, first:last] |= letters[:, first - left : last - left]
     mixed = (pixels.astype(np.int64) * 9 + 255 * 7) // 16
@@ -70,11 +74,11 @@ def watermarked(pixels: Pixels, word: str, draws: Draws) -> Pixels:
 
 def badly_lit(pixels: Pixels, draws: Draws) -> Pixels:
     """Return the picture as taken in the dark: dimmed to one side, yellow or blue, with a sensor's noise."""
-    x = np.arange(64, dtype=np.int64)
+    x = np.arange(PICTURE, dtype=np.int64) * 64 // PICTURE
     falloff = x if draws.chance(0.5) else 63 - x
     gain = draws.integer(150, 200) - falloff[None, :] - falloff[:, None] * draws.integer(0, 1) // 2
     cast = np.array(draws.one_of(((256, 236, 176), (196, 226, 256), (226, 250, 206))), dtype=np.int64)
-    grain = draws.integers(21, 64 * 64 * 3).reshape(64, 64, 3) - 10
+    grain = draws.integers(21, PICTURE * PICTURE * 3).reshape(PICTURE, PICTURE, 3) - 10
     lit = pixels.astype(np.int64) * gain[:, :, None] * cast // (256 * 256) + grain
     return np.asarray(np.clip(lit, 0, 255), dtype=np.uint8)
 
@@ -83,18 +87,23 @@ def compressed(pixels: Pixels, level: int) -> Pixels:
     """Return the picture after an 8 x 8 Walsh-Hadamard transform with coarse steps: blocks, and edges that ring.
 
     Args:
-        pixels: [64, 64, 3].
+        pixels: [128, 128, 3].
         level: 0..2, how coarse.
     """
-    blocks = pixels.astype(np.int64).reshape(8, 8, 8, 8, 3).transpose(0, 2, 4, 1, 3)
+    n = PICTURE // 8
+    blocks = pixels.astype(np.int64).reshape(n, 8, n, 8, 3).transpose(0, 2, 4, 1, 3)
     spectrum = _walsh(blocks)
     frequency = np.arange(8)[:, None] + np.arange(8)[None, :]
     step = 64 * (8 + (8 + 5 * level) * frequency) // 4
     step[0, 0] = 64 * 6
     kept = (np.abs(spectrum) + step // 2) // step * step * np.sign(spectrum)
     restored = (_walsh(kept) + 32) // 64
-    whole = restored.transpose(0, 3, 1, 4, 2).reshape(64, 64, 3)
+    whole = restored.transpose(0, 3, 1, 4, 2).reshape(PICTURE, PICTURE, 3)
     return np.clip(whole, 0, 255).astype(np.uint8)
+
+
+def _letters(word: str) -> NDArray[np.bool_]:
+    return np.kron(written(word), np.ones((_BIT, _BIT), dtype=bool))
 
 
 def _walsh(blocks: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -54,7 +54,7 @@ def merchant_text(
 
 
 def _keywords(words: Vocabulary, attributes: dict[str, str], noise: Draws) -> list[str]:
-    """Return search words of other goods, none of which is true of this item, among words that sell."""
+    """Return search words of other products, none of which is true of this item, among words that sell."""
     foreign: list[str] = []
     for name, n in (("kind", 2), ("colour", 2), ("style", 1), ("material", 1), ("pattern", 1)):
         others = [value for value in words.values(name) if value != attributes[name]]

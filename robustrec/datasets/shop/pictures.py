@@ -1,25 +1,25 @@
-"""The clean picture of an item: backdrop, good, brand mark."""
+"""The clean picture of an item: backdrop, product, brand mark."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from robustrec.datasets.shop import goods_baby, goods_clothing, goods_electronics, goods_sports
+from robustrec.datasets.shop import drawings_baby, drawings_clothing, drawings_electronics, drawings_sports
 from robustrec.datasets.shop.canvas import Canvas, Pose
 from robustrec.datasets.shop.draws import Draws
 from robustrec.datasets.shop.surfaces import BACKDROPS, Pixels, surface
 from robustrec.datasets.shop.vocabulary import Vocabulary
 
 DRAWINGS: dict[str, Callable[[Canvas], None]] = {
-    **goods_baby.DRAWINGS,
-    **goods_sports.DRAWINGS,
-    **goods_clothing.DRAWINGS,
-    **goods_electronics.DRAWINGS,
+    **drawings_baby.DRAWINGS,
+    **drawings_sports.DRAWINGS,
+    **drawings_clothing.DRAWINGS,
+    **drawings_electronics.DRAWINGS,
 }
 
 
 def drawn_pose(draws: Draws) -> Pose:
-    """Return a small variation of how a good stands: size, tilt, place, and which way it looks."""
+    """Return a small variation of how a product stands: size, tilt, place, and which way it looks."""
     return Pose(
         mirrored=draws.chance(0.5),
         scale=draws.integer(196, 220) / 100,
@@ -29,7 +29,7 @@ def drawn_pose(draws: Draws) -> Pose:
 
 
 def clean_picture(words: Vocabulary, attributes: dict[str, str], draws: Draws) -> Pixels:
-    """Return the clean picture of an item, [64, 64, 3].
+    """Return the clean picture of an item, [128, 128, 3].
 
     Args:
         words: the shop's vocabulary.

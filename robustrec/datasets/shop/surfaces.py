@@ -1,4 +1,4 @@
-"""What a good's surface and its backdrop look like: colour, pattern, texture; integer arithmetic on [256, 256, 3]."""
+"""Surfaces and backdrops of products: colour, pattern, texture; integer arithmetic on [256, 256, 3]."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def lightness(colour: RGB) -> int:
 
 
 def contrast(colour: RGB) -> RGB:
-    """Return the second colour of a pattern: much lighter on dark goods, much darker on light ones."""
+    """Return the second colour of a pattern: much lighter on dark products, much darker on light ones."""
     return mixed(colour, (24, 20, 40), 58) if lightness(colour) > 150 else mixed(colour, (255, 255, 250), 72)
 
 
-# Where the second colour shows. Periods are 28 to 44 pixels here, 7 to 11 in the finished picture: the narrowest that a
-# person still reads there.
+# Where the second colour shows. Periods are 28 to 44 pixels here, 14 to 22 in the finished picture, and half
+# of that at 64 pixels: the narrowest that a person still reads there.
 
 
 def _plain() -> Mask:
@@ -149,7 +149,7 @@ def _texture(name: str) -> Grid:
 
 
 def surface(colour: RGB, pattern: str, texture: str) -> Pixels:
-    """Return the canvas from which a good's body is cut; the pattern is one of PATTERNS, the texture of TEXTURES."""
+    """Return the canvas from which a product's body is cut; the pattern is one of PATTERNS, the texture of TEXTURES."""
     pixels = flat(colour)
     pixels[_pattern(pattern)] = contrast(colour)
     return shaded(pixels, _texture(texture))

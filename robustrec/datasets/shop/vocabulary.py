@@ -16,7 +16,7 @@ ATTRIBUTES = ("kind", "colour", "pattern", "material", "brand", "style", "price"
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of good."""
+    """A kind of product."""
 
     name: str
     """The noun, as texts say it."""
@@ -24,8 +24,10 @@ class Kind:
     """The name of its drawing in DRAWINGS."""
     category: tuple[str, ...]
     """The path below the shop's root."""
+    materials: tuple[str, ...]
+    """What it can be made of, in the order of the shop's materials."""
     details: tuple[str, ...]
-    """Sentences about the kind that tell nothing about the single good."""
+    """Sentences about the kind that tell nothing about the single product."""
     plural: bool
     """Whether the noun is a plural: "goggles"."""
 
@@ -56,7 +58,7 @@ class Vocabulary:
     patterns: dict[str, tuple[str, ...]]
     """How texts say the pattern -> phrases about it."""
     materials: dict[str, str]
-    """How texts say the material -> its texture on the good."""
+    """How texts say the material -> its texture on the product."""
     brands: dict[str, tuple[str, ...]]
     """The brand -> its mark, seven rows of seven bits."""
     styles: dict[str, str]
@@ -95,7 +97,12 @@ def vocabulary(shop: str) -> Vocabulary:
         root=own["root"],
         kinds={
             name: Kind(
-                name, kind["drawing"], tuple(kind["category"]), tuple(kind["details"]), kind.get("plural", False)
+                name,
+                kind["drawing"],
+                tuple(kind["category"]),
+                tuple(kind["materials"]),
+                tuple(kind["details"]),
+                kind.get("plural", False),
             )
             for name, kind in own["kinds"].items()
         },

@@ -1,4 +1,4 @@
-"""How sports goods look, in coordinates 0..100, y down."""
+"""How sports products look, in coordinates 0..100, y down."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How goods for babies look, in coordinates 0..100, y down."""
+"""How products for babies look, in coordinates 0..100, y down."""
 
 from __future__ import annotations
 
