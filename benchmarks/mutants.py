@@ -120,11 +120,11 @@ MUTANTS = {
         Mutant(_PREPARED, "validation=_split(dataset, VALIDATION, train)", "validation=_split(dataset, TEST, train)", PREPARED),
         Mutant(_PREPARED, "interactions.pairs(TRAIN)", "interactions.pairs(TEST)", PREPARED),
         Mutant("audits/run.py", "mask_validation=plan.suite.mask_validation", "mask_validation=False", PREPARED),
-        Mutant("cli/subjects.py", "mask_validation=chosen.mask_validation", "mask_validation=False", PREPARED),
+        Mutant("api/steps.py", "mask_validation=suite.mask_validation", "mask_validation=False", PREPARED),
         Mutant("datasets/splits.py", "validation = held // 2", "validation = (held + 1) // 2", SPLITS),
         Mutant("datasets/splits.py", "np.where(counts >= 10,", "np.where(counts >= 16,", SPLITS),
         Mutant("datasets/splits.py", "np.random.default_rng(seed)", "np.random.default_rng(0)", SPLITS),
-        Mutant("datasets/splits.py", "noise[canonical] =", "noise[:] =", SPLITS),
+        Mutant("datasets/splits.py", "noise[np.lexsort((items, user_ids))] =", "noise[:] =", SPLITS),
         Mutant("datasets/splits.py", "if lasting.sum() == keep.sum():", "if True:", SPLITS),
     ],
     "noise": [

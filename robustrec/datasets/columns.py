@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustrec.errors import RobustrecError
-from robustrec.untrusted import UnreadableError, open_regular
+from robustrec.datasets.formats.compressed import open_data
+from robustrec.untrusted import UnreadableError
 
 MAX_DIGITS = 18  # what int64 surely holds
 NEWLINE, MINUS, ZERO = 10, 45, 48
@@ -50,7 +51,7 @@ def read_table(path: Path, *, delimiter: str) -> Table:
             the header.
     """
     try:
-        with open_regular(path) as file:
+        with open_data(path) as file:
             content = file.read()
     except (OSError, UnreadableError) as error:
         raise RobustrecError(

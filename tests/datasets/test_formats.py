@@ -267,3 +267,24 @@ def test_lists_of_lightgcn_are_a_published_split(tmp_path: Path, home: Path) -> 
     assert not any("cut off" in row.reason for row in found.filters)
     (source / "test.txt").write_text((source / "test.txt").read_text()[:-1])
     assert any("last item may be cut off" in row.reason for row in imported(source, home).filters)
+
+
+@pytest.mark.parametrize("packed", ["gz", "bz2", "xz"])
+def test_a_compressed_file_with_split_labels_is_that_file(tmp_path: Path, packed: str) -> None:
+    import bz2
+    import gzip
+    import lzma
+
+    rows = "".join(f"{user}\t{item}\t{item % 3}\n" for user in range(6) for item in range(6))
+    text = f"userID\titemID\tx_label\n{rows}".encode()
+    digests = []
+    for name, data in (
+        ("shop.inter", text),
+        (f"shop.inter.{packed}", {"gz": gzip, "bz2": bz2, "xz": lzma}[packed].compress(text)),  # type: ignore[attr-defined]
+    ):
+        source = tmp_path / name.replace(".", "-")
+        source.mkdir()
+        (source / name).write_bytes(data)
+        target = import_folder(source, f"shop-{len(digests)}", tmp_path / "home")
+        digests.append(load_dataset(str(target), home=tmp_path / "home").digest)
+    assert digests[0] == digests[1]

@@ -68,7 +68,8 @@ def test_weights_of_synthetic_shops_are_warned_of_under_any_name(make_dataset: M
 
 
 def test_it_is_the_default_of_sample_editions_alone() -> None:
-    sample = {"name": "baby", "synthetic": True, "feature_files": {}}
+    catalog = SimpleNamespace(n_texts=3, n_pictures=3)
+    sample = {"name": "baby", "synthetic": True, "feature_files": {}, "catalog": catalog}
     assert encoder_name(SimpleNamespace(**sample), "auto") == "tiny-blip"  # type: ignore[arg-type]
     assert encoder_name(SimpleNamespace(**{**sample, "synthetic": False}), "auto") == "basic"  # type: ignore[arg-type]
 

@@ -32,6 +32,7 @@ from robustrec.pretraining.synthetic import synthetic_source
 from robustrec.pretraining.tokens import padded
 from robustrec.seeds import numpy_generator
 
+CATALOG = {"catalog": SimpleNamespace(n_texts=3, n_pictures=3)}
 FOLDER = shipped("fixtures", "tiny-blip")
 
 
@@ -124,7 +125,7 @@ def test_weights_are_numbers(blip):
 
 def test_samples_are_encoded_with_it_by_default():
     def chosen(**given):
-        dataset = {"name": "clothing", "synthetic": True, "feature_files": {}, **given}
+        dataset = {"name": "clothing", "synthetic": True, "feature_files": {}, **CATALOG, **given}
         return encoder_name(SimpleNamespace(**dataset), "auto")
 
     assert chosen() == "tiny-blip"
