@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from robustrec.errors import RobustrecError
 from robustrec.datasets.formats.compressed import open_data
+from robustrec.errors import RobustrecError
 from robustrec.untrusted import UnreadableError
 
 MAX_DIGITS = 18  # what int64 surely holds
