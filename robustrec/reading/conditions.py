@@ -30,16 +30,19 @@ def condition_words(condition: Condition) -> str:
 
 
 def edit_words(condition: Condition) -> str:
-    """Return the edit of a condition in plain words: "promo badge and crop" for promo_badge+crop."""
+    """Return the edit of a condition in plain words: "promo badge and crop" for promo_badge+crop.
+
+    A wrong picture is no edit that a merchant means to make, so it is called an upload fault.
+    """
     name = condition.edit or ""
-    return "mean of the edits" if name == ALL else name.replace("+", " and ").replace("_", " ")
+    fault = " (upload fault)" if {*FAULTS} & {*name.split("+")} else ""
+    return "mean of the edits" if name == ALL else name.replace("+", " and ").replace("_", " ") + fault
 
 
 def curve_words(condition: Condition) -> str:
     """Return the common part of the conditions of one curve in plain words."""
     if condition.kind == "edit":
-        fault = " (upload fault)" if {*FAULTS} & {*(condition.edit or "").split("+")} else ""
-        return ", ".join([edit_words(condition) + fault, *_share_and_graphs(condition)])
+        return ", ".join([edit_words(condition), *_share_and_graphs(condition)])
     if condition.kind == "noise":
         what = "noise relative to the feature norm" if condition.sigma2 is None else "noise of variance σ²"
         trained = "trained" if condition.trained else ""

