@@ -25,8 +25,8 @@ _OF_TORCH = """
     pop popitem register_backward_hook register_buffer register_forward_hook register_forward_pre_hook
     register_full_backward_hook register_full_backward_pre_hook register_load_state_dict_post_hook
     register_load_state_dict_pre_hook register_module register_parameter register_state_dict_post_hook
-    register_state_dict_pre_hook requires_grad_ set_extra_state set_submodule setdefault share_memory state_dict to
-    to_empty train training type update values xpu zero_grad
+    register_state_dict_pre_hook requires_grad_ set_extra_state set_submodule setdefault share_memory smart_apply
+    state_dict to to_empty train training type update values xpu zero_grad
 """
 RESERVED = frozenset(f"{_OURS} {_OF_TORCH}".split())
 

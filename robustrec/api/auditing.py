@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,17 +12,13 @@ from torch import Tensor, nn
 from robustrec.api.report import Report
 from robustrec.api.settings import Names, Options, checkpoint_of, settings_of
 from robustrec.audits import plan as planning
-from robustrec.audits.checked import check_means, checked_report
-from robustrec.audits.judged import judged_again
 from robustrec.audits.outcome import check_baseline, make_report
 from robustrec.audits.plan import Plan
 from robustrec.audits.run import measure
-from robustrec.audits.suites import Suite, load_suite, recorded_suite
+from robustrec.audits.suites import Suite
 from robustrec.datasets.registry import Dataset
 from robustrec.engine.local import Local
 from robustrec.progress import Progress, silent
-from robustrec.results import report as stored
-from robustrec.results.arrays import arrays_beside
 from robustrec.results.baseline import read_baseline
 from robustrec.results.waivers import Waiver, read_waivers
 
@@ -139,53 +134,3 @@ def run_plan(
             report = report.save_json(output(report) if callable(output) else output)
         engine.forget()
     return report
-
-
-def read_report(path: str | Path) -> Report:
-    """Read a report, and check that its verdict follows from its findings.
-
-    Raises:
-        RobustrecError: it is not a report, or it was edited after it was written.
-    """
-    place = Path(path)
-    report = checked_report(place)
-    return Report.of(report)
-
-
-def judge(
-    path: str | Path,
-    *,
-    suite: str | Path | Suite | None = None,
-    baseline: str | Path | None = None,
-    waivers: str | Path | Sequence[Waiver] = (),
-) -> Report:
-    """Judge the findings of a report again, as `robustrec gate`.
-
-    Args:
-        path: JSON file of the report.
-        suite: name or path of the suite with the gates, or a `Suite`; None: that of the report.
-        baseline: baseline file, or report, to compare with.
-        waivers: TOML file of waivers, or waivers, in addition to those of the suite.
-
-    Raises:
-        RobustrecError: a file cannot be read, or is not comparable with the report.
-    """
-    place = Path(path)
-    # Judged by another suite, nothing that the report records of its judgement is relied on.
-    report = stored.read_report(place) if suite is not None else checked_report(place)
-    arrays = arrays_beside(report, place)
-    check_means(report, arrays, source=str(place))
-    by: Any = suite
-    if suite is None:
-        by = recorded_suite(report.suite.content, source=str(place))
-    elif not isinstance(suite, Suite):
-        by = load_suite(str(suite))
-    judged = judged_again(
-        report,
-        by,
-        arrays=arrays if baseline else None,
-        baseline=read_baseline(Path(baseline)) if baseline else None,
-        waivers=read_waivers(Path(waivers)) if isinstance(waivers, str | Path) else tuple(waivers),
-        now=datetime.datetime.now(datetime.UTC),
-    )
-    return Report.of(judged)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import PrivateAttr
 
-from robustrec.audits.outcome import write_outcome
 from robustrec.errors import RobustrecError
 from robustrec.report.forms.findings_table import arrow_table
 from robustrec.report.forms.notebook import notebook_html
@@ -93,6 +92,8 @@ class Report(StoredReport):
         if self._arrays is None:
             write_report(self, Path(path))
             return self
+        from robustrec.audits.outcome import write_outcome
+
         return Report.of(write_outcome(self, self._arrays, Path(path)), self._arrays)
 
     def _repr_html_(self) -> str:

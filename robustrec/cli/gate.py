@@ -35,7 +35,7 @@ def gate(
         ("--waivers", waivers),
     ]
     outputs = parse_outputs(output_format or (), inputs=inputs, stdout_taken=as_json)
-    from robustrec.api.auditing import judge
+    from robustrec.api.judging import judge
     from robustrec.report.console.console import print_judgement
     from robustrec.results.arrays import moved_arrays
     from robustrec.results.report import write_report

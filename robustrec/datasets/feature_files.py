@@ -73,7 +73,7 @@ def named_features(folder: Path) -> dict[str, Path]:
     found = {
         path.name.removesuffix(SUFFIX): path_inside(folder, path.name)
         for path in sorted(folder.glob(f"*{SUFFIX}"))
-        if path.is_file() and not path.name.startswith(".")
+        if not path.is_dir() and not path.name.startswith(".")
     }
     for name in found:
         if fault := modality_fault(name, (*MODALITIES, *found)):

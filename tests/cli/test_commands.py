@@ -298,12 +298,12 @@ def test_a_damaged_run_is_an_error_that_says_what_to_remove(tiny_folder, suite, 
 
 
 def test_an_internal_error_is_never_a_breached_gate(tiny_folder, suite, monkeypatch, capsys):
-    from robustrec.audits import run as runner
+    from robustrec.api import auditing
 
     def broken(*_args, **_kwargs):
         raise ZeroDivisionError("planted")
 
-    monkeypatch.setattr(runner, "measure", broken)
+    monkeypatch.setattr(auditing, "measure", broken)
     assert _audit(tiny_folder, suite()) == 2
     assert "internal error: ZeroDivisionError: planted" in capsys.readouterr().err
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+import robustrec.api.steps
 import robustrec.runs.prepared
 from robustrec.audits import run as runner
 from robustrec.audits.plan import make_plan
@@ -127,7 +128,7 @@ def test_evaluate_hides_validation_pairs_where_its_suite_says_so(
         asked.append(mask_validation)
         raise RobustrecError("stopped here", where="test", fix="nothing")
 
-    monkeypatch.setattr(robustrec.runs.prepared, "prepare", stop)
+    monkeypatch.setattr(robustrec.api.steps, "prepare", stop)
     options = ["-d", str(tiny_folder), "--suite", str(suite), "--home", str(tmp_path), "-q"]
     assert run(["evaluate", "-m", "bpr", "-s", "vanilla", *options]) == 2
     assert "stopped here" in capsys.readouterr().err
