@@ -76,8 +76,13 @@ class Languages:
         return known
 
     def counted(self, contents: Iterable[Content]) -> str:
-        """Return how many texts are edited with which pack: "texts edited as: en 3,020, de 55, unknown 12"."""
+        """Return how many texts are edited with which pack: "texts edited as: en 3,020, de 55, unknown 12".
+
+        It is empty if all are in the default language.
+        """
         counts = Counter(self.language_of(each) or UNKNOWN for each in contents)
+        if not counts.keys() - {self.default}:
+            return ""
         parts = [f"{name} {n:,}" for name, n in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))]
         said = [f"texts edited as: {', '.join(parts)}"]
         if counts[UNKNOWN]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from robustrec.audits.merchant.audit import choices_of
 from robustrec.audits.outcome import make_report
 from robustrec.audits.plan import cost_of, cost_words
 from robustrec.audits.treatments import EditApplier, treatments_of
+from robustrec.edits.content import Content
+from robustrec.edits.languages import Languages
 from robustrec.edits.view import view_of
 from robustrec.encoders.features import row_encoder
 from robustrec.encoders.fitted import BasicEncoder
@@ -131,9 +134,12 @@ def test_the_mean_over_all_edits_is_the_mean_of_their_rows_without_upload_faults
 
 
 def test_the_report_counts_the_languages_of_texts(run: runner.Measurements, shop: Path, tmp_path: Path) -> None:
-    assert run.results.notes == ["texts edited as: en 60"]
-    report, _ = make_report(shop_plan(shop, tmp_path, "vbpr", "slmrec"), run, command=["robustrec"])
-    assert all("texts edited as: en 60" in subject.notes for subject in report.subjects)
+    assert run.results.notes == [], "all are English"
+    plan = shop_plan(shop, tmp_path, "vbpr", "slmrec")
+    note = Languages("de").counted([Content("A red cotton dress with short sleeves", "", (), "", None)])
+    assert note == "texts edited as: en 1"
+    said = replace(run, results=replace(run.results, notes=[note]))
+    assert all(note in subject.notes for subject in make_report(plan, said, command=["robustrec"])[0].subjects)
 
 
 def test_a_broken_vocabulary_is_refused_before_any_work(shop: Path, tmp_path: Path) -> None:

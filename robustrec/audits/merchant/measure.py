@@ -162,7 +162,8 @@ def _languages(audit: MerchantAudit, applier: EditApplier) -> list[str]:
     if all(treatment.modality == "image" for treatment in treatments_of(audit.edits)):
         return []
     rows = [row for row, text in enumerate(applier.catalog.texts) if text]
-    return [applier.view.languages.counted(content_of(applier.catalog, row, picture=False) for row in rows)]
+    counted = applier.view.languages.counted(content_of(applier.catalog, row, picture=False) for row in rows)
+    return [counted] if counted else []
 
 
 @dataclass(eq=False)
