@@ -57,9 +57,7 @@ class DatasetRecord(Record):
     n_validation: int = Field(ge=0)
     n_test: int = Field(ge=0)
     filters: tuple[Filter, ...] = ()
-    split: SplitRecord | None = Field(
-        default=None, description="how the interactions were split; None if it was not recorded"
-    )
+    split: SplitRecord | None = Field(default=None, description="how the interactions were split, if it is recorded")
     cold_start: ColdStart | None = Field(default=None, description="None in reports of earlier versions")
 
     @model_validator(mode="after")

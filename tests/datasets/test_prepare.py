@@ -27,7 +27,6 @@ from robustrec.errors import RobustrecError
 
 SMALL = {"reviews": 1500, "users": 150, "items": 60}
 CATEGORY = {"microlens": "100k", "hm": None}
-BABY = Path("/work/shared/data/baby")
 
 
 def made(tmp_path: Path, layout: str = "amazon2014", name: str = "raw", **options) -> Archive:
@@ -269,12 +268,14 @@ def test_a_split_of_other_data_is_refused_with_both_counts(tmp_path):
         prepared(tmp_path, archive, "again", labels=path)
 
 
-@pytest.mark.skipif(not BABY.is_dir(), reason="the real data are not there")
-def test_the_published_split_of_baby(tmp_path):
+def test_the_published_split_of_baby(shared_folder: Path, tmp_path):
     """Raw files with Baby's interactions in another numbering give its published counts and labels."""
-    split, _ = read_inter(BABY / "baby.inter")
+    baby = shared_folder / "data" / "baby"
+    if not baby.is_dir():
+        pytest.skip("the data of Amazon Baby are not here")
+    split, _ = read_inter(baby / "baby.inter")
     draw = np.random.default_rng(0)
-    items = [json.loads(line) for line in (BABY / "items.jsonl").read_text().splitlines()]
+    items = [json.loads(line) for line in (baby / "items.jsonl").read_text().splitlines()]
     users = [f"A{number:012d}" for number in draw.permutation(split.n_users)]
     asins = [item["asin"] for item in items]
     raw = tmp_path / "raw"
@@ -285,7 +286,7 @@ def test_the_published_split_of_baby(tmp_path):
     (raw / "ratings_Baby.csv").write_text("\n".join(rows) + "\n")
     lines = [repr({"asin": item["asin"], "title": item["title"] or "", "imUrl": item["image_url"]}) for item in items]
     (raw / "meta_Baby.json.gz").write_bytes(gzip.compress("\n".join(lines).encode(), 1))
-    done = prepare("amazon2014", raw, tmp_path / "home", PrepareOptions(category="Baby", labels=BABY / "baby.inter"))
+    done = prepare("amazon2014", raw, tmp_path / "home", PrepareOptions(category="Baby", labels=baby / "baby.inter"))
     assert done.name == "baby"
     assert (done.counts["users"], done.counts["items"], done.counts["interactions"]) == (19_445, 7_050, 160_792)
     assert not any(word in warning for warning in done.warnings for word in ("users", "items", "interactions prep"))
