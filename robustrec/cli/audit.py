@@ -178,7 +178,7 @@ def _print_plan(plan: Plan, *, as_json: bool) -> None:
         write_json(content)
         return
     sheet.line(f"data set   {plan.dataset.name}, {plan.dataset.edition} edition")
-    sheet.line(f"suite      {plan.suite.name}: {plan.suite.description}")
+    sheet.line(f"suite      {plan.suite.name}{plan.suite.description and f': {plan.suite.description}'}")
     sheet.line(f"features   {plan.encoder or 'not used'}")
     for each in plan.weights:
         sheet.line(f"weights    {each.network}: {each.name}, digest {each.digest[:16]}")
