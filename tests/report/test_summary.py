@@ -72,7 +72,7 @@ def test_conditions_of_one_curve_share_its_words(label, kind, curve, amount):
 def test_conditions_in_words():
     assert (
         condition_words(condition_of("edit=wrong_picture severity=4 share=0.1"))
-        == "wrong picture, severity 4, 10 % of items"
+        == "wrong picture (upload fault), severity 4, 10 % of items"
     )
     fault = condition_of("edit=typos+wrong_picture severity=4 share=0.1")
     assert curve_words(fault) == "typos and wrong picture (upload fault), 10 % of items"
