@@ -31,9 +31,6 @@ from robustrec.errors import RobustrecError
 from robustrec.files import path_inside
 from robustrec.untrusted import open_regular, regular_file
 
-with suppress(ImportError):  # Pillow has it since 11.3
-    from PIL import AvifImagePlugin  # noqa: F401
-
 MAX_PICTURE_BYTES = 20 * 2**20
 MAX_PICTURE_PIXELS = 40_000_000
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "AVIF")
@@ -227,6 +224,9 @@ def opened(content: bytes) -> Image.Image:
         UnidentifiedImageError: it is none, or its header is damaged.
         Exception: whatever else a decoder raises on damaged input.
     """
+    with suppress(ImportError):  # Pillow has it since 11.3; its library is loaded with the first picture
+        from PIL import AvifImagePlugin  # noqa: F401
+
     for name in FORMATS:
         if name not in Image.OPEN:  # AVIF came with Pillow 11.3
             continue

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import Image, ImageDraw, ImageFont, features
+from PIL import Image, ImageDraw, ImageFont
 
 _TRIAL = 64  # letters are measured at this size, in pixels
 _SMALLEST = 12  # below this size letters are drawn larger and scaled down
@@ -72,8 +72,11 @@ def face_for(text: str, own: Path | None = None) -> Face | None:
         own: font of a language pack, which is preferred.
     """
     shaped = any(map(_shaped, text))
-    if shaped and not features.check("raqm"):
-        return None
+    if shaped:
+        from PIL import features
+
+        if not features.check("raqm"):
+            return None
     faces = (own, None) if own is not None else (None, wide_face())
     return next((Face(face, shaped) for face in faces if _has(face, text)), None)
 
