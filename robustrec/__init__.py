@@ -2,56 +2,14 @@
 
 from typing import TYPE_CHECKING, Any
 
+from robustrec.api import __all__ as _names
+
 if TYPE_CHECKING:
-    from robustrec.api import (
-        AuditConfig,
-        AuditKind,
-        Cost,
-        Dataset,
-        Finding,
-        ItemFeatures,
-        Plan,
-        Report,
-        RobustrecError,
-        Suite,
-        TrainedSubject,
-        audit,
-        compare,
-        compare_strategies,
-        encode,
-        evaluate,
-        judge,
-        load_dataset,
-        plan,
-        read_report,
-        train,
-    )
+    from robustrec.api import *  # noqa: F403
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "AuditConfig",
-    "AuditKind",
-    "Cost",
-    "Dataset",
-    "Finding",
-    "ItemFeatures",
-    "Plan",
-    "Report",
-    "RobustrecError",
-    "Suite",
-    "TrainedSubject",
-    "audit",
-    "compare",
-    "compare_strategies",
-    "encode",
-    "evaluate",
-    "judge",
-    "load_dataset",
-    "plan",
-    "read_report",
-    "train",
-]
+__all__ = [*_names]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> Any:

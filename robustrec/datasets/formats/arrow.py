@@ -244,23 +244,18 @@ def _check_pyarrow(path: Path) -> None:
         )
 
 
+_DAMAGED = (OSError, UnreadableError, ValueError, TypeError, KeyError, IndexError, OverflowError, MemoryError)
+
+
 @contextmanager
 def _guarded(path: Path, where: Callable[[], str] | None = None) -> Iterator[None]:
     """Turn what pyarrow raises about a damaged file into the error that users see."""
     try:
         yield
-    except (RobustrecError, GeneratorExit):
-        raise
-    except (OSError, UnreadableError, ValueError, TypeError, KeyError, IndexError, OverflowError, MemoryError) as error:
-        # ArrowException is not a common base: its classes derive from these.
-        said = " ".join(str(error).split())[:200] or type(error).__name__
-        raise RobustrecError(
-            f"cannot read {path.name}: {said}",
-            where=str(path) if where is None else f"{where()} or after",
-            fix="export the file again; it may be truncated or damaged",
-        ) from error
     except Exception as error:
-        if not type(error).__module__.startswith("pyarrow"):
+        # The classes of pyarrow have no common base, and some derive from those of Python.
+        damaged = isinstance(error, _DAMAGED) or type(error).__module__.startswith("pyarrow")
+        if isinstance(error, RobustrecError) or not damaged:
             raise
         said = " ".join(str(error).split())[:200] or type(error).__name__
         raise RobustrecError(
