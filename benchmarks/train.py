@@ -161,15 +161,26 @@ class Clock:
             torch.cuda.synchronize(self.device)
 
 
-def make_subject(name: str, strategy: str, work: Workload, features: Features, device: torch.device) -> Subject:
-    """Return a model in training mode with its published settings under one strategy; all start alike."""
+def make_subject(
+    name: str, strategy: str, work: Workload, features: Features, device: torch.device, **options: Any
+) -> Subject:
+    """Return a model in training mode with its published settings under one strategy; all start alike.
+
+    Args:
+        name: name of the model.
+        strategy: name of the strategy.
+        work: the data.
+        features: the item features on the device.
+        device: where to train.
+        options: settings of the model that differ from the published ones.
+    """
     spec = subject_specs(Settings(model=(name,), strategy=(strategy,), dataset="baby"), "full")[0]
     users, items = work.interactions.pairs(TRAIN)
     edges = torch.stack([torch.from_numpy(users), torch.from_numpy(items)])
     widths = {modality: table.shape[1] for modality, table in work.features.items()}
     problem = Problem(work.size.n_users, work.size.n_items, edges, widths)
     cls = model_class(name)
-    model = cls(problem, cls.Config(**spec.model_options), torch_generator(0, "model")).to(device)
+    model = cls(problem, cls.Config(**{**spec.model_options, **options}), torch_generator(0, "model")).to(device)
     model.train()
     optimizer = make_optimizer(model, spec.training.model_copy(update={"batch_size": work.size.batch}))
     graphs = item_graphs(model, features)
