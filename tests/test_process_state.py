@@ -7,6 +7,7 @@ import sys
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -196,3 +197,15 @@ def test_own_code_imports_its_neighbours_later_only_in_a_command(
         import_own("own_two").late()
         assert sys.path == [*before, str(tmp_path)]
     assert sys.path == before
+
+
+def test_the_recall_of_an_approximate_search_is_noted(tiny: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("faiss")
+    exact, approximate = replace(tiny), replace(tiny)
+    exact.neighbours(exact.tables["text"], 3)
+    monkeypatch.setattr("robustrec.models.graphs.approximate.LARGE", 5)
+    approximate.neighbours(approximate.tables["text"], 3)
+    assert exact.searches == []
+    assert len(approximate.searches) == 1
+    assert "the 3 nearest of" in approximate.searches[0]
+    assert "by text were searched by faiss: recall 100.0%" in approximate.searches[0]

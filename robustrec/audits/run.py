@@ -92,6 +92,7 @@ def measure(plan: Plan, *, progress: Progress = silent, engine: Engine | None = 
             _obtain(spec, plan, context, results, progress, trained=place in ahead)
             for place, spec in enumerate(plan.specs)
         ]
+    results.notes += prepared.searches
     subjects = []
     with results.timed("clean"):
         for subject in trained:

@@ -75,6 +75,16 @@ class Prepared:
                 self._found[modality, k] = cosine_neighbours(x, k)
             return self._found[modality, k]
 
+    @property
+    def searches(self) -> list[str]:
+        """What to know of the neighbours found so far: the recall of those that were searched approximately."""
+        return [
+            f"the {k} nearest of {len(found.items):,} items by {modality} were searched by faiss: recall"
+            f" {found.recall:.1%}, measured against the exact search of a sample of items"
+            for (modality, k), found in sorted(self._found.items())
+            if found.recall is not None
+        ]
+
 
 def prepare(
     dataset: Dataset, features: ItemFeatures | None, device: torch.device, *, mask_validation: bool = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from robustrec.models.graphs import cosine_neighbours, mean_graph, nearest, product, similarity_graph
+from robustrec.errors import RobustrecError
+from robustrec.models.graphs import approximate, cosine_neighbours, mean_graph, nearest, product, similarity_graph
 from robustrec.models.graphs.nearest import DECIMALS
 
 
@@ -105,6 +108,77 @@ def test_features_are_not_changed_and_nothing_global_is_drawn() -> None:
     assert not cosine_neighbours(x, 5).items.requires_grad
     assert torch.equal(x.detach(), kept)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_rows_with_many_equal_neighbours_are_settled_together() -> None:
+    """A loop over such rows waits for the device once a row; here all of a block are settled with one `nonzero`."""
+    item = torch.arange(160)
+    x = awkward(8, 6, "plain", seed=8)[item % 8] * 2.0 ** (item // 8)[:, None]
+    with Operations() as counted:
+        found = cosine_neighbours(x, 10).items
+    assert found.tolist() == brute_force(x, 10)
+    assert counted.names["nonzero"] <= 8
+
+
+def approximated(monkeypatch: pytest.MonkeyPatch, **settings: float) -> None:
+    """Search more than 100 items by faiss."""
+    pytest.importorskip("faiss")
+    monkeypatch.setattr(approximate, "LARGE", 100)
+    for name, value in settings.items():
+        monkeypatch.setattr(approximate, name, value)
+
+
+def clustered(n_items: int, width: int) -> Tensor:
+    generator = torch.Generator().manual_seed(9)
+    centres = torch.randn(12, width, generator=generator)
+    return centres[torch.arange(n_items) % 12] + 0.7 * torch.randn(n_items, width, generator=generator)
+
+
+def test_very_many_items_are_searched_approximately_with_the_recall_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    approximated(monkeypatch, SAMPLED=700, _FEWEST_PROBES=2, LEAST_RECALL=0.9)
+    x = clustered(700, 12)
+    found, exact = cosine_neighbours(x, 10), torch.tensor(brute_force(x, 10))
+    there = torch.tensor(
+        [len({*ours} & {*theirs}) for ours, theirs in zip(found.items.tolist(), exact.tolist(), strict=True)]
+    )
+    assert found.recall is not None
+    assert 0.9 <= found.recall < 1, "not all lists were probed, and some neighbours are missing"
+    assert found.recall == pytest.approx(float(there.sum()) / 7000, abs=0.02)
+    assert all(len({*row}) == 10 for row in found.items.tolist())
+    assert torch.equal(cosine_neighbours(x, 10).items, found.items)
+
+
+def test_a_recall_that_all_lists_reach_gives_the_exact_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+    approximated(monkeypatch, LEAST_RECALL=1.0)
+    x = awkward(300, 40, "equal", seed=10)
+    found = cosine_neighbours(x, 5)
+    assert found.recall == 1.0
+    assert found.items.tolist() == brute_force(x, 5)
+
+
+def test_a_recall_below_the_least_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    approximated(monkeypatch, LEAST_RECALL=1.01)
+    with pytest.raises(RobustrecError, match=r"finds 100.0% of the 5 nearest"):
+        cosine_neighbours(clustered(200, 6), 5)
+
+
+def test_few_items_are_searched_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
+    approximated(monkeypatch)
+    assert cosine_neighbours(clustered(100, 6), 5).recall is None
+    assert not approximate.is_wanted(101, torch.device("cuda"))
+    assert approximate.is_wanted(101, torch.device("cpu"))
+
+
+class Operations(TorchDispatchMode):
+    """Counts operations by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names = Counter[str]()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        self.names[func.overloadpacket.__name__] += 1
+        return func(*args, **(kwargs or {}))
 
 
 class LargestTensor(TorchDispatchMode):
