@@ -24,18 +24,22 @@ whose expectations are σ_ε² + Dσ_α², σ_ε² + nσ_β² and σ_ε². What 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy.random import Generator
+from numpy.random import PCG64, Generator
 from numpy.typing import NDArray
 from scipy import stats
 
 from robustrec.evaluation.sparse import Bounds, count_changed
 
 Floats = NDArray[np.float64]
-# Resamples multiplied at once: [64, n] weights.
-CHUNK = 64
+# Resamples multiplied at once, and users drawn at once.
+CHUNK, CHUNK_DRAWN = 64, 2**15
+# How many sets of resamples are kept, and their bytes in all; one of more users is drawn at each use.
+KEPT, KEPT_BYTES = 3, 192 * 2**20
 
 
 class Interval(NamedTuple):
@@ -79,17 +83,35 @@ def effects_of(effects: Floats, base: Floats | None, bounds: Bounds | None = Non
     return Effects(mean, by_user, shrunk, base, draw_square, residual_square, count_changed(effects), bounds)
 
 
-def resampled_means(values: Floats, replicates: int, generator: Generator) -> Floats:
-    """Return the means [R, M] of the columns of `values` [n, M] over users drawn with replacement."""
+def resampled_means(values: Floats, replicates: int, seed: int) -> Floats:
+    """Return the means [R, M] of the columns of `values` [n, M] over users drawn with replacement.
+
+    The resamples depend on seed, n and R only. Those of the last calls are kept (within `KEPT_BYTES`), because the
+    subjects of a condition and their differences share them, and drawing them costs ten times their product.
+    """
     n = len(values)
-    means = np.empty((replicates, values.shape[1]))
+    drawn = kept_counts(seed, n, replicates) if replicates * n <= KEPT_BYTES // KEPT else _drawn(seed, n, replicates)
+    return np.concatenate([counts.astype(np.float64) @ values for counts in drawn]) / n
+
+
+@lru_cache(maxsize=KEPT)
+def kept_counts(seed: int, n: int, replicates: int) -> tuple[NDArray[np.uint8], ...]:
+    """Return blocks [CHUNK, n] of how often each resample has each of n users; not to be written to."""
+    return tuple(_drawn(seed, n, replicates))
+
+
+def _drawn(seed: int, n: int, replicates: int) -> Iterator[NDArray[np.uint8]]:
+    """Yield those blocks. No user is drawn 256 times: with n of 256 the chance is 256^-255."""
+    generator = Generator(PCG64(seed))
+    together = max(1, CHUNK_DRAWN // n)  # few enough to count within the caches of a processor
     for start in range(0, replicates, CHUNK):
-        size = min(CHUNK, replicates - start)
-        counts = np.empty((size, n))
-        for row in counts:
-            row[:] = np.bincount(generator.integers(0, n, size=n, dtype=np.int32), minlength=n)
-        means[start : start + size] = counts @ values
-    return means / n
+        counts = np.empty((min(CHUNK, replicates - start), n), dtype=np.uint8)
+        for first in range(0, len(counts), together):
+            part = counts[first : first + together]
+            users = generator.integers(0, n, size=part.shape, dtype=np.int32)
+            users += np.arange(len(part), dtype=np.int32)[:, None] * n
+            part[:] = np.bincount(users.ravel(), minlength=part.size).reshape(part.shape)
+        yield counts
 
 
 def degrees_of_freedom(table: Effects, influence: Floats) -> float:

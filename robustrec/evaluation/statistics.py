@@ -325,7 +325,7 @@ def _of_same_users(
 ) -> dict[Key, PairedIntervals]:
     columns = [table.by_user for table in tables.values()]
     columns += [table.base for table in tables.values() if table.base is not None]
-    moved = resampled_means(np.stack(columns, axis=1), replicates, Generator(PCG64(seed)))
+    moved = resampled_means(np.stack(columns, axis=1), replicates, seed)
     counts = sorted({len(table.by_draw) for table in tables.values()})
     # A generator for each D, so that metrics with other numbers of draws change nothing.
     generators = {draws: Generator(PCG64([seed, draws])) for draws in counts}

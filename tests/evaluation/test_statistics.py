@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from robustrec.errors import RobustrecError
+from robustrec.evaluation import bootstrap
 from robustrec.evaluation.bootstrap import degrees_of_freedom, effects_of, expanded, resampled_means
 from robustrec.evaluation.statistics import (
     FEW_CLEAN,
@@ -234,11 +235,35 @@ def test_percentiles_are_expanded_about_the_estimate() -> None:
 
 def test_resamples_are_means_over_users_drawn_with_replacement() -> None:
     values = np.eye(7)
-    means = resampled_means(values, 500, np.random.Generator(np.random.PCG64(0)))
+    means = resampled_means(values, 500, 0)
     assert means.shape == (500, 7)
     np.testing.assert_allclose(means.sum(axis=1), 1)
     np.testing.assert_allclose(means * 7, np.round(means * 7), atol=1e-12)
     np.testing.assert_allclose(means.mean(axis=0), 1 / 7, atol=0.02)
+
+
+@pytest.mark.parametrize(("n", "kept"), [(2, True), (150, True), (40_000, True), (500, False)])
+def test_resamples_are_those_of_one_generator_user_by_user(n: int, kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not kept:
+        monkeypatch.setattr(bootstrap, "KEPT_BYTES", 0)
+    values = np.random.default_rng(1).random((n, 2))
+    generator = np.random.Generator(np.random.PCG64(5))
+    rows = [np.bincount(generator.integers(0, n, size=n, dtype=np.int32), minlength=n) for _ in range(100)]
+    # In the blocks of the product, so that sums have the same order.
+    wanted = np.concatenate([np.stack(rows[start : start + 64]) @ values for start in (0, 64)]) / n
+    for _ in range(2):
+        np.testing.assert_array_equal(resampled_means(values, 100, 5), wanted)
+
+
+def test_subjects_of_a_condition_and_their_difference_share_one_drawing_of_users() -> None:
+    clean, perturbed = data()
+    bootstrap.kept_counts.cache_clear()
+    for _ in range(3):
+        paired_interval(clean, perturbed, seed=3)
+        difference_of_drifts(clean, perturbed, clean, perturbed[::-1], seed=3)
+    assert bootstrap.kept_counts.cache_info().misses == 1
+    paired_interval(clean, perturbed, seed=4)
+    assert bootstrap.kept_counts.cache_info().misses == 2
 
 
 def test_bad_input_is_refused_with_the_metric_named() -> None:
