@@ -10,14 +10,14 @@ from typing import Any, get_args, get_type_hints
 from site_schemas import table, text
 from typer.main import get_command
 
-from robustrec.cli.main import app
+from robustrec.cli.commands import command_line
 
 _WORDS = {Path: "path", float: "number", int: "whole number"}
 
 
 def commands() -> Iterator[tuple[str, Any]]:
     """Yield every command by its words, without groups, in the order of the help."""
-    yield from _below("robustrec", get_command(app))
+    yield from _below("robustrec", get_command(command_line()))
 
 
 def commands_table() -> str:

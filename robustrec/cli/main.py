@@ -1,4 +1,4 @@
-"""The command table, and the conversion of exceptions to messages and exit codes."""
+"""Runs the command line, and converts exceptions to messages and exit codes."""
 
 from __future__ import annotations
 
@@ -11,77 +11,25 @@ import sys
 import traceback
 from contextlib import suppress
 from types import FrameType
-from typing import Annotated
+from typing import Any
 
-import typer
 from typer.exceptions import TyperException
 
-from robustrec import __version__
-from robustrec.cli import audit, baseline, compare, config, data, doctor, encoder, gate, init, listing, report, subjects
+from robustrec.cli.commands import command_line
 from robustrec.cli.terminal import Finished, print_error, say, stdout_error
 from robustrec.errors import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_PASS, RobustrecError, described
 from robustrec.files import shown_path
 from robustrec.interrupts import leave_on_interrupt
 from robustrec.own_code import folders_stay
-from robustrec.streams import StdoutError, abandon_stdout, flush_stdout, prepare_streams, write_text
+from robustrec.streams import StdoutError, abandon_stdout, flush_stdout, prepare_streams
 
 _NO_MEMORY = re.compile(r"can't allocate memory|out of memory|[Ss]torage size|invalid buffer size")
 _OF_STDOUT = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF)
 
-app = typer.Typer(
-    name="robustrec",
-    help="Audit the robustness of multimodal recommenders to perturbed inputs, and gate releases on the result.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("audit", rich_help_panel="Measure")(audit.audit)
-app.command("train", rich_help_panel="Measure")(subjects.train)
-app.command("evaluate", rich_help_panel="Measure")(subjects.evaluate)
-app.command("encode", rich_help_panel="Measure")(subjects.encode)
-app.command("compare", rich_help_panel="Results")(compare.compare)
-app.command("gate", rich_help_panel="Results")(gate.gate)
-app.add_typer(
-    baseline.app,
-    name="baseline",
-    help="Accept a report as the baseline, or show the baseline.",
-    rich_help_panel="Results",
-)
-app.add_typer(
-    report.app, name="report", help="Show or convert a report, or print the JSON Schema.", rich_help_panel="Results"
-)
-app.add_typer(data.app, name="data", help="Import, list and describe data sets.", rich_help_panel="Data and setup")
-app.add_typer(
-    listing.app,
-    name="list",
-    help="List models, strategies, encoders, audits, suites, metrics and edits.",
-    rich_help_panel="Data and setup",
-)
-app.add_typer(
-    encoder.app,
-    name="encoder",
-    help="Train a BLIP encoder on your own catalog, show it, or evaluate it.",
-    rich_help_panel="Data and setup",
-)
-app.add_typer(config.app, name="config", help="Show the active settings.", rich_help_panel="Data and setup")
-app.command("init", rich_help_panel="Data and setup")(init.init)
-app.command("doctor", rich_help_panel="Data and setup")(doctor.doctor)
 
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        write_text(f"robustrec {__version__}\n")
-        raise typer.Exit
-
-
-@app.callback()
-def _root(
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
-    ] = False,
-) -> None:
-    """Define the options of robustrec itself."""
+def app(*, args: list[str], prog_name: str, standalone_mode: bool) -> Any:
+    """Run the command line on arguments, and return what typer does."""
+    return command_line(args)(args=args, prog_name=prog_name, standalone_mode=standalone_mode)
 
 
 def main(arguments: list[str] | None = None) -> None:

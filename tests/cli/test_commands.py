@@ -7,7 +7,8 @@ import signal
 import numpy as np
 import pytest
 
-from robustrec.cli.main import app, run
+from robustrec.cli.commands import command_line
+from robustrec.cli.main import run
 
 QUICK = ["--set", "training.max_epochs=3", "--set", "training.learning_rate=0.01", "--set", "training.batch_size=128"]
 
@@ -103,7 +104,7 @@ def test_no_bracket_of_a_help_text_is_taken_for_markup(capsys):
     from rich.text import Text
     from typer.main import get_command
 
-    for words, command in _commands(get_command(app)):
+    for words, command in _commands(get_command(command_line())):
         for text in [command.help or "", *(getattr(each, "help", None) or "" for each in command.params)]:
             assert Text.from_markup(text).plain == text, (words, text)
     assert run(["audit", "--help"]) == 0
