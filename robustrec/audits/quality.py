@@ -44,7 +44,7 @@ class MetricSuite:
 
     def values(self, ranking: Ranking, split: Split, clean: Ranking | None = None) -> PerUser:
         """Return the metrics of lists, and with clean lists of the same users also how much both agree."""
-        found = per_user_metrics(ranking, split.relevant, self.metrics, self.catalogue)
+        found = per_user_metrics(ranking, split.wanted, self.metrics, self.catalogue)
         for stratum in self.strata:
             found |= stratum.values(ranking, self.metrics)
         return found if clean is None else found | per_user_stability(clean, ranking, self.stability)
@@ -87,7 +87,7 @@ class Clean:
 
 def measure_clean(representation: Representation | Scored, split: Split, metric_suite: MetricSuite) -> Clean:
     """Rank the users of a split and compute the metrics."""
-    ranking = rank(representation, split.users, split.masked, k=metric_suite.length)
+    ranking = rank(representation, split.users, split.mask, k=metric_suite.length)
     return Clean(ranking, metric_suite.values(ranking, split))
 
 
@@ -95,7 +95,7 @@ def measure_perturbed(
     representation: Representation | Scored, split: Split, metric_suite: MetricSuite, clean: Clean
 ) -> PerUser:
     """Rank the same users again, compute the metrics and compare the lists with the clean ones."""
-    ranking = rank(representation, split.users, split.masked, k=metric_suite.length)
+    ranking = rank(representation, split.users, split.mask, k=metric_suite.length)
     return metric_suite.values(ranking, split, clean.ranking)
 
 

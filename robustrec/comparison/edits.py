@@ -114,7 +114,7 @@ def measure_edits(
         found, shown = [], []
         for each in draws:
             features = {name: replaced(table, each, name) for name, table in subject.tables.items()}
-            ranking = rank(subject.represent(features), split.users, split.masked, k=metric_suite.length)
+            ranking = rank(subject.represent(features), split.users, split.mask, k=metric_suite.length)
             found.append(metric_suite.values(ranking, split, clean.ranking))
             shown.append(_shown(ranking, each, split) - _shown(clean.ranking, each, split))
         after = stack(found)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from robustrec.datasets.interactions import TRAIN, Interactions
 from robustrec.errors import RobustrecError
 from robustrec.evaluation.beyond import Catalogue
-from robustrec.evaluation.kinds import ACCURACY, BEYOND, QUALITY, check_depth, parse_metric, row_blocks
+from robustrec.evaluation.kinds import ACCURACY, BEYOND, QUALITY, Metric, check_depth, parse_metric, row_blocks
+from robustrec.evaluation.user_items import UserItems, user_items
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -19,16 +20,18 @@ if TYPE_CHECKING:
     from robustrec.evaluation.ranking import Ranking
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
 def per_user_metrics(
-    ranking: Ranking, relevant: csr_array, names: Sequence[str], catalogue: Catalogue | None = None
+    ranking: Ranking, relevant: csr_array | UserItems, names: Sequence[str], catalogue: Catalogue | None = None
 ) -> dict[str, Floats]:
     """Return each named metric for every ranked user, unrounded.
 
     Args:
         ranking: top lists of n users, [n, K].
-        relevant: the relevant pairs [U, I]; every stored value other than 0 counts.
+        relevant: the relevant pairs: [U, I], of which every stored value other than 0 counts, or the items of these
+            users.
         names: for example "ndcg@20", "recall@5", "hit_rate@10", "coverage@50".
         catalogue: what metrics other than those of relevant items require.
 
@@ -43,15 +46,41 @@ def per_user_metrics(
     depth = ranking.items.shape[1]
     for name, metric in metrics.items():
         check_depth(name, metric.k, depth)
-    found = {name: np.empty(len(ranking.users)) for name in names}
-    for rows in row_blocks(len(ranking.users), depth):
-        hits, n_relevant = hits_of(ranking._replace(users=ranking.users[rows], items=ranking.items[rows]), relevant)
-        for name, metric in metrics.items():
-            if metric.kind in ACCURACY:
-                found[name][rows] = ACCURACY[metric.kind].function(hits, n_relevant, metric.k)
+    found = accuracy_of(hits_of(ranking, relevant), {n: each for n, each in metrics.items() if each.kind in ACCURACY})
     for name, metric in metrics.items():
         if metric.kind in BEYOND:
             found[name] = BEYOND[metric.kind].function(ranking.items, _needed(catalogue, name), metric.k)
+    return {name: found[name] for name in metrics}
+
+
+class Hits(NamedTuple):
+    """Relevant items in lists of n users.
+
+    Attributes:
+        rows: [H] positions of the users, ascending.
+        places: [H] places in their lists, from 0.
+        n_relevant: [n] each user's relevant items, in the list or not, at least 1.
+    """
+
+    rows: Ints
+    places: Ints
+    n_relevant: Ints
+
+
+def accuracy_of(hits: Hits, metrics: Mapping[str, Metric]) -> dict[str, Floats]:
+    """Return metrics of relevant items, each [n]: 0 for a user without a hit, whatever the metric."""
+    found = {name: np.zeros(len(hits.n_relevant)) for name in metrics}
+    depth = max((metric.k for metric in metrics.values()), default=1)
+    users, own = np.unique(hits.rows, return_inverse=True)
+    for block in row_blocks(len(users), depth):
+        first, last = np.searchsorted(own, [block.start, block.stop])
+        inside = slice(first, last)
+        near = hits.places[inside] < depth
+        table = np.zeros((len(users[block]), depth), dtype=bool)
+        table[own[inside][near] - block.start, hits.places[inside][near]] = True
+        n_relevant = hits.n_relevant[users[block]]
+        for name, metric in metrics.items():
+            found[name][users[block]] = ACCURACY[metric.kind].function(table, n_relevant, metric.k)
     return found
 
 
@@ -65,28 +94,35 @@ def _needed(catalogue: Catalogue | None, name: str) -> Catalogue:
     return catalogue
 
 
-def hits_of(ranking: Ranking, relevant: csr_array) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """Return which places of each list are relevant [n, K], and each user's number of relevant items [n].
+def hits_of(ranking: Ranking, relevant: csr_array | UserItems) -> Hits:
+    """Return which places of the lists hold relevant items.
 
     Raises:
         RobustrecError: a user without relevant items.
     """
-    rows = relevant[ranking.users]
-    rows.eliminate_zeros()
-    rows.sum_duplicates()
-    n, n_items = rows.shape
-    n_relevant = np.diff(rows.indptr).astype(np.int64)
-    if n == 0 or n_relevant.min() == 0:
+    wanted = user_items(ranking.users, relevant)
+    refuse_without_relevant(wanted)
+    rows, places = [], []
+    for block in row_blocks(len(wanted.items), ranking.items.shape[1]):
+        pair, place = np.nonzero(ranking.items[wanted.rows[block]] == wanted.items[block, None])
+        rows.append(wanted.rows[block][pair])
+        places.append(place)
+    return Hits(np.concatenate(rows), np.concatenate(places), wanted.counts)
+
+
+def refuse_without_relevant(wanted: UserItems) -> None:
+    """Refuse users without relevant items.
+
+    Raises:
+        RobustrecError: there are some, or no users at all.
+    """
+    n = len(wanted.users)
+    if n == 0 or wanted.counts.min() == 0:
         raise RobustrecError(
-            f"{int((n_relevant == 0).sum())} of {n} users have no relevant item: metrics are undefined",
+            f"{int((wanted.counts == 0).sum())} of {n} users have no relevant item: metrics are undefined",
             where="evaluation",
             fix="evaluate users with rows of that split only (evaluated_users); see: robustrec data describe",
         )
-    # One sorted array of row * I + item answers every membership question at once.
-    keys = np.repeat(np.arange(n), n_relevant) * n_items + rows.indices
-    asked = np.arange(n)[:, None] * n_items + ranking.items
-    place = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
-    return (keys[place] == asked) & (ranking.items >= 0), n_relevant
 
 
 def evaluated_users(interactions: Interactions, label: int) -> NDArray[np.int64]:

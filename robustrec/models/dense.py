@@ -12,15 +12,21 @@ from torch import Tensor, nn
 LARGE = 2**24
 
 
-def times_transposed(a: Tensor, b: Tensor) -> Tensor:
+def times_transposed(a: Tensor, b: Tensor, *, out: Tensor | None = None, rows: int | None = None) -> Tensor:
     """Return a bᵀ [n, m] for a [n, d] and b [m, d], differentiable to any order.
 
     In float32 on a CPU, PyTorch uses MKL, which is up to two times slower than oneDNN on some processors. The two
     results differ by float32 rounding, because the order of summation differs.
+
+    Args:
+        a: rows.
+        b: rows to multiply with.
+        out: [n, m], which may hold the result, without gradients; oneDNN returns a new tensor all the same.
+        rows: rows of the product of which `a` is a part, n by default: parts are rounded as the whole is.
     """
-    size = a.shape[0] * a.shape[1] * b.shape[0]
+    size = (rows or a.shape[0]) * a.shape[1] * b.shape[0]
     if size < LARGE or a.device.type != "cpu" or not a.dtype == b.dtype == torch.float32 or not _has_onednn():
-        return a @ b.T
+        return a @ b.T if out is None else torch.mm(a, b.T, out=out)
     return _TimesTransposed.apply(a, b)  # type: ignore[no-any-return, no-untyped-call]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from robustrec.datasets.user_graph import UserGraph, read_user_graph
 from robustrec.encoders.features import ItemFeatures
 from robustrec.errors import RobustrecError
 from robustrec.evaluation.metrics import evaluated_users
+from robustrec.evaluation.user_items import UserItems
 from robustrec.models.contract import Problem
 from robustrec.models.graphs import Neighbours, cosine_neighbours
 from robustrec.training.sampling import Positives, positives_of
@@ -38,6 +40,16 @@ class Split:
     users: NDArray[np.int64]
     relevant: csr_array
     masked: csr_array
+
+    @cached_property
+    def mask(self) -> UserItems:
+        """What is never recommended to the users, copied to a device once for all rankings."""
+        return UserItems(self.users, self.masked)
+
+    @cached_property
+    def wanted(self) -> UserItems:
+        """Their relevant items, likewise."""
+        return UserItems(self.users, self.relevant)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from robustrec.datasets.interactions import VALIDATION
 from robustrec.evaluation.kinds import ACCURACY, parse_metric
-from robustrec.evaluation.metrics import per_user_metrics
-from robustrec.evaluation.ranking import rank
+from robustrec.evaluation.places import per_user_accuracy
 from robustrec.files import locked, remove_leftovers
 from robustrec.hardware import full_precision
 from robustrec.models.contract import Features, Graphs, Recommender, item_graphs, represent
@@ -81,12 +80,13 @@ def validation_metric(
         RobustrecError: no user has validation interactions.
     """
     split = with_users(prepared.dataset, prepared.validation, VALIDATION)
-    k = parse_metric(metric, kinds=ACCURACY, where="training.validation_metric").k
+    parse_metric(metric, kinds=ACCURACY, where="training.validation_metric")
 
     def validate() -> float:
         with torch.no_grad():
-            ranking = rank(represent(model, features, graphs), split.users, split.masked, k=k)
-        return float(per_user_metrics(ranking, split.relevant, [metric])[metric].mean())
+            representation = represent(model, features, graphs)
+        found = per_user_accuracy(representation, split.users, split.mask, split.wanted, [metric])
+        return float(found[metric].mean())
 
     return validate
 

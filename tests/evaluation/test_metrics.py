@@ -153,8 +153,9 @@ def test_a_perfect_list_has_exactly_one(counts: list[int], k: int) -> None:
 
 def test_stored_zeros_and_unsorted_rows_are_read_right() -> None:
     relevant = csr_array((np.array([1.0, 0.0, 1.0]), np.array([5, 3, 1]), np.array([0, 3])), shape=(1, 6))
-    hits, n_relevant = hits_of(Ranking(np.array([0]), np.array([[1, 3, 5]], dtype=np.int32)), relevant)
-    assert hits.tolist() == [[True, False, True]]
+    rows, places, n_relevant = hits_of(Ranking(np.array([0]), np.array([[1, 3, 5]], dtype=np.int32)), relevant)
+    assert rows.tolist() == [0, 0]
+    assert places.tolist() == [0, 2]
     assert n_relevant.tolist() == [2]
     assert relevant.nnz == 3
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from robustrec.evaluation import ranking
+from robustrec.evaluation import scoring
 from robustrec.evaluation.ranking import Pairs, rank, rank_pairs
 from robustrec.models.contract import Scored
 
@@ -35,7 +35,7 @@ def test_places_are_those_of_a_full_sort_with_ties_by_lower_id(
 
 
 def test_no_pairs_and_many_pairs_of_one_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranking, "CPU_SCORE_BYTES", 4 * 30 * 2)  # two users at once
+    monkeypatch.setattr(scoring, "CPU_SCORE_BYTES", 4 * 30 * 2)  # two users at once
     rng = np.random.default_rng(1)
     scores = rng.normal(size=(5, 30)).astype(np.float32)
     rep = Scored(lambda users: torch.from_numpy(scores[users]), 5, 30)

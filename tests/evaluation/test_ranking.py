@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from robustrec.errors import RobustrecError
-from robustrec.evaluation import ranking
-from robustrec.evaluation.ranking import BLOCK, EMPTY, Pairs, rank, rank_pairs, top_items
+from robustrec.evaluation import scoring
+from robustrec.evaluation.ranking import EMPTY, Pairs, rank, rank_pairs
+from robustrec.evaluation.scoring import BLOCK
+from robustrec.evaluation.top import top_items
 from robustrec.models.contract import Scored
 
 NO_PAIRS = Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64))
@@ -183,7 +185,7 @@ def test_a_chunk_is_at_least_one_user() -> None:
 
 
 def test_gradients_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranking, "CPU_SCORE_BYTES", 1)  # one user at a time
+    monkeypatch.setattr(scoring, "CPU_SCORE_BYTES", 1)  # one user at a time
     rep = Representation(torch.ones(3, 2, requires_grad=True), torch.ones(6, 2, requires_grad=True))
     found = rank(rep, np.arange(3), nothing((3, 6)), k=2)
     assert found.items.tolist() == [[0, 1]] * 3

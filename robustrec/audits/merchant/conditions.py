@@ -93,7 +93,7 @@ class Lists(NamedTuple):
 def lists_of(representation: Representation | Scored, targets: EvaluationTargets, clean: Clean | None = None) -> Lists:
     """Rank the test users, compute the metrics, and compare with clean lists if given."""
     split, metric_suite = targets.split, targets.metric_suite
-    ranking, places = rank_pairs(representation, split.users, split.masked, targets.wanted, k=targets.length)
+    ranking, places = rank_pairs(representation, split.users, split.mask, targets.wanted, k=targets.length)
     short = Ranking(ranking.users, ranking.items[:, : metric_suite.length])
     per_user = metric_suite.values(short, split, clean.ranking if clean else None)
     shown = ranking.counts(targets.k, len(targets.strata))

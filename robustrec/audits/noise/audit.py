@@ -26,9 +26,7 @@ from robustrec.audits.quality import (
     stack,
 )
 from robustrec.audits.rows import Draws, value_row
-from robustrec.evaluation.kinds import parse_metric
-from robustrec.evaluation.metrics import per_user_metrics
-from robustrec.evaluation.ranking import rank
+from robustrec.evaluation.places import per_user_accuracy
 from robustrec.results.findings import Finding
 from robustrec.runs.trained import TrainedSubject
 from robustrec.seeds import derive_seed
@@ -154,8 +152,8 @@ def break_point_row(subject: TrainedSubject, clean: Clean, config: BreakPointSea
             if sigma2 == config.sigma2_max:
                 largest = NoiseCondition(sigma2)
                 refuse_lost_noise(share_lost(subject.tables, noisy, largest, subject.scored_tables), largest)
-            ranking = rank(subject.represent(noisy), split.users, split.masked, k=parse_metric(metric).k)
-            after += float(per_user_metrics(ranking, split.relevant, [metric])[metric].mean()) / config.draws
+            found = per_user_accuracy(subject.represent(noisy), split.users, split.mask, split.wanted, [metric])
+            after += float(found[metric].mean()) / config.draws
             context.costs.count_lists()
         trials += 1
         context.progress("break point", trials, trials + config.steps, f"{subject.subject.label} σ²={sigma2:.1e}")
