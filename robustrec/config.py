@@ -65,6 +65,9 @@ class Settings(BaseModel):
     seeds: int = Field(1, ge=1, le=1000, description="number of training seeds")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     threads: int | None = Field(None, ge=1, le=4096, description="number of CPU threads; default: chosen by PyTorch")
+    engine: str = Field(
+        "local", description="where work runs: local, or ray or ray://HOST:PORT for the machines of a Ray cluster"
+    )
     workers: int = Field(1, ge=1, le=256, description="number of processes of an audit")
     offline: bool = Field(False, description="never use the network for weights or data")
     fail_on: Literal["error", "warn", "inconclusive", "never"] = Field(

@@ -42,6 +42,7 @@ def audit(
     device: options.Device = None,
     threads: options.Threads = None,
     workers: options.Workers = None,
+    engine: options.EngineName = None,
     home: options.Home = None,
     offline: options.Offline = None,
     overrides: options.Overrides = None,
@@ -72,7 +73,10 @@ def audit(
     ]
     outputs = parse_outputs(output_format or (), inputs=inputs, stdout_taken=as_json and not dry_run)
     from robustrec.audits.plan import make_plan
+    from robustrec.engine.names import check_engine
     from robustrec.results.waivers import read_waivers
+
+    check_engine(settings.engine)
 
     accepted = _accepted(baseline) if baseline else None
     answered = read_waivers(waivers) if waivers else ()
@@ -156,6 +160,7 @@ def _announce(plan: Plan, *, quiet: bool) -> None:
 
 def _print_plan(plan: Plan, *, as_json: bool) -> None:
     from robustrec.audits.plan import cost_of, cost_words
+    from robustrec.engine.names import engine_words
     from robustrec.runs.specs import spec_json
 
     cost = cost_of(plan)
@@ -172,6 +177,7 @@ def _print_plan(plan: Plan, *, as_json: bool) -> None:
         "warnings": list(plan.warnings),
         "subjects": [spec_json(spec) for spec in plan.specs],
         "cost": cost._asdict(),
+        "engine": engine_words(plan.settings),
         "unmeasured": list(plan.notes),
     }
     if as_json:
@@ -194,6 +200,7 @@ def _print_plan(plan: Plan, *, as_json: bool) -> None:
         sheet.line(f"subject    {spec.model}/{spec.strategy_name} seed {spec.seed} ({effort})")
     for note in plan.notes:
         sheet.line(f"note       {note}")
+    sheet.line(f"engine     {engine_words(plan.settings)}")
     sheet.line(f"cost       at most {cost_words(cost)}; dry run, nothing was executed")
 
 

@@ -101,6 +101,12 @@ Seeds = Annotated[int | None, typer.Option(help="Number of training seeds.")]
 Device = Annotated[str | None, typer.Option(help="Device: auto, cpu, cuda or cuda:N.")]
 Threads = Annotated[int | None, typer.Option(help="Number of CPU threads.")]
 Workers = Annotated[int | None, typer.Option(help="Number of processes; each uses --threads CPU threads.")]
+EngineName = Annotated[
+    str | None,
+    typer.Option(
+        "--engine", help="Where work runs: local, or ray or ray://HOST:PORT for the machines of a Ray cluster."
+    ),
+]
 Home = Annotated[
     Path | None,
     typer.Option(

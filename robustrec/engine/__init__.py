@@ -1,1 +1,1 @@
-"""Where the tasks of an audit run: in this process or in several."""
+"""Where the work of a command runs: in this process, in several, or on the machines of a Ray cluster."""

@@ -10,6 +10,7 @@ import json
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -81,6 +82,21 @@ class Session:
         return {place: fault for place, check in self._checks.items() if (fault := check.after())}
 
 
+def reply(session: Callable[[], Session], message: dict[str, Any]) -> bytes:
+    """Return the answer to a message; an error is one too.
+
+    Args:
+        session: returns the session, which it makes at the first message.
+        message: what to do.
+    """
+    try:
+        return _answer(session(), message)
+    except RobustrecError as error:
+        return JSON + json.dumps({"error": [error.what, error.where, error.fix]}).encode()
+    except Exception:
+        return JSON + json.dumps({"fault": traceback.format_exc()}).encode()
+
+
 def _answer(session: Session, message: dict[str, Any]) -> bytes:
     if "train" in message:
         session.train(message["train"])
@@ -95,20 +111,20 @@ def serve(connection: Connection) -> None:
     first = json.loads(connection.recv_bytes())
     set_numerics()
     torch.set_num_threads(first["threads"])
-    session: Session | None = None
+    made: list[Session] = []
+
+    def session() -> Session:
+        if not made:
+            made.append(Session(first["settings"], first["digests"], first["suite"]))
+        return made[0]
+
     with folders_stay(), full_precision():
         while True:
             try:
                 message = json.loads(connection.recv_bytes())
             except EOFError:
                 return
-            try:
-                session = session or Session(first["settings"], first["digests"], first["suite"])
-                answer = _answer(session, message)
-            except RobustrecError as error:
-                answer = JSON + json.dumps({"error": [error.what, error.where, error.fix]}).encode()
-            except Exception:
-                answer = JSON + json.dumps({"fault": traceback.format_exc()}).encode()
+            answer = reply(session, message)
             try:
                 connection.send_bytes(answer)
             except OSError:  # the command has ended
