@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 
+from robustrec.audits.noise.draws import NoiseDraws
 from robustrec.audits.quality import Clean, MetricSuite, PerUser, measure_clean, undisturbed
 from robustrec.progress import Progress, silent
 from robustrec.runs.prepared import Prepared
@@ -41,6 +42,7 @@ class AuditContext:
         seed: seed of the audits, separate from the training seeds.
         progress: callback after each ranking.
         costs: work counts, updated during the run.
+        noise: noise on item features, drawn once for all subjects, strengths and scopes.
     """
 
     prepared: Prepared
@@ -48,6 +50,7 @@ class AuditContext:
     seed: int
     progress: Progress = silent
     costs: CostCounts = field(default_factory=CostCounts)
+    noise: NoiseDraws = field(default_factory=NoiseDraws)
 
 
 def clean_of(subject: TrainedSubject, context: AuditContext) -> Clean:

@@ -15,9 +15,9 @@ from robustrec.audits.noise.condition import (
     add_noise,
     find_break_point,
     snr_db,
-    standard_noise,
     strengths_between,
 )
+from robustrec.audits.noise.draws import standard_noise
 from robustrec.audits.quality import MetricSuite, measure_clean
 from robustrec.models.contract import Representation
 

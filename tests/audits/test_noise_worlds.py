@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from robustrec.audits import run as runner
-from robustrec.audits.noise.condition import NoiseCondition, add_noise, standard_noise
+from robustrec.audits.noise.condition import NoiseCondition, add_noise
+from robustrec.audits.noise.draws import standard_noise
 from robustrec.audits.plan import make_plan
 from robustrec.config import Settings
 from robustrec.errors import RobustrecError

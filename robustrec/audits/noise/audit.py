@@ -16,7 +16,6 @@ from robustrec.audits.noise.condition import (
     refuse_lost_noise,
     share_lost,
     snr_db,
-    standard_noise,
 )
 from robustrec.audits.noise.config import BreakPointSearch
 from robustrec.audits.quality import (
@@ -78,7 +77,8 @@ def measure_condition(
     read = {name for subject, _ in subjects for name in subject.scored_tables}
     total = draws * len(subjects)
     for draw in range(draws):
-        noise = standard_noise(context.prepared.tables, seed=context.seed, draw=draw)
+        noisy_tables = {name: table for name, table in context.prepared.tables.items() if condition.touches(name)}
+        noise = context.noise.of(noisy_tables, seed=context.seed, draw=draw)
         noisy = add_noise(context.prepared.tables, noise, condition)
         if draw == 0:
             lost = refuse_lost_noise(share_lost(context.prepared.tables, noisy, condition, sorted(read)), condition)
@@ -147,7 +147,7 @@ def break_point_row(subject: TrainedSubject, clean: Clean, config: BreakPointSea
         nonlocal trials
         after = 0.0
         for draw in range(config.draws):
-            noise = standard_noise(subject.tables, seed=seed, draw=draw)
+            noise = context.noise.of(subject.tables, seed=seed, draw=draw)
             noisy = add_noise(subject.tables, noise, NoiseCondition(sigma2))
             if sigma2 == config.sigma2_max:
                 largest = NoiseCondition(sigma2)

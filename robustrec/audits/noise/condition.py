@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from robustrec.audits.noise.config import BreakPointSearch, NoiseAudit
 from robustrec.errors import RobustrecError
 from robustrec.results.conditions import ALL, Condition
-from robustrec.seeds import torch_generator
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,25 +87,6 @@ def training_conditions_of(config: NoiseAudit) -> tuple[NoiseCondition, ...]:
 def break_point_condition(config: BreakPointSearch) -> Condition:
     """Return the condition of the finding of a break point search."""
     return Condition(kind="break_point", metric=config.metric, drop=config.max_relative_drop)
-
-
-def standard_noise(tables: dict[str, Tensor], *, seed: int, draw: int) -> dict[str, Tensor]:
-    """Draw N(0, 1) for every entry of every table.
-
-    The same seed and draw give the same noise for every subject, strength and scope, so that comparisons are paired;
-    it is drawn on the CPU, so that it is the same on every device.
-
-    Args:
-        tables: modality -> float32 [I, D_m].
-        seed: seed of the audit.
-        draw: number of the draw.
-    """
-    import torch
-
-    return {
-        modality: torch.randn(table.shape, generator=torch_generator(seed, "noise", modality, draw)).to(table.device)
-        for modality, table in tables.items()
-    }
 
 
 def add_noise(tables: dict[str, Tensor], noise: dict[str, Tensor], condition: NoiseCondition) -> dict[str, Tensor]:

@@ -21,7 +21,6 @@ from robustrec.audits.noise.condition import (
     conditions_of,
     refuse_lost_noise,
     share_lost,
-    standard_noise,
     training_conditions_of,
 )
 from robustrec.audits.noise.config import NoiseAudit
@@ -140,7 +139,7 @@ class _Retrain:
 
     def __call__(self, condition: NoiseCondition, draw: int) -> TrainedSubject:
         tables = self.context.prepared.tables
-        noise = standard_noise(tables, seed=self.context.seed, draw=draw)
+        noise = self.context.noise.of(tables, seed=self.context.seed, draw=draw)
         noisy = add_noise(tables, noise, condition)
         refuse_lost_noise(share_lost(tables, noisy, condition, self.subject.tables), condition)
         name = f"{condition.label} seed {self.context.seed} draw {draw}"

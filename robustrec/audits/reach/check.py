@@ -228,9 +228,12 @@ class ReachCheck:
         """
         there = self.tables[modality].ne(0).any(dim=1).nonzero().squeeze(1).cpu()
         own, moved = 0, False
-        for place in range(ALONE if len(there) >= ALONE else 0):
+        if len(there) < ALONE:
+            return ""
+        noise = self._noise(modality, "alone", LOUDER[1])
+        for place in range(ALONE):
             item = int(there[(2 * place + 1) * len(there) // (2 * ALONE)])
-            change = self._alone(modality, item)
+            change = self._alone(modality, item, noise[item])
             size = change.abs().mean(dim=0)
             if float(size.max()) == 0:
                 continue
@@ -241,8 +244,6 @@ class ReachCheck:
             own += first and int(alike.sum()) == 1
             if own == OWN:
                 return ""
-        if len(there) < ALONE:
-            return ""
         if moved:
             return (
                 f"noise on the {modality} features of single items changed the scores of other items as much: content"
@@ -253,16 +254,17 @@ class ReachCheck:
             " from a part of the catalogue"
         )
 
-    def _alone(self, modality: str, item: int) -> Tensor:
-        """Return the change of the scores [n, I] with noise on one item."""
+    def _alone(self, modality: str, item: int, noise: Tensor) -> Tensor:
+        """Return the change of the scores [n, I] with noise [D] on one item."""
         alone = self.tables[modality].clone()
-        alone[item] += self._noise(modality, "alone", LOUDER[1])[item]
+        alone[item] += noise
         return self._raw(self.represent({**self.tables, modality: alone})).double() - self.raw
 
     def _noise(self, modality: str, name: str, factor: float) -> Tensor:
         table = self.tables[modality]
-        drawn = torch.randn(table.shape, generator=torch_generator(self.seed, name, modality, int(factor)))
-        return drawn.to(table.device) * (factor * typical_entry(table))
+        generator = torch_generator(self.seed, name, modality, int(factor), device=table.device)
+        drawn = torch.randn(table.shape, generator=generator, device=table.device)
+        return drawn * (factor * typical_entry(table))
 
     def _compared(self, features: dict[str, Tensor], what: str) -> tuple[float, float]:
         """Return the largest change of a score in clean standard deviations, and the share of changed lists."""

@@ -31,8 +31,8 @@ def check_item_graphs(subject: TrainedSubject, *, seed: int) -> str:
     noisy = dict(subject.tables)
     changed = False
     for modality, table in subject.scored_tables.items():
-        generator = torch_generator(seed, "graphs", modality)
-        noise = torch.randn(table.shape, generator=generator).to(table.device) * typical_entry(table)
+        generator = torch_generator(seed, "graphs", modality, device=table.device)
+        noise = torch.randn(table.shape, generator=generator, device=table.device) * typical_entry(table)
         alone = {**subject.tables, modality: table + noise}
         noisy[modality] = alone[modality]
         with torch.no_grad(), attributed_to(subject.spec.model, "item_graphs"):
