@@ -28,13 +28,11 @@ import torch
 
 from benchmarks.mmrec_checkout import CLASSES, MMRec, commit_of, load, write_data
 from benchmarks.report import cpu_name
-from benchmarks.train import METRICS, Subject, evaluate, make_subject
-from benchmarks.workload import BABY, QUICK, Workload, make_workload
+from benchmarks.train import Subject, evaluate, make_subject
+from benchmarks.workload import BABY, QUICK, Workload, make_workload, split_of
 from robustrec.config import Settings
-from robustrec.datasets.interactions import TEST, TRAIN
+from robustrec.datasets.interactions import TRAIN
 from robustrec.errors import RobustrecError
-from robustrec.evaluation.metrics import evaluated_users, per_user_metrics
-from robustrec.evaluation.ranking import rank
 from robustrec.files import write_atomically
 from robustrec.hardware import describe_environment, pick_device, set_numerics
 from robustrec.models import model_class
@@ -82,6 +80,7 @@ class Ours:
         edges = torch.stack([torch.from_numpy(users), torch.from_numpy(items)])
         self.positives = positives_of(edges, work.size.n_items, device)
         self.generator = torch_generator(0, "triples", device=device)
+        self.split = split_of(work)
         self._batches: Iterator[Batch] = iter(())
 
     def begin(self) -> None:
@@ -94,18 +93,9 @@ class Ours:
         """Take further steps."""
         self.subject.turn(self.features, [next(self._batches) for _ in range(count)])
 
-    def evaluate(self) -> None:
-        """Rank all items for all test users and compute the metrics."""
-        evaluate(self.subject, self.work, self.features)
-
-    def metrics(self) -> dict[str, float]:
-        """Return the mean of each metric."""
-        with torch.no_grad():
-            representation = self.subject.model.represent(self.features)
-        interactions = self.work.interactions
-        ranking = rank(representation, evaluated_users(interactions, TEST), interactions.csr(TRAIN), k=50)
-        found = per_user_metrics(ranking, interactions.csr(TEST), METRICS)
-        return {name: float(values.mean()) for name, values in found.items()}
+    def evaluate(self) -> dict[str, float]:
+        """Compare all items for all test users and return the mean of each metric."""
+        return evaluate(self.subject, self.split, self.features)
 
 
 @dataclass
@@ -264,7 +254,7 @@ def _agreement(name: str, work: Workload, theirs: MMRec, device: torch.device) -
     module.load_state_dict({**module.state_dict(), **state})
     module.eval()
     theirs.refresh()
-    expected, found = theirs.evaluate(), ours.metrics()
+    expected, found = theirs.evaluate(), ours.evaluate()
     return max(abs(found[metric] - value) for metric, value in expected.items())
 
 

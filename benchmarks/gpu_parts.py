@@ -28,7 +28,7 @@ from torch import Tensor
 from benchmarks.encode import SIZES, make_dataset, save_model
 from benchmarks.encode import Size as BlipSize
 from benchmarks.train import Clock, evaluate, make_subject
-from benchmarks.workload import BABY, Size, Workload, make_workload
+from benchmarks.workload import BABY, Size, Workload, make_workload, split_of
 from robustrec.curvature.loss import AuditLoss, audited
 from robustrec.curvature.products import parameter_products
 from robustrec.curvature.triples import Triples, pairs_of
@@ -212,16 +212,16 @@ def epochs(device: torch.device, rehearse: bool, name: str, seconds: float) -> I
 def _epochs_of(
     name: str, strategy: str, work: Workload, features: dict[str, Tensor], device: torch.device, seconds: float
 ) -> dict[str, Any]:
-    clock, draw = Clock(device), _drawn(work, device)
+    clock, draw, split = Clock(device), _drawn(work, device), split_of(work)
     subject = make_subject(name, strategy, work, features, device)
     clock.reset_peak()
     first = clock.seconds(lambda: subject.turn(features, draw())).wall
-    evaluate(subject, work, features)
+    evaluate(subject, split, features)
     times: list[float] = []
     while len(times) < EPOCHS and sum(times) < seconds:
         times.append(clock.seconds(lambda: subject.turn(features, draw())).wall)
     peak_training = clock.peak_bytes()
-    evaluations = [clock.seconds(lambda: evaluate(subject, work, features)).wall for _ in range(3)]
+    evaluations = [clock.seconds(lambda: evaluate(subject, split, features)).wall for _ in range(3)]
     return {
         "first_epoch_seconds": first,
         "seconds_per_epoch": statistics.median(times),

@@ -28,11 +28,10 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.report import save_results
-from benchmarks.workload import BABY, QUICK, Workload, make_workload
+from benchmarks.workload import BABY, QUICK, Workload, make_workload, split_of
 from robustrec.config import Settings
-from robustrec.datasets.interactions import TEST, TRAIN
-from robustrec.evaluation.metrics import evaluated_users, per_user_metrics
-from robustrec.evaluation.ranking import rank
+from robustrec.datasets.interactions import TRAIN
+from robustrec.evaluation.places import per_user_accuracy
 from robustrec.hardware import describe_environment, pick_device, set_numerics
 from robustrec.models import MODELS, model_class
 from robustrec.models.contract import (
@@ -47,6 +46,7 @@ from robustrec.models.contract import (
     represent,
 )
 from robustrec.runs.plan import subject_specs
+from robustrec.runs.prepared import Split
 from robustrec.seeds import torch_generator
 from robustrec.training.sampling import Positives, batches_of, positives_of, sample_epoch
 from robustrec.training.strategies import STRATEGY_NAMES, Strategy, StrategyConfig
@@ -187,13 +187,12 @@ def make_subject(
     return Subject(Counted(model, graphs), Strategy(StrategyConfig.model_validate({"name": strategy}), optimizer))
 
 
-def evaluate(subject: Subject, work: Workload, features: Features) -> None:
-    """Represent, rank all items for every test user, and compute all metrics, as an evaluation of a training does."""
+def evaluate(subject: Subject, split: Split, features: Features) -> dict[str, float]:
+    """Represent all, compare all items for every test user, and return all metrics, as an evaluation of a training."""
     with torch.no_grad():
         representation = subject.model.represent(features)
-    users = evaluated_users(work.interactions, TEST)
-    ranking = rank(representation, users, work.interactions.csr(TRAIN), k=50)
-    per_user_metrics(ranking, work.interactions.csr(TEST), METRICS)
+    found = per_user_accuracy(representation, split.users, split.mask, split.wanted, METRICS)
+    return {name: float(values.mean()) for name, values in found.items()}
 
 
 def measure(name: str, work: Workload, device: torch.device, rounds: int) -> dict[str, Any]:
@@ -201,6 +200,7 @@ def measure(name: str, work: Workload, device: torch.device, rounds: int) -> dic
     clock = Clock(device)
     start_bytes = clock.peak_bytes()
     features = {modality: table.to(device) for modality, table in work.features.items()}
+    split = split_of(work)
     users, items = work.interactions.pairs(TRAIN)
     positives = positives_of(torch.stack([torch.from_numpy(users), torch.from_numpy(items)]), work.size.n_items, device)
     generator = torch_generator(0, "triples", device=device)
@@ -230,7 +230,7 @@ def measure(name: str, work: Workload, device: torch.device, rounds: int) -> dic
             for subject in subjects.values():
                 subject.model.passes = Passes()
         for subject in subjects.values():
-            subject.evaluations.append(clock.seconds(partial(evaluate, subject, work, features)))
+            subject.evaluations.append(clock.seconds(partial(evaluate, subject, split, features)))
     return {
         "model": name,
         "batches_per_epoch": n_batches,

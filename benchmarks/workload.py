@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from robustrec.datasets.interactions import TEST, TRAIN, VALIDATION, Interactions
+from robustrec.evaluation.metrics import evaluated_users
+from robustrec.runs.prepared import Split
 
 SEED = 20260
 
@@ -54,6 +56,12 @@ def make_workload(size: Size) -> Workload:
         for modality, width in widths.items()
     }
     return Workload(size, interactions, features)
+
+
+def split_of(work: Workload) -> Split:
+    """Return the test users with their relevant and masked items, as a run prepares them before it evaluates."""
+    pairs = work.interactions
+    return Split(evaluated_users(pairs, TEST), pairs.csr(TEST), pairs.csr(TRAIN))
 
 
 def _distinct_pairs(size: Size, rng: np.random.Generator) -> NDArray[np.int64]:
