@@ -18,7 +18,7 @@ from robustrec.reading.recommendation import with_recommendation
 from robustrec.results.arrays import USERS, Arrays, array_key, arrays_beside
 from robustrec.results.findings import CLEAN
 from robustrec.results.gates import GateResult
-from robustrec.results.report import JUDGEMENT_RULES, Report, read_report
+from robustrec.results.report import JUDGEMENT_RULES, RULES_WITH_DIGESTS, Report, read_report
 from robustrec.results.waivers import Waiver
 
 _FIX = "run the audit again, or use the original file that the audit wrote"
@@ -57,7 +57,8 @@ def checked_report(path: Path) -> Report:
     )
     differing = list(_differences(report, again))
     if record is None or record.rules < JUDGEMENT_RULES:
-        warnings = [each for each in again.warnings if each != NO_DIGESTS] + [NO_DIGESTS]
+        warnings = [each for each in again.warnings if each != NO_DIGESTS]
+        warnings += [NO_DIGESTS] if record is None or record.rules < RULES_WITH_DIGESTS else []
         if differing:
             warnings.append(
                 f"judged again with the rules of this version; the report records the verdict {report.verdict}"

@@ -13,14 +13,17 @@ from robustrec.audits.kind import Cost
 from robustrec.audits.plan_checks import check_gates_select, check_strata, of_modalities, unmeasured
 from robustrec.audits.registry import kind_of, resolved
 from robustrec.audits.suites import Suite, suite_of
+from robustrec.audits.values import main_accuracy
 from robustrec.config import Settings
 from robustrec.datasets.registry import Dataset, load_dataset
 from robustrec.edits.languages import languages_of
-from robustrec.encoders.chosen import encoder_name, features_label, opened_weights
+from robustrec.encoders.chosen import encoder_name, features_label, modalities_of_features, opened_weights
 from robustrec.encoders.options import options_of
 from robustrec.encoders.own import NO_DIGEST
 from robustrec.encoders.weights import UsedWeights
 from robustrec.errors import RobustrecError
+from robustrec.modalities import read_of
+from robustrec.models import modalities_in_scores
 from robustrec.progress import Progress, silent
 from robustrec.results.gates import NO_BASELINE_FIX, applicable_gates, label_warnings
 from robustrec.results.waivers import Waiver
@@ -177,9 +180,23 @@ def _check_workers(settings: Settings, used: Sequence[UsedWeights]) -> None:
 
 def cost_of(plan: Plan) -> Cost:
     """Return the largest cost of a plan in trainings, rankings, encodings and gradients."""
-    own = Cost(trainings=sum(spec.trains for spec in plan.specs), rankings=len(plan.specs))
+    rankings = sum(1 + content_use_rankings(plan, spec) for spec in plan.specs)
+    own = Cost(trainings=sum(spec.trains for spec in plan.specs), rankings=rankings)
     parts = [own, *(kind_of(audit.kind).cost(audit, plan) for audit in plan.suite.audits)]
     return Cost(*(sum(column) for column in zip(*parts, strict=True)))
+
+
+def content_use_rankings(plan: Plan, spec: SubjectSpec) -> int:
+    """Return the largest number of rankings that measure the content use of a subject.
+
+    They are with mean features, with rebuilt and with frozen item graphs; with those of other items; and with the mean
+    of each modality if there are several. The representation on clean features counts like a ranking.
+    """
+    if not reads_features(spec) or main_accuracy(plan.suite.metrics) is None:
+        return 0
+    available = modalities_of_features(plan.dataset, plan.encoder or "auto")
+    read = len(read_of(modalities_in_scores(spec.model), available))
+    return 0 if not read else 4 + (read if read > 1 else 0)
 
 
 def cost_words(cost: Cost) -> str:

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 from robustrec.audits.kind import Reported
 from robustrec.audits.registry import kind_of
 from robustrec.audits.suites import Suite
-from robustrec.audits.values import strata_metrics
+from robustrec.audits.values import strata_metrics, use_metrics
 from robustrec.datasets.cold_start import FEWEST_USERS, cold_start
 from robustrec.datasets.registry import Dataset
 from robustrec.encoders.chosen import modalities_of_features
 from robustrec.errors import RobustrecError, unknown_name
 from robustrec.evaluation.kinds import BEYOND, parse_metric
-from robustrec.results.conditions import CLEAN_TEST, Condition, named
-from robustrec.results.findings import CLEAN, stratum_of
+from robustrec.results.conditions import ALL, CLEAN_TEST, Condition, named
+from robustrec.results.content_use import OTHER_FEATURES, USE
+from robustrec.results.findings import CLEAN, CONTENT_USE, stratum_of
 from robustrec.results.gates import Gate
 from robustrec.results.inapplicable import STRATUM_WORDS
 from robustrec.results.selection import ANY, Select, matches
@@ -112,7 +113,7 @@ def check_gates_select(suite: Suite) -> None:
     clean = Reported([CLEAN_TEST], (*suite.metrics, *strata_metrics(suite.metrics)))
     known = {CLEAN: clean, **{audit.kind: kind_of(audit.kind).reported(audit) for audit in suite.audits}}
     for gate in suite.gates:
-        reported = known.get(gate.select.audit)
+        reported = _of_content_use(suite, gate) if gate.select.audit == CONTENT_USE else known.get(gate.select.audit)
         if reported is None:
             continue
         wanted, metrics = gate.select.metric_name, _metrics(suite, reported, gate)
@@ -120,6 +121,15 @@ def check_gates_select(suite: Suite) -> None:
         if not any(matches(each, wanted) or matches(wanted, each) for each in metrics):
             raise _matches_nothing(gate, suite, "metric", wanted, metrics)
         _check_condition(gate, suite, [named(each) for each in reported.conditions])
+
+
+def _of_content_use(suite: Suite, gate: Gate) -> Reported:
+    """Return the names in the findings of content use; the modalities of the features are not known here."""
+    modality = gate.select.modality or ALL
+    conditions: list[Condition | str] = [CLEAN_TEST, OTHER_FEATURES]
+    for graphs in ("rebuilt", "frozen"):
+        conditions.append(Condition(kind="missing", fill="mean", modality=modality, share=1, graphs=graphs))
+    return Reported(conditions, (USE,), tuple(use_metrics(suite.metrics)))
 
 
 def check_strata(suite: Suite, dataset: Dataset) -> None:
@@ -185,6 +195,8 @@ def _matches_nothing(gate: Gate, suite: Suite, what: str, wanted: Any, there: Se
 def _metrics(suite: Suite, reported: Reported, gate: Gate) -> list[str]:
     if gate.select.audit == CLEAN or (gate.quantity == "value" and gate.reference == CLEAN):
         return list(reported.values)
+    if gate.select.audit == CONTENT_USE and gate.reference == CLEAN:
+        return list(reported.metrics)
     # Against a baseline, values have a difference too.
     values = reported.values if gate.reference != CLEAN else ()
     return [*suite.metrics, *strata_metrics(suite.metrics), *suite.stability, *reported.metrics, *values]

@@ -230,6 +230,12 @@ def drift_row(
     return Finding.model_validate(row)
 
 
+def without_draws(row: Finding) -> Finding:
+    """Return the finding of a perturbation in which nothing is random: no other draw could differ."""
+    note = "; ".join(part for part in row.note.split("; ") if part != ONE_DRAW)
+    return row.model_copy(update={"n_draws": 0, "note": note})
+
+
 def difference_rows(
     subject: Subject,
     reference: str,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from robustrec.audits.content_use import measure_content_use
 from robustrec.audits.context import AuditContext, clean_of
 from robustrec.audits.plan import Plan
 from robustrec.audits.quality import Clean, metric_suite_of
@@ -106,6 +107,9 @@ def measure(plan: Plan, *, progress: Progress = silent, engine: Engine | None = 
     results.arrays["users"] = prepared.test.users
     results.arrays |= users_of_strata(prepared, context.metric_suite.strata)
     _compare_clean(plan, subjects, intervals, results)
+    with results.timed("content use"):
+        for subject, clean in subjects:
+            measure_content_use(subject, clean, work)
     with results.timed("reach"):
         equal = indistinct([identity_of(subject, _scores(subject, prepared)) for subject, _ in subjects])
         checks = {

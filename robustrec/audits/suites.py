@@ -10,14 +10,14 @@ from pydantic import AfterValidator, Discriminator, Field, SerializeAsAny, Tag, 
 
 from robustrec.audits.kind import AuditConfig
 from robustrec.audits.registry import KINDS, UserAudit, built_in, check_known
-from robustrec.audits.values import QualityMetric, StabilityMetric, distinct, strata_metrics
+from robustrec.audits.values import QualityMetric, StabilityMetric, distinct, strata_metrics, use_metrics
 from robustrec.config import Settings
 from robustrec.errors import RobustrecError, unknown_name
 from robustrec.evaluation.error_rates import Correction
 from robustrec.evaluation.kinds import LONGEST_LIST, QUALITY, STABILITY, named
 from robustrec.files import digest_json, shipped, shown_path
 from robustrec.invalid import invalid
-from robustrec.results.findings import BASELINE, CLEAN
+from robustrec.results.findings import BASELINE, CLEAN, CONTENT_USE
 from robustrec.results.gates import Gate
 from robustrec.results.selection import matches
 from robustrec.results.waivers import Waiver
@@ -91,10 +91,10 @@ class Suite(Record):
     def _fits_together(self) -> Suite:
         distinct(tuple(audit.kind for audit in self.audits))
         distinct(tuple(gate.name for gate in self.gates))
-        audits = ("clean", *(audit.kind for audit in self.audits))
+        audits = (CLEAN, CONTENT_USE, *(audit.kind for audit in self.audits))
         strata = strata_metrics(self.metrics)
         own = [metric for audit in self.audits for metric in audit.own_metrics]
-        listed = (*self.metrics, *self.stability, *strata, *own)
+        listed = (*self.metrics, *self.stability, *strata, *own, *use_metrics(self.metrics))
         unknown = [audit.kind for audit in self.audits if isinstance(audit, UserAudit)]
         for gate in self.gates:
             select = gate.select

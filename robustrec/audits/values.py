@@ -10,6 +10,8 @@ from pydantic import AfterValidator, Field
 
 from robustrec.errors import unknown_name
 from robustrec.evaluation.kinds import ACCURACY, KINDS, LONGEST_LIST, QUALITY, STABILITY, kind_of
+from robustrec.reading.names import main_metrics
+from robustrec.results.content_use import AMONG_COLD
 from robustrec.results.findings import STRATA
 
 _METRIC = re.compile(r"(?P<kind>[a-z_]+)@(?P<k>\d{1,4})")
@@ -55,3 +57,19 @@ Draws = Annotated[int, Field(ge=1, le=1000)]
 def strata_metrics(metrics: Sequence[str]) -> list[str]:
     """Return the names that the metrics of a suite have for users and items by training interactions."""
     return [f"{name}_{group}" for name in metrics if kind_of(name) in ACCURACY for group in STRATA]
+
+
+def main_accuracy(metrics: Sequence[str]) -> str | None:
+    """Return the metric of relevant items by which content use is measured, or None if there is none."""
+    return next(iter(main_metrics([name for name in metrics if kind_of(name) in ACCURACY])), None)
+
+
+def overlap_of(metric: str) -> str:
+    """Return the list overlap of the same list length as a metric: "overlap@20" for "ndcg@20"."""
+    return f"overlap@{metric.partition('@')[2]}"
+
+
+def use_metrics(metrics: Sequence[str]) -> list[str]:
+    """Return the metrics of the drifts of content use: quality, list overlap, quality among cold items."""
+    main = main_accuracy(metrics)
+    return [] if main is None else [main, overlap_of(main), f"{main}_{AMONG_COLD}"]

@@ -1,4 +1,4 @@
-"""The main results of a report, at most five lines."""
+"""The main results of a report, at most six lines."""
 
 from __future__ import annotations
 
@@ -16,19 +16,21 @@ from robustrec.results.exhibits import FragileItem
 from robustrec.results.findings import ENCODER, Finding
 from robustrec.results.numbers import as_given, percent, plain
 
-MOST_LINES = 5
+MOST_LINES = 6
 
 
 def lines_that_matter(summary: Summary) -> list[str]:
-    """Return the main results, at most five lines.
+    """Return the main results, at most six lines.
 
-    The order is: audits that ended with an error; the largest loss of quality under each audit; the rank correlation of
+    The order is: audits that ended with an error; the largest loss of quality under each audit; the candidate that uses
+    content least; the rank correlation of
     sharpness and drift; the noise tolerance; changes of the lists; the most fragile item; the largest movement of the
     encoder. One line of each kind comes before a second one. Gates and the recommendation are shown elsewhere.
     """
     kinds: tuple[Callable[[Summary], Iterator[str]], ...] = (
         _errors,
         _losses,
+        _content,
         _relations,
         _break_points,
         _lists,
@@ -89,6 +91,15 @@ def _hurt(summary: Summary, row: Finding) -> str:
         if same and each.group == "edited" and each.relative_drift is not None:
             return f"; for users with an edited test item {percent(each.relative_drift, signed=True)}"
     return ""
+
+
+def _content(summary: Summary) -> Iterator[str]:
+    """Say how much quality is left without content: losses under edits say nothing of a model that ignores them."""
+    found = [each for each in summary.candidates if each.use.kept is not None]
+    if found:
+        least = max(found, key=lambda each: each.use.kept or 0.0)
+        picked = f" (lowest of {len(found)})" if len(found) > 1 else ""
+        yield f"content use{picked}: {least.name}, {least.use.sentence}"
 
 
 def _relations(summary: Summary) -> Iterator[str]:

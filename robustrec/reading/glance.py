@@ -9,6 +9,7 @@ from robustrec.evaluation.error_rates import Spread, widened
 from robustrec.reading.conditions import condition_words
 from robustrec.reading.summary import Candidate, Summary, gated, is_quality
 from robustrec.results.conditions import Condition
+from robustrec.results.content_use import ContentUse
 from robustrec.results.findings import CLEAN, Finding
 from robustrec.results.numbers import bracketed, percent, plain
 from robustrec.results.scale import SHARPNESS, depends_on_scale
@@ -188,11 +189,19 @@ def at_a_glance(summary: Summary) -> Glance:
     """Return the table of models and strategies. The column header has the common remark of its cells."""
     audits = [audit for audit in summary.audits if any(is_quality(row.metric) for row in summary.drifts(audit))]
     flat = flatness_metrics(summary)
-    titles = [f"clean {summary.metric}".strip(), *(f"{audit}: largest loss" for audit in audits)]
+    titles = [
+        f"clean {summary.metric}".strip(),
+        "left with mean features",
+        *(f"{audit}: largest loss" for audit in audits),
+    ]
     titles += [_FLATNESS_WORDS[metric] for _, metric in flat]
     table = []
     for candidate in summary.candidates:
-        cells = [_quality_cell(summary, candidate), *(_drift_cell(summary, audit, candidate) for audit in audits)]
+        cells = [
+            _quality_cell(summary, candidate),
+            _use_cell(candidate.use),
+            *(_drift_cell(summary, audit, candidate) for audit in audits),
+        ]
         table.append(cells + [_flatness_cell(summary, pair, candidate) for pair in flat])
     columns = []
     for place, title in enumerate(titles):
@@ -217,6 +226,15 @@ def _quality_cell(summary: Summary, candidate: Candidate) -> Cell:
         return Cell(_UNMEASURED)
     seeds = f"mean of {len(candidate.subjects)} seeds" if len(candidate.subjects) > 1 else ""
     return Cell(plain(found.mean), bracketed(found.low, found.high, plain), seeds)
+
+
+def _use_cell(use: ContentUse) -> Cell:
+    """Return the share of the clean quality that is left without content, with what follows from it."""
+    if use.kept is None:
+        return Cell(_UNMEASURED if use.state == "not measured" else percent(1.0), "", use.reason)
+    state = f"{use.state}, uncertain" if use.uncertain else use.state
+    overlap = "" if use.overlap is None else f", list overlap {use.overlap:.2f}"
+    return Cell(percent(use.kept), bracketed(use.kept_low, use.kept_high, percent), f"{state}{overlap}")
 
 
 def _drift_cell(summary: Summary, audit: str, candidate: Candidate) -> Cell:

@@ -43,7 +43,12 @@ def in_common(subjects: Sequence[Subject]) -> str:
 
 def headline(findings: Iterable[Finding]) -> list[str]:
     """Return the two main metrics, the most important first."""
-    there = list(dict.fromkeys(finding.metric for finding in findings if "@" in finding.metric))
+    return main_metrics(dict.fromkeys(finding.metric for finding in findings if "@" in finding.metric))
+
+
+def main_metrics(names: Iterable[str]) -> list[str]:
+    """Return the two main ones of some metrics, the most important first."""
+    there = list(names)
     preferred = [metric for metric in _HEADLINES if metric in there]
     rest = sorted((metric for metric in there if metric not in preferred), key=lambda name: _last(kind_of(name)))
     return (preferred + rest)[:2]

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from robustrec.evaluation.error_rates import Spread, widened
+from robustrec.reading.content_use import uses_of
 from robustrec.reading.glance import Quality, quality_of
 from robustrec.reading.summary import Candidate, Summary, cautions, summary_of
 from robustrec.results.findings import CLEAN, ENCODER, Finding
@@ -43,17 +44,27 @@ SAMPLE = "The sample edition is synthetic: these results do not apply to real us
 def recommend(summary: Summary) -> Recommendation:
     """Return the recommendation of a report, or no recommendation with the unmet conditions."""
     rated = [each for each in summary.candidates if quality_of(summary, each) is not None]
-    passing = [each for each in rated if each.standing == "pass"]
-    best = max(passing or rated, key=lambda each: _quality(summary, each).mean, default=None)
-    rivals = [each for each in rated if each is not best and each.standing in ("pass", "inconclusive", "none")]
-    if best is None or summary.report.verdict == "error" or summary.audits == [ENCODER]:
+    ranked = [each for each in rated if not each.use.trivial]
+    left_out = [each for each in rated if each.use.trivial]
+    passing = [each for each in ranked if each.standing == "pass"]
+    best = max(passing or ranked, key=lambda each: _quality(summary, each).mean, default=None)
+    rivals = [each for each in ranked if each is not best and each.standing in ("pass", "inconclusive", "none")]
+    if not rated or summary.report.verdict == "error" or summary.audits == [ENCODER]:
         conditions = [_measured(summary)]
-    elif len(rated) == 1:
-        conditions = [_gates(summary, best, rivals), _alternatives(best), _trainings(summary, [best])]
+    elif best is None:
+        conditions = [no_content(left_out)]
+    elif len(ranked) == 1:
+        conditions = [
+            _gates(summary, best, rivals),
+            content_requirement(summary, best, left_out),
+            _alternatives(best, left_out),
+            _trainings(summary, [best]),
+        ]
     else:
         among = [best, *rivals]
         conditions = [
             _gates(summary, best, rivals),
+            content_requirement(summary, best, left_out),
             _trainings(summary, among),
             _budgets(summary, among),
             _seeds(summary, among),
@@ -68,9 +79,14 @@ def recommend(summary: Summary) -> Recommendation:
 
 
 def with_recommendation(report: Report) -> Report:
-    """Return a report with its recommendation and warnings."""
+    """Return a report with its recommendation, its warnings and the content use of its subjects."""
     summary = summary_of(report)
-    return report.model_copy(update={"recommendation": recommend(summary), "cautions": tuple(cautions(report))})
+    derived = {
+        "recommendation": recommend(summary),
+        "cautions": tuple(cautions(report)),
+        "content_use": uses_of(report),
+    }
+    return report.model_copy(update=derived)
 
 
 def _recommendation(summary: Summary, chosen: str, headline: str, conditions: Sequence[Requirement]) -> Recommendation:
@@ -92,10 +108,35 @@ def _measured(summary: Summary) -> Requirement:
     return Requirement(name="measured", met=False, text=text, command=_audit(summary, "--suite", "quick"))
 
 
-def _alternatives(only: Candidate) -> Requirement:
-    return Requirement(
-        name="alternatives", met=False, text=f"only {only.name} was audited, so there is no alternative to compare with"
-    )
+def _alternatives(only: Candidate, left_out: Sequence[Candidate]) -> Requirement:
+    which = "was audited" if not left_out else "uses content"
+    text = f"only {only.name} {which}, so there is no alternative to compare with"
+    return Requirement(name="alternatives", met=False, text=text)
+
+
+def no_content(candidates: Sequence[Candidate]) -> Requirement:
+    """Return the condition that is not met where no candidate uses content."""
+    words = "; ".join(f"{each.name}: {each.use.sentence}" for each in candidates[:_MOST_PAIRS])
+    more = f" and {len(candidates) - _MOST_PAIRS} more" if len(candidates) > _MOST_PAIRS else ""
+    return Requirement(name="content use", met=False, text=f"no candidate uses content ({words}{more})")
+
+
+def content_requirement(summary: Summary, best: Candidate, left_out: Sequence[Candidate]) -> Requirement:
+    """Return the condition that the best candidate uses content, and that none without content is better."""
+    use = best.use
+    better = [each for each in left_out if _quality(summary, each).mean >= _quality(summary, best).mean]
+    if use.state == "not measured":
+        return Requirement(name="content use", met=False, text=f"{use.sentence} ({best.name})", command=_audit(summary))
+    if use.uncertain:
+        return Requirement(name="content use", met=False, text=f"{best.name} {use.sentence}; use more test users")
+    if better:
+        words = "; ".join(f"{each.name}: {each.use.sentence}" for each in better[:_MOST_PAIRS])
+        text = f"{best.name} is not better than a candidate whose quality does not come from content ({words})"
+        return Requirement(name="content use", met=False, text=text)
+    text = f"{best.name} uses content, {percent(use.kept)} of {use.metric} is left with mean features"
+    if left_out:
+        text += f"; left out because they do not use content: {_and([each.name for each in left_out])}"
+    return Requirement(name="content use", met=True, text=text)
 
 
 def _gates(summary: Summary, best: Candidate, rivals: Sequence[Candidate]) -> Requirement:

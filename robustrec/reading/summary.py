@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from robustrec.evaluation.kinds import KINDS, Accuracy, kind_of
+from robustrec.reading.content_use import candidates_of, lines_of, marked, names_of, use_over_seeds
 from robustrec.reading.names import headline, short_names
 from robustrec.results.conditions import Condition
-from robustrec.results.findings import CLEAN, ENCODER, AuditStatus, Finding
+from robustrec.results.content_use import ContentUse
+from robustrec.results.findings import CLEAN, CONTENT_USE, ENCODER, AuditStatus, Finding
 from robustrec.results.gates import Gate, GateResult, selects
 from robustrec.results.judging import judge_all
 from robustrec.results.numbers import percent, plain
@@ -61,7 +63,7 @@ class GateLine(NamedTuple):
 
 def gate_lines(report: Report) -> list[GateLine]:
     """Return every gate of a report, in its order."""
-    names = short_names([record.subject for record in report.subjects])
+    names = names_of(report)
     return [_gate_line(result, names) for result in report.gates]
 
 
@@ -112,6 +114,7 @@ class Candidate:
         subjects: one for each training seed.
         standing: worst status of the blocking gates on its findings; "error" if an audit ended with an error,
             "none" if no blocking gate matches it.
+        use: its content use.
         failed: names of the blocking gates that do not pass.
         waived: names of the blocking gates with a waived breach.
     """
@@ -119,6 +122,7 @@ class Candidate:
     name: str
     subjects: tuple[Subject, ...]
     standing: str
+    use: ContentUse
     failed: tuple[str, ...] = ()
     waived: tuple[str, ...] = ()
 
@@ -146,8 +150,8 @@ class Summary:
 
     @property
     def audits(self) -> list[str]:
-        """Audits with findings other than clean quality, in order."""
-        return list(dict.fromkeys(row.audit for row in self.report.findings if row.audit != CLEAN))
+        """Audits with findings other than clean quality and content use, in order."""
+        return list(dict.fromkeys(row.audit for row in self.report.findings if row.audit not in (CLEAN, CONTENT_USE)))
 
     def drifts(self, audit: str, metric: str | None = None) -> list[Finding]:
         """Return the drifts from clean of an audit, in order, for one metric or all."""
@@ -178,7 +182,6 @@ class Summary:
 
 def summary_of(report: Report) -> Summary:
     """Return the summary of a report."""
-    subjects = [record.subject for record in report.subjects]
     quality = {
         (row.subject, row.metric): row
         for row in report.findings
@@ -187,10 +190,10 @@ def summary_of(report: Report) -> Summary:
     metrics = headline(quality.values()) or headline(row for row in report.findings if is_quality(row.metric))
     return Summary(
         report=report,
-        names=short_names(subjects),
+        names=names_of(report),
         level=f"{100 * report.suite.level:g} %",
         metric=metrics[0] if metrics else "",
-        candidates=_candidates(report, subjects),
+        candidates=_candidates(report),
         gates=tuple(gate_lines(report)),
         quality=quality,
     )
@@ -199,15 +202,17 @@ def summary_of(report: Report) -> Summary:
 def cautions(report: Report) -> list[str]:
     """Return the warnings of a report, the same for every output format.
 
-    They are: audits that did not end well, waivers, warnings of the run, and notes on features.
+    They are: audits that did not end well, waivers, subjects that do not use content, warnings of the run, and notes
+    on features.
     """
-    names = short_names([record.subject for record in report.subjects])
+    names = names_of(report)
     lines = [
         f"{each.status.upper().replace('_', ' ')}: {each.audit} of {names.get(each.subject, each.subject.label)}:"
         f" {each.message}"
         for each in troubles(report)
     ]
     lines += [each.sentence for each in report.waivers]
+    lines += lines_of(report)
     lines += [f"warning: {warning}" for warning in report.warnings]
     noted: dict[str, list[str]] = {}
     for record in report.subjects:
@@ -236,18 +241,18 @@ def is_quality(metric: str) -> bool:
     return _QUALITY.fullmatch(metric) is not None and isinstance(KINDS.get(kind_of(metric)), Accuracy)
 
 
-def _candidates(report: Report, subjects: Sequence[Subject]) -> tuple[Candidate, ...]:
-    groups: dict[tuple[str, str, str], list[Subject]] = {}
-    for subject in subjects:
-        groups.setdefault((subject.model, subject.strategy, subject.features), []).append(subject)
+def _candidates(report: Report) -> tuple[Candidate, ...]:
+    groups = {(each[0].model, each[0].strategy, each[0].features): each for each in candidates_of(report)}
     names = short_names([each[0].model_copy(update={"seed": 0}) for each in groups.values()])
     standings = _standings(report, list(groups))
     found = []
     for key, group in groups.items():
         standing, failed, waived = standings[key]
-        broken = any(status.status == "error" and status.subject in group for status in report.statuses)
-        name = names[group[0].model_copy(update={"seed": 0})]
-        found.append(Candidate(name, tuple(group), *(("error", ()) if broken else (standing, failed, waived))))
+        if any(status.status == "error" and status.subject in group for status in report.statuses):
+            standing, failed, waived = "error", (), ()
+        use = use_over_seeds(report, group)
+        name = marked(names[group[0].model_copy(update={"seed": 0})], use.mark)
+        found.append(Candidate(name, tuple(group), standing, use, failed, waived))
     return tuple(found)
 
 

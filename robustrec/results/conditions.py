@@ -25,6 +25,7 @@ Kind = Literal[
     "std_noise",
     "break_point",
     "edit",
+    "missing",
     "clean_content",
     "clean_loss",
     "features",
@@ -33,6 +34,7 @@ Kind = Literal[
     "other",
 ]
 Graphs = Literal["rebuilt", "frozen"]
+Fill = Literal["mean", "zero", "other", "removed"]
 
 ALL = "all"
 """Modality of noise on all features; edit of the mean over all edits."""
@@ -55,6 +57,7 @@ KIND_FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "std_noise": (("sigma_std", "modality", "graphs", "standardised"), ()),
     "break_point": (("metric", "drop"), ()),
     "edit": (("edit", "severity"), ("share", "graphs", "modality")),
+    "missing": (("fill", "modality", "share", "graphs"), ()),
     "clean_content": ((), ("denoise",)),
     "clean_loss": (("standardised",), ()),
     "features": (("modality", "standardised"), ()),
@@ -71,13 +74,21 @@ class Condition(Record):
     kind: Kind = Field(
         description="test: clean input; noise: Gaussian noise of a variance or a relative size; std_noise: noise in "
         "standard deviations of the features; break_point: search for the noise with a given loss; edit: merchant "
-        "edit; clean_content: comparison with the clean content of the items; clean_loss: the audited loss on clean "
-        "features; features, parameters, training_loss: curvature of the audited loss in the features or parameters, "
-        "or of the training loss; other: a condition with a name alone"
+        "edit; missing: features of a share of the items replaced; clean_content: comparison with the clean content of "
+        "the items; clean_loss: the audited loss on clean features; features, parameters, training_loss: curvature of "
+        "the audited loss in the features or parameters, or of the training loss; other: a condition with a name alone"
     )
     edit: str | None = Field(default=None, min_length=1, description="name of the edit; all for the mean over all")
     severity: int | None = Field(default=None, ge=0, description="severity of the edit")
-    share: Amount | None = Field(default=None, description="share of edited items; the encoder audit has none")
+    share: Amount | None = Field(
+        default=None,
+        description="share of edited items, or of items with replaced features; the encoder audit has none",
+    )
+    fill: Fill | None = Field(
+        default=None,
+        description="what replaces the features of an item: mean of all items, zeros, those of another item, or those "
+        "of an item without this content (removed)",
+    )
     modality: str | None = Field(
         default=None,
         min_length=1,
@@ -175,6 +186,10 @@ def _label(condition: Condition) -> str:
             label = f"break point: {condition.metric} -{condition.drop:.0%}"
         case "edit":
             label = _edit_label(condition)
+        case "missing":
+            scope = "" if condition.modality == ALL else condition.modality
+            frozen = "frozen graphs" if condition.graphs == "frozen" else ""
+            label = _joined(f"fill={condition.fill}", f"share={condition.share:g}", frozen, scope)
         case "clean_content":
             label = "merchant noise" + (f", {condition.denoise}" if condition.denoise else "")
         case "other":
@@ -227,3 +242,6 @@ def named(condition: Condition | str) -> Condition:
 
 CLEAN_TEST = Condition(kind="test")
 """Condition of clean quality: the test split without a perturbation."""
+
+MEAN_FEATURES = Condition(kind="missing", fill="mean", modality=ALL, share=1, graphs="rebuilt")
+"""Condition that decides content use: all features of all items replaced by their mean, item graphs rebuilt."""

@@ -16,6 +16,9 @@ from robustrec.subject import Record, Subject
 CLEAN = "clean"
 """Reference of a row that compares a subject with itself on clean input."""
 
+CONTENT_USE = "content_use"
+"""Audit of what every run measures beside clean quality: how much of it comes from the content of the items."""
+
 ENCODER = "encoder"
 """Name of the encoder audit."""
 

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from robustrec.evaluation.error_rates import POWER, Correction
 from robustrec.results.conditions import Condition
-from robustrec.results.findings import BASELINE, CLEAN, Finding
+from robustrec.results.findings import BASELINE, CLEAN, CONTENT_USE, Finding
 from robustrec.results.possible_limits import possible_range, wrong_limits
 from robustrec.results.selection import Select, label_warning, matches
 from robustrec.results.waivers import Waived
@@ -169,13 +169,18 @@ def selects(gate: Gate, finding: Finding) -> bool:
     return (
         finding.quantity == wanted_rows
         and finding.reference == gate.reference
-        and matches(finding.audit, select.audit)
+        and _of_audit(finding.audit, select.audit)
         and select.wants(finding.condition)
         and select.wants_metric(finding)
         and matches(finding.subject.strategy, select.strategy)
         and matches(finding.subject.model, select.model)
         and matches(finding.subject.features, select.features)
     )
+
+
+def _of_audit(audit: str, wanted: str) -> bool:
+    # Content use is no robustness: a gate asks for it by its name, never by a wildcard.
+    return audit == wanted if audit == CONTENT_USE else matches(audit, wanted)
 
 
 def label_warnings(gates: Iterable[Gate]) -> list[str]:

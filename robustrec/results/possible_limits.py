@@ -15,6 +15,7 @@ LARGEST = 1e15
 _SHARES = re.compile(r"exposure@.*|touched|seen|hidden_share|flip_rate.*|edit_size.*")
 _LENGTHS = re.compile(r"(?:movement|factor|contraction|distance_to_clean)_.*|sigma2|audit_loss.*")
 _RANKS = re.compile(r"rank_.*")
+_USE = re.compile(r"content_use")
 
 
 class Range(NamedTuple):
@@ -73,6 +74,7 @@ def _range_of(metric: str) -> Range:
         (_SHARES, Range(0.0, 1.0)),
         (_LENGTHS, Range(0.0)),
         (_RANKS, Range(1.0)),
+        (_USE, Range(high=1.0)),
     ):
         if pattern.fullmatch(metric):
             return found

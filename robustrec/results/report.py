@@ -13,9 +13,13 @@ from robustrec.errors import RobustrecError
 from robustrec.evaluation.error_rates import Correction
 from robustrec.files import digest_json, write_atomically
 from robustrec.invalid import invalid
+from robustrec.results.content_use import ContentUse
 from robustrec.results.exhibits import Exhibit, Relation
 from robustrec.results.findings import AuditStatus, Finding
 from robustrec.results.gates import GateResult
+from robustrec.results.run_record import ArraysRecord as ArraysRecord
+from robustrec.results.run_record import Costs as Costs
+from robustrec.results.run_record import Environment as Environment
 from robustrec.results.section_digests import DIGESTS, refuse_edited, section_digests
 from robustrec.results.upgrade import as_version_2, upgraded
 from robustrec.results.verdict import VerdictWord, verdict_with_reason
@@ -23,11 +27,12 @@ from robustrec.results.waivers import WaiverRecord
 from robustrec.subject import Record, Subject
 from robustrec.untrusted import UnreadableError, parse_json, read_text
 
-JUDGEMENT_RULES = 2
+JUDGEMENT_RULES = 3
 """Version of the judging rules. Increase it if the same findings can get another result."""
 SCHEMA_VERSION = 3
 """Schema version of written reports. Older versions are read and upgraded to it."""
-_RULES_WITH_DIGESTS = 2
+RULES_WITH_DIGESTS = 2
+"""First version of the rules whose reports have digests of their sections."""
 _FIRST_WITH_CONDITIONS = 3
 MAX_BYTES = 256 << 20
 """Largest report read, in bytes; a full audit has a few MiB."""
@@ -177,36 +182,6 @@ class SubjectRecord(Record):
     )
 
 
-class Environment(Record):
-    """Software and hardware of the run."""
-
-    python: str
-    torch: str
-    numpy: str
-    platform: str
-    device: str
-    threads: int = Field(ge=1)
-
-
-class Costs(Record):
-    """Work counts of the audits."""
-
-    trainings: int = Field(default=0, ge=0)
-    representations: int = Field(default=0, ge=0, description="number of forward passes over all users and items")
-    rankings: int = Field(default=0, ge=0, description="number of full rankings of all evaluated users")
-    encodings: int = Field(default=0, ge=0, description="number of edited items that the encoder encoded")
-    gradients: int = Field(
-        default=0, ge=0, description="number of gradients and Hessian-vector products over the training graph"
-    )
-
-
-class ArraysRecord(Record):
-    """The file of per-user arrays beside the report."""
-
-    file: str = Field(description="file name, in the folder of the report")
-    digest: str
-
-
 class JudgementRecord(Record):
     """Suite, time and error rates of the judgement; `robustrec gate` judges a report again."""
 
@@ -256,7 +231,9 @@ class UserAuditRecord(Record):
 class Requirement(Record):
     """A condition of a recommendation."""
 
-    name: str = Field(description="condition: measured, alternatives, gates, training, budget, seeds or difference")
+    name: str = Field(
+        description="condition: measured, alternatives, gates, content use, training, budget, seeds or difference"
+    )
     met: bool
     text: str = Field(description="result for this condition")
     command: str = Field(default="", description="command that can meet the condition, if there is one")
@@ -305,6 +282,10 @@ class Report(Record):
         default=None, description="recommendation that follows from the report"
     )
     cautions: tuple[str, ...] = Field(default=(), description="warnings that every report format shows")
+    content_use: tuple[ContentUse, ...] = Field(
+        default=(),
+        description="how much of the quality of each subject comes from content; empty in reports of earlier versions",
+    )
     seeds: dict[str, int] = Field(description="every seed of the run, by purpose")
     environment: Environment
     durations: dict[str, float] = Field(description="duration of each stage, in seconds")
@@ -386,7 +367,7 @@ def read_report(path: Path) -> Report:
 def _written_with_digests(report: Report) -> bool:
     """Tell whether the robustrec that wrote a report gave it digests: by its rules, or by sections as old as those."""
     record = report.judgement
-    judged = record is not None and (record.rules >= _RULES_WITH_DIGESTS or record.content is not None)
+    judged = record is not None and (record.rules >= RULES_WITH_DIGESTS or record.content is not None)
     return judged or report.recommendation is not None or bool(report.cautions) or bool(report.over_seeds)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from robustrec.results.conditions import ALL, KIND_FIELDS, Amount, Condition, Graphs, Kind
+from robustrec.results.conditions import ALL, KIND_FIELDS, Amount, Condition, Fill, Graphs, Kind
 from robustrec.results.findings import CLEAN, STRATA, Finding, Group
 from robustrec.results.labels import condition_of
 from robustrec.subject import Record
@@ -20,7 +20,7 @@ BY_LABEL = "selection by label"
 
 _KEYS = (
     *("kind", "edit", "severity", "share", "sigma2", "sigma_rel", "sigma_std", "modality", "graphs", "trained"),
-    *("standardised", "rho", "steps", "part", "denoise", "name"),
+    *("standardised", "rho", "steps", "part", "denoise", "fill", "name"),
 )
 """Keys of a selection that are fields of the condition."""
 
@@ -59,9 +59,11 @@ class Select(Record):
     kind: Kind | None = Field(default=None, description="kind of the condition, for example break_point")
     edit: str | None = Field(default=None, min_length=1, description="name of the edit; all for the mean over all")
     severity: int | None = Field(default=None, ge=0, description="severity of the edit")
-    share: Amount | None = Field(default=None, description="share of edited items")
+    share: Amount | None = Field(default=None, description="share of edited items, or of items with replaced features")
     modality: str | None = Field(
-        default=None, min_length=1, description="modality with noise by its name, or all for noise on all features"
+        default=None,
+        min_length=1,
+        description="modality with noise or replaced features by its name, or all for all features",
     )
     sigma2: Amount | None = Field(default=None, description="variance of the noise")
     sigma_rel: Amount | None = Field(default=None, description="relative size of the noise")
@@ -75,6 +77,9 @@ class Select(Record):
     steps: int | None = Field(default=None, ge=1, description="ascent steps of the worst case")
     part: str | None = Field(default=None, min_length=1, description="part of the parameters, for example users")
     denoise: str | None = Field(default=None, min_length=1, description="denoising before the encoder: capfilt")
+    fill: Fill | None = Field(
+        default=None, description="what replaces the features of an item: mean, zero, other or removed"
+    )
     name: str | None = Field(default=None, min_length=1, description="name of a condition without fields")
     condition: str = Field(
         default=ANY,

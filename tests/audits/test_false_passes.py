@@ -80,7 +80,7 @@ def test_features_so_large_that_noise_is_rounded_away_are_an_error(
     (status,) = [each for each in report.statuses if each.audit == "noise"]
     assert "of the image feature entries unchanged" in status.message
     assert "relative" in status.message
-    assert _audits(report) == {"clean"}
+    assert _audits(report) == {"clean", "content_use"}
 
 
 def test_noise_below_what_float32_can_add_is_an_error(tiny_folder: Path, tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_strategy_without_effect_is_an_error_that_names_both(tiny_folder: Path
     messages = {each.subject.strategy: each.message for each in report.statuses if each.audit == "noise"}
     assert "parameters are equal to those of vbpr/sam/" in messages["vanilla"]
     assert "parameters are equal to those of vbpr/vanilla/" in messages["sam"]
-    assert _audits(report) == {"clean"}
+    assert _audits(report) == {"clean", "content_use"}
 
 
 def test_a_graph_frozen_by_mistake_is_an_error(
@@ -194,4 +194,4 @@ def test_a_cache_that_fills_during_the_audits_is_an_error_and_leaves_no_rows(
         ("mirror", "noise"): "ok",
     }
     left = {(row.subject.strategy, row.audit, row.reference) for row in report.findings if row.audit != "clean"}
-    assert left == {("mirror", "noise", "clean")}
+    assert left == {("mirror", "noise", "clean"), ("mirror", "content_use", "clean")}

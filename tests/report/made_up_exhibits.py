@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 from labelled import condition_of
-from made_up_report import drift, made_up_report, value
+from made_up_report import drift, made_up_report, use_findings, value
 from PIL import Image, ImageDraw
 
 from robustrec.audits.suites import load_suite
@@ -57,6 +57,7 @@ def findings_of(subject: Subject, place: int) -> list[Finding]:
     """Clean quality, a noise sweep in three scopes, four edits at five severities, and sharpness."""
     clean = 0.11 + 0.004 * place
     rows = [value(subject, clean + more, 0.006, metric=name) for name, more in (("ndcg@20", 0.0), ("recall@20", 0.1))]
+    rows += use_findings(subject)
     for scope in ("", " image", " text"):
         for power in range(-8, -1):
             loss = -0.004 * (place + 1) * (power + 8) ** 2 / (2 if scope else 1)

@@ -9,7 +9,8 @@ from typing import Any
 from labelled import finding
 
 from robustrec.audits.suites import Suite, load_suite
-from robustrec.results.findings import AuditStatus, Finding
+from robustrec.results.conditions import MEAN_FEATURES
+from robustrec.results.findings import CONTENT_USE, AuditStatus, Finding
 from robustrec.results.gates import applicable_gates
 from robustrec.results.judging import judge
 from robustrec.results.report import (
@@ -85,9 +86,20 @@ def value(
     return finding(**{**columns, **changes})
 
 
+def use_findings(subject: Subject, left: float = 0.4, half_width: float = 0.02, overlap: float = 0.3) -> list[Finding]:
+    """What a run says of content use: the share of clean NDCG@20 that is left with mean features."""
+    common: dict[str, Any] = {"audit": CONTENT_USE, "n_draws": 0}
+    rows = [
+        drift(subject, left - 1, half_width=half_width, **common),
+        drift(subject, overlap - 1, clean=1.0, metric="overlap@20", **common),
+    ]
+    return [row.model_copy(update={"condition": MEAN_FEATURES}) for row in rows]
+
+
 def noise_findings(subject: Subject, conditions: Sequence[str], strength: float) -> list[Finding]:
     """What a noise audit of a subject says, the more the later the condition."""
     rows = [value(subject, number, 0.0101, metric=metric) for metric, number in CLEAN_VALUES.items()]
+    rows += use_findings(subject)
     for place, condition in enumerate(conditions, start=1):
         common = {"condition": condition}
         loss = -strength * place

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from junitparser import JUnitXml
-from made_up_report import SGBD, VANILLA, drift, made_up_report, noise_only, value
+from made_up_report import SGBD, VANILLA, drift, made_up_report, noise_only, use_findings, value
 from rich.console import Console
 
 from robustrec.audits.judged import judged_again
@@ -32,7 +32,7 @@ from robustrec.report.forms import FORMATS
 from robustrec.results.findings import AuditStatus
 from robustrec.results.waivers import Waiver
 
-CONDITIONS = {"gates", "training", "budget", "seeds", "difference"}
+CONDITIONS = {"gates", "content use", "training", "budget", "seeds", "difference"}
 QUALITY = {"vanilla": 0.10, "sgbd": 0.11}
 
 
@@ -40,7 +40,9 @@ def seeded(subject, seed):
     return subject.model_copy(update={"seed": seed})
 
 
-def earned(*, seeds=3, quality=QUALITY, half_width=0.002, losses=None, training=None, difference=None, **changes):
+def earned(
+    *, seeds=3, quality=QUALITY, half_width=0.002, losses=None, training=None, difference=None, left=None, **changes
+):
     """A report in which sgbd is better than vanilla and every condition is met; the arguments take conditions away.
 
     Args:
@@ -50,6 +52,7 @@ def earned(*, seeds=3, quality=QUALITY, half_width=0.002, losses=None, training=
         losses: relative drift under noise by strategy.
         training: changes of each strategy's training record.
         difference: paired difference instead of that of the qualities.
+        left: share of the quality with mean features by strategy.
         changes: fields of the report.
     """
     findings, over_seeds, records, statuses = [], [], [], []
@@ -62,7 +65,7 @@ def earned(*, seeds=3, quality=QUALITY, half_width=0.002, losses=None, training=
             for metric in ("ndcg@20", "recall@20"):
                 findings += [value(one, quality[name], 0.004, metric=metric)]
                 findings += [drift(one, loss, clean=quality[name], metric=metric)]
-            findings += [drift(one, -0.01, clean=1.0, metric="rbo@20")]
+            findings += [drift(one, -0.01, clean=1.0, metric="rbo@20"), *use_findings(one, (left or {}).get(name, 0.4))]
             trained = {"cut_off": False, "gradient_evaluations": 1000, "max_epochs": 1000}
             own = record.training.model_copy(update={**trained, **(training or {}).get(name, {})})
             records.append(record.model_copy(update={"subject": one, "training": own, "mirror": None}))
@@ -71,6 +74,7 @@ def earned(*, seeds=3, quality=QUALITY, half_width=0.002, losses=None, training=
                 findings.append(paired(one, gap, half_width, quality["vanilla"]))
         over_seeds.append(value(subject, quality[name], 0.005, note=f"mean of {seeds} training seeds"))
         over_seeds.append(drift(subject, loss, clean=quality[name]))
+        over_seeds += use_findings(subject, (left or {}).get(name, 0.4))
     over_seeds.append(paired(SGBD, gap, half_width, quality["vanilla"]))
     suite = noise_only(load_suite("ci"))
     suite = suite.model_copy(update={"gates": tuple(gate for gate in suite.gates if not gate.against)})

@@ -163,27 +163,29 @@ def test_the_glance_has_quality_drifts_and_flatness():
     glance = at_a_glance(summary_of(full_report()))
     assert [column.title for column in glance.columns] == [
         "clean ndcg@20",
+        "left with mean features",
         "noise: largest loss",
         "merchant: largest loss",
         "missing: largest loss",
         "input sharpness, nats",
     ]
-    assert glance.columns[1].remark == "σ² = 1e-06", "the condition that the gates look at, not the strongest"
+    assert glance.columns[2].remark == "σ² = 1e-06", "the condition that the gates look at, not the strongest"
     assert [row.standing for row in glance.rows] == ["PASS", *["FAIL"] * 5]
-    assert glance.rows[0].cells[2].number == "-4.00 %"
+    assert glance.rows[0].cells[3].number == "-4.00 %"
 
 
-def test_the_five_lines_are_one_of_each_kind_in_order():
+def test_the_six_lines_are_one_of_each_kind_in_order():
     lines = lines_that_matter(summary_of(full_report()))
     assert len(lines) == MOST_LINES
     starts = (
         "largest loss under noise (worst of 6)",
         "largest loss under merchant",
+        "content use (lowest of 6): ",
         "for these 6",
         "noise tolerance (lowest of",
         "most fragile item",
     )
-    assert [line.startswith(start) for line, start in zip(lines, starts, strict=True)] == [True] * 5
+    assert [line.startswith(start) for line, start in zip(lines, starts, strict=True)] == [True] * 6
     without = full_report(exhibits=(), relations=())
     lines = lines_that_matter(summary_of(without))
     starts = [f"largest loss under {audit}" for audit in ("noise", "merchant", "missing")]
@@ -292,7 +294,7 @@ def test_the_report_fits_one_screen_of_80_columns():
     many = tuple(gate.model_copy(update={"gate": f"gate {number}"}) for number in range(40))
     for report in (full_report(), made_up_report(), full_report().model_copy(update={"gates": many})):
         lines = screen(report).splitlines()
-        assert len(lines) <= 55 if len(report.gates) > 6 else len(lines) <= 45
+        assert len(lines) <= 57 if len(report.gates) > 6 else len(lines) <= 45
         assert lines[0].startswith("SAMPLE EDITION")
         assert any(line.startswith("VERDICT: ") for line in lines[:3])
         assert "HTML report: report.html" in lines

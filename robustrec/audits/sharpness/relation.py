@@ -21,7 +21,7 @@ from robustrec.audits.sharpness.rows import AUDIT
 from robustrec.evaluation.kinds import STABILITY, kind_of
 from robustrec.results.conditions import ALL, Condition
 from robustrec.results.exhibits import SIGNIFICANT, WITHIN, Relation
-from robustrec.results.findings import CLEAN, Finding
+from robustrec.results.findings import CLEAN, CONTENT_USE, Finding
 from robustrec.results.scale import SCALE_DEPENDENT
 from robustrec.seeds import numpy_generator
 from robustrec.subject import Subject
@@ -241,7 +241,7 @@ def _outcomes(findings: Sequence[Finding]) -> list[tuple[str, dict[Subject, floa
         for row in findings
         if row.quantity == "drift"
         and row.reference == CLEAN
-        and row.audit != CLEAN
+        and row.audit not in (CLEAN, CONTENT_USE)
         and row.drift is not None
         and not row.condition.trained
     ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
-from robustrec.reading.names import short_names
+from robustrec.reading.content_use import names_of
 from robustrec.results.report import Report
 from robustrec.sheet import Sheet
 from robustrec.subject import Subject
@@ -29,5 +29,4 @@ class Page(Sheet):
 
 def page_of(report: Report, console: Console) -> Page:
     """Return the page of a report."""
-    subjects = [record.subject for record in report.subjects]
-    return Page(console, report, short_names(subjects), f"{100 * report.suite.level:g} %")
+    return Page(console, report, names_of(report), f"{100 * report.suite.level:g} %")

@@ -1,0 +1,89 @@
+"""Content use of the subjects and candidates of a report, and the names that say it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from robustrec.reading.names import short_names
+from robustrec.results.content_use import ENOUGH, ContentUse, content_use
+from robustrec.results.findings import CONTENT_USE, Finding
+from robustrec.results.report import Report
+from robustrec.subject import Subject
+
+
+def uses_of(report: Report) -> tuple[ContentUse, ...]:
+    """Return the content use of every subject of a report; empty if the report has none, as of earlier versions."""
+    rows = [row for row in report.findings if row.audit == CONTENT_USE]
+    if not rows:
+        return ()
+    return tuple(
+        content_use(record.subject, [row for row in rows if row.subject == record.subject])
+        for record in report.subjects
+    )
+
+
+def use_over_seeds(report: Report, subjects: Sequence[Subject]) -> ContentUse:
+    """Return the content use of a model with a strategy on features over its training seeds.
+
+    With several seeds it is of their mean, with the interval over seeds and users. It is not measured if it was not
+    for one of them.
+
+    Args:
+        report: with the findings.
+        subjects: one for each training seed.
+    """
+    rows = [row for row in report.findings if row.audit == CONTENT_USE]
+    own = [content_use(each, [row for row in rows if row.subject == each]) for each in subjects]
+    unusual = next((each for each in own if each.kept is None), None)
+    if len(own) == 1 or unusual is not None:
+        return unusual or own[0]
+    pooled = content_use(subjects[0], _pooled(report, subjects[0]))
+    if pooled.kept is not None:
+        return pooled
+    kept = sum(each.kept or 0.0 for each in own) / len(own)
+    state = "content-free" if kept >= ENOUGH else "uses content"
+    without = {"kept": kept, "kept_low": None, "kept_high": None, "state": state, "uncertain": True}
+    return own[0].model_copy(update=without)
+
+
+def _pooled(report: Report, first: Subject) -> list[Finding]:
+    key = (first.model, first.strategy, first.features)
+    return [row for row in report.over_seeds if (row.subject.model, row.subject.strategy, row.subject.features) == key]
+
+
+def candidates_of(report: Report) -> list[list[Subject]]:
+    """Return the subjects of a report by model, strategy and features, in its order."""
+    groups: dict[tuple[str, str, str], list[Subject]] = {}
+    for record in report.subjects:
+        subject = record.subject
+        groups.setdefault((subject.model, subject.strategy, subject.features), []).append(subject)
+    return list(groups.values())
+
+
+def names_of(report: Report) -> dict[Subject, str]:
+    """Return the short name of every subject; that of a content-free one says so wherever it stands."""
+    names = short_names([record.subject for record in report.subjects])
+    for subjects in candidates_of(report):
+        mark = use_over_seeds(report, subjects).mark
+        if mark:
+            names |= {subject: marked(names[subject], mark) for subject in subjects}
+    return names
+
+
+def marked(name: str, mark: str) -> str:
+    """Return a name with its mark: "amr (content-free)"."""
+    return f"{name} ({mark})" if mark else name
+
+
+def lines_of(report: Report) -> list[str]:
+    """Return a line for each model and strategy that is content-free, uncertain, or not measured."""
+    groups = candidates_of(report)
+    names = short_names([subjects[0].model_copy(update={"seed": 0}) for subjects in groups])
+    if not any(row.audit == CONTENT_USE for row in report.findings):
+        return [use_over_seeds(report, subjects).sentence for subjects in groups[:1]]
+    lines = []
+    for subjects in groups:
+        use = use_over_seeds(report, subjects)
+        if use.state in ("content-free", "not measured") or use.uncertain:
+            lines.append(f"{names[subjects[0].model_copy(update={'seed': 0})]}: {use.sentence}")
+    return lines
