@@ -32,6 +32,7 @@ class CommonOptions(TypedDict, total=False):
         denoise: none or capfilt.
         seed: first training seed; audit seeds are derived from it.
         device: auto, cpu, cuda or cuda:N.
+        engine: local, or ray or ray://HOST:PORT for the machines of a Ray cluster.
         workers: number of processes of an audit.
         home: folder of data sets, features and runs.
         offline: never use the network for weights or data.
@@ -45,6 +46,7 @@ class CommonOptions(TypedDict, total=False):
     denoise: str
     seed: int
     device: str
+    engine: str
     workers: int
     home: Path | str
     offline: bool

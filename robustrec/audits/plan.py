@@ -170,11 +170,11 @@ def _check_editable(suite: Suite, dataset: Dataset, encoder: str | None, again: 
 def _check_workers(settings: Settings, used: Sequence[UsedWeights]) -> None:
     """Refuse several processes for an encoder whose vectors are not stored: each would encode all items again."""
     unnamed = [each.network for each in used if each.digest == NO_DIGEST]
-    if unnamed and settings.workers > 1:
+    if unnamed and (settings.workers > 1 or settings.engine != "local"):
         raise RobustrecError(
             f"the encoder {unnamed[0]!r} has no digest: its vectors are not stored, and processes cannot share them",
-            where=f"--workers {settings.workers}, --features {settings.features}",
-            fix="give the encoder a digest (docs/own-encoders.md), or use --workers 1",
+            where=f"--engine {settings.engine}, --workers {settings.workers}, --features {settings.features}",
+            fix="give the encoder a digest (docs/own-encoders.md), or use --engine local --workers 1",
         )
 
 

@@ -48,9 +48,7 @@ class _Watch:
             self.answered = now
         except OSError as error:
             if now - self.answered > self.seconds:
-                print(
-                    f"the head of the cluster does not answer: {error.strerror or error}", file=sys.stderr, flush=True
-                )
+                os.write(2, f"the head of the cluster does not answer: {error.strerror or error}\n".encode())
                 os._exit(1)
 
 
