@@ -6,8 +6,8 @@ Each model and size runs in a process of its own, so that its peak of resident m
 time of single runs, which other load hardly stretches: graphs and model are built, an epoch is begun (LATTICE learns
 its item graph then), its first step is taken, one step warms up and the next one is timed; an epoch is the beginning,
 the first step and as many later steps as batches remain. A sample of test users is ranked and the time scaled to all of
-them. The features themselves are part of the peak; what the data take before a model is built stands beside it. The nearest items are the same for
-all models of a size, so they are searched once, in a process and a row of their own.
+them. The features themselves are part of the peak; what the data take before a model is built stands beside it. The
+nearest items are the same for all models of a size, so they are searched once, in a process and a row of their own.
 
 Rows in the results that were measured by the same method at the same size and number of threads are kept, so that an
 interrupted run goes on where it stopped; --again measures them again.

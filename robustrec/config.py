@@ -61,6 +61,9 @@ class Settings(BaseModel):
         None, description="stored run, or file of trained parameters, to audit instead of training"
     )
     suite: str = Field("quick", description="name of a suite, or path of a TOML file")
+    users: int | None = Field(
+        None, ge=2, description="audits: number of test users to rank, a stratified sample; default: all"
+    )
     seed: int = Field(0, ge=0, le=2**63 - 1, description="first training seed; audit seeds are derived from it")
     seeds: int = Field(1, ge=1, le=1000, description="number of training seeds")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")

@@ -33,6 +33,7 @@ class CommonOptions(TypedDict, total=False):
         seed: first training seed; audit seeds are derived from it.
         device: auto, cpu, cuda or cuda:N.
         engine: local, or ray or ray://HOST:PORT for the machines of a Ray cluster.
+        users: number of test users that an audit ranks, a stratified sample; all by default.
         workers: number of processes of an audit.
         home: folder of data sets, features and runs.
         offline: never use the network for weights or data.
@@ -47,6 +48,7 @@ class CommonOptions(TypedDict, total=False):
     seed: int
     device: str
     engine: str
+    users: int
     workers: int
     home: Path | str
     offline: bool

@@ -28,7 +28,7 @@ from robustrec.results.findings import BASELINE, CLEAN, Finding
 from robustrec.results.report import BaselineRecord, DatasetRecord
 from robustrec.subject import Subject
 
-MEASURED = ("metrics", "stability", "mask_validation", "bootstrap", "audits")
+MEASURED = ("metrics", "stability", "mask_validation", "users", "bootstrap", "audits")
 """Keys of a suite that affect the numbers; gates, waivers and names do not."""
 
 ONE_TRAINING = "one training each: the interval does not account for other trainings"

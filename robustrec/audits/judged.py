@@ -14,13 +14,14 @@ from robustrec.reading.recommendation import with_recommendation
 from robustrec.results.arrays import Arrays
 from robustrec.results.baseline import Baseline
 from robustrec.results.findings import BASELINE, AuditStatus, Finding
-from robustrec.results.gates import NO_BASELINE_FIX, applicable_gates, label_warnings
+from robustrec.results.gates import NO_BASELINE_FIX, GateResult, applicable_gates, label_warnings
 from robustrec.results.inapplicable import inapplicable
 from robustrec.results.judging import judge_all
 from robustrec.results.report import JUDGEMENT_RULES, JudgementRecord, Report
 from robustrec.results.selection import BY_LABEL
 from robustrec.results.verdict import verdict_with_reason
 from robustrec.results.waivers import Waiver, warnings_of
+from robustrec.runs.user_sample import ranked_users, sample_words
 from robustrec.subject import Subject
 
 
@@ -70,7 +71,7 @@ def judgement(
     word, reason = verdict_with_reason(found.gates, statuses, found.waivers)
     return {
         "findings": findings,
-        "gates": found.gates,
+        "gates": tuple(_of_sample(gate, side) for gate in found.gates),
         "waivers": found.waivers,
         "judgement": JudgementRecord(
             suite=suite.name,
@@ -87,6 +88,15 @@ def judgement(
         "verdict_reason": reason,
         "warnings": (*gates.left_out, *filter(None, reasons.values()), *warnings_of(found.waivers)),
     }
+
+
+def _of_sample(gate: GateResult, side: MeasuredState) -> GateResult:
+    """Return the result of a gate, whose message says which users were ranked if these are not all test users."""
+    n_test_users = side.dataset.n_test_users
+    n = ranked_users(side.suite, n_test_users)
+    if n is None or n_test_users is None or not gate.selected:
+        return gate
+    return gate.model_copy(update={"message": f"{gate.message}, on {sample_words(n, n_test_users)}"})
 
 
 def side_of_report(report: Report) -> MeasuredState:

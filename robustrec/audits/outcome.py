@@ -26,6 +26,7 @@ from robustrec.datasets.registry import Dataset
 from robustrec.datasets.split_record import split_note
 from robustrec.encoders.weights import UsedWeights
 from robustrec.errors import RobustrecError
+from robustrec.evaluation.metrics import evaluated_users
 from robustrec.files import write_atomically
 from robustrec.hardware import describe_environment
 from robustrec.places import own_descriptor
@@ -174,6 +175,7 @@ def dataset_record(dataset: Dataset) -> DatasetRecord:
         n_train=train,
         n_validation=validation,
         n_test=test,
+        n_test_users=len(evaluated_users(interactions, TEST)),
         filters=tuple(Filter(reason=each.reason, rows=each.rows) for each in dataset.filters),
         split=dataset.split,
         cold_start=cold_start(interactions),

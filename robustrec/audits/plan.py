@@ -15,6 +15,7 @@ from robustrec.audits.registry import kind_of, resolved
 from robustrec.audits.suites import Suite, suite_of
 from robustrec.audits.values import main_accuracy
 from robustrec.config import Settings
+from robustrec.datasets.interactions import TEST
 from robustrec.datasets.registry import Dataset, load_dataset
 from robustrec.edits.languages import languages_of
 from robustrec.encoders.chosen import encoder_name, features_label, modalities_of_features, opened_weights
@@ -22,6 +23,7 @@ from robustrec.encoders.options import options_of
 from robustrec.encoders.own import NO_DIGEST
 from robustrec.encoders.weights import UsedWeights
 from robustrec.errors import RobustrecError
+from robustrec.evaluation.metrics import evaluated_users
 from robustrec.modalities import read_of
 from robustrec.models import modalities_in_scores
 from robustrec.progress import Progress, silent
@@ -29,6 +31,7 @@ from robustrec.results.gates import NO_BASELINE_FIX, applicable_gates, label_war
 from robustrec.results.waivers import Waiver
 from robustrec.runs.plan import subject_specs
 from robustrec.runs.specs import SubjectSpec, reads_features
+from robustrec.runs.user_sample import plan_words
 from robustrec.subject import Subject
 
 if TYPE_CHECKING:
@@ -197,6 +200,12 @@ def content_use_rankings(plan: Plan, spec: SubjectSpec) -> int:
     available = modalities_of_features(plan.dataset, plan.encoder or "auto")
     read = len(read_of(modalities_in_scores(spec.model), available))
     return 0 if not read else 4 + (read if read > 1 else 0)
+
+
+def users_words(plan: Plan) -> str:
+    """Return which test users are ranked and what change they detect; empty where all of few users are ranked."""
+    users = evaluated_users(plan.dataset.interactions, TEST)
+    return plan_words(plan.suite.users, len(users), plan.suite.bootstrap.level)
 
 
 def cost_words(cost: Cost) -> str:

@@ -65,7 +65,11 @@ def work_of(plan: Plan, progress: Progress = silent) -> Work:
             else None
         )
     prepared = prepare(
-        plan.dataset, features, pick_device(plan.settings.device), mask_validation=plan.suite.mask_validation
+        plan.dataset,
+        features,
+        pick_device(plan.settings.device),
+        mask_validation=plan.suite.mask_validation,
+        users=plan.suite.users,
     )
     if features is not None:
         check_modalities(plan.specs, features.tables)

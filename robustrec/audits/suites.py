@@ -72,6 +72,9 @@ class Suite(Record):
     )
     compare_with: str | None = Field(default="vanilla", min_length=1, description="reference strategy for comparisons")
     mask_validation: bool = Field(default=False, description="also mask validation items in the test ranking")
+    users: int | None = Field(
+        default=None, ge=2, description="number of test users to rank, a stratified sample; all if there are no more"
+    )
     bootstrap: Bootstrap = Field(default=Bootstrap(), description="settings of the confidence intervals")
     audits: tuple[_AnyAudit, ...] = Field(min_length=1, description="audits to run, one table for each kind")
     gates: tuple[Gate, ...] = Field(
@@ -138,13 +141,15 @@ def load_suite(name_or_path: str) -> Suite:
 
 
 def suite_of(settings: Settings, suite: Suite | None = None) -> Suite:
-    """Return a suite, by default that of the settings, with the overrides of `--set evaluation`.
+    """Return a suite, by default that of the settings, with the overrides of `--set evaluation` and `--users`.
 
     Raises:
         RobustrecError: as `load_suite`, or an override is invalid.
     """
     suite, mask = suite or load_suite(settings.suite), evaluation_options(settings).mask_validation
-    return suite if mask is None else suite.model_copy(update={"mask_validation": mask})
+    changes = {"mask_validation": mask, "users": settings.users}
+    changed = {name: value for name, value in changes.items() if value is not None}
+    return suite.model_copy(update=changed) if changed else suite
 
 
 def suite_text(name_or_path: str) -> str:

@@ -39,6 +39,7 @@ def audit(
     edition: options.Edition = None,
     seed: options.Seed = None,
     seeds: options.Seeds = None,
+    users: options.Users = None,
     device: options.Device = None,
     threads: options.Threads = None,
     workers: options.Workers = None,
@@ -145,13 +146,15 @@ def _stored_path(plan: Plan, report: Report) -> Path:
 
 
 def _announce(plan: Plan, *, quiet: bool) -> None:
-    from robustrec.audits.plan import cost_of, cost_words
+    from robustrec.audits.plan import cost_of, cost_words, users_words
 
-    cost = cost_of(plan)
+    cost, users = cost_of(plan), users_words(plan)
     say(
         f"{plan.dataset.name} ({plan.dataset.edition} edition), suite {plan.suite.name}: at most {cost_words(cost)}",
         quiet=quiet,
     )
+    if users:
+        say(f"note: users: {users}", quiet=quiet)
     for warning in plan.warnings:
         say(f"warning: {warning}", quiet=quiet)
     for note in plan.notes:
@@ -159,11 +162,11 @@ def _announce(plan: Plan, *, quiet: bool) -> None:
 
 
 def _print_plan(plan: Plan, *, as_json: bool) -> None:
-    from robustrec.audits.plan import cost_of, cost_words
+    from robustrec.audits.plan import cost_of, cost_words, users_words
     from robustrec.engine.names import engine_words
     from robustrec.runs.specs import spec_json
 
-    cost = cost_of(plan)
+    cost, users = cost_of(plan), users_words(plan)
     sheet = Sheet(data_console())
     content = {
         "dataset": {
@@ -174,6 +177,7 @@ def _print_plan(plan: Plan, *, as_json: bool) -> None:
         "suite": plan.suite.model_dump(mode="json"),
         "features": plan.encoder,
         "weights": [{"network": each.network, "name": each.name, "digest": each.digest} for each in plan.weights],
+        "users": users,
         "warnings": list(plan.warnings),
         "subjects": [spec_json(spec) for spec in plan.specs],
         "cost": cost._asdict(),
@@ -186,6 +190,8 @@ def _print_plan(plan: Plan, *, as_json: bool) -> None:
     sheet.line(f"data set   {plan.dataset.name}, {plan.dataset.edition} edition")
     sheet.line(f"suite      {plan.suite.name}{plan.suite.description and f': {plan.suite.description}'}")
     sheet.line(f"features   {plan.encoder or 'not used'}")
+    if users:
+        sheet.line(f"users      {users}")
     for each in plan.weights:
         sheet.line(f"weights    {each.network}: {each.name}, digest {each.digest[:16]}")
     for warning in plan.warnings:

@@ -98,6 +98,10 @@ Checkpoint = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option(help="First training seed.")]
 Seeds = Annotated[int | None, typer.Option(help="Number of training seeds.")]
+Users = Annotated[
+    int | None,
+    typer.Option(help="Rank a stratified sample of this many test users. Default: all.", show_default=False),
+]
 Device = Annotated[str | None, typer.Option(help="Device: auto, cpu, cuda or cuda:N.")]
 Threads = Annotated[int | None, typer.Option(help="Number of CPU threads.")]
 Workers = Annotated[int | None, typer.Option(help="Number of processes; each uses --threads CPU threads.")]

@@ -126,12 +126,15 @@ def _refuse_incomparable(loaded: Sequence[Loaded]) -> None:
                     where=f"{other.file}, key dataset.{key}",
                     fix=_FIX,
                 )
-        masks = [each.report.suite.content.get("mask_validation", False) for each in (first, other)]
+        masks = [
+            (each.report.suite.content.get("mask_validation", False), each.report.suite.content.get("users"))
+            for each in (first, other)
+        ]
         if masks[0] != masks[1] or first.report.suite.level != other.report.suite.level:
             raise RobustrecError(
-                f"{other.file} has other settings than {first.file}: mask_validation or bootstrap.level differ",
+                f"{other.file} has other settings than {first.file}: mask_validation, users or bootstrap.level differ",
                 where=f"{other.file}, key suite.content",
-                fix="audit both with the same mask_validation and bootstrap.level",
+                fix="audit both with the same mask_validation, --users and bootstrap.level",
             )
 
 

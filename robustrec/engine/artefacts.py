@@ -189,7 +189,7 @@ def _inputs(subjects: Audited, work: Work) -> dict[str, Any]:
             for subject, _ in subjects
         ],
         "suite": suite.model_dump(
-            mode="json", include={"metrics", "stability", "bootstrap", "compare_with", "mask_validation"}
+            mode="json", include={"metrics", "stability", "bootstrap", "compare_with", "mask_validation", "users"}
         ),
         "seed": work.context.seed,
         "intervals": work.intervals.seed,

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from robustrec.evaluation.kinds import KINDS, Accuracy, kind_of
+from robustrec.evaluation.kinds import KINDS, Accuracy, kind_of, of_all_lists
 from robustrec.reading.content_use import candidates_of, lines_of, marked, names_of, use_over_seeds
 from robustrec.reading.names import headline, short_names
 from robustrec.results.conditions import Condition
@@ -25,6 +25,7 @@ from robustrec.results.report import Report
 from robustrec.results.selection import Select, matches
 from robustrec.results.waivers import Waiver
 from robustrec.results.wording import power_sentence
+from robustrec.runs.user_sample import ranked_users, sample_words
 from robustrec.subject import Subject
 
 _QUALITY = re.compile(r"[a-z_]+@\d+")
@@ -202,8 +203,8 @@ def summary_of(report: Report) -> Summary:
 def cautions(report: Report) -> list[str]:
     """Return the warnings of a report, the same for every output format.
 
-    They are: audits that did not end well, waivers, subjects that do not use content, warnings of the run, and notes
-    on features.
+    They are: audits that did not end well, waivers, a sample of users, subjects that do not use content, warnings of
+    the run, and notes on features.
     """
     names = names_of(report)
     lines = [
@@ -212,6 +213,7 @@ def cautions(report: Report) -> list[str]:
         for each in troubles(report)
     ]
     lines += [each.sentence for each in report.waivers]
+    lines += _of_sample(report)
     lines += lines_of(report)
     lines += [f"warning: {warning}" for warning in report.warnings]
     noted: dict[str, list[str]] = {}
@@ -223,6 +225,19 @@ def cautions(report: Report) -> list[str]:
     if report.dataset.synthetic:
         lines.append(SAMPLE)
     return list(dict.fromkeys(lines))
+
+
+def _of_sample(report: Report) -> list[str]:
+    """Return what to know of the numbers of a report whose users are a sample."""
+    everyone = report.dataset.n_test_users
+    n = ranked_users(report.suite.content, everyone)
+    if n is None or everyone is None:
+        return []
+    lines = [f"users: {sample_words(n, everyone)} was ranked; the intervals are conservative"]
+    metrics = report.suite.content.get("metrics", ())
+    if of_lists := [name for name in metrics if of_all_lists(name)]:
+        lines.append(f"users: {', '.join(of_lists)}: of the lists of the sample, not comparable with all users' lists")
+    return lines
 
 
 def troubles(report: Report) -> list[AuditStatus]:

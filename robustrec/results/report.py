@@ -61,6 +61,9 @@ class DatasetRecord(Record):
     )
     n_validation: int = Field(ge=0)
     n_test: int = Field(ge=0)
+    n_test_users: int | None = Field(
+        default=None, ge=0, description="users with training and test rows; None in reports of earlier versions"
+    )
     filters: tuple[Filter, ...] = ()
     split: SplitRecord | None = Field(default=None, description="how the interactions were split, if it is recorded")
     cold_start: ColdStart | None = Field(default=None, description="None in reports of earlier versions")

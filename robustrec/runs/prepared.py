@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -21,6 +21,7 @@ from robustrec.evaluation.metrics import evaluated_users
 from robustrec.evaluation.user_items import UserItems
 from robustrec.models.contract import Problem
 from robustrec.models.graphs import Neighbours, cosine_neighbours
+from robustrec.runs.user_sample import sampled_users
 from robustrec.training.sampling import Positives, positives_of
 
 _FINDING = threading.Lock()
@@ -99,7 +100,12 @@ class Prepared:
 
 
 def prepare(
-    dataset: Dataset, features: ItemFeatures | None, device: torch.device, *, mask_validation: bool = False
+    dataset: Dataset,
+    features: ItemFeatures | None,
+    device: torch.device,
+    *,
+    mask_validation: bool = False,
+    users: int | None = None,
 ) -> Prepared:
     """Put a data set and its features on the device.
 
@@ -108,16 +114,17 @@ def prepare(
         features: item features, or None.
         device: where training and audits run.
         mask_validation: mask validation positives in the test lists, too.
+        users: number of test users to rank, a stratified sample of them; None for all.
 
     Raises:
         RobustrecError: no user has test interactions.
     """
     interactions = dataset.interactions
-    users, items = interactions.pairs(TRAIN)
-    edges = torch.from_numpy(np.stack([users, items]))
+    edges = torch.from_numpy(np.stack(interactions.pairs(TRAIN)))
     tables = {name: table.to(device) for name, table in features.tables.items()} if features else {}
     train = interactions.csr(TRAIN)
     test_mask = train.maximum(interactions.csr(VALIDATION)) if mask_validation else train
+    test = with_users(dataset, _split(dataset, TEST, csr_array(test_mask)), TEST)
     problem = Problem(
         n_users=interactions.n_users,
         n_items=interactions.n_items,
@@ -132,7 +139,7 @@ def prepare(
         problem=problem,
         positives=positives_of(edges, interactions.n_items, device),
         validation=_split(dataset, VALIDATION, train),
-        test=with_users(dataset, _split(dataset, TEST, csr_array(test_mask)), TEST),
+        test=replace(test, users=sampled_users(test.users, users, interactions)),
         device=device,
     )
 

@@ -136,6 +136,7 @@ def test_unchanged_subjects_rarely_differ_significantly():
             {"suite": SUITE.replace('name = "own"', 'name = "own"\nmask_validation = true')},
             "has other settings",
         ),
+        ({"suite": SUITE.replace('name = "own"', 'name = "own"\nusers = 150')}, "mask_validation, users or bootstrap"),
     ],
 )
 def test_what_is_not_comparable_is_refused(change, says):

@@ -18,6 +18,7 @@ from robustrec.config import Settings
 from robustrec.errors import RobustrecError
 from robustrec.evaluation.ranking import rank
 from robustrec.models.contract import Representation
+from robustrec.results.report import read_report
 from robustrec.runs.prepared import Prepared, prepare
 
 Pair = tuple[int, int]
@@ -165,3 +166,54 @@ def test_a_wrong_override_of_the_evaluation_is_refused(
     options = ["-d", str(tiny_folder), "--home", str(tmp_path), "--set", f"evaluation.{override}"]
     assert run(["audit", "-m", "vbpr", "--dry-run", *options]) == 2
     assert what in capsys.readouterr().err
+
+
+GATED = (
+    SUITE.replace("HIDDEN", "false")
+    + """
+[[gates]]
+name = "noise"
+select = { audit = "noise", metric = "ndcg@20" }
+quantity = "relative_drift"
+min = -0.99
+"""
+)
+
+
+def test_a_sample_of_test_users_is_ranked_for_all_subjects_and_said(
+    tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From the option to the verdict: plan, subjects, arrays, gates and cautions are of the same 30 users."""
+    suite, made = tmp_path / "suite.toml", tmp_path / "report.json"
+    suite.write_text(GATED.replace('["ndcg@20"]', '["ndcg@20", "coverage@20"]', 1))
+    options = ["-m", "vbpr", "-m", "bpr", "-s", "vanilla", "-d", str(tiny_folder), "--suite", str(suite)]
+    options += ["--home", str(tmp_path), "--users", "30", "--set", "training.max_epochs=2"]
+    assert run(["audit", *options, "--dry-run"]) == 0
+    assert "users a stratified sample of 30 of 80 test users" in " ".join(capsys.readouterr().out.split())
+    assert run(["audit", *options, "--output-format", f"json:{made}", "--fail-on", "never"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    report = read_report(made)
+    users = np.load(tmp_path / "report.users.npz")["users"]
+    assert len(users) == 30
+    assert {row.n_users for row in report.findings if row.n_users} == {30}
+    assert report.suite.content["users"] == 30
+    assert report.dataset.n_test_users == 80
+    assert report.gates[0].message.endswith(", on a stratified sample of 30 of 80 test users")
+    assert "users: a stratified sample of 30 of 80 test users was ranked" in printed
+    assert any("coverage@20: of the lists of the sample" in line for line in report.cautions)
+
+
+def test_a_baseline_of_other_users_is_refused_before_any_work(
+    tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite, made, accepted = tmp_path / "suite.toml", tmp_path / "report.json", tmp_path / "baseline.json"
+    suite.write_text(GATED)
+    options = ["-m", "vbpr", "-s", "vanilla", "-d", str(tiny_folder), "--suite", str(suite), "--home", str(tmp_path)]
+    options += ["--set", "training.max_epochs=1", "--fail-on", "never"]
+    assert run(["audit", *options, "--users", "30", "--output-format", f"json:{made}"]) == 0
+    assert run(["baseline", "accept", str(made), "--output", str(accepted)]) == 0
+    capsys.readouterr()
+    for other in ([], ["--users", "31"]):
+        assert run(["audit", *options, *other, "--baseline", str(accepted), "--dry-run"]) == 2
+        assert "the baseline has different settings: users 30, not" in " ".join(capsys.readouterr().err.split())
+    assert run(["audit", *options, "--users", "30", "--baseline", str(accepted)]) == 0
