@@ -113,6 +113,11 @@ def _measured(subject: TrainedSubject, clean: Clean, work: Work, metric: str) ->
             work.results.keep(array_key(subject.subject, CONTENT_USE, condition, name), after[name][None, :])
 
 
+def mean_filled(subject: TrainedSubject) -> dict[str, torch.Tensor]:
+    """Return the features of a subject with the rows of all that its scores depend on replaced by their mean."""
+    return filled(subject.tables, list(subject.scored_tables), "mean")
+
+
 def _features(subject: TrainedSubject, condition: Condition, seed: int) -> dict[str, torch.Tensor]:
     assert condition.fill is not None
     chosen = list(subject.scored_tables) if condition.modality == ALL else [str(condition.modality)]

@@ -37,6 +37,7 @@ class Standing(Record):
     worst_best: int
     worst_worst: int
     places: tuple[Place, ...]
+    content: str = Field(default="", description="share of the clean quality that is left with mean features")
 
 
 class Pair(Record):

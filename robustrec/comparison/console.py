@@ -8,7 +8,8 @@ from robustrec.comparison.budget import BUDGET_WORDS
 from robustrec.comparison.result import Comparison, StrategyReport
 from robustrec.comparison.rows import against, verdict_of
 from robustrec.comparison.sentences import cut_off_words
-from robustrec.results.numbers import plain
+from robustrec.results.content_use import ENOUGH
+from robustrec.results.numbers import bracketed, percent, plain
 from robustrec.sheet import Sheet
 
 WIDE = 120
@@ -41,6 +42,8 @@ def print_comparison(report: StrategyReport, console: Console) -> None:
         rows = [row for row in report.rows if (row.model, row.budget) == (model, budget)]
         sheet.heading(f"{model}, {BUDGET_WORDS[budget]}")
         _print_table(rows, sheet)
+        left = {row.strategy: f"{row.strategy} {left_words(row)}" for row in rows}
+        sheet.line(f"left of the clean quality with mean features: {'; '.join(left.values())}")
         cut = cut_off_words({row.strategy: row.cut_off for row in rows}, len(report.seeds))
         if cut:
             sheet.line(f"* {cut}")
@@ -60,10 +63,31 @@ def _print_table(rows: list[Comparison], sheet: Sheet) -> None:
         measure = "" if row.measure == last else row.measure
         last = row.measure
         epochs = f"{row.epochs}{'*' if row.cut_off else ''}"
-        cells = [measure, row.strategy, epochs, str(row.gradients), plain(row.value.estimate), against(row)]
+        cells = [
+            measure,
+            f"{row.strategy}{_mark(row)}",
+            epochs,
+            str(row.gradients),
+            plain(row.value.estimate),
+            against(row),
+        ]
         cells.append(verdict_of(row))
         table.append([*cells, _variance_sources(row)] if wide else cells)
     sheet.table([*names, "variance from"] if wide else names, table, ruled=False)
+
+
+def _mark(row: Comparison) -> str:
+    return " (content-free)" if row.left is not None and row.left.estimate >= ENOUGH else ""
+
+
+def left_words(row: Comparison) -> str:
+    """Return the share of the quality of a strategy that is left with mean features, with its interval."""
+    if row.left is None:
+        return "not measured"
+    found = row.left
+    words = f"{percent(found.estimate)} {bracketed(found.low, found.high, percent)}".rstrip()
+    unsure = found.low is None or found.high is None or found.low < ENOUGH <= found.high
+    return f"{words}{_mark(row)}{', uncertain' if unsure else ''}"
 
 
 def _variance_sources(row: Comparison) -> str:

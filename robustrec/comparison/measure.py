@@ -10,7 +10,7 @@ from robustrec.results.conditions import Condition
 from robustrec.results.findings import Group
 from robustrec.results.scale import SCALE_DEPENDENT
 
-MeasureKind = Literal["quality", "drift", "stability", "flatness"]
+MeasureKind = Literal["quality", "content", "drift", "stability", "flatness"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,8 @@ class Measure:
     """A measure of a strategy.
 
     Attributes:
-        kind: clean quality, drift or list stability under a condition, or flatness.
+        kind: clean quality, the same with mean features (content), drift or list stability under a condition, or
+            flatness.
         metric: metric, or name of the flatness measure.
         condition: of drift and list stability.
         group: "edited" for a mean over the edited items of a draw.
@@ -35,6 +36,8 @@ class Measure:
     def name(self) -> str:
         """Name in reports: "ndcg@20 drift sigma2=1e-06"."""
         metric = f"{self.metric}_{self.group}" if self.group else self.metric
+        if self.kind == "content":
+            return f"{metric} with mean features"
         if self.condition is None:
             return metric + (SCALE_DEPENDENT if self.scale_dependent else "")
         return f"{metric} {'drift' if self.kind == 'drift' else 'under'} {self.condition.label}"
@@ -42,7 +45,7 @@ class Measure:
     @property
     def better(self) -> Better:
         """Better direction; "neither" if the measure depends on the scale of the scores or parameters."""
-        if self.scale_dependent:
+        if self.scale_dependent or self.kind == "content":
             return "neither"
         if self.kind == "drift":
             return "nearer to 0"

@@ -16,6 +16,7 @@ from robustrec.audits.noise.condition import NoiseCondition
 from robustrec.audits.quality import MetricSuite
 from robustrec.audits.reach.run import require_reach, unreached
 from robustrec.comparison.budget import Budget, at_budget, gradient_evaluations
+from robustrec.comparison.content import measure_content
 from robustrec.comparison.edits import EditedCatalog, measure_edits
 from robustrec.comparison.measure import Measure
 from robustrec.comparison.result import Training
@@ -35,7 +36,8 @@ FACTORS = {1: (SEED,), 2: (SEED, USER), 3: (SEED, DRAW, USER)}
 PER_DRAW = (SEED, DRAW)
 """The factors of what is a mean over the edited items of a draw: other users are concerned in every draw."""
 
-STABILITY = ("overlap@20", "rbo@20")
+OVERLAP = "overlap@20"
+STABILITY = (OVERLAP, "rbo@20")
 """List stability metrics."""
 
 
@@ -150,6 +152,8 @@ def measure_subject(
     clean = clean_of(subject, context)
     check = require_reach(subject, context) if subject.scored_tables else None
     tables = {Measure("quality", metric): clean.per_user[metric]}
+    if subject.scored_tables:
+        tables |= measure_content(subject, clean, metric, OVERLAP, prepared.test)
     for condition in measures.conditions if subject.scored_tables else ():
         (found,) = measure_condition([(subject, clean)], condition, measures.draws, context)
         where = condition.condition

@@ -22,7 +22,7 @@ def print_comparison(found: ReportComparison, console: Console) -> None:
     )
     level = f"{100 * found.level:g} %"
     sheet.table(
-        ["subject", "mean rank", f"rank interval ({level})", "worst rank", "rank interval"],
+        ["subject", "mean rank", f"rank interval ({level})", "worst rank", "rank interval", "left with mean features"],
         [
             [
                 each.name,
@@ -30,6 +30,7 @@ def print_comparison(found: ReportComparison, console: Console) -> None:
                 f"{each.mean_best:.2f} to {each.mean_worst:.2f}",
                 f"{each.worst_rank:g}",
                 f"{each.worst_best} to {each.worst_worst}",
+                each.content,
             ]
             for each in found.standings
         ],

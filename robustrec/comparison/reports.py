@@ -16,7 +16,7 @@ training of each subject stands for itself only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from scipy import stats
@@ -25,8 +25,11 @@ from robustrec.comparison.compared import By, Entry, Found, Loaded, Place, Repor
 from robustrec.comparison.users import compared_by_intervals, compared_by_users
 from robustrec.errors import RobustrecError, unknown_name
 from robustrec.evaluation.kinds import ACCURACY, kind_of
+from robustrec.reading.content_use import candidates_of, use_over_seeds
 from robustrec.reading.names import headline, short_names
-from robustrec.results.findings import CLEAN, Finding
+from robustrec.results.content_use import ContentUse
+from robustrec.results.findings import CLEAN, CONTENT_USE, Finding
+from robustrec.results.numbers import bracketed, percent
 from robustrec.subject import Subject
 
 _FIX = "compare reports of audits on the same data set and edition"
@@ -47,9 +50,13 @@ def compare_reports(loaded: Sequence[Loaded], *, metric: str | None = None, by: 
     _refuse_incomparable(loaded)
     chosen = _metric(loaded, metric)
     entries = _entries(loaded, chosen)
+    uses = {entry.name: _use_of(entry) for entry in entries}
+    trivial = {name: use for name, use in uses.items() if use.trivial}
+    entries = [entry for entry in entries if entry.name not in trivial]
     if len(entries) < 2:
+        without = "".join(f"; not ranked: {name}: {use.sentence}" for name, use in trivial.items())
         raise RobustrecError(
-            f"one subject cannot be compared: {', '.join(entry.name for entry in entries) or 'none'}",
+            f"one subject cannot be compared: {', '.join(entry.name for entry in entries) or 'none'}{without}",
             where=", ".join(each.file for each in loaded),
             fix="pass a second report, or audit several strategies: robustrec audit -s sgbd -s vanilla",
         )
@@ -67,6 +74,9 @@ def compare_reports(loaded: Sequence[Loaded], *, metric: str | None = None, by: 
     left_out = sum(len(set(entry.rows) - set(conditions)) for entry in entries) if by == "quality" else 0
     notes = ["one training each: the ranks do not account for other trainings"]
     notes += ["intervals without per-user arrays: conservative, much too wide"] if found.method == "intervals" else []
+    notes += [f"not ranked: {name}: {use.sentence}" for name, use in trivial.items()]
+    unknown = [name for name, use in uses.items() if use.state == "not measured"]
+    notes += [f"content use was not measured, so robustness may be trivial: {', '.join(unknown)}"] if unknown else []
     notes += ["conditions that some subjects lack were skipped"] if left_out else []
     return ReportComparison(
         metric=chosen,
@@ -77,13 +87,23 @@ def compare_reports(loaded: Sequence[Loaded], *, metric: str | None = None, by: 
         critical=found.critical,
         reports=tuple(each.file for each in loaded),
         conditions=tuple(conditions),
-        standings=_standings(entries, conditions, found),
+        standings=_standings(entries, conditions, found, uses),
         pairs=found.pairs,
         notes=tuple(notes),
     )
 
 
-def _standings(entries: Sequence[Entry], conditions: Sequence[str], found: Found) -> tuple[Standing, ...]:
+def _left(use: ContentUse) -> str:
+    """Return the share of quality that is left without content, with its interval."""
+    if use.kept is None:
+        return "not measured"
+    interval = bracketed(use.kept_low, use.kept_high, percent)
+    return f"{percent(use.kept)} {interval}".rstrip() + (", uncertain" if use.uncertain else "")
+
+
+def _standings(
+    entries: Sequence[Entry], conditions: Sequence[str], found: Found, uses: Mapping[str, ContentUse]
+) -> tuple[Standing, ...]:
     ranks = {name: stats.rankdata([-value for value in found.values[name]]) for name in conditions}
     standings = []
     for place, entry in enumerate(entries):
@@ -109,6 +129,7 @@ def _standings(entries: Sequence[Entry], conditions: Sequence[str], found: Found
                 worst_best=max(each.best for each in places),
                 worst_worst=max(each.worst for each in places),
                 places=places,
+                content=_left(uses[entry.name]),
             )
         )
     return tuple(sorted(standings, key=lambda each: (each.mean_rank, each.worst_rank, each.name)))
@@ -182,9 +203,24 @@ def _entries(loaded: Sequence[Loaded], metric: str) -> list[Entry]:
     return entries
 
 
+def _use_of(entry: Entry) -> ContentUse:
+    """Return the content use of a subject in its report; of the mean over its training seeds if there are several."""
+    report = entry.loaded.report
+    for subjects in candidates_of(report):
+        if entry.subject in subjects:
+            return use_over_seeds(report, subjects)
+    return use_over_seeds(report, [entry.subject])
+
+
 def _counts(row: Finding, metric: str) -> bool:
-    """Return whether a finding is of clean or perturbed quality."""
-    if row.metric != metric or row.reference != CLEAN or row.clean is None or row.n_users == 0:
+    """Return whether a finding is of clean or perturbed quality; content use is neither."""
+    if (
+        row.audit == CONTENT_USE
+        or row.metric != metric
+        or row.reference != CLEAN
+        or row.clean is None
+        or row.n_users == 0
+    ):
         return False
     return row.quantity == "value" if row.audit == CLEAN else row.quantity == "drift" and row.perturbed is not None
 

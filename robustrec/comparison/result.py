@@ -49,8 +49,9 @@ class Comparison(Record):
     measure: str = Field(
         description="measure, for example ndcg@20, ndcg@20 drift sigma_rel=0.1 or input sharpness image"
     )
-    kind: Literal["quality", "drift", "stability", "flatness"] = Field(
-        description="quality, drift or list stability under a condition, or flatness"
+    kind: Literal["quality", "content", "drift", "stability", "flatness"] = Field(
+        description="quality, the same with mean features (content), drift or list stability under a condition, or "
+        "flatness"
     )
     better: Better = Field(
         description="better direction; neither if the measure depends on the scale of the scores or parameters"
@@ -79,6 +80,14 @@ class Comparison(Record):
         description="conclusion at 95 %, corrected (Holm) over the measures of the same kind of the strategy",
     )
     note: str = ""
+    left: Mean | None = Field(
+        default=None, description="share of the clean quality of the strategy that is left with mean features"
+    )
+    trivial: str = Field(
+        default="",
+        description="why there is no conclusion: the strategy or its reference is content-free, at least 95 % of its "
+        "quality is left with mean features",
+    )
 
 
 class StrategyReport(Record):

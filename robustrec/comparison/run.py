@@ -10,6 +10,7 @@ from robustrec import __version__
 from robustrec.audits.noise.condition import NoiseCondition
 from robustrec.audits.outcome import dataset_record, weights_record
 from robustrec.comparison.budget import BUDGETS, Budget, at_budget, gradient_evaluations
+from robustrec.comparison.content import left_of, withheld
 from robustrec.comparison.edits import DRAWS, EDITS, edited_catalog
 from robustrec.comparison.flatness import flatness_by
 from robustrec.comparison.measuring import Measures, StrategyMeasured, by_strategy, measure_strategy
@@ -243,4 +244,9 @@ def _rows_of(
             for what in ("epochs", "gradients")
         )
         cut_off = sum(bool(each.cut_off) for each in own.trainings)
-        yield from compared(model, budget, name, (epochs, gradients), own.tables, other, level=LEVEL, cut_off=cut_off)
+        rows = compared(model, budget, name, (epochs, gradients), own.tables, other, level=LEVEL, cut_off=cut_off)
+        left = left_of(own.tables, METRIC, level=LEVEL)
+        if left is not None:
+            rows = [row.model_copy(update={"left": left.mean}) for row in rows]
+        theirs = left_of(measured[reference].tables, METRIC, level=LEVEL) if other else None
+        yield from withheld(rows, name, left, reference, theirs)

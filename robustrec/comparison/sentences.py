@@ -45,6 +45,8 @@ def _sentence(rows: list[Comparison], reference: list[Comparison], n_seeds: int)
     parts = "; ".join(f"{word}: {', '.join(names)}" for word, names in said.items())
     seeds = f"{n_seeds} seed{'' if n_seeds == 1 else 's'}"
     name = f"{first.model}, {BUDGET_WORDS[first.budget]}, {first.strategy} against {first.reference}, {seeds}"
+    trivial = next((row.trivial for row in rows if row.trivial), "")
+    parts = "; ".join(part for part in (parts, trivial) if part) or "no conclusion"
     remarks = [*conditions(first, reference[0] if reference else None, n_seeds), *filter(None, map(_small, rows))]
     return f"{name}: {parts}" + (f". Conditions: {'; '.join(remarks)}" if remarks else "")
 

@@ -1,18 +1,26 @@
 """Strategies at equal budget: what is held equal, paired tables, and sentences that follow from the intervals."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from by_name import compared
+from labelled import condition_of
 
 from robustrec.audits.noise.condition import NoiseCondition
 from robustrec.comparison.budget import at_budget, gradient_evaluations
+from robustrec.comparison.content import left_of, withheld
+from robustrec.comparison.measure import Measure
 from robustrec.comparison.rows import NO_DIFFERENCE, verdict_of
+from robustrec.comparison.rows import compared as compared_measures
 from robustrec.comparison.run import Effort, plan_comparison, run_comparison
 from robustrec.comparison.sentences import sentences
 from robustrec.config import Settings
 from robustrec.errors import RobustrecError
+from robustrec.results.conditions import MEAN_FEATURES
 from robustrec.runs.plan import subject_specs
 
+NOISY = condition_of("sigma_rel=0.5")
 STRATEGIES = ("vanilla", "sam", "mirror", "sgbd")
 
 
@@ -150,8 +158,10 @@ def test_a_comparison_from_trainings_to_rows(report):
     flat |= {f"{name} (scale-dependent)" for name in (*raw, "worst case (SAM)")}
     noisy = {"ndcg@20 drift sigma_rel=0.5", "ndcg@20 drift sigma2=0"}
     noisy |= {f"{name} under {where}" for name in ("overlap@20", "rbo@20") for where in ("sigma_rel=0.5", "sigma2=0")}
-    assert {row.measure for row in found.rows} == {"ndcg@20", *noisy, *flat}
-    assert len(found.rows) == 3 * 4 * (1 + len(noisy) + len(flat))
+    content = {"ndcg@20 with mean features", "overlap@20 with mean features"}
+    assert {row.measure for row in found.rows} == {"ndcg@20", *content, *noisy, *flat}
+    assert len(found.rows) == 3 * 4 * (3 + len(noisy) + len(flat))
+    assert all(row.left is not None and 0 < row.left.estimate < 0.95 for row in found.rows), "tiny items have groups"
     assert {row.reference for row in found.rows if row.strategy == "vanilla"} == {None}
     for row in found.rows:
         assert row.value.low <= row.value.estimate <= row.value.high
@@ -238,3 +248,56 @@ def test_few_users_who_differ_between_strategies_carry_no_conclusion(measure):
     most = 2 if " drift " in measure else 1
     assert row.difference.high - row.difference.low >= 3.6 / 300 * most
     assert "3 of 300 users differ" in row.note
+
+
+def _content(ours: float, theirs: float, *, drift: float = 0.001) -> tuple[dict[Measure, Any], dict[Measure, Any]]:
+    """Two strategies with the same quality: shares that mean features leave of it, and a smaller drift of ours."""
+    random = np.random.default_rng(0)
+    quality = random.random((3, 400)) * (1 + 0.05 * random.standard_normal((3, 1)))
+    found = []
+    for left, moved in ((ours, drift), (theirs, 0.05)):
+        noise = 0.01 * random.standard_normal((3, 400))
+        found.append(
+            {
+                Measure("quality", "ndcg@20"): quality + 0.001 * random.standard_normal((3, 400)),
+                Measure("content", "ndcg@20", MEAN_FEATURES): left * quality + noise,
+                Measure("drift", "ndcg@20", NOISY): -moved * (1 + 0.1 * random.standard_normal((3, 4, 400))),
+            }
+        )
+    return found[0], found[1]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "said"),
+    [
+        (0.4, 0.5, "drifts less"),
+        (0.99, 0.5, "sgbd is content-free ("),
+        (0.4, 0.99, "vanilla is content-free ("),
+    ],
+)
+def test_robustness_of_a_strategy_that_ignores_content_has_no_conclusion(ours: float, theirs: float, said: str) -> None:
+    tables, reference = _content(ours, theirs)
+    rows = compared_measures("vbpr", "epochs", "sgbd", (5, 5), tables, ("vanilla", reference), level=0.95)
+    left, other = (left_of(each, "ndcg@20", level=0.95) for each in (tables, reference))
+    assert left is not None
+    assert other is not None
+    assert left.mean.estimate == pytest.approx(ours, abs=0.01)
+    assert left.mean.low < left.mean.estimate < left.mean.high
+    rows = withheld(rows, "sgbd", left, "vanilla", other)
+    drift = next(row for row in rows if row.kind == "drift")
+    assert (drift.conclusion == "drifts less") == (said == "drifts less")
+    assert next(row for row in rows if row.kind == "content").conclusion == ""
+    assert any(said in sentence for sentence in sentences(rows, 3))
+
+
+def test_a_ratio_at_the_limit_is_uncertain() -> None:
+    random = np.random.default_rng(1)
+    quality = random.random((3, 200))
+    tables = {
+        Measure("quality", "ndcg@20"): quality,
+        Measure("content", "ndcg@20", MEAN_FEATURES): 0.95 * quality + 0.3 * random.standard_normal((3, 200)),
+    }
+    found = left_of(tables, "ndcg@20", level=0.95)
+    assert found is not None
+    assert found.uncertain
+    assert left_of({}, "ndcg@20", level=0.95) is None

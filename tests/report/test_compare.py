@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 import pytest
-from made_up_report import SGBD, VANILLA
+from made_up_report import SGBD, VANILLA, use_findings
 from markupsafe import escape
 from measured_report import SUITE, measured, suite_of
 from rich.console import Console
@@ -125,6 +125,28 @@ def test_unchanged_subjects_rarely_differ_significantly():
         found = compare_reports([loaded(users=120, seed=2 * seed), loaded("b.json", users=120, seed=2 * seed + 1)])
         found_apart += any(pair.apart for pair in found.pairs) or any(each.worst_worst < 4 for each in found.standings)
     assert found_apart <= 40 * 0.05 + 3 * np.sqrt(40 * 0.05 * 0.95)
+
+
+def with_use(one, **left):
+    """A report with the share of quality that each strategy keeps with mean features."""
+    rows = [row for subject in (VANILLA, SGBD) for row in use_findings(subject, left.get(subject.strategy, 0.3))]
+    return one._replace(report=one.report.model_copy(update={"findings": (*one.report.findings, *rows)}))
+
+
+def test_content_free_subjects_are_not_ranked_and_named_with_the_reason():
+    """The subject that loses least is the one that ignores content: it is in no standing and in no pair."""
+    one, two = loaded(noise=0.0), loaded("b.json", seed=1, noise=0.3)
+    everybody = compare_reports([one, two], by="drift")
+    assert everybody.standings[0].subject == SGBD or everybody.standings[0].subject == VANILLA
+    assert any("content use was not measured" in note for note in everybody.notes)
+    found = compare_reports([with_use(one, sgbd=0.99), with_use(two)], by="drift")
+    assert sorted(each.name for each in found.standings) == ["sgbd (b)", "vanilla (a)", "vanilla (b)"]
+    assert not [pair for pair in found.pairs if "sgbd (a)" in (pair.first, pair.second)]
+    (note,) = [each for each in found.notes if each.startswith("not ranked")]
+    assert note.startswith("not ranked: sgbd (a): content-free: ")
+    assert not any("content_use" in name for name in found.conditions)
+    with pytest.raises(RobustrecError, match=r"not ranked: sgbd: content-free"):
+        compare_reports([with_use(one, sgbd=0.99)])
 
 
 @pytest.mark.parametrize(
