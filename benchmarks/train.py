@@ -44,6 +44,7 @@ from robustrec.models.contract import (
     batch_loss,
     item_graphs,
     represent,
+    training_constants,
 )
 from robustrec.runs.plan import subject_specs
 from robustrec.runs.prepared import Split
@@ -112,6 +113,7 @@ class Subject:
     strategy: Strategy
     steps: int = 0
     epoch: Any = None
+    constants: Any = None
     turns: list[Seconds] = field(default_factory=list)
     evaluations: list[Seconds] = field(default_factory=list)
     peak_bytes: int = 0
@@ -120,7 +122,10 @@ class Subject:
         """Take one step on each batch; the first of an epoch begins it."""
         if batches[0].step == 0:
             self.epoch = begin_epoch(self.model.model, features, batches[0].users.device, self.steps, 0)
-        known = [batch._replace(epoch=self.epoch, seed=self.steps + i) for i, batch in enumerate(batches)]
+        known = [
+            batch._replace(epoch=self.epoch, seed=self.steps + i, constants=self.constants)
+            for i, batch in enumerate(batches)
+        ]
         take_steps(self.model, features, known, self.strategy, self.steps, None)
         self.steps += len(batches)
 
@@ -184,7 +189,9 @@ def make_subject(
     model.train()
     optimizer = make_optimizer(model, spec.training.model_copy(update={"batch_size": work.size.batch}))
     graphs = item_graphs(model, features)
-    return Subject(Counted(model, graphs), Strategy(StrategyConfig.model_validate({"name": strategy}), optimizer))
+    known = Strategy(StrategyConfig.model_validate({"name": strategy}), optimizer)
+    constants = training_constants(model, features, work.size.batch)
+    return Subject(Counted(model, graphs), known, constants=constants)
 
 
 def evaluate(subject: Subject, split: Split, features: Features) -> dict[str, float]:

@@ -33,7 +33,7 @@ FindNeighbours = Callable[[Tensor, int], Neighbours]
 class Batch(NamedTuple):
     """Training triples, and the training state of their step.
 
-    Outside training the last three have their defaults: the loss is then a deterministic function of parameters,
+    Outside training the last four have their defaults: the loss is then a deterministic function of parameters,
     features and triples.
 
     Attributes:
@@ -43,6 +43,7 @@ class Batch(NamedTuple):
         epoch: result of the model's `epoch_state` for this epoch; None outside training.
         step: index of the batch in its epoch, from 0.
         seed: seed of the noise of the step (dropout, Gumbel); None for no noise. All passes of one step share it.
+        constants: result of the model's `training_constants`; without it a loss is the same, except for rounding.
     """
 
     users: Tensor
@@ -51,6 +52,7 @@ class Batch(NamedTuple):
     epoch: Any = None
     step: int = 0
     seed: int | None = None
+    constants: Any = None
 
     def noise(self, name: str) -> torch.Generator | None:
         """Return a new generator for a named noise of this step on the device of the batch, or None for no noise."""
@@ -208,6 +210,24 @@ class DrawsPerEpoch(Protocol):
     def epoch_state(self, features: Features, generator: torch.Generator) -> Any:
         """Return the state of a new epoch, a function of parameters, features and the generator."""
         ...
+
+
+@runtime_checkable
+class HasTrainingConstants(Protocol):
+    """A recommender with costly parts of its loss that depend on the features and on no parameter.
+
+    The trainer computes them once per training and passes them as `Batch.constants`. A loss uses them only for the
+    features that they were computed from, and computes other features itself.
+    """
+
+    def training_constants(self, features: Features, batch_size: int) -> Any:
+        """Return the constants; a pure function of the features and the training graph."""
+        ...
+
+
+def training_constants(model: Recommender, features: Features, batch_size: int) -> Any:
+    """Return the constants of a model for a training with these features, or None."""
+    return model.training_constants(features, batch_size) if isinstance(model, HasTrainingConstants) else None
 
 
 def item_graphs(

@@ -31,18 +31,20 @@ class _TotalLogPartition(torch.autograd.Function):
         step = max(1, held // (keys.element_size() * keys.shape[0]))
         total = queries.new_zeros(())
         wanted = any(ctx.needs_input_grad)
-        of_queries, of_keys = torch.empty_like(queries), torch.zeros_like(keys)
         transpose = keys.T.contiguous()
+        of_queries, of_keys = torch.empty_like(queries), torch.zeros_like(transpose)
+        logits = queries.new_empty(min(step, queries.shape[0]), keys.shape[0])
         for start in range(0, queries.shape[0], step):
-            part = slice(start, start + step)
-            logits = queries[part] @ transpose
-            largest = logits.amax(dim=1, keepdim=True)
-            shares = logits.sub_(largest).exp_()
+            part = queries[start : start + step]
+            shares = torch.mm(part, transpose, out=logits[: len(part)])
+            largest = shares.amax(dim=1, keepdim=True)
+            shares.sub_(largest).exp_()
             sums = shares.sum(dim=1, keepdim=True)
             total += (largest + sums.log()).sum()
             if wanted:
-                of_queries[part] = shares @ keys / sums
-                of_keys.addmm_(shares.T, queries[part] / sums)
+                torch.mm(shares, keys, out=of_queries[start : start + step]).div_(sums)
+                of_keys.addmm_((part / sums).T, shares)
+        of_keys = of_keys.T
         ctx.save_for_backward(queries, keys, of_queries, of_keys)
         return total
 

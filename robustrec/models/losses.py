@@ -7,6 +7,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from robustrec.models.dense import times_transposed
+from robustrec.models.log_partition import total_log_partition
+
+# Logits from which on they are made and dropped in chunks: fewer stay in the cache of a CPU as they are.
+MANY_LOGITS = 2**20
 
 
 def bpr_loss(positive: Tensor, negative: Tensor) -> Tensor:
@@ -42,5 +46,9 @@ def contrast(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
         keys: [B, d].
         temperature: divides the logits.
     """
-    logits = times_transposed(queries / temperature, keys)
+    queries = queries / temperature
+    if queries.shape[0] * keys.shape[0] >= MANY_LOGITS:
+        own = (queries * keys).sum()
+        return (total_log_partition(queries, keys) - own) / queries.shape[0]
+    logits = times_transposed(queries, keys)
     return functional.cross_entropy(logits, torch.arange(logits.shape[0], device=logits.device))

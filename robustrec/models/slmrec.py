@@ -24,9 +24,7 @@ from robustrec.models.dense import times_transposed
 from robustrec.models.graphs import Propagated, UserItemGraph
 from robustrec.models.initial import linear, table
 from robustrec.models.losses import contrast
-
-# Floor of a row's norm in the row normalisation, as in spec's rn.
-NORM_FLOOR = 1e-12
+from robustrec.models.propagated_features import NORM_FLOOR, FeatureConstants, Sides, feature_constants, row_scales
 
 
 class SLMRec(RecommenderModule):
@@ -71,6 +69,11 @@ class SLMRec(RecommenderModule):
                 self.heads[modality] = layer(d, d)
         self.graph = UserItemGraph(problem.n_users, problem.n_items, problem.edges, offset=1e-8)
 
+    def training_constants(self, features: Features, batch_size: int) -> FeatureConstants:
+        """Return the propagated features, (U + I) ΣD_m numbers, and the norms of their rows."""
+        tables = {m: feature_table(features, m, self.n_items, self.widths[m]) for m in self.modalities}
+        return feature_constants(tables, self.graph, self.config.layers, batch_size)
+
     def represent(self, features: Features) -> Representation:
         """Return the fused vectors z_u [U, d] and z_i [I, d]."""
         mean = self._propagate(features)
@@ -84,15 +87,7 @@ class SLMRec(RecommenderModule):
 
         The batch's negatives are not used: the other positives serve as such. Only batch rows are fused.
         """
-        mean = self._propagate(features)
-        users = self._channels(
-            functional.embedding(batch.users, mean.users_from_users),
-            functional.embedding(batch.users, mean.users_from_items),
-        )
-        items = self._channels(
-            functional.embedding(batch.positives, mean.items_from_users),
-            functional.embedding(batch.positives, mean.items_from_items),
-        )
+        users, items = self._batch_channels(features, batch)
         z_users = functional.normalize(self.fuse_users(users), dim=1, eps=NORM_FLOOR)
         z_items = functional.normalize(self.fuse_items(items), dim=1, eps=NORM_FLOOR)
         terms = {"contrast": contrast(z_users, z_items, self.config.temperature)}
@@ -100,14 +95,42 @@ class SLMRec(RecommenderModule):
             terms[f"ssl_{modality}"] = self.config.ssl_alpha * value
         return Loss(torch.stack(list(terms.values())).sum(), terms)
 
-    def _propagate(self, features: Features) -> Propagated:
+    def _batch_channels(self, features: Features, batch: Batch) -> Sides:
+        """Return the channels of a batch's users and of its positives [B, channels·d]."""
+        tables = {m: feature_table(features, m, self.n_items, self.widths[m]) for m in self.modalities}
+        known = batch.constants
+        known = known if known is not None and all(known.are_of(m, x) for m, x in tables.items()) else None
+        if known is None or not known.propagated:
+            mean = self._propagate(features, known)
+            own = Sides(
+                functional.embedding(batch.users, mean.users_from_items),
+                functional.embedding(batch.positives, mean.items_from_items),
+            )
+        else:
+            mean = self.graph.propagate(self.users, self.items, self.config.layers)
+            parts = [
+                Sides(
+                    functional.embedding(batch.users, mean.users_from_items),
+                    functional.embedding(batch.positives, mean.items_from_items),
+                )
+            ]
+            for modality in self.modalities:
+                layer = cast(nn.Linear, self.projections[modality])
+                parts.append(known.project(modality, layer, batch.users, batch.positives))
+            own = Sides(*(torch.cat(side, dim=1) for side in zip(*parts, strict=True)))
+        return Sides(
+            self._channels(functional.embedding(batch.users, mean.users_from_users), own.users),
+            self._channels(functional.embedding(batch.positives, mean.items_from_users), own.items),
+        )
+
+    def _propagate(self, features: Features, known: FeatureConstants | None = None) -> Propagated:
         """Propagate the user table [U, d] and all channels' item inputs side by side [I, channels·d]."""
         inputs: list[Tensor] = [self.items]
         for modality in self.modalities:
             raw = feature_table(features, modality, self.n_items, self.widths[modality])
             layer = cast(nn.Linear, self.projections[modality])
             # Rows are normalised after the product: same numbers, and no second table of the features' size.
-            scale = torch.linalg.vecdot(raw, raw)[:, None].clamp_min(NORM_FLOOR**2).rsqrt()
+            scale = row_scales(raw) if known is None else known.scales[modality]
             inputs.append(times_transposed(raw, layer.weight) * scale + layer.bias)
         return self.graph.propagate(self.users, torch.cat(inputs, dim=1), self.config.layers)
 

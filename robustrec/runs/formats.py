@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 TRAINED_BY: Final[dict[str, int]] = {
-    "models": 1,  # initial parameters, item graphs, losses
+    "models": 2,  # initial parameters, item graphs, losses
     "training": 1,  # triples drawn, strategies, optimisers, step sizes, which parameters are selected
     "evaluation": 1,  # validation rankings and metrics, which decide when training stops
     "runs": 1,  # how data and features become a problem, and the parts put together

@@ -13,7 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from robustrec.errors import RobustrecError
-from robustrec.models.contract import Batch, DrawsPerEpoch, Features, Graphs, Recommender, batch_loss
+from robustrec.models.contract import (
+    Batch,
+    DrawsPerEpoch,
+    Features,
+    Graphs,
+    Recommender,
+    batch_loss,
+    training_constants,
+)
 from robustrec.progress import Progress, silent
 from robustrec.seeds import derive_seed, torch_generator
 from robustrec.training.checkpoints import Counters, load_checkpoint, save_checkpoint
@@ -85,6 +93,7 @@ def run_epoch(
     *,
     graphs: Graphs | None = None,
     seed: int = 0,
+    constants: Any = None,
 ) -> Tensor:
     """Take one step per batch and return the mean batch loss as a scalar on the device, without synchronization.
 
@@ -96,10 +105,13 @@ def run_epoch(
         first_step: number of the first step since the start of training, for measured steps and noise seeds.
         graphs: item graphs of the model.
         seed: seed of the random numbers of the model.
+        constants: result of `training_constants` for the features; without it every step computes them.
     """
     state = begin_epoch(model, features, batches[0].users.device, first_step, seed)
     known = [
-        batch._replace(epoch=state, step=place, seed=derive_seed(seed, "noise", first_step + place))
+        batch._replace(
+            epoch=state, step=place, seed=derive_seed(seed, "noise", first_step + place), constants=constants
+        )
         for place, batch in enumerate(batches)
     ]
     return take_steps(model, features, known, strategy, first_step, graphs) / len(batches)
@@ -186,12 +198,15 @@ def train(
             counters.starts += 1
             resumed = True
     saved_at = started = time.monotonic()
+    constants = training_constants(model, features, config.batch_size)
     while counters.epoch < config.max_epochs and counters.waited < config.patience:
         module.train()
         strategy.start_epoch()
         _set_step_size(optimizer, config, counters.epoch)
         batches = list(batches_of(sample_epoch(positives, generator), config.batch_size))
-        loss = float(run_epoch(model, features, batches, strategy, counters.steps, graphs=graphs, seed=seed))
+        first = counters.steps
+        total = run_epoch(model, features, batches, strategy, first, graphs=graphs, seed=seed, constants=constants)
+        loss = float(total)
         counters.steps += len(batches)
         counters.epoch += 1
         _check_finite("training loss", loss, counters.epoch, config)

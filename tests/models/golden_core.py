@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import torch
 from goldens import Golden
+
+from robustrec.models.contract import Batch
+
+
+def with_constants(model: Any, features: dict[str, torch.Tensor], batches: list[Batch]) -> list[Batch]:
+    """Give the batches what the trainer computes once, as for a catalogue larger than a batch."""
+    constants = model.training_constants(features, 0)
+    assert constants.propagated
+    return [batch._replace(constants=constants) for batch in batches]
+
 
 CASES = {
     "BPR": Golden("bpr", {"reg_weight": 0.1}, {"E_u": "users", "E_i": "items"}),
@@ -32,3 +45,4 @@ CASES = {
         exempt=3,  # one entry is known, where the weight decay cancels the gradient
     ),
 }
+CASES["SLMRec with constants"] = replace(CASES["SLMRec"], published="SLMRec", batches=with_constants)

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from robustrec.models import losses
 from robustrec.models.losses import bpr_loss, contrast, embedding_loss
 
 
@@ -41,3 +42,18 @@ def test_contrast_matches_its_sum() -> None:
 
 def test_contrast_of_equal_keys_is_the_log_of_their_number() -> None:
     assert contrast(torch.randn(5, 2), torch.ones(5, 2), 0.2).item() == pytest.approx(math.log(5), rel=1e-6)
+
+
+def test_contrast_of_many_logits_is_the_same_loss_with_the_same_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(3)
+    found = []
+    drawn = torch.randn(2, 40, 6, generator=generator, dtype=torch.float64)
+    for many in (losses.MANY_LOGITS, 1):
+        monkeypatch.setattr(losses, "MANY_LOGITS", many)
+        queries, keys = (each.clone().requires_grad_() for each in drawn)
+        loss = contrast(queries, keys, 0.2)
+        first = torch.autograd.grad(loss, (queries, keys), create_graph=True)
+        second = torch.autograd.grad(sum((each**2).sum() for each in first), (queries, keys))
+        found.append((loss, *first, *second))
+    for plain, chunked in zip(*found, strict=True):
+        torch.testing.assert_close(chunked, plain, rtol=1e-10, atol=1e-12)
