@@ -261,13 +261,13 @@ def _ours(case: Case, steps: int = STEPS) -> Measured:
 
     def largest() -> Any:
         products = kept["products"] = parameter_products(case.loss)
-        return extremes(products, products.space, torch_generator(0, "start"), count=COUNT, steps=steps)
+        return extremes(products, torch_generator(0, "start"), count=COUNT, steps=steps)
 
     found = clock.timed("eigenvalues", largest)
     products: Products = kept["products"]
 
     def trace() -> Any:  # the graph is at hand
-        return traces(products, products.space, {}, probes=PROBES, generator=torch_generator(0, "probes"))
+        return traces(products, {}, probes=PROBES, generator=torch_generator(0, "probes"))
 
     value = clock.timed("trace", trace)[WHOLE]
     note = f"standard error of the trace {value.error / value.value:.2%}; its graph is that of the eigenvalues"

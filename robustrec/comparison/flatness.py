@@ -94,7 +94,7 @@ def _of_inputs(loss: AuditLoss, subject: TrainedSubject, probes: int, seed: int)
     products = input_products(loss, inputs, list(inputs.tables))
     if not products.influential or not bool(products.gradient.any()):
         return {}
-    generator = torch_generator(seed, "compare", "input probes")
+    generator = torch_generator(seed, "compare", "input probes", device=products.space.device)
     measured = input_traces(products, inputs, probes=probes, generator=generator)
     return {f"input sharpness {name}": measured.modalities[name].value for name in inputs.tables}
 
@@ -102,14 +102,16 @@ def _of_inputs(loss: AuditLoss, subject: TrainedSubject, probes: int, seed: int)
 def _row_adaptive(loss: AuditLoss, probes: int, seed: int) -> float:
     own = parameter_products(loss)
     scales = latent_scales(loss.parameters, *loss.pairs.pattern.shape)
-    generator = torch_generator(seed, "compare", "average")
-    return average_curvature(own, scales, own.space, radius=ROW_RADIUS, probes=probes, generator=generator).value
+    generator = torch_generator(seed, "compare", "average", device=own.space.device)
+    return average_curvature(own, scales, radius=ROW_RADIUS, probes=probes, generator=generator).value
 
 
 def _of_parameters(loss: AuditLoss, probes: int, steps: int, seed: int) -> Found:
     own = parameter_products(loss)
-    top = extremes(own, own.space, torch_generator(seed, "compare", "start"), count=1, steps=steps)
-    spread = traces(own, own.space, {}, probes=probes, generator=torch_generator(seed, "compare", "probes"))
+    start = torch_generator(seed, "compare", "start", device=own.space.device)
+    top = extremes(own, start, count=1, steps=steps)
+    generator = torch_generator(seed, "compare", "probes", device=own.space.device)
+    spread = traces(own, {}, probes=probes, generator=generator)
     return {
         "λ₁": top.largest[0].value,
         "trace": spread[WHOLE].value,

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from robustrec.curvature.lanczos import Extremes, extremes
 from robustrec.curvature.loss import AuditLoss
+from robustrec.curvature.operators import Operator
 from robustrec.curvature.products import Products, derivatives, finite
 from robustrec.curvature.spaces import Space
 from robustrec.curvature.traces import WHOLE, Estimate, estimate
@@ -55,12 +56,13 @@ class Inputs:
         return tables
 
     def normal(self, modalities: Sequence[str], seed: int, *names: str | int) -> dict[str, Tensor]:
-        """Draw Z ~ N(0, 1) for every item and entry on the CPU, whether the item has the modality or not."""
+        """Draw Z ~ N(0, 1) for every item and entry on their device, whether the item has the modality or not."""
         drawn = {}
         for modality in modalities:
             clean = self.tables[modality]
-            generator = torch_generator(seed, "sharpness", "input noise", modality, *names)
-            drawn[modality] = torch.randn(clean.shape, generator=generator).to(clean)[self.live[modality]]
+            generator = torch_generator(seed, "sharpness", "input noise", modality, *names, device=clean.device)
+            draw = torch.randn(clean.shape, generator=generator, device=clean.device)
+            drawn[modality] = draw.to(clean)[self.live[modality]]
         return drawn
 
     def share_lost(self, steps: dict[str, Tensor]) -> dict[str, float]:
@@ -99,7 +101,7 @@ class InputTraces(NamedTuple):
 
 
 def input_traces(
-    products: Products, inputs: Inputs, *, probes: int, generator: torch.Generator, only: Tensor | None = None
+    products: Operator, inputs: Inputs, *, probes: int, generator: torch.Generator, only: Tensor | None = None
 ) -> InputTraces:
     """Estimate the traces by Hutchinson's method, all modalities and items from the same probes.
 
@@ -107,7 +109,7 @@ def input_traces(
         products: see `input_products`.
         inputs: the space.
         probes: how many products.
-        generator: of the probes, on the CPU.
+        generator: of the probes, on the CPU or the device of the features.
         only: int64 items that probes are confined to, which spares the others' share of the error.
 
     Raises:
@@ -115,22 +117,27 @@ def input_traces(
     """
     space = products.space
     mask = None if only is None else space.pack(_rows_mask(space, inputs, only).values())
-    found: dict[str, list[float]] = {name: [] for name in (WHOLE, *space.shapes)}
-    items = {m: np.zeros(len(inputs.tables[m])) for m in space.shapes}
+    totals = [inputs.tables[m].new_zeros(shape[0], dtype=torch.float64) for m, shape in space.shapes.items()]
+    sums = []
     for _ in range(probes):
         signs = space.signs(generator)
         signs = signs if mask is None else signs * mask
-        parts = space.unpack(finite(signs * products(signs) / 2, "the input sharpness"))
-        rows = {m: part.sum(dim=1, dtype=torch.float64) for m, part in parts.items()}
-        for modality, row in rows.items():
-            items[modality][inputs.live[modality].cpu().numpy()] += row.cpu().numpy() / probes
-            found[modality].append(float(row.sum()))
-        found[WHOLE].append(sum(each[-1] for name, each in found.items() if name != WHOLE))
-    return InputTraces({name: estimate(values) for name, values in found.items()}, items)
+        parts = space.unpack(signs * products(signs) / 2)
+        rows = [part.sum(dim=1, dtype=torch.float64) for part in parts.values()]
+        totals = [total + row / probes for total, row in zip(totals, rows, strict=True)]
+        sums.append(torch.stack([row.sum() for row in rows]))
+    # Read once, so that a device is never waited for in between.
+    table = finite(torch.stack(sums).cpu(), "the input sharpness").numpy()
+    found = {WHOLE: estimate(table.sum(axis=1))}
+    found |= {name: estimate(table[:, place]) for place, name in enumerate(space.shapes)}
+    items = {m: np.zeros(len(inputs.tables[m])) for m in space.shapes}
+    for modality, total in zip(space.shapes, totals, strict=True):
+        items[modality][inputs.live[modality].cpu().numpy()] = total.cpu().numpy()
+    return InputTraces(found, items)
 
 
 def worst_items(
-    products: Products, inputs: Inputs, first: InputTraces, count: int, *, probes: int, generator: torch.Generator
+    products: Operator, inputs: Inputs, first: InputTraces, count: int, *, probes: int, generator: torch.Generator
 ) -> dict[str, list[tuple[int, Estimate]]]:
     """Return the sharpest items of each modality, worst first, measured once more with probes of their own.
 
@@ -151,10 +158,10 @@ def worst_items(
 
 
 def input_eigenvalue(
-    products: Products, *, steps: int, generator: torch.Generator, memory: float = math.inf
+    products: Operator, *, steps: int, generator: torch.Generator, memory: float = math.inf
 ) -> Extremes:
     """Return the ends of the spectrum of s² ∇²_X L in what the products vary."""
-    return extremes(products, products.space, generator, count=1, steps=steps, memory=memory)
+    return extremes(products, generator, count=1, steps=steps, memory=memory)
 
 
 class Slopes(NamedTuple):
@@ -211,8 +218,8 @@ def slopes(loss: AuditLoss, inputs: Inputs, modalities: Sequence[str], *, draws:
             (step,) = torch.autograd.grad(
                 [row for row, _ in curved], weights, [part for _, part in curved], retain_graph=True
             )
-        along.append(finite(step, "the derivative of the margins"))
-    return Slopes(found.detach(), torch.stack(along))
+        along.append(step)
+    return Slopes(found.detach(), finite(torch.stack(along), "the derivative of the margins"))
 
 
 def pair_noise(inputs: Inputs, modalities: Sequence[str], seed: int, pair: int) -> dict[str, Tensor]:

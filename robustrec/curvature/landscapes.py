@@ -41,14 +41,16 @@ def eigenvector_direction(space: Space, vector: Tensor, parameters: Mapping[str,
 
 def line(loss: LossFunction, direction: Direction, steps: Sequence[float]) -> tuple[float, ...]:
     """Return the loss at each multiple of a direction."""
-    return tuple(_at(loss, [(step, direction)]) for step in steps)
+    values = [_at(loss, [(step, direction)]) for step in steps]
+    return tuple(torch.stack(values).tolist())
 
 
 def plane(
     loss: LossFunction, first: Direction, second: Direction, across: Sequence[float], up: Sequence[float]
 ) -> tuple[tuple[float, ...], ...]:
     """Return the loss at a·first + b·second: row j holds b = up[j], column i holds a = across[i]."""
-    return tuple(tuple(_at(loss, [(a, first), (b, second)]) for a in across) for b in up)
+    rows = [torch.stack([_at(loss, [(a, first), (b, second)]) for a in across]) for b in up]
+    return tuple(tuple(row) for row in torch.stack(rows).tolist())
 
 
 def _normalised(drawn: Tensor, scale: Tensor) -> Tensor:
@@ -60,7 +62,8 @@ def _normalised(drawn: Tensor, scale: Tensor) -> Tensor:
     return drawn * (scale / own.clamp_min(torch.finfo(drawn.dtype).tiny))
 
 
-def _at(loss: LossFunction, walks: Sequence[tuple[float, Direction]]) -> float:
+def _at(loss: LossFunction, walks: Sequence[tuple[float, Direction]]) -> Tensor:
+    """Return the loss, a scalar that no host has waited for."""
     parameters, tables = dict(loss.parameters), dict(loss.tables)
     for step, direction in walks:
         for name, each in direction.parameters.items():
@@ -68,4 +71,4 @@ def _at(loss: LossFunction, walks: Sequence[tuple[float, Direction]]) -> float:
         for name, each in direction.tables.items():
             tables[name] = tables[name] + step * each
     with torch.no_grad():
-        return float(loss.value(parameters, tables))
+        return loss.value(parameters, tables)

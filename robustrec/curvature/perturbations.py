@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from robustrec.curvature.loss import LossFunction
-from robustrec.curvature.products import Multiply, parameter_gradient
+from robustrec.curvature.operators import Operator
+from robustrec.curvature.products import parameter_gradient
 from robustrec.curvature.spaces import Space
+from robustrec.curvature.sums import inner
 from robustrec.curvature.traces import Estimate, estimate
 
 Named = dict[str, Tensor]
@@ -38,7 +40,7 @@ def worst_case(loss: LossFunction, *, radius: float, steps: int = 1, adaptive: b
         if step + 1 < steps:
             value, gradient = parameter_gradient(loss, moved)
         else:
-            value = _value(loss, moved)
+            value = float(_value(loss, moved))
         best = max(best, value - base)
         found.append(best)
     return tuple(found)
@@ -61,7 +63,7 @@ def average_case(
         space: of the parameters.
         radius: ρ.
         pairs: of draws; each costs two forward passes.
-        generator: of the draws, on the CPU.
+        generator: of the draws, on the CPU or the device of the space.
     """
     start = loss.parameters
     base = _value(loss, start)
@@ -70,13 +72,12 @@ def average_case(
         step = _scaled(space.unpack(space.normal(generator)), scales, radius)
         up, down = _value(loss, _plus(start, step)), _value(loss, _plus(start, step, -1.0))
         found.append((up + down) / 2 - base)
-    return estimate(found)
+    return estimate(torch.stack(found).tolist())
 
 
 def average_curvature(
-    multiply: Multiply,
+    operator: Operator,
     scales: Mapping[str, Tensor],
-    space: Space,
     *,
     radius: float,
     probes: int,
@@ -86,11 +87,11 @@ def average_curvature(
 
     With the same generator it has the same draws, so that the two differ by orders above the third alone.
     """
-    found = []
+    space, found = operator.space, []
     for _ in range(probes):
         step = space.pack(_scaled(space.unpack(space.normal(generator)), scales, radius).values())
-        found.append(float(torch.dot(step.double(), multiply(step).double())) / 2)
-    return estimate(found)
+        found.append(inner(step, operator(step)) / 2)
+    return estimate(torch.stack(found).tolist())
 
 
 def _steepest(gradient: Named, sizes: Named | None, radius: float) -> Named:
@@ -110,6 +111,7 @@ def _plus(start: Mapping[str, Tensor], step: Named, sign: float = 1.0) -> Named:
     return {name: each + sign * step[name] for name, each in start.items()}
 
 
-def _value(loss: LossFunction, parameters: Mapping[str, Tensor]) -> float:
+def _value(loss: LossFunction, parameters: Mapping[str, Tensor]) -> Tensor:
+    """Return the loss, a float64 scalar that no host has waited for."""
     with torch.no_grad():
-        return float(loss.value(parameters=parameters))
+        return loss.value(parameters=parameters).double()

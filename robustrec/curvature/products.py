@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
 from robustrec.curvature.loss import LossFunction
+from robustrec.curvature.operators import Multiply, Operator
 from robustrec.curvature.spaces import Space, space_of
+from robustrec.curvature.sums import inner
 from robustrec.errors import RobustrecError
-
-Multiply = Callable[[Tensor], Tensor]
-"""v [N] -> H v [N]."""
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "alloc_cpu")
 NO_DERIVATIVE = (
@@ -31,49 +30,51 @@ SPARSE = "for sparse products with weights that carry a graph: robustrec.models.
 ASYMMETRY = 1e-2
 
 
-class Products:
+class Products(Operator):
     """v -> H v of one scalar, by reverse over reverse; every product is one pass back through the kept graph.
 
     Attributes:
-        space: what is varied.
         gradient: [N] where it was made.
-        count: products so far.
         influential: whether the gradient depends on the point at all; else H is 0 and nothing is computed.
     """
 
     def __init__(self, value: Tensor, leaves: Mapping[str, Tensor]) -> None:
-        self.space: Space = space_of(leaves)
-        self.count = 0
-        self._leaves = tuple(leaves.values())
-        self._gradients: tuple[Tensor, ...] = tuple(torch.zeros_like(each) for each in self._leaves)
+        space, points = space_of(leaves), tuple(leaves.values())
+        gradients: tuple[Tensor, ...] = tuple(torch.zeros_like(each) for each in points)
         if value.requires_grad:
             with derivatives("first"):
-                self._gradients = torch.autograd.grad(
-                    value, self._leaves, create_graph=True, allow_unused=True, materialize_grads=True
+                gradients = torch.autograd.grad(
+                    value, points, create_graph=True, allow_unused=True, materialize_grads=True
                 )
-        self.gradient = self.space.pack(each.detach() for each in self._gradients)
-        self._curved = [place for place, each in enumerate(self._gradients) if each.requires_grad]
-        self.influential = bool(self._curved)
+        # Not a bound method: the graph has to go as soon as its operator does, and not with the next collection.
+        super().__init__(space, _backward(space, points, gradients))
+        self.gradient = space.pack(each.detach() for each in gradients)
+        self.influential = any(each.requires_grad for each in gradients)
 
-    def __call__(self, vector: Tensor) -> Tensor:
-        """Return H v [N] for v [N]."""
-        self.count += 1
-        if not self._curved:
+
+def _backward(space: Space, leaves: tuple[Tensor, ...], gradients: tuple[Tensor, ...]) -> Multiply:
+    """Return v -> H v, the pass back through a gradient's graph, which stays."""
+    curved = [place for place, each in enumerate(gradients) if each.requires_grad]
+
+    def multiply(vector: Tensor) -> Tensor:
+        if not curved:
             return torch.zeros_like(vector)
-        parts = list(self.space.unpack(vector).values())
+        parts = list(space.unpack(vector).values())
         with derivatives("second"):
             rows = torch.autograd.grad(
-                [self._gradients[place] for place in self._curved],
-                self._leaves,
-                [parts[place] for place in self._curved],
+                [gradients[place] for place in curved],
+                leaves,
+                [parts[place] for place in curved],
                 retain_graph=True,
                 allow_unused=True,
                 materialize_grads=True,
             )
-        return self.space.pack(rows)
+        return space.pack(rows)
+
+    return multiply
 
 
-def check_symmetry(products: Products, generator: torch.Generator) -> None:
+def check_symmetry(products: Operator, generator: torch.Generator) -> None:
     """See that uᵀ(Hv) = vᵀ(Hu) for random signs u and v: two products, which every use of them should be worth.
 
     Some operations have a second derivative that is silently incomplete (`torch.sparse.mm` in learned weights); what
@@ -84,7 +85,7 @@ def check_symmetry(products: Products, generator: torch.Generator) -> None:
     """
     u, v = products.space.signs(generator), products.space.signs(generator)
     hu, hv = (finite(products(each), "a product with the Hessian") for each in (u, v))
-    apart = abs(float(torch.dot(u.double(), hv.double()) - torch.dot(v.double(), hu.double())))
+    apart = abs(float(inner(u, hv) - inner(v, hu)))
     if apart > ASYMMETRY * float(hu.norm() + hv.norm()):
         raise RobustrecError(
             f"the second derivative of the scores is wrong: uᵀHv and vᵀHu differ by {apart:.2g}",

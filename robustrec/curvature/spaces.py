@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from robustrec.curvature.sums import norm
+
 USERS, ITEMS, BOTH, FEATURES, PROJECTIONS = "users", "items", "users and items", "fine-tuned features", "projections"
 
 
@@ -42,12 +44,13 @@ class Space:
         return {name: part.view(shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
 
     def normal(self, generator: torch.Generator) -> Tensor:
-        """Draw N(0, 1) [N] on the CPU, so that it is the same on every device."""
-        return torch.randn(self.size, generator=generator, dtype=torch.float32).to(self.device, self.dtype)
+        """Draw N(0, 1) [N] on the device of the generator; another one draws other numbers."""
+        drawn = torch.randn(self.size, generator=generator, dtype=torch.float32, device=generator.device)
+        return drawn.to(self.device, self.dtype)
 
     def signs(self, generator: torch.Generator) -> Tensor:
-        """Draw ±1 with equal chances [N] (Rademacher), on the CPU."""
-        drawn = torch.randint(0, 2, (self.size,), generator=generator, dtype=torch.int8)
+        """Draw ±1 with equal chances [N] (Rademacher) on the device of the generator; another one draws other signs."""
+        drawn = torch.randint(0, 2, (self.size,), generator=generator, dtype=torch.int8, device=generator.device)
         return (2 * drawn - 1).to(self.device, self.dtype)
 
 
@@ -58,11 +61,8 @@ def space_of(tensors: Mapping[str, Tensor]) -> Space:
 
 
 def length_of(vector: Tensor) -> float:
-    """Return the length of a vector, summed in float64.
-
-    In float32 the squares of millions of entries add up to a length off by 1e-4 or more, an eigenvalue to twice that.
-    """
-    return float(torch.linalg.vector_norm(vector, dtype=torch.float64))
+    """Return the length of a vector; see `sums`."""
+    return float(norm(vector))
 
 
 def block_of(name: str, shape: torch.Size, n_users: int, n_items: int) -> str:

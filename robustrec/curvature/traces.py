@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from robustrec.curvature.lanczos import tridiagonal
-from robustrec.curvature.products import Multiply, finite
-from robustrec.curvature.spaces import Space
+from robustrec.curvature.operators import Operator
+from robustrec.curvature.products import finite
 
 WHOLE = "all"
 """The block of everything."""
@@ -39,8 +39,7 @@ def estimate(values: Sequence[float] | NDArray[np.float64]) -> Estimate:
 
 
 def traces(
-    multiply: Multiply,
-    space: Space,
+    operator: Operator,
     blocks: Mapping[str, Sequence[str]],
     *,
     probes: int,
@@ -52,21 +51,22 @@ def traces(
     Hz it is that block's trace. All blocks share the probes. Every probe is taken: there is no early stopping.
 
     Args:
-        multiply: v -> H v.
-        space: of v.
+        operator: H.
         blocks: name -> names of its tensors.
         probes: how many.
-        generator: of the probes, on the CPU.
+        generator: of the probes, on the CPU or the device of the space.
 
     Raises:
         RobustrecError: a product is not finite.
     """
+    space, sums = operator.space, []
     names = list(space.shapes)
-    table = np.zeros((probes, len(names)))
-    for probe in range(probes):
+    for _ in range(probes):
         signs = space.signs(generator)
-        images = space.unpack(finite(signs * multiply(signs), "a trace of the Hessian"))
-        table[probe] = [float(image.sum(dtype=torch.float64)) for image in images.values()]
+        images = space.unpack(signs * operator(signs))
+        sums.append(torch.stack([image.sum(dtype=torch.float64) for image in images.values()]))
+    # Read once, so that a device is never waited for in between.
+    table = finite(torch.stack(sums).cpu(), "a trace of the Hessian").numpy()
     found = {WHOLE: estimate(table.sum(axis=1))}
     for block, members in blocks.items():
         found[block] = estimate(table[:, [names.index(each) for each in members]].sum(axis=1))
@@ -107,8 +107,7 @@ class SpectralDensity(NamedTuple):
 
 
 def density(
-    multiply: Multiply,
-    space: Space,
+    operator: Operator,
     *,
     probes: int,
     steps: int,
@@ -118,20 +117,19 @@ def density(
     """Return the spectral density by stochastic Lanczos quadrature (Ghorbani et al., arXiv 1901.10159).
 
     Args:
-        multiply: v -> H v.
-        space: of v.
+        operator: H.
         probes: start vectors of random signs.
         steps: Lanczos steps from each.
-        generator: of the probes, on the CPU.
+        generator: of the probes, on the CPU or the device of the space.
         memory: bytes that vectors may take.
 
     Raises:
         RobustrecError: a product is not finite.
     """
-    steps = min(steps, space.size)
+    steps = min(steps, operator.space.size)
     nodes, weights = np.zeros((probes, steps)), np.zeros((probes, steps))
     for probe in range(probes):
-        matrix = tridiagonal(multiply, space.signs(generator), steps, generator, memory=memory)
+        matrix = tridiagonal(operator, operator.space.signs(generator), steps, generator, memory=memory)
         values, rotation = np.linalg.eigh(matrix)
         nodes[probe, : len(values)] = values
         weights[probe, : len(values)] = rotation[0] ** 2

@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_curvature import TRIPLES, dense, generator, space_for, tiny_loss
 
-from robustrec.curvature.lanczos import extremes, krylov
+from robustrec.curvature.krylov import krylov
+from robustrec.curvature.lanczos import extremes
+from robustrec.curvature.operators import Operator
 from robustrec.curvature.products import Products, parameter_products
-from robustrec.curvature.spaces import blocks_of
+from robustrec.curvature.spaces import blocks_of, space_of
 from robustrec.curvature.traces import WHOLE, density, traces
 
 
@@ -27,7 +29,7 @@ def _symmetric(values: np.ndarray, seed: int = 0) -> torch.Tensor:
 
 def test_both_ends_of_an_indefinite_spectrum() -> None:
     products = _quadratic(torch.diag(torch.tensor([1.0, 2.0, -5.0], dtype=torch.float64)))
-    ends = extremes(products, products.space, generator())
+    ends = extremes(products, generator())
     assert [each.value for each in ends.largest] == pytest.approx([2.0, 1.0, -5.0])
     assert ends.smallest.value == pytest.approx(-5.0)
     assert ends.by_magnitude.value == pytest.approx(-5.0)
@@ -38,7 +40,7 @@ def test_both_ends_of_an_indefinite_spectrum() -> None:
 @pytest.mark.parametrize("values", [[3.0, 3.0, 3.0, 1.0], [0.0, 0.0, 0.0], [2.0, 2.0, -2.0, -2.0, 0.0], [7.0]])
 def test_eigenvalues_that_occur_several_times(values: list[float]) -> None:
     products = _quadratic(_symmetric(np.array(values)))
-    ends = extremes(products, products.space, generator())
+    ends = extremes(products, generator())
     assert [each.value for each in ends.largest] == pytest.approx(sorted(values, reverse=True)[:5], abs=1e-9)
     assert ends.smallest.value == pytest.approx(min(values), abs=1e-9)
 
@@ -47,7 +49,7 @@ def test_eigenvalues_that_occur_several_times(values: list[float]) -> None:
 def test_residuals_are_those_of_the_pairs_and_bound_the_error(seed: int, size: int, steps: int) -> None:
     values = np.random.default_rng(seed).normal(size=size)
     matrix = _symmetric(values, seed)
-    found = extremes(lambda v: matrix @ v, space_for(size), generator(seed), count=3, steps=steps)
+    found = extremes(Operator(space_for(size), lambda v: matrix @ v), generator(seed), count=3, steps=steps)
     for each in (*found.largest, found.smallest):
         true = float((matrix @ each.vector - each.value * each.vector).norm())
         assert each.residual == pytest.approx(true, abs=1e-9)
@@ -58,7 +60,7 @@ def test_residuals_are_those_of_the_pairs_and_bound_the_error(seed: int, size: i
 def test_a_known_spectrum_in_float32() -> None:
     values = np.concatenate([[10.0, 8.0, 7.0, 6.0, 5.0, -9.0], np.linspace(-1, 1, 300)])
     matrix = _symmetric(values).float()
-    found = extremes(lambda v: matrix @ v, space_for(len(values), torch.float32), generator(), steps=40)
+    found = extremes(Operator(space_for(len(values), torch.float32), lambda v: matrix @ v), generator(), steps=40)
     assert [each.value for each in found.largest] == pytest.approx([10.0, 8.0, 7.0, 6.0, 5.0], rel=1e-5)
     assert found.smallest.value == pytest.approx(-9.0, rel=1e-5)
     assert found.restarts == 0
@@ -68,7 +70,7 @@ def test_restarts_find_the_same_ends_in_little_memory() -> None:
     values = np.concatenate([[10.0, 8.0, 7.0, 6.0, 5.0, -9.0], np.linspace(-1, 1, 300)])
     matrix = _symmetric(values)
     space = space_for(len(values))
-    found = extremes(lambda v: matrix @ v, space, generator(), steps=80, memory=14 * 8 * space.size)
+    found = extremes(Operator(space, lambda v: matrix @ v), generator(), steps=80, memory=14 * 8 * space.size)
     assert found.restarts > 1
     assert found.products == 80
     assert [each.value for each in found.largest] == pytest.approx([10.0, 8.0, 7.0, 6.0, 5.0], rel=1e-6)
@@ -81,7 +83,7 @@ def test_restarts_find_the_same_ends_in_little_memory() -> None:
 def test_the_basis_stays_orthonormal() -> None:
     matrix = _symmetric(np.concatenate([[1e4], np.linspace(0, 1, 200)])).float()
     start = torch.randn(201, generator=generator())
-    basis = krylov(lambda v: matrix @ v, start, 60, generator(), capacity=60).basis
+    basis = krylov(Operator(space_of({"x": start}), lambda v: matrix @ v), start, 60, generator(), capacity=60).basis
     torch.testing.assert_close(basis @ basis.T, torch.eye(60), rtol=0, atol=1e-5)
 
 
@@ -108,7 +110,7 @@ def test_bpr_has_the_diagonal_of_affine_margins() -> None:
     torch.testing.assert_close(dense(products, products.space.size).diagonal(), expected, rtol=1e-10, atol=1e-14)
     blocks = blocks_of(products.space, *loss.pairs.pattern.shape)
     assert set(blocks) == {"users", "items"}
-    found = traces(products, products.space, blocks, probes=500, generator=generator(2))
+    found = traces(products, blocks, probes=500, generator=generator(2))
     assert found[WHOLE].value == pytest.approx(float(expected.sum()), abs=4.5 * found[WHOLE].error)
 
 
@@ -116,7 +118,9 @@ def test_bpr_has_the_diagonal_of_affine_margins() -> None:
 def test_quadrature_of_a_known_spectrum(memory: float) -> None:
     values = np.repeat([0.0, 1.0, 4.0], [70, 20, 10])
     matrix = _symmetric(values)
-    found = density(lambda v: matrix @ v, space_for(100), probes=20, steps=30, generator=generator(), memory=memory)
+    found = density(
+        Operator(space_for(100), lambda v: matrix @ v), probes=20, steps=30, generator=generator(), memory=memory
+    )
     assert found.weights.sum() == pytest.approx(20)
     for node, share in ((0.0, 0.7), (1.0, 0.2), (4.0, 0.1)):
         near = np.abs(found.nodes - node) < 1e-6

@@ -29,13 +29,13 @@ def _changed(name: str, users: torch.Tensor, items: torch.Tensor) -> AuditLoss:
 def _row_adaptive(loss: AuditLoss) -> float:
     products = parameter_products(loss)
     scales = latent_scales(loss.parameters, N_USERS, N_ITEMS)
-    found = average_curvature(products, scales, products.space, radius=0.1, probes=60, generator=generator(1))
+    found = average_curvature(products, scales, radius=0.1, probes=60, generator=generator(1))
     return found.value
 
 
 def _largest(loss: AuditLoss) -> float:
     products = parameter_products(loss)
-    return extremes(products, products.space, generator(2), steps=60).largest[0].value
+    return extremes(products, generator(2), steps=60).largest[0].value
 
 
 @pytest.mark.parametrize("name", ["bpr", "lightgcn"])
@@ -94,7 +94,7 @@ def test_landscapes_pass_through_the_model_and_bend_as_the_eigenvector_says(name
     loss = tiny_loss(name)
     products = parameter_products(loss)
     base = float(loss.value())
-    top = extremes(products, products.space, generator(), steps=products.space.size).largest[0]
+    top = extremes(products, generator(), steps=products.space.size).largest[0]
     direction = eigenvector_direction(products.space, top.vector, loss.parameters)
     length = sum(float(each.square().sum()) for each in loss.parameters.values()) ** 0.5
     step = 1e-3

@@ -28,7 +28,7 @@ def test_the_dense_hessian_and_its_eigenvalues(name: str) -> None:
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-11)
 
     values = np.linalg.eigvalsh(expected.numpy())
-    ends = extremes(products, products.space, generator(3), steps=products.space.size)
+    ends = extremes(products, generator(3), steps=products.space.size)
     assert [each.value for each in ends.largest] == pytest.approx(values[::-1][:5], abs=1e-8)
     assert ends.smallest.value == pytest.approx(values[0], abs=1e-8)
     assert abs(ends.by_magnitude.value) == pytest.approx(np.abs(values).max(), abs=1e-8)
@@ -65,7 +65,7 @@ def test_traces_of_blocks_are_those_of_the_dense_hessian(name: str) -> None:
     space = products.space
     blocks = blocks_of(space, *loss.pairs.pattern.shape)
     diagonal = space.unpack(dense(products, space.size).diagonal())
-    found = traces(products, space, blocks, probes=25, generator=generator(4))
+    found = traces(products, blocks, probes=25, generator=generator(4))
     sums = {block: sum(float(diagonal[each].sum()) for each in members) for block, members in blocks.items()}
     sums[WHOLE] = sum(sums.values())
     for block, expected in sums.items():
@@ -77,7 +77,7 @@ def test_traces_of_blocks_are_those_of_the_dense_hessian(name: str) -> None:
 
 def test_quadrature_integrates_to_one_and_has_the_mean_of_the_trace(name: str) -> None:
     products = parameter_products(tiny_loss(name))
-    found = density(products, products.space, probes=8, steps=12, generator=generator(5))
+    found = density(products, probes=8, steps=12, generator=generator(5))
     assert found.weights.sum(axis=1) == pytest.approx(np.ones(8), rel=1e-10)
     grid, heights = found.on_grid()
     assert np.trapezoid(heights, grid) == pytest.approx(1.0, abs=1e-6)
@@ -94,7 +94,7 @@ def test_the_average_case_is_its_curvature_at_small_radius(name: str) -> None:
     scales = latent_scales(loss.parameters, *loss.pairs.pattern.shape)
     options = {"radius": 1e-4}
     measured = average_case(loss, scales, products.space, pairs=6, generator=generator(6), **options)
-    expected = average_curvature(products, scales, products.space, probes=6, generator=generator(6), **options)
+    expected = average_curvature(products, scales, probes=6, generator=generator(6), **options)
     assert measured.value == pytest.approx(expected.value, rel=0.05, abs=1e-12)
 
 

@@ -26,6 +26,7 @@ from torch.nn import functional
 from robustrec.curvature.inputs import input_products, input_traces, inputs_of
 from robustrec.curvature.lanczos import extremes
 from robustrec.curvature.loss import AuditLoss, TrainingLoss, audited, checked_value
+from robustrec.curvature.operators import Operator
 from robustrec.curvature.products import check_symmetry, derivatives, parameter_products
 from robustrec.curvature.spaces import Space, length_of
 from robustrec.curvature.traces import WHOLE, traces
@@ -133,7 +134,7 @@ def test_a_second_derivative_that_is_not_a_number_is_an_error_and_never_a_result
     tables["image"][2] = 0.0  # an interaction's item: its projection is 0 whatever the weights are
     products = parameter_products(tiny_loss("", model=Unit(), tables=tables))
     with pytest.raises(RobustrecError, match="not finite"):
-        traces(products, products.space, {}, probes=1, generator=generator())
+        traces(products, {}, probes=1, generator=generator())
 
 
 def test_parameters_without_influence_have_zeros() -> None:
@@ -306,6 +307,6 @@ def test_lengths_of_millions_of_float32_entries_do_not_shift_eigenvalues():
     diagonal = torch.rand(2**21 + 37, generator=generator)
     diagonal[[5, 70_000, 2**21 + 30]] = torch.tensor([9.0, 7.0, 6.0])
     space = Space({"all": diagonal.shape}, torch.float32, torch.device("cpu"))
-    found = extremes(lambda vector: diagonal * vector, space, generator, count=3, steps=14)
+    found = extremes(Operator(space, lambda vector: diagonal * vector), generator, count=3, steps=14)
     assert [each.value for each in found.largest] == pytest.approx([9.0, 7.0, 6.0], rel=2e-6)
     assert length_of(found.largest[0].vector) == pytest.approx(1.0, abs=1e-6)

@@ -78,8 +78,8 @@ class SharpnessTask:
     results: AuditResults
 
     def generator(self, *names: str) -> torch.Generator:
-        """Return the generator of a named draw: the same for every subject."""
-        return torch_generator(self.context.seed, "sharpness", *names)
+        """Return the generator of a named draw on the device: the same for every subject."""
+        return torch_generator(self.context.seed, "sharpness", *names, device=self.context.prepared.device)
 
     @property
     def losses(self) -> tuple[AuditLoss, ...]:

@@ -86,7 +86,6 @@ def _curvature(
     task.context.progress("sharpness eigenvalues", 0, own.steps, label)
     ends = extremes(
         products,
-        products.space,
         task.generator("start"),
         count=own.eigenvalues,
         steps=own.steps,
@@ -101,7 +100,7 @@ def _curvature(
         rows.append(eigenvalue_row(labels, condition, "lambda_by_magnitude", ends.by_magnitude, remark))
     blocks = blocks_of(products.space, *task.loss.pairs.pattern.shape)
     generator = task.generator("probes")
-    sums = traces(products, products.space, blocks, probes=own.probes, generator=generator)
+    sums = traces(products, blocks, probes=own.probes, generator=generator)
     for block, trace in sums.items():
         part = None if block == WHOLE else block
         where = Condition(kind=condition.kind, standardised=condition.standardised, part=part)
@@ -125,7 +124,6 @@ def _adaptive(
     bent = average_curvature(
         products,
         scales,
-        products.space,
         probes=own.curvature_probes,
         generator=task.generator("average"),
         **options,
@@ -162,7 +160,6 @@ def _spectrum(task: SharpnessTask, asked: Density, products: Products) -> None:
     before = products.count
     found = density(
         products,
-        products.space,
         probes=asked.probes,
         steps=asked.steps,
         generator=task.generator("density"),
