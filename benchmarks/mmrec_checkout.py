@@ -171,8 +171,8 @@ class MMRec:
         self.train_data.pr = 0
 
     def state(self) -> dict[str, Tensor]:
-        """Return the parameters by MMRec's names."""
-        return {name: value.detach() for name, value in self.model.state_dict().items()}
+        """Return the parameters by MMRec's names, on the CPU."""
+        return {name: value.detach().cpu() for name, value in self.model.state_dict().items()}
 
 
 def _each(loader: Any) -> Iterator[Any]:

@@ -53,6 +53,7 @@ def test_the_page_has_ratio_rate_and_load_in_each_row(device: str) -> None:
     result = {
         "model": "slmrec",
         "batches_per_epoch": 58,
+        "setup_seconds": [1.25, 30.0],
         "seconds_per_epoch": [2.0, 6.0],
         "ratios": [2.5, 3.5],
         "seconds_per_evaluation": [0.5, 2.0],
@@ -66,5 +67,5 @@ def test_the_page_has_ratio_rate_and_load_in_each_row(device: str) -> None:
     text = page([result], settings, {"device": device})
     head, row = (line for line in text.splitlines() if line.startswith(("| model", "| slmrec")))
     assert head.count("|") == row.count("|") == next(x for x in text.splitlines() if x.startswith("|---")).count("|")
-    for part in ("3.0 (2.5–3.5)", "4.0 (3.0–5.0)", "150", "1.0–2.0", "4.9e-05"):
+    for part in ("3.0 (2.5–3.5)", "4.0 (3.0–5.0)", "150", "1.2 / 30.0", "1.0–2.0", "4.9e-05"):
         assert part in row
