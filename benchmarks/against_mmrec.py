@@ -287,8 +287,8 @@ def page(results: list[dict[str, Any]], settings: dict[str, Any], machine: dict[
         f"Seconds are {what}: the smallest of all rounds, for an epoch of {results[0]['batches_per_epoch']} batches "
         "with its sampling and graphs, and for an evaluation (vectors, full ranking of all test users, 16 metrics). A "
         "ratio is the quotient of these, with the range over the rounds. Set-up is what happens once per training: "
-        "reading the data, graphs, and what a model computes once from its features. GEMM is the best rate of a float32 "
-        "matrix product between the turns; load is the machine's before and after.",
+        "reading the data, graphs, and what a model computes once from its features. GEMM is the best rate of a "
+        "float32 matrix product between the turns; load is the machine's before and after.",
         "",
         ", ".join(f"{key} {value}" for key, value in machine.items()) + ".",
         "",
@@ -341,38 +341,39 @@ def main(arguments: list[str] | None = None) -> int:
     if options.worker:
         print(json.dumps(measure(options.worker, options)))
         return 0
-    device = pick_device(options.device)
     results, failed = [], []
     for name in options.models:
         print(f"measuring {name} …", file=sys.stderr, flush=True)
         command = [sys.executable, "-m", "benchmarks.against_mmrec", "--worker", name, "--mmrec", str(options.mmrec)]
         command += ["--device", options.device, "--seconds", str(options.seconds), *(["--quick"] * options.quick)]
-        finished = subprocess.run(
-            command, check=False, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-        )
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        finished = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True, env=environment)
         if finished.returncode:
             failed.append(name)
-        else:
-            results.append(json.loads(finished.stdout.splitlines()[-1]))
-    if not results:
-        return 1
+            continue
+        results.append(json.loads(finished.stdout.splitlines()[-1]))
+        text = _save(results, failed, options)  # now, so that a benchmark that is cut off has what it found
+    if results:
+        print(text if not failed else _save(results, failed, options))
+    return int(bool(failed))
+
+
+def _save(results: list[dict[str, Any]], failed: list[str], options: argparse.Namespace) -> str:
+    """Write the results so far if a folder is given, and return the page."""
+    device = pick_device(options.device)
     machine = {**describe_environment(device), "cpu": cpu_name(), "cores": os.cpu_count() or 0}
     shown = f"python -m benchmarks.against_mmrec --mmrec MMRec --models {' '.join(options.models)}"
     shown += f" --device {options.device} --seconds {options.seconds:g}" + " --quick" * options.quick
-    settings = {
-        "size": (QUICK if options.quick else BABY)._asdict(),
-        "commit": commit_of(options.mmrec),
-        "command": shown,
-    }
+    size = (QUICK if options.quick else BABY)._asdict()
+    settings = {"size": size, "commit": commit_of(options.mmrec), "command": shown}
     text = page(results, settings, machine)
     if failed:
         text += f"\n\nNot measured, because it failed: {', '.join(failed)}."
-    print(text)
     if options.output is not None:
         record = {"settings": settings, "machine": machine, "results": results, "failed": failed}
         write_atomically(options.output / f"against-mmrec-{device.type}.json", json.dumps(record, indent=1) + "\n")
         write_atomically(options.output / f"against-mmrec-{device.type}.md", text + "\n")
-    return int(bool(failed))
+    return text
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
