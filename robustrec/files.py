@@ -309,7 +309,7 @@ def path_inside(folder: Path, relative: str) -> Path:
     return candidate
 
 
-def digest_bytes(parts: Iterable[bytes]) -> str:
+def digest_bytes(parts: Iterable[bytes | memoryview]) -> str:
     """Return the sha256 hex digest of the parts, each prefixed with its length so that borders count."""
     digest = hashlib.sha256()
     for part in parts:
@@ -326,7 +326,8 @@ def digest_json(value: Any) -> str:
 def digest_array(array: NDArray[Any]) -> str:
     """Return the sha256 hex digest of an array's dtype, shape and values."""
     values = np.ascontiguousarray(array)
-    return digest_bytes([str(values.dtype.str).encode(), repr(values.shape).encode(), values.tobytes()])
+    content = values.reshape(-1).view(np.uint8).data if values.size else b""  # without a copy
+    return digest_bytes([str(values.dtype.str).encode(), repr(values.shape).encode(), content])
 
 
 def digest_file(path: Path) -> str:

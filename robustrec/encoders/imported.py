@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from robustrec.datasets.registry import Dataset
 
 _CHUNK = 1024  # rows converted and checked at a time, to limit memory
+MAPPED_BYTES = 1 << 30
+"""Size from which on a file of float32 is mapped into memory instead of read; it must not change during a run."""
 
 
 class ImportedEncoder:
@@ -97,19 +99,23 @@ def encode(dataset: Dataset, progress: Progress | None) -> Encoded:
 def read_table(path: Path, n_items: int, modality: str, progress: Progress | None = None) -> torch.Tensor:
     """Return a feature file as a float32 tensor [I, D], checked for finite values.
 
+    Large files of float32 are mapped into memory: the system reads rows when they are needed, and can drop them again.
+
     Raises:
         RobustrecError: see `encode`.
     """
     values = _open(path)
+    mapped = values.nbytes >= MAPPED_BYTES and values.dtype == np.float32 and values.flags.c_contiguous
     if values.ndim != 2 or values.shape[1] == 0 or values.dtype.kind not in "fiu":
         raise _wrong(path, f"must be a numeric table [items, width], but got {values.dtype} of shape {values.shape}")
     if len(values) != n_items:
         raise _wrong(path, f"has {len(values)} rows, but the data set has {n_items} items")
-    table = np.empty(values.shape, np.float32)
+    table: NDArray[np.float32] = open_npy(path, own_pages=True) if mapped else np.empty(values.shape, np.float32)
     for start in range(0, n_items, _CHUNK):
         rows = slice(start, start + _CHUNK)
-        with np.errstate(over="ignore"):
-            table[rows] = values[rows]
+        if not mapped:
+            with np.errstate(over="ignore"):
+                table[rows] = values[rows]
         bad = np.flatnonzero(~np.isfinite(table[rows]).all(axis=1))
         if bad.size:
             row = start + int(bad[0])

@@ -43,7 +43,8 @@ def is_own(name: str) -> bool:
 def load_own(name: str) -> Own:
     """Import what "package.module:Name" names, once; the working folder is searched too, last of all.
 
-    It is a class with `represent` and `loss` (a recommender), or a class with `score` or a function (scorers).
+    It is a class with `represent` and `loss` (a recommender), or a scorer: a class with `score`, or with `item_vectors`
+    and `user_vectors`, or a function.
 
     Raises:
         RobustrecError: it cannot be imported, or is none of these.
@@ -79,8 +80,17 @@ def load_own(name: str) -> Own:
 
 
 def is_scorer(kind: Callable[..., Any]) -> bool:
-    """Return whether a user-defined model only scores: a function, or a class with `score` and no `represent`."""
-    return not inspect.isclass(kind) or (hasattr(kind, "score") and not hasattr(kind, "represent"))
+    """Return whether a user-defined model only scores.
+
+    It is a function, or a class with `score`, or `item_vectors` and `user_vectors`, and no `represent`.
+    """
+    scores = hasattr(kind, "score") or has_vectors(kind)
+    return not inspect.isclass(kind) or (scores and not hasattr(kind, "represent"))
+
+
+def has_vectors(kind: Any) -> bool:
+    """Return whether a class gives item vectors and user vectors."""
+    return callable(getattr(kind, "item_vectors", None)) and callable(getattr(kind, "user_vectors", None))
 
 
 @contextmanager
@@ -175,8 +185,8 @@ def _fault(found: Any) -> str:
             fault = "is not a torch.nn.Module"
         elif not (inspect.isclass(config) and issubclass(config, BaseModel)):
             fault = "has a Config that is not a pydantic.BaseModel class"
-    elif not callable(getattr(found, "score", None)):
-        fault = "has neither represent and loss (a recommender) nor score (a scorer)"
+    elif not has_vectors(found) and not callable(getattr(found, "score", None)):
+        fault = "has neither represent and loss (a recommender) nor score, or item_vectors and user_vectors (a scorer)"
         if issubclass(found, nn.Module):
             fault += "; for a module of PyTorch Geometric see docs/pyg.md"
     if not fault and (not listed or wrong):

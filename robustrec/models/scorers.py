@@ -13,11 +13,12 @@ from torch import Tensor
 
 from robustrec.errors import RobustrecError
 from robustrec.models.contract import Features, Problem, Scored, Scorer
-from robustrec.models.own import attributed_to
+from robustrec.models.own import attributed_to, has_vectors
+from robustrec.models.vector_scorers import VectorScorer
 
 
 def build_scorer(name: str, kind: Any, problem: Problem) -> Scorer:
-    """Return the function that scores: what was named, or the method `score` of the class that was.
+    """Return the function that scores: what was named, or a class's method `score` or product of its vectors.
 
     Raises:
         RobustrecError: the class cannot be built.
@@ -26,7 +27,8 @@ def build_scorer(name: str, kind: Any, problem: Problem) -> Scorer:
         return kind  # type: ignore[no-any-return]
     build: Callable[[Problem], Any] = kind
     with attributed_to(name, "its constructor"):
-        return build(problem).score  # type: ignore[no-any-return]
+        built = build(problem)
+    return VectorScorer(name, built, problem) if has_vectors(kind) else built.score
 
 
 def scored(name: str, scorer: Scorer, features: Features, problem: Problem) -> Scored:

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from robustrec.errors import RobustrecError
 from robustrec.files import digest_file
 from robustrec.models import model_class, section_of
-from robustrec.models.contract import Features, Recommender, Scored, item_graphs
+from robustrec.models.contract import Features, Recommender, Representation, Scored, item_graphs
 from robustrec.models.mmrec import from_mmrec, refuse_further
 from robustrec.models.own import attributed_to, is_own, load_own
 from robustrec.models.scorers import build_scorer, scored
+from robustrec.models.vector_scorers import VectorScorer
 from robustrec.quiet import warnings_are
 from robustrec.runs.prepared import Prepared
 from robustrec.runs.specs import SubjectSpec, modalities_read, reads_features, spec_json
@@ -85,13 +86,17 @@ def scorer_subject(spec: SubjectSpec, prepared: Prepared) -> TrainedSubject:
     """
     scorer = build_scorer(spec.model, model_class(spec.model), prepared.problem)
 
-    def score(features: Features) -> Scored:
-        return scored(spec.model, scorer, features, prepared.problem)
+    chunked = scorer.represent if isinstance(scorer, VectorScorer) else None
+
+    def score(features: Features) -> Scored | Representation:
+        return chunked(features) if chunked else scored(spec.model, scorer, features, prepared.problem)
 
     code = load_own(spec.model).code
     record = _external_record(spec, f"scores of {spec.model}", code[:32], code)
     reads = modalities_read(spec.model, prepared.tables)
-    return TrainedSubject(subject_of(spec, prepared), spec, code[:32], None, reads, record, score=score)
+    return TrainedSubject(
+        subject_of(spec, prepared), spec, code[:32], None, reads, record, score=score, chunked=chunked
+    )
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from robustrec.modalities import read_of
 from robustrec.models import model_class
 from robustrec.models.contract import Features, Graphs, Recommender, Representation, Scored, represent
+from robustrec.models.feature_chunks import ChunkedFeatures
 from robustrec.models.own import attributed_to
 from robustrec.runs.prepared import Prepared
 from robustrec.runs.specs import SubjectSpec, modalities_read
@@ -32,6 +33,7 @@ class TrainedSubject:
         record: record of its training (see `robustrec.runs.store`).
         graphs: item graphs of its features, or None.
         score: the scorer, if there is no model.
+        chunked: the scorer on features that are made by chunks, if it can read them.
     """
 
     subject: Subject
@@ -41,7 +43,8 @@ class TrainedSubject:
     tables: dict[str, Tensor]
     record: dict[str, Any] = field(repr=False)
     graphs: Graphs | None = field(default=None, repr=False)
-    score: Callable[[Features], Scored] | None = field(default=None, repr=False)
+    score: Callable[[Features], Scored | Representation] | None = field(default=None, repr=False)
+    chunked: Callable[[ChunkedFeatures], Representation] | None = field(default=None, repr=False)
 
     @property
     def scored_tables(self) -> dict[str, Tensor]:
@@ -58,10 +61,22 @@ class TrainedSubject:
         """
         with torch.no_grad(), attributed_to(self.spec.model, "represent"):
             if self.model is None:
-                return cast(Callable[[Features], Scored], self.score)(self.tables if features is None else features)
+                score = cast(Callable[[Features], Scored | Representation], self.score)
+                return score(self.tables if features is None else features)
             if features is None:
                 return represent(self.model, self.tables, self.graphs)
             return represent(self.model, features, self.graphs if frozen else None)
+
+    @property
+    def by_chunks(self) -> bool:
+        """Whether it can read features that are made by chunks of rows."""
+        return self.chunked is not None
+
+    def represent_chunks(self, features: ChunkedFeatures) -> Representation:
+        """Return user and item vectors for features that are made by chunks of rows."""
+        assert self.chunked is not None
+        with torch.no_grad(), attributed_to(self.spec.model, "item_vectors"):
+            return self.chunked(features)
 
 
 def subject_of(spec: SubjectSpec, prepared: Prepared) -> Subject:

@@ -66,8 +66,12 @@ def read_npy_header(file: BinaryIO) -> NpyHeader:
     return NpyHeader(dtype, shape, fortran_order, len(start) + _LENGTH_BYTES[version] + length)
 
 
-def open_npy(path: Path) -> NDArray[Any]:
+def open_npy(path: Path, *, own_pages: bool = False) -> NDArray[Any]:
     """Return the array in an .npy file as a read-only memory map; its values are not looked at.
+
+    Args:
+        path: the file.
+        own_pages: allow changes to the array, which are made in memory and never reach the file.
 
     Raises:
         UnreadableError: not a regular .npy file, a damaged header, Python objects, or fewer bytes than its shape needs.
@@ -79,7 +83,7 @@ def open_npy(path: Path) -> NDArray[Any]:
         if header.n_values * header.dtype.itemsize == 0:
             return np.empty(header.shape, header.dtype, order)
         try:
-            return np.memmap(file, header.dtype, "r", header.length, header.shape, order)
+            return np.memmap(file, header.dtype, "c" if own_pages else "r", header.length, header.shape, order)
         except (OSError, ValueError, OverflowError, MemoryError) as error:
             raise UnreadableError(f"it cannot be mapped into memory: {error}") from error
 

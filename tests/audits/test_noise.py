@@ -86,6 +86,7 @@ def test_a_condition_is_measured_under_as_many_different_draws_as_it_has(tiny):
     seen = []
 
     class Watched:
+        by_chunks = False
         tables = scored_tables = tiny.tables
         graphs = None
         subject = SimpleNamespace(label="watched")

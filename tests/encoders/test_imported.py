@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -105,3 +106,39 @@ def test_no_files_is_an_error(make_dataset: MakeDataset, tmp_path: Path) -> None
     with pytest.raises(RobustrecError, match="no feature files") as caught:
         item_features(make_dataset(3), "imported", home=tmp_path)
     assert "--features basic" in caught.value.fix
+
+
+def test_large_files_are_mapped_and_not_copied(
+    make_dataset: MakeDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = np.random.default_rng(1).normal(size=(20_000, 64)).astype(np.float32)
+    path = saved(tmp_path / "image_feat.npy", table)
+    before = path.read_bytes()
+
+    def peak() -> int:
+        dataset = make_dataset(20_000, feature_files={"image": path}, with_catalog=False, with_pictures=False)
+        tracemalloc.start()
+        features = item_features(dataset, "imported", home=tmp_path)
+        bytes_used = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert torch.equal(features.tables["image"], torch.from_numpy(table))
+        features.tables["image"][:3] = 7.0  # as a model may that changes its arguments
+        assert path.read_bytes() == before
+        return bytes_used
+
+    assert peak() > table.nbytes
+    monkeypatch.setattr("robustrec.encoders.imported.MAPPED_BYTES", 1000)
+    assert peak() < table.nbytes / 2
+
+
+def test_a_value_in_a_mapped_file_is_named_by_row(
+    make_dataset: MakeDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("robustrec.encoders.imported.MAPPED_BYTES", 1)
+    table = np.ones((1500, 3), np.float32)
+    table[1400, 2] = np.inf
+    files = {"text": saved(tmp_path / "text_feat.npy", table)}
+    with pytest.raises(RobustrecError, match=r"row 1400 \(item 1400\), column 2 is inf"):
+        item_features(
+            make_dataset(1500, feature_files=files, with_catalog=False, with_pictures=False), "auto", home=tmp_path
+        )

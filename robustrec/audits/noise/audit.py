@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from robustrec.audits.context import AuditContext, with_stability
+from robustrec.audits.noise.chunks import NoisyChunks, can_chunk
 from robustrec.audits.noise.condition import (
     BreakPoint,
     NoiseCondition,
@@ -26,6 +27,7 @@ from robustrec.audits.quality import (
 )
 from robustrec.audits.rows import Draws, value_row
 from robustrec.evaluation.places import per_user_accuracy
+from robustrec.models.contract import Representation, Scored
 from robustrec.results.findings import Finding
 from robustrec.runs.trained import TrainedSubject
 from robustrec.seeds import derive_seed
@@ -76,6 +78,9 @@ def measure_condition(
     lost = 0.0
     read = {name for subject, _ in subjects for name in subject.scored_tables}
     total = draws * len(subjects)
+    tables = context.prepared.tables
+    if all(subject.by_chunks for subject, _ in subjects) and can_chunk(tables):
+        return _by_chunks(subjects, condition, draws, context)
     for draw in range(draws):
         noisy_tables = {name: table for name, table in context.prepared.tables.items() if condition.touches(name)}
         noise = context.noise.of(noisy_tables, seed=context.seed, draw=draw)
@@ -94,6 +99,25 @@ def measure_condition(
         Measured(with_stability(clean, context.metric_suite), stack(each), lost)
         for (_, clean), each in zip(subjects, collected, strict=True)
     ]
+
+
+def _by_chunks(
+    subjects: Sequence[tuple[TrainedSubject, Clean]], condition: NoiseCondition, draws: int, context: AuditContext
+) -> list[Measured]:
+    """Measure as `measure_condition` does, with the same noise, for subjects that read features by chunks of rows."""
+    found = []
+    for subject, clean in subjects:
+        lost, collected = 0.0, []
+        for draw in range(draws):
+            noisy = NoisyChunks(subject.tables, condition, context.seed, draw)
+            representation = subject.represent_chunks(noisy)
+            if draw == 0:
+                lost = refuse_lost_noise(noisy.lost(subject.scored_tables), condition)
+            collected.append(measure_perturbed(representation, context.prepared.test, context.metric_suite, clean))
+            context.costs.count_lists()
+            context.progress(f"noise {condition.label}", draw + 1, draws, subject.subject.label)
+        found.append(Measured(with_stability(clean, context.metric_suite), stack(collected), lost))
+    return found
 
 
 def measure_trained(
@@ -147,12 +171,10 @@ def break_point_row(subject: TrainedSubject, clean: Clean, config: BreakPointSea
         nonlocal trials
         after = 0.0
         for draw in range(config.draws):
-            noise = context.noise.of(subject.tables, seed=seed, draw=draw)
-            noisy = add_noise(subject.tables, noise, NoiseCondition(sigma2))
+            representation, shares = _represented(subject, NoiseCondition(sigma2), seed, draw, context)
             if sigma2 == config.sigma2_max:
-                largest = NoiseCondition(sigma2)
-                refuse_lost_noise(share_lost(subject.tables, noisy, largest, subject.scored_tables), largest)
-            found = per_user_accuracy(subject.represent(noisy), split.users, split.mask, split.wanted, [metric])
+                refuse_lost_noise(shares(), NoiseCondition(sigma2))
+            found = per_user_accuracy(representation, split.users, split.mask, split.wanted, [metric])
             after += float(found[metric].mean()) / config.draws
             context.costs.count_lists()
         trials += 1
@@ -161,6 +183,18 @@ def break_point_row(subject: TrainedSubject, clean: Clean, config: BreakPointSea
 
     found = find_break_point(breaches, low=config.sigma2_min, high=config.sigma2_max, steps=config.steps)
     return _break_point_finding(subject, config, found, len(clean.ranking.users))
+
+
+def _represented(
+    subject: TrainedSubject, condition: NoiseCondition, seed: int, draw: int, context: AuditContext
+) -> tuple[Representation | Scored, Callable[[], dict[str, float]]]:
+    """Return a subject's representation of noisy features, and what gives the shares of entries left unchanged."""
+    if subject.by_chunks and can_chunk(subject.tables):
+        chunks = NoisyChunks(subject.tables, condition, seed, draw)
+        return subject.represent_chunks(chunks), lambda: chunks.lost(subject.scored_tables)
+    noise = context.noise.of(subject.tables, seed=seed, draw=draw)
+    noisy = add_noise(subject.tables, noise, condition)
+    return subject.represent(noisy), lambda: share_lost(subject.tables, noisy, condition, subject.scored_tables)
 
 
 def _break_point_finding(subject: TrainedSubject, config: BreakPointSearch, found: BreakPoint, n_users: int) -> Finding:

@@ -121,10 +121,15 @@ def share_lost(
     shares = {}
     for modality in modalities:
         table = tables[modality]
-        meant = (_sigma(table, condition) > 0).expand(len(table), 1)[:, 0]
-        if condition.touches(modality) and bool(meant.any()):
-            shares[modality] = float((noisy[modality] == table)[meant].double().mean())
+        counted = meant(table, condition)
+        if condition.touches(modality) and bool(counted.any()):
+            shares[modality] = float((noisy[modality] == table)[counted].double().mean())
     return shares
+
+
+def meant(table: Tensor, condition: NoiseCondition) -> Tensor:
+    """Return the rows [I] of a table whose noise has a length other than 0."""
+    return (_sigma(table, condition) > 0).expand(len(table), 1)[:, 0]
 
 
 def refuse_lost_noise(shares: Mapping[str, float], condition: NoiseCondition) -> float:
