@@ -104,7 +104,7 @@ class VectorScorer:
             raise self._wrong(
                 f"{what} must return numbers of shape {wanted}, but got {values.dtype} of shape {values.shape}"
             )
-        vectors = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
+        vectors = torch.from_numpy(np.array(values, dtype=np.float32, order="C"))
         if not bool(torch.isfinite(vectors).all()):
             raise self._wrong(f"{what} returns NaN, infinity or a number too large for float32")
         return vectors
