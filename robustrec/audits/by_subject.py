@@ -7,12 +7,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from robustrec.audits.context import with_stability
 from robustrec.audits.kind import AuditKind
 from robustrec.audits.quality import Clean, PerUser, measure_perturbed, stack
 from robustrec.audits.registry import KINDS, kind_of
 from robustrec.audits.results import Audited, Work, references
-from robustrec.audits.rows import Draws, difference_rows, drift_rows
+from robustrec.audits.rows import Draws, difference_rows, drift_rows, without_draws
 from robustrec.audits.tasks import Task, TaskOutput, merged
 from robustrec.errors import RobustrecError, described, one_line
 from robustrec.models.contract import Features
@@ -49,6 +51,7 @@ class AuditedSubject:
     clean: Clean
     work: Work
     _measured: dict[Condition, tuple[PerUser, Draws]] = field(default_factory=dict, init=False, repr=False)
+    _certain: set[Condition] = field(default_factory=set, init=False, repr=False)
 
     @property
     def tables(self) -> dict[str, Tensor]:
@@ -59,23 +62,42 @@ class AuditedSubject:
         """Return the generator of a named draw, the same for every subject."""
         return torch_generator(self.work.context.seed, "audit", self.audit, *names)
 
-    def drift(self, condition: Condition | str, draws: Iterable[Features], *, note: str = "") -> list[Finding]:
+    def drift(
+        self,
+        condition: Condition | str,
+        draws: Iterable[Features],
+        *,
+        note: str = "",
+        frozen: bool = False,
+        drawn: bool = True,
+    ) -> list[Finding]:
         """Rank on the features of each draw, and return the drift of every metric of the suite from clean.
 
         Args:
             condition: the condition, or a name for it.
-            draws: features of each draw, modality -> [I, D_m].
+            draws: features of each draw, modality -> [I, D_m]; none for a condition that cannot change a list, whose
+                drift is exactly 0.
             note: note of the findings.
+            frozen: keep the item graphs of the clean features instead of rebuilding them.
+            drawn: whether anything is random; if not, there is one draw, and no other could differ.
         """
         context, found, where = self.work.context, [], named(condition)
         for features in draws:
-            representation = self.trained.represent(features)
+            options = {"frozen": True} if frozen else {}
+            representation = self.trained.represent(features, **options)
             found.append(measure_perturbed(representation, context.prepared.test, context.metric_suite, self.clean))
             context.costs.count_lists()
             context.progress(self.audit, len(found), len(found), f"{self.trained.subject.label} {where.label}")
-        clean, perturbed = with_stability(self.clean, context.metric_suite), stack(found)
+        clean = with_stability(self.clean, context.metric_suite)
+        idle = not found
+        perturbed = stack(found or [clean])
         self._measured[where] = clean, perturbed
-        return drift_rows(self.trained.subject, self.audit, where, clean, perturbed, self.work.intervals, note=note)
+        if not drawn or idle:
+            self._certain.add(where)
+        rows = drift_rows(
+            self.trained.subject, self.audit, where, clean, perturbed, self.work.intervals, note=note, idle=idle
+        )
+        return [without_draws(row) for row in rows] if where in self._certain else rows
 
     def value(
         self, condition: Condition | str, metric: str, value: float | None, *, unit: str, note: str = ""
@@ -124,6 +146,7 @@ def run_task(config: AuditConfig, task: Task, subjects: Audited, work: Work, out
         return
     work.results.statuses.append(status)
     output.state["conditions"] = [condition.model_dump(mode="json") for condition in audited._measured]
+    output.state["certain"] = [condition.label for condition in audited._measured if condition in audited._certain]
     for condition, (_, perturbed) in audited._measured.items():
         for metric, values in perturbed.items():
             work.results.keep(array_key(subject.subject, kind.name, condition, metric), values)
@@ -156,10 +179,20 @@ def _differences(kind: AuditKind[Any], ours: _Done, theirs: _Done, work: Work) -
             after = {name: output.results.arrays[key] for name, key in keys.items()}
             sides.append((before, after))
         if all(values.shape == sides[1][1][name].shape for name, values in sides[0][1].items()):
-            strategy = theirs[0].subject.strategy
-            yield from difference_rows(
-                ours[0].subject, strategy, kind.name, condition, sides[0], sides[1], work.intervals
+            rows = difference_rows(
+                ours[0].subject,
+                theirs[0].subject.strategy,
+                kind.name,
+                condition,
+                sides[0],
+                sides[1],
+                work.intervals,
+                idle=all(
+                    np.array_equal(after[name], np.stack([before[name]])) for before, after in sides for name in after
+                ),
             )
+            certain = all(condition.label in each[2].state.get("certain", ()) for each in (ours, theirs))
+            yield from ([without_draws(row) for row in rows] if certain else rows)
 
 
 def _measured(kind: AuditKind[Any], config: Any, audited: AuditedSubject) -> list[Finding]:

@@ -27,6 +27,7 @@ KINDS: dict[str, str] = {
     "noise": "robustrec.audits.noise.kind",
     "merchant": "robustrec.audits.merchant.kind",
     "encoder": "robustrec.audits.encoder.kind",
+    "missing": "robustrec.audits.missing.kind",
     "sharpness": "robustrec.audits.sharpness.kind",
 }
 """Name of each built-in kind -> module with the object KIND."""

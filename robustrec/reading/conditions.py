@@ -11,8 +11,11 @@ def condition_words(condition: Condition) -> str:
     match condition.kind:
         case "edit" if condition.share is None and condition.edit == ALL:  # a mean of the encoder audit
             return f"mean of the edits, severity {condition.severity}" if condition.modality == ALL else condition.label
-        case "edit":
-            return ", ".join([edit_words(condition), f"severity {condition.severity}", *_share_and_graphs(condition)])
+        case "edit" | "missing":
+            what = [missing_words(condition)]
+            if condition.kind == "edit":
+                what = [edit_words(condition), f"severity {condition.severity}"]
+            return ", ".join([*what, *_share_and_graphs(condition)])
         case "noise":
             symbol = "σ/‖x‖" if condition.sigma2 is None else "σ²"
             words = f"{'trained on ' if condition.trained else ''}{symbol} = {condition.amount:g}"
@@ -37,6 +40,20 @@ def edit_words(condition: Condition) -> str:
     name = condition.edit or ""
     fault = " (upload fault)" if {*FAULTS} & {*name.split("+")} else ""
     return "mean of the edits" if name == ALL else name.replace("+", " and ").replace("_", " ") + fault
+
+
+_FILLS = {
+    "mean": "replaced by their mean",
+    "zero": "set to zero",
+    "other": "of another item",
+    "removed": "of an item without this content",
+}
+
+
+def missing_words(condition: Condition) -> str:
+    """Return in plain words which features are replaced by what: "image features set to zero"."""
+    which = "all" if condition.modality == ALL else condition.modality
+    return f"{which} features {_FILLS[condition.fill or 'mean']}"
 
 
 def curve_words(condition: Condition) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from robustrec.evaluation.kinds import KINDS, kind_of
 from robustrec.results.conditions import Condition
+from robustrec.results.findings import CONTENT_USE
 from robustrec.results.hidden import HIDDEN_WORDS, crops
 from robustrec.results.report import Report
 
@@ -76,6 +77,12 @@ _CONDITIONS: tuple[tuple[Callable[[Condition], bool], str, str], ...] = (
         "Severity is the strength of a merchant edit, from 1 to 5. Share is the share of items that are edited.",
     ),
     (
+        lambda each: each.kind == "missing",
+        "missing features",
+        "The features of a modality are replaced for a share of the items: by the mean of all items, by zeros, or by "
+        "those of another item. Content use replaces those of all items.",
+    ),
+    (
         lambda each: each.kind != "std_noise" and each.graphs == "frozen",
         "frozen graphs",
         "The item graphs of the clean features are kept. Otherwise they are rebuilt from the perturbed features.",
@@ -97,6 +104,11 @@ _EXPOSURE = (
     "share of all places in the "
     "top k with an edited item."
 )
+_USE = (
+    "Content use is the share of clean quality that is lost with the features of all items replaced by their mean. If "
+    "at least 95 % is left, the subject is content-free: robustness to content edits is trivial, and it is neither "
+    "recommended nor ranked. _among_cold_items: lists of items without training interactions alone."
+)
 _SNR = "Power of the features relative to the noise, in decibels. 20 dB less means noise with 10 times the amplitude."
 _TAU = (
     "Kendall's rank correlation of two measures over the subjects: 1 for the same order, −1 for the "
@@ -115,6 +127,8 @@ def glossary(report: Report) -> list[tuple[str, str]]:
     conditions = dict.fromkeys(row.condition for row in report.findings)
     entries = [(f"{kind}@k", KINDS[kind].description) for kind in metrics if kind in KINDS]
     entries += [(name, text) for holds, name, text in _CONDITIONS if any(map(holds, conditions))]
+    if any(row.audit == CONTENT_USE for row in report.findings):
+        entries.append(("content use, content-free", _USE))
     if any(row.group == "edited" for row in report.findings):
         entries.append(("_edited, _untouched", _PARTS))
     if any(row.group in ("cold_items", "cold_users") for row in report.findings):

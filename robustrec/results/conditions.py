@@ -160,16 +160,20 @@ class Condition(Record):
 
     @property
     def curve(self) -> tuple[object, ...]:
-        """What the conditions of one curve share: everything but the amount of noise, or the severity of an edit."""
+        """What the conditions of one curve share: all but the amount of noise, severity, or share of missing items."""
         if self.kind == "noise":
             return self.kind, self.sigma2 is None, self.modality, self.graphs, self.trained
         if self.kind == "edit":
             return self.kind, self.edit, self.share, self.graphs, self.modality
+        if self.kind == "missing":
+            return self.kind, self.fill, self.modality, self.graphs
         return (self.label,)
 
     @property
     def amount(self) -> float:
-        """Place on the curve: the amount of noise, or the severity of an edit; 0 for other kinds."""
+        """Place on the curve: amount of noise, severity, or share of missing items; 0 for other kinds."""
+        if self.kind == "missing":
+            return float(self.share or 0)
         if self.kind == "edit":
             return float(self.severity or 0)
         return next((each for each in (self.sigma2, self.sigma_rel, self.sigma_std) if each is not None), 0.0)

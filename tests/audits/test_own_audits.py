@@ -179,7 +179,7 @@ def test_its_cost_is_in_the_dry_run(audit, capsys):
 
 
 class _Installed:
-    name, value, dist, module = "missing", "shop_audits:Missing", None, "shop_audits"
+    name, value, dist, module = "outage", "shop_audits:Missing", None, "shop_audits"
 
     def load(self):
         import shop_audits
@@ -191,13 +191,13 @@ def test_an_entry_point_is_listed_and_found_by_its_name(audit, monkeypatch, caps
     from robustrec import plugins
 
     monkeypatch.setattr(plugins, "entry_points", lambda group: [_Installed()] if group == "robustrec.audits" else [])
-    suite = SUITE.replace("shop_audits:Missing", "missing").replace("min = -0.05", "min = -0.99")
+    suite = SUITE.replace("shop_audits:Missing", "outage").replace("min = -0.05", "min = -0.99")
     monkeypatch.syspath_prepend(Path.cwd())
     assert audit(suite=suite)[0] == 0
     capsys.readouterr()
     assert run(["list", "audits", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert [row["name"] for row in rows] == [*KINDS, "missing"]
+    assert [row["name"] for row in rows] == [*KINDS, "outage"]
     assert rows[-1]["what"].startswith("Replace the features of one modality")
     assert rows[-1]["place"] == "shop_audits:Missing"
 

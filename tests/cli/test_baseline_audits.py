@@ -52,13 +52,17 @@ def test_a_baseline_through_the_life_of_a_model(tiny_folder, tmp_path, capsys):
     report = json.loads((tmp_path / "again.json").read_text())
     rows = [row for row in report["findings"] if row["reference"] == "baseline" and row["ci_low"] is not None]
     assert {row["drift"] for row in rows} == {0.0}
-    assert report["baseline"]["by_users"] == len(rows) == 2 + 3
+    # Of content use, four conditions have the drifts of two metrics, and one value each, which has no users of its own.
+    assert report["baseline"]["by_users"] == len(rows) - 4 == 2 + 3 + 4 * 2
 
     # At this learning rate nothing is learned.
     worse = ["--suite", "strict.toml", "--baseline", "baseline.json", "--output-format", "json:worse.json"]
     assert _audit(tiny_folder, *worse, epochs=1, rate=1e-9) == 1
     assert "below the baseline's" in json.loads((tmp_path / "worse.json").read_text())["gates"][0]["message"]
-    assert run(["compare", "first.json", "worse.json", "--json"]) == 0
+    capsys.readouterr()
+    assert run(["compare", "first.json", "worse.json", "--json"]) == 2
+    assert "not ranked: vanilla (worse): content-free: " in capsys.readouterr().err, "its quality is that of chance"
+    assert run(["compare", "first.json", "again.json", "--json"]) == 0
 
 
 def test_a_baseline_of_a_sample_is_refused_for_other_data_before_any_work(tiny_folder, tmp_path, capsys):

@@ -152,7 +152,7 @@ def test_a_dry_run_shows_the_plan_and_runs_nothing(tiny_folder, suite, tmp_path,
     assert _audit(tiny_folder, suite(), "--dry-run", "--json") == 0
     plan = json.loads(capsys.readouterr().out)
     assert [each["strategy"]["name"] for each in plan["subjects"]] == ["vanilla", "sgbd"]
-    assert plan["cost"] == {"trainings": 2, "rankings": 2 + 2 * 2, "encodings": 0, "gradients": 0}
+    assert plan["cost"] == {"trainings": 2, "rankings": 2 + 2 * 6 + 2 * 2, "encodings": 0, "gradients": 0}
     assert plan["subjects"][0]["training"]["max_epochs"] == 3
     assert not (tmp_path / "home" / "runs").exists()
     assert _audit(tiny_folder, suite(), "--dry-run") == 0

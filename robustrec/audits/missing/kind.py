@@ -1,0 +1,100 @@
+"""The missing audit as a kind of audit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from robustrec.audits.kind import READS_NOTHING, AuditKind, Cost, Reported
+from robustrec.audits.missing.audit import conditions_of, features_of
+from robustrec.audits.missing.config import MissingAudit
+from robustrec.errors import unknown_name
+from robustrec.modalities import MODALITIES, read_of
+from robustrec.results.conditions import ALL
+
+if TYPE_CHECKING:
+    from robustrec.audits.by_subject import AuditedSubject
+    from robustrec.audits.plan import Plan
+    from robustrec.results.findings import Finding
+    from robustrec.results.gates import Gate
+    from robustrec.runs.specs import SubjectSpec
+
+
+class MissingKind(AuditKind[MissingAudit]):
+    """A modality that is missing."""
+
+    name = "missing"
+    config = MissingAudit
+    gates = (
+        {
+            "name": "NDCG@20 with 10 % of the pictures missing",
+            "select": {"audit": "missing", "fill": "mean", "modality": "image", "share": 0.1, "metric": "ndcg@20"},
+            "quantity": "relative_drift",
+            "min": -0.05,
+        },
+    )
+
+    def of_modalities(self, config: MissingAudit, available: Sequence[str], *, where: str) -> list[str]:
+        """Check the scopes: image and text can lack in the features, but not all scopes, and no other name."""
+        lacking = [scope for scope in config.scopes if scope not in (ALL, *available)]
+        for scope in lacking:
+            if scope not in MODALITIES or len(lacking) == len(config.scopes):
+                raise unknown_name("modality", scope, (ALL, *available), where=f"{where}, missing audit, scopes")
+        return [
+            f"missing {scope}: not measured, because the features have only {' and '.join(available)}"
+            for scope in lacking
+        ]
+
+    def needs(self, config: MissingAudit, plan: Plan, spec: SubjectSpec) -> str:
+        """Return why the audit cannot measure a subject: no features, or none that its scores depend on."""
+        from robustrec.audits.applicable import NO_EFFECT, scores_ignore_features
+        from robustrec.runs.specs import reads_features
+
+        if not reads_features(spec):
+            return READS_NOTHING
+        return NO_EFFECT if scores_ignore_features(spec) else ""
+
+    def cost(self, config: MissingAudit, plan: Plan) -> Cost:
+        """Return the rankings of the conditions that change what a subject reads."""
+        from robustrec.encoders.chosen import modalities_of_features
+        from robustrec.models import modalities_in_scores
+        from robustrec.runs.specs import reads_features
+
+        rankings = 0
+        for spec in filter(reads_features, plan.specs):
+            available = modalities_of_features(plan.dataset, plan.encoder or "auto")
+            read = read_of(modalities_in_scores(spec.model), available)
+            touched = [each for each in conditions_of(config) if read and each.scope in (ALL, *read)]
+            rankings += sum(each.draws(config) for each in touched)
+        return Cost(rankings=rankings)
+
+    def reported(self, config: MissingAudit) -> Reported:
+        """Return the conditions."""
+        return Reported([each.condition for each in conditions_of(config)], ())
+
+    def draws(self, config: MissingAudit, gate: Gate) -> Iterator[tuple[str, int]]:
+        """Yield the draws of the items, if a gate selects a condition with any."""
+        if any(each.drawn and gate.select.wants(each.condition) for each in conditions_of(config)):
+            yield "draws", config.draws
+
+    def measure(self, config: MissingAudit, audited: AuditedSubject) -> list[Finding]:
+        """Return the drifts under every condition; exactly none where the scores do not depend on the modality."""
+        found: list[Finding] = []
+        scored = audited.trained.scored_tables
+        for each in conditions_of(config):
+            if each.scope not in (ALL, *audited.work.context.prepared.tables):
+                continue
+            unread = not scored or each.scope not in (ALL, *scored)
+            note = f"the scores do not depend on the {each.scope} features" if unread else ""
+            draws = 0 if unread else each.draws(config)
+            found += audited.drift(
+                each.condition,
+                features_of(audited, each, draws),
+                note=note,
+                frozen=each.frozen,
+                drawn=each.drawn and not unread,
+            )
+        return found
+
+
+KIND = MissingKind()
