@@ -31,7 +31,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.random import PCG64, Generator
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import ndtri, stdtrit
 
 from robustrec.evaluation.sparse import Bounds, count_changed
 
@@ -138,7 +138,7 @@ def expanded(estimate: float, replicates: Floats, level: float, degrees: float, 
     tail = (1 - level) / 2
     bounds = np.quantile(replicates, [tail, 1 - tail])
     # n/(n-1) because the variance of a resampled mean has the divisor n.
-    factor = float(stats.t.ppf(1 - tail, degrees) / stats.norm.ppf(1 - tail)) * np.sqrt(n / (n - 1))
+    factor = float(stdtrit(degrees, 1 - tail) / ndtri(1 - tail)) * np.sqrt(n / (n - 1))
     low, high = estimate + (bounds - estimate) * factor
     # Adding 0 turns -0 into 0.
     return Interval(estimate + 0.0, float(low) + 0.0, float(high) + 0.0)

@@ -25,11 +25,12 @@ ever held, so that memory grows with the cells.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 from robustrec.evaluation.bootstrap import Interval
 from robustrec.evaluation.sparse import DEGREES, FEWEST_CHANGED, ROUNDING, Bounds, stringer_bound
@@ -58,6 +59,7 @@ class Cells(NamedTuple):
         weights: [C] of the cell, summing to 1.
         before: [C] clean value.
         after: [C] perturbed value.
+        groups: `groups_of` the cells, where several measures of the same cells share it.
     """
 
     draws: Ints
@@ -66,6 +68,7 @@ class Cells(NamedTuple):
     weights: Floats
     before: Floats
     after: Floats
+    groups: Mapping[str, Ints] | None = None
 
 
 class _Sums(NamedTuple):
@@ -137,10 +140,16 @@ def _clusters(cells: Cells) -> dict[str, _Sums]:
     """Return the sums over users, items, draws, and what they have in common."""
     means = cells.weights @ np.stack([cells.before, cells.after], axis=1)
     residuals = cells.weights[:, None] * (np.stack([cells.before, cells.after], axis=1) - means)
-    users, items, draws = (np.unique(each, return_inverse=True)[1] for each in (cells.users, cells.items, cells.draws))
+    groups = cells.groups or groups_of(cells.draws, cells.users, cells.items)
+    return {name: _summed(group, cells.weights, residuals) for name, group in groups.items()}
+
+
+def groups_of(draws: Ints, users: Ints, items: Ints) -> dict[str, Ints]:
+    """Return the number of each cell's cluster [C], for what cells have in common: user, item, draw and their pairs."""
+    users, items, draws = (_numbered(each) for each in (users, items, draws))
     n_draws = int(draws.max()) + 1
     pairs = np.unique(users * (int(items.max()) + 1) + items, return_inverse=True)[1]
-    groups = {
+    return {
         "user": users,
         "item": items,
         "draw": draws,
@@ -149,7 +158,13 @@ def _clusters(cells: Cells) -> dict[str, _Sums]:
         "item, draw": items * n_draws + draws,
         "cell": pairs * n_draws + draws,
     }
-    return {name: _summed(group, cells.weights, residuals) for name, group in groups.items()}
+
+
+def _numbered(ids: Ints) -> Ints:
+    """Return ids as numbers from 0 in the order of the ids, without gaps."""
+    seen = np.zeros(int(ids.max()) + 1, dtype=bool)
+    seen[ids] = True
+    return np.asarray((np.cumsum(seen) - 1)[ids], dtype=np.int64)
 
 
 def _summed(group: Ints, weights: Floats, residuals: Floats) -> _Sums:
@@ -204,7 +219,7 @@ def _of_ratio(clusters: dict[str, _Sums], before: float, after: float, level: fl
 
 
 def _quantile(level: float, degrees: float) -> float:
-    return float(stats.t.ppf((1 + level) / 2, degrees))
+    return float(stdtrit(degrees, (1 + level) / 2))
 
 
 def _changed(group: Ints, cells: Cells) -> int:

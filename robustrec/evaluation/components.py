@@ -22,7 +22,7 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 from robustrec.errors import RobustrecError
 from robustrec.evaluation.bootstrap import Interval
@@ -81,7 +81,7 @@ def decompose(values: NDArray[np.floating], factors: Sequence[str], *, level: fl
     variance = sum(parts.values())
     spread = sum((squares[chosen] / table.size) ** 2 / freedom[chosen] for chosen in squares)
     nu = max(1.0, variance**2 / spread) if spread > 0 else float(min(freedom.values()))
-    reach = float(stats.t.ppf(0.5 + level / 2, nu)) * math.sqrt(variance)
+    reach = float(stdtrit(nu, 0.5 + level / 2)) * math.sqrt(variance)
     labels = {chosen: " × ".join(names[axis] for axis in chosen) for chosen in squares}
     return Decomposition(
         mean=Interval(mean, mean - reach, mean + reach),

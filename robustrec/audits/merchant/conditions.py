@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustrec.audits.quality import Clean, MetricSuite, PerUser
-from robustrec.evaluation.cells import Cells
+from robustrec.evaluation.cells import Cells, groups_of
 from robustrec.evaluation.ranking import Pairs, Ranking, rank_pairs
 from robustrec.models.contract import Representation, Scored
 from robustrec.results.findings import Group
@@ -211,11 +211,12 @@ class Tally:
         before = self.before.places[pairs]
         after = np.concatenate([places[own] for own, (_, places) in zip(chosen, self._cells[name], strict=True)])
         weights = 1 / count[users] / np.count_nonzero(count)
-        cells = {}
+        cells, draws = {}, _draw_of_each(chosen)
+        groups = groups_of(draws, users, items)
         for metric, key in measures.items():
             states = [places if key == "rank" else places <= self.targets.k for places in (before, after)]
-            values = (each.astype(np.float64) for each in states)
-            cells[metric] = Cells(_draw_of_each(chosen), users, items, weights, *values)
+            known, changed = (each.astype(np.float64) for each in states)
+            cells[metric] = Cells(draws, users, items, weights, known, changed, groups)
         return cells
 
     def of_users(self, name: str) -> tuple[PerUser, PerUser]:
