@@ -110,7 +110,7 @@ def places_of(scores: Tensor, rows: Tensor, items: Tensor) -> Tensor:
 
 
 def _by_row(scores: Tensor, rows: Tensor, items: Tensor) -> Tensor:
-    """Return the same, each row read once within the caches: 6 µs a pair instead of 16 at 7,050 items, 20 for 84 at 63,000.
+    """Return the same, each row read once within the caches: less than half the time at 7,050 items.
 
     What stands before the item is ahead if it is equal or higher, what stands behind it if it is higher.
     """
