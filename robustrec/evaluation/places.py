@@ -80,8 +80,20 @@ def _near_places(scores: Tensor, maxima: Tensor, rows: Tensor, items: Tensor, k:
     ahead = maxima.index_select(0, rows).gt_(own[:, None]).sum(dim=1, dtype=_exact(maxima))
     chosen = ((ahead < k) & open_).nonzero().squeeze(1)
     found = torch.zeros(len(rows), dtype=torch.int64)
-    found[chosen] = places_of(scores, rows[chosen], items[chosen])
+    found[chosen] = _places_in_groups(scores, maxima, rows[chosen], items[chosen], own[chosen])
     return found
+
+
+def _places_in_groups(scores: Tensor, maxima: Tensor, rows: Tensor, items: Tensor, own: Tensor) -> Tensor:
+    """Return the places [P] of items with scores `own`; looks only into groups that hold as high a score."""
+    columns, groups = scores.shape[1], maxima.shape[1]
+    reached = np.flatnonzero(maxima.index_select(0, rows).numpy() >= own[:, None].numpy())
+    pair, group = (torch.from_numpy(each) for each in np.divmod(reached, groups))
+    members = group[:, None] + torch.arange(0, columns, groups)
+    cells = (rows[pair] * columns)[:, None] + members
+    values, level = scores.view(-1).index_select(0, cells.view(-1)).view(cells.shape), own[pair, None]
+    ahead = ((values > level) | ((values == level) & (members < items[pair, None]))).sum(dim=1)
+    return torch.bincount(pair, ahead, minlength=len(rows)).to(torch.int64) + 1
 
 
 def places_of(scores: Tensor, rows: Tensor, items: Tensor) -> Tensor:

@@ -181,7 +181,7 @@ def test_few_pairs_are_compared_with_all_items(monkeypatch: pytest.MonkeyPatch) 
     """Of the pairs, only those are compared with every item whose groups leave open whether they are in the list."""
     compared = []
     monkeypatch.setattr(
-        places, "places_of", lambda scores, rows, items: compared.append(len(rows)) or torch.ones(len(rows)).long()
+        places, "_places_in_groups", lambda *given: compared.append(len(given[2])) or torch.ones(len(given[2])).long()
     )
     generator = torch.Generator().manual_seed(0)
     rep = Vectors(torch.randn(200, 16, generator=generator), torch.randn(3200, 16, generator=generator))
