@@ -37,8 +37,10 @@ GPU_TESTS = (
     "tests/contract/test_models_contract.py",
     "tests/curvature/test_curvature_gpu.py",
     "tests/evaluation/test_ranking.py",
+    "tests/training/test_replay.py",
     "tests/encoders/test_network_parity.py",
 )
+COSTS = ("replay", "mmrec", "syncs", "curvature", "sizes", "encoding", "audits")
 # Compiled for exactly one version of the other: both come from the wheels, or neither.
 PAIRS = {"pydantic_core": "pydantic"}
 # What torch and transformers bring.
@@ -72,18 +74,26 @@ def parts(device: str, rehearse: bool, only: Sequence[str]) -> list[Part]:
     small = ("--rehearse",) if rehearse else ()
 
     def measured(name: str, seconds: float, *arguments: str) -> Part:
-        command = ("-m", "benchmarks.gpu_parts", *arguments, "--device", device, "--seconds", str(seconds), *small)
+        module = "benchmarks.gpu_costs" if arguments[0] in COSTS else "benchmarks.gpu_parts"
+        command = ("-m", module, *arguments, "--device", device, "--seconds", str(seconds), *small)
         return Part(name, command, seconds)
 
     tests = ("-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", "-o", "filterwarnings=default", *GPU_TESTS)
     every = [
         measured("environment", 60, "environment"),
         measured("parity", 90, "parity"),
-        measured("epochs slmrec", 60, "epochs", "slmrec"),
+        measured("replay", 60, "replay"),
         Part("tests", tests, 120),
+        measured("mmrec", 120, "mmrec"),
+        measured("sizes", 150, "sizes"),
+        measured("audits", 90, "audits"),
+        measured("syncs", 60, "syncs"),
+        measured("curvature", 40, "curvature"),
         measured("determinism", 45, "determinism"),
+        measured("epochs slmrec", 60, "epochs", "slmrec"),
         measured("epochs bpr", 40, "epochs", "bpr"),
         measured("epochs dragon", 75, "epochs", "dragon"),
+        measured("encoding", 90, "encoding"),
         measured("blip", 90, "blip"),
         measured("epochs dualgnn", 75, "epochs", "dualgnn"),
     ]

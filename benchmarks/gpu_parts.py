@@ -274,6 +274,23 @@ def _items_a_second(dataset: Any, folder: Path, device: torch.device, precision:
     return {"items_per_second": n_items / seconds, "items": n_items, "peak_bytes": clock.peak_bytes()}
 
 
+def report(findings: Iterator[Finding], until: float) -> int:
+    """Print each finding as a line of JSON, begin none after a time of `time.monotonic`, and return the exit code."""
+    failed = False
+    for name, find in findings:
+        if time.monotonic() > until:
+            value: Any = {"error": "not begun: no time left"}
+        else:
+            try:
+                value = find()
+            except Exception as error:  # the next findings are worth having
+                traceback.print_exc()
+                value = {"error": f"{type(error).__name__}: {error}"}
+        failed = failed or (isinstance(value, dict) and "error" in value)
+        print(json.dumps({name: value}), flush=True)
+    return int(failed)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one part."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_parts", description=(__doc__ or "").split("\n")[0])
@@ -294,19 +311,7 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         plain = {"environment": environment, "parity": parity, "determinism": determinism, "blip": blip}
         findings = plain[given.part](device, given.rehearse)
-    failed = False
-    for name, find in findings:
-        if time.monotonic() - started > 0.8 * given.seconds:
-            value: Any = {"error": "not begun: no time left"}
-        else:
-            try:
-                value = find()
-            except Exception as error:  # the next findings are worth having
-                traceback.print_exc()
-                value = {"error": f"{type(error).__name__}: {error}"}
-        failed = failed or (isinstance(value, dict) and "error" in value)
-        print(json.dumps({name: value}), flush=True)
-    return int(failed)
+    return report(findings, started + 0.8 * given.seconds)
 
 
 if __name__ == "__main__":

@@ -49,6 +49,7 @@ from robustrec.models.contract import (
 from robustrec.runs.plan import subject_specs
 from robustrec.runs.prepared import Split
 from robustrec.seeds import torch_generator
+from robustrec.training.replay import ReplayedPasses, replayed_passes
 from robustrec.training.sampling import Positives, batches_of, positives_of, sample_epoch
 from robustrec.training.strategies import STRATEGY_NAMES, Strategy, StrategyConfig
 from robustrec.training.trainer import begin_epoch, make_optimizer, take_steps
@@ -117,6 +118,8 @@ class Subject:
     turns: list[Seconds] = field(default_factory=list)
     evaluations: list[Seconds] = field(default_factory=list)
     peak_bytes: int = 0
+    replay: bool = True
+    _replayed: ReplayedPasses | None = None
 
     def turn(self, features: Features, batches: list[Batch]) -> None:
         """Take one step on each batch; the first of an epoch begins it."""
@@ -126,7 +129,11 @@ class Subject:
             batch._replace(epoch=self.epoch, seed=self.steps + i, constants=self.constants)
             for i, batch in enumerate(batches)
         ]
-        take_steps(self.model, features, known, self.strategy, self.steps, None)
+        if self.replay and self.steps == 0:
+            self._replayed = replayed_passes(
+                self.model.model, self.model.module(), lambda batch: self.model.loss(features, batch).total
+            )
+        take_steps(self.model, features, known, self.strategy, self.steps, None, self._replayed)
         self.steps += len(batches)
 
 
@@ -215,7 +222,7 @@ def measure(name: str, work: Workload, device: torch.device, rounds: int) -> dic
     warm_up = list(batches_of(sample_epoch(positives, generator), work.size.batch))[:BLOCK]
     for subject in subjects.values():
         subject.turn(features, warm_up)  # its batches all stand at place 0, so that everything is warmed up
-        subject.model.passes = Passes()
+
     order = list(subjects)
     sampling: list[Seconds] = []
     epoch_passes: dict[str, Passes] = {}
@@ -233,9 +240,7 @@ def measure(name: str, work: Workload, device: torch.device, rounds: int) -> dic
                 subject.peak_bytes = max(subject.peak_bytes, clock.peak_bytes())
             order = order[1:] + order[:1]
         if round_number == 0:
-            epoch_passes = {strategy: subject.model.passes for strategy, subject in subjects.items()}
-            for subject in subjects.values():
-                subject.model.passes = Passes()
+            epoch_passes = {each: _passes(name, each, work, features, device, batches) for each in subjects}
         for subject in subjects.values():
             subject.evaluations.append(clock.seconds(partial(evaluate, subject, split, features)))
     return {
@@ -249,6 +254,16 @@ def measure(name: str, work: Workload, device: torch.device, rounds: int) -> dic
             for strategy, subject in subjects.items()
         },
     }
+
+
+def _passes(
+    name: str, strategy: str, work: Workload, features: Features, device: torch.device, batches: list[Batch]
+) -> Passes:
+    """Return the passes of an epoch; in a subject of its own, because passes that are replayed are not counted."""
+    subject = make_subject(name, strategy, work, features, device)
+    subject.replay = False
+    subject.turn(features, batches)
+    return subject.model.passes
 
 
 def _draw_epoch(batches: list[Batch], positives: Positives, generator: torch.Generator, size: int) -> None:

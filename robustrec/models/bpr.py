@@ -18,6 +18,7 @@ class BPR(RecommenderModule):
     """
 
     Config = BPRConfig
+    static_passes = True
     modalities: tuple[str, ...] = BPRConfig.modalities
 
     def __init__(self, problem: Problem, config: BPRConfig, generator: torch.Generator) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -172,7 +172,14 @@ class Recommender(Protocol):
 
 
 class RecommenderModule(nn.Module):
-    """Base of recommenders that are an `nn.Module` themselves."""
+    """Base of recommenders that are an `nn.Module` themselves.
+
+    Attributes:
+        static_passes: whether the passes of a training batch launch the same kernels for every batch of its size, so
+            that training on a GPU replays them; a subclass states it anew.
+    """
+
+    static_passes: ClassVar[bool] = False
 
     def module(self) -> nn.Module:
         """Return the model as the `nn.Module` it is."""

@@ -37,6 +37,7 @@ class DRAGON(RecommenderModule):
     """
 
     Config = DRAGONConfig
+    static_passes = True
     modalities: tuple[str, ...] = DRAGONConfig.modalities
 
     def __init__(self, problem: Problem, config: DRAGONConfig, generator: torch.Generator) -> None:

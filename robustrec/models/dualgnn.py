@@ -24,6 +24,7 @@ class DualGNN(RecommenderModule):
     """
 
     Config = DualGNNConfig
+    static_passes = True
     modalities: tuple[str, ...] = DualGNNConfig.modalities
 
     def __init__(self, problem: Problem, config: DualGNNConfig, generator: torch.Generator) -> None:

@@ -50,6 +50,7 @@ class GRCN(RecommenderModule):
     """
 
     Config = GRCNConfig
+    static_passes = True
     modalities: tuple[str, ...] = GRCNConfig.modalities
 
     def __init__(self, problem: Problem, config: GRCNConfig, generator: torch.Generator) -> None:

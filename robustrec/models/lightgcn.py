@@ -19,6 +19,7 @@ class LightGCN(RecommenderModule):
     """
 
     Config = LightGCNConfig
+    static_passes = True
     modalities: tuple[str, ...] = LightGCNConfig.modalities
 
     def __init__(self, problem: Problem, config: LightGCNConfig, generator: torch.Generator) -> None:

@@ -53,6 +53,7 @@ class MGCN(RecommenderModule):
     """
 
     Config = MGCNConfig
+    static_passes = True
     modalities: tuple[str, ...] = MGCNConfig.modalities
 
     def __init__(self, problem: Problem, config: MGCNConfig, generator: torch.Generator) -> None:

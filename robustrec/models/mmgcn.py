@@ -46,6 +46,7 @@ class MMGCN(RecommenderModule):
     """
 
     Config = MMGCNConfig
+    static_passes = True
     modalities: tuple[str, ...] = MMGCNConfig.modalities
     ids: Tensor
 

@@ -38,6 +38,7 @@ class SLMRec(RecommenderModule):
     """
 
     Config = SLMRecConfig
+    static_passes = True
     modalities: tuple[str, ...] = SLMRecConfig.modalities
 
     def __init__(self, problem: Problem, config: SLMRecConfig, generator: torch.Generator) -> None:

@@ -31,6 +31,7 @@ class VBPR(RecommenderModule):
     """
 
     Config = VBPRConfig
+    static_passes = True
     modalities: tuple[str, ...] = VBPRConfig.modalities
 
     def __init__(self, problem: Problem, config: VBPRConfig, generator: torch.Generator) -> None:

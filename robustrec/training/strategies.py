@@ -11,6 +11,7 @@ from torch import Tensor
 
 from robustrec.errors import RobustrecError
 from robustrec.training.mirror_record import MirrorMeter, MirrorRecord, Probe
+from robustrec.training.replay import ReplayedClosure
 from robustrec.training.strategy_config import STRATEGIES, STRATEGY_NAMES, StrategyConfig
 
 __all__ = ["STRATEGIES", "STRATEGY_NAMES", "MirrorRecord", "Strategy", "StrategyConfig"]
@@ -69,7 +70,7 @@ class Strategy:
         factor = self.config.alpha1 if kind.mirror and due else 1.0
         if active.probe and due:
             loss = self._backward(closure, 1.0)
-            with self._perturbed():
+            with self._perturbed(in_place=isinstance(closure, ReplayedClosure)):
                 self._backward(closure, factor)
         else:
             loss = self._backward(closure, factor)
@@ -118,6 +119,8 @@ class Strategy:
 
     def _backward(self, closure: Closure, factor: float) -> Tensor:
         """Set all gradients to those of `factor` times the loss, and return the detached loss."""
+        if isinstance(closure, ReplayedClosure):
+            return closure.backward(factor)
         self.optimizer.zero_grad(set_to_none=True)
         loss = closure()
         (loss * factor).backward()  # type: ignore[no-untyped-call]
@@ -138,8 +141,12 @@ class Strategy:
             torch.nn.utils.clip_grad_norm_(self._moved(), self.clip_norm)
 
     @contextmanager
-    def _perturbed(self) -> Iterator[None]:
-        """Set the parameters to θ + ρ g/(‖g‖+δ) in a block; θ is copied and restored bit by bit."""
+    def _perturbed(self, *, in_place: bool) -> Iterator[None]:
+        """Set the parameters to θ + ρ g/(‖g‖+δ) in a block; θ is copied and restored bit by bit.
+
+        Args:
+            in_place: keep the parameters in their memory, which costs one more copy of them.
+        """
         probed = [
             (parameter, gradient)
             for group, parameter, gradient in self._parameters()
@@ -147,14 +154,20 @@ class Strategy:
         ]
         moved, gradients = [parameter for parameter, _ in probed], [gradient for _, gradient in probed]
         scale = self.config.rho / (torch.nn.utils.get_total_norm(gradients) + self.config.delta)
-        aside = [parameter.data for parameter in moved]
+        aside = [parameter.data.clone() if in_place else parameter.data for parameter in moved]
         for parameter, gradient in zip(moved, gradients, strict=True):
-            parameter.data = torch.addcmul(parameter.data, gradient, scale)
+            if in_place:
+                parameter.data.addcmul_(gradient, scale)
+            else:
+                parameter.data = torch.addcmul(parameter.data, gradient, scale)
         try:
             yield
         finally:
             for parameter, theta in zip(moved, aside, strict=True):
-                parameter.data = theta
+                if in_place:
+                    parameter.data.copy_(theta)
+                else:
+                    parameter.data = theta
 
     @torch.no_grad()
     def _descend(self) -> None:

@@ -26,6 +26,7 @@ from robustrec.progress import Progress, silent
 from robustrec.seeds import derive_seed, torch_generator
 from robustrec.training.checkpoints import Counters, load_checkpoint, save_checkpoint
 from robustrec.training.config import TrainingConfig
+from robustrec.training.replay import ReplayedPasses, replayed_passes
 from robustrec.training.sampling import Positives, batches_of, sample_epoch
 from robustrec.training.strategies import FEATURE_TABLES, MirrorRecord, Strategy
 from robustrec.training.strategy_config import StrategyConfig
@@ -94,6 +95,7 @@ def run_epoch(
     graphs: Graphs | None = None,
     seed: int = 0,
     constants: Any = None,
+    replayed: ReplayedPasses | None = None,
 ) -> Tensor:
     """Take one step per batch and return the mean batch loss as a scalar on the device, without synchronization.
 
@@ -106,6 +108,7 @@ def run_epoch(
         graphs: item graphs of the model.
         seed: seed of the random numbers of the model.
         constants: result of `training_constants` for the features; without it every step computes them.
+        replayed: passes that are replayed as CUDA graphs; None for none.
     """
     state = begin_epoch(model, features, batches[0].users.device, first_step, seed)
     known = [
@@ -114,7 +117,7 @@ def run_epoch(
         )
         for place, batch in enumerate(batches)
     ]
-    return take_steps(model, features, known, strategy, first_step, graphs) / len(batches)
+    return take_steps(model, features, known, strategy, first_step, graphs, replayed) / len(batches)
 
 
 def begin_epoch(model: Recommender, features: Features, device: torch.device, first_step: int, seed: int) -> Any:
@@ -132,6 +135,7 @@ def take_steps(
     strategy: Strategy,
     first_step: int,
     graphs: Graphs | None,
+    replayed: ReplayedPasses | None = None,
 ) -> Tensor:
     """Take one step per batch, and return the sum of the batch losses."""
     total: Tensor | None = None
@@ -142,7 +146,8 @@ def take_steps(
             return batch_loss(model, features, batch, graphs).total
 
         # beta consecutive steps include exactly one mirrored step.
-        loss = strategy.step(closure, probe=(first_step + offset) % PROBE_PERIOD < beta)
+        known = None if replayed is None else replayed.closure(batch)
+        loss = strategy.step(known or closure, probe=(first_step + offset) % PROBE_PERIOD < beta)
         total = loss if total is None else total + loss
     if total is None:
         raise ValueError("no batches")
@@ -183,6 +188,7 @@ def train(
     optimizer = make_optimizer(module, config)
     strategy = Strategy(strategy_config, optimizer, clip_norm=config.clip_norm)
     generator = torch_generator(seed, "triples", device=positives.users.device)
+    replayed = replayed_passes(model, module, lambda batch: batch_loss(model, features, batch, graphs).total)
     counters, best, resumed = Counters(), _copy(module), False
     if checkpointing is not None:
         stored = load_checkpoint(
@@ -204,9 +210,8 @@ def train(
         strategy.start_epoch()
         _set_step_size(optimizer, config, counters.epoch)
         batches = list(batches_of(sample_epoch(positives, generator), config.batch_size))
-        first = counters.steps
-        total = run_epoch(model, features, batches, strategy, first, graphs=graphs, seed=seed, constants=constants)
-        loss = float(total)
+        held: dict[str, Any] = {"graphs": graphs, "constants": constants, "replayed": replayed}
+        loss = float(run_epoch(model, features, batches, strategy, counters.steps, seed=seed, **held))
         counters.steps += len(batches)
         counters.epoch += 1
         _check_finite("training loss", loss, counters.epoch, config)
