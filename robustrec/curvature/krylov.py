@@ -6,6 +6,7 @@ Comp. 42 (1984); thick restarts: Wu & Simon, SIAM J. Matrix Anal. Appl. 22 (2000
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -23,9 +24,9 @@ INTERVAL = 8
 COLUMNS = 2**18
 """Columns of the basis that are turned at once when it is restarted."""
 
-LIMIT = 0.75
-"""Vectors whose inner product is above the power of the rounding unit are orthogonalised; at 0.5 and below, the matrix
-stays exact to rounding (Simon), and eigenvectors do at 1."""
+LIMITS = {torch.float32: 3e-4, torch.float64: 2e-12}
+"""Vectors with an inner product above this are orthogonalised. Up to the root of the rounding unit the matrix stays
+exact to rounding (Simon, theorem 4); float64 can afford less, so that residuals are exact too."""
 
 ROUNDINGS = 4.0
 """Units of rounding that a step of the recurrence is taken to be off by, relative to its product."""
@@ -40,7 +41,7 @@ class Krylov(NamedTuple):
     Attributes:
         matrix: float64 [m, m], H in their basis.
         out: length of what the last product leads out of the span by.
-        dropped: float64 [m], length of what rounding and reorthogonalisation leave out of the matrix, by column.
+        left_out: weights of the basis [k, m] of length 1 -> float64 [k], bounds of what of H is not in the matrix.
         basis: [m, N].
         restarts: how often the span was cut.
         products: Hessian products taken.
@@ -49,7 +50,7 @@ class Krylov(NamedTuple):
 
     matrix: NDArray[np.float64]
     out: float
-    dropped: NDArray[np.float64]
+    left_out: Callable[[NDArray[np.float64]], NDArray[np.float64]]
     basis: Tensor
     restarts: int
     products: int
@@ -100,10 +101,9 @@ def krylov(
         products += count
         if span.out == 0.0 and products < steps:
             span.renew(generator)
-    held = span.held
-    return Krylov(
-        span.matrix[:held, :held], span.out, span.dropped[:held], span.basis[:held], restarts, products, span.overlaps
-    )
+            interval = 1  # what closed once does so again
+    matrix, basis = span.matrix[: span.held, : span.held], span.basis[: span.held]
+    return Krylov(matrix, span.out, span.left_out, basis, restarts, products, span.overlaps)
 
 
 class _Span:
@@ -112,36 +112,39 @@ class _Span:
     Attributes:
         basis: [capacity, N], of which the first `held` count.
         matrix: float64 [capacity, capacity], the same.
-        dropped: float64 [capacity], see `Krylov`.
         held: vectors so far.
         out: length of the last product outside the span; 0 where it is closed.
         overlaps: inner products that reorthogonalisation took.
     """
 
     def __init__(self, operator: Operator, start: Tensor, capacity: int, monitor: _Monitor | None) -> None:
-        self.basis = start.new_empty(capacity, start.numel())
+        # The row behind the last that is held has the next vector.
+        self._rows = start.new_empty(capacity + 1, start.numel())
+        self.basis = self._rows[:capacity]
         self.matrix = np.zeros((capacity, capacity))
-        self.dropped = np.zeros(capacity)
+        # What reorthogonalisation took from products without an entry in the matrix: by column, and of all in squares.
+        self._dropped, self._total = np.zeros(capacity), 0.0
         self.held, self.out, self.overlaps = 0, 0.0, 0
         self._operator, self._monitor, self._scale = operator, monitor, 0.0
-        self._next = start / norm(start)
+        torch.div(start, norm(start), out=self._rows[0])
+        self._image = torch.empty_like(start)
         # What H times the next vector has along those held: β along the last, or all of them after a cut.
         self._row = np.zeros(0)
         self._beta: Tensor | None = None
         self._arrow: Tensor | None = None
 
     def advance(self, count: int) -> Tensor:
-        """Take steps of the recurrence; return their α, β and what was dropped, float64 [count, 3] on the CPU.
+        """Take steps of the recurrence; return their α, β and what was dropped, float64 [count, 3] on their device.
 
-        The host waits for the device once, at the end.
+        The host waits for nothing here.
         """
         taken = []
         for place in range(self.held, self.held + count):
-            current = self.basis[place]
-            current.copy_(self._next)
+            current = self._rows[place]
             image = self._operator(current)
             alpha = inner(current, image)
-            image = torch.addcmul(image, current, alpha.to(image.dtype), value=-1)
+            # Not in place: a product may be the vector itself, or part of the operator.
+            image = torch.addcmul(image, current, alpha.to(image.dtype), value=-1, out=self._image)
             if self._arrow is not None:
                 image.addmv_(self.basis[:place].T, self._arrow, alpha=-1)
             elif self._beta is not None:
@@ -150,21 +153,23 @@ class _Span:
             if self._monitor is None or self._monitor.due(self.matrix, self._row, current, image, alpha, beta):
                 inside, beta = self._outside(image, beta, place + 1)
                 alpha, dropped = alpha + inside[place], inside[:place].norm()
-            self._beta, self._next = beta.to(image.dtype), image / beta
+            self._beta = beta.to(image.dtype)
+            torch.div(image, beta, out=self._rows[place + 1])
             taken.append(torch.stack([alpha, beta, dropped]))
-        return torch.stack(taken).cpu()
+        return torch.stack(taken)
 
     def take(self, steps: Tensor) -> None:
-        """Put the numbers of some steps into the matrix, up to a step whose span is closed.
+        """Read the numbers of some steps into the matrix, up to a step whose span is closed.
 
         Raises:
             RobustrecError: a product is not finite.
         """
-        for step in steps:
+        for step in steps.cpu():
             alpha, beta, dropped = finite(step, "a product with the Hessian").tolist()
             place = self.held
             self.matrix[place, :place] = self.matrix[:place, place] = self._row
-            self.matrix[place, place], self.dropped[place] = alpha, dropped
+            self.matrix[place, place], self._dropped[place] = alpha, dropped
+            self._total = float(np.hypot(self._total, dropped))
             self._scale = max(self._scale, abs(alpha), beta, float(np.linalg.norm(self._row)))
             self.held += 1
             self.out = beta if beta > CLOSED[self.basis.dtype] * self._scale else 0.0
@@ -175,10 +180,11 @@ class _Span:
 
     def renew(self, generator: torch.Generator) -> None:
         """Go on from a fresh direction."""
-        fresh = torch.randn(self.basis.shape[1], generator=generator, device=generator.device).to(self.basis)
+        fresh = torch.randn(self.basis.shape[1], generator=generator, device=generator.device).to(self._image)
         for _ in range(2):
             _, length = self._outside(fresh, norm(fresh), self.held)
-        self._next, self._beta = fresh / length, None
+        torch.div(fresh, length, out=self._rows[self.held])
+        self._beta = None
 
     def cut(self, keep: int) -> None:
         """Turn a full basis to its best approximate eigenvectors, in place, and keep those."""
@@ -191,14 +197,30 @@ class _Span:
         for first in range(0, self.basis.shape[1], COLUMNS):
             part = self.basis[:, first : first + COLUMNS]
             part[: len(chosen)] = turn @ part
+        left = self.left_out(weights)
+        self._rows[len(chosen)] = self._rows[self.held]
         self.held = len(chosen)
-        self.dropped[: self.held] = left_out(self.matrix, self.dropped, weights, self.basis.dtype)
+        self._dropped[: self.held], self._total = left, self._total + self._rounding()
         self.matrix[:] = 0.0
         self.matrix[range(self.held), range(self.held)] = values[chosen]
         self._row = self.out * weights[:, -1]
         self._arrow = torch.from_numpy(self._row).to(self.basis)
         if self._monitor is not None:
             self._monitor.restart(self.basis[: self.held])
+
+    def left_out(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return bounds of what the matrix leaves out of H times combinations of the basis, float64 [k].
+
+        What was dropped, by the smaller of the bounds of the triangle and of Cauchy and Schwarz, and rounding.
+
+        Args:
+            weights: of the basis, of length 1 [k, m].
+        """
+        return np.minimum(np.abs(weights) @ self._dropped[: self.held], self._total) + self._rounding()
+
+    def _rounding(self) -> float:
+        """Return what rounding, of products and of the recurrence, is taken to be."""
+        return ROUNDINGS * float(torch.finfo(self.basis.dtype).eps) * self._scale
 
     def _outside(self, image: Tensor, length: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """Take from a vector, in place, its part inside the span; return that part's coordinates and what is left.
@@ -228,7 +250,7 @@ class _Monitor:
 
     def __init__(self, start: Tensor, capacity: int) -> None:
         self._rounding = float(torch.finfo(start.dtype).eps)
-        self._limit = self._rounding**LIMIT
+        self._limit = LIMITS[start.dtype]
         self._gram = np.eye(capacity + 1)
         self._sum = torch.zeros_like(start)
         self._again = False
@@ -269,24 +291,6 @@ class _Monitor:
         self._gram = np.eye(len(self._gram))
         self._sum = torch.tensor([_sign(place) for place in range(len(kept))], dtype=kept.dtype) @ kept
         self._again = True
-
-
-def left_out(
-    matrix: NDArray[np.float64], dropped: NDArray[np.float64], weights: NDArray[np.float64], dtype: torch.dtype
-) -> NDArray[np.float64]:
-    """Return a bound of what the matrix leaves out of H times combinations of its basis, float64 [k].
-
-    What was dropped adds up in the worst case; rounding of products and of the recurrence, of which each column has
-    its own, adds up in squares.
-
-    Args:
-        matrix: H on the basis [m, m].
-        dropped: by column [m].
-        weights: combinations of length 1 [k, m].
-        dtype: of the vectors.
-    """
-    rounding = ROUNDINGS * float(torch.finfo(dtype).eps) * np.linalg.norm(matrix, axis=0)
-    return np.asarray(np.abs(weights) @ dropped + np.sqrt(weights**2 @ rounding**2), dtype=np.float64)
 
 
 def _sign(place: int) -> float:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from robustrec.curvature.krylov import CLOSED, INTERVAL, Krylov, krylov, left_out
+from robustrec.curvature.krylov import CLOSED, INTERVAL, Krylov, krylov
 from robustrec.curvature.operators import Operator
 from robustrec.curvature.products import finite
 from robustrec.curvature.sums import inner, norm
@@ -129,7 +129,7 @@ def _without_vectors(operator: Operator, current: Tensor, steps: int) -> NDArray
 
 def _pairs(found: Krylov, values: NDArray[np.float64], weights: NDArray[np.float64]) -> list[Eigenvalue]:
     """Return the eigenvalues at some weights of the basis [k, m]; the basis is read once."""
-    bounds = np.abs(found.out * weights[:, -1]) + left_out(found.matrix, found.dropped, weights, found.basis.dtype)
+    bounds = np.abs(found.out * weights[:, -1]) + found.left_out(weights)
     vectors = torch.from_numpy(weights).to(found.basis) @ found.basis
     lengths = torch.stack([norm(each) for each in vectors])
     vectors /= lengths.to(vectors.dtype)[:, None]

@@ -10,7 +10,7 @@ from torch import Tensor
 from robustrec.errors import RobustrecError
 from robustrec.models.contract import Representation
 from robustrec.models.graphs import sampled_products
-from robustrec.models.graphs.sparse import Pattern, pattern_of
+from robustrec.models.graphs.sparse import Pattern, pattern_of, turning_order
 from robustrec.seeds import torch_generator
 from robustrec.training.sampling import positives_of, sample_negatives
 
@@ -31,12 +31,14 @@ class ScoredPairs(NamedTuple):
         transpose: the same of its transpose.
         positives: int64 [n], which pair is the triple's (user, positive).
         negatives: int64 [n], which is its (user, negative).
+        order: of the entries of the transpose in the pattern, sorted once for all derivatives.
     """
 
     pattern: Pattern
     transpose: Pattern
     positives: Tensor
     negatives: Tensor
+    order: Tensor
 
     def to(self, device: torch.device) -> ScoredPairs:
         """Return the pairs on a device."""
@@ -44,7 +46,7 @@ class ScoredPairs(NamedTuple):
             Pattern(each.starts.to(device), each.columns.to(device), each.shape)
             for each in (self.pattern, self.transpose)
         )
-        return ScoredPairs(pattern, transpose, self.positives.to(device), self.negatives.to(device))
+        return ScoredPairs(pattern, transpose, *(ids.to(device) for ids in self[2:]))
 
 
 def draw_triples(edges: Tensor, n_items: int, count: int, seed: int) -> Triples:
@@ -91,7 +93,7 @@ def pairs_of(triples: Triples, n_users: int, n_items: int) -> ScoredPairs:
     rows, columns = places // n_items, places % n_items
     pattern, _ = pattern_of(rows, columns, (n_users, n_items))
     transpose, _ = pattern_of(columns, rows, (n_items, n_users))
-    return ScoredPairs(pattern, transpose, inverse[:count], inverse[count:])
+    return ScoredPairs(pattern, transpose, inverse[:count], inverse[count:], turning_order(pattern))
 
 
 def margins(representation: Representation, pairs: ScoredPairs) -> Tensor:
@@ -100,5 +102,5 @@ def margins(representation: Representation, pairs: ScoredPairs) -> Tensor:
     Scores are computed pair by pair as a sampled product, so that neither this nor its derivatives hold a table [n, d].
     """
     users, items = representation
-    scores = sampled_products(pairs.pattern, pairs.transpose, users.contiguous(), items.contiguous())
+    scores = sampled_products(pairs.pattern, pairs.transpose, users.contiguous(), items.contiguous(), pairs.order)
     return scores.index_select(0, pairs.positives).double() - scores.index_select(0, pairs.negatives).double()

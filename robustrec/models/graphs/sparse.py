@@ -104,7 +104,7 @@ def chosen_rows(matrix: Sparse, rows: Tensor) -> Sparse:
     return sparse_of(own, pattern.columns[places].long(), matrix.values[places], (len(rows), matrix.shape[1]))
 
 
-def sampled_products(pattern: Pattern, transpose: Pattern, a: Tensor, b: Tensor) -> Tensor:
+def sampled_products(pattern: Pattern, transpose: Pattern, a: Tensor, b: Tensor, order: Tensor | None = None) -> Tensor:
     """Return a_r · b_c for every position (r, c) of a pattern, [nnz], differentiable to any order in both.
 
     Args:
@@ -112,8 +112,9 @@ def sampled_products(pattern: Pattern, transpose: Pattern, a: Tensor, b: Tensor)
         transpose: pattern of the transpose.
         a: [n, d].
         b: [m, d].
+        order: `turning_order` of the pattern, where it is at hand; else every derivative sorts the entries.
     """
-    return _SampledProducts.apply(pattern, transpose, a, b)  # type: ignore[no-any-return, no-untyped-call]
+    return _SampledProducts.apply(pattern, transpose, a, b, order)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def row_sums(pattern: Pattern, values: Tensor) -> Tensor:
@@ -198,22 +199,26 @@ class _SampledProducts(torch.autograd.Function):
     """Inner products of selected pairs of rows, without a gathered [nnz, d] table."""
 
     @staticmethod
-    def forward(pattern: Pattern, transpose: Pattern, a: Tensor, b: Tensor) -> Tensor:  # noqa: ARG004 - kept for the backward
+    def forward(pattern: Pattern, transpose: Pattern, a: Tensor, b: Tensor, order: Tensor | None) -> Tensor:  # noqa: ARG004 - kept for the backward
         return _sampled(pattern, a, b) if _samples(a.device.type) else _gathered(pattern, a, b)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Pattern, Pattern, Tensor, Tensor], output: Tensor) -> None:  # noqa: ARG004
-        ctx.pattern, ctx.transpose = inputs[:2]
-        ctx.save_for_backward(*inputs[2:])
+    def setup_context(
+        ctx: Any,
+        inputs: tuple[Pattern, Pattern, Tensor, Tensor, Tensor | None],
+        output: Tensor,  # noqa: ARG004
+    ) -> None:
+        ctx.pattern, ctx.transpose, ctx.order = inputs[0], inputs[1], inputs[4]
+        ctx.save_for_backward(*inputs[2:4])
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[None, None, Tensor | None, Tensor | None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, None, Tensor | None, Tensor | None, None]:
         a, b = ctx.saved_tensors
-        order = _turning_order(ctx.pattern)
+        order = turning_order(ctx.pattern) if ctx.order is None else ctx.order
         matrix = Sparse(ctx.pattern, gradient, ctx.transpose, gradient[order])
         of_a = product(matrix, b) if ctx.needs_input_grad[2] else None
         of_b = product(transposed(matrix), a) if ctx.needs_input_grad[3] else None
-        return None, None, of_a, of_b
+        return None, None, of_a, of_b, None
 
 
 def _sampled(pattern: Pattern, a: Tensor, b: Tensor) -> Tensor:
@@ -256,6 +261,6 @@ def _samples(device: str) -> bool:
         return False
 
 
-def _turning_order(pattern: Pattern) -> Tensor:
+def turning_order(pattern: Pattern) -> Tensor:
     """Return the positions of the entries of the transpose in the pattern, int64 [nnz]."""
     return torch.argsort(pattern.columns, stable=True)  # the rows are in order already
