@@ -40,7 +40,7 @@ GPU_TESTS = (
     "tests/training/test_replay.py",
     "tests/encoders/test_network_parity.py",
 )
-COSTS = ("replay", "mmrec", "syncs", "curvature", "sizes", "encoding", "audits")
+COSTS = ("replay", "mmrec", "syncs", "curvature", "sizes", "network", "encoding", "audits")
 # Compiled for exactly one version of the other: both come from the wheels, or neither.
 PAIRS = {"pydantic_core": "pydantic"}
 # What torch and transformers bring.
@@ -85,10 +85,11 @@ def parts(device: str, rehearse: bool, only: Sequence[str]) -> list[Part]:
         measured("replay", 60, "replay"),
         Part("tests", tests, 120),
         measured("mmrec", 120, "mmrec"),
-        measured("sizes", 150, "sizes"),
+        measured("sizes", 120, "sizes"),
         measured("audits", 90, "audits"),
         measured("syncs", 60, "syncs"),
         measured("curvature", 40, "curvature"),
+        measured("network", 40, "network"),
         measured("determinism", 45, "determinism"),
         measured("epochs slmrec", 60, "epochs", "slmrec"),
         measured("epochs bpr", 40, "epochs", "bpr"),

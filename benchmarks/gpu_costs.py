@@ -11,6 +11,7 @@ import argparse
 import json
 import math
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,9 @@ from robustrec.curvature.loss import AuditLoss, audited
 from robustrec.curvature.products import Products, parameter_gradient, parameter_products
 from robustrec.curvature.triples import Triples, pairs_of
 from robustrec.datasets.interactions import TRAIN
+from robustrec.datasets.registry import Dataset
+from robustrec.encoders.frozen import FrozenEncoder
+from robustrec.encoders.networks import Network, NetworkInput
 from robustrec.encoders.options import EncoderOptions
 from robustrec.hardware import pick_device, set_numerics
 from robustrec.models import MODELS, model_class
@@ -239,6 +244,43 @@ def encoding(device: torch.device, rehearse: bool, _seconds: float) -> Iterator[
     yield "bf16 product", lambda: _peak(device, 64 if rehearse else GEMM)
 
 
+def network(device: torch.device, rehearse: bool, _seconds: float) -> Iterator[Finding]:
+    """Yield items a second of the base BLIP alone, of decoding alone, and the share of the bf16 peak."""
+    size = TINY_BLIP if rehearse else encode.SIZES["base"]
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        encode.save_model(size, folder / "model")
+        dataset = encode.make_dataset(8 if rehearse else 256, folder / "pictures")
+        options = EncoderOptions(
+            device=str(device), precision="bfloat16", weights=(str(folder / "model"),), offline=True
+        )
+        part = FrozenEncoder("blip", dataset, folder / "home", options).parts["blip"].network
+        yield "parts", partial(_network, part, dataset, device)
+    yield "operations of an item", lambda: operations(size, 27)
+    yield "bf16 product", lambda: _peak(device, 64 if rehearse else GEMM)
+
+
+def _network(part: Network, dataset: Dataset, device: torch.device) -> dict[str, float]:
+    catalog, clock = encode.catalog_of(dataset), Clock(device)
+    n = len(catalog.texts)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        started = time.perf_counter()
+        pictures = list(pool.map(lambda item: part.prepare(catalog.picture(item)), range(n)))
+        decoding = time.perf_counter() - started
+    texts = part.tokens(catalog.texts)
+    rows = [NetworkInput(texts[0][item], texts[1][item], pictures[item], True) for item in range(n)]
+    rows.sort(key=lambda row: -len(row.ids))
+    batches = [rows[start : start + part.batch_size] for start in range(0, n, part.batch_size)]
+
+    def whole() -> None:
+        for batch in batches:
+            part.vectors(batch)
+
+    whole()
+    rate = n / statistics.median(clock.seconds(whole).wall for _ in range(3))
+    return {"decoded a second": n / decoding, "items a second": rate, "batch size": part.batch_size}
+
+
 def operations(size: encode.Size, tokens: int) -> float:
     """Return floating-point operations of one item: a picture through the vision tower, `tokens` of text through both.
 
@@ -282,7 +324,7 @@ def _audit(folder: Path, device: torch.device, seconds: float, more: tuple[str, 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one part."""
-    parts = (replay, mmrec, syncs, curvature, sizes, encoding, audits)
+    parts = (replay, mmrec, syncs, curvature, sizes, network, encoding, audits)
     kinds = {part.__name__: part for part in parts}
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_costs", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("part", choices=list(kinds))
