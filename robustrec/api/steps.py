@@ -19,6 +19,7 @@ from robustrec.hardware import full_precision, pick_device
 from robustrec.progress import Progress, silent
 from robustrec.results.findings import Finding
 from robustrec.runs.plan import subject_specs
+from robustrec.runs.precision import precision_notes
 from robustrec.runs.prepared import Prepared, prepare
 from robustrec.runs.specs import check_modalities, reads_features
 from robustrec.runs.subjects import obtain_subject
@@ -177,7 +178,7 @@ def trained(settings: Settings, progress: Progress, *, mask_validation: bool = F
     if any(map(reads_features, specs)):
         options = options_of(settings)
         features = item_features(data, settings.features, home=settings.home, progress=progress, options=options)
-        notes = tuple(check_modalities(specs, features.tables))
+        notes = (*check_modalities(specs, features.tables), *precision_notes(specs))
     prepared = prepare(data, features, pick_device(settings.device), mask_validation=mask_validation)
     subjects = [obtain_subject(spec, prepared, home=settings.home, progress=progress) for spec in specs]
     return Trainings(prepared, subjects, notes)

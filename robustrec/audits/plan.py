@@ -30,6 +30,7 @@ from robustrec.progress import Progress, silent
 from robustrec.results.gates import NO_BASELINE_FIX, applicable_gates, label_warnings
 from robustrec.results.waivers import Waiver
 from robustrec.runs.plan import subject_specs
+from robustrec.runs.precision import precision_notes
 from robustrec.runs.specs import SubjectSpec, reads_features
 from robustrec.runs.user_sample import plan_words
 from robustrec.subject import Subject
@@ -126,7 +127,7 @@ def make_plan(
     _check_workers(settings, used)
     all_warnings = (*warnings, *few_draws(suite), *label_warnings(suite.gates))
     plan = Plan(settings, suite, dataset, specs, encoder, used, all_warnings, baseline, waivers)
-    return replace(plan, notes=(*of_modalities(plan), *unmeasured(plan)))
+    return replace(plan, notes=(*of_modalities(plan), *precision_notes(specs), *unmeasured(plan)))
 
 
 def _needed(suite: Suite, specs: tuple[SubjectSpec, ...]) -> tuple[SubjectSpec, ...]:

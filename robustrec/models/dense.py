@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
@@ -10,6 +13,29 @@ from torch import Tensor, nn
 
 # Multiplications below which the usual product is as fast.
 LARGE = 2**24
+_BF16 = ContextVar("bf16 inputs", default=False)
+
+
+@contextmanager
+def bf16_inputs(rounded: bool = True) -> Iterator[None]:
+    """Round the inputs of float32 products to bf16 in a block of this thread, and in the gradients of what it computes.
+
+    Sums and results stay float32. A CPU has no such product: it multiplies the rounded inputs in float32, with the same
+    results except for the order of summation, since a product of two bf16 numbers is exact in float32.
+
+    Args:
+        rounded: False for float32 inputs in the block.
+    """
+    token = _BF16.set(rounded)
+    try:
+        yield
+    finally:
+        _BF16.reset(token)
+
+
+def are_bf16() -> bool:
+    """Return whether inputs of products are rounded to bf16 here."""
+    return _BF16.get()
 
 
 def times_transposed(a: Tensor, b: Tensor, *, out: Tensor | None = None, rows: int | None = None) -> Tensor:
@@ -24,6 +50,8 @@ def times_transposed(a: Tensor, b: Tensor, *, out: Tensor | None = None, rows: i
         out: [n, m], which may hold the result, without gradients; oneDNN returns a new tensor all the same.
         rows: rows of the product of which `a` is a part, n by default: parts are rounded as the whole is.
     """
+    if _BF16.get() and a.dtype == b.dtype == torch.float32 and out is None:
+        return _TimesTransposedInBf16.apply(a, b)  # type: ignore[no-any-return, no-untyped-call]
     size = (rows or a.shape[0]) * a.shape[1] * b.shape[0]
     if size < LARGE or a.device.type != "cpu" or not a.dtype == b.dtype == torch.float32 or not _has_onednn():
         return a @ b.T if out is None else torch.mm(a, b.T, out=out)
@@ -49,6 +77,28 @@ class _TimesTransposed(torch.autograd.Function):
         a, b = ctx.saved_tensors
         of_a = times_transposed(gradient, b.T) if ctx.needs_input_grad[0] else None
         of_b = times_transposed(gradient.T, a.T) if ctx.needs_input_grad[1] else None
+        return of_a, of_b
+
+
+class _TimesTransposedInBf16(torch.autograd.Function):
+    # Its gradients are computed in a thread that does not know the block, and are such products too.
+    @staticmethod
+    def forward(a: Tensor, b: Tensor) -> Tensor:
+        a, b = a.to(torch.bfloat16), b.to(torch.bfloat16)
+        if a.device.type == "cuda":
+            return torch.mm(a, b.T, out_dtype=torch.float32)
+        return a.float() @ b.float().T
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:  # noqa: ARG004
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        a, b = ctx.saved_tensors
+        with bf16_inputs():
+            of_a = times_transposed(gradient, b.T) if ctx.needs_input_grad[0] else None
+            of_b = times_transposed(gradient.T, a.T) if ctx.needs_input_grad[1] else None
         return of_a, of_b
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from robustrec.models.dense import times_transposed
+from robustrec.models.dense import are_bf16, times_transposed
 from robustrec.models.log_partition import total_log_partition
 
 # Logits from which on they are made and dropped in chunks: fewer stay in the cache of a CPU as they are.
@@ -47,7 +47,7 @@ def contrast(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
         temperature: divides the logits.
     """
     queries = queries / temperature
-    if queries.shape[0] * keys.shape[0] >= MANY_LOGITS:
+    if queries.shape[0] * keys.shape[0] >= MANY_LOGITS and not are_bf16():
         own = (queries * keys).sum()
         return (total_log_partition(queries, keys) - own) / queries.shape[0]
     logits = times_transposed(queries, keys)

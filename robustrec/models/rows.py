@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from robustrec.models.dense import times_transposed
+from robustrec.models.dense import are_bf16, bf16_inputs, times_transposed
 
 # Rows whose sum is held at once: 4 MB at 4096 columns of float32, which are used again for the next.
 CHUNK = 256
@@ -64,12 +64,14 @@ class _SumTimes(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, Tensor | None], output: Tensor) -> None:  # noqa: ARG004
         ctx.save_for_backward(*inputs)
+        ctx.bf16 = are_bf16()
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
         raw, delta, weight, rows = ctx.saved_tensors
-        of_raw, of_delta = _of_tables(gradient, weight, rows, raw.shape[0], ctx.needs_input_grad[:2])
-        of_weight = _TimesSum.apply(gradient, raw, delta, rows) if ctx.needs_input_grad[2] else None  # type: ignore[no-untyped-call]
+        with bf16_inputs(ctx.bf16):
+            of_raw, of_delta = _of_tables(gradient, weight, rows, raw.shape[0], ctx.needs_input_grad[:2])
+            of_weight = _TimesSum.apply(gradient, raw, delta, rows) if ctx.needs_input_grad[2] else None  # type: ignore[no-untyped-call]
         return of_raw, of_delta, of_weight, None
 
 
@@ -86,12 +88,14 @@ class _TimesSum(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, Tensor | None], output: Tensor) -> None:  # noqa: ARG004
         ctx.save_for_backward(*inputs)
+        ctx.bf16 = are_bf16()
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
         left, raw, delta, rows = ctx.saved_tensors
-        of_left = _SumTimes.apply(raw, delta, gradient, rows) if ctx.needs_input_grad[0] else None  # type: ignore[no-untyped-call]
-        of_raw, of_delta = _of_tables(left, gradient, rows, raw.shape[0], ctx.needs_input_grad[1:3])
+        with bf16_inputs(ctx.bf16):
+            of_left = _SumTimes.apply(raw, delta, gradient, rows) if ctx.needs_input_grad[0] else None  # type: ignore[no-untyped-call]
+            of_raw, of_delta = _of_tables(left, gradient, rows, raw.shape[0], ctx.needs_input_grad[1:3])
         return of_left, of_raw, of_delta, None
 
 

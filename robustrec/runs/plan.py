@@ -13,6 +13,7 @@ from robustrec.invalid import overridden
 from robustrec.models import MODELS, config_class, known, model_class, section_of, training_defaults
 from robustrec.models.own import is_own, is_scorer
 from robustrec.runs.distinct import check_strategies
+from robustrec.runs.precision import check_precision
 from robustrec.runs.specs import SubjectSpec
 from robustrec.subject import Record
 from robustrec.training.config import TrainingConfig
@@ -77,6 +78,7 @@ def subject_specs(settings: Settings, edition: str, dataset: str | None = None) 
             for offset in range(settings.seeds)
         ]
     check_strategies(specs)
+    check_precision(specs, settings.device)
     return tuple(specs)
 
 

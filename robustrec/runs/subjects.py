@@ -18,6 +18,7 @@ from robustrec.models.graphs import cosine_neighbours
 from robustrec.models.own import attributed_to
 from robustrec.progress import Progress, silent
 from robustrec.runs.external import loaded_subject, scorer_subject
+from robustrec.runs.precision import check_device
 from robustrec.runs.prepared import Prepared, with_users
 from robustrec.runs.specs import SubjectSpec, modalities_read
 from robustrec.runs.store import load_run, run_key, run_record, store_run, stored_run
@@ -44,12 +45,13 @@ def obtain_subject(
         progress: reports each epoch.
 
     Raises:
-        RobustrecError: the stored run is damaged, or training failed.
+        RobustrecError: the stored run is damaged, or training failed, or the device lacks its precision.
     """
     if spec.origin == "scorer":
         return scorer_subject(spec, prepared)
     if spec.checkpoint is not None:
         return loaded_subject(spec, prepared)
+    check_device(spec, prepared.device)
     key = run_key(spec, prepared)
     reads = modalities_read(spec.model, prepared.tables if tables is None else tables)
     model = build_model(spec, prepared)

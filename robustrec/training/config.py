@@ -8,6 +8,8 @@ from pydantic import Field
 
 from robustrec.subject import Record
 
+BF16 = "bf16"
+
 
 class TrainingConfig(Record):
     """Settings of the training loop; every field can be set with `--set training.NAME=VALUE`."""
@@ -31,6 +33,11 @@ class TrainingConfig(Record):
     decay_rate: float = Field(1.0, gt=0, le=1, description="decay factor γ: epoch e (from 0) has rate η·γ^(e/s)")
     decay_epochs: float = Field(
         50, gt=0, description="number of epochs s after which the learning rate is multiplied by γ"
+    )
+    precision: Literal["float32", "bf16"] = Field(
+        "float32",
+        description="inputs of the dense matrix products of training steps. bf16 (GPU only): sums, parameters,"
+        " optimizer, validation and audits stay float32",
     )
     clip_norm: float | None = Field(
         None, gt=0, description="maximum gradient norm in the last half-step of a batch; default: no clipping"

@@ -22,10 +22,11 @@ from robustrec.models.contract import (
     batch_loss,
     training_constants,
 )
+from robustrec.models.dense import bf16_inputs
 from robustrec.progress import Progress, silent
 from robustrec.seeds import derive_seed, torch_generator
 from robustrec.training.checkpoints import Counters, load_checkpoint, save_checkpoint
-from robustrec.training.config import TrainingConfig
+from robustrec.training.config import BF16, TrainingConfig
 from robustrec.training.replay import ReplayedPasses, replayed_passes
 from robustrec.training.sampling import Positives, batches_of, sample_epoch
 from robustrec.training.strategies import FEATURE_TABLES, MirrorRecord, Strategy
@@ -211,7 +212,8 @@ def train(
         _set_step_size(optimizer, config, counters.epoch)
         batches = list(batches_of(sample_epoch(positives, generator), config.batch_size))
         held: dict[str, Any] = {"graphs": graphs, "constants": constants, "replayed": replayed}
-        loss = float(run_epoch(model, features, batches, strategy, counters.steps, seed=seed, **held))
+        with bf16_inputs(config.precision == BF16):
+            loss = float(run_epoch(model, features, batches, strategy, counters.steps, seed=seed, **held))
         counters.steps += len(batches)
         counters.epoch += 1
         _check_finite("training loss", loss, counters.epoch, config)

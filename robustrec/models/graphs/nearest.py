@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from robustrec.models.dense import times_transposed
+from robustrec.models.dense import bf16_inputs, times_transposed
 from robustrec.models.graphs import approximate
 from robustrec.models.graphs.sparse import Pattern, pattern_of
 
@@ -56,6 +56,7 @@ class _Lists(NamedTuple):
 
 
 @torch.no_grad()
+@bf16_inputs(rounded=False)  # candidates are chosen by the tolerance of float32, also within a training step
 def cosine_neighbours(x: Tensor, k: int, *, chunk: int | None = None) -> Neighbours:
     """Return the k nearest items of each item by cosine, including itself unless k items with lower ids tie with it.
 
