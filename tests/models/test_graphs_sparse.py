@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -239,3 +240,18 @@ def test_both_ways_to_sampled_products_agree(dtype: torch.dtype) -> None:
     torch.testing.assert_close(gathered, (a @ b.T)[keys // 40, keys % 40])
     if sparse._samples("cpu"):
         torch.testing.assert_close(sparse._sampled(pattern, a, b), gathered)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("n_entries", [0, 3])
+def test_a_product_reads_nothing_of_the_memory_that_it_writes_to(
+    n_entries: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, columns = torch.tensor([0, 2, 2])[:n_entries], torch.tensor([1, 0, 1])[:n_entries]
+    matrix = sparse_of(rows, columns, torch.tensor([2.0, 3.0, 5.0], dtype=dtype)[:n_entries], (4, 2))
+    x = torch.tensor([[1.0, 2.0], [4.0, 8.0]], dtype=dtype)
+    monkeypatch.setattr(torch.Tensor, "new_empty", lambda self, *shape: torch.full(shape, math.nan, dtype=self.dtype))
+    expected = torch.zeros(4, 2, dtype=dtype)
+    if n_entries:
+        expected[0], expected[2] = 2 * x[1], 3 * x[0] + 5 * x[1]
+    assert torch.equal(product(matrix, x), expected)

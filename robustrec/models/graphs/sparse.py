@@ -174,9 +174,12 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     def forward(pattern: Pattern, values: Tensor, transpose: Pattern, transpose_values: Tensor, x: Tensor) -> Tensor:  # noqa: ARG004 - kept for the backward
-        # `csr @ x` has the same bits, but fills and copies its output before it is overwritten.
+        csr = _csr(pattern, values)
+        if x.device.type != "cpu":
+            return csr @ x
+        # The same bits, without an output that is filled and copied before it is overwritten.
         out = x.new_empty(pattern.shape[0], x.shape[1])
-        return torch.addmm(out, _csr(pattern, values), x, beta=0, out=out)
+        return torch.addmm(out, csr, x, beta=0, out=out)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Pattern, Tensor, Pattern, Tensor, Tensor], output: Tensor) -> None:  # noqa: ARG004
