@@ -99,7 +99,7 @@ def _content(summary: Summary) -> Iterator[str]:
     if found:
         least = max(found, key=lambda each: each.use.kept or 0.0)
         picked = f" (lowest of {len(found)})" if len(found) > 1 else ""
-        yield f"content use{picked}: {least.name}, {least.use.sentence}"
+        yield f"content use{picked}: {least.name}, {least.use.detail}"
 
 
 def _relations(summary: Summary) -> Iterator[str]:

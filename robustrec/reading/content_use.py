@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from robustrec.reading.names import short_names
+from robustrec.results.conditions import MEAN_FEATURES
 from robustrec.results.content_use import ENOUGH, ContentUse, content_use
 from robustrec.results.findings import CONTENT_USE, Finding
+from robustrec.results.numbers import NOTHING, bracketed, percent, plain
 from robustrec.results.report import Report
 from robustrec.subject import Subject
 
@@ -73,6 +76,57 @@ def names_of(report: Report) -> dict[Subject, str]:
 def marked(name: str, mark: str) -> str:
     """Return a name with its mark: "amr (content-free)"."""
     return f"{name} ({mark})" if mark else name
+
+
+class UseTable(NamedTuple):
+    """Content use of every subject of a report, a row each; lines on what the columns do not have."""
+
+    columns: list[str]
+    rows: list[list[str]]
+    lines: list[str]
+
+
+def use_table(report: Report) -> UseTable | None:
+    """Return the table of content use; None if the report has none."""
+    uses, names = uses_of(report), names_of(report)
+    if not uses:
+        return None
+    cold = any(use.cold is not None for use in uses)
+    metric = next((use.metric for use in uses if use.metric), "quality")
+    columns = [
+        "subject",
+        "state",
+        f"{metric} left with mean features",
+        "list overlap",
+        "left with those of other items",
+    ]
+    columns += ["cold items among themselves", "with mean features"] if cold else []
+    rows, lines = [], []
+    for use in uses:
+        left = f"{percent(use.kept)} {bracketed(use.kept_low, use.kept_high, percent)}".rstrip()
+        cells = [use.state + (", uncertain" if use.uncertain else ""), left, _overlap(use), percent(use.exchanged)]
+        rows.append([names[use.subject], *cells, *([plain(use.cold), plain(use.cold_mean)] if cold else [])])
+        if use.kept is None:
+            lines.append(f"{names[use.subject]}: {use.detail}")
+        elif parts := list(_parts(report, use)):
+            lines.append(f"{names[use.subject]}: left with {', '.join(parts)}")
+    return UseTable(columns, rows, lines)
+
+
+def _overlap(use: ContentUse) -> str:
+    return NOTHING if use.overlap is None else f"{use.overlap:.2f}"
+
+
+def _parts(report: Report, use: ContentUse) -> Iterator[str]:
+    """Yield what is left with the mean of one modality, and with frozen graphs."""
+    for row in report.findings:
+        own = row.audit == CONTENT_USE and row.subject == use.subject and row.metric == use.metric
+        if not own or row.condition.fill != "mean" or row.relative_drift is None or row.condition == MEAN_FEATURES:
+            continue
+        low, high = (None if end is None else 1 + end for end in (row.relative_ci_low, row.relative_ci_high))
+        number = f"{percent(1 + row.relative_drift)} {bracketed(low, high, percent)}".rstrip()
+        what = "features but frozen graphs" if row.condition.graphs == "frozen" else f"{row.condition.modality} alone"
+        yield f"mean {what} {number}"
 
 
 def lines_of(report: Report) -> list[str]:

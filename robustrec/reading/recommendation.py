@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from robustrec.evaluation.error_rates import Spread, widened
+from robustrec.reading.content_requirement import content_requirement, no_content
 from robustrec.reading.content_use import uses_of
 from robustrec.reading.glance import Quality, quality_of
 from robustrec.reading.summary import Candidate, Summary, cautions, summary_of
@@ -56,7 +57,7 @@ def recommend(summary: Summary) -> Recommendation:
     elif len(ranked) == 1:
         conditions = [
             _gates(summary, best, rivals),
-            content_requirement(summary, best, left_out),
+            _content_use(summary, best, left_out),
             _alternatives(best, left_out),
             _trainings(summary, [best]),
         ]
@@ -64,7 +65,7 @@ def recommend(summary: Summary) -> Recommendation:
         among = [best, *rivals]
         conditions = [
             _gates(summary, best, rivals),
-            content_requirement(summary, best, left_out),
+            _content_use(summary, best, left_out),
             _trainings(summary, among),
             _budgets(summary, among),
             _seeds(summary, among),
@@ -114,29 +115,9 @@ def _alternatives(only: Candidate, left_out: Sequence[Candidate]) -> Requirement
     return Requirement(name="alternatives", met=False, text=text)
 
 
-def no_content(candidates: Sequence[Candidate]) -> Requirement:
-    """Return the condition that is not met where no candidate uses content."""
-    words = "; ".join(f"{each.name}: {each.use.sentence}" for each in candidates[:_MOST_PAIRS])
-    more = f" and {len(candidates) - _MOST_PAIRS} more" if len(candidates) > _MOST_PAIRS else ""
-    return Requirement(name="content use", met=False, text=f"no candidate uses content ({words}{more})")
-
-
-def content_requirement(summary: Summary, best: Candidate, left_out: Sequence[Candidate]) -> Requirement:
-    """Return the condition that the best candidate uses content, and that none without content is better."""
-    use = best.use
+def _content_use(summary: Summary, best: Candidate, left_out: Sequence[Candidate]) -> Requirement:
     better = [each for each in left_out if _quality(summary, each).mean >= _quality(summary, best).mean]
-    if use.state == "not measured":
-        return Requirement(name="content use", met=False, text=f"{use.sentence} ({best.name})", command=_audit(summary))
-    if use.uncertain:
-        return Requirement(name="content use", met=False, text=f"{best.name} {use.sentence}; use more test users")
-    if better:
-        words = "; ".join(f"{each.name}: {each.use.sentence}" for each in better[:_MOST_PAIRS])
-        text = f"{best.name} is not better than a candidate whose quality does not come from content ({words})"
-        return Requirement(name="content use", met=False, text=text)
-    text = f"{best.name} uses content, {percent(use.kept)} of {use.metric} is left with mean features"
-    if left_out:
-        text += f"; left out because they do not use content: {_and([each.name for each in left_out])}"
-    return Requirement(name="content use", met=True, text=text)
+    return content_requirement(best, better, left_out, command=_audit(summary))
 
 
 def _gates(summary: Summary, best: Candidate, rivals: Sequence[Candidate]) -> Requirement:

@@ -73,6 +73,11 @@ class ContentUse(Record):
     @property
     def sentence(self) -> str:
         """The state in words, with its numbers."""
+        return f"{self.state}: {self.detail}" if self.kept is not None else self.detail
+
+    @property
+    def detail(self) -> str:
+        """The sentence without the state, to stand behind a name with its mark."""
         if self.state == "not measured":
             return f"content use was not measured: {self.reason}"
         if self.state == "reads no content":
@@ -83,12 +88,12 @@ class ContentUse(Record):
             numbers += f", list overlap {self.overlap:.2f}"
         sure = f"; uncertain: the interval contains {percent(ENOUGH)}" if self.uncertain else ""
         if self.state == "uses content":
-            return f"uses content: {numbers}{sure}"
+            return f"{numbers}{sure}"
         if self.overlap is not None and self.overlap < ALIKE:
             why = f"content adds nothing to {self.metric}, but changes the lists"
         else:
             why = "robustness to content edits is trivial"
-        return f"content-free: {why} ({numbers}{sure})"
+        return f"{why} ({numbers}{sure})"
 
 
 def content_use(subject: Subject, rows: Iterable[Finding]) -> ContentUse:

@@ -15,6 +15,7 @@ from junitparser import JUnitXml
 from made_up_report import SGBD, VANILLA, drift, made_up_report, noise_only, use_findings, value
 from rich.console import Console
 
+from robustrec.audits.checked import checked_report
 from robustrec.audits.judged import judged_again
 from robustrec.audits.suites import load_suite, recorded_suite
 from robustrec.cli.main import run
@@ -30,6 +31,7 @@ from robustrec.report.console.console import print_report
 from robustrec.report.console.screen import print_screen
 from robustrec.report.forms import FORMATS
 from robustrec.results.findings import AuditStatus
+from robustrec.results.report import write_report
 from robustrec.results.waivers import Waiver
 
 CONDITIONS = {"gates", "content use", "training", "budget", "seeds", "difference"}
@@ -186,6 +188,48 @@ def test_what_fails_a_gate_is_no_rival_and_one_that_is_left_has_none():
         suite=noise_only(load_suite("ci")).model_copy(update={"gates": load_suite("ci").gates[:2]}),
     )
     assert "only sgbd was audited" in told(alone).headline
+
+
+@pytest.mark.parametrize(
+    ("left", "chosen", "says"),
+    [
+        ({"sgbd": 0.99}, "", "vanilla is not better"),
+        ({"vanilla": 0.99}, "", "only sgbd uses content"),
+        ({"sgbd": 0.99, "vanilla": 1.2}, "", "no candidate uses content"),
+        ({"sgbd": 0.94}, "", "may not use content"),
+        ({"sgbd": 0.7}, "sgbd", "sgbd uses content, 70.0 % of ndcg@20 is left"),
+    ],
+)
+def test_no_recommendation_names_what_does_not_use_content(left, chosen, says):
+    """sgbd has the higher quality; the intervals of what is left with mean features are ±2 points."""
+    found = told(earned(left=left))
+    assert found.chosen == chosen
+    assert says in found.headline
+    summary = summary_of(earned(left=left))
+    for candidate in summary.candidates:
+        share = left.get(candidate.subjects[0].strategy, 0.4)
+        assert candidate.use.kept == pytest.approx(share)
+        assert candidate.use.trivial == ("content-free" in candidate.name) == (share >= 0.95)
+        assert candidate.use.uncertain == (abs(share - 0.95) < 0.02)
+
+
+def test_a_report_of_rules_without_content_use_is_judged_again_and_recommends_nothing(tmp_path):
+    """An earlier version recommended it; whether it uses content is not known."""
+    report = with_recommendation(earned())
+    assert report.recommendation.chosen == "sgbd"
+    bare = [row for row in report.findings if row.audit != "content_use"]
+    over = tuple(row for row in report.over_seeds if row.audit != "content_use")
+    suite = recorded_suite(report.suite.content, source="report")
+    judged = judged_by(report.model_copy(update={"findings": tuple(bare), "over_seeds": over}), suite)
+    record = judged.judgement.model_copy(update={"rules": 2})
+    old = {"judgement": record, "recommendation": report.recommendation, "content_use": (), "arrays": None}
+    path = tmp_path / "old.json"
+    write_report(judged.model_copy(update=old), path)
+    read = checked_report(path)
+    assert read.recommendation.chosen == ""
+    assert "content use was not measured" in read.recommendation.headline
+    assert any("judged again with the rules of this version" in warning for warning in read.warnings)
+    assert not any("no digests" in warning for warning in read.warnings)
 
 
 def judged_by(report, suite, **waived):

@@ -33,6 +33,7 @@ class MissingAudit(AuditConfig):
     )
     graphs: Annotated[tuple[Literal["rebuilt", "frozen"], ...], Field(min_length=1), AfterValidator(distinct)] = Field(
         default=("rebuilt",),
-        description="rebuilt: build item graphs from the changed features; frozen: keep the clean item graphs",
+        description="rebuilt: build item graphs from the changed features; frozen: keep the clean item graphs, for "
+        "models that have any",
     )
     draws: Draws = Field(default=6, description="random choices of the items, and of the other item whose row is used")

@@ -82,7 +82,8 @@ class MissingKind(AuditKind[MissingAudit]):
         found: list[Finding] = []
         scored = audited.trained.scored_tables
         for each in conditions_of(config):
-            if each.scope not in (ALL, *audited.work.context.prepared.tables):
+            same = each.frozen and audited.trained.graphs is None and "rebuilt" in config.graphs
+            if same or each.scope not in (ALL, *audited.work.context.prepared.tables):
                 continue
             unread = not scored or each.scope not in (ALL, *scored)
             note = f"the scores do not depend on the {each.scope} features" if unread else ""

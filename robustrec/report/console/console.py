@@ -14,6 +14,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from robustrec.reading.cold_start import cold_table
+from robustrec.reading.content_use import use_table
 from robustrec.reading.names import headline, in_common
 from robustrec.reading.recommendation import recommend
 from robustrec.reading.summary import cautions, summary_of
@@ -128,6 +129,16 @@ def _print_cold_start(page: Page) -> None:
         page.line(line, indent=1)
     if found.rows:
         page.table(found.columns, found.rows, numbers_from=1)
+
+
+def _print_content_use(page: Page) -> None:
+    found = use_table(page.report)
+    if found is None:
+        return
+    page.heading(f"content use: how much of the quality comes from the content of the items ({page.level} intervals)")
+    page.table(found.columns, found.rows, numbers_from=2)
+    for line in found.lines:
+        page.line(line, indent=1)
 
 
 def _training_cells(training: TrainingRecord | None, *, wide: bool) -> list[str]:
@@ -253,6 +264,7 @@ SECTIONS: tuple[Callable[[Page], None], ...] = (
     _print_verdict,
     _print_subjects,
     _print_cold_start,
+    _print_content_use,
     print_drifts,
     print_comparisons,
     _print_mirror_facts,

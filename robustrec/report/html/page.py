@@ -13,6 +13,7 @@ from robustrec.reading.advice import lines_that_matter
 from robustrec.reading.break_points import break_points
 from robustrec.reading.cold_start import cold_table
 from robustrec.reading.conditions import condition_words
+from robustrec.reading.content_use import use_table
 from robustrec.reading.flatness import flatness_section
 from robustrec.reading.glance import at_a_glance, drift_text
 from robustrec.reading.glossary import glossary
@@ -71,6 +72,7 @@ def html_page(report: Report) -> str:
         "flatness": flatness_section(report.relations),
         "cautions": cautions(report),
         "cold": cold_table(summary),
+        "content": use_table(report),
         "encoder": _encoder(summary),
         "exhibits": exhibit_figures(summary),
         "cards": cards,

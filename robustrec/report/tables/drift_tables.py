@@ -14,7 +14,7 @@ from robustrec.report.tables.merchant import MERCHANT, print_merchant
 from robustrec.report.tables.sharpness import print_sharpness
 from robustrec.report.tables.values import value_table
 from robustrec.results.conditions import Condition
-from robustrec.results.findings import CLEAN, ENCODER, Finding
+from robustrec.results.findings import CLEAN, CONTENT_USE, ENCODER, Finding
 from robustrec.results.numbers import NOTHING, as_given, bracketed, percent, plain
 from robustrec.results.scale import SHARPNESS
 
@@ -26,7 +26,11 @@ _SWEEP_COLUMN = 25  # a relative drift with its interval, and the gap before it
 
 def print_drifts(page: Page) -> None:
     """Print drift, list stability and noise tolerance for each audit."""
-    rows = [finding for finding in page.report.findings if finding.audit != CLEAN and finding.reference == CLEAN]
+    rows = [
+        finding
+        for finding in page.report.findings
+        if finding.audit not in (CLEAN, CONTENT_USE) and finding.reference == CLEAN
+    ]
     for audit in dict.fromkeys(finding.audit for finding in rows):
         of_audit = [finding for finding in rows if finding.audit == audit]
         _print_audit(page, audit, of_audit)
