@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from robustrec.audits.applicable import not_editable
 from robustrec.audits.few_draws import few_draws
 from robustrec.audits.kind import Cost
+from robustrec.audits.memory import feature_memory, memory_words, refuse_too_large
 from robustrec.audits.plan_checks import check_gates_select, check_strata, of_modalities, unmeasured
 from robustrec.audits.registry import kind_of, resolved
 from robustrec.audits.suites import Suite, suite_of
@@ -126,6 +127,9 @@ def make_plan(
     used, warnings = opened_weights(dataset, encoder, home=settings.home, options=given) if encoder else ((), ())
     _check_workers(settings, used)
     all_warnings = (*warnings, *few_draws(suite), *label_warnings(suite.gates))
+    memory = feature_memory(dataset.feature_files, specs) if encoder == "imported" else None
+    if memory is not None:
+        refuse_too_large(memory, where=f"data set {dataset.name}, feature files")
     plan = Plan(settings, suite, dataset, specs, encoder, used, all_warnings, baseline, waivers)
     return replace(plan, notes=(*of_modalities(plan), *precision_notes(specs), *unmeasured(plan)))
 
@@ -207,6 +211,12 @@ def users_words(plan: Plan) -> str:
     """Return which test users are ranked and what change they detect; empty where all of few users are ranked."""
     users = evaluated_users(plan.dataset.interactions, TEST)
     return plan_words(plan.suite.users, len(users), plan.suite.bootstrap.level)
+
+
+def plan_memory_words(plan: Plan) -> str:
+    """Return the memory that the feature files take; empty for other encoders, whose widths are not known yet."""
+    memory = feature_memory(plan.dataset.feature_files, plan.specs) if plan.encoder == "imported" else None
+    return memory_words(memory) if memory is not None else ""
 
 
 def cost_words(cost: Cost) -> str:

@@ -162,11 +162,11 @@ def _announce(plan: Plan, *, quiet: bool) -> None:
 
 
 def _print_plan(plan: Plan, *, as_json: bool) -> None:
-    from robustrec.audits.plan import cost_of, cost_words, users_words
+    from robustrec.audits.plan import cost_of, cost_words, plan_memory_words, users_words
     from robustrec.engine.names import engine_words
     from robustrec.runs.specs import spec_json
 
-    cost, users = cost_of(plan), users_words(plan)
+    cost, users, memory = cost_of(plan), users_words(plan), plan_memory_words(plan)
     sheet = Sheet(data_console())
     content = {
         "dataset": {
@@ -178,6 +178,7 @@ def _print_plan(plan: Plan, *, as_json: bool) -> None:
         "features": plan.encoder,
         "weights": [{"network": each.network, "name": each.name, "digest": each.digest} for each in plan.weights],
         "users": users,
+        "memory": memory,
         "warnings": list(plan.warnings),
         "subjects": [spec_json(spec) for spec in plan.specs],
         "cost": cost._asdict(),
@@ -192,6 +193,8 @@ def _print_plan(plan: Plan, *, as_json: bool) -> None:
     sheet.line(f"features   {plan.encoder or 'not used'}")
     if users:
         sheet.line(f"users      {users}")
+    if memory:
+        sheet.line(f"memory     {memory}")
     for each in plan.weights:
         sheet.line(f"weights    {each.network}: {each.name}, digest {each.digest[:16]}")
     for warning in plan.warnings:

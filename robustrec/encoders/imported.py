@@ -19,13 +19,12 @@ from robustrec.files import digest_sources
 from robustrec.modalities import in_order
 from robustrec.progress import Progress
 from robustrec.untrusted import UnreadableError, open_npy
+from robustrec.untrusted.arrays import MAPPED_BYTES
 
 if TYPE_CHECKING:
     from robustrec.datasets.registry import Dataset
 
 _CHUNK = 1024  # rows converted and checked at a time, to limit memory
-MAPPED_BYTES = 1 << 30
-"""Size from which on a file of float32 is mapped into memory instead of read; it must not change during a run."""
 
 
 class ImportedEncoder:

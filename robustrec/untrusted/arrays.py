@@ -21,6 +21,8 @@ MOST_HEADER_BYTES = 10_000
 """Bytes of an .npy header at most, as in numpy; it writes about a hundred."""
 MOST_DIMENSIONS = 8
 MOST_MEMBERS = 100_000
+MAPPED_BYTES = 1 << 30
+"""Size from which on features are mapped into memory instead of read; such a file must not change during a run."""
 NPZ_BYTES = 1 << 31
 """Bytes of all arrays of an .npz together, unpacked."""
 

@@ -41,6 +41,8 @@ LIST_LENGTH = 20
 ALL_TIED = 0.5
 # Rows that differ by less than this share of their norm are not worth exchanging.
 DISTINCT = 0.05
+# Rows taken to float64 at once.
+ROWS = 4096
 # Items that get noise alone; how many of them must be among the first of all, this share, by how far they move.
 ALONE, OWN, AMONG_FIRST = 4, 2, 0.02
 # In a catalogue of at most SMALL items, an item need not be among the first if it moves by this share of the furthest.
@@ -184,7 +186,7 @@ class ReachCheck:
     def _reach(self, modality: str) -> Reach:
         change, users = 0.0, 0.0
         for factor in LOUDER:
-            noisy = {**self.tables, modality: self.tables[modality] + self._noise(modality, "reach", factor)}
+            noisy = {**self.tables, modality: self._noise(modality, "reach", factor).add_(self.tables[modality])}
             moved, users = self._compared(noisy, f"noise on the {modality} features")
             change = max(change, moved) if factor == LOUDER[0] else change
             if users or change <= MOVED:
@@ -230,10 +232,10 @@ class ReachCheck:
         own, moved = 0, False
         if len(there) < ALONE:
             return ""
-        noise = self._noise(modality, "alone", LOUDER[1])
-        for place in range(ALONE):
-            item = int(there[(2 * place + 1) * len(there) // (2 * ALONE)])
-            change = self._alone(modality, item, noise[item])
+        chosen = [int(there[(2 * place + 1) * len(there) // (2 * ALONE)]) for place in range(ALONE)]
+        noise = self._noise(modality, "alone", LOUDER[1])[chosen]  # a copy of these rows
+        for item, own_noise in zip(chosen, noise, strict=True):
+            change = self._alone(modality, item, own_noise)
             size = change.abs().mean(dim=0)
             if float(size.max()) == 0:
                 continue
@@ -264,7 +266,7 @@ class ReachCheck:
         table = self.tables[modality]
         generator = torch_generator(self.seed, name, modality, int(factor), device=table.device)
         drawn = torch.randn(table.shape, generator=generator, device=table.device)
-        return drawn * (factor * typical_entry(table))
+        return drawn.mul_(factor * typical_entry(table))
 
     def _compared(self, features: dict[str, Tensor], what: str) -> tuple[float, float]:
         """Return the largest change of a score in clean standard deviations, and the share of changed lists."""
@@ -352,7 +354,7 @@ def refuse_zero_tables(tables: dict[str, Tensor]) -> None:
 
 def typical_entry(table: Tensor) -> float:
     """Return the mean norm of the nonzero rows divided by the square root of their width."""
-    norms = table.double().norm(dim=1)
+    norms = torch.cat([rows.double().norm(dim=1) for rows in torch.split(table, ROWS)])
     return float(norms[norms > 0].mean()) / math.sqrt(table.shape[1])
 
 
