@@ -84,7 +84,7 @@ def parts(device: str, rehearse: bool, only: Sequence[str]) -> list[Part]:
         measured("parity", 90, "parity"),
         measured("replay", 60, "replay"),
         Part("tests", tests, 120),
-        measured("mmrec", 120, "mmrec"),
+        measured("mmrec", 100, "mmrec"),
         measured("sizes", 120, "sizes"),
         measured("audits", 90, "audits"),
         measured("syncs", 60, "syncs"),

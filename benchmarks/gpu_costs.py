@@ -41,6 +41,7 @@ from robustrec.encoders.networks import Network, NetworkInput
 from robustrec.encoders.options import EncoderOptions
 from robustrec.hardware import pick_device, set_numerics
 from robustrec.models import MODELS, model_class
+from robustrec.models.dense import bf16_inputs
 from robustrec.seeds import torch_generator
 from robustrec.training.sampling import positives_of, sample_epoch
 
@@ -152,7 +153,7 @@ def _curvature_of(name: str, work: Workload, features: dict[str, torch.Tensor], 
 
 
 def replay(device: torch.device, rehearse: bool, _seconds: float) -> Iterator[Finding]:
-    """Yield seconds of an epoch with passes launched one by one and replayed, and how far the parameters end apart."""
+    """Yield seconds of an epoch with passes launched one by one, replayed, and replayed with bf16 products."""
     work = make_workload(REHEARSED if rehearse else BABY)
     features = _on(device, work)
     for name in MODELS:
@@ -161,20 +162,28 @@ def replay(device: torch.device, rehearse: bool, _seconds: float) -> Iterator[Fi
 
 
 def _replay_of(name: str, work: Workload, features: dict[str, torch.Tensor], device: torch.device) -> dict[str, Any]:
-    clock, ends, found = Clock(device), [], {}
-    for replayed in (False, True):
+    clock, ends, found = Clock(device), {}, {}
+    ways = {"one by one": (False, False), "replayed": (True, False), "replayed, bf16": (True, True)}
+    for way, (replayed, bf16) in ways.items():
+        if bf16 and not model_class(name).modalities:
+            continue
         subject, draw = make_subject(name, "vanilla", work, features, device), _drawn(work, device)
         subject.replay = replayed
-        times = [clock.seconds(lambda one=subject, next_=draw: one.turn(features, next_())).wall for _ in range(3)]  # type: ignore[misc]
-        found["replayed" if replayed else "one by one"] = times[-1]
-        ends.append(subject.model.module().state_dict())
-    found["largest difference"] = max(float((ends[0][key] - value).abs().max()) for key, value in ends[1].items())
+        with bf16_inputs(bf16):
+            times = [clock.seconds(lambda one=subject, next_=draw: one.turn(features, next_())).wall for _ in range(3)]  # type: ignore[misc]
+        found[way] = times[-1]
+        ends[way] = subject.model.module().state_dict()
+    plain = ends.pop("one by one")
+    for way, state in ends.items():
+        found[f"largest difference {way}"] = max(
+            float((plain[key] - value).abs().max()) for key, value in state.items()
+        )
     return found
 
 
 def mmrec(device: torch.device, rehearse: bool, seconds: float) -> Iterator[Finding]:
     """Yield the comparison with MMRec's own code, from the checkout that $MMREC names."""
-    models = ("bpr",) if rehearse else ("slmrec", "bpr", "dragon", "vbpr")
+    models = ("bpr",) if rehearse else ("slmrec", "bpr", "dragon", "freedom")
     for name in models:
         yield name, partial(_against, name, device, seconds / 10, ("--quick",) if rehearse else ())
 
