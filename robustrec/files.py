@@ -15,13 +15,13 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from robustrec.errors import RobustrecError
 from robustrec.places import is_inside, opened_in_place, own_descriptor, same_file, without_links
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # The names of temporary files and folders.
@@ -325,6 +325,8 @@ def digest_json(value: Any) -> str:
 
 def digest_array(array: NDArray[Any]) -> str:
     """Return the sha256 hex digest of an array's dtype, shape and values."""
+    import numpy as np  # lists of models, suites, … need no numpy
+
     values = np.ascontiguousarray(array)
     content = values.reshape(-1).view(np.uint8).data if values.size else b""  # without a copy
     return digest_bytes([str(values.dtype.str).encode(), repr(values.shape).encode(), content])

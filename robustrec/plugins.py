@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
-from importlib.metadata import EntryPoint, entry_points
+from functools import lru_cache
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from pathlib import Path
 from typing import NamedTuple
 
 from robustrec.errors import RobustrecError, described
@@ -46,7 +49,7 @@ class Plugins(NamedTuple):
             RobustrecError: two packages offer the same name, or one offers a built-in name.
         """
         found: dict[str, EntryPoint] = {}
-        for point in entry_points(group=self.group):
+        for point in _installed(self.group, _state_of_path()):
             earlier = self.own.get(point.name) or (found[point.name].value if point.name in found else None)
             if earlier is not None and earlier != point.value:
                 raise RobustrecError(
@@ -100,6 +103,24 @@ class Plugins(NamedTuple):
                 f"{attribute or self.form}'",
             ) from error
         return found
+
+
+@lru_cache(maxsize=8)
+def _installed(group: str, _state: tuple[tuple[str, int], ...]) -> EntryPoints:
+    """Return the entry points of a group; a look-up reads a file of each installed package."""
+    return entry_points(group=group)
+
+
+def _state_of_path() -> tuple[tuple[str, int], ...]:
+    """Return the search path with the times of its folders, which change when a package is installed."""
+    return tuple((folder, _changed(folder)) for folder in sys.path)
+
+
+def _changed(folder: str) -> int:
+    try:
+        return Path(folder).stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _package(point: EntryPoint) -> str:

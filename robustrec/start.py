@@ -5,6 +5,7 @@ Reading the libraries takes seconds, in which Python's own handling would end wi
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -14,8 +15,11 @@ from robustrec.interrupts import leave_on_interrupt
 def start() -> None:
     """Run the command line of this process; never returns."""
     leave_on_interrupt()
+    gc.disable()  # until the command starts: what modules make at import stays
     # Read when torch loads OpenMP. Threads that spin while they wait for a busy core cost several times the work.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Looking for plugins of pydantic reads a file of each installed package; robustrec needs none.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     _open_closed_streams()
     from robustrec.streams import prepare_streams
 

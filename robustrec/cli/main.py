@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import errno
+import gc
 import os
 import re
 import signal
@@ -29,7 +30,11 @@ _OF_STDOUT = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF)
 
 def app(*, args: list[str], prog_name: str, standalone_mode: bool) -> Any:
     """Run the command line on arguments, and return what typer does."""
-    return command_line(args)(args=args, prog_name=prog_name, standalone_mode=standalone_mode)
+    made = command_line(args)
+    if not gc.isenabled():  # by robustrec.start
+        gc.freeze()
+        gc.enable()
+    return made(args=args, prog_name=prog_name, standalone_mode=standalone_mode)
 
 
 def main(arguments: list[str] | None = None) -> None:

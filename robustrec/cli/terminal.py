@@ -3,23 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, cast
 
-from rich.console import Console, RenderableType
-from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Column
+from rich.console import Console
 from rich.text import Text
 
 from robustrec.errors import EXIT_PASS, RobustrecError
@@ -35,8 +23,6 @@ from robustrec.streams import (
     abandon_stdout,
     flush_stdout,
 )
-
-_ROOM_FOR_BAR = 72  # columns
 
 
 class Finished(Exception):  # noqa: N818 - not an error
@@ -116,48 +102,12 @@ def progress_bars(*, quiet: bool = False) -> Iterator[Report]:
     if quiet:
         yield silent
     elif console.is_terminal:
-        with _bars(console) as report:
+        from robustrec.cli.bars import bars
+
+        with bars(console) as report:
             yield report
     else:
         yield _lines(console)
-
-
-class _Stages(Progress):
-    """The running stage with its ETA, and the current item on the line below."""
-
-    def get_renderables(self) -> Iterable[RenderableType]:
-        """Return the lines of the live view."""
-        running = [task for task in self.tasks if task.visible]
-        yield self.make_tasks_table(running)
-        for task in running:
-            if note := task.fields["note"]:
-                yield Text(f"  {note}", no_wrap=True, overflow="ellipsis", style="dim")
-
-
-@contextmanager
-def _bars(console: Console) -> Iterator[Report]:
-    with _Stages(*_columns(console.width), console=console, transient=True) as progress:
-        tasks: dict[str, TaskID] = {}
-
-        def report(stage: str, done: int, total: int, note: str = "", /) -> None:
-            if stage not in tasks:
-                for earlier in tasks.values():
-                    progress.update(earlier, visible=False)
-                tasks[stage] = progress.add_task(escape(stage), total=total, note="")
-            progress.update(tasks[stage], completed=done, total=total, note=note, visible=True)
-
-        yield report
-
-
-def _columns(width: int) -> list[ProgressColumn]:
-    """Return the columns that fit: stage, progress and ETA; on wide terminals also a bar and the elapsed time."""
-    stage = TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1))
-    counts = MofNCompleteColumn(table_column=Column(no_wrap=True, min_width=5))
-    left = TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True, min_width=5))
-    if width < _ROOM_FOR_BAR:
-        return [stage, counts, left]
-    bar = BarColumn(bar_width=16)
-    return [stage, bar, counts, TimeElapsedColumn(), TextColumn("left"), left]
 
 
 def _lines(console: Console) -> Report:

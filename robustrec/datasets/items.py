@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -133,7 +134,7 @@ def _mapped(record: dict[str, Any], numbers: Mapping[str, int]) -> int | None:
     by_name = named(record)
     if any(_whole(by_name.get(key)) is not None for key in NUMBER_KEYS if key != CATALOG_ID):
         return None
-    names = [name for key in ID_KEYS if (name := id_of(by_name.get(key)))]
+    names = [name for key in _keys_of(tuple(by_name))["id"] if (name := id_of(by_name[key]))]
     found = next((numbers[name] for name in names if name in numbers), None)
     if found is None and _whole(by_name.get(CATALOG_ID)) is not None:
         return None
@@ -213,18 +214,19 @@ def items_text(items: Sequence[CatalogItem | None]) -> str:
 def _item(record: dict[str, Any], where: str, *, number: str = "") -> CatalogItem:
     """Return the item of a record; `number` is the key of the item number, which is not an external id."""
     by_name = named(record)
+    keys = _keys_of(tuple(by_name))
 
     def text(kind: str) -> str:
-        found = (text_of(by_name.get(key), f"{where}, key {key}") for key in ALIASES[kind])
+        found = (text_of(by_name[key], f"{where}, key {key}") for key in keys[kind])
         return next((each for each in found if each), "")
 
     def labels(kind: str) -> tuple[str, ...]:
-        found = (labels_of(by_name.get(key), f"{where}, key {key}") for key in ALIASES[kind])
+        found = (labels_of(by_name[key], f"{where}, key {key}") for key in keys[kind])
         return next((each for each in found if each), ())
 
-    pictures = [name for key in (*ALIASES["image"], "images") for name in images_of(by_name.get(key))]
-    image = next((name for key in ALIASES["image"] if (name := image_of(by_name.get(key)))), "")
-    external = (id_of(by_name.get(key)) for key in ID_KEYS if key != number)
+    pictures = [name for key in (*keys["image"], *keys["images"]) for name in images_of(by_name[key])]
+    image = next((name for key in keys["image"] if (name := image_of(by_name[key]))), "")
+    external = (id_of(by_name[key]) for key in keys["id"] if key != number)
     return CatalogItem(
         **{kind: text(kind) for kind in TEXTS},
         categories=labels("categories") or tuple(label for kind in LABELS for label in labels(kind)),
@@ -234,12 +236,20 @@ def _item(record: dict[str, Any], where: str, *, number: str = "") -> CatalogIte
     )
 
 
+@lru_cache(maxsize=16)
+def _keys_of(names: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """Return the keys of each kind that a record with these names has; the next record often has the same names."""
+    there = frozenset(names)
+    kinds = {**ALIASES, "images": ("images",), "id": ID_KEYS}
+    return {kind: tuple(key for key in keys if key in there) for kind, keys in kinds.items()}
+
+
 def _row_by_id(record: dict[str, Any], n_items: int | None, where: str) -> tuple[int, str]:
     """Return the number of an item and its key: itemID, else the first integer id."""
     last = MAX_ITEMS - 1 if n_items is None else n_items - 1
     fix = f"add to each line an integer itemID from 0 to {last}, as in the interactions"
     by_name = named(record)
-    keys = [key for key in ID_KEYS if key in by_name]
+    keys = _keys_of(tuple(by_name))["id"]
     if not keys:
         raise RobustrecError("itemID is missing", where=where, fix=fix)
     key = next((each for each in keys if _whole(by_name[each]) is not None), keys[0])

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 # By kind, the most specific name first: where a table has several of them, that one is taken, whatever their order.
@@ -73,9 +74,15 @@ def places_of(header: Sequence[str], kinds: Iterable[str]) -> dict[str, int]:
 def named(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return a catalog record by normalized names; the first one of equal names is used."""
     found: dict[str, Any] = {}
-    for name, value in record.items():
-        found.setdefault(plain(name), value)
+    for name, value in zip(_plain_names(tuple(record)), record.values(), strict=True):
+        found.setdefault(name, value)
     return found
+
+
+@lru_cache(maxsize=16)
+def _plain_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the normalized names of a record; those of the next record are often the same."""
+    return tuple(map(plain, names))
 
 
 def number_of(text: str) -> float | None:

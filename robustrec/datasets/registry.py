@@ -10,8 +10,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from robustrec.datasets.catalog import Catalog, build_catalog
 from robustrec.datasets.checksums import CHECKSUMS, check_unchanged, write_checksums
 from robustrec.datasets.content import content_digest
@@ -138,11 +136,13 @@ def sample_folder(name: str, home: Path, progress: Progress = silent) -> Path:
     Raises:
         RobustrecError: the folder cannot be written.
     """
-    from robustrec.datasets.shop import build_shop
-
     folder = sample_path(name, home)
     if (folder / CHECKSUMS).is_file():
         return folder
+    from filelock import FileLock, Timeout
+
+    from robustrec.datasets.shop import build_shop
+
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         # Two processes at once: the second waits and finds the folder whole.

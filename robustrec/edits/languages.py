@@ -10,14 +10,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from robustrec.edits.shipped import SHIPPED
 from robustrec.edits.texts.markup import without_markup
 from robustrec.edits.texts.wording import is_han, is_kana_or_hangul
-from robustrec.edits.vocabulary import SHIPPED, Vocabulary, read_pack, vocabulary
 from robustrec.errors import RobustrecError, unknown_name
 from robustrec.files import digest_json
 
 if TYPE_CHECKING:
     from robustrec.edits.content import Content
+    from robustrec.edits.vocabulary import Vocabulary
 
 DEFAULT = "en"
 UNKNOWN = "unknown"
@@ -52,6 +53,8 @@ class Languages:
 
     def pack(self, language: str) -> Vocabulary:
         """Return the pack of a language in `known`."""
+        from robustrec.edits.vocabulary import vocabulary
+
         return next((pack for pack in self.own if pack.language == language), None) or vocabulary(language)
 
     def language_of(self, content: Content) -> str | None:
@@ -111,6 +114,8 @@ def languages_of(default: str, files: Sequence[str | Path]) -> Languages:
     """
     own: dict[str, Vocabulary] = {}
     for path in map(Path, files):
+        from robustrec.edits.vocabulary import read_pack
+
         pack = read_pack(path.expanduser())
         if pack.language in own:
             raise RobustrecError(

@@ -10,15 +10,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PrivateAttr, StringConstraints, ValidationError, model_validator
 
+from robustrec.edits.shipped import PACKS
 from robustrec.errors import RobustrecError
 from robustrec.files import digest_bytes
 from robustrec.invalid import invalid
 from robustrec.subject import Record
 from robustrec.untrusted import UnreadableError, read_bytes, read_toml
-
-PACKS = Path(__file__).parent / "packs"
-SHIPPED = tuple(sorted(path.stem for path in PACKS.glob("*.toml")))
-"""Languages of the shipped packs, by ISO 639 code."""
 
 MOST_BYTES = 2**20
 FONT_BYTES = 64 * 2**20

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -52,6 +53,10 @@ SUMMARIES: dict[str, str] = {
     "lgmrec": "local graph embeddings of ids and modalities, plus global embeddings from learned hypergraphs",
 }
 """One-line summary of each recommender."""
+
+
+_COMPLETING = Lock()
+"""Older versions of pydantic do not complete a class safely in two threads at once."""
 
 
 def model_class(name: str) -> type[Any]:
@@ -102,7 +107,10 @@ def _declaration(name: str) -> Any:
     known(name)
     if is_own(name):
         return load_own(name).kind
-    return getattr(configs, f"{MODELS[name].partition(':')[2]}Config")
+    config: type[BaseModel] = getattr(configs, f"{MODELS[name].partition(':')[2]}Config")
+    with _COMPLETING:
+        config.model_rebuild()
+    return config
 
 
 def known(name: str) -> None:

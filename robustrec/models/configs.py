@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import AfterValidator, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from robustrec.errors import RobustrecError
 from robustrec.modalities import ANY_MODALITY, MODALITIES
@@ -41,6 +41,9 @@ class ModelConfig(Record):
         modalities: those that the recommender can read; `ANY_MODALITY` for all that a data set has.
         modalities_in_scores: those that its scores depend on; the others are read in training only.
     """
+
+    # A command needs those of one or two models; `robustrec.models.config_class` completes them.
+    model_config = ConfigDict(defer_build=True)
 
     modalities: ClassVar[tuple[str, ...]] = (ANY_MODALITY,)
     modalities_in_scores: ClassVar[tuple[str, ...]] = (ANY_MODALITY,)

@@ -4,7 +4,8 @@ Each reader raises `UnreadableError`, whose text completes "cannot read …: "; 
 see, with the place and the fix that belong to the file's kind. Other modules open no JSON, TOML, npy or npz themselves.
 """
 
-from robustrec.untrusted.arrays import NPZ_BYTES, open_npy, read_npy_header, read_npz
+from typing import TYPE_CHECKING, Any
+
 from robustrec.untrusted.documents import (
     parse_json,
     parse_json_object,
@@ -14,6 +15,9 @@ from robustrec.untrusted.documents import (
     read_toml,
 )
 from robustrec.untrusted.files import UnreadableError, open_regular, read_bytes, read_text, regular_file
+
+if TYPE_CHECKING:
+    from robustrec.untrusted.arrays import NPZ_BYTES, open_npy, read_npy_header, read_npz
 
 __all__ = [
     "NPZ_BYTES",
@@ -32,3 +36,12 @@ __all__ = [
     "read_toml",
     "regular_file",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Return a reader of arrays, which is imported at the first use: it brings numpy."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from robustrec.untrusted import arrays
+
+    return getattr(arrays, name)

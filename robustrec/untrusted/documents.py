@@ -10,8 +10,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
-import numpy as np
-
 from robustrec.untrusted.files import DOCUMENT_BYTES, UnreadableError, read_text
 
 MOST_LEVELS = 64
@@ -19,9 +17,6 @@ MOST_LEVELS = 64
 MOST_DIGITS = 40
 """Digits of a whole number at most; 64 bits have 20."""
 
-_OPENING, _CLOSING = np.zeros(256, np.int8), np.zeros(256, np.int8)
-_OPENING[list(b"[{")] = 1
-_CLOSING[list(b"]}")] = 1
 # A string without its end reaches to the end of the text, so that the search stays linear.
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?+', re.DOTALL)
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89abAB]")
@@ -115,11 +110,17 @@ def read_toml(path: Path, *, most: int = DOCUMENT_BYTES) -> dict[str, Any]:
 
 def _check_levels(text: str) -> None:
     """Refuse nesting that would exhaust the stack, of this parser or of one that reads the same text later."""
+    if text.count("[") + text.count("{") <= MOST_LEVELS:
+        return
+    import numpy as np  # a small file needs none
+
+    change = np.zeros(256, np.int8)
+    change[list(b"[{")] = 1
+    change[list(b"]}")] = -1
     content = np.frombuffer(_STRING.sub(b"", text.encode("utf-8", "replace")), np.uint8)
     step, level = 1 << 22, 0
     for start in range(0, len(content), step):
-        piece = content[start : start + step]
-        levels = level + np.cumsum(_OPENING[piece].astype(np.int64) - _CLOSING[piece])
+        levels = level + np.cumsum(change[content[start : start + step]], dtype=np.int64)
         level = int(levels[-1])
         if int(levels.max()) > MOST_LEVELS:
             raise UnreadableError(f"not valid JSON here: more than {MOST_LEVELS} nested levels")

@@ -187,10 +187,13 @@ class _Installed:
         return shop_audits.Missing
 
 
-def test_an_entry_point_is_listed_and_found_by_its_name(audit, monkeypatch, capsys):
-    from robustrec import plugins
+def _install(monkeypatch, point):
+    found = {"robustrec.audits": [point]}
+    monkeypatch.setattr("robustrec.plugins._installed", lambda group, _state: found.get(group, []))
 
-    monkeypatch.setattr(plugins, "entry_points", lambda group: [_Installed()] if group == "robustrec.audits" else [])
+
+def test_an_entry_point_is_listed_and_found_by_its_name(audit, monkeypatch, capsys):
+    _install(monkeypatch, _Installed())
     suite = SUITE.replace("shop_audits:Missing", "outage").replace("min = -0.05", "min = -0.99")
     monkeypatch.syspath_prepend(Path.cwd())
     assert audit(suite=suite)[0] == 0
@@ -203,11 +206,9 @@ def test_an_entry_point_is_listed_and_found_by_its_name(audit, monkeypatch, caps
 
 
 def test_a_name_of_two_audits_is_refused(monkeypatch):
-    from robustrec import plugins
-
     point = _Installed()
     point.name = "noise"
-    monkeypatch.setattr(plugins, "entry_points", lambda group: [point])
+    _install(monkeypatch, point)
     with pytest.raises(RobustrecError, match="two audits are named 'noise'"):
         load_suite_with("anything")
 

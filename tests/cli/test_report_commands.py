@@ -15,8 +15,8 @@ from rich.console import Console
 
 from robustrec.audits.judged import judged_again
 from robustrec.audits.suites import parse_suite
+from robustrec.cli.bars import bars
 from robustrec.cli.main import run
-from robustrec.cli.terminal import _bars
 from robustrec.results.findings import AuditStatus
 from robustrec.results.report import (
     Costs,
@@ -136,7 +136,7 @@ def test_no_terminal_breaks_a_report(encoding, stored):
 def test_the_live_view_says_stage_item_and_time_left_in_any_width(width):
     file = io.StringIO()
     console = Console(file=file, force_terminal=True, width=width, color_system=None)
-    with _bars(console) as progress:
+    with bars(console) as progress:
         progress("training slmrec/vanilla seed 0", 1, 21, "loss 7.4 · [red]ndcg@20[/] " + "w" * 100)
         progress("break point", 2, 6, "slmrec/vanilla/basic/seed 0 σ²=1e-08")
     lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "\n", file.getvalue()).replace("\r", "\n").splitlines()

@@ -17,10 +17,11 @@ from robustrec.edits.content import Content, text_of
 from robustrec.edits.contract import SEVERITIES, apply_edit, touched
 from robustrec.edits.languages import Languages, detected, languages_of
 from robustrec.edits.pictures.lettering import face_for, letters, plain, writable
+from robustrec.edits.shipped import PACKS, SHIPPED
 from robustrec.edits.texts.clusters import clusters, cut
 from robustrec.edits.texts.markup import spans
 from robustrec.edits.view import CatalogueView
-from robustrec.edits.vocabulary import PACKS, SHIPPED, read_pack, vocabulary
+from robustrec.edits.vocabulary import read_pack, vocabulary
 from robustrec.errors import RobustrecError
 
 

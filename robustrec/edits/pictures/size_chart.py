@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -12,7 +13,9 @@ from robustrec.edits.contract import changes
 from robustrec.edits.pictures.canvas import LOUD, WHITE, Colour, share
 from robustrec.edits.pictures.lettering import letters
 from robustrec.edits.view import CatalogueView
-from robustrec.edits.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from robustrec.edits.vocabulary import Vocabulary
 
 SIDES = (34, 45, 57, 70, 84)  # % of width and height
 _INK: Colour = (40, 40, 44)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,7 +13,9 @@ from robustrec.edits.texts.branding import without_brand
 from robustrec.edits.texts.clusters import clusters
 from robustrec.edits.texts.wording import described, titled
 from robustrec.edits.view import CatalogueView
-from robustrec.edits.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from robustrec.edits.vocabulary import Vocabulary
 
 
 @changes(
