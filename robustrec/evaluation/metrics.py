@@ -131,5 +131,7 @@ def evaluated_users(interactions: Interactions, label: int) -> NDArray[np.int64]
     The published loop takes them in order of first appearance; means do not depend on it, and ascending ids
     stay the same when the rows of a file are reordered.
     """
-    trained = np.unique(interactions.users[interactions.labels == TRAIN])
-    return np.intersect1d(interactions.users[interactions.labels == label], trained).astype(np.int64)
+    trained, wanted = np.zeros((2, interactions.n_users), bool)
+    trained[interactions.users[interactions.labels == TRAIN]] = True
+    wanted[interactions.users[interactions.labels == label]] = True
+    return np.flatnonzero(trained & wanted)
