@@ -122,8 +122,9 @@ class AuditedSubject:
 
 def tasks_of(config: AuditConfig, plan: Plan) -> list[Task]:
     """Return a task for each subject."""
+    kind = kind_of(config.kind)
     return [
-        Task(config.kind, spec.label, {"subject": place}, stored=config.kind in KINDS)
+        Task(config.kind, spec.label, {"subject": place}, stored=config.kind in KINDS, here=kind.encodes(config))
         for place, spec in enumerate(plan.specs)
     ]
 

@@ -128,6 +128,10 @@ class AuditKind(Generic[C]):
         """Return the largest cost over all subjects of a plan."""
         return Cost()
 
+    def encodes(self, config: C) -> bool:
+        """Return whether `measure` encodes rows, so that it runs in the process of the command."""
+        return False
+
     def reported(self, config: C) -> Reported | None:
         """Return the names in the findings, or None if they are not known before the run."""
         return None

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from merchant_shop import make_shop
 
 from robustrec.audits import run as runner
 from robustrec.audits.missing.audit import conditions_of, replaced_items
@@ -214,3 +215,45 @@ def test_labels_words_and_the_shipped_suite() -> None:
     assert {gate.select.audit for gate in suite.gates} == {"missing", "content_use"}
     with pytest.raises(RobustrecError, match="duplicate"):
         parse_suite(SUITE.replace("[0.0, 0.3, 1.0]", "[0.3, 0.3]"), source="x")
+
+
+@pytest.fixture(scope="module")
+def shop_report(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """Content is taken away and encoded again; one model reads texts alone."""
+    folder = make_shop(tmp_path_factory.mktemp("shop") / "shop", next(tiny_folder.glob("*.inter")))
+    home = tmp_path_factory.mktemp("home")
+    (home / "text_vbpr_shop.py").write_text(TEXT_ONLY)
+    suite = SUITE.replace("draws = 2", 'draws = 2\nfills = ["removed"]').replace('"all"]', '"all"]')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(home)
+        plan = plan_of(folder, home / "home", suite, model=("vbpr", "text_vbpr_shop:TextVBPR"), features="basic")
+        run = runner.measure(plan)
+        assert 0 < run.context.costs.encodings <= cost_of(plan).encodings
+        return make_report(plan, run, command=["robustrec", "audit"])[0]
+
+
+def test_removed_content_is_encoded_again(shop_report: Report) -> None:
+    assert {status.status for status in shop_report.statuses} == {"ok"}
+    rows = [row for row in rows_of(shop_report, fill="removed", share=1.0, metric="rbo@20", reference="clean")]
+    drift = {(row.subject.model, row.condition.modality): row.drift for row in rows}
+    assert all(drift["vbpr", scope] < -0.01 for scope in ("image", "text", "all"))
+    still = rows_of(shop_report, fill="removed", share=0.0)
+    assert {row.drift for row in still} == {0.0}
+
+
+def test_a_model_of_texts_loses_nothing_when_pictures_are_removed(shop_report: Report) -> None:
+    own = [row for row in rows_of(shop_report, modality="image") if row.subject.model.startswith("text_vbpr")]
+    assert own
+    for row in own:
+        assert (row.drift, row.ci_low, row.ci_high) == (0.0, 0.0, 0.0)
+    text = [row for row in rows_of(shop_report, modality="text", share=1.0) if row.subject.model.startswith("text_")]
+    assert any(row.drift for row in text)
+
+
+def test_imported_features_have_no_content_to_remove(tiny_folder: Path, tmp_path: Path) -> None:
+    suite = SUITE.replace("draws = 2", 'draws = 1\nfills = ["mean", "removed"]')
+    report = audited(plan_of(tiny_folder, tmp_path / "a", suite))
+    assert any(each.startswith("missing image, removed: not measured, because imported") for each in report.warnings)
+    assert {row.condition.fill for row in report.findings if row.audit == "missing"} == {"mean"}
+    with pytest.raises(RobustrecError, match="imported features cannot be computed again"):
+        plan_of(tiny_folder, tmp_path / "b", SUITE.replace("draws = 2", 'draws = 1\nfills = ["removed"]'))

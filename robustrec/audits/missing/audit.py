@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -48,6 +48,21 @@ class MissingCondition:
         """Whether anything is random: not where all items get their mean or zeros, or none is replaced."""
         return self.share > 0 and (self.share < 1 or self.fill == "other")
 
+    def touches(self, audited: AuditedSubject) -> bool:
+        """Whether it changes any features that the scores of a subject depend on."""
+        scored = audited.trained.scored_tables
+        if self.fill != "removed" or self.scope in (ALL, *scored) or self.share == 0 or not scored:
+            return self.reads(scored)
+        found = next(features_of(audited, self, 1))
+        return any(found[name] is not table for name, table in scored.items())
+
+    def reads(self, scored: Collection[str]) -> bool:
+        """Whether it can change what a subject reads, by the modalities that its scores depend on.
+
+        Without its picture, an item can have another text vector too, if the encoder reads both together.
+        """
+        return bool(scored) and (self.fill == "removed" or self.scope in (ALL, *scored))
+
     def draws(self, config: MissingAudit) -> int:
         """Return the number of draws; 0 for an A/A condition, which is measured by no ranking."""
         return 0 if self.share == 0 else config.draws if self.drawn else 1
@@ -90,9 +105,13 @@ def replaced_items(audited: AuditedSubject, share: float, draw: int) -> Replaced
 def features_of(audited: AuditedSubject, condition: MissingCondition, draws: int) -> Iterator[dict[str, torch.Tensor]]:
     """Yield the features of each draw, modality -> [I, D_m]."""
     from robustrec.audits.fills import filled
+    from robustrec.audits.missing.removed import removed, removed_vectors
 
     scored = audited.trained.scored_tables
     chosen = list(scored) if condition.scope == ALL else [condition.scope]
     for draw in range(draws):
         items, others = replaced_items(audited, condition.share, draw)
+        if condition.fill == "removed":
+            yield removed(audited.tables, items, removed_vectors(audited.work, items, condition.scope))
+            continue
         yield filled(audited.tables, chosen, condition.fill, items, others)

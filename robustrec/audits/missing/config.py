@@ -10,7 +10,7 @@ from robustrec.audits.kind import AuditConfig
 from robustrec.audits.noise.config import Scope
 from robustrec.audits.values import Draws, Share, distinct
 
-MissingFill = Literal["mean", "zero", "other"]
+MissingFill = Literal["mean", "zero", "other", "removed"]
 
 
 class MissingAudit(AuditConfig):
@@ -19,7 +19,8 @@ class MissingAudit(AuditConfig):
     kind: Literal["missing"]
     fills: Annotated[tuple[MissingFill, ...], Field(min_length=1), AfterValidator(distinct)] = Field(
         default=("mean", "zero", "other"),
-        description="what replaces the features of an item: mean of all items, zeros, or those of another item",
+        description="what replaces the features of an item: mean of all items, zeros, those of another item, or what "
+        "the encoder makes of the item without this content (removed), which encodes the chosen items again",
     )
     scopes: Annotated[tuple[Scope, ...], Field(min_length=1), AfterValidator(distinct)] = Field(
         default=("image", "text"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -47,15 +48,19 @@ class MissingKind(AuditKind[MissingAudit]):
 
     def needs(self, config: MissingAudit, plan: Plan, spec: SubjectSpec) -> str:
         """Return why the audit cannot measure a subject: no features, or none that its scores depend on."""
-        from robustrec.audits.applicable import NO_EFFECT, scores_ignore_features
+        from robustrec.audits.applicable import NO_EFFECT, not_editable, scores_ignore_features
         from robustrec.runs.specs import reads_features
 
         if not reads_features(spec):
             return READS_NOTHING
-        return NO_EFFECT if scores_ignore_features(spec) else ""
+        if scores_ignore_features(spec):
+            return NO_EFFECT
+        only_removed = set(config.fills) == {"removed"}
+        return not_editable(plan.dataset, plan.encoder, plan.settings.encoder) if only_removed else ""
 
     def cost(self, config: MissingAudit, plan: Plan) -> Cost:
-        """Return the rankings of the conditions that change what a subject reads."""
+        """Return the rankings of conditions that change what a subject reads, and the encodings without content."""
+        from robustrec.audits.applicable import not_editable
         from robustrec.encoders.chosen import modalities_of_features
         from robustrec.models import modalities_in_scores
         from robustrec.runs.specs import reads_features
@@ -64,9 +69,19 @@ class MissingKind(AuditKind[MissingAudit]):
         for spec in filter(reads_features, plan.specs):
             available = modalities_of_features(plan.dataset, plan.encoder or "auto")
             read = read_of(modalities_in_scores(spec.model), available)
-            touched = [each for each in conditions_of(config) if read and each.scope in (ALL, *read)]
-            rankings += sum(each.draws(config) for each in touched)
-        return Cost(rankings=rankings)
+            rankings += sum(each.draws(config) for each in conditions_of(config) if each.reads(read))
+        if not rankings or "removed" not in config.fills:
+            return Cost(rankings=rankings)
+        if not_editable(plan.dataset, plan.encoder, plan.settings.encoder):
+            return Cost(rankings=rankings)
+        largest = math.ceil(max(config.shares) * plan.dataset.interactions.n_items)
+        draws = 1 if max(config.shares) == 1 else config.draws
+        scopes = [scope for scope in config.scopes if scope in (ALL, *MODALITIES)]
+        return Cost(rankings=rankings, encodings=largest * draws * len(scopes))
+
+    def encodes(self, config: MissingAudit) -> bool:
+        """Return whether items are encoded without their content."""
+        return "removed" in config.fills
 
     def reported(self, config: MissingAudit) -> Reported:
         """Return the conditions."""
@@ -80,12 +95,14 @@ class MissingKind(AuditKind[MissingAudit]):
     def measure(self, config: MissingAudit, audited: AuditedSubject) -> list[Finding]:
         """Return the drifts under every condition; exactly none where the scores do not depend on the modality."""
         found: list[Finding] = []
-        scored = audited.trained.scored_tables
         for each in conditions_of(config):
+            if each.fill == "removed" and (reason := self._not_removable(audited, each.scope)):
+                audited.work.results.warnings.append(f"missing {each.scope}, removed: not measured, because {reason}")
+                continue
             same = each.frozen and audited.trained.graphs is None and "rebuilt" in config.graphs
             if same or each.scope not in (ALL, *audited.work.context.prepared.tables):
                 continue
-            unread = not scored or each.scope not in (ALL, *scored)
+            unread = not each.touches(audited)
             note = f"the scores do not depend on the {each.scope} features" if unread else ""
             draws = 0 if unread else each.draws(config)
             found += audited.drift(
@@ -96,6 +113,12 @@ class MissingKind(AuditKind[MissingAudit]):
                 drawn=each.drawn and not unread,
             )
         return found
+
+    @staticmethod
+    def _not_removable(audited: AuditedSubject, scope: str) -> str:
+        from robustrec.audits.missing.removed import not_removable
+
+        return not_removable(audited.work, scope)
 
 
 KIND = MissingKind()
