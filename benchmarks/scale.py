@@ -7,7 +7,8 @@ time of single runs, which other load hardly stretches: graphs and model are bui
 its item graph then), its first step is taken, one step warms up and the next one is timed; an epoch is the beginning,
 the first step and as many later steps as batches remain. A sample of test users is ranked and the time scaled to all of
 them. The features themselves are part of the peak; what the data take before a model is built stands beside it. The
-nearest items are the same for all models of a size, so they are searched once, in a process and a row of their own.
+nearest items are the same for all models of a size, and so are the users who share most items: each is searched once,
+in a process and a row of its own.
 
 Rows in the results that were measured by the same method at the same size and number of threads are kept, so that an
 interrupted run goes on where it stopped; --again measures them again.
@@ -24,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,7 @@ from robustrec.files import write_atomically
 from robustrec.hardware import describe_environment, set_numerics
 from robustrec.models import MODELS, model_class
 from robustrec.models.contract import Graphs, Problem, item_graphs, represent
-from robustrec.models.graphs import Neighbours, cosine_neighbours
+from robustrec.models.graphs import Neighbours, UserGraph, co_occurrence, cosine_neighbours
 from robustrec.runs.plan import subject_specs
 from robustrec.seeds import numpy_generator, torch_generator
 from robustrec.training.sampling import batches_of, positives_of, sample_epoch
@@ -65,6 +67,10 @@ GROWTH = ("bpr", "slmrec", "dragon", "freedom", "lattice")
 
 NEIGHBOURS = "nearest items"
 K = 10
+USERS = "nearest users"
+SHARED = ("dualgnn", "dragon")
+"""Models that use the users who share most items."""
+K_USERS = 40
 RANKED = 2_000
 """Test users that are ranked at most."""
 COLUMNS = (
@@ -87,6 +93,16 @@ def search(work: Workload, found: Path) -> dict[str, Any]:
     return {"seconds": seconds, "peak_bytes": peak_resident_bytes(), "peak_bytes_before": before}
 
 
+def search_users(work: Workload, found: Path) -> dict[str, Any]:
+    """Find the users who share most items with each user, keep them for the models, and return seconds and bytes."""
+    before, started = peak_resident_bytes(), time.process_time()
+    edges = torch.stack([torch.from_numpy(ids) for ids in work.interactions.pairs(TRAIN)])
+    graph = co_occurrence(edges, work.size.n_users, work.size.n_items, K_USERS)
+    seconds = {"users": time.process_time() - started}
+    np.savez(found / "users.npz", allow_pickle=False, **graph._asdict())
+    return {"seconds": seconds, "peak_bytes": peak_resident_bytes(), "peak_bytes_before": before}
+
+
 def measure(name: str, work: Workload, found: Path) -> dict[str, Any]:
     """Return seconds and peak bytes of one model on one workload, as JSON values."""
 
@@ -106,7 +122,10 @@ def measure(name: str, work: Workload, found: Path) -> dict[str, Any]:
     spec = subject_specs(Settings(model=(name,), strategy=("vanilla",), dataset="electronics"), "full")[0]
     edges = torch.stack([torch.from_numpy(ids) for ids in work.interactions.pairs(TRAIN)])
     widths = {modality: table.shape[1] for modality, table in work.features.items()}
-    problem = Problem(work.size.n_users, work.size.n_items, edges, widths)
+    users_file = found / "users.npz"
+    with np.load(users_file, allow_pickle=False) if users_file.is_file() else nullcontext() as stored:
+        graph = UserGraph(*(stored[each] for each in UserGraph._fields)) if stored is not None else None
+    problem = Problem(work.size.n_users, work.size.n_items, edges, widths, graph)
     kind = model_class(name)
     model = kind(problem, kind.Config(**spec.model_options), torch_generator(0, "model"))
     lap("model")
@@ -149,7 +168,8 @@ def main(arguments: list[str] | None = None) -> None:
     if options.worker:
         name, size, folder = options.worker
         work, found = make_workload(SIZES[size]), Path(folder)
-        print(json.dumps(search(work, found) if name == NEIGHBOURS else measure(name, work, found)))
+        searches = {NEIGHBOURS: search, USERS: search_users}
+        print(json.dumps(searches[name](work, found) if name in searches else measure(name, work, found)))
         return
     path, threads = options.output / "scale-cpu.json", torch.get_num_threads()
     rows = kept_rows(json.loads(path.read_text())["results"] if path.is_file() else [], threads)
@@ -158,7 +178,8 @@ def main(arguments: list[str] | None = None) -> None:
     for size in options.sizes:
         with tempfile.TemporaryDirectory() as folder:
             wanted = [name for name in models_at(size, options.models) if (name, size) not in done]
-            for name in [NEIGHBOURS, *wanted] if _derive_graphs(wanted) else wanted:
+            shared = [USERS] if {*SHARED} & {*wanted} else []
+            for name in [*([NEIGHBOURS] if _derive_graphs(wanted) else []), *shared, *wanted]:
                 if processor_minutes() > options.minutes:
                     print(f"stopped before {name}, {size}, after {options.minutes:g} minutes", file=sys.stderr)
                     break
@@ -206,7 +227,7 @@ def _derive_graphs(models: list[str]) -> bool:
 
 
 def _place(row: dict[str, Any]) -> tuple[int, int]:
-    names = [NEIGHBOURS, *MODELS]
+    names = [NEIGHBOURS, USERS, *MODELS]
     return list(SIZES).index(row["size"]), names.index(row["model"])
 
 
@@ -228,7 +249,8 @@ def markdown(rows: list[dict[str, Any]], machine: dict[str, Any]) -> str:
         "building the model with its graphs; beginning an epoch and its first step (in which LATTICE learns its item "
         "graph); a later step; an epoch of these; and an evaluation of the test split, of which at most "
         f"{RANKED:,} users were ranked and the time scaled to all. The search of the {K} nearest items by both "
-        "modalities has a separate row and is part of no other. Peak: resident memory of the process; in brackets, the "
+        f"modalities, and of the {K_USERS} users who share most items with each, have rows of their own and are part "
+        "of no other. Peak: resident memory of the process; in brackets, the "
         "memory of data and libraries before the model was built.",
         "",
         f"| {' | '.join(COLUMNS)} |",
@@ -249,7 +271,7 @@ def markdown(rows: list[dict[str, Any]], machine: dict[str, Any]) -> str:
 
 
 def _times(row: dict[str, Any]) -> list[str]:
-    if row["model"] == NEIGHBOURS:
+    if row["model"] in (NEIGHBOURS, USERS):
         return [f"{sum(row['seconds'].values()):.1f}", "", "", "", ""]
     return [f"{value:.2f}" for value in times_of(row).values()]
 

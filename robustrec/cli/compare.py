@@ -110,6 +110,7 @@ def compare(
         int,
         typer.Option(min=2, help="Hessian-vector products for the largest eigenvalue λ₁.", rich_help_panel=STRATEGIES),
     ] = 20,
+    users: options.Users = None,
     device: options.Device = None,
     threads: options.Threads = None,
     home: options.Home = None,
@@ -140,6 +141,7 @@ def compare(
         "edition": edition,
         "seed": seed,
         "seeds": seeds,
+        "users": users,
     }
     if reports:
         for name, value in given.items():

@@ -18,13 +18,14 @@ from robustrec.comparison.result import Comparison, StrategyReport, Training
 from robustrec.comparison.rows import compared
 from robustrec.comparison.sentences import sentences
 from robustrec.config import Settings
-from robustrec.datasets.interactions import TRAIN
+from robustrec.datasets.interactions import TEST, TRAIN
 from robustrec.datasets.registry import Dataset, load_dataset
 from robustrec.encoders.chosen import opened_weights
 from robustrec.encoders.features import item_features
 from robustrec.encoders.options import options_of
 from robustrec.encoders.weights import UsedWeights
 from robustrec.errors import RobustrecError
+from robustrec.evaluation.metrics import evaluated_users
 from robustrec.hardware import describe_environment, full_precision, pick_device
 from robustrec.progress import Progress, silent
 from robustrec.results.report import Environment
@@ -32,6 +33,7 @@ from robustrec.runs.distinct import check_distinct
 from robustrec.runs.plan import evaluation_options, subject_specs
 from robustrec.runs.prepared import Prepared, prepare
 from robustrec.runs.specs import SubjectSpec, check_modalities, reads_features, spec_json
+from robustrec.runs.user_sample import sample_words
 
 LEVEL = 0.95
 METRIC = "ndcg@20"
@@ -158,7 +160,7 @@ def run_comparison(
     if features is not None:
         check_modalities(plan.specs, features.tables)
     mask = bool(evaluation_options(settings).mask_validation)
-    prepared = prepare(plan.dataset, features, pick_device(settings.device), mask_validation=mask)
+    prepared = prepare(plan.dataset, features, pick_device(settings.device), mask_validation=mask, users=settings.users)
     flatness = flatness_by(
         prepared, seed=settings.seed, triples=effort.triples, probes=effort.probes, steps=effort.steps
     )
@@ -186,7 +188,7 @@ def run_comparison(
         dataset=dataset_record(plan.dataset),
         features=features.name if features else None,
         weights=tuple(weights_record(each) for each in plan.weights),
-        warnings=plan.warnings,
+        warnings=(*plan.warnings, *_of_sample(plan)),
         epochs=plan.epochs,
         seeds=seeds,
         draws=measures.draws,
@@ -199,6 +201,15 @@ def run_comparison(
         environment=Environment.model_validate(describe_environment(prepared.device)),
         settings={f"{spec.model}/{spec.strategy_name}": spec_json(spec) for spec in plan.specs},
     )
+
+
+def _of_sample(plan: ComparisonPlan) -> list[str]:
+    """Return what to know of numbers that are of a sample of users."""
+    everyone = len(evaluated_users(plan.dataset.interactions, TEST))
+    n = plan.settings.users
+    if n is None or n >= everyone:
+        return []
+    return [f"users: {sample_words(n, everyone)} was ranked; the intervals are conservative"]
 
 
 def _at_budget(

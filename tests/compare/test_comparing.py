@@ -301,3 +301,16 @@ def test_a_ratio_at_the_limit_is_uncertain() -> None:
     assert found is not None
     assert found.uncertain
     assert left_of({}, "ndcg@20", level=0.95) is None
+
+
+def test_strategies_are_compared_on_a_sample_of_users(tiny_folder, tmp_path):
+    training = {"max_epochs": 1, "batch_size": 128}
+    settings = _settings(
+        tiny_folder, tmp_path, seeds=2, strategy=("vanilla", "sam"), set={"training": training}, users=30
+    )
+    effort = Effort((NoiseCondition(0.5, relative=True),), draws=2, triples=50, probes=2, steps=2)
+    found = run_comparison(plan_comparison(settings, 1), effort, command=["robustrec", "compare"])
+    assert found.n_users == 30
+    assert (
+        "users: a stratified sample of 30 of 80 test users was ranked; the intervals are conservative" in found.warnings
+    )
