@@ -14,7 +14,7 @@ from torch import Tensor
 from robustrec.errors import RobustrecError
 from robustrec.evaluation.user_items import UserItems
 from robustrec.models.contract import Representation, Scored
-from robustrec.models.dense import times_transposed
+from robustrec.models.dense import multiplier
 
 # Bytes of scores held at once on an accelerator, and what a score function is asked for at once.
 DEVICE_SCORE_BYTES = 256 * 2**20
@@ -115,7 +115,7 @@ def _of_vectors(rep: Representation, mask: UserItems) -> _Source:
     columns = whole_blocks(n_items)
     padded = torch.zeros(columns, width, device=device, dtype=torch.float32)
     padded[:n_items] = rep.items.detach()
-    users = mask.on(device).users
+    users, product = mask.on(device).users, multiplier(padded)
 
     def parts(ids: NDArray[np.int64], step: int) -> Iterator[Part]:
         rows = _rows_of_part(columns) if device.type == "cpu" else step
@@ -124,8 +124,7 @@ def _of_vectors(rep: Representation, mask: UserItems) -> _Source:
             last = min(first + step, len(ids))
             for start, stop in _near_equal(first, last, rows):
                 vectors = rep.users.detach()[users[start:stop]].to(torch.float32)
-                scores = times_transposed(vectors, padded, out=buffer[: stop - start], rows=last - first)
-                yield Part(start, stop, scores)
+                yield Part(start, stop, product(vectors, buffer[: stop - start], last - first))
 
     fix = "check the features (robustrec data describe) and train again with a lower learning rate"
     return _Source(parts, n_items, device, not _surely_finite(rep), "user and item vectors of the model", fix)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import platform
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +15,8 @@ from torch import Tensor, nn
 
 # Multiplications below which the usual product is as fast.
 LARGE = 2**24
+# Widths up to which, and rows from which MKL and oneDNN round alike (tests/models/test_dense.py).
+_SAME_ROUNDING, _ENOUGH_ROWS = 384, 32
 _BF16 = ContextVar("bf16 inputs", default=False)
 
 
@@ -56,6 +60,24 @@ def times_transposed(a: Tensor, b: Tensor, *, out: Tensor | None = None, rows: i
     if size < LARGE or a.device.type != "cpu" or not a.dtype == b.dtype == torch.float32 or not _has_onednn():
         return a @ b.T if out is None else torch.mm(a, b.T, out=out)
     return _TimesTransposed.apply(a, b)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def multiplier(b: Tensor) -> Callable[[Tensor, Tensor, int], Tensor]:
+    """Return (a [n, d], out [n, m], rows) -> a bᵀ for many products with the same b, as `times_transposed` rounds them.
+
+    MKL has kernels of its own for Intel processors, and is faster there than oneDNN when b is transposed once and the
+    result has a place. With AVX-512 and up to a width of 384, both round products of enough rows alike.
+    """
+    if b.device.type != "cpu" or b.dtype != torch.float32 or b.shape[1] > _SAME_ROUNDING or not _is_intel():
+        return lambda a, out, rows: times_transposed(a, b, out=out, rows=rows)
+    transposed = b.T.contiguous()
+
+    def multiply(a: Tensor, out: Tensor, rows: int) -> Tensor:
+        if len(a) < _ENOUGH_ROWS:
+            return times_transposed(a, b, out=out, rows=rows)
+        return torch.mm(a, transposed, out=out)
+
+    return multiply
 
 
 def apply_linear(layer: nn.Linear, x: Tensor) -> Tensor:
@@ -107,6 +129,17 @@ def _onednn(a: Tensor, b: Tensor) -> Tensor:
     # wider tables it multiplies hundreds of times as slowly.
     a, b = (x if x.is_contiguous() or x.T.is_contiguous() else x.contiguous() for x in (a, b))
     return torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "")  # type: ignore[no-any-return]
+
+
+@cache
+def _is_intel() -> bool:
+    """Return whether the processor is by Intel and has AVX-512; with AVX2, MKL rounds in another way."""
+    if torch.backends.cpu.get_cpu_capability() != "AVX512":
+        return False
+    try:
+        return "GenuineIntel" in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return "GenuineIntel" in platform.processor()
 
 
 @cache

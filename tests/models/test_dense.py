@@ -99,3 +99,13 @@ def test_layers_and_tuned_tables_by_it(chosen: list[int] | None, monkeypatch: py
         torch.autograd.grad(found.pow(2).sum(), inputs), torch.autograd.grad(expected.pow(2).sum(), inputs), strict=True
     ):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("width", [3, 64, 192, 384, 448])
+@pytest.mark.parametrize("count", [1, 31, 32, 128])
+def test_many_products_with_one_table_round_as_single_ones(width: int, count: int) -> None:
+    """Whichever library multiplies, and in whatever parts: rankings do not depend on it."""
+    generator = torch.Generator().manual_seed(width)
+    a, b = torch.randn(128, width, generator=generator), torch.randn(7056, width, generator=generator)
+    out = torch.empty(count, len(b))
+    assert torch.equal(dense.multiplier(b)(a[:count], out, 128), times_transposed(a[:count], b, rows=128))
