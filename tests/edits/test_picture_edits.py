@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 from robustrec.datasets.catalog import build_catalog
 from robustrec.datasets.items import CatalogItem
 from robustrec.edits.contract import SEVERITIES, touched
+from robustrec.edits.pictures import cutout as cutouts
 from robustrec.edits.pictures.canvas import border_colour, hue, share, thumbnail
 from robustrec.edits.pictures.cutout import cutout
 from robustrec.edits.pictures.lettering import letters, plain
@@ -256,3 +257,23 @@ def test_measures():
     assert thumbnail(noise_picture(400, 100), 64).size == (64, 16)
     assert thumbnail(noise_picture(10, 5), 64).size == (10, 5)
     assert thumbnail(noise_picture(5000, 1), 64).size == (64, 1)
+
+
+def test_a_mask_is_found_once_for_all_severities_and_callers_cannot_change_it(monkeypatch):
+    found = []
+    honest = cutouts._foreground
+
+    def counted(table):
+        found.append(table.shape)
+        return honest(table)
+
+    monkeypatch.setattr(cutouts, "_foreground", counted)
+    cutouts._mask.cache_clear()
+    picture, other = noise_picture(60, 40), noise_picture(40, 60)
+    first = cutout(picture)
+    wanted = first.tobytes()
+    first.paste(0, (0, 0, 60, 40))
+    assert cutout(picture.copy()).tobytes() == wanted
+    assert len(found) == 1
+    cutout(other)
+    assert len(found) == 2

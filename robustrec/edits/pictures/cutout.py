@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
@@ -13,6 +15,7 @@ _NEAR = 30.0  # distance in RGB up to which a pixel has a colour of the border
 _GROUNDS = 4  # maximum number of colours of the border
 _PIECE = 0.1  # minimum size of a piece relative to the largest one
 _LEAST, _MOST = 0.03, 0.95  # range of the share of the picture that is accepted as a product
+_KEPT = 8  # masks that are kept: an edit asks for that of a picture at each severity in turn
 
 
 def cutout(picture: Image.Image) -> Image.Image:
@@ -21,6 +24,12 @@ def cutout(picture: Image.Image) -> Image.Image:
     Background is connected to the border and has one of its colours. If that finds no product (a scene, a poster), the
     centre of the picture is used.
     """
+    return _mask(picture.mode, picture.size, picture.tobytes()).copy()
+
+
+@lru_cache(maxsize=_KEPT)
+def _mask(mode: str, size: tuple[int, int], data: bytes) -> Image.Image:
+    picture = Image.frombytes(mode, size, data)
     small = thumbnail(picture, _SIDE)
     good = _foreground(np.asarray(small).astype(np.float32))
     mask = _middle(small.size) if good is None else Image.fromarray(good.astype(np.uint8) * 255)

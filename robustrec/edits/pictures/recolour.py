@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 from PIL import Image, ImageChops, ImageOps
@@ -45,7 +46,7 @@ def recolour(content: Content, severity: int, generator: np.random.Generator, vi
         angle = math.radians(ANGLES[severity - 1])
         after = picture.convert("RGB", _turn(-angle if back else angle))
         # Other hues, such as skin or labels, stay the same.
-        where = picture.convert("HSV").getchannel("H").point([_nearness(value, main) for value in range(256)])
+        where = picture.convert("HSV").getchannel("H").point(list(_nearness(main)))
     return replace(content, picture=Image.composite(after, picture, ImageChops.multiply(good, where)))
 
 
@@ -79,10 +80,11 @@ def _main_hue(picture: Image.Image, good: Image.Image) -> int | None:
     return int(np.argmax(counts + np.roll(counts, 1) / 2 + np.roll(counts, -1) / 2)) * _BIN + _BIN // 2
 
 
-def _nearness(value: int, main: int) -> int:
-    """Return 255 for hues within 35 degrees of the main one, 0 beyond 65, and what lies between."""
-    degrees = abs((value - main + 128) % 256 - 128) * 360 / 256
-    return round(255 * min(1.0, max(0.0, (65 - degrees) / 30)))
+@cache
+def _nearness(main: int) -> tuple[int, ...]:
+    """Return for each hue 255 within 35 degrees of the main one, 0 beyond 65, and what lies between."""
+    degrees = (abs((value - main + 128) % 256 - 128) * 360 / 256 for value in range(256))
+    return tuple(round(255 * min(1.0, max(0.0, (65 - each) / 30))) for each in degrees)
 
 
 def _turn(angle: float) -> tuple[float, ...]:
