@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from robustrec.errors import RobustrecError
 from robustrec.places import is_inside, opened_in_place, own_descriptor, same_file, without_links
@@ -48,13 +48,37 @@ def write_atomically(path: Path, data: bytes | str) -> None:
         raise unwritable(path, error) from error
 
 
+@contextmanager
+def opened_atomically(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file to write in parts, which replaces `path` when the block ends without an error; see above.
+
+    Raises:
+        RobustrecError: the folder cannot be made or written.
+    """
+    try:
+        if (descriptor := opened_in_place(path)) is not None:
+            with os.fdopen(descriptor, "wb") as file:
+                yield file
+        else:
+            with _replacing(without_links(path)) as file:
+                yield file
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
 def _replace(path: Path, content: bytes) -> None:
+    with _replacing(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with _temporary(path, _new_file) as temporary:
         with temporary.open("wb") as file:
             if path.exists():
                 _take_over(path, file.fileno())
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -86,9 +86,11 @@ def machine_bytes() -> int | None:
     return min(found, int(limit)) if limit.isdecimal() else found
 
 
-def memory_words(memory: FeatureMemory) -> str:
-    """Return what a plan says of its memory."""
-    there = machine_bytes()
+def memory_words(files: dict[str, Path], specs: Sequence[SubjectSpec]) -> str:
+    """Return what a plan says of its memory; empty if that is not known."""
+    memory, there = feature_memory(files, specs), machine_bytes()
+    if memory is None:
+        return ""
     of = f" of {_gib(there)} on this machine" if there else ""
     return (
         f"item features {_gib(memory.tables)}; features with all that checks and audits add to them at most"
@@ -96,14 +98,19 @@ def memory_words(memory: FeatureMemory) -> str:
     )
 
 
-def refuse_too_large(memory: FeatureMemory, *, where: str) -> None:
+def refuse_too_large(files: dict[str, Path], specs: Sequence[SubjectSpec], *, where: str) -> None:
     """Refuse features that do not fit into the memory of this machine.
+
+    Args:
+        files: as for `feature_memory`, like specs.
+        specs: the subjects.
+        where: what errors name as the place.
 
     Raises:
         RobustrecError: they do not.
     """
-    there = machine_bytes()
-    if there is None or memory.needed <= there:
+    memory, there = feature_memory(files, specs), machine_bytes()
+    if memory is None or there is None or memory.needed <= there:
         return
     raise RobustrecError(
         f"{memory.subject} needs up to {_gib(memory.needed)} for item features of {_gib(memory.tables)}, but this"

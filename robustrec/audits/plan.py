@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from robustrec.audits.applicable import not_editable
 from robustrec.audits.few_draws import few_draws
 from robustrec.audits.kind import Cost
-from robustrec.audits.memory import feature_memory, memory_words, refuse_too_large
 from robustrec.audits.plan_checks import check_gates_select, check_strata, of_modalities, unmeasured
 from robustrec.audits.registry import kind_of, resolved
 from robustrec.audits.suites import Suite, suite_of
@@ -127,9 +126,10 @@ def make_plan(
     used, warnings = opened_weights(dataset, encoder, home=settings.home, options=given) if encoder else ((), ())
     _check_workers(settings, used)
     all_warnings = (*warnings, *few_draws(suite), *label_warnings(suite.gates))
-    memory = feature_memory(dataset.feature_files, specs) if encoder == "imported" else None
-    if memory is not None:
-        refuse_too_large(memory, where=f"data set {dataset.name}, feature files")
+    if encoder == "imported":
+        from robustrec.audits.memory import refuse_too_large
+
+        refuse_too_large(dataset.feature_files, specs, where=f"data set {dataset.name}, feature files")
     plan = Plan(settings, suite, dataset, specs, encoder, used, all_warnings, baseline, waivers)
     return replace(plan, notes=(*of_modalities(plan), *precision_notes(specs), *unmeasured(plan)))
 
@@ -215,8 +215,11 @@ def users_words(plan: Plan) -> str:
 
 def plan_memory_words(plan: Plan) -> str:
     """Return the memory that the feature files take; empty for other encoders, whose widths are not known yet."""
-    memory = feature_memory(plan.dataset.feature_files, plan.specs) if plan.encoder == "imported" else None
-    return memory_words(memory) if memory is not None else ""
+    if plan.encoder != "imported":
+        return ""
+    from robustrec.audits.memory import memory_words
+
+    return memory_words(plan.dataset.feature_files, plan.specs)
 
 
 def cost_words(cost: Cost) -> str:

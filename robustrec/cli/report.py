@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from robustrec.cli import options
-from robustrec.cli.terminal import data_console
+from robustrec.cli.terminal import data_console, say
 from robustrec.streams import write_json
 
 app = typer.Typer(no_args_is_help=True)
@@ -57,6 +57,23 @@ def convert(
         if output.form == "json" and output.path is not None:
             write_report(moved_arrays(report, path, output.path), output.path)
     write_outputs(report, [each for each in outputs if each.form != "json" or each.path is None])
+
+
+@app.command()
+def users(
+    path: Annotated[Path, typer.Argument(metavar="REPORT", help="The report's JSON file.")],
+    output: Annotated[Path, typer.Option(help="Parquet file to write.")],
+) -> None:
+    """Write the values of each user as Parquet, float32 (needs the extra parquet)."""
+    from robustrec.audits.checked import checked_report
+    from robustrec.files import check_outputs
+    from robustrec.report.forms.user_table import write_user_table
+
+    report = checked_report(path)
+    beside = None if report.arrays is None else path.parent / Path(report.arrays.file).name
+    check_outputs([("--output", output)], [("REPORT", path), ("REPORT", beside)])
+    n = write_user_table(report, path, output)
+    say(f"{n:,} users written to {output}")
 
 
 @app.command()
