@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -17,7 +17,8 @@ CHUNK = 256
 def project_tuned(raw: Tensor, delta: Tensor, layer: nn.Linear, rows: Tensor | None = None) -> Tensor:
     """Return (raw + delta) Wᵀ + b for chosen items [n, d], or for all [I, d].
 
-    Only the gradient of a table is ever as large as the table: the sum of the two is made a few rows at a time.
+    Only the gradient of a table is ever as large as the table: the sum of the two is made a few rows at a time, and
+    kept for the backward pass for chosen items only.
 
     Args:
         raw: features [I, D].
@@ -25,7 +26,8 @@ def project_tuned(raw: Tensor, delta: Tensor, layer: nn.Linear, rows: Tensor | N
         layer: W [d, D] and b [d].
         rows: int64 [n] items; None for all.
     """
-    return _SumTimes.apply(raw, delta, layer.weight, rows) + layer.bias  # type: ignore[no-any-return, no-untyped-call]
+    projected, _ = _SumTimes.apply(raw, delta, layer.weight, rows)  # type: ignore[no-untyped-call]
+    return projected + layer.bias  # type: ignore[no-any-return]
 
 
 def unit_rows(x: Tensor, floor: float = 1e-12) -> Tensor:
@@ -55,23 +57,36 @@ def distinct(ids: Tensor, size: int) -> tuple[Tensor, Tensor]:
 
 
 class _SumTimes(torch.autograd.Function):
-    """(X + Δ) Wᵀ, [n, d], of chosen rows of X and Δ or of all."""
+    """(X + Δ) Wᵀ, [n, d], of chosen rows of X and Δ or of all; and the chosen rows of X + Δ, none of all."""
 
     @staticmethod
-    def forward(raw: Tensor, delta: Tensor, weight: Tensor, rows: Tensor | None) -> Tensor:
-        return torch.cat([times_transposed(part, weight) for part in _sums(raw, delta, rows)])
+    def forward(raw: Tensor, delta: Tensor, weight: Tensor, rows: Tensor | None) -> tuple[Tensor, Tensor]:
+        sums = raw.new_empty(0 if rows is None else len(rows), raw.shape[1])
+        projected = []
+        for place, part in enumerate(_sums(raw, delta, rows)):
+            if rows is not None:
+                sums[place * CHUNK : (place + 1) * CHUNK] = part
+            projected.append(times_transposed(part, weight))
+        return torch.cat(projected), sums
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, Tensor | None], output: Tensor) -> None:  # noqa: ARG004
-        ctx.save_for_backward(*inputs)
+    def setup_context(
+        ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, Tensor | None], output: tuple[Tensor, Tensor]
+    ) -> None:
+        ctx.save_for_backward(*inputs, output[1])
+        ctx.mark_non_differentiable(output[1])
         ctx.bf16 = are_bf16()
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
-        raw, delta, weight, rows = ctx.saved_tensors
+    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
+        raw, delta, weight, rows, sums = ctx.saved_tensors
         with bf16_inputs(ctx.bf16):
             of_raw, of_delta = _of_tables(gradient, weight, rows, raw.shape[0], ctx.needs_input_grad[:2])
-            of_weight = _TimesSum.apply(gradient, raw, delta, rows) if ctx.needs_input_grad[2] else None  # type: ignore[no-untyped-call]
+            of_weight = None
+            if ctx.needs_input_grad[2] and (rows is None or torch.is_grad_enabled()):
+                of_weight = _TimesSum.apply(gradient, raw, delta, rows)  # type: ignore[no-untyped-call]
+            elif ctx.needs_input_grad[2]:
+                of_weight = _times(gradient, sums.split(CHUNK))
         return of_raw, of_delta, of_weight, None
 
 
@@ -80,10 +95,7 @@ class _TimesSum(torch.autograd.Function):
 
     @staticmethod
     def forward(left: Tensor, raw: Tensor, delta: Tensor, rows: Tensor | None) -> Tensor:
-        out = raw.new_zeros(left.shape[1], raw.shape[1])
-        for piece, part in zip(left.split(CHUNK), _sums(raw, delta, rows), strict=True):  # type: ignore[no-untyped-call]
-            out += times_transposed(piece.T, part.T)
-        return out
+        return _times(left, _sums(raw, delta, rows))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, Tensor | None], output: Tensor) -> None:  # noqa: ARG004
@@ -94,9 +106,21 @@ class _TimesSum(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
         left, raw, delta, rows = ctx.saved_tensors
         with bf16_inputs(ctx.bf16):
-            of_left = _SumTimes.apply(raw, delta, gradient, rows) if ctx.needs_input_grad[0] else None  # type: ignore[no-untyped-call]
+            of_left = None
+            if ctx.needs_input_grad[0]:
+                of_left, _ = _SumTimes.apply(raw, delta, gradient, rows)  # type: ignore[no-untyped-call]
             of_raw, of_delta = _of_tables(left, gradient, rows, raw.shape[0], ctx.needs_input_grad[1:3])
         return of_left, of_raw, of_delta, None
+
+
+def _times(left: Tensor, parts: Iterable[Tensor]) -> Tensor:
+    """Return Gᵀ X [d, D] for G [n, d] and X in parts of rows."""
+    out = None
+    for piece, part in zip(left.split(CHUNK), parts, strict=True):  # type: ignore[no-untyped-call]
+        product = times_transposed(piece.T, part.T)
+        out = product if out is None else out.add_(product)
+    assert out is not None
+    return out
 
 
 def _sums(raw: Tensor, delta: Tensor, rows: Tensor | None) -> Iterator[Tensor]:

@@ -99,3 +99,19 @@ def test_rows_of_zeros_have_second_derivatives() -> None:
     assert first.isfinite().all()
     assert second.isfinite().all()
     assert second[0].abs().sum() == 0
+
+
+def test_rows_are_gathered_once_for_both_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    gathered: list[int] = []
+    plain = module._sums
+    monkeypatch.setattr(module, "_sums", lambda *given: (gathered.append(1), plain(*given))[1])
+    found, layer = [], torch.nn.Linear(9, 4)
+    for again in (False, True):  # a second derivative needs the tables themselves
+        generator = torch.Generator().manual_seed(0)
+        raw, delta = (torch.randn(600, 9, generator=generator) for _ in range(2))
+        delta.requires_grad_()
+        gathered.clear()
+        projected = module.project_tuned(raw, delta, layer, torch.arange(0, 600, 2))
+        found.append(torch.autograd.grad(projected.square().sum(), [delta, layer.weight], create_graph=again))
+        assert len(gathered) == 1 + again
+    assert all(torch.equal(once, twice) for once, twice in zip(*found, strict=True))
