@@ -28,9 +28,8 @@ from robustrec.evaluation.metrics import per_user_metrics
 from robustrec.evaluation.ranking import rank
 from robustrec.models.contract import Representation, Scored
 from robustrec.results.arrays import array_key
-from robustrec.results.conditions import ALL, CLEAN_TEST, MEAN_FEATURES, Condition, Graphs
-from robustrec.results.content_use import AMONG_COLD, OTHER_FEATURES, USE
-from robustrec.results.findings import CONTENT_USE, Finding
+from robustrec.results.conditions import ALL, CLEAN_TEST, MEAN_FEATURES, OTHER_FEATURES, Condition, Graphs
+from robustrec.results.findings import AMONG_COLD, CONTENT_USE, USE, Finding
 from robustrec.runs.prepared import Prepared
 from robustrec.runs.trained import TrainedSubject
 

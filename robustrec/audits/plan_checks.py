@@ -14,9 +14,8 @@ from robustrec.datasets.registry import Dataset
 from robustrec.encoders.chosen import modalities_of_features
 from robustrec.errors import RobustrecError, unknown_name
 from robustrec.evaluation.kinds import BEYOND, parse_metric
-from robustrec.results.conditions import ALL, CLEAN_TEST, Condition, named
-from robustrec.results.content_use import OTHER_FEATURES, USE
-from robustrec.results.findings import CLEAN, CONTENT_USE, stratum_of
+from robustrec.results.conditions import ALL, CLEAN_TEST, OTHER_FEATURES, Condition, named
+from robustrec.results.findings import CLEAN, CONTENT_USE, USE, stratum_of
 from robustrec.results.gates import Gate
 from robustrec.results.inapplicable import STRATUM_WORDS
 from robustrec.results.selection import ANY, Select, matches

@@ -9,10 +9,8 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from robustrec.errors import unknown_name
-from robustrec.evaluation.kinds import ACCURACY, KINDS, LONGEST_LIST, QUALITY, STABILITY, kind_of
-from robustrec.reading.names import main_metrics
-from robustrec.results.content_use import AMONG_COLD
-from robustrec.results.findings import STRATA
+from robustrec.evaluation.kinds import ACCURACY, KINDS, LONGEST_LIST, QUALITY, STABILITY, kind_of, main_metrics
+from robustrec.results.findings import AMONG_COLD, STRATA
 
 _METRIC = re.compile(r"(?P<kind>[a-z_]+)@(?P<k>\d{1,4})")
 

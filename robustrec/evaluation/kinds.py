@@ -211,6 +211,22 @@ def kind_of(metric: str) -> str:
     return metric.partition("@")[0]
 
 
+_MAIN = ("ndcg@20", "recall@20")
+
+
+def main_metrics(names: Iterable[str]) -> list[str]:
+    """Return the two main ones of some metrics, the most important first."""
+    there = list(names)
+    preferred = [metric for metric in _MAIN if metric in there]
+    rest = sorted((metric for metric in there if metric not in preferred), key=lambda name: _last(kind_of(name)))
+    return (preferred + rest)[:2]
+
+
+def _last(kind: str) -> int:
+    """Return the place of a metric that is no preferred one: NDCG first, what does not measure quality last."""
+    return 0 if kind == "ndcg" else 2 if kind in BEYOND else 1
+
+
 def of_all_lists(metric: str) -> bool:
     """Return whether a metric belongs to all lists together, as coverage does."""
     kind = BEYOND.get(kind_of(metric))

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from robustrec.evaluation.kinds import BEYOND, kind_of
+from robustrec.evaluation.kinds import main_metrics
 from robustrec.results.findings import Finding
 from robustrec.subject import Subject
-
-_HEADLINES = ("ndcg@20", "recall@20")
 
 
 def short_names(subjects: Sequence[Subject]) -> dict[Subject, str]:
@@ -44,16 +42,3 @@ def in_common(subjects: Sequence[Subject]) -> str:
 def headline(findings: Iterable[Finding]) -> list[str]:
     """Return the two main metrics, the most important first."""
     return main_metrics(dict.fromkeys(finding.metric for finding in findings if "@" in finding.metric))
-
-
-def main_metrics(names: Iterable[str]) -> list[str]:
-    """Return the two main ones of some metrics, the most important first."""
-    there = list(names)
-    preferred = [metric for metric in _HEADLINES if metric in there]
-    rest = sorted((metric for metric in there if metric not in preferred), key=lambda name: _last(kind_of(name)))
-    return (preferred + rest)[:2]
-
-
-def _last(kind: str) -> int:
-    """Return the place of a metric that is no preferred one: NDCG first, what does not measure quality last."""
-    return 0 if kind == "ndcg" else 2 if kind in BEYOND else 1

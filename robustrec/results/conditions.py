@@ -249,3 +249,6 @@ CLEAN_TEST = Condition(kind="test")
 
 MEAN_FEATURES = Condition(kind="missing", fill="mean", modality=ALL, share=1, graphs="rebuilt")
 """Condition that decides content use: all features of all items replaced by their mean, item graphs rebuilt."""
+
+OTHER_FEATURES = Condition(kind="missing", fill="other", modality=ALL, share=1, graphs="rebuilt")
+"""Condition with the features of all items exchanged."""

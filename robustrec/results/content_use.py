@@ -8,16 +8,10 @@ from typing import Literal
 from pydantic import Field
 
 from robustrec.evaluation.kinds import ACCURACY, STABILITY, kind_of
-from robustrec.results.conditions import MEAN_FEATURES, Condition
-from robustrec.results.findings import CONTENT_USE, Finding
+from robustrec.results.conditions import MEAN_FEATURES, OTHER_FEATURES, Condition
+from robustrec.results.findings import AMONG_COLD, CONTENT_USE, USE, Finding
 from robustrec.results.numbers import bracketed, percent
 from robustrec.subject import Record, Subject
-
-USE = "content_use"
-"""Metric of a value row: the share of the clean quality that is lost with other features, 1 - kept."""
-
-AMONG_COLD = "among_cold_items"
-"""End of the metric of lists of cold items alone: ndcg@20_among_cold_items."""
 
 ENOUGH = 0.95
 """Share of the clean quality with mean features from which on a subject is content-free."""
@@ -135,10 +129,6 @@ def content_use(subject: Subject, rows: Iterable[Finding]) -> ContentUse:
         cold=cold.clean if cold else None,
         cold_mean=cold.perturbed if cold else None,
     )
-
-
-OTHER_FEATURES = Condition(kind="missing", fill="other", modality="all", share=1, graphs="rebuilt")
-"""Condition with the features of all items exchanged."""
 
 
 def _row(rows: Iterable[Finding], condition: Condition) -> Finding | None:

@@ -19,6 +19,12 @@ CLEAN = "clean"
 CONTENT_USE = "content_use"
 """Audit of what every run measures beside clean quality: how much of it comes from the content of the items."""
 
+USE = "content_use"
+"""Metric of a value row: the share of the clean quality that is lost with other features, 1 - kept."""
+
+AMONG_COLD = "among_cold_items"
+"""End of the metric of lists of cold items alone: ndcg@20_among_cold_items."""
+
 ENCODER = "encoder"
 """Name of the encoder audit."""
 
