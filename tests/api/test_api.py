@@ -126,6 +126,16 @@ def test_a_report_is_a_table(report: rr.Report) -> None:
     assert table.column("audit").to_pylist() == frame.audit.tolist()
 
 
+def test_a_report_says_whether_each_subject_uses_content(report: rr.Report) -> None:
+    assert [use.subject for use in report.content_use] == [record.subject for record in report.subjects]
+    for use in report.content_use:
+        assert use.state in ("uses content", "content-free")
+        assert use.kept is not None
+        rows = [row for row in report.findings if row.audit == "content_use" and row.subject == use.subject]
+        (row,) = [row for row in rows if row.metric == use.metric and row.condition.label == "fill=mean share=1"]
+        assert row.relative_drift == pytest.approx(use.kept - 1)
+
+
 def test_a_report_in_a_notebook_is_escaped(report: rr.Report) -> None:
     assert "<h3>robustrec: PASS</h3>" in report._repr_html_()
     evil = rr.Report.of(report.model_copy(update={"verdict_reason": "<script>alert(1)</script>"}))
