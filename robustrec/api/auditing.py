@@ -18,6 +18,7 @@ from robustrec.audits.run import measure
 from robustrec.audits.suites import Suite
 from robustrec.datasets.registry import Dataset
 from robustrec.engine.chosen import engine_of
+from robustrec.engine.spread import audit_message
 from robustrec.progress import Progress, silent
 from robustrec.results.baseline import read_baseline
 from robustrec.results.waivers import Waiver, read_waivers
@@ -127,7 +128,7 @@ def run_plan(
     Raises:
         RobustrecError: encoding, training or writing failed.
     """
-    with engine_of(found.settings) as engine:
+    with engine_of(found.settings) as engine, engine.encoding(audit_message(found), found.settings, progress):
         run = measure(found, progress=progress, engine=engine)
         report = Report.of(*make_report(found, run, command=command))
         if output is not None:

@@ -14,6 +14,8 @@ from robustrec.datasets import registry
 from robustrec.datasets.registry import Dataset
 from robustrec.encoders.features import ItemFeatures, item_features
 from robustrec.encoders.options import options_of
+from robustrec.engine.chosen import engine_of
+from robustrec.engine.spread import encoding_message
 from robustrec.errors import RobustrecError
 from robustrec.hardware import full_precision, pick_device
 from robustrec.progress import Progress, silent
@@ -131,8 +133,9 @@ def encoded_catalog(settings: Settings, progress: Progress) -> tuple[Dataset, It
         RobustrecError: as loading or encoding.
     """
     data = registry.load_dataset(settings.dataset, home=settings.home, edition=settings.edition, progress=progress)
-    options = options_of(settings)
-    return data, item_features(data, settings.features, home=settings.home, progress=progress, options=options)
+    options, first = options_of(settings), encoding_message(data)
+    with engine_of(settings) as engine, engine.encoding(first, settings, progress):
+        return data, item_features(data, settings.features, home=settings.home, progress=progress, options=options)
 
 
 def refuse_untrainable(settings: Settings) -> None:

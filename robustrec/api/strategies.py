@@ -12,8 +12,10 @@ from robustrec.audits.noise.condition import NoiseCondition
 from robustrec.comparison.budget import BUDGETS, Budget
 from robustrec.comparison.edits import DRAWS, EDITS
 from robustrec.comparison.result import StrategyReport
-from robustrec.comparison.run import Effort, plan_comparison, run_comparison
+from robustrec.comparison.run import ComparisonPlan, Effort, plan_comparison, run_comparison
 from robustrec.datasets.registry import Dataset
+from robustrec.engine.chosen import engine_of
+from robustrec.engine.spread import comparison_message
 from robustrec.progress import Progress, silent
 
 STRATEGIES = ("vanilla", "sam", "mirror", "sgbd")
@@ -70,4 +72,23 @@ def compare_strategies(
         *(NoiseCondition(amount, relative=True) for amount in relative),
     )
     effort = Effort(conditions, draws, triples, probes, steps, tuple(edits), edit_draws)
-    return run_comparison(found, effort, command=[sys.argv[0] or "python"], progress=progress)
+    return run_comparison_plan(found, effort, command=[sys.argv[0] or "python"], progress=progress)
+
+
+def run_comparison_plan(
+    plan: ComparisonPlan, effort: Effort, *, command: Sequence[str], progress: Progress = silent
+) -> StrategyReport:
+    """Run the plan of a comparison on the engine of its settings.
+
+    Args:
+        plan: the plan.
+        effort: what is measured of every subject.
+        command: what the report records as its command, in words.
+        progress: called with stage, number done, total and a note.
+
+    Raises:
+        RobustrecError: encoding or training failed, or two strategies trained equal parameters.
+    """
+    first = comparison_message(plan)
+    with engine_of(plan.settings) as engine, engine.encoding(first, plan.settings, progress):
+        return run_comparison(plan, effort, command=command, progress=progress, train=engine.train_comparison)

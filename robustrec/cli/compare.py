@@ -113,6 +113,8 @@ def compare(
     users: options.Users = None,
     device: options.Device = None,
     threads: options.Threads = None,
+    workers: options.Workers = None,
+    engine: options.EngineName = None,
     home: options.Home = None,
     offline: options.Offline = None,
     overrides: options.Overrides = None,

@@ -60,12 +60,15 @@ def compare_strategies(settings: Settings, asked: Asked) -> None:
     Raises:
         RobustrecError: as planning and running it.
     """
+    from robustrec.api.strategies import run_comparison_plan
     from robustrec.audits.noise.condition import NoiseCondition
     from robustrec.comparison.console import print_comparison
     from robustrec.comparison.edits import EDITS
-    from robustrec.comparison.run import Effort, plan_comparison, run_comparison
+    from robustrec.comparison.run import Effort, plan_comparison
+    from robustrec.engine.names import LOCAL, check_engine, engine_words
     from robustrec.hardware import set_numerics
 
+    check_engine(settings.engine)
     set_numerics(settings.threads)
     with progress_bars(quiet=asked.quiet) as progress:
         plan = plan_comparison(settings, asked.epochs, asked.reference, budgets=asked.budgets, progress=progress)
@@ -78,6 +81,8 @@ def compare_strategies(settings: Settings, asked: Asked) -> None:
         " budgets"
     )
     say(f"{plan.dataset.name} ({plan.dataset.edition} edition): {cost}", quiet=asked.quiet and not asked.dry_run)
+    if settings.engine != LOCAL or settings.workers > 1:
+        say(f"engine: {engine_words(settings)}", quiet=asked.quiet and not asked.dry_run)
     for warning in plan.warnings:
         say(f"warning: {warning}", quiet=asked.quiet and not asked.dry_run)
     if asked.dry_run:
@@ -90,7 +95,7 @@ def compare_strategies(settings: Settings, asked: Asked) -> None:
     edits = EDITS if asked.edits is None else asked.edits
     effort = Effort(conditions, asked.draws, asked.triples, asked.probes, asked.steps, edits, asked.edit_draws)
     with progress_bars(quiet=asked.quiet) as progress:
-        report = run_comparison(plan, effort, command=["robustrec", *sys.argv[1:]], progress=progress)
+        report = run_comparison_plan(plan, effort, command=["robustrec", *sys.argv[1:]], progress=progress)
     text = report.model_dump_json(indent=1) + "\n"
     for path in paths:
         write_atomically(path, text)

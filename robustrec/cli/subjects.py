@@ -102,6 +102,8 @@ def encode(
     edition: options.Edition = None,
     device: options.Device = None,
     threads: options.Threads = None,
+    workers: options.Workers = None,
+    engine: options.EngineName = None,
     home: options.Home = None,
     offline: options.Offline = None,
     overrides: options.Overrides = None,
@@ -115,8 +117,10 @@ def encode(
     settings = options.settings_of(context).settings
     from robustrec.api.steps import encoded_catalog
     from robustrec.encoders.export import check_export, export_features
+    from robustrec.engine.names import check_engine
     from robustrec.hardware import set_numerics
 
+    check_engine(settings.engine)
     if export is not None:
         check_export(export)
     set_numerics(settings.threads)

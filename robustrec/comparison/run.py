@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ from robustrec.config import Settings
 from robustrec.datasets.interactions import TEST, TRAIN
 from robustrec.datasets.registry import Dataset, load_dataset
 from robustrec.encoders.chosen import opened_weights
-from robustrec.encoders.features import item_features
+from robustrec.encoders.features import ItemFeatures, item_features
 from robustrec.encoders.options import options_of
 from robustrec.encoders.weights import UsedWeights
 from robustrec.errors import RobustrecError
@@ -88,7 +88,12 @@ class ComparisonPlan:
     @property
     def trainings(self) -> int:
         """Number of different trainings; vanilla is the same for equal epochs and equal gradient evaluations."""
-        return len(self._distinct(self.budgets))
+        return len(self.distinct)
+
+    @property
+    def distinct(self) -> tuple[SubjectSpec, ...]:
+        """The different trainings."""
+        return tuple(self._distinct(self.budgets))
 
     @property
     def gradients(self) -> int:
@@ -139,14 +144,11 @@ def plan_comparison(
     return ComparisonPlan(settings, dataset, specs, epochs, reference, tuple(budgets), weights, warnings)
 
 
-@full_precision()
-def run_comparison(
-    plan: ComparisonPlan, effort: Effort, *, command: Sequence[str], progress: Progress = silent
-) -> StrategyReport:
-    """Train missing runs, measure and compare.
+def prepared_of(plan: ComparisonPlan, progress: Progress = silent) -> tuple[ItemFeatures | None, Prepared]:
+    """Encode and prepare the data of a comparison, in any process.
 
     Raises:
-        RobustrecError: encoding or training failed, or two strategies trained equal parameters.
+        RobustrecError: encoding failed, or a model reads other modalities than there are.
     """
     settings = plan.settings
     reads = any(map(reads_features, plan.specs))
@@ -160,7 +162,35 @@ def run_comparison(
     if features is not None:
         check_modalities(plan.specs, features.tables)
     mask = bool(evaluation_options(settings).mask_validation)
-    prepared = prepare(plan.dataset, features, pick_device(settings.device), mask_validation=mask, users=settings.users)
+    device = pick_device(settings.device)
+    return features, prepare(plan.dataset, features, device, mask_validation=mask, users=settings.users)
+
+
+@full_precision()
+def run_comparison(
+    plan: ComparisonPlan,
+    effort: Effort,
+    *,
+    command: Sequence[str],
+    progress: Progress = silent,
+    train: Callable[[ComparisonPlan, Prepared, Progress], None] | None = None,
+) -> StrategyReport:
+    """Train missing runs, measure and compare.
+
+    Args:
+        plan: the plan.
+        effort: what is measured of every subject.
+        command: the command line, as words.
+        progress: callback during encoding and training.
+        train: trains runs into the store ahead, in other processes.
+
+    Raises:
+        RobustrecError: encoding or training failed, or two strategies trained equal parameters.
+    """
+    settings = plan.settings
+    features, prepared = prepared_of(plan, progress)
+    if train is not None:
+        train(plan, prepared, progress)
     flatness = flatness_by(
         prepared, seed=settings.seed, triples=effort.triples, probes=effort.probes, steps=effort.steps
     )

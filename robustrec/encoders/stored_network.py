@@ -11,13 +11,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from robustrec.encoders import elsewhere
+from robustrec.encoders.elsewhere import Shard
 from robustrec.encoders.families import DUAL, IMAGE, TEXT, generic, networks_of, owner
 from robustrec.encoders.memory_store import row_store
 from robustrec.encoders.networks import Network
 from robustrec.encoders.options import EncoderOptions
 from robustrec.encoders.pipeline import Chunk, encode_chunks
 from robustrec.encoders.row_store import Stored
-from robustrec.encoders.rows import RowContent, row_key
+from robustrec.encoders.rows import RowContent, StoredPicture, row_key
 from robustrec.encoders.store import store_key
 from robustrec.progress import Progress
 
@@ -37,6 +39,7 @@ NETWORKS: dict[str, str] = {
 Classes of generic networks and their aliases are called with `name` too.
 """
 
+_TEXTS_AT_ONCE = 4096
 _CHUNK_ROWS, _CHUNK_SECONDS = 512, 60.0  # maximum loss of an interrupted encoding
 
 _CHECKED: set[str] = set()
@@ -76,6 +79,7 @@ class StoredNetwork:
     """
 
     def __init__(self, name: str, options: EncoderOptions, home: Path, *, first: str) -> None:
+        self.name, self.first = name, first
         self.network = _network(name, options, home, first)
         self.identity = {"network": generic(name), **self.network.identity}
         self.kept = bool(getattr(self.network, "kept", True))
@@ -145,8 +149,53 @@ class StoredNetwork:
             messages |= {lacking[row]: message for row, message in chunk.messages.items()}
         return _rows(stored._replace(messages=messages), stored.damaged)
 
+    def encode_batches(self, batches: Sequence[Sequence[RowContent]]) -> None:
+        """Encode batches of rows, each for itself, and store those that are not stored yet together.
+
+        Raises:
+            RobustrecError: the store cannot be written, or the network fails.
+        """
+        keys = [[str(row_key(row, self.network.reads)) for row in batch] for batch in batches]
+        whole = [bool(self.store.find(each).found.all()) for each in keys]
+        lacking = [(held, batch) for held, batch, there in zip(keys, batches, whole, strict=True) if not there]
+        done = [
+            (held, chunk)
+            for held, batch in lacking
+            for chunk in encode_chunks(self.network, batch, None, workers=self.workers)
+        ]
+        if done:
+            parts = [_tables(chunk) for _, chunk in done]
+            self.store.add(
+                [held[place] for held, chunk in done for place in chunk.rows],
+                {name: torch.cat([part[name] for part in parts]) for name in parts[0]},
+                {held[place]: message for held, chunk in done for place, message in chunk.messages.items()},
+            )
+
+    def _shards(self, rows: Sequence[RowContent]) -> list[Shard]:
+        """Return the batches of rows as `encode_chunks` cuts them, in units; none if a row has an unknown picture."""
+        pictures = [row.picture for row in rows if isinstance(row.picture, StoredPicture)]
+        if len(pictures) < len(rows):
+            return []
+        size = self.network.batch_size
+        order = _order(self.network, rows)
+        batches = [
+            [(rows[place].text, pictures[place].item, pictures[place].digest) for place in order[start : start + size]]
+            for start in range(0, len(order), size)
+        ]
+        each = max(elsewhere.UNIT_BATCHES, -(-elsewhere.UNIT_ROWS // size))
+        identity = store_key(self.identity)
+        return [
+            Shard(self.name, self.first, identity, batches[start : start + each])
+            for start in range(0, len(batches), each)
+        ]
+
     def _encode(self, lacking: Mapping[str, RowContent], progress: Progress | None) -> None:
         keys, rows = list(lacking), list(lacking.values())
+        others = elsewhere.chosen() if self.kept else None
+        shards = [] if others is None else self._shards(rows)
+        if others is not None and len(shards) > 1:
+            others(shards, progress)
+            return
         pending: list[Chunk] = []
         since = time.monotonic()
 
@@ -168,6 +217,17 @@ class StoredNetwork:
                     since = time.monotonic()
         finally:
             write()  # also when interrupted, to keep encoded rows
+
+
+def _order(network: Network, rows: Sequence[RowContent]) -> list[int]:
+    """Return the places of rows in the order in which `encode_chunks` takes them: the longest texts first."""
+    if "text" not in network.reads:
+        return list(range(len(rows)))
+    lengths: list[int] = []
+    for start in range(0, len(rows), _TEXTS_AT_ONCE):
+        _, ids, _, _ = network.tokens([row.text for row in rows[start : start + _TEXTS_AT_ONCE]])
+        lengths += map(len, ids)
+    return sorted(range(len(rows)), key=lambda place: (-lengths[place], place))
 
 
 def _network(name: str, options: EncoderOptions, home: Path, first: str) -> Network:

@@ -12,21 +12,21 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from multiprocessing.connection import Pipe
 from pathlib import Path
 from typing import IO, Any
 
-from robustrec.audits.plan import Plan
 from robustrec.audits.results import Audited, Work
 from robustrec.audits.tasks import Task
+from robustrec.config import Settings
 from robustrec.engine.names import address_of
 from robustrec.engine.ray_worker import hardware, versions
 from robustrec.engine.spread import Spread
 from robustrec.errors import RobustrecError
 from robustrec.files import write_atomically
 from robustrec.hardware import pick_device
-from robustrec.progress import Progress, silent
+from robustrec.progress import Progress
 
 LINK = ("-m", "robustrec.engine.ray_link")
 """Arguments of Python for the process that joins the cluster, before the number of its pipe."""
@@ -54,7 +54,6 @@ class OnRay(Spread):
         super().__init__(workers or MOST, alone=False)
         self.engine = engine
         self._link: _Link | None = None
-        self._progress: Progress = silent
         self._found: dict[int, str] = {}
         self._hardware: set[str] = set()
         self._token: Path | None = None
@@ -74,27 +73,29 @@ class OnRay(Spread):
             )
         return faults
 
-    def _start(self, plan: Plan, progress: Progress = silent) -> ThreadPoolExecutor:
-        fresh = self._pool is None
-        pool = super()._start(plan)
-        self._progress = progress
-        if fresh:
-            device = pick_device(plan.settings.device).type
-            # Each worker sees one GPU, and has no environment or configuration file of the command.
-            settings = plan.settings.model_copy(update={"device": device, "home": plan.home.absolute()})
-            self._token = plan.home.absolute() / f".cluster.{secrets.token_hex(4)}"
-            write_atomically(self._token, self._token.name)
-            self._first |= {
-                "settings": settings.model_dump_json(exclude_unset=True),
-                "engine": self.engine,
-                "device": device,
-                "folder": str(Path.cwd()),
-                "token": str(self._token),
-                "versions": versions(),
-                "lost_seconds": LOST_SECONDS,
-            }
+    def _open(self, settings: Settings, progress: Progress) -> None:
+        """Join the cluster."""
+        device, home = pick_device(settings.device).type, settings.home.absolute()
+        # Each worker sees one GPU, and has no environment or configuration file of the command.
+        given = settings.model_copy(update={"device": device, "home": home})
+        self._token = home / f".cluster.{secrets.token_hex(4)}"
+        write_atomically(self._token, self._token.name)
+        self._first |= {
+            "settings": given.model_dump_json(exclude_unset=True),
+            "engine": self.engine,
+            "device": device,
+            "folder": str(Path.cwd()),
+            "token": str(self._token),
+            "versions": versions(),
+            "lost_seconds": LOST_SECONDS,
+        }
+        try:
             self._link = _Link(self.engine, self._first, self._note)
-        return pool
+        except BaseException:
+            self._token.unlink(missing_ok=True)
+            raise
+        cluster = self._link.cluster
+        progress("Ray cluster", 0, 1, f"{cluster['machines']} machines, {cluster['cpus']} CPUs, {cluster['gpus']} GPUs")
 
     def _send(self, message: dict[str, Any], what: str) -> bytes:
         assert self._link is not None

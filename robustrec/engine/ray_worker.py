@@ -26,7 +26,7 @@ from robustrec.errors import RobustrecError
 from robustrec.files import digest_sources
 
 if TYPE_CHECKING:
-    from robustrec.engine.worker import Session
+    from robustrec.engine.sessions import Session
 
 
 class Answer(NamedTuple):
@@ -100,7 +100,7 @@ def _session(first: str, asked: dict[str, Any]) -> Session:
     """Return the session of a command; that of another command is dropped first."""
     import torch
 
-    from robustrec.engine.worker import Session
+    from robustrec.engine.sessions import session_of
     from robustrec.hardware import set_numerics
 
     key = hashlib.sha256(first.encode()).hexdigest()
@@ -110,7 +110,7 @@ def _session(first: str, asked: dict[str, Any]) -> Session:
             os.chdir(asked["folder"])
         set_numerics()
         torch.set_num_threads(asked["threads"])
-        _HELD[key] = Session(asked["settings"], asked["digests"], asked["suite"])
+        _HELD[key] = session_of(asked)
     return _HELD[key]
 
 

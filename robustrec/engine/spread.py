@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,10 +18,15 @@ from robustrec.audits.plan import Plan
 from robustrec.audits.results import Audited, Work
 from robustrec.audits.run_tasks import InProcess, encode
 from robustrec.audits.tasks import Task, TaskOutput
+from robustrec.comparison.run import ComparisonPlan
+from robustrec.config import Settings
+from robustrec.datasets.registry import Dataset
+from robustrec.encoders.elsewhere import Shard, encoded_by
 from robustrec.engine.artefacts import Artefacts, unpacked
 from robustrec.errors import RobustrecError
 from robustrec.progress import Progress, silent
 from robustrec.runs.prepared import Prepared
+from robustrec.runs.specs import SubjectSpec
 from robustrec.runs.store import run_key, stored_run
 
 
@@ -43,6 +50,7 @@ class Spread(InProcess):
         self._artefacts: Artefacts | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._first: dict[str, Any] = {}
+        self.home = Path()
         self._futures: dict[int, Future[TaskOutput]] = {}
         self._tasks: list[Task] = []
         self._encoded: set[int] = set()
@@ -75,23 +83,60 @@ class Spread(InProcess):
 
     def train(self, plan: Plan, prepared: Prepared, progress: Progress) -> set[int]:
         """Train the subjects that are not stored yet in the processes; alone, nothing ahead."""
-        if self.alone:
-            return set()
+        return self._train(self.started(audit_message(plan), plan.settings, progress), plan.specs, prepared, progress)
+
+    def train_comparison(self, plan: ComparisonPlan, prepared: Prepared, progress: Progress) -> None:
+        """Train the runs of a comparison that are not stored yet in the processes; alone, nothing ahead."""
+        first = comparison_message(plan)
+        self._train(self.started(first, plan.settings, progress), plan.distinct, prepared, progress)
+
+    def _train(
+        self,
+        pool: Callable[[], ThreadPoolExecutor],
+        specs: Sequence[SubjectSpec],
+        prepared: Prepared,
+        progress: Progress,
+    ) -> set[int]:
+        home = self.home
         lacking = [
-            place
-            for place, spec in enumerate(plan.specs)
-            if spec.trains and not stored_run(plan.home, run_key(spec, prepared))
+            place for place, spec in enumerate(specs) if spec.trains and not stored_run(home, run_key(spec, prepared))
         ]
-        if not lacking or (self.here_if_single and len(lacking) < 2):
+        if self.alone or not lacking or (self.here_if_single and len(lacking) < 2):
             return set()
-        pool = self._start(plan, progress)
-        jobs = [
-            pool.submit(self._ask, {"train": place}, f"the training of {plan.specs[place].label}") for place in lacking
-        ]
-        for number, (place, job) in enumerate(zip(lacking, jobs, strict=True), start=1):
+        jobs = {
+            pool().submit(self._ask, {"train": place}, f"the training of {specs[place].label}"): place
+            for place in lacking
+        }
+        for number, job in enumerate(as_completed(jobs), start=1):
             job.result()
-            progress("trainings", number, len(jobs), plan.specs[place].label)
+            progress("trainings", number, len(jobs), specs[jobs[job]].label)
         return set(lacking)
+
+    @contextmanager
+    def encoding(self, first: dict[str, Any], settings: Settings, progress: Progress) -> Iterator[None]:
+        """Encode the catalog in the processes while a block runs; alone, in this one.
+
+        Args:
+            first: of `audit_message`, `comparison_message` or `encoding_message`.
+            settings: of the command.
+            progress: reports what happens in the processes.
+        """
+
+        def encode_shards(shards: Sequence[Shard], report: Progress | None) -> None:
+            pool, total, held = self.started(first, settings, progress)(), sum(each.rows for each in shards), 0
+            stage = f"encoding with {shards[0].network}"
+            jobs = {
+                pool.submit(self._ask, {"encode": asdict(shard)}, f"{stage}, unit {number}"): shard
+                for number, shard in enumerate(shards, start=1)
+            }
+            for job in as_completed(jobs):
+                job.result()
+                held += jobs[job].rows
+                if report is not None:
+                    report(stage, held, total)
+
+        with encoded_by(None if self.alone else encode_shards):
+            yield
 
     here_if_single = False
     """Whether a single training runs in this process."""
@@ -102,7 +147,7 @@ class Spread(InProcess):
         self._artefacts, self._tasks = Artefacts(tasks, subjects, work), list(tasks)
         if self.alone:
             return
-        pool = self._start(work.plan, work.context.progress)
+        pool = self.started(audit_message(work.plan), work.plan.settings, work.context.progress)()
         places = self._places()
         for number, task in enumerate(tasks):
             if not (task.here or task.encoded or self._artefacts.stored(task)):
@@ -165,17 +210,33 @@ class Spread(InProcess):
         if self._artefacts is not None:
             self._artefacts.forget()
 
-    def _start(self, plan: Plan, progress: Progress = silent) -> ThreadPoolExecutor:  # noqa: ARG002
-        """Return the threads that send messages, one message each at a time."""
-        if self._pool is None:
-            self._first = {
-                "settings": plan.settings.model_dump_json(exclude_unset=True),
-                "digests": [plan.dataset.digest, plan.suite.digest],
-                "suite": plan.suite.model_dump(mode="json"),
-                "threads": torch.get_num_threads(),
-            }
-            self._pool = ThreadPoolExecutor(self.workers)
-        return self._pool
+    def started(
+        self, first: dict[str, Any], settings: Settings, progress: Progress = silent
+    ) -> Callable[[], ThreadPoolExecutor]:
+        """Return a function that returns the threads that send messages, one each at a time.
+
+        Args:
+            first: what the processes make data and subjects of, of the first call that needs processes.
+            settings: of the command.
+            progress: reports what happens in the processes.
+        """
+        self.home = settings.home
+
+        def pool() -> ThreadPoolExecutor:
+            if self._pool is None:
+                self._first = {
+                    "settings": settings.model_dump_json(exclude_unset=True),
+                    "threads": torch.get_num_threads(),
+                    **first,
+                }
+                self._open(settings, progress)
+                self._pool = ThreadPoolExecutor(self.workers)
+            return self._pool
+
+        return pool
+
+    def _open(self, settings: Settings, progress: Progress) -> None:
+        """Get ready to send messages."""
 
     def _ask(self, message: dict[str, Any], what: str) -> bytes:
         """Let a process answer a message.
@@ -194,3 +255,28 @@ class Spread(InProcess):
         if "fault" in reply:
             raise WorkerError(reply["fault"])
         return answer[1:]
+
+
+def audit_message(plan: Plan) -> dict[str, Any]:
+    """Return what a worker makes the data and subjects of an audit from, besides the settings."""
+    return {
+        "of": "audit",
+        "digests": [plan.dataset.digest, plan.suite.digest],
+        "suite": plan.suite.model_dump(mode="json"),
+    }
+
+
+def comparison_message(plan: ComparisonPlan) -> dict[str, Any]:
+    """Return what a worker makes the data of a comparison from, besides the settings."""
+    return {
+        "of": "comparison",
+        "digests": [plan.dataset.digest],
+        "epochs": plan.epochs,
+        "reference": plan.reference,
+        "budgets": list(plan.budgets),
+    }
+
+
+def encoding_message(dataset: Dataset) -> dict[str, Any]:
+    """Return what a worker makes the catalog of a command from, besides the settings."""
+    return {"of": "encoding", "digests": [dataset.digest]}
