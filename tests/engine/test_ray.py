@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import logging
 import os
+import socket
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ray_cluster import RayCluster, ray_cluster
+from ray_cluster import ray_cluster
 
 from robustrec.audits.outcome import make_report
 from robustrec.audits.plan import Plan, make_plan
 from robustrec.audits.run import measure
 from robustrec.config import Settings
-from robustrec.engine import on_ray
+from robustrec.engine import names, on_ray, ray_worker
 from robustrec.engine.chosen import engine_of
 from robustrec.engine.spread import Spread
 from robustrec.errors import RobustrecError
@@ -67,12 +68,6 @@ min = -0.9
 """
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[RayCluster]:
-    with ray_cluster(2) as found:
-        yield found
-
-
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working folder of a command, with a suite and a user-defined audit."""
@@ -108,6 +103,65 @@ def _when_it_waits(folder: Path, do: Any) -> threading.Thread:
     thread = threading.Thread(target=lambda: do((folder / "node").read_text()), daemon=True)
     thread.start()
     return thread
+
+
+def _asked(folder: Path) -> dict[str, Any]:
+    token = folder / ".cluster.0a1b2c3d"
+    token.write_text(token.name)
+    return {"versions": ray_worker.versions(), "engine": "ray", "token": str(token)}
+
+
+@pytest.mark.parametrize("name", ray_worker.versions())
+def test_a_worker_of_another_version_is_refused(tmp_path: Path, name: str) -> None:
+    asked = _asked(tmp_path)
+    ray_worker._check(asked, "node-7")
+    asked["versions"][name] = "0.0"
+    with pytest.raises(RobustrecError, match="the Ray worker on node-7 has") as caught:
+        ray_worker._check(asked, "node-7")
+    assert f"has {name} {ray_worker.versions()[name]}, but this command has 0.0" in caught.value.what
+    assert caught.value.fix.startswith("install the same versions on all machines")
+
+
+def test_a_worker_without_the_home_folder_is_refused(tmp_path: Path) -> None:
+    asked = _asked(tmp_path)
+    (tmp_path / ".cluster.0a1b2c3d").unlink()
+    with pytest.raises(RobustrecError, match=f"on node-7 does not see the home folder {tmp_path} of this command"):
+        ray_worker._check(asked, "node-7")
+
+
+def test_a_refusal_of_a_worker_is_its_answer(tmp_path: Path) -> None:
+    asked = _asked(tmp_path)
+    asked["versions"]["torch"] = "0.0"
+    found = ray_worker.answer(json.dumps(asked), json.dumps({"train": 0}))
+    assert found.content[:1] == b"j"
+    assert "torch" in json.loads(found.content[1:])["error"][0]
+
+
+def test_names_of_engines() -> None:
+    assert [names.address_of(each) for each in ("ray", "ray://head:6379", "ray://10.0.0.1:1")] == [
+        "",
+        "head:6379",
+        "10.0.0.1:1",
+    ]
+    for wrong in ("rays", "Ray", "ray:", "ray:head:1", "ray://", "ray://head", "ray://:1", "ray://head:x", "ray://h:0"):
+        with pytest.raises(RobustrecError, match="unknown engine"):
+            names.check_engine(wrong)
+
+
+def test_without_ray_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    names.check_engine("local")
+    with pytest.raises(RobustrecError, match="ray is not installed") as caught:
+        names.check_engine("ray")
+    assert "pip install 'robustrec[ray]'" in caught.value.fix
+
+
+def test_a_cluster_that_does_not_answer_is_an_error_at_once(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"  # bound, and nobody listens
+        with pytest.raises(RobustrecError, match=f"no Ray cluster answers at {address}: Connection refused"):
+            on_ray._reach(address, f"ray://{address}")
 
 
 @needs_ray

@@ -1,4 +1,4 @@
-"""Catalogs encoded by several processes: the features of one process to the bit."""
+"""Catalogs encoded and comparisons trained by several workers: the results of one process to the bit."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from robustrec.audits.noise.condition import NoiseCondition
+from robustrec.comparison.run import Effort, plan_comparison, run_comparison
 from robustrec.config import Settings
 from robustrec.datasets.registry import Dataset, load_dataset
 from robustrec.encoders import elsewhere
@@ -133,3 +135,21 @@ def test_a_worker_with_other_weights_or_data_is_refused(shop: Dataset, tmp_path:
         Session(first).encode(Shard(NAME, NAME, "0" * 32, [[("a cup", 0, "0" * 64)]]))
     with pytest.raises(RobustrecError, match="the data set or the suite changed"):
         Session({**first, "digests": ["0" * 64]})
+
+
+def test_workers_train_the_runs_of_a_comparison(tiny_folder: Path, tmp_path: Path) -> None:
+    training = {"max_epochs": 2, "learning_rate": 0.03, "batch_size": 128}
+    effort = Effort((NoiseCondition(0.5, relative=True),), draws=1, triples=20, probes=2, steps=2, edits=())
+
+    def compared(home: Path, engine: _Here | None) -> tuple[int, str]:
+        options = {"model": ("vbpr",), "strategy": ("vanilla", "sgbd"), "device": "cpu", "set": {"training": training}}
+        plan = plan_comparison(Settings(home=home, dataset=str(tiny_folder), **options), 2, budgets=("epochs",))
+        train = None if engine is None else engine.train_comparison
+        report = run_comparison(plan, effort, command=["robustrec"], train=train)
+        return plan.trainings, report.model_dump_json()
+
+    with _Here() as engine:
+        assert compared(tmp_path / "many", engine) == compared(tmp_path / "one", None)
+        assert sorted(engine.asked) == ["the training of vbpr/sgbd seed 0", "the training of vbpr/vanilla seed 0"]
+        compared(tmp_path / "many", engine)
+        assert len(engine.asked) == 2, "stored runs are not trained again"
