@@ -23,8 +23,8 @@ from robustrec.audits.rows import drift_rows, value_row, without_draws
 from robustrec.audits.values import main_accuracy, overlap_of
 from robustrec.datasets.cold_start import trained_items
 from robustrec.errors import RobustrecError, one_line
-from robustrec.evaluation.kinds import STABILITY, kind_of, parse_metric
-from robustrec.evaluation.metrics import per_user_metrics
+from robustrec.evaluation.kinds import STABILITY, kind_of
+from robustrec.evaluation.places import per_user_accuracy
 from robustrec.evaluation.ranking import rank
 from robustrec.models.contract import Representation, Scored
 from robustrec.results.arrays import array_key
@@ -100,7 +100,7 @@ def _measured(subject: TrainedSubject, clean: Clean, work: Work, metric: str) ->
         options = {"frozen": True} if condition.graphs == "frozen" else {}
         other = subject.represent(_features(subject, condition, context.seed), **options)
         split = context.prepared.test
-        ranking = rank(other, split.users, split.masked, k=clean.ranking.items.shape[1])
+        ranking = rank(other, split.users, split.mask, k=clean.ranking.items.shape[1])
         after = metrics.values(ranking, split, clean.ranking)
         if cold is not None:
             after[f"{metric}_{AMONG_COLD}"] = cold.values(other, metric)
@@ -193,8 +193,7 @@ class ColdItems:
             )
         else:
             own = Representation(found.users, found.items[torch.from_numpy(self.items).to(found.items.device)])
-        ranking = rank(own, self.users, self.masked, k=parse_metric(metric).k)
-        return per_user_metrics(ranking, self.relevant, [metric])[metric]
+        return per_user_accuracy(own, self.users, self.masked, self.relevant, [metric])[metric]
 
 
 def cold_of(prepared: Prepared, metric_suite: MetricSuite) -> ColdItems | None:

@@ -51,9 +51,7 @@ def measure_content(
 ) -> dict[Measure, Floats]:
     """Return the quality and the list overlap of a subject with mean features, each [U]; none if it has no scores."""
     try:
-        ranking = rank(
-            subject.represent(mean_filled(subject)), split.users, split.masked, k=clean.ranking.items.shape[1]
-        )
+        ranking = rank(subject.represent(mean_filled(subject)), split.users, split.mask, k=clean.ranking.items.shape[1])
     except RobustrecError:  # content use is not measured then, and the row lacks it
         return {}
     found = MetricSuite((metric,), (overlap,)).values(ranking, split, clean.ranking)
