@@ -202,3 +202,18 @@ def test_items_of_users_are_made_and_copied_once() -> None:
     assert user_items(np.array([1, 0]), items) is items
     assert user_items(np.array([0]), items).items.tolist() == [4]
     assert matrix.nnz == 4
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_a_gpu_finds_the_same_metrics() -> None:
+    """Whole numbers, which every product rounds alike, with many ties."""
+    rng = np.random.default_rng(0)
+    users, items = (torch.from_numpy(rng.integers(-2, 3, size).astype(np.float32)) for size in ((300, 8), (2000, 8)))
+    masked, relevant = (csr_array((rng.random((300, 2000)) < share).astype(np.int8)) for share in (0.02, 0.01))
+    ranked = np.flatnonzero(np.diff(relevant.indptr))
+    found = [
+        per_user_accuracy(Vectors(users.to(device), items.to(device)), ranked, masked, relevant, NAMES)
+        for device in ("cpu", "cuda")
+    ]
+    assert all(found[0][name].tobytes() == found[1][name].tobytes() for name in NAMES)
