@@ -18,7 +18,7 @@ from robustrec.reading.content_use import uses_of
 from robustrec.reading.glance import Quality, quality_of
 from robustrec.reading.summary import Candidate, Summary, cautions, summary_of
 from robustrec.results.findings import CLEAN, ENCODER, Finding
-from robustrec.results.numbers import bracketed, percent, plain
+from robustrec.results.numbers import bracketed, percent
 from robustrec.results.report import Recommendation, Report, Requirement, TrainingRecord
 
 SMALLEST_DIFFERENCE = 0.01
@@ -312,14 +312,6 @@ def _paired(summary: Summary, one: Candidate, two: Candidate) -> tuple[Finding |
 
 def _quality(summary: Summary, candidate: Candidate) -> Quality:
     return quality_of(summary, candidate) or Quality(-math.inf, None, None, 0)
-
-
-def quality_text(summary: Summary, candidate: Candidate) -> str:
-    """Return a candidate's clean quality in the headline metric with its interval."""
-    found = quality_of(summary, candidate)
-    if found is None:
-        return "not measured"
-    return f"{summary.metric} {plain(found.mean)} {bracketed(found.low, found.high, plain)}".rstrip()
 
 
 def _audit(summary: Summary, *more: str) -> str:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from robustrec.datasets.formats.compressed import open_data
+from robustrec.datasets.formats.lines import MAX_LINE_BYTES, limited_lines
 from robustrec.datasets.formats.named import NamedTable, Records, Rows
 from robustrec.errors import RobustrecError
 from robustrec.untrusted import UnreadableError
 
 SUFFIXES = (".jsonl", ".ndjson", ".json")
-MAX_LINE_BYTES = 2**20
 MAX_ARRAY_BYTES = 2**30
 NAMING_RECORDS = 200
 """Records in which the names of columns are looked for."""
@@ -111,15 +111,8 @@ def _numbered(path: Path) -> Iterator[tuple[int, bool, dict[str, Any]]]:
             file.seek(0)
             if is_array:
                 content = file.read(MAX_ARRAY_BYTES + 1)
-            number = 0
-            while not is_array and (line := file.readline(MAX_LINE_BYTES + 1)):
-                number += 1
-                if len(line) > MAX_LINE_BYTES:
-                    raise RobustrecError(
-                        f"the line is longer than {MAX_LINE_BYTES} bytes",
-                        where=f"{path}: line {number}",
-                        fix="write one JSON object per line",
-                    )
+            fix = "write one JSON object per line"
+            for number, line in () if is_array else limited_lines(file, path, fix=fix, most=MAX_LINE_BYTES):
                 if line.strip():
                     yield number, False, _parse(line, f"{path}: line {number}")
     except (OSError, UnreadableError) as error:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from robustrec.datasets.formats.compressed import open_data
+from robustrec.datasets.formats.lines import limited_lines
 from robustrec.datasets.tables import DELIMITERS, guarded
 from robustrec.errors import RobustrecError
 
@@ -32,15 +33,8 @@ def read_lists(path: Path) -> Iterator[tuple[int, list[str]]]:
     """
     seen: set[str] = set()
     with guarded(path, "interactions"), open_data(path) as file:
-        number = 0
-        while content := file.readline(MAX_LINE_BYTES + 1):
-            number += 1
-            if len(content) > MAX_LINE_BYTES:
-                raise RobustrecError(
-                    f"the line is longer than {MAX_LINE_BYTES} bytes",
-                    where=f"{path}: line {number}",
-                    fix="write one line per user, the user and then its items",
-                )
+        fix = "write one line per user, the user and then its items"
+        for number, content in limited_lines(file, path, fix=fix, most=MAX_LINE_BYTES):
             user, *items = content.decode("utf-8-sig").split() or [""]
             if user in seen:
                 raise RobustrecError(

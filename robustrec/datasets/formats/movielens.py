@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from robustrec.datasets.formats.compressed import open_data, plain_path
+from robustrec.datasets.formats.lines import limited_lines
 from robustrec.datasets.formats.named import Records
 from robustrec.errors import RobustrecError
 from robustrec.untrusted import UnreadableError
@@ -13,7 +14,6 @@ from robustrec.untrusted import UnreadableError
 SEPARATOR = "::"
 CATALOGS = ("movies.dat", "u.item")
 RATINGS = ("ratings.dat", "u.data")
-MAX_LINE_BYTES = 2**20
 GENRES = (
     "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy",
     "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
@@ -57,22 +57,21 @@ def catalog(path: Path) -> Records:
             raise _wrong(f"{len(fields)} fields, but expected {wanted}", where)
 
 
+_FIX = "use the file as published, it may be truncated here; or give another catalog with --items FILE"
+
+
 def _wrong(what: str, where: str) -> RobustrecError:
     return RobustrecError(
         what,
         where=where,
-        fix="use the file as published, it may be truncated here; or give another catalog with --items FILE",
+        fix=_FIX,
     )
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
         with open_data(path) as file:
-            number = 0
-            while line := file.readline(MAX_LINE_BYTES + 1):
-                number += 1
-                if len(line) > MAX_LINE_BYTES:
-                    raise _wrong(f"the line is longer than {MAX_LINE_BYTES} bytes", f"{path}: line {number}")
+            for number, line in limited_lines(file, path, fix=_FIX):
                 content = line.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n")
                 if b"\0" in content:
                     raise _wrong("the line contains a NUL byte", f"{path}: line {number}")
