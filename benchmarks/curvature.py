@@ -35,7 +35,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.func import functional_call
 
+from benchmarks.curvature_cost import cost_lines, cost_of
 from benchmarks.report import cpu_name
 from benchmarks.workload import BABY, Size, Workload, make_workload
 from robustrec.config import default_home
@@ -138,6 +140,7 @@ def main(arguments: list[str] | None = None) -> None:
             tools = given.tools if count == given.triples else ["robustrec"]
             truth = _run("truth", count, state, given) if count == given.triples else None
             results += [_run(tool, count, state, given) | {"truth": truth} for tool in tools if _installed(tool)]
+        cost = _run("cost", given.triples, state, given)
     machine = {**describe_environment(torch.device("cpu")), "cpu": cpu_name(), "cores": os.cpu_count() or 0}
     settings = {
         "data": given.dataset or "made up",
@@ -146,10 +149,11 @@ def main(arguments: list[str] | None = None) -> None:
         "triples": given.triples,
         "steps": STEPS,
     }
-    text = _page(results, settings, machine)
+    truth = next(each["truth"] for each in results if each["truth"])
+    text = "\n".join([_page(results, settings, machine), *cost_lines(cost, truth["eigenvalues"])])
     print(text)
     if given.output is not None:
-        record = {"settings": settings, "machine": machine, "results": results}
+        record = {"settings": settings, "machine": machine, "results": results, "cost": cost}
         write_atomically(given.output / "curvature-cpu.json", json.dumps(record, indent=1) + "\n")
         write_atomically(given.output / "curvature-cpu.md", text + "\n")
 
@@ -224,12 +228,26 @@ def _child(given: argparse.Namespace) -> None:
         print(json.dumps(_truth(_case(given.state, given.triples, torch.float64, workload))))
         return
     case = _case(given.state, given.triples, torch.float32, workload)
+    if given.tool == "cost":
+        print(json.dumps(cost_of(case.loss, _plain(case), LONGER)))
+        return
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     gradient = _gradient_seconds(case)
     found = TOOLS[given.tool](case)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     own = found._asdict() | {"gradient_seconds": gradient, "peak_kib": peak, "before_kib": before}
     print(json.dumps(own | {"parameters": sum(each.numel() for each in case.subject.parameters.values())}))
+
+
+def _plain(case: Case) -> Callable[[Any], Tensor]:
+    """Return the loss in plain PyTorch as a function of the parameters."""
+    model, triples = Margins(case), torch.stack(list(case.triples), 1)
+
+    def function(parameters: Any) -> Tensor:
+        named = {f"inner.{name}": each for name, each in parameters.items()}
+        return nn.functional.softplus(-functional_call(model, named, (triples,))).mean()
+
+    return function
 
 
 def _gradient_seconds(case: Case) -> float:
