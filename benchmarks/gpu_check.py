@@ -37,6 +37,7 @@ GPU_TESTS = (
     "tests/contract/test_models_contract.py",
     "tests/curvature/test_curvature_gpu.py",
     "tests/evaluation/test_ranking.py",
+    "tests/evaluation/test_places.py",
     "tests/training/test_replay.py",
     "tests/encoders/test_network_parity.py",
 )

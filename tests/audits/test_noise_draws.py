@@ -42,6 +42,7 @@ def _audited(tiny, name):
         tables=tiny.tables,
         scored_tables=tiny.tables,
         graphs=None,
+        by_chunks=False,
         represent=represent,
         subject=Subject(model=name, strategy="vanilla", features="tiny", seed=0),
     )

@@ -87,9 +87,9 @@ def audit(tiny_folder, capsys):
     return call
 
 
-def test_there_are_two_examples_and_the_first_is_short():
+def test_there_are_three_examples_and_the_first_is_short():
     sources = examples()
-    assert len(sources) == 2
+    assert len(sources) == 3
     assert len([line for line in sources[0].splitlines() if line.strip()]) <= 40
 
 

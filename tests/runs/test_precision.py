@@ -43,7 +43,7 @@ def test_refused_on_the_device_that_auto_finds(tiny: Any, tmp_path: Any) -> None
     assert tiny.device.type == "cpu"
     with pytest.raises(RobustrecError, match="needs a GPU"):
         obtain_subject(SPEC, tiny, home=tmp_path)
-    assert not list(tmp_path.iterdir())
+    assert {path.name for path in tmp_path.iterdir()} <= {"digests"}, "nothing was trained"
 
 
 @pytest.mark.parametrize(("capability", "works"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])
