@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+ATTEMPTS = 3
 SCRIPT = """
 import json, sys
 from ray.cluster_utils import Cluster
@@ -42,7 +43,6 @@ class RayCluster:
         assert process.stdout is not None
         self._process = process
         self.address = process.stdout.readline().strip()
-        assert self.address, "the cluster did not start"
 
     @property
     def engine(self) -> str:
@@ -62,21 +62,40 @@ class RayCluster:
 def ray_cluster(nodes: int) -> Iterator[RayCluster]:
     """Start a cluster, without a dashboard and without reports of usage, and end it with the block."""
     folder = Path(tempfile.mkdtemp(prefix="rr", dir="/tmp"))  # paths of sockets are short
+    # Ray notes its last cluster in RAY_TMPDIR/ray, and does not make that folder where a cluster has one of its own.
+    (folder / "ray").mkdir()
     environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": ":".join(sys.path)}
-    process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(folder), str(nodes)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=environment,
-        text=True,
-    )
+    environment["RAY_TMPDIR"] = str(folder)
     try:
-        yield RayCluster(process)
+        with _started(folder, nodes, environment) as cluster:
+            yield cluster
     finally:
-        assert process.stdin is not None
-        process.stdin.close()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _started(folder: Path, nodes: int, environment: dict[str, str]) -> Iterator[RayCluster]:
+    """Start a cluster; once more where Ray gave up a node, which it does after 30 s, on a busy machine too."""
+    for attempt in range(ATTEMPTS):
+        place, errors = folder / str(attempt), folder / f"errors-{attempt}"
+        with errors.open("w") as to:
+            process = subprocess.Popen(
+                [sys.executable, "-c", SCRIPT, str(place), str(nodes)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=to,
+                env=environment,
+                text=True,
+            )
+        try:
+            cluster = RayCluster(process)
+            if cluster.address:
+                yield cluster
+                return
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
+    raise AssertionError(f"the cluster did not start: {errors.read_text()[-2000:]}")
