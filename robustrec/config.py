@@ -15,6 +15,7 @@ import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from robustrec.errors import RobustrecError, unknown_name
+from robustrec.store_urls import shown_url
 from robustrec.untrusted import UnreadableError, parse_json, read_toml
 
 PREFIX = "ROBUSTREC_"
@@ -72,6 +73,12 @@ class Settings(BaseModel):
         "local", description="where work runs: local, or ray or ray://HOST:PORT for the machines of a Ray cluster"
     )
     workers: int = Field(1, ge=1, le=256, description="number of processes of an audit")
+    store: str | None = Field(
+        None,
+        min_length=1,
+        repr=False,
+        description="URL of object storage that shares finished trainings and encodings: s3://, gs:// or any of fsspec",
+    )
     offline: bool = Field(False, description="never use the network for weights or data")
     fail_on: Literal["error", "warn", "inconclusive", "never"] = Field(
         "error", description="outcome that sets exit code 1"
@@ -143,10 +150,15 @@ def resolve(
         first = error.errors()[0]
         key = str(first["loc"][0])
         raise RobustrecError(
-            f"{key} = {values.get(key)!r}: {first['msg']}",
+            f"{key} = {shown_value(key, values.get(key))!r}: {first['msg']}",
             where=sources.get(key, "settings"),
             fix="show all settings and their sources: robustrec config show",
         ) from error
+
+
+def shown_value(name: str, value: Any) -> Any:
+    """Return the value of a setting as it may be printed: the URL of a store without credentials."""
+    return shown_url(value) if name == "store" and isinstance(value, str) else value
 
 
 def parse_overrides(value: Any, source: str) -> dict[str, dict[str, Any]]:

@@ -19,6 +19,7 @@ from robustrec.audits.suites import Suite
 from robustrec.datasets.registry import Dataset
 from robustrec.engine.chosen import engine_of
 from robustrec.engine.spread import audit_message
+from robustrec.object_store import shared_results
 from robustrec.progress import Progress, silent
 from robustrec.results.baseline import read_baseline
 from robustrec.results.waivers import Waiver, read_waivers
@@ -128,7 +129,12 @@ def run_plan(
     Raises:
         RobustrecError: encoding, training or writing failed.
     """
-    with engine_of(found.settings) as engine, engine.encoding(audit_message(found), found.settings, progress):
+    settings = found.settings
+    with (
+        shared_results(settings.store, offline=settings.offline),
+        engine_of(settings) as engine,
+        engine.encoding(audit_message(found), settings, progress),
+    ):
         run = measure(found, progress=progress, engine=engine)
         report = Report.of(*make_report(found, run, command=command))
         if output is not None:

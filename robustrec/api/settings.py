@@ -36,6 +36,7 @@ class CommonOptions(TypedDict, total=False):
         users: number of test users that an audit ranks, a stratified sample; all by default.
         workers: number of processes of an audit.
         home: folder of data sets, features and runs.
+        store: URL of object storage where finished trainings and encodings are shared.
         offline: never use the network for weights or data.
         set: overrides by section: {"training": {"max_epochs": 30}}.
     """
@@ -51,6 +52,7 @@ class CommonOptions(TypedDict, total=False):
     users: int
     workers: int
     home: Path | str
+    store: str
     offline: bool
     set: Mapping[str, Mapping[str, Any]]
 

@@ -18,6 +18,7 @@ from robustrec.engine.chosen import engine_of
 from robustrec.engine.spread import encoding_message
 from robustrec.errors import RobustrecError
 from robustrec.hardware import full_precision, pick_device
+from robustrec.object_store import shared_results
 from robustrec.progress import Progress, silent
 from robustrec.results.findings import Finding
 from robustrec.runs.plan import subject_specs
@@ -134,7 +135,11 @@ def encoded_catalog(settings: Settings, progress: Progress) -> tuple[Dataset, It
     """
     data = registry.load_dataset(settings.dataset, home=settings.home, edition=settings.edition, progress=progress)
     options, first = options_of(settings), encoding_message(data)
-    with engine_of(settings) as engine, engine.encoding(first, settings, progress):
+    with (
+        shared_results(settings.store, offline=settings.offline),
+        engine_of(settings) as engine,
+        engine.encoding(first, settings, progress),
+    ):
         return data, item_features(data, settings.features, home=settings.home, progress=progress, options=options)
 
 
@@ -176,6 +181,11 @@ def trained(settings: Settings, progress: Progress, *, mask_validation: bool = F
     """
     subject_specs(settings, "sample")  # names are checked before anything is built
     data = registry.load_dataset(settings.dataset, home=settings.home, edition=settings.edition, progress=progress)
+    with shared_results(settings.store, offline=settings.offline):
+        return _trained(settings, data, progress, mask_validation=mask_validation)
+
+
+def _trained(settings: Settings, data: Dataset, progress: Progress, *, mask_validation: bool) -> Trainings:
     specs = subject_specs(settings, data.edition, data.name)
     features, notes = None, tuple[str, ...]()
     if any(map(reads_features, specs)):

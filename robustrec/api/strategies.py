@@ -16,6 +16,7 @@ from robustrec.comparison.run import ComparisonPlan, Effort, plan_comparison, ru
 from robustrec.datasets.registry import Dataset
 from robustrec.engine.chosen import engine_of
 from robustrec.engine.spread import comparison_message
+from robustrec.object_store import shared_results
 from robustrec.progress import Progress, silent
 
 STRATEGIES = ("vanilla", "sam", "mirror", "sgbd")
@@ -89,6 +90,10 @@ def run_comparison_plan(
     Raises:
         RobustrecError: encoding or training failed, or two strategies trained equal parameters.
     """
-    first = comparison_message(plan)
-    with engine_of(plan.settings) as engine, engine.encoding(first, plan.settings, progress):
+    first, settings = comparison_message(plan), plan.settings
+    with (
+        shared_results(settings.store, offline=settings.offline),
+        engine_of(settings) as engine,
+        engine.encoding(first, settings, progress),
+    ):
         return run_comparison(plan, effort, command=command, progress=progress, train=engine.train_comparison)

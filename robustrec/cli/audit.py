@@ -13,6 +13,7 @@ from robustrec.cli import options
 from robustrec.cli.terminal import data_console, finishing, progress_bars, say
 from robustrec.files import check_writable, remove_leftovers
 from robustrec.sheet import Sheet
+from robustrec.store_urls import recorded_command
 from robustrec.streams import write_json
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def audit(
     workers: options.Workers = None,
     engine: options.EngineName = None,
     home: options.Home = None,
+    store: options.StoreUrl = None,
     offline: options.Offline = None,
     overrides: options.Overrides = None,
     output_format: Annotated[
@@ -75,9 +77,11 @@ def audit(
     outputs = parse_outputs(output_format or (), inputs=inputs, stdout_taken=as_json and not dry_run)
     from robustrec.audits.plan import make_plan
     from robustrec.engine.names import check_engine
+    from robustrec.object_store import check_store
     from robustrec.results.waivers import read_waivers
 
     check_engine(settings.engine)
+    check_store(settings.store, offline=settings.offline)
 
     accepted = _accepted(baseline) if baseline else None
     answered = read_waivers(waivers) if waivers else ()
@@ -100,7 +104,10 @@ def audit(
     _announce(plan, quiet=quiet)
     with progress_bars(quiet=quiet) as progress:
         report = run_plan(
-            plan, command=["robustrec", *sys.argv[1:]], output=lambda made: _stored_path(plan, made), progress=progress
+            plan,
+            command=recorded_command(["robustrec", *sys.argv[1:]]),
+            output=lambda made: _stored_path(plan, made),
+            progress=progress,
         )
     stored = _stored_path(plan, report)
     for output in outputs:

@@ -116,6 +116,7 @@ def compare(
     workers: options.Workers = None,
     engine: options.EngineName = None,
     home: options.Home = None,
+    store: options.StoreUrl = None,
     offline: options.Offline = None,
     overrides: options.Overrides = None,
     output: Annotated[

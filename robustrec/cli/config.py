@@ -8,6 +8,7 @@ import typer
 
 from robustrec.cli import options
 from robustrec.cli.terminal import data_console
+from robustrec.config import shown_value
 from robustrec.sheet import Sheet
 from robustrec.streams import write_json, write_text
 
@@ -34,7 +35,7 @@ def show(
     settings = resolved.settings
     content: dict[str, Any] = {
         "settings": {
-            name: {"value": value, "source": resolved.sources[name]}
+            name: {"value": shown_value(name, value), "source": resolved.sources[name]}
             for name, value in settings.model_dump(mode="json").items()
         }
     }

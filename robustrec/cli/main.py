@@ -22,6 +22,7 @@ from robustrec.errors import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_PASS, RobustrecE
 from robustrec.files import shown_path
 from robustrec.interrupts import leave_on_interrupt
 from robustrec.own_code import folders_stay
+from robustrec.store_urls import recorded_command
 from robustrec.streams import StdoutError, abandon_stdout, flush_stdout, prepare_streams
 
 _NO_MEMORY = re.compile(r"can't allocate memory|out of memory|[Ss]torage size|invalid buffer size")
@@ -129,7 +130,9 @@ def _report(error: BaseException, arguments: list[str]) -> None:
     # torch has no exception of its own for the memory of the CPU.
     elif isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _NO_MEMORY.search(message)):
         fix = "close other programs, or use a smaller data set, model or batch: see robustrec config show"
-        print_error(RobustrecError("not enough memory", where=" ".join(["robustrec", *arguments]), fix=fix))
+        print_error(
+            RobustrecError("not enough memory", where=" ".join(recorded_command(["robustrec", *arguments])), fix=fix)
+        )
     else:
         _report_fault(message)
 
@@ -144,5 +147,5 @@ def _print_wrong_use(error: TyperException, arguments: list[str]) -> None:
         return
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "robustrec"
-    where = " ".join(["robustrec", *arguments])
+    where = " ".join(recorded_command(["robustrec", *arguments]))
     print_error(RobustrecError(message, where=where, fix=f"see the options: {command} --help"))

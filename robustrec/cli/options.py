@@ -111,6 +111,13 @@ EngineName = Annotated[
         "--engine", help="Where work runs: local, or ray or ray://HOST:PORT for the machines of a Ray cluster."
     ),
 ]
+StoreUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        help="URL of object storage where finished trainings and encodings are shared: s3://, gs://, file://.",
+    ),
+]
 Home = Annotated[
     Path | None,
     typer.Option(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from robustrec.cli.terminal import data_console, progress_bars, say
 from robustrec.config import Settings
 from robustrec.files import check_outputs, write_atomically
+from robustrec.store_urls import recorded_command
 from robustrec.streams import write_json_text
 
 if TYPE_CHECKING:
@@ -67,8 +68,10 @@ def compare_strategies(settings: Settings, asked: Asked) -> None:
     from robustrec.comparison.run import Effort, plan_comparison
     from robustrec.engine.names import LOCAL, check_engine, engine_words
     from robustrec.hardware import set_numerics
+    from robustrec.object_store import check_store
 
     check_engine(settings.engine)
+    check_store(settings.store, offline=settings.offline)
     set_numerics(settings.threads)
     with progress_bars(quiet=asked.quiet) as progress:
         plan = plan_comparison(settings, asked.epochs, asked.reference, budgets=asked.budgets, progress=progress)
@@ -95,7 +98,9 @@ def compare_strategies(settings: Settings, asked: Asked) -> None:
     edits = EDITS if asked.edits is None else asked.edits
     effort = Effort(conditions, asked.draws, asked.triples, asked.probes, asked.steps, edits, asked.edit_draws)
     with progress_bars(quiet=asked.quiet) as progress:
-        report = run_comparison_plan(plan, effort, command=["robustrec", *sys.argv[1:]], progress=progress)
+        report = run_comparison_plan(
+            plan, effort, command=recorded_command(["robustrec", *sys.argv[1:]]), progress=progress
+        )
     text = report.model_dump_json(indent=1) + "\n"
     for path in paths:
         write_atomically(path, text)

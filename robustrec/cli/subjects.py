@@ -31,6 +31,7 @@ def train(
     device: options.Device = None,
     threads: options.Threads = None,
     home: options.Home = None,
+    store: options.StoreUrl = None,
     offline: options.Offline = None,
     overrides: options.Overrides = None,
     as_json: options.AsJson = False,
@@ -66,6 +67,7 @@ def evaluate(
     device: options.Device = None,
     threads: options.Threads = None,
     home: options.Home = None,
+    store: options.StoreUrl = None,
     offline: options.Offline = None,
     overrides: options.Overrides = None,
     as_json: options.AsJson = False,
@@ -105,6 +107,7 @@ def encode(
     workers: options.Workers = None,
     engine: options.EngineName = None,
     home: options.Home = None,
+    store: options.StoreUrl = None,
     offline: options.Offline = None,
     overrides: options.Overrides = None,
     export: Annotated[

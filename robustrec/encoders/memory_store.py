@@ -48,6 +48,13 @@ class MemoryStore:
             self._rows[key] = {name: table[place] for name, table in held.items()}
         self._messages |= messages
 
+    def fetch(self, keys: Sequence[str]) -> bool:  # noqa: ARG002
+        """Return False: no other process has these rows."""
+        return False
+
+    def share(self, keys: Sequence[str]) -> None:
+        """Do nothing: no other process may have these rows."""
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Do nothing: no other process has these rows."""

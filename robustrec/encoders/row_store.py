@@ -21,7 +21,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from robustrec.encoders.store import store_key
-from robustrec.files import locked, remove_leftovers, unwritable, write_atomically
+from robustrec.files import digest_json, locked, remove_leftovers, unwritable, write_atomically
+from robustrec.object_store import fetched, in_use, share
 
 RECORD = "network.json"
 _KEY = "key"
@@ -99,9 +100,48 @@ class RowStore:
             {_KEY: key, **{name: table.contiguous() for name, table in tables.items()}},
             metadata={_MESSAGES: json.dumps(dict(messages))},
         )
+        self._describe()
+        write_atomically(self.folder / f"{hashlib.sha256(content).hexdigest()}.safetensors", content)
+
+    def fetch(self, keys: Sequence[str]) -> bool:
+        """Fetch the rows with these keys if the store in use has them together; return whether it has.
+
+        Raises:
+            RobustrecError: the folder cannot be written.
+        """
+        if not in_use():
+            return False
+        entry = self._entry(keys)
+        place = self.folder / entry
+        if not fetched("encodings", entry, place):
+            return False
+        self._describe()
+        for path in place.iterdir():
+            path.replace(self.folder / path.name)
+        place.rmdir()
+        return True
+
+    def share(self, keys: Sequence[str]) -> None:
+        """Upload the chunks that hold the rows with these keys to the store in use, unless they are there."""
+        if not in_use():
+            return
+        wanted = set(keys)
+        share(
+            "encodings",
+            self._entry(keys),
+            lambda: {
+                path.name: path
+                for path in sorted(self.folder.glob("*.safetensors"))
+                if not wanted.isdisjoint(_keys(path))
+            },
+        )
+
+    def _entry(self, keys: Sequence[str]) -> str:
+        return digest_json({"network": self.folder.name, "rows": sorted(set(keys))})[:32]
+
+    def _describe(self) -> None:
         if not (self.folder / RECORD).is_file():
             write_atomically(self.folder / RECORD, json.dumps(self.identity, indent=1, sort_keys=True) + "\n")
-        write_atomically(self.folder / f"{hashlib.sha256(content).hexdigest()}.safetensors", content)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +30,7 @@ from robustrec.files import (
     staged_folder,
     unwritable,
 )
+from robustrec.object_store import fetched, files_in, share
 from robustrec.untrusted import read_json_object
 
 RECORD = "features.json"
@@ -82,11 +84,12 @@ def stored(home: Path, identity: Mapping[str, Any], produce: Callable[[], Encode
         found = _read(folder)
     except _DamagedError:
         found = None  # read again under the lock, since another process may be replacing it
-    if found is not None:
-        return found
-    with locked(folder.parent / f".{key}.lock"):
-        remove_leftovers(folder.parent)
-        return _read_or_produce(folder, identity, produce)
+    if found is None:
+        with locked(folder.parent / f".{key}.lock"):
+            remove_leftovers(folder.parent)
+            found = _read_or_produce(folder, identity, produce)
+    share("features", key, lambda: files_in(folder))
+    return found
 
 
 def _read_or_produce(folder: Path, identity: Mapping[str, Any], produce: Callable[[], Encoded]) -> Encoded:
@@ -98,6 +101,11 @@ def _read_or_produce(folder: Path, identity: Mapping[str, Any], produce: Callabl
     except _DamagedError as error:
         repaired = (f"stored features {folder.name} were damaged ({error}) and are encoded again",)
         _log.warning("%s", repaired[0])
+        _remove(folder)
+    if fetched("features", folder.name, folder):
+        with suppress(_DamagedError):
+            if (found := _read(folder)) is not None:
+                return found
         _remove(folder)
     encoded = produce()
     with staged_folder(folder) as stage:

@@ -122,6 +122,8 @@ class StoredNetwork:
         if not stored.found.all():
             with self.store.locked():
                 stored = self.store.find(keys)  # another process may have encoded them meanwhile
+                if not stored.found.all() and self.store.fetch(keys):
+                    stored = self.store.find(keys)
                 self.check(rows)
                 lacking: dict[str, RowContent] = {}
                 for key, row, found in zip(keys, rows, stored.found.tolist(), strict=True):
@@ -129,6 +131,9 @@ class StoredNetwork:
                         lacking.setdefault(key, row)
                 self._encode(lacking, progress)
                 stored = self.store.find(keys)
+                self.store.share(keys)
+        else:
+            self.store.share(keys)
         return _rows(stored, damaged)
 
     def uncached(self, rows: Sequence[RowContent], progress: Progress | None) -> Rows:

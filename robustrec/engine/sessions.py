@@ -24,6 +24,7 @@ from robustrec.encoders.store import store_key
 from robustrec.encoders.stored_network import StoredNetwork
 from robustrec.engine.artefacts import packed
 from robustrec.errors import RobustrecError
+from robustrec.object_store import open_store
 from robustrec.runs.prepared import Prepared
 from robustrec.runs.specs import SubjectSpec
 from robustrec.runs.subjects import obtain_subject
@@ -41,6 +42,7 @@ class Session:
 
     def __init__(self, first: dict[str, Any]) -> None:
         self.settings = Settings.model_validate_json(first["settings"])
+        self.store = open_store(self.settings.store, offline=self.settings.offline)
         self.dataset = self._loaded(first)
         if self._digests() != first["digests"]:
             raise RobustrecError(

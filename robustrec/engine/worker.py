@@ -21,6 +21,7 @@ from robustrec.encoders.elsewhere import Shard
 from robustrec.engine.sessions import Session, session_of
 from robustrec.errors import RobustrecError
 from robustrec.hardware import full_precision, set_numerics
+from robustrec.object_store import using
 from robustrec.own_code import folders_stay
 
 JSON, OUTPUT = b"j", b"o"
@@ -35,7 +36,9 @@ def reply(session: Callable[[], Session], message: dict[str, Any]) -> bytes:
         message: what to do.
     """
     try:
-        return _answer(session(), message)
+        made = session()
+        with using(made.store):
+            return _answer(made, message)
     except RobustrecError as error:
         return JSON + json.dumps({"error": [error.what, error.where, error.fix]}).encode()
     except Exception:

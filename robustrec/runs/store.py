@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from robustrec.errors import RobustrecError
 from robustrec.files import digest_array, digest_bytes, digest_json, staged_folder, unwritable
 from robustrec.models.own import is_own, load_own
+from robustrec.object_store import fetched
 from robustrec.runs.formats import TRAINED_BY
 from robustrec.runs.prepared import Prepared
 from robustrec.runs.specs import SubjectSpec, reads_features, spec_json
@@ -49,8 +50,10 @@ def run_key(spec: SubjectSpec, prepared: Prepared) -> str:
 
 
 def stored_run(home: Path, key: str) -> Path | None:
-    """Return the folder of a finished run, or None."""
+    """Return the folder of a finished run, which is fetched if only the store in use has it, or None."""
     folder = home / "runs" / key
+    if not (folder / RECORD).is_file():
+        fetched("runs", key, folder)
     return folder if (folder / RECORD).is_file() else None
 
 

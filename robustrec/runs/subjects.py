@@ -16,6 +16,7 @@ from robustrec.hardware import full_precision
 from robustrec.models.contract import Features, Graphs, Recommender, item_graphs, represent
 from robustrec.models.graphs import cosine_neighbours
 from robustrec.models.own import attributed_to
+from robustrec.object_store import files_in, share
 from robustrec.progress import Progress, silent
 from robustrec.runs.external import loaded_subject, scorer_subject
 from robustrec.runs.precision import check_device
@@ -69,7 +70,8 @@ def obtain_subject(
             state = Checkpointing(partial, key)
             folder = _train_into_store(spec, prepared, model, reads, graphs, home=home, state=state, progress=progress)
         partial.unlink(missing_ok=True)  # also of a process that was killed before it removed it
-    record = load_run(folder, model.module())
+        record = load_run(folder, model.module())
+        share("runs", key, lambda: files_in(folder))
     return TrainedSubject(subject_of(spec, prepared), spec, key, model, reads, record, graphs)
 
 
