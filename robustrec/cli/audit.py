@@ -13,7 +13,7 @@ from robustrec.cli import options
 from robustrec.cli.terminal import data_console, finishing, progress_bars, say
 from robustrec.files import check_writable, remove_leftovers
 from robustrec.sheet import Sheet
-from robustrec.store_urls import recorded_command
+from robustrec.store_urls import recorded_command, shown_url
 from robustrec.streams import write_json
 
 if TYPE_CHECKING:
@@ -190,6 +190,7 @@ def _print_plan(plan: Plan, *, as_json: bool) -> None:
         "subjects": [spec_json(spec) for spec in plan.specs],
         "cost": cost._asdict(),
         "engine": engine_words(plan.settings),
+        "store": shown_url(plan.settings.store) if plan.settings.store else None,
         "unmeasured": list(plan.notes),
     }
     if as_json:
@@ -217,6 +218,8 @@ def _print_plan(plan: Plan, *, as_json: bool) -> None:
     for note in plan.notes:
         sheet.line(f"note       {note}")
     sheet.line(f"engine     {engine_words(plan.settings)}")
+    if plan.settings.store:
+        sheet.line(f"store      {shown_url(plan.settings.store)}")
     sheet.line(f"cost       at most {cost_words(cost)}; dry run, nothing was executed")
 
 

@@ -16,9 +16,15 @@ from toy_shop import MakeDataset, toy_picture, toy_text
 
 import robustrec as rr
 from robustrec import object_store
+from robustrec.audits.plan import make_plan
+from robustrec.cli.main import run
+from robustrec.config import Settings
 from robustrec.encoders import basic, stored_network
 from robustrec.encoders.features import item_features
 from robustrec.encoders.options import EncoderOptions
+from robustrec.engine.sessions import session_of
+from robustrec.engine.spread import audit_message
+from robustrec.engine.worker import reply
 from robustrec.errors import RobustrecError
 from robustrec.object_store import ObjectStore, check_store, open_store, share, shared_results, using
 from robustrec.runs import subjects
@@ -376,3 +382,43 @@ def test_credentials_are_never_shown() -> None:
     assert recorded_command(["audit", f"--store={url}", "--offline"]) == ["audit", "--offline"]
     assert recorded_command(["audit", "--store", "s3://bucket"]) == ["audit", "--store", "s3://bucket"]
     assert recorded_command(["audit", "--store"]) == ["audit", "--store"]
+
+
+def test_a_worker_uploads_what_it_trains(shop: Path, tmp_path: Path) -> None:
+    suite = tmp_path / "suite.toml"
+    suite.write_text(SUITE)
+    url = f"file://{tmp_path}/store"
+    given: dict[str, Any] = {"model": ("vbpr",), "strategy": ("vanilla",), "features": "basic", "device": "cpu"}
+    settings = Settings(
+        home=tmp_path / "home",
+        dataset=str(shop),
+        suite=str(suite),
+        store=url,
+        set={"training": {"max_epochs": 1}},
+        **given,
+    )
+    first = {"settings": settings.model_dump_json(exclude_unset=True), **audit_message(make_plan(settings))}
+    assert reply(lambda: session_of(first), {"train": 0}) == b"j{}"
+    assert len(list((tmp_path / "store" / "runs").glob("*.json"))) == 1
+    assert len(list((tmp_path / "store" / "features").glob("*.json"))) == 1
+    (tmp_path / "file").write_text("")
+    broken = {**first, "settings": settings.model_copy(update={"store": f"file://{tmp_path}/file/x"}).model_dump_json()}
+    assert b"the store cannot be used" in reply(lambda: session_of(broken), {"train": 0})
+
+
+def test_the_plan_names_the_store_without_credentials(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "suite.toml").write_text(SUITE)
+    words = ["audit", "--dry-run", "--dataset", str(shop), "--model", "vbpr", "--features", "basic"]
+    words += ["--suite", str(tmp_path / "suite.toml"), "--home", str(tmp_path)]
+    assert run([*words, "--store", "s3://me:geheim@bucket/x?token=abc"]) == 0
+    printed = capsys.readouterr()
+    assert "store      s3://***@bucket/x?***" in printed.out
+    assert run([*words, "--nosuch", "--store", "s3://me:geheim@bucket/x"]) == 2
+    printed = capsys.readouterr()
+    assert "geheim" not in printed.out + printed.err
+    assert run([*words, "--offline", "--store", "s3://me:geheim@bucket/x"]) == 2
+    printed = capsys.readouterr()
+    assert "--offline forbids the network" in printed.err
+    assert "geheim" not in printed.out + printed.err
