@@ -61,7 +61,12 @@ def measure_content_use(subject: TrainedSubject, clean: Clean, work: Work) -> No
     if not reason and metric is None:
         reason = "the suite has no metric of relevant items"
     if reason or metric is None:
-        work.results.findings.append(_without_numbers(subject, CLEAN_TEST, reason, value))
+        # Under the same conditions as other subjects, so that a gate on content use judges these too.
+        tables = list(work.context.prepared.tables)
+        work.results.findings += [
+            _without_numbers(subject, condition, reason, value)
+            for condition in conditions_of(tables, item_graphs=False)
+        ]
         return
     before = len(work.results.findings)
     try:

@@ -125,7 +125,7 @@ def check_gates_select(suite: Suite) -> None:
 def _of_content_use(suite: Suite, gate: Gate) -> Reported:
     """Return the names in the findings of content use; the modalities of the features are not known here."""
     modality = gate.select.modality or ALL
-    conditions: list[Condition | str] = [CLEAN_TEST, OTHER_FEATURES]
+    conditions: list[Condition | str] = [OTHER_FEATURES]
     for graphs in ("rebuilt", "frozen"):
         conditions.append(Condition(kind="missing", fill="mean", modality=modality, share=1, graphs=graphs))
     return Reported(conditions, (USE,), tuple(use_metrics(suite.metrics)))

@@ -32,7 +32,8 @@ def content_requirement(
     if use.state == "not measured":
         return Requirement(name=NAME, met=False, text=f"{use.sentence} ({best.name})", command=command)
     if use.uncertain:
-        text = f"{best.name} may not use content: {use.detail}; use more test users"
+        more = "training seeds" if len(best.subjects) > 1 else "test users"
+        text = f"{best.name} may not use content: {use.detail}; use more {more}"
         return Requirement(name=NAME, met=False, text=text)
     if better:
         text = f"{best.name} is not better than what does not use content ({_details(better)})"

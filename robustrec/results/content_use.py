@@ -100,15 +100,14 @@ def content_use(subject: Subject, rows: Iterable[Finding]) -> ContentUse:
     own = [row for row in rows if row.audit == CONTENT_USE and row.reference == "clean"]
     if not own:
         return ContentUse(subject=subject, state="not measured", reason=OLD)
-    known = next((row for row in own if row.metric == USE and row.condition.kind == "test"), None)
-    if known is not None:
+    main = _row(own, MEAN_FEATURES)
+    known = next((row for row in own if row.metric == USE and row.condition == MEAN_FEATURES), None)
+    if main is None and known is not None:  # nothing was ranked
         state: State = "not measured" if known.clean is None else "reads no content"
         return ContentUse(subject=subject, state=state, reason=known.note)
-    main = _row(own, MEAN_FEATURES)
     kept = None if main is None or main.relative_drift is None else 1 + main.relative_drift
     if main is None or kept is None:
-        failed = next((row.note for row in own if row.metric == USE and row.condition == MEAN_FEATURES), "")
-        return ContentUse(subject=subject, state="not measured", reason=(main.note if main else failed) or OLD)
+        return ContentUse(subject=subject, state="not measured", reason=(main.note if main else "") or OLD)
     low = None if main.relative_ci_low is None else 1 + main.relative_ci_low
     high = None if main.relative_ci_high is None else 1 + main.relative_ci_high
     other = _row(own, OTHER_FEATURES)

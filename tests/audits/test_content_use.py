@@ -150,6 +150,22 @@ def test_models_without_features_and_those_that_read_them_in_training_only_are_t
     assert requirement.text == "only vbpr/vanilla uses content, so there is no alternative to compare with"
 
 
+@pytest.mark.parametrize(
+    "fields", ['fill = "mean", modality = "all"', 'fill = "mean", modality = "image"', 'fill = "other"']
+)
+def test_a_gate_on_content_use_judges_models_that_read_no_content(
+    fields: str, tiny_folder: Path, tmp_path: Path
+) -> None:
+    gate = GATE.replace('fill = "mean", modality = "all"', fields)
+    report = audited(plan_of(tiny_folder, tmp_path, SUITE + gate, model=("vbpr", "bpr", "bm3")))
+    (outcome,) = [each for each in report.gates if each.gate == "uses content"]
+    assert outcome.status == "fail"
+    assert outcome.selected == 3
+    assert outcome.subject is not None
+    assert outcome.subject.model in ("bpr", "bm3")
+    assert report.verdict == "fail"
+
+
 def test_scores_without_features_are_not_measured_and_say_why(
     tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
