@@ -29,7 +29,6 @@ from robustrec.untrusted.documents import parse_json_object
 FORMAT = 1
 """Raised by hand when the layout of the store changes."""
 
-MARKER = "robustrec-store.json"
 _ENTRY_BYTES = 16 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -86,18 +85,19 @@ class ObjectStore:
         return text[:300]
 
     def probe(self) -> None:
-        """Write and read a small file, and look for one that does not exist.
+        """Look for a file that does not exist, and write, read and remove a small one of its own name.
 
         Raises:
             Exception: whatever the file system raises.
         """
+        place, content = f"{self._root}/probe.{secrets.token_hex(8)}", b"probe"
         with suppress(FileNotFoundError):
-            self._fs.cat_file(f"{self._root}/absent.{secrets.token_hex(8)}")
-        content = json.dumps({"format": FORMAT}).encode()
-        self._put_bytes(content, f"{self._root}/{MARKER}")
-        found = self._fs.cat_file(f"{self._root}/{MARKER}")
+            self._fs.cat_file(place)
+        self._put_bytes(content, place)
+        found = self._fs.cat_file(place)
+        self._fs.rm_file(place)
         if found != content:
-            raise _DamagedError(f"{MARKER} has other content than was written")
+            raise _DamagedError("a file has other content than was written")
 
     def has(self, kind: str, key: str) -> bool:
         """Return whether there is an entry that is not known to be damaged."""
@@ -317,7 +317,7 @@ def open_store(url: str | None, *, offline: bool = False) -> ObjectStore | None:
 
     where, protocol = f"--store {shown_url(url)}", protocol_of(url)
     try:
-        fs, root = fsspec.core.url_to_fs(url)
+        fs, root = fsspec.core.url_to_fs(url, use_listings_cache=False)  # other machines write there
         store = ObjectStore(url, fs, root)
     except ImportError as error:
         raise _not_installed(protocol, where, f"a package for {protocol}:// is not installed") from error

@@ -195,6 +195,7 @@ def test_rows_of_a_network_come_from_the_store(
 
 def test_an_entry_is_fetched_whole(folder: Path, tmp_path: Path, url: str) -> None:
     _upload(_opened(url), folder)
+    assert all(name.startswith("runs/") for name in _files(_opened(url)))
     place = tmp_path / "second" / "runs" / "k1"
     assert _opened(url).fetch("runs", "k1", place)
     assert {path.name: path.read_bytes() for path in place.iterdir()} == {"a.bin": b"a" * 1000, "b.json": b"{}"}
@@ -288,7 +289,7 @@ def test_two_homes_upload_one_key_at_a_time(folder: Path, tmp_path: Path) -> Non
     (folders[1] / "b.json").write_text('{"seconds": 2}')
     texts = {(each / "b.json").read_text() for each in folders}
     for turn in range(10):
-        barrier, found = threading.Barrier(3), []
+        barrier, found = threading.Barrier(3, timeout=60), []
 
         def upload(each: Path, barrier: threading.Barrier = barrier, key: str = f"k{turn}") -> None:
             store = _opened(url)
@@ -348,7 +349,7 @@ def test_a_store_that_cannot_be_used_is_an_error_before_any_work(
         open_store("nosuch://me:geheim@place/x")
     assert "geheim" not in str(caught.value)
 
-    def lacking(url: str) -> None:
+    def lacking(url: str, **options: Any) -> None:
         raise ImportError("Install s3fs to access S3")
 
     monkeypatch.setattr(fsspec.core, "url_to_fs", lacking)
