@@ -210,7 +210,7 @@ def _read(
         repeated = RepeatedHeader(table.header)
         first: tuple[int, int] | None = None
         notes.update(_noted(table))
-        where, read = table.where, 0
+        where, read, numbers = table.where, 0, time_at >= 0 or (rated and rating_at >= 0)
         for line, row in table.rows:
             if repeated(row, where, line):
                 counts["header"] += 1
@@ -242,7 +242,8 @@ def _read(
             ratings.append(rating)
             labels.append(label if split_at is None else _split_of(row[split_at], where, line))
         lines_read.append(read)
-        if table.header is None and first is not None and _may_be_header(first, users, items, codes):
+        # A header has no number where ratings or times stand.
+        if table.header is None and first is not None and not numbers and _may_be_header(first, users, items, codes):
             notes["first lines that may be a header: their user and item occur in no other line"] = 1
     user_rank, user_ids = _canonical(codes["user"])
     item_rank, item_ids = _canonical(codes["item"])

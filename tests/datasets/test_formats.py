@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tiny_folders import picture
 from written_formats import WRITERS, Shop, arrow_bytes, catalog_table, interactions_table, saved, small_shop, written
@@ -72,6 +72,7 @@ rows = st.lists(
 )
 
 
+@example(rows=[("a", "x", 0.5, 10**9), ("1", "3", 0.5, 10**9)], lowest=None)  # the first line is no header
 @given(rows=rows, lowest=st.sampled_from([None, 1.0, 4.1]))
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 def test_the_same_interactions_in_every_format_are_the_same_rows(
