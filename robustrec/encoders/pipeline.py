@@ -80,8 +80,7 @@ def encode_chunks(
         RobustrecError: the device runs out of memory, or a vector is not finite.
     """
     texts = _texts(network, rows)
-    order = sorted(range(len(rows)), key=lambda place: (-len(texts[place].ids), place))
-    batches = [order[start : start + network.batch_size] for start in range(0, len(order), network.batch_size)]
+    batches = _batches(network, texts)
     report = _ProgressReporter(network, len(rows), progress)
     pool = ThreadPoolExecutor(workers or min(_MOST_WORKERS, os.cpu_count() or 1), "pictures")
     try:
@@ -103,6 +102,16 @@ def encode_chunks(
             report.add(len(running.batch))
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def batches_of(network: Network, rows: Sequence[RowContent]) -> list[list[int]]:
+    """Return the batches in which `encode_chunks` takes rows, as positions: the longest texts first."""
+    return _batches(network, _texts(network, rows))
+
+
+def _batches(network: Network, texts: Sequence[_Text]) -> list[list[int]]:
+    order = sorted(range(len(texts)), key=lambda place: (-len(texts[place].ids), place))
+    return [order[start : start + network.batch_size] for start in range(0, len(order), network.batch_size)]
 
 
 def _texts(network: Network, rows: Sequence[RowContent]) -> list[_Text]:

@@ -17,7 +17,7 @@ from robustrec.encoders.families import DUAL, IMAGE, TEXT, generic, networks_of,
 from robustrec.encoders.memory_store import row_store
 from robustrec.encoders.networks import Network
 from robustrec.encoders.options import EncoderOptions
-from robustrec.encoders.pipeline import Chunk, encode_chunks
+from robustrec.encoders.pipeline import Chunk, batches_of, encode_chunks
 from robustrec.encoders.row_store import Stored
 from robustrec.encoders.rows import RowContent, StoredPicture, row_key
 from robustrec.encoders.store import store_key
@@ -39,7 +39,6 @@ NETWORKS: dict[str, str] = {
 Classes of generic networks and their aliases are called with `name` too.
 """
 
-_TEXTS_AT_ONCE = 4096
 _CHUNK_ROWS, _CHUNK_SECONDS = 512, 60.0  # maximum loss of an interrupted encoding
 
 _CHECKED: set[str] = set()
@@ -181,13 +180,11 @@ class StoredNetwork:
         pictures = [row.picture for row in rows if isinstance(row.picture, StoredPicture)]
         if len(pictures) < len(rows):
             return []
-        size = self.network.batch_size
-        order = _order(self.network, rows)
         batches = [
-            [(rows[place].text, pictures[place].item, pictures[place].digest) for place in order[start : start + size]]
-            for start in range(0, len(order), size)
+            [(rows[place].text, pictures[place].item, pictures[place].digest) for place in batch]
+            for batch in batches_of(self.network, rows)
         ]
-        each = max(elsewhere.UNIT_BATCHES, -(-elsewhere.UNIT_ROWS // size))
+        each = max(elsewhere.UNIT_BATCHES, -(-elsewhere.UNIT_ROWS // self.network.batch_size))
         identity = store_key(self.identity)
         return [
             Shard(self.name, self.first, identity, batches[start : start + each])
@@ -222,17 +219,6 @@ class StoredNetwork:
                     since = time.monotonic()
         finally:
             write()  # also when interrupted, to keep encoded rows
-
-
-def _order(network: Network, rows: Sequence[RowContent]) -> list[int]:
-    """Return the places of rows in the order in which `encode_chunks` takes them: the longest texts first."""
-    if "text" not in network.reads:
-        return list(range(len(rows)))
-    lengths: list[int] = []
-    for start in range(0, len(rows), _TEXTS_AT_ONCE):
-        _, ids, _, _ = network.tokens([row.text for row in rows[start : start + _TEXTS_AT_ONCE]])
-        lengths += map(len, ids)
-    return sorted(range(len(rows)), key=lambda place: (-lengths[place], place))
 
 
 def _network(name: str, options: EncoderOptions, home: Path, first: str) -> Network:
