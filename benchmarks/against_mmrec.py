@@ -28,14 +28,13 @@ from typing import Any, Protocol, cast
 import torch
 
 from benchmarks.mmrec_checkout import CLASSES, MMRec, commit_of, load, write_data
-from benchmarks.report import cpu_name
 from benchmarks.train import Subject, evaluate, make_subject
 from benchmarks.workload import BABY, QUICK, Workload, make_workload, split_of
 from robustrec.config import Settings
 from robustrec.datasets.interactions import TRAIN
 from robustrec.errors import RobustrecError
 from robustrec.files import write_atomically
-from robustrec.hardware import describe_environment, pick_device, set_numerics
+from robustrec.hardware import cpu_name, describe_environment, pick_device, set_numerics
 from robustrec.models import model_class
 from robustrec.models.contract import Batch
 from robustrec.models.dense import times_transposed

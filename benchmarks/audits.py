@@ -26,7 +26,6 @@ import numpy as np
 import torch
 from scipy.sparse import csr_array
 
-from benchmarks.report import cpu_name
 from robustrec.audits.context import CostCounts
 from robustrec.audits.merchant import measure
 from robustrec.audits.merchant.audit import MerchantCondition
@@ -38,7 +37,7 @@ from robustrec.audits.results import AuditResults, Work
 from robustrec.audits.rows import Intervals
 from robustrec.audits.suites import Bootstrap
 from robustrec.audits.treatments import treatments_of
-from robustrec.hardware import set_numerics
+from robustrec.hardware import cpu_name, set_numerics
 from robustrec.models.contract import Representation
 from robustrec.runs.prepared import Split
 from robustrec.runs.trained import TrainedSubject

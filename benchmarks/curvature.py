@@ -38,7 +38,6 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from benchmarks.curvature_cost import cost_lines, cost_of
-from benchmarks.report import cpu_name
 from benchmarks.workload import BABY, Size, Workload, make_workload
 from robustrec.config import default_home
 from robustrec.curvature.lanczos import extremes
@@ -50,7 +49,7 @@ from robustrec.datasets.interactions import TEST, TRAIN, VALIDATION
 from robustrec.datasets.registry import load_dataset
 from robustrec.encoders.features import MODALITIES, item_features
 from robustrec.files import write_atomically
-from robustrec.hardware import describe_environment, set_numerics
+from robustrec.hardware import cpu_name, describe_environment, set_numerics
 from robustrec.models.configs import VBPRConfig
 from robustrec.models.contract import Problem
 from robustrec.models.vbpr import VBPR

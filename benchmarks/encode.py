@@ -30,7 +30,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from benchmarks.report import cpu_name
 from robustrec.datasets.catalog import Catalog
 from robustrec.datasets.interactions import Interactions
 from robustrec.datasets.pictures import PictureSource
@@ -42,7 +41,7 @@ from robustrec.encoders.options import EncoderOptions
 from robustrec.encoders.rows import RowContent
 from robustrec.encoders.weights import quiet
 from robustrec.files import write_atomically
-from robustrec.hardware import describe_environment, pick_device, set_numerics
+from robustrec.hardware import cpu_name, describe_environment, pick_device, set_numerics
 
 WORDS = 30_522
 SEED = 20260

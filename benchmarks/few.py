@@ -17,12 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.report import cpu_name
 from robustrec.audits.rows import Intervals, drift_rows
 from robustrec.audits.suites import Bootstrap
 from robustrec.evaluation.sparse import FEWEST_CHANGED
 from robustrec.evaluation.statistics import paired_intervals
 from robustrec.files import write_atomically
+from robustrec.hardware import cpu_name
 from robustrec.results.conditions import Condition
 from robustrec.results.findings import Finding
 from robustrec.results.gates import Gate

@@ -20,7 +20,6 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.report import cpu_name
 from robustrec.audits.plan import make_plan
 from robustrec.audits.rows import Intervals, drift_rows, quality_rows
 from robustrec.audits.run import measure
@@ -29,7 +28,7 @@ from robustrec.config import Settings, default_home
 from robustrec.evaluation.error_rates import Correction, Spread, widened
 from robustrec.evaluation.statistics import paired_intervals
 from robustrec.files import write_atomically
-from robustrec.hardware import describe_environment, pick_device, set_numerics
+from robustrec.hardware import cpu_name, describe_environment, pick_device, set_numerics
 from robustrec.results.findings import Finding
 from robustrec.results.gates import Gate, GateResult
 from robustrec.results.judging import judge

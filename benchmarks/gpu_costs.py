@@ -20,6 +20,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from typing import Any
 import torch
 
 from benchmarks import encode, scale
-from benchmarks.gpu_parts import REHEARSED, TINY_BLIP, Finding, _drawn, _on, report
+from benchmarks.gpu_parts import REHEARSED, TINY_BLIP, Finding, drawn, on_device, report
 from benchmarks.train import Clock, evaluate, make_subject
 from benchmarks.workload import BABY, Workload, make_workload, split_of
 from robustrec.curvature.lanczos import extremes
@@ -53,13 +54,13 @@ GEMM = 8192
 def syncs(device: torch.device, rehearse: bool, _seconds: float) -> Iterator[Finding]:
     """Yield how often a second epoch, a second evaluation and Hessian products of some models wait for the device."""
     work = make_workload(REHEARSED if rehearse else BABY)
-    features = _on(device, work)
+    features = on_device(device, work)
     for name in ("bpr", "slmrec", "dragon", "freedom", "lattice"):
         yield name, partial(_syncs_of, name, work, features, device)
 
 
 def _syncs_of(name: str, work: Workload, features: dict[str, torch.Tensor], device: torch.device) -> dict[str, Any]:
-    subject, draw = make_subject(name, "sgbd", work, features, device), _drawn(work, device)
+    subject, draw = make_subject(name, "sgbd", work, features, device), drawn(work, device)
     subject.turn(features, draw())
     split = split_of(work)
     evaluate(subject, split, features)
@@ -124,7 +125,7 @@ def _extremes(products: Products, steps: int) -> object:
 def curvature(device: torch.device, rehearse: bool, _seconds: float) -> Iterator[Finding]:
     """Yield seconds of a gradient, a Hessian product and a Lanczos step at Baby's size."""
     work = make_workload(REHEARSED if rehearse else BABY)
-    features = _on(device, work)
+    features = on_device(device, work)
     for name in ("vbpr", "slmrec"):
         yield name, partial(_curvature_of, name, work, features, device)
 
@@ -132,7 +133,7 @@ def curvature(device: torch.device, rehearse: bool, _seconds: float) -> Iterator
 def _curvature_of(name: str, work: Workload, features: dict[str, torch.Tensor], device: torch.device) -> dict[str, Any]:
     clock = Clock(device)
     subject = make_subject(name, "vanilla", work, features, device)
-    subject.turn(features, _drawn(work, device)())
+    subject.turn(features, drawn(work, device)())
     loss = _loss_of(subject.model.model, work, features, subject.model.graphs, device)
     products = parameter_products(loss)
     start = products.space.normal(torch_generator(1, "vector")).to(device)
@@ -155,7 +156,7 @@ def _curvature_of(name: str, work: Workload, features: dict[str, torch.Tensor], 
 def replay(device: torch.device, rehearse: bool, _seconds: float) -> Iterator[Finding]:
     """Yield seconds of an epoch with passes launched one by one, replayed, and replayed with bf16 products."""
     work = make_workload(REHEARSED if rehearse else BABY)
-    features = _on(device, work)
+    features = on_device(device, work)
     for name in MODELS:
         if vars(model_class(name)).get("static_passes"):
             yield name, partial(_replay_of, name, work, features, device)
@@ -167,7 +168,7 @@ def _replay_of(name: str, work: Workload, features: dict[str, torch.Tensor], dev
     for way, (replayed, bf16) in ways.items():
         if bf16 and not model_class(name).modalities:
             continue
-        subject, draw = make_subject(name, "vanilla", work, features, device), _drawn(work, device)
+        subject, draw = make_subject(name, "vanilla", work, features, device), drawn(work, device)
         subject.replay = replayed
         with bf16_inputs(bf16):
             times = [clock.seconds(lambda one=subject, next_=draw: one.turn(features, next_())).wall for _ in range(3)]  # type: ignore[misc]
@@ -206,7 +207,7 @@ def _against(name: str, device: torch.device, seconds: float, more: tuple[str, .
 def sizes(device: torch.device, rehearse: bool, _seconds: float) -> Iterator[Finding]:
     """Yield seconds and peak memory of each model at Electronics' size."""
     work = make_workload(REHEARSED if rehearse else scale.ELECTRONICS)
-    features = _on(device, work)
+    features = on_device(device, work)
     last = ("lattice", "dragon", "dualgnn")  # their graphs take longest
     for name in sorted(MODELS, key=lambda each: (each in last, each)):
         yield name, partial(_size_of, name, work, features, device)
@@ -219,7 +220,7 @@ def _size_of(name: str, work: Workload, features: dict[str, torch.Tensor], devic
     made: list[Any] = []
     build = clock.seconds(lambda: made.append(make_subject(name, "vanilla", work, features, device))).wall
     (subject,) = made
-    batches = _drawn(work, device)()
+    batches = drawn(work, device)()
     subject.turn(features, batches[:1])
     steps = batches[1:21]
     step = clock.seconds(lambda: subject.turn(features, steps)).wall / len(steps) if steps else math.nan
@@ -237,36 +238,40 @@ def _size_of(name: str, work: Workload, features: dict[str, torch.Tensor], devic
     }
 
 
-def encoding(device: torch.device, rehearse: bool, _seconds: float) -> Iterator[Finding]:
-    """Yield items a second of the base BLIP beside plain loops over transformers, and the share of the bf16 peak."""
-    size = TINY_BLIP if rehearse else encode.SIZES["base"]
+@contextmanager
+def _blip(device: torch.device, rehearse: bool, items: int) -> Iterator[tuple[Dataset, EncoderOptions, Path]]:
+    """Yield a catalog, the options of an encoder with the base BLIP's structure in bfloat16, and a scratch folder."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        encode.save_model(size, folder / "model")
-        dataset = encode.make_dataset(8 if rehearse else 768, folder / "pictures")
-        options = EncoderOptions(
-            device=str(device), precision="bfloat16", weights=(str(folder / "model"),), offline=True
-        )
+        encode.save_model(_size(rehearse), folder / "model")
+        weights = (str(folder / "model"),)
+        options = EncoderOptions(device=str(device), precision="bfloat16", weights=weights, offline=True)
+        yield encode.make_dataset(8 if rehearse else items, folder / "pictures"), options, folder
+
+
+def _size(rehearse: bool) -> encode.Size:
+    return TINY_BLIP if rehearse else encode.SIZES["base"]
+
+
+def _bf16_peak(device: torch.device, rehearse: bool) -> Iterator[Finding]:
+    yield "operations of an item", lambda: operations(_size(rehearse), 27)
+    yield "bf16 product", lambda: _peak(device, 64 if rehearse else GEMM)
+
+
+def encoding(device: torch.device, rehearse: bool, _seconds: float) -> Iterator[Finding]:
+    """Yield items a second of the base BLIP beside plain loops over transformers, and the share of the bf16 peak."""
+    with _blip(device, rehearse, 768) as (dataset, options, folder):
         yield "ways", lambda: encode.measure(dataset, options, folder, 1)
         yield "items", lambda: len(encode.catalog_of(dataset).texts)
-    yield "operations of an item", lambda: operations(size, 27)
-    yield "bf16 product", lambda: _peak(device, 64 if rehearse else GEMM)
+    yield from _bf16_peak(device, rehearse)
 
 
 def network(device: torch.device, rehearse: bool, _seconds: float) -> Iterator[Finding]:
     """Yield items a second of the base BLIP alone, of decoding alone, and the share of the bf16 peak."""
-    size = TINY_BLIP if rehearse else encode.SIZES["base"]
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        encode.save_model(size, folder / "model")
-        dataset = encode.make_dataset(8 if rehearse else 256, folder / "pictures")
-        options = EncoderOptions(
-            device=str(device), precision="bfloat16", weights=(str(folder / "model"),), offline=True
-        )
+    with _blip(device, rehearse, 256) as (dataset, options, folder):
         part = FrozenEncoder("blip", dataset, folder / "home", options).parts["blip"].network
         yield "parts", partial(_network, part, dataset, device)
-    yield "operations of an item", lambda: operations(size, 27)
-    yield "bf16 product", lambda: _peak(device, 64 if rehearse else GEMM)
+    yield from _bf16_peak(device, rehearse)
 
 
 def _network(part: Network, dataset: Dataset, device: torch.device) -> dict[str, float]:

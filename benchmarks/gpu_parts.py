@@ -185,10 +185,10 @@ def determinism(device: torch.device, rehearse: bool) -> Iterator[Finding]:
 
 
 def _two_trainings(name: str, work: Workload, device: torch.device) -> dict[str, Any]:
-    features = _on(device, work)
+    features = on_device(device, work)
     ends = []
     for _ in range(2):
-        subject, draw = make_subject(name, "sgbd", work, features, device), _drawn(work, device)
+        subject, draw = make_subject(name, "sgbd", work, features, device), drawn(work, device)
         for _ in range(2):
             subject.turn(features, draw())
         state = subject.model.module().state_dict()
@@ -204,7 +204,7 @@ def epochs(device: torch.device, rehearse: bool, name: str, seconds: float) -> I
     """Yield seconds per epoch under vanilla and sgbd, and of a full evaluation, at Baby's size."""
     work = make_workload(REHEARSED if rehearse else BABY)
     yield "size", work.size._asdict
-    features = _on(device, work)
+    features = on_device(device, work)
     for strategy in ("vanilla", "sgbd"):
         yield strategy, partial(_epochs_of, name, strategy, work, features, device, seconds / 4)
 
@@ -212,7 +212,7 @@ def epochs(device: torch.device, rehearse: bool, name: str, seconds: float) -> I
 def _epochs_of(
     name: str, strategy: str, work: Workload, features: dict[str, Tensor], device: torch.device, seconds: float
 ) -> dict[str, Any]:
-    clock, draw, split = Clock(device), _drawn(work, device), split_of(work)
+    clock, draw, split = Clock(device), drawn(work, device), split_of(work)
     subject = make_subject(name, strategy, work, features, device)
     clock.reset_peak()
     first = clock.seconds(lambda: subject.turn(features, draw())).wall
@@ -232,20 +232,21 @@ def _epochs_of(
     }
 
 
-def _drawn(work: Workload, device: torch.device) -> Callable[[], list[Batch]]:
+def drawn(work: Workload, device: torch.device) -> Callable[[], list[Batch]]:
     """Return a function that draws an epoch's batches; drawing is part of an epoch."""
     users, items = work.interactions.pairs(TRAIN)
     positives = positives_of(torch.stack([torch.from_numpy(users), torch.from_numpy(items)]), work.size.n_items, device)
     generator = torch_generator(0, "triples", device=device)
 
     def draw() -> list[Batch]:
-        drawn = batches_of(sample_epoch(positives, generator), work.size.batch)
-        return [batch._replace(step=place) for place, batch in enumerate(drawn)]
+        batches = batches_of(sample_epoch(positives, generator), work.size.batch)
+        return [batch._replace(step=place) for place, batch in enumerate(batches)]
 
     return draw
 
 
-def _on(device: torch.device, work: Workload) -> dict[str, Tensor]:
+def on_device(device: torch.device, work: Workload) -> dict[str, Tensor]:
+    """Return the features on a device."""
     return {modality: table.to(device) for modality, table in work.features.items()}
 
 

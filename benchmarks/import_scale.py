@@ -22,8 +22,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.report import cpu_name
 from robustrec.files import write_atomically
+from robustrec.hardware import cpu_name
 
 pa, pq = (importlib.import_module(name) for name in ("pyarrow", "pyarrow.parquet"))  # neither has types
 

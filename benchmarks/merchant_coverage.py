@@ -25,7 +25,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from benchmarks.report import cpu_name
 from robustrec.audits.merchant.conditions import EvaluationTargets, Lists, Tally
 from robustrec.audits.merchant.items import choose_items
 from robustrec.audits.merchant.rows import part_rows
@@ -34,6 +33,7 @@ from robustrec.audits.rows import Intervals
 from robustrec.audits.suites import Bootstrap
 from robustrec.evaluation.ranking import Pairs, Ranking
 from robustrec.files import write_atomically
+from robustrec.hardware import cpu_name
 from robustrec.results.conditions import Condition
 from robustrec.results.findings import Finding
 from robustrec.runs.prepared import Split

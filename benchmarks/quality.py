@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.report import cpu_name
 from robustrec.audits.quality import MetricSuite, measure_clean
 from robustrec.audits.rows import Intervals, quality_rows
 from robustrec.audits.suites import Bootstrap
@@ -29,7 +28,7 @@ from robustrec.config import Settings, default_home, parse_overrides
 from robustrec.datasets.registry import load_dataset
 from robustrec.encoders.features import item_features
 from robustrec.files import write_atomically
-from robustrec.hardware import describe_environment, pick_device, set_numerics
+from robustrec.hardware import cpu_name, describe_environment, pick_device, set_numerics
 from robustrec.models import MODELS
 from robustrec.models.contract import Graphs, item_graphs, represent
 from robustrec.models.graphs import sparse_of, weighted_sum

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from robustrec.files import write_atomically
+from robustrec.hardware import cpu_name
 
 HEAD = (
     "| model | strategy | s/epoch | s/evaluation | time over vanilla (min-max) | processor time | bound "
@@ -72,14 +72,3 @@ def _row(result: dict[str, Any], strategy: str, values: dict[str, Any]) -> str:
         f"{peak / 2**20:,.0f} MiB",
     )
     return "| " + " | ".join(cells) + " |"
-
-
-def cpu_name() -> str:
-    """Return the processor's model name, as far as the platform tells."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

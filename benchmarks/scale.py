@@ -32,7 +32,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.report import cpu_name
 from benchmarks.train import peak_resident_bytes
 from benchmarks.workload import Size, Workload, make_workload
 from robustrec.config import Settings
@@ -40,7 +39,7 @@ from robustrec.datasets.interactions import TEST, TRAIN
 from robustrec.evaluation.metrics import evaluated_users, per_user_metrics
 from robustrec.evaluation.ranking import rank
 from robustrec.files import write_atomically
-from robustrec.hardware import describe_environment, set_numerics
+from robustrec.hardware import cpu_name, describe_environment, set_numerics
 from robustrec.models import MODELS, model_class
 from robustrec.models.contract import Graphs, Problem, item_graphs, represent
 from robustrec.models.graphs import Neighbours, UserGraph, co_occurrence, cosine_neighbours

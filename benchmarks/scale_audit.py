@@ -25,9 +25,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.report import cpu_name
 from robustrec.files import write_atomically
-from robustrec.hardware import describe_environment
+from robustrec.hardware import cpu_name, describe_environment
 from robustrec.results.report import Report, read_report
 
 SEED = 20261

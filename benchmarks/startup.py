@@ -14,8 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.report import cpu_name
 from robustrec.files import write_atomically
+from robustrec.hardware import cpu_name
 
 COMMANDS = (
     "--version",

@@ -16,12 +16,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.report import cpu_name
 from robustrec.comparison.budget import BUDGET_WORDS
 from robustrec.comparison.result import Comparison, StrategyReport
 from robustrec.comparison.rows import against
 from robustrec.config import default_home
 from robustrec.files import write_atomically
+from robustrec.hardware import cpu_name
 from robustrec.results.numbers import plain
 
 COLUMNS = ("budget", "measure", "strategy", "epochs", "gradients", "value", "against the reference", "conclusion")

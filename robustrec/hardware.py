@@ -6,7 +6,8 @@ import ctypes
 import platform
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -103,6 +104,15 @@ def _keep_freed_memory() -> None:
     libc = ctypes.CDLL(None)
     libc.mallopt(M_MMAP_MAX, 0)
     libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def cpu_name() -> str:
+    """Return the processor's model name, as far as the platform tells."""
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        if name := next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), ""):
+            return name
+    return platform.processor() or platform.machine()
 
 
 def describe_environment(device: torch.device) -> dict[str, str | int]:

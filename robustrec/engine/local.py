@@ -10,10 +10,8 @@ import threading
 from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
-from robustrec.engine.spread import Spread, WorkerError
+from robustrec.engine.spread import Spread
 from robustrec.errors import RobustrecError
-
-__all__ = ["Local", "WorkerError"]
 
 WORKER = ("-m", "robustrec.engine.worker")
 """Arguments of Python for a worker process, before the number of its pipe."""

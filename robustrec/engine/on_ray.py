@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from multiprocessing.connection import Pipe
 from pathlib import Path
@@ -22,7 +22,7 @@ from robustrec.audits.tasks import Task
 from robustrec.config import Settings
 from robustrec.engine.names import address_of
 from robustrec.engine.ray_worker import hardware, versions
-from robustrec.engine.spread import Spread
+from robustrec.engine.spread import JSON, Spread
 from robustrec.errors import RobustrecError
 from robustrec.files import write_atomically
 from robustrec.hardware import pick_device
@@ -58,7 +58,7 @@ class OnRay(Spread):
         self._hardware: set[str] = set()
         self._token: Path | None = None
 
-    def begin(self, tasks: list[Task], subjects: Audited, work: Work) -> None:  # type: ignore[override]
+    def begin(self, tasks: Sequence[Task], subjects: Audited, work: Work) -> None:
         """Look for stored outputs, and give the other tasks to the cluster."""
         super().begin(tasks, subjects, work)
         self._hardware.add(hardware(work.context.prepared.device.type))
@@ -101,7 +101,7 @@ class OnRay(Spread):
         assert self._link is not None
         about, content = self._link.ask(message, what)
         if "error" in about or "fault" in about:
-            return b"j" + json.dumps(about).encode()
+            return JSON + json.dumps(about).encode()
         self._found |= {int(place): fault for place, fault in json.loads(about["faults"]).items()}
         self._hardware.update([about["hardware"]] if about["hardware"] else [])
         for line in about["logs"]:

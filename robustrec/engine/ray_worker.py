@@ -67,16 +67,15 @@ def hardware(device: str) -> str:
 
     if device == "cuda":
         return torch.cuda.get_device_name()
-    name = platform.processor() or platform.machine()
-    with suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
-    return f"{name}, {torch.backends.cpu.get_cpu_capability()}"
+    from robustrec.hardware import cpu_name
+
+    return f"{cpu_name()}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def answer(first: str, message: str) -> Answer:
     """Answer a message of a command whose first message has its settings, versions and folders, both as JSON."""
-    from robustrec.engine.worker import JSON, OUTPUT, reply
+    from robustrec.engine.spread import OUTPUT
+    from robustrec.engine.worker import refusal, reply
     from robustrec.hardware import full_precision
     from robustrec.own_code import folders_stay
 
@@ -88,8 +87,7 @@ def answer(first: str, message: str) -> Answer:
         try:
             _check(asked, node)
         except RobustrecError as error:
-            content = JSON + json.dumps({"error": [error.what, error.where, error.fix]}).encode()
-            return Answer(content, "{}", (), node, "")
+            return Answer(refusal(error), "{}", (), node, "")
         content = reply(lambda: _session(first, asked), json.loads(message))
         if content[:1] == OUTPUT:  # now, since nobody can ask a lost process
             faults = _session(first, asked).faults()

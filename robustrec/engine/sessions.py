@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import Any
 
@@ -82,30 +83,30 @@ class Session:
             ]
         )
 
-    @property
-    def prepared(self) -> Prepared:
-        """Data and features on the device."""
-        raise NotImplementedError
-
-    @property
-    def specs(self) -> tuple[SubjectSpec, ...]:
-        """The subjects of the command, in its order."""
-        raise NotImplementedError
-
-    def train(self, place: int) -> None:
-        """Train a subject into the run store."""
-        obtain_subject(self.specs[place], self.prepared, home=self.settings.home)
-
-    def run(self, task: Task, places: list[int]) -> bytes:
-        """Return the output of a task of an audit on the subjects at some places in the plan, as bytes."""
-        raise NotImplementedError
-
     def faults(self) -> dict[int, str]:
         """Return place in the plan -> fault of the reach check after the tasks."""
         return {}
 
 
-class AuditSession(Session):
+class TrainingSession(Session, ABC):
+    """Data of a command that trains subjects too."""
+
+    @property
+    @abstractmethod
+    def prepared(self) -> Prepared:
+        """Data and features on the device."""
+
+    @property
+    @abstractmethod
+    def specs(self) -> tuple[SubjectSpec, ...]:
+        """The subjects of the command, in its order."""
+
+    def train(self, place: int) -> None:
+        """Train a subject into the run store."""
+        obtain_subject(self.specs[place], self.prepared, home=self.settings.home)
+
+
+class AuditSession(TrainingSession):
     """Data and subjects of an audit; the first message also has the "suite"."""
 
     def _loaded(self, first: dict[str, Any]) -> Dataset:
@@ -134,7 +135,7 @@ class AuditSession(Session):
         return self.plan.specs
 
     def run(self, task: Task, places: list[int]) -> bytes:
-        """Return the output of a task."""
+        """Return the output of a task on the subjects at some places in the plan, as bytes."""
         if self._subjects is None:
             context = self.work.context
             trained = [
@@ -149,7 +150,7 @@ class AuditSession(Session):
         return {place: fault for place, check in self._checks.items() if (fault := check.after())}
 
 
-class ComparisonSession(Session):
+class ComparisonSession(TrainingSession):
     """Data of a comparison of strategies; the first message also has "epochs", "reference" and "budgets"."""
 
     def _loaded(self, first: dict[str, Any]) -> Dataset:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -29,12 +29,15 @@ from robustrec.runs.prepared import Prepared
 from robustrec.runs.specs import SubjectSpec
 from robustrec.runs.store import run_key, stored_run
 
+JSON, OUTPUT = b"j", b"o"
+"""First byte of an answer: JSON, or the bytes of an output."""
+
 
 class WorkerError(Exception):
     """A worker raised an unexpected exception; the text is its traceback."""
 
 
-class Spread(InProcess):
+class Spread(InProcess, ABC):
     """Runs tasks in `workers` processes, with the same results to the bit as in one.
 
     Outputs are stored as soon as they are there, so that an interrupted audit measures none twice; `forget` removes
@@ -43,33 +46,35 @@ class Spread(InProcess):
     Attributes:
         workers: largest number of messages at a time; with 1, `alone` decides whether there are processes at all.
         alone: whether this process does all the work.
+        here_if_single: whether a single training runs in this process.
     """
+
+    here_if_single = False
 
     def __init__(self, workers: int, *, alone: bool) -> None:
         self.workers, self.alone = workers, alone
         self._artefacts: Artefacts | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._first: dict[str, Any] = {}
-        self.home = Path()
         self._futures: dict[int, Future[TaskOutput]] = {}
         self._tasks: list[Task] = []
         self._encoded: set[int] = set()
 
+    @abstractmethod
     def _send(self, message: dict[str, Any], what: str) -> bytes:
         """Return the answer of a process to a message; a lost process is replaced.
 
         Raises:
             RobustrecError: processes were lost too often.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def _stop(self, *, failed: bool) -> None:
         """End the processes; if `failed`, whatever they do."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _faults(self) -> dict[int, str]:
         """Return place in the plan -> fault that the reach check found in a process after its tasks."""
-        raise NotImplementedError
 
     def __enter__(self) -> Self:
         return self
@@ -83,28 +88,30 @@ class Spread(InProcess):
 
     def train(self, plan: Plan, prepared: Prepared, progress: Progress) -> set[int]:
         """Train the subjects that are not stored yet in the processes; alone, nothing ahead."""
-        return self._train(self.started(audit_message(plan), plan.settings, progress), plan.specs, prepared, progress)
+        return self._train(audit_message(plan), plan.settings, plan.specs, prepared, progress)
 
     def train_comparison(self, plan: ComparisonPlan, prepared: Prepared, progress: Progress) -> None:
         """Train the runs of a comparison that are not stored yet in the processes; alone, nothing ahead."""
-        first = comparison_message(plan)
-        self._train(self.started(first, plan.settings, progress), plan.distinct, prepared, progress)
+        self._train(comparison_message(plan), plan.settings, plan.distinct, prepared, progress)
 
     def _train(
         self,
-        pool: Callable[[], ThreadPoolExecutor],
+        first: dict[str, Any],
+        settings: Settings,
         specs: Sequence[SubjectSpec],
         prepared: Prepared,
         progress: Progress,
     ) -> set[int]:
-        home = self.home
         lacking = [
-            place for place, spec in enumerate(specs) if spec.trains and not stored_run(home, run_key(spec, prepared))
+            place
+            for place, spec in enumerate(specs)
+            if spec.trains and not stored_run(settings.home, run_key(spec, prepared))
         ]
         if self.alone or not lacking or (self.here_if_single and len(lacking) < 2):
             return set()
+        pool = self.started(first, settings, progress)
         jobs = {
-            pool().submit(self._ask, {"train": place}, f"the training of {specs[place].label}"): place
+            pool.submit(self._ask, {"train": place}, f"the training of {specs[place].label}"): place
             for place in lacking
         }
         for number, job in enumerate(as_completed(jobs), start=1):
@@ -123,7 +130,7 @@ class Spread(InProcess):
         """
 
         def encode_shards(shards: Sequence[Shard], report: Progress | None) -> None:
-            pool, total, held = self.started(first, settings, progress)(), sum(each.rows for each in shards), 0
+            pool, total, held = self.started(first, settings, progress), sum(each.rows for each in shards), 0
             stage = f"encoding with {shards[0].network}"
             jobs = {
                 pool.submit(self._ask, {"encode": asdict(shard)}, f"{stage}, unit {number}"): shard
@@ -138,16 +145,13 @@ class Spread(InProcess):
         with encoded_by(None if self.alone else encode_shards):
             yield
 
-    here_if_single = False
-    """Whether a single training runs in this process."""
-
     def begin(self, tasks: Sequence[Task], subjects: Audited, work: Work) -> None:
         """Look for stored outputs, and give the other tasks to the processes."""
         super().begin(tasks, subjects, work)
         self._artefacts, self._tasks = Artefacts(tasks, subjects, work), list(tasks)
         if self.alone:
             return
-        pool = self.started(audit_message(work.plan), work.plan.settings, work.context.progress)()
+        pool = self.started(audit_message(work.plan), work.plan.settings, work.context.progress)
         places = self._places()
         for number, task in enumerate(tasks):
             if not (task.here or task.encoded or self._artefacts.stored(task)):
@@ -210,30 +214,23 @@ class Spread(InProcess):
         if self._artefacts is not None:
             self._artefacts.forget()
 
-    def started(
-        self, first: dict[str, Any], settings: Settings, progress: Progress = silent
-    ) -> Callable[[], ThreadPoolExecutor]:
-        """Return a function that returns the threads that send messages, one each at a time.
+    def started(self, first: dict[str, Any], settings: Settings, progress: Progress = silent) -> ThreadPoolExecutor:
+        """Return the threads that send messages, one each at a time; the first call gets ready to send.
 
         Args:
-            first: what the processes make data and subjects of, of the first call that needs processes.
+            first: what the processes make data and subjects of.
             settings: of the command.
             progress: reports what happens in the processes.
         """
-        self.home = settings.home
-
-        def pool() -> ThreadPoolExecutor:
-            if self._pool is None:
-                self._first = {
-                    "settings": settings.model_dump_json(exclude_unset=True),
-                    "threads": torch.get_num_threads(),
-                    **first,
-                }
-                self._open(settings, progress)
-                self._pool = ThreadPoolExecutor(self.workers)
-            return self._pool
-
-        return pool
+        if self._pool is None:
+            self._first = {
+                "settings": settings.model_dump_json(exclude_unset=True),
+                "threads": torch.get_num_threads(),
+                **first,
+            }
+            self._open(settings, progress)
+            self._pool = ThreadPoolExecutor(self.workers)
+        return self._pool
 
     def _open(self, settings: Settings, progress: Progress) -> None:
         """Get ready to send messages."""
@@ -246,7 +243,7 @@ class Spread(InProcess):
             WorkerError: it raised an unexpected exception.
         """
         answer = self._send(message, what)
-        if answer[:1] == b"o":
+        if answer[:1] == OUTPUT:
             return answer[1:]
         reply = json.loads(answer[1:])
         if "error" in reply:

@@ -18,14 +18,12 @@ import torch
 
 from robustrec.audits.tasks import Task
 from robustrec.encoders.elsewhere import Shard
-from robustrec.engine.sessions import Session, session_of
+from robustrec.engine.sessions import AuditSession, Session, TrainingSession, session_of
+from robustrec.engine.spread import JSON, OUTPUT
 from robustrec.errors import RobustrecError
 from robustrec.hardware import full_precision, set_numerics
 from robustrec.object_store import using
 from robustrec.own_code import folders_stay
-
-JSON, OUTPUT = b"j", b"o"
-"""First byte of an answer."""
 
 
 def reply(session: Callable[[], Session], message: dict[str, Any]) -> bytes:
@@ -40,19 +38,26 @@ def reply(session: Callable[[], Session], message: dict[str, Any]) -> bytes:
         with using(made.store):
             return _answer(made, message)
     except RobustrecError as error:
-        return JSON + json.dumps({"error": [error.what, error.where, error.fix]}).encode()
+        return refusal(error)
     except Exception:
         return JSON + json.dumps({"fault": traceback.format_exc()}).encode()
 
 
+def refusal(error: RobustrecError) -> bytes:
+    """Return the answer that says an error."""
+    return JSON + json.dumps({"error": [error.what, error.where, error.fix]}).encode()
+
+
 def _answer(session: Session, message: dict[str, Any]) -> bytes:
     if "train" in message:
+        assert isinstance(session, TrainingSession)
         session.train(message["train"])
         return JSON + b"{}"
     if "encode" in message:
         session.encode(Shard(**message["encode"]))
         return JSON + b"{}"
     if "task" in message:
+        assert isinstance(session, AuditSession)
         return OUTPUT + session.run(Task(**message["task"]), message["places"])
     return JSON + json.dumps({"faults": list(session.faults().items())}).encode()
 

@@ -18,8 +18,8 @@ from robustrec.audits.tasks import TaskOutput
 from robustrec.config import Settings
 from robustrec.engine import local
 from robustrec.engine.artefacts import packed, unpacked
-from robustrec.engine.local import Local, WorkerError
-from robustrec.engine.spread import audit_message
+from robustrec.engine.local import Local
+from robustrec.engine.spread import WorkerError, audit_message
 from robustrec.errors import RobustrecError
 from robustrec.results.findings import AuditStatus, Finding
 from robustrec.results.report import Report, report_json
@@ -209,7 +209,7 @@ def test_errors_of_a_process_are_those_of_the_command(
     for kind, (answer, message) in answers.items():
         process(f"connection.send_bytes(b'j' + json.dumps({answer!r}).encode())")
         with Local(2) as engine:
-            engine.started(audit_message(plan), plan.settings)()
+            engine.started(audit_message(plan), plan.settings)
             with pytest.raises(kind, match=message):
                 engine._ask({}, "a task")
 
@@ -220,7 +220,7 @@ def test_an_interrupt_ends_the_processes(plan: Plan, process: Any) -> None:
 
     def interrupted() -> None:
         with engine:
-            engine.started(audit_message(plan), plan.settings)()
+            engine.started(audit_message(plan), plan.settings)
             assert engine._pool is not None
             engine._pool.submit(engine._ask, {}, "a task")
             while not any(each.alive for each in engine._processes):

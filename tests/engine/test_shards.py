@@ -82,6 +82,9 @@ class _Here(Spread):
     def _stop(self, *, failed: bool) -> None:
         pass
 
+    def _faults(self) -> dict[int, str]:
+        return {}
+
 
 def test_workers_encode_what_one_process_does(shop: Dataset, tmp_path: Path, units: None) -> None:
     one = _encoded(shop, tmp_path / "one")
