@@ -83,8 +83,7 @@ class AuditedSubject:
         """
         context, found, where = self.work.context, [], named(condition)
         for features in draws:
-            options = {"frozen": True} if frozen else {}
-            representation = self.trained.represent(features, **options)
+            representation = self.trained.represent(features, frozen=frozen)
             found.append(measure_perturbed(representation, context.prepared.test, context.metric_suite, self.clean))
             context.costs.count_lists()
             context.progress(self.audit, len(found), len(found), f"{self.trained.subject.label} {where.label}")

@@ -102,8 +102,8 @@ def _measured(subject: TrainedSubject, clean: Clean, work: Work, metric: str) ->
         work.results.keep(array_key(subject.subject, "clean", CLEAN_TEST, f"{metric}_{AMONG_COLD}"), values)
     conditions = conditions_of(list(subject.scored_tables), item_graphs=subject.graphs is not None)
     for number, condition in enumerate(conditions, start=1):
-        options = {"frozen": True} if condition.graphs == "frozen" else {}
-        other = subject.represent(_features(subject, condition, context.seed), **options)
+        features = _features(subject, condition, context.seed)
+        other = subject.represent(features, frozen=condition.graphs == "frozen")
         split = context.prepared.test
         ranking = rank(other, split.users, split.mask, k=clean.ranking.items.shape[1])
         after = metrics.values(ranking, split, clean.ranking)

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from pydantic import Field
 
+from robustrec.errors import unknown_name
+from robustrec.modalities import MODALITIES
+from robustrec.results.conditions import ALL
 from robustrec.subject import Record
 
 if TYPE_CHECKING:
@@ -23,6 +26,27 @@ if TYPE_CHECKING:
     from robustrec.runs.specs import SubjectSpec
 
 READS_NOTHING = "the model reads no item features, so there is nothing to perturb"
+
+
+def unmeasured_scopes(scopes: Sequence[str], available: Sequence[str], *, what: str, where: str) -> list[str]:
+    """Return a line for each scope that the features lack, to perturb a modality or all.
+
+    Args:
+        scopes: modalities, or "all".
+        available: modalities of the features.
+        what: what the lines begin with: "noise on".
+        where: place of the scopes, for errors.
+
+    Raises:
+        RobustrecError: a scope is not "image" or "text" and not of the features, or none of the scopes is there.
+    """
+    lacking = [scope for scope in scopes if scope not in (ALL, *available)]
+    for scope in lacking:
+        if scope not in MODALITIES or len(lacking) == len(scopes):
+            raise unknown_name("modality", scope, (ALL, *available), where=where)
+    return [
+        f"{what} {scope}: not measured, because the features have only {' and '.join(available)}" for scope in lacking
+    ]
 
 
 class Cost(NamedTuple):

@@ -16,7 +16,7 @@ from robustrec.errors import RobustrecError
 from robustrec.evaluation.components import decompose
 from robustrec.evaluation.ranking import rank
 from robustrec.results.conditions import MEAN_FEATURES
-from robustrec.results.content_use import ENOUGH
+from robustrec.results.content_use import ENOUGH, uncertain
 from robustrec.results.numbers import bracketed, percent
 from robustrec.runs.prepared import Split
 from robustrec.runs.trained import TrainedSubject
@@ -73,8 +73,7 @@ def left_of(tables: Mapping[Measure, Floats], metric: str, *, level: float) -> L
     about = decompose((after - share * before) / before.mean(), ("seed", "user"), level=level).mean
     known = bool(np.isfinite(about.low) and np.isfinite(about.high))
     low, high = (share + about.low, share + about.high) if known else (None, None)
-    uncertain = low is None or high is None or low < ENOUGH <= high
-    return Left(Mean(estimate=share, low=low, high=high), share >= ENOUGH, uncertain)
+    return Left(Mean(estimate=share, low=low, high=high), share >= ENOUGH, uncertain(low, high))
 
 
 def withheld(

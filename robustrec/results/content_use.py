@@ -21,6 +21,12 @@ ALIKE = 0.8
 
 OLD = "the report does not have it"
 
+
+def uncertain(low: float | None, high: float | None) -> bool:
+    """Return whether an interval of the share that is left contains 95 %, or is not known."""
+    return low is None or high is None or low < ENOUGH <= high
+
+
 State = Literal["uses content", "content-free", "reads no content", "not measured"]
 
 
@@ -122,7 +128,7 @@ def content_use(subject: Subject, rows: Iterable[Finding]) -> ContentUse:
         kept=kept,
         kept_low=low,
         kept_high=high,
-        uncertain=low is None or high is None or low < ENOUGH <= high,
+        uncertain=uncertain(low, high),
         overlap=overlap.perturbed if overlap else None,
         exchanged=None if other is None or other.relative_drift is None else 1 + other.relative_drift,
         cold=cold.clean if cold else None,

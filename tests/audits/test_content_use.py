@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
+from small_plans import small_plan
 
 from robustrec.audits import run as runner
 from robustrec.audits.content_use import conditions_of
 from robustrec.audits.fills import exchanged, filled
 from robustrec.audits.outcome import make_report, write_outcome
-from robustrec.audits.plan import Plan, cost_of, make_plan
-from robustrec.config import Settings
+from robustrec.audits.plan import Plan, cost_of
 from robustrec.errors import RobustrecError
 from robustrec.models import MODELS
 from robustrec.reading.glance import at_a_glance
@@ -56,12 +56,7 @@ bound = "estimate"
 
 
 def plan_of(folder: Path, home: Path, suite: str = SUITE, **settings: Any) -> Plan:
-    home.mkdir(parents=True, exist_ok=True)
-    path = home / "suite.toml"
-    path.write_text(suite)
-    given = {"model": ("vbpr",), "strategy": ("vanilla",), "dataset": str(folder), "device": "cpu", **settings}
-    overrides = {"training": {"max_epochs": 12, "learning_rate": 0.02, "batch_size": 128}}
-    return make_plan(Settings(home=home, suite=str(path), **{"set": overrides, **given}))
+    return small_plan(folder, home, suite, **settings)
 
 
 def audited(plan: Plan) -> Report:

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import torch
 from merchant_shop import make_shop
+from small_plans import small_plan
 
 from robustrec.audits import run as runner
 from robustrec.audits.missing.audit import conditions_of, replaced_items
 from robustrec.audits.missing.config import MissingAudit
 from robustrec.audits.outcome import make_report
-from robustrec.audits.plan import Plan, cost_of, make_plan
+from robustrec.audits.plan import Plan, cost_of
 from robustrec.audits.suites import load_suite, parse_suite
-from robustrec.config import Settings
 from robustrec.errors import RobustrecError
 from robustrec.reading.conditions import condition_words
 from robustrec.results.findings import Finding
@@ -54,12 +54,7 @@ class TextVBPR(VBPR):
 
 
 def plan_of(folder: Path, home: Path, suite: str = SUITE, **settings: Any) -> Plan:
-    home.mkdir(parents=True, exist_ok=True)
-    path = home / "suite.toml"
-    path.write_text(suite)
-    given = {"model": ("vbpr",), "strategy": ("vanilla",), "dataset": str(folder), "device": "cpu", **settings}
-    overrides = {"training": {"max_epochs": 12, "learning_rate": 0.02, "batch_size": 128}}
-    return make_plan(Settings(home=home, suite=str(path), **{"set": overrides, **given}))
+    return small_plan(folder, home, suite, **settings)
 
 
 def audited(plan: Plan) -> Report:

@@ -6,10 +6,9 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from robustrec.audits.kind import READS_NOTHING, AuditKind, Cost, Reported
+from robustrec.audits.kind import READS_NOTHING, AuditKind, Cost, Reported, unmeasured_scopes
 from robustrec.audits.missing.audit import conditions_of, features_of
 from robustrec.audits.missing.config import MissingAudit
-from robustrec.errors import unknown_name
 from robustrec.modalities import MODALITIES, read_of
 from robustrec.results.conditions import ALL
 
@@ -37,14 +36,7 @@ class MissingKind(AuditKind[MissingAudit]):
 
     def of_modalities(self, config: MissingAudit, available: Sequence[str], *, where: str) -> list[str]:
         """Check the scopes: image and text can lack in the features, but not all scopes, and no other name."""
-        lacking = [scope for scope in config.scopes if scope not in (ALL, *available)]
-        for scope in lacking:
-            if scope not in MODALITIES or len(lacking) == len(config.scopes):
-                raise unknown_name("modality", scope, (ALL, *available), where=f"{where}, missing audit, scopes")
-        return [
-            f"missing {scope}: not measured, because the features have only {' and '.join(available)}"
-            for scope in lacking
-        ]
+        return unmeasured_scopes(config.scopes, available, what="missing", where=f"{where}, missing audit, scopes")
 
     def needs(self, config: MissingAudit, plan: Plan, spec: SubjectSpec) -> str:
         """Return why the audit cannot measure a subject: no features, or none that its scores depend on."""
@@ -94,9 +86,11 @@ class MissingKind(AuditKind[MissingAudit]):
 
     def measure(self, config: MissingAudit, audited: AuditedSubject) -> list[Finding]:
         """Return the drifts under every condition; exactly none where the scores do not depend on the modality."""
+        from robustrec.audits.missing.removed import not_removable
+
         found: list[Finding] = []
         for each in conditions_of(config):
-            if each.fill == "removed" and (reason := self._not_removable(audited, each.scope)):
+            if each.fill == "removed" and (reason := not_removable(audited.work, each.scope)):
                 audited.work.results.warnings.append(f"missing {each.scope}, removed: not measured, because {reason}")
                 continue
             same = each.frozen and audited.trained.graphs is None and "rebuilt" in config.graphs
@@ -113,12 +107,6 @@ class MissingKind(AuditKind[MissingAudit]):
                 drawn=each.drawn and not unread,
             )
         return found
-
-    @staticmethod
-    def _not_removable(audited: AuditedSubject, scope: str) -> str:
-        from robustrec.audits.missing.removed import not_removable
-
-        return not_removable(audited.work, scope)
 
 
 KIND = MissingKind()

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from robustrec.audits.noise.condition import NoiseCondition, add_noise, meant
+from robustrec.audits.noise.draws import noise_generator
 from robustrec.models.feature_chunks import row_chunks
-from robustrec.seeds import torch_generator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +42,7 @@ class NoisyChunks:
         import torch
 
         touched = [name for name in self.tables if self.condition.touches(name)]
-        generators = {name: torch_generator(self.seed, "noise", name, self.draw) for name in touched}
+        generators = {name: noise_generator(name, seed=self.seed, draw=self.draw) for name in touched}
         self._entries, self._unchanged = dict.fromkeys(touched, 0), dict.fromkeys(touched, 0)
         for rows in row_chunks(self.tables):
             clean = {name: table[rows] for name, table in self.tables.items()}

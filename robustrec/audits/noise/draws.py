@@ -10,6 +10,7 @@ from robustrec.seeds import torch_generator
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import torch
     from torch import Tensor
 
 KEPT_BYTES = 512 * 2**20
@@ -30,10 +31,15 @@ def standard_noise(tables: Mapping[str, Tensor], *, seed: int, draw: int) -> dic
     return {modality: _drawn(table, modality, seed, draw) for modality, table in tables.items()}
 
 
+def noise_generator(modality: str, *, seed: int, draw: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """Return the generator that draws the noise of a modality."""
+    return torch_generator(seed, "noise", modality, draw, device=device)
+
+
 def _drawn(table: Tensor, modality: str, seed: int, draw: int) -> Tensor:
     import torch
 
-    generator = torch_generator(seed, "noise", modality, draw, device=table.device)
+    generator = noise_generator(modality, seed=seed, draw=draw, device=table.device)
     return torch.randn(table.shape, generator=generator, device=table.device)
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from robustrec.audits.kind import READS_NOTHING, AuditKind, Cost, Reported
+from robustrec.audits.kind import READS_NOTHING, AuditKind, Cost, Reported, unmeasured_scopes
 from robustrec.audits.noise.config import BREAK_POINT, BreakPointSearch, NoiseAudit
-from robustrec.errors import unknown_name
-from robustrec.modalities import MODALITIES, read_of
+from robustrec.modalities import read_of
 from robustrec.results.conditions import ALL
 
 if TYPE_CHECKING:
@@ -44,14 +43,7 @@ class NoiseKind(AuditKind[NoiseAudit]):
 
     def of_modalities(self, config: NoiseAudit, available: Sequence[str], *, where: str) -> list[str]:
         """Check the scopes: image and text can lack in the features, but not all scopes, and no other name."""
-        lacking = [scope for scope in config.scopes if scope not in (ALL, *available)]
-        for scope in lacking:
-            if scope not in MODALITIES or len(lacking) == len(config.scopes):
-                raise unknown_name("modality", scope, (ALL, *available), where=f"{where}, noise audit, scopes")
-        return [
-            f"noise on {scope}: not measured, because the features have only {' and '.join(available)}"
-            for scope in lacking
-        ]
+        return unmeasured_scopes(config.scopes, available, what="noise on", where=f"{where}, noise audit, scopes")
 
     def needs(self, config: NoiseAudit, plan: Plan, spec: SubjectSpec) -> str:
         """Return why the audit cannot measure a subject: without features, or only by a retraining that cannot be."""
