@@ -171,9 +171,9 @@ def test_a_planted_model_that_scores_from_a_cache_ends_in_error(cached, tiny_fol
     plan = _plan(tiny_folder, tmp_path, strategy=("vanilla",))
     honest = runner.TrainedSubject.represent
 
-    def from_cache(self, features=None):
-        frozen = self.tables if cached == "both" else {cached: self.tables[cached]}
-        return honest(self, {**(features or self.tables), **frozen})
+    def from_cache(self, features=None, *, frozen=False):
+        held = self.tables if cached == "both" else {cached: self.tables[cached]}
+        return honest(self, {**(features or self.tables), **held}, frozen=frozen)
 
     monkeypatch.setattr(runner.TrainedSubject, "represent", from_cache)
     report, _ = make_report(plan, runner.measure(plan), command=["robustrec"])
