@@ -197,7 +197,7 @@ def test_a_catalog_keeps_the_names_of_further_photos(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def lite0():
+def lite0(tmp_path_factory):
     import importlib.metadata
 
     try:
@@ -207,7 +207,7 @@ def lite0():
     from robustrec.encoders.lite0 import Lite0
     from robustrec.encoders.options import EncoderOptions
 
-    return Lite0(EncoderOptions(device="cpu"), Path())
+    return Lite0(EncoderOptions(device="cpu"), tmp_path_factory.mktemp("digests"))
 
 
 @pytest.fixture(scope="module")
