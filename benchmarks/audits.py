@@ -36,11 +36,11 @@ from robustrec.audits.quality import MetricSuite, measure_clean, measure_perturb
 from robustrec.audits.results import AuditResults, Work
 from robustrec.audits.rows import Intervals
 from robustrec.audits.suites import Bootstrap
-from robustrec.audits.treatments import treatments_of
 from robustrec.hardware import cpu_name, set_numerics
 from robustrec.models.contract import Representation
 from robustrec.runs.prepared import Split
 from robustrec.runs.trained import TrainedSubject
+from robustrec.runs.treatments import treatments_of
 from robustrec.subject import Subject
 
 GOALS = {"quick": 20.0, "merchant": 45.0}

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustrec.audits.context import AuditContext, CostCounts
-from robustrec.audits.merchant.encoding import EditedRows
 from robustrec.audits.plan import Plan
 from robustrec.audits.quality import Clean
 from robustrec.audits.rows import Intervals
@@ -22,6 +21,7 @@ from robustrec.encoders.options import options_of
 from robustrec.encoders.rows import RowEncoder
 from robustrec.results.exhibits import Exhibit, Relation
 from robustrec.results.findings import AuditStatus, Finding
+from robustrec.runs.edited_rows import EditedRows
 from robustrec.runs.trained import TrainedSubject
 
 T = TypeVar("T")

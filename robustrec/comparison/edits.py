@@ -12,9 +12,8 @@ from robustrec.audits.applicable import not_editable
 from robustrec.audits.merchant.audit import MerchantCondition, choices_of, conditions_of
 from robustrec.audits.merchant.config import MerchantAudit
 from robustrec.audits.merchant.drawn import Edited, replaced
-from robustrec.audits.merchant.encoding import EditedRows, check_edits_arrive, encode_all, moved
+from robustrec.audits.merchant.encoding import check_edits_arrive, moved
 from robustrec.audits.quality import Clean, MetricSuite, stack
-from robustrec.audits.treatments import EditApplier, Row, Treatment, applier_of, treatments_of
 from robustrec.comparison.measure import Measure
 from robustrec.config import Settings
 from robustrec.datasets.registry import Dataset
@@ -25,8 +24,10 @@ from robustrec.errors import RobustrecError
 from robustrec.evaluation.ranking import Ranking, rank
 from robustrec.progress import Progress, silent
 from robustrec.results.conditions import Condition
+from robustrec.runs.edited_rows import EditedRows, encode_all
 from robustrec.runs.prepared import Split
 from robustrec.runs.trained import TrainedSubject
+from robustrec.runs.treatments import EditApplier, Row, Treatment, applier_of, treatments_of
 
 Floats = NDArray[np.float64]
 EDITS: tuple[str, ...] = ("truncation", "wrong_picture")

@@ -14,6 +14,12 @@ from robustrec.plugins import distinct_names
 if TYPE_CHECKING:
     from robustrec.edits.contract import Edit
 
+ALL = "all"
+"""Name for all built-in edits."""
+
+JOIN = "+"
+"""Separator of the edits in a combination, which are applied in order to the same item."""
+
 TEXT_EDITS = (
     "promo_phrase",
     "keyword_stuffing",

@@ -12,9 +12,9 @@ from merchant_shop import make_shop, shop_plan
 from robustrec.audits import run as runner
 from robustrec.audits.merchant import conditions, measure
 from robustrec.audits.merchant.items import PROBED
-from robustrec.audits.treatments import EditApplier
 from robustrec.evaluation import bootstrap, cells
 from robustrec.runs.trained import TrainedSubject
+from robustrec.runs.treatments import EditApplier
 
 EDITS = ("wrong_picture", "empty_description")
 SUITE = f"""

@@ -30,13 +30,10 @@ from robustrec.audits.encoder.audit import (
 )
 from robustrec.audits.encoder.items import Contents
 from robustrec.audits.encoder.rows import edit_rows, pooled
-from robustrec.audits.merchant import encoding as merchant_encoding
-from robustrec.audits.merchant.encoding import encode_all
 from robustrec.audits.outcome import make_report
 from robustrec.audits.plan import Plan, cost_of, make_plan
 from robustrec.audits.rows import Intervals
 from robustrec.audits.suites import Bootstrap, load_suite
-from robustrec.audits.treatments import Shown, row_of
 from robustrec.config import Settings
 from robustrec.datasets.registry import load_dataset
 from robustrec.encoders import ENCODERS
@@ -46,6 +43,9 @@ from robustrec.errors import RobustrecError
 from robustrec.files import shipped
 from robustrec.report.console.console import print_report
 from robustrec.results.findings import Finding
+from robustrec.runs import edited_rows
+from robustrec.runs.edited_rows import encode_all
+from robustrec.runs.treatments import Shown, row_of
 from robustrec.subject import Subject
 
 SUITE = """
@@ -230,7 +230,7 @@ def test_pictures_beyond_the_budget_are_decoded_again_and_encoded_in_parts(
 ) -> None:
     catalog = load_dataset(str(shop), home=tmp_path).catalog
     assert catalog is not None
-    for module in (encoder_items, merchant_encoding):
+    for module in (encoder_items, edited_rows):
         monkeypatch.setattr(module, "BUDGET", 3 * 3 * 48 * 48)
     contents = Contents(catalog, range(8))
     first, again = list(contents), list(contents)
@@ -247,7 +247,7 @@ def test_pictures_beyond_the_budget_are_decoded_again_and_encoded_in_parts(
     assert parts == [4, 4]
     assert encode_all(iter([]), encode) == {}
     parts.clear()
-    monkeypatch.setattr(merchant_encoding, "AT_ONCE", 3)
+    monkeypatch.setattr(edited_rows, "AT_ONCE", 3)
     encode_all(iter(rows), encode)
     assert parts == [3, 3, 2]
 

@@ -17,7 +17,6 @@ from robustrec.audits.merchant import measure as merchant_runner
 from robustrec.audits.merchant.audit import choices_of
 from robustrec.audits.outcome import make_report
 from robustrec.audits.plan import cost_of, cost_words
-from robustrec.audits.treatments import EditApplier, treatments_of
 from robustrec.edits.content import Content
 from robustrec.edits.languages import Languages
 from robustrec.edits.view import view_of
@@ -27,6 +26,7 @@ from robustrec.encoders.rows import EncodedRows, catalog_rows
 from robustrec.engine.local import Local
 from robustrec.errors import RobustrecError
 from robustrec.results.exhibits import FragileItem
+from robustrec.runs.treatments import EditApplier, treatments_of
 
 EDITED = 12  # 20 % of 60 items
 

@@ -12,12 +12,12 @@ from robustrec.audits.merchant.audit import MerchantCondition
 from robustrec.audits.noise.condition import NoiseCondition
 from robustrec.audits.sharpness.rows import sigma_condition
 from robustrec.audits.suites import recorded_suite
-from robustrec.audits.treatments import Treatment
 from robustrec.errors import RobustrecError
 from robustrec.results.baseline import read_baseline, write_baseline
 from robustrec.results.conditions import Condition
 from robustrec.results.gates import selects
 from robustrec.results.report import read_report, write_report
+from robustrec.runs.treatments import Treatment
 
 DATA = Path(__file__).parent / "data"
 RUN, BASELINE = DATA / "run-v2.json", DATA / "baseline-v1.json"

@@ -22,8 +22,8 @@ from PIL import Image
 from rapidfuzz.distance import Levenshtein
 
 from robustrec.audits.encoder.config import EncoderAudit
-from robustrec.audits.treatments import treatments_of
 from robustrec.edits.content import Content, text_of
+from robustrec.runs.treatments import treatments_of
 from robustrec.seeds import numpy_generator
 
 if TYPE_CHECKING:

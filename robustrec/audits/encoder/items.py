@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from robustrec.audits.treatments import picture_bytes
 from robustrec.datasets.catalog import Catalog
 from robustrec.edits.content import Content, content_of
 from robustrec.errors import RobustrecError
+from robustrec.runs.treatments import picture_bytes
 
 BUDGET = 256 * 2**20
 """Memory limit of decoded pictures, in bytes."""

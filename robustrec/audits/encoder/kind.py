@@ -23,7 +23,7 @@ class EncoderKind(AuditKind[EncoderAudit]):
 
     def check(self, config: EncoderAudit, *, where: str) -> None:
         """Check the names of the edits; user-defined edits are tried."""
-        from robustrec.audits.treatments import treatments_of
+        from robustrec.runs.treatments import treatments_of
 
         treatments_of(config.edits, where=f"{where}, audits.edits")
 

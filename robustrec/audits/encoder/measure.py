@@ -27,11 +27,9 @@ from robustrec.audits.encoder.audit import (
 from robustrec.audits.encoder.config import EncoderAudit
 from robustrec.audits.encoder.items import Contents
 from robustrec.audits.encoder.rows import AUDIT, FEWEST, SHARE, edit_rows, pooled, value_rows
-from robustrec.audits.merchant.encoding import EditedRows, encode_all
 from robustrec.audits.plan import Plan
 from robustrec.audits.results import Audited, Work
 from robustrec.audits.tasks import Task, TaskOutput, merged
-from robustrec.audits.treatments import Row, Shown, Treatment, has_user_edits, row_of, treatments_of
 from robustrec.edits.content import Content, text_of
 from robustrec.edits.view import CatalogueView, view_of
 from robustrec.encoders.chosen import has_captions
@@ -43,6 +41,8 @@ from robustrec.errors import RobustrecError, one_line
 from robustrec.results.conditions import ALL, Condition
 from robustrec.results.findings import AuditStatus
 from robustrec.results.hidden import MOST_HIDDEN, hidden_warning
+from robustrec.runs.edited_rows import EditedRows, encode_all
+from robustrec.runs.treatments import Row, Shown, Treatment, has_user_edits, row_of, treatments_of
 from robustrec.seeds import numpy_generator
 from robustrec.subject import Subject
 

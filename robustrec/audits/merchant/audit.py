@@ -9,9 +9,9 @@ import numpy as np
 
 from robustrec.audits.merchant.config import MerchantAudit
 from robustrec.audits.merchant.items import PROBED, Items, choose_items, popularity_strata
-from robustrec.audits.treatments import Treatment, treatments_of
 from robustrec.datasets.registry import Dataset
 from robustrec.results.conditions import ALL, Condition, Graphs
+from robustrec.runs.treatments import Treatment, treatments_of
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,10 @@ from pydantic import AfterValidator, Field, model_validator
 
 from robustrec.audits.kind import AuditConfig
 from robustrec.audits.values import AccuracyMetric, Draws, distinct
+from robustrec.edits import ALL, JOIN
 from robustrec.evaluation.kinds import LONGEST_LIST
 
-ALL = "all"
-"""Name for all built-in edits."""
-
-JOIN = "+"
-"""Separator of the edits in a combination, which are applied in order to the same item."""
+__all__ = ["ALL", "JOIN", "EditName", "EditedShare", "MerchantAudit", "Severity"]
 
 Severity = Annotated[int, Field(ge=0, le=5)]
 EditName = Annotated[str, Field(min_length=1)]

@@ -14,10 +14,10 @@ from PIL import Image
 from robustrec.audits.merchant.audit import MerchantCondition
 from robustrec.audits.merchant.conditions import EvaluationTargets, Floats, Ints, Lists
 from robustrec.audits.merchant.rows import AUDIT
-from robustrec.audits.treatments import EditApplier
 from robustrec.edits.content import Content, content_of, text_of
 from robustrec.errors import RobustrecError
 from robustrec.results.exhibits import FragileItem, Look
+from robustrec.runs.treatments import EditApplier
 from robustrec.subject import Subject
 
 THUMBNAIL = 96

@@ -34,7 +34,7 @@ class MerchantKind(AuditKind[MerchantAudit]):
 
     def check(self, config: MerchantAudit, *, where: str) -> None:
         """Check the names of the edits; user-defined edits are tried."""
-        from robustrec.audits.treatments import treatments_of
+        from robustrec.runs.treatments import treatments_of
 
         treatments_of(config.edits, where=f"{where}, audits.edits")
 
@@ -71,7 +71,7 @@ class MerchantKind(AuditKind[MerchantAudit]):
     def reported(self, config: MerchantAudit) -> Reported:
         """Return the conditions of every edit, and of the mean over the edits, which leaves upload faults out."""
         from robustrec.audits.merchant.audit import conditions_of
-        from robustrec.audits.treatments import treatments_of
+        from robustrec.runs.treatments import treatments_of
 
         treatments = treatments_of(config.edits)
         every = [each for treatment in treatments for each in conditions_of(config, treatment)]

@@ -18,7 +18,7 @@ from robustrec.audits.merchant.audit import (
 from robustrec.audits.merchant.conditions import EvaluationTargets, Lists, Tally, lists_of, scene_of
 from robustrec.audits.merchant.config import MerchantAudit
 from robustrec.audits.merchant.drawn import Edited, of_share, replaced, share_hidden, share_seen
-from robustrec.audits.merchant.encoding import EditedRows, check_edits_arrive, encode_all, moved
+from robustrec.audits.merchant.encoding import check_edits_arrive, moved
 from robustrec.audits.merchant.exhibits import Fall, Fragile, exhibit, worst
 from robustrec.audits.merchant.items import Items, popularity_strata
 from robustrec.audits.merchant.pool import Pool
@@ -28,7 +28,6 @@ from robustrec.audits.quality import Clean, PerUser, undisturbed
 from robustrec.audits.results import Audited, Work, references
 from robustrec.audits.rows import Draws, difference_rows, drift_rows
 from robustrec.audits.tasks import Task, TaskOutput, merged
-from robustrec.audits.treatments import EditApplier, Row, Treatment, applier_of, has_user_edits, treatments_of
 from robustrec.edits.content import content_of
 from robustrec.encoders.features import MODALITIES
 from robustrec.encoders.visibility import picture_views
@@ -36,7 +35,9 @@ from robustrec.results.arrays import array_key
 from robustrec.results.conditions import Condition
 from robustrec.results.findings import AuditStatus
 from robustrec.results.hidden import hidden_edits, hidden_warning
+from robustrec.runs.edited_rows import EditedRows, encode_all
 from robustrec.runs.trained import TrainedSubject
+from robustrec.runs.treatments import EditApplier, Row, Treatment, applier_of, has_user_edits, treatments_of
 
 # Share of edited items with any changed vector below which a warning says that the edit hardly arrives.
 FEW = 0.1

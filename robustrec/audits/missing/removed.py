@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from robustrec.audits.applicable import not_editable
-from robustrec.audits.merchant.encoding import encode_all
-from robustrec.audits.treatments import Shown, row_of
 from robustrec.encoders.rows import StoredPicture, catalog_rows
 from robustrec.modalities import MODALITIES
 from robustrec.results.conditions import ALL
+from robustrec.runs.edited_rows import encode_all
+from robustrec.runs.treatments import Shown, row_of
 
 if TYPE_CHECKING:
     from robustrec.audits.results import Work

@@ -13,9 +13,9 @@ from robustrec.audits.results import Work
 from robustrec.audits.sharpness.audit import LOSS_LABEL, SharpnessTask
 from robustrec.audits.sharpness.config import EditLandscapes
 from robustrec.audits.sharpness.rows import AUDIT
-from robustrec.audits.treatments import applier_of, treatments_of
 from robustrec.curvature.landscapes import Direction, line
 from robustrec.results.exhibits import Curve
+from robustrec.runs.treatments import applier_of, treatments_of
 
 Shifts = Mapping[str, dict[str, Tensor]]
 """Edit -> modality -> change of the features [I, D_m], zero for unchanged items."""

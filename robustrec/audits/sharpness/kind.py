@@ -23,7 +23,7 @@ class SharpnessKind(AuditKind[SharpnessAudit]):
 
     def check(self, config: SharpnessAudit, *, where: str) -> None:
         """Check the names of the edits; user-defined edits are tried."""
-        from robustrec.audits.treatments import treatments_of
+        from robustrec.runs.treatments import treatments_of
 
         if config.edits:
             treatments_of(config.edits.edits, where=f"{where}, audits.edits.edits")

@@ -17,13 +17,13 @@ from robustrec.audits.sharpness.parameters import measure_parameters
 from robustrec.audits.sharpness.relation import relations
 from robustrec.audits.sharpness.rows import AUDIT, EDITS, PARAMETERS, RowLabels
 from robustrec.audits.tasks import Task, TaskOutput
-from robustrec.audits.treatments import has_user_edits
 from robustrec.curvature.products import derivatives
 from robustrec.curvature.triples import ScoredPairs, Triples, draw_triples, pairs_of
 from robustrec.errors import RobustrecError, one_line
 from robustrec.models.own import attributed_to
 from robustrec.results.findings import AuditStatus
 from robustrec.runs.trained import TrainedSubject
+from robustrec.runs.treatments import has_user_edits
 
 SCORES_ONLY = "a scoring function has no derivatives"
 
