@@ -77,7 +77,7 @@ MUTANTS = {
     "strategies": [
         Mutant(_STRATEGIES, "-self.config.alpha2)\n        if measured:", "self.config.alpha2)\n        if measured:", UPDATES),
         Mutant(_STRATEGIES, "scale = self.config.rho / (", "scale = -self.config.rho / (", UPDATES),
-        Mutant(_STRATEGIES, "self.count % self.config.beta == 0", "self.count % self.config.beta == 1", UPDATES),
+        Mutant(_STRATEGIES, "self.count % self.config.period == 0", "self.count % self.config.period == 1", UPDATES),
         Mutant(_STRATEGIES, "factor = self.config.alpha1 if kind.mirror and due", "factor = 1.0 if kind.mirror and due", UPDATES),
         Mutant(_STRATEGIES, "parameter.data = theta", "pass", UPDATES),
         Mutant(_STRATEGIES, "if active.probe and due:", "if active.probe:", UPDATES),
@@ -85,7 +85,7 @@ MUTANTS = {
         Mutant(_STRATEGIES, 'if self.config.counter == "per_epoch":', "if True:", RECORD),
         Mutant(_STRATEGIES, "self._meter.mirrored_steps += 1", "pass", RECORD),
         Mutant("training/mirror_record.py", "(cosine > 0)", "(cosine > -1)", RECORD),
-        Mutant("training/strategy_config.py", "special = 1 + self.active_steps.probe + self.active_steps.mirror", "special = 1 + self.active_steps.mirror", "training/test_strategies_updates.py"),
+        Mutant("training/strategy_config.py", "additional = self.active_steps.probe + self.active_steps.mirror", "additional = self.active_steps.mirror", "training/test_strategies_updates.py"),
         Mutant("runs/distinct.py", "if promised and each.mirrored_steps == 0:", "if False:", DISTINCT),
         Mutant("runs/distinct.py", "if value is not None:", "if False:", DISTINCT),
         Mutant("runs/distinct.py", "if steps.mirror and not config.active_steps.mirror:", "if False:", DISTINCT),

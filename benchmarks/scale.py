@@ -45,6 +45,7 @@ from robustrec.models.contract import Graphs, Problem, item_graphs, represent
 from robustrec.models.graphs import Neighbours, UserGraph, co_occurrence, cosine_neighbours
 from robustrec.runs.plan import subject_specs
 from robustrec.seeds import numpy_generator, torch_generator
+from robustrec.training.content import Content
 from robustrec.training.sampling import batches_of, positives_of, sample_epoch
 from robustrec.training.strategies import Strategy, StrategyConfig
 from robustrec.training.trainer import begin_epoch, make_optimizer, take_steps
@@ -140,7 +141,7 @@ def measure(name: str, work: Workload, found: Path) -> dict[str, Any]:
     lap("begin_epoch")
     for place, stage in enumerate(("first_step", "warm_up", "step")):
         batch = batches[place % len(batches)]._replace(epoch=state, step=place, seed=place)
-        take_steps(model, work.features, [batch], strategy, place, graphs)
+        take_steps(Content(model, work.features, graphs), [batch], strategy, place)
         lap(stage)
     model.eval()
     with torch.no_grad():

@@ -49,6 +49,7 @@ from robustrec.models.contract import (
 from robustrec.runs.plan import subject_specs
 from robustrec.runs.prepared import Split
 from robustrec.seeds import torch_generator
+from robustrec.training.content import Content
 from robustrec.training.replay import ReplayedPasses, replayed_passes
 from robustrec.training.sampling import Positives, batches_of, positives_of, sample_epoch
 from robustrec.training.strategies import STRATEGY_NAMES, Strategy, StrategyConfig
@@ -133,7 +134,7 @@ class Subject:
             self._replayed = replayed_passes(
                 self.model.model, self.model.module(), lambda batch: self.model.loss(features, batch).total
             )
-        take_steps(self.model, features, known, self.strategy, self.steps, None, self._replayed)
+        take_steps(Content(self.model, features, None), known, self.strategy, self.steps, self._replayed)
         self.steps += len(batches)
 
 

@@ -16,7 +16,8 @@ from robustrec.evaluation.kinds import KINDS
 from robustrec.models import SUMMARIES, config_class, training_defaults
 from robustrec.results.report import report_schema
 from robustrec.training.config import TrainingConfig
-from robustrec.training.strategy_config import STRATEGY_NAMES, StrategyConfig
+from robustrec.training.strategy_config import StrategyConfig
+from robustrec.training.strategy_names import SUMMARIES as STRATEGY_SUMMARIES
 
 
 def models_table() -> str:
@@ -39,19 +40,12 @@ def defaults_table(name: str) -> str:
 
 
 def strategies_table() -> str:
-    """Return the strategies with their parts and cost."""
+    """Return the parts of strategies, with the cost of each alone."""
     rows = []
-    for name in STRATEGY_NAMES:
-        config = StrategyConfig.model_validate({"name": name})
-        rows.append(
-            (
-                f"`{name}`",
-                _yes(config.active_steps.probe),
-                _yes(config.active_steps.mirror),
-                f"{config.evaluations_per_step:.2f}",
-            )
-        )
-    return table(("strategy", "SAM ascent step", "Mirror Gradient", "gradient evaluations per step"), rows)
+    for name, (kind, what) in STRATEGY_SUMMARIES.items():
+        cost = StrategyConfig.model_validate({"name": name}).evaluations_per_step
+        rows.append((f"`{name}`", kind, what, f"{cost:.2f}"))
+    return table(("part", "kind", "what it does", "gradient evaluations per step, alone"), rows)
 
 
 def encoders_table() -> str:
@@ -113,10 +107,6 @@ def _named(kind: str, rows: Iterable[tuple[str, str]]) -> str:
 
 def _plain(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else f"{value:g}"
-
-
-def _yes(on: bool) -> str:
-    return "yes" if on else ""
 
 
 def _first_line(docstring: str | None) -> str:

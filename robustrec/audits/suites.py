@@ -23,6 +23,7 @@ from robustrec.results.selection import matches
 from robustrec.results.waivers import Waiver
 from robustrec.runs.plan import evaluation_options
 from robustrec.subject import Record
+from robustrec.training.strategy_names import canonical_strategy
 from robustrec.untrusted import UnreadableError, parse_toml, read_text
 
 _USER_DEFINED = "package.module:Class"
@@ -70,7 +71,9 @@ class Suite(Record):
         default=(),
         description=f"list stability metrics: {named(STABILITY)} at a list length from 1 to {LONGEST_LIST}",
     )
-    compare_with: str | None = Field(default="vanilla", min_length=1, description="reference strategy for comparisons")
+    compare_with: Annotated[str, AfterValidator(canonical_strategy)] | None = Field(
+        default="vanilla", min_length=1, description="reference strategy for comparisons"
+    )
     mask_validation: bool = Field(default=False, description="also mask validation items in the test ranking")
     users: int | None = Field(
         default=None, ge=2, description="number of test users to rank, a stratified sample; all if there are no more"

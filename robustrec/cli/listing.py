@@ -41,23 +41,20 @@ def models(as_json: options.AsJson = False) -> None:
 
 @app.command()
 def strategies(as_json: options.AsJson = False) -> None:
-    """List the training strategies, with their gradient evaluations per step."""
-    from robustrec.training.strategy_config import STRATEGY_NAMES, StrategyConfig
+    """List the parts of training strategies, with the gradient evaluations per step of each alone.
+
+    A strategy is a step rule, treatments of the content and an average, joined by +, for example sgbd+ema.
+    """
+    from robustrec.training.strategy_config import StrategyConfig
+    from robustrec.training.strategy_names import SUMMARIES
 
     rows = []
-    for name in STRATEGY_NAMES:
-        config = StrategyConfig.model_validate({"name": name})
-        parts = [
-            word for word, on in zip(("SAM ascent step", "Mirror Gradient"), config.active_steps, strict=True) if on
-        ]
-        rows.append(
-            (
-                name,
-                f"{' + '.join(parts) or 'standard training'}; {config.evaluations_per_step:.2f} gradient evaluations "
-                "per step",
-            )
-        )
+    for name, (kind, what) in SUMMARIES.items():
+        cost = StrategyConfig.model_validate({"name": name}).evaluations_per_step
+        rows.append((name, f"{kind}: {what}; {cost:.2f} gradient evaluations per step"))
     _show("strategy", rows, as_json=as_json)
+    if not as_json:
+        say("Parts are joined by +, for example sgbd+ema; the gradient evaluations are those of a part alone.")
 
 
 @app.command()

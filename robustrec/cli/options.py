@@ -17,9 +17,11 @@ def _models(incomplete: str) -> list[str]:
 
 
 def _strategies(incomplete: str) -> list[str]:
-    from robustrec.training.strategy_config import STRATEGY_NAMES
+    from robustrec.training.strategy_names import AVERAGING, STRATEGIES, TREATMENTS
 
-    return [name for name in STRATEGY_NAMES if name.startswith(incomplete)]
+    before, plus, last = incomplete.rpartition("+")
+    parts = (*STRATEGIES, *TREATMENTS, *AVERAGING)
+    return [f"{before}{plus}{name}" for name in parts if name.startswith(last) and name not in before.split("+")]
 
 
 def _datasets(incomplete: str) -> list[str]:
@@ -46,7 +48,9 @@ Models = Annotated[
 ]
 Strategies = Annotated[
     list[str] | None,
-    typer.Option("--strategy", "-s", help="Training strategy; repeatable.", autocompletion=_strategies),
+    typer.Option(
+        "--strategy", "-s", help="Training strategy, parts joined by +; repeatable.", autocompletion=_strategies
+    ),
 ]
 DatasetName = Annotated[
     str | None,

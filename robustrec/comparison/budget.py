@@ -35,7 +35,7 @@ def at_budget(spec: SubjectSpec, budget: Budget, epochs: int) -> SubjectSpec:
 
 
 def gradient_evaluations(spec: SubjectSpec, n_interactions: int, epochs: int | None = None) -> int:
-    """Return how many gradients of a batch a training takes, those of ascent steps and second half-steps included.
+    """Return how many gradients of a batch a training takes, including additional steps and treatments.
 
     Args:
         spec: the subject at its budget.
@@ -44,6 +44,4 @@ def gradient_evaluations(spec: SubjectSpec, n_interactions: int, epochs: int | N
     """
     taken = spec.training.max_epochs if epochs is None else epochs
     steps = taken * math.ceil(n_interactions / spec.training.batch_size)
-    if not (spec.strategy.active_steps.probe or spec.strategy.active_steps.mirror):
-        return steps
     return round(steps * spec.strategy.evaluations_per_step)

@@ -34,6 +34,7 @@ from robustrec.runs.plan import evaluation_options, subject_specs
 from robustrec.runs.prepared import Prepared, prepare
 from robustrec.runs.specs import SubjectSpec, check_modalities, reads_features, spec_json
 from robustrec.runs.user_sample import sample_words
+from robustrec.training.strategy_names import canonical_strategy
 
 LEVEL = 0.95
 METRIC = "ndcg@20"
@@ -130,12 +131,16 @@ def plan_comparison(
             where="robustrec compare",
             fix="choose a model that can be trained: robustrec list models",
         )
+    reference = canonical_strategy(reference)
     if reference not in {spec.strategy_name for spec in specs}:
         raise RobustrecError(
             f"{reference!r} is not among the compared strategies",
             where="--reference",
             fix=f"add it: --strategy {reference}",
         )
+    for spec in specs:
+        for budget in budgets:
+            spec.strategy.check_epochs(at_budget(spec, budget, epochs).training.max_epochs)
     weights, warnings = (
         opened_weights(dataset, settings.features, home=settings.home, options=options_of(settings))
         if any(map(reads_features, specs))

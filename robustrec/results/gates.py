@@ -7,9 +7,9 @@ controls the false alarm rate at the level of the suite.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from robustrec.evaluation.error_rates import POWER, Correction
 from robustrec.results.conditions import Condition
@@ -18,6 +18,7 @@ from robustrec.results.possible_limits import possible_range, wrong_limits
 from robustrec.results.selection import Select, label_warning, matches
 from robustrec.results.waivers import Waived
 from robustrec.subject import EXTERNAL, Record, Subject
+from robustrec.training.strategy_names import canonical_strategy
 
 GateStatus = Literal["pass", "fail", "inconclusive", "error"]
 Quantity = Literal["value", "drift", "relative_drift"]
@@ -54,7 +55,9 @@ class Gate(Record):
     optional: bool = Field(
         default=False, description="skip the gate, with a warning, if it matches no subject of the run"
     )
-    against: str | None = Field(default=None, min_length=1, description='"baseline", or the strategy to compare with')
+    against: Annotated[str, AfterValidator(canonical_strategy)] | None = Field(
+        default=None, min_length=1, description='"baseline", or the strategy to compare with'
+    )
 
     @property
     def reference(self) -> str:

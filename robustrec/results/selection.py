@@ -5,14 +5,15 @@ from __future__ import annotations
 import fnmatch
 import json
 import re
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from robustrec.results.conditions import ALL, KIND_FIELDS, Amount, Condition, Fill, Graphs, Kind
 from robustrec.results.findings import CLEAN, STRATA, Finding, Group
 from robustrec.results.labels import condition_of
 from robustrec.subject import Record
+from robustrec.training.strategy_names import canonical_strategy
 
 ANY = "*"
 BY_LABEL = "selection by label"
@@ -86,10 +87,12 @@ class Select(Record):
         min_length=1,
         description="older form of the keys above: the label of the condition, with wildcards",
     )
-    strategy: str = Field(default=ANY, min_length=1, description="training strategy")
+    strategy: Annotated[str, AfterValidator(canonical_strategy)] = Field(
+        default=ANY, min_length=1, description="training strategy"
+    )
     model: str = Field(default=ANY, min_length=1, description="recommender")
     features: str = Field(default=ANY, min_length=1, description="encoder that made the item features")
-    reference: str = Field(
+    reference: Annotated[str, AfterValidator(canonical_strategy)] = Field(
         default=CLEAN, min_length=1, description='"clean", the strategy to compare with, or "baseline"; see `against`'
     )
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from robustrec.errors import RobustrecError
 from robustrec.runs.specs import SubjectSpec
-from robustrec.training.strategy_config import STRATEGIES
+from robustrec.training.strategy_config import STRENGTHS, StrategyConfig
+from robustrec.training.strategy_names import STRATEGIES, canonical_strategy
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -71,7 +72,7 @@ def indistinct(subjects: Sequence[Identity]) -> dict[int, str]:
     """
     faults: dict[int, str] = {}
     for place, each in enumerate(subjects):
-        promised = each.strategy in STRATEGIES and STRATEGIES[each.strategy].mirror
+        promised = any(STRATEGIES[part].mirror for part in each.strategy.split("+") if part in STRATEGIES)
         if promised and each.mirrored_steps == 0:
             faults[place] = (
                 f"strategy {each.strategy!r} took no mirrored step in training;"
@@ -105,18 +106,20 @@ def check_strategies(specs: Iterable[SubjectSpec]) -> None:
     for spec in specs:
         if not spec.trains:
             continue
-        config, steps = spec.strategy, STRATEGIES[spec.strategy.name]
+        config, steps = spec.strategy, spec.strategy.steps
+        _check_not_idle(config)
         if steps.mirror and not config.active_steps.mirror:
             raise RobustrecError(
                 f"strategy {config.name!r} with alpha2 = {config.alpha2:g} takes no mirrored step",
                 where="--set strategy.alpha2",
-                fix=f"use --set strategy.alpha2=0.1, or --strategy {'sam' if config.active_steps.probe else 'vanilla'}",
+                fix="use --set strategy.alpha2=0.1,"
+                f" or --strategy {_with_step(config, 'sam' if config.active_steps.probe else 'vanilla')}",
             )
         if steps.probe and not steps.mirror and not config.active_steps.probe:
             raise RobustrecError(
                 f"strategy {config.name!r} with rho = {config.rho:g} takes no ascent step",
                 where="--set strategy.rho",
-                fix="use --set strategy.rho=0.05, or --strategy vanilla",
+                fix=f"use --set strategy.rho=0.05, or --strategy {_with_step(config, 'vanilla')}",
             )
         key = (spec.model, spec.seed, config.effective)
         other = seen.setdefault(key, spec)
@@ -127,6 +130,27 @@ def check_strategies(specs: Iterable[SubjectSpec]) -> None:
                 where="--strategy and --set strategy",
                 fix=f"{_FIX}: --strategy {config.name}",
             )
+
+
+def _check_not_idle(config: StrategyConfig) -> None:
+    """Check that settings disable no treatment and no average.
+
+    Raises:
+        RobustrecError: they disable one.
+    """
+    for part in config.idle_parts:
+        key = STRENGTHS[part]
+        rest = canonical_strategy("+".join(each for each in config.name.split("+") if each != part) or "vanilla")
+        raise RobustrecError(
+            f"strategy {config.name!r} with {key} = 0 is without {part}",
+            where=f"--set strategy.{key}",
+            fix=f"use --set strategy.{key}={StrategyConfig.model_fields[key].default}, or --strategy {rest}",
+        )
+
+
+def _with_step(config: StrategyConfig, step: str) -> str:
+    """Return the name of a strategy with another step rule."""
+    return config.parts._replace(step=step).name
 
 
 def _equal_pairs(subjects: Sequence[Identity], key: Callable[[Identity], str | None]) -> Iterable[tuple[int, int]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -12,12 +14,13 @@ from robustrec.errors import RobustrecError, unknown_name
 from robustrec.invalid import overridden
 from robustrec.models import MODELS, config_class, known, model_class, section_of, training_defaults
 from robustrec.models.own import is_own, is_scorer
+from robustrec.runs.content import check_content
 from robustrec.runs.distinct import check_strategies
 from robustrec.runs.precision import check_precision
 from robustrec.runs.specs import SubjectSpec
 from robustrec.subject import Record
 from robustrec.training.config import TrainingConfig
-from robustrec.training.strategy_config import STRATEGY_NAMES, StrategyConfig
+from robustrec.training.strategy_config import StrategyConfig, canonical_strategy, owners_of, parse_strategy
 
 SECTIONS = ("training", "strategy", "encoder", "evaluation")
 
@@ -57,9 +60,7 @@ def subject_specs(settings: Settings, edition: str, dataset: str | None = None) 
         settings = settings.model_copy(update={"dataset": dataset})
     for name in settings.model:
         known(name)
-    for name in settings.strategy:
-        if name not in STRATEGY_NAMES:
-            raise unknown_name("strategy", name, STRATEGY_NAMES, where="--strategy")
+    strategies = tuple(dict.fromkeys(parse_strategy(name).name for name in settings.strategy))
     for section in settings.set:
         sections = (*SECTIONS, *MODELS, *(section_of(name) for name in settings.model if is_own(name)))
         if section not in sections:
@@ -74,10 +75,14 @@ def subject_specs(settings: Settings, edition: str, dataset: str | None = None) 
             continue
         specs += [
             _spec(settings, edition, model, strategy, settings.seed + offset)
-            for strategy in dict.fromkeys(settings.strategy)
+            for strategy in strategies
             for offset in range(settings.seeds)
         ]
+    _check_read(settings, strategies)
+    for spec in specs:
+        spec.strategy.check_epochs(spec.training.max_epochs)
     check_strategies(specs)
+    check_content(specs)
     check_precision(specs, settings.device)
     return tuple(specs)
 
@@ -139,7 +144,10 @@ def _stored_spec(settings: Settings, folder: Path, where: str) -> SubjectSpec:
         ) from error
     # Only given settings are compared, not defaults.
     given = settings.model_fields_set
-    asked = {"--model": (settings.model, model), "--strategy": (settings.strategy, strategy.name)}
+    asked = {
+        "--model": (settings.model, model),
+        "--strategy": (tuple(map(canonical_strategy, settings.strategy)), strategy.name),
+    }
     for option, (names, trained) in asked.items():
         if option.removeprefix("--") in given and trained not in names:
             raise RobustrecError(
@@ -186,8 +194,29 @@ def _spec(settings: Settings, edition: str, model: str, strategy: str, seed: int
         model=model,
         model_options=model_options,
         training=overridden(TrainingConfig, {**of_loop, **overrides.get("training", {})}, section="training", fix=fix),
-        strategy=overridden(
-            StrategyConfig, {"name": strategy, **overrides.get("strategy", {})}, section="strategy", fix=fix
-        ),
+        strategy=_strategy(strategy, overrides.get("strategy", {}), fix),
         seed=seed,
     )
+
+
+def _strategy(name: str, values: dict[str, Any], fix: str) -> StrategyConfig:
+    """Return the settings of a strategy; those that only other parts read are checked and left out."""
+    whole = overridden(StrategyConfig, {"name": name, **values}, section="strategy", fix=fix)
+    return StrategyConfig(**whole.own({"name": name, **values}))
+
+
+def _check_read(settings: Settings, strategies: Sequence[str]) -> None:
+    """Check that a strategy reads each setting that only some parts read.
+
+    Raises:
+        RobustrecError: none does, so that the setting has no effect.
+    """
+    names = {part for strategy in strategies for part in parse_strategy(strategy).names}
+    for key in settings.set.get("strategy", {}):
+        if owners_of(key) and not owners_of(key) & names:
+            parts = " or ".join(sorted(owners_of(key)))
+            raise RobustrecError(
+                f"only strategies with {parts} read {key}, and none of {', '.join(strategies)} has it",
+                where=f"--set strategy.{key}=…",
+                fix=f"omit it, or add a strategy: --strategy {min(owners_of(key))}",
+            )

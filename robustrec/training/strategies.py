@@ -1,4 +1,4 @@
-"""Strategies vanilla, sam, mirror and sgbd: one training step with any PyTorch optimizer."""
+"""Step rules vanilla, sam, mirror and sgbd: one training step with any PyTorch optimizer."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from robustrec.errors import RobustrecError
+from robustrec.training.averaging import Average
 from robustrec.training.mirror_record import MirrorMeter, MirrorRecord, Probe
 from robustrec.training.replay import ReplayedClosure
 from robustrec.training.strategy_config import STRATEGIES, STRATEGY_NAMES, StrategyConfig
@@ -52,6 +53,8 @@ class Strategy:
         self.clip_norm = clip_norm
         self.count = 0
         self._meter = MirrorMeter()
+        trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        self.average = Average(config, trained) if config.parts.averaging else None
         if config.reading == "preconditioned" and config.active_steps.mirror and "betas" not in optimizer.defaults:
             raise _no_second_moments(optimizer)
 
@@ -63,8 +66,8 @@ class Strategy:
             probe: if the step is a mirrored one, measure what its second half does; this computes the loss
                 once more, without gradient, and copies the parameters twice.
         """
-        kind, active = STRATEGIES[self.config.name], self.config.active_steps
-        due = not kind.mirror or self.count % self.config.beta == 0
+        kind, active = self.config.steps, self.config.active_steps
+        due = self.count % self.config.period == 0
         self.count += 1
         mirrored = active.mirror and due
         factor = self.config.alpha1 if kind.mirror and due else 1.0
@@ -79,6 +82,8 @@ class Strategy:
         else:
             self._clip()
             self._descend()
+        if self.average:
+            self.average.after_step()
         return loss
 
     def start_epoch(self) -> None:
@@ -86,18 +91,35 @@ class Strategy:
         if self.config.counter == "per_epoch":
             self.count = 0
 
+    def end_epoch(self, epoch: int) -> None:
+        """End an epoch, counted from 1."""
+        if self.average:
+            self.average.after_epoch(epoch)
+
+    @contextmanager
+    def judged(self) -> Iterator[bool]:
+        """Set the parameters to those that validation judges in a block; yield whether there are any yet."""
+        if self.average is None:
+            yield True
+            return
+        with self.average.in_place():
+            yield self.average.ready
+
     def record(self) -> MirrorRecord:
         """Return the diagnostics of the mirrored steps so far; this synchronizes with the device."""
         return self._meter.record()
 
     def state_dict(self) -> dict[str, int | Tensor]:
         """Return counter and diagnostics as integers and one vector on the device."""
-        return {"count": self.count, **self._meter.state_dict()}
+        average = self.average.state_dict() if self.average else {}
+        return {"count": self.count, **self._meter.state_dict(), **average}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore a state of `state_dict`."""
         self.count = int(state["count"])
         self._meter.load_state_dict(state)
+        if self.average:
+            self.average.load_state_dict(state)
 
     def _mirrored_step(self, closure: Closure, *, probe: bool) -> None:
         """Take both halves of a mirrored step; the gradient of the first is already computed."""

@@ -1,43 +1,64 @@
-"""Names and settings of the strategies; importable without torch."""
+"""Settings of the strategies; importable without torch."""
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
+from robustrec.errors import RobustrecError
 from robustrec.subject import Record
+from robustrec.training.strategy_names import (
+    STRATEGIES,
+    STRATEGY_NAMES,
+    StrategyParts,
+    StrategySteps,
+    canonical_strategy,
+    parse_strategy,
+)
 
+__all__ = [
+    "OWN_SETTINGS",
+    "STRATEGIES",
+    "STRATEGY_NAMES",
+    "StrategyConfig",
+    "StrategyParts",
+    "StrategySteps",
+    "canonical_strategy",
+    "parse_strategy",
+]
 
-class StrategySteps(NamedTuple):
-    """Which additional steps a strategy takes besides gradient descent.
-
-    Attributes:
-        probe: the descent gradient is taken at θ + ρ g/(‖g‖+δ) (sharpness-aware).
-        mirror: every beta-th step is followed by a half-step with the opposite sign of the gradient.
-    """
-
-    probe: bool
-    mirror: bool
-
-
-STRATEGIES: dict[str, StrategySteps] = {
-    "vanilla": StrategySteps(probe=False, mirror=False),
-    "sam": StrategySteps(probe=True, mirror=False),
-    "mirror": StrategySteps(probe=False, mirror=True),
-    "sgbd": StrategySteps(probe=True, mirror=True),
+OWN_SETTINGS: dict[str, tuple[str, ...]] = {
+    "swa": ("swa_start",),
+    "ema": ("ema_decay",),
 }
-STRATEGY_NAMES = tuple(STRATEGIES)
+"""Part of a strategy -> the settings that it alone reads, which are in the key of a run only if it has this part."""
+
+_OWNERS: dict[str, frozenset[str]] = {
+    key: frozenset(part for part, keys in OWN_SETTINGS.items() if key in keys)
+    for keys in OWN_SETTINGS.values()
+    for key in keys
+}
+
+STRENGTHS: dict[str, str] = {"ema": "ema_decay"}
+"""Part of a strategy -> the setting of which 0 disables it."""
+
+
+def owners_of(key: str) -> frozenset[str]:
+    """Return the parts that alone read a setting; none if any strategy may read it."""
+    return _OWNERS.get(key, frozenset())
 
 
 class StrategyConfig(Record):
     """Settings of a training strategy.
 
     `sgbd` takes the SAM ascent step on mirrored steps only, `sam` on every step. `mirror` and `sgbd` use `alpha1`,
-    `alpha2`, `beta` and `counter`; `sam` and `sgbd` use `rho`, `delta` and `probe_features`.
+    `alpha2`, `beta` and `counter`; `sam` and `sgbd` use `rho`, `delta` and `probe_features`. Settings of a part that
+    the strategy does not have are not in its JSON, so that new parts do not change the key of stored runs.
     """
 
-    name: Literal["vanilla", "sam", "mirror", "sgbd"] = Field("vanilla", description="strategy")
+    name: str = Field("vanilla", description="strategy: a step rule, treatments of the content and an average")
     alpha1: float = Field(
         1.0,
         gt=0,
@@ -69,17 +90,94 @@ class StrategyConfig(Record):
         "global", description="whether the step counter continues over epochs or restarts in each epoch"
     )
 
+    swa_start: int = Field(
+        10,
+        ge=1,
+        le=10**9,
+        description="first epoch whose parameters enter the mean of swa; it is judged from the next on",
+    )
+    ema_decay: float = Field(
+        0.999,
+        ge=0,
+        lt=1,
+        description="decay d of ema; step t (from 0) has min(d, (1 + t)/(10 + t)), which forgets the first steps;"
+        " 0 disables it",
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _canonical(cls, name: str) -> str:
+        try:
+            return parse_strategy(name).name
+        except RobustrecError as error:
+            raise ValueError(f"{error.what}; {error.fix}") from error
+
+    @model_serializer(mode="wrap")
+    def _without_other_parts(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return self.own(handler(self))
+
+    def own(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return settings without those that only parts read which this strategy does not have."""
+        names = self.parts.names
+        return {key: value for key, value in values.items() if not owners_of(key) or owners_of(key) & names}
+
+    @property
+    def parts(self) -> StrategyParts:
+        """The step rule, the treatments and the average."""
+        return parse_strategy(self.name)
+
+    @property
+    def steps(self) -> StrategySteps:
+        """The additional steps of the step rule."""
+        return STRATEGIES[self.parts.step]
+
     @property
     def active_steps(self) -> StrategySteps:
         """The additional steps that these settings take; a zero `rho` or `alpha2` disables a step."""
-        steps = STRATEGIES[self.name]
+        steps = self.steps
         return StrategySteps(probe=steps.probe and self.rho > 0, mirror=steps.mirror and self.alpha2 > 0)
+
+    def check_epochs(self, most: int) -> None:
+        """Check that a training is long enough for its average.
+
+        Args:
+            most: the maximum number of epochs.
+
+        Raises:
+            RobustrecError: it ends before there is a mean of two epochs.
+        """
+        if self.parts.averaging == "swa" and self.swa_start >= most:
+            raise RobustrecError(
+                f"swa starts in epoch {self.swa_start}, but training ends after {most}, so that there is no mean",
+                where="strategy.swa_start",
+                fix=f"--set strategy.swa_start={most // 2 or 1}, or train for more epochs",
+            )
+
+    @property
+    def idle_parts(self) -> tuple[str, ...]:
+        """Treatments and average that these settings disable."""
+        return tuple(part for part, key in STRENGTHS.items() if part in self.parts.names and not getattr(self, key))
+
+    @property
+    def active_treatments(self) -> tuple[str, ...]:
+        """The treatments of the content that these settings do not disable."""
+        return tuple(each for each in self.parts.treatments if each not in self.idle_parts)
+
+    @property
+    def period(self) -> int:
+        """Number of steps between two steps with an additional step; the first step has one."""
+        return self.beta if self.steps.mirror else 1
+
+    @property
+    def evaluations_per_loss(self) -> int:
+        """Gradient evaluations of one loss with its gradient, including those of treatments."""
+        return 1
 
     @property
     def evaluations_per_step(self) -> float:
-        """Gradient evaluations per step, mean over `beta` steps: the cost relative to `vanilla`."""
-        special = 1 + self.active_steps.probe + self.active_steps.mirror
-        return 1 + (special - 1) / (self.beta if STRATEGIES[self.name].mirror else 1)
+        """Gradient evaluations per step, mean over `period` steps: the cost relative to `vanilla`."""
+        additional = self.active_steps.probe + self.active_steps.mirror
+        return (1 + additional / self.period) * self.evaluations_per_loss
 
     @property
     def effective(self) -> tuple[object, ...]:
@@ -88,9 +186,20 @@ class StrategyConfig(Record):
         The strategy name and settings that a zero `rho` or `alpha2` makes irrelevant are not included.
         """
         active = self.active_steps
-        factor = self.alpha1 if STRATEGIES[self.name].mirror else 1.0
+        factor = self.alpha1 if self.steps.mirror else 1.0
         ascent = (self.rho, self.delta, self.probe_features) if active.probe else None
         mirrored = (self.alpha2, self.reading) if active.mirror else None
         special = active.probe or active.mirror or factor != 1.0
-        period = self.beta if STRATEGIES[self.name].mirror and special else 1
-        return (ascent, mirrored, factor, period, self.counter if period > 1 else None, self.reading == "sgd")
+        period = self.period if special else 1
+        counter = self.counter if period > 1 else None
+        return (ascent, mirrored, factor, period, counter, self.reading == "sgd", self._effective_parts)
+
+    @property
+    def _effective_parts(self) -> tuple[object, ...]:
+        """Treatments and average that are active, each with its settings."""
+        names = (*self.active_treatments, *([self.parts.averaging] if self.parts.averaging else []))
+        return tuple(
+            (name, *(getattr(self, key) for key in OWN_SETTINGS.get(name, ())))
+            for name in names
+            if name not in self.idle_parts
+        )

@@ -19,7 +19,6 @@ from robustrec.models.contract import (
     Features,
     Graphs,
     Recommender,
-    batch_loss,
     training_constants,
 )
 from robustrec.models.dense import bf16_inputs
@@ -27,6 +26,7 @@ from robustrec.progress import Progress, silent
 from robustrec.seeds import derive_seed, torch_generator
 from robustrec.training.checkpoints import Counters, load_checkpoint, save_checkpoint
 from robustrec.training.config import BF16, TrainingConfig
+from robustrec.training.content import Content
 from robustrec.training.replay import ReplayedPasses, replayed_passes
 from robustrec.training.sampling import Positives, batches_of, sample_epoch
 from robustrec.training.strategies import FEATURE_TABLES, MirrorRecord, Strategy
@@ -87,13 +87,11 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Opti
 
 
 def run_epoch(
-    model: Recommender,
-    features: Features,
+    content: Content,
     batches: list[Batch],
     strategy: Strategy,
     first_step: int,
     *,
-    graphs: Graphs | None = None,
     seed: int = 0,
     constants: Any = None,
     replayed: ReplayedPasses | None = None,
@@ -101,24 +99,22 @@ def run_epoch(
     """Take one step per batch and return the mean batch loss as a scalar on the device, without synchronization.
 
     Args:
-        model: the recommender, in training mode.
-        features: modality -> [I, D_m].
+        content: the recommender, in training mode, and what it reads in this epoch.
         batches: the batches of the epoch.
         strategy: the training strategy.
         first_step: number of the first step since the start of training, for measured steps and noise seeds.
-        graphs: item graphs of the model.
         seed: seed of the random numbers of the model.
         constants: result of `training_constants` for the features; without it every step computes them.
         replayed: passes that are replayed as CUDA graphs; None for none.
     """
-    state = begin_epoch(model, features, batches[0].users.device, first_step, seed)
+    state = begin_epoch(content.model, content.of_epoch, batches[0].users.device, first_step, seed)
     known = [
         batch._replace(
             epoch=state, step=place, seed=derive_seed(seed, "noise", first_step + place), constants=constants
         )
         for place, batch in enumerate(batches)
     ]
-    return take_steps(model, features, known, strategy, first_step, graphs, replayed) / len(batches)
+    return take_steps(content, known, strategy, first_step, replayed) / len(batches)
 
 
 def begin_epoch(model: Recommender, features: Features, device: torch.device, first_step: int, seed: int) -> Any:
@@ -130,21 +126,20 @@ def begin_epoch(model: Recommender, features: Features, device: torch.device, fi
 
 
 def take_steps(
-    model: Recommender,
-    features: Features,
+    content: Content,
     batches: list[Batch],
     strategy: Strategy,
     first_step: int,
-    graphs: Graphs | None,
     replayed: ReplayedPasses | None = None,
 ) -> Tensor:
     """Take one step per batch, and return the sum of the batch losses."""
     total: Tensor | None = None
     beta = strategy.config.beta
     for offset, batch in enumerate(batches):
+        content.start_step(first_step + offset)
 
         def closure(batch: Batch = batch) -> Tensor:
-            return batch_loss(model, features, batch, graphs).total
+            return content.loss(batch)
 
         # beta consecutive steps include exactly one mirrored step.
         known = None if replayed is None else replayed.closure(batch)
@@ -186,10 +181,12 @@ def train(
         RobustrecError: the loss or the validation metric is not finite.
     """
     module = model.module()
+    strategy_config.check_epochs(config.max_epochs)
     optimizer = make_optimizer(module, config)
     strategy = Strategy(strategy_config, optimizer, clip_norm=config.clip_norm)
     generator = torch_generator(seed, "triples", device=positives.users.device)
-    replayed = replayed_passes(model, module, lambda batch: batch_loss(model, features, batch, graphs).total)
+    content = Content(model, features, graphs)
+    replayed = replayed_passes(model, module, content.loss)
     counters, best, resumed = Counters(), _copy(module), False
     if checkpointing is not None:
         stored = load_checkpoint(
@@ -209,20 +206,24 @@ def train(
     while counters.epoch < config.max_epochs and counters.waited < config.patience:
         module.train()
         strategy.start_epoch()
+        content.start_epoch(counters.epoch)
         _set_step_size(optimizer, config, counters.epoch)
         batches = list(batches_of(sample_epoch(positives, generator), config.batch_size))
-        held: dict[str, Any] = {"graphs": graphs, "constants": constants, "replayed": replayed}
+        held: dict[str, Any] = {"constants": constants, "replayed": replayed}
         with bf16_inputs(config.precision == BF16):
-            loss = float(run_epoch(model, features, batches, strategy, counters.steps, seed=seed, **held))
+            loss = float(run_epoch(content, batches, strategy, counters.steps, seed=seed, **held))
         counters.steps += len(batches)
         counters.epoch += 1
         _check_finite("training loss", loss, counters.epoch, config)
         counters.losses.append(loss)
+        strategy.end_epoch(counters.epoch)
         if counters.epoch % config.evaluate_every == 0 or counters.epoch == config.max_epochs:
             module.eval()
-            metric = validate()
-            _check_finite(config.validation_metric, metric, counters.epoch, config)
-            best = _judge(counters, metric, module, best)
+            with strategy.judged() as ready:
+                if ready:
+                    metric = validate()
+                    _check_finite(config.validation_metric, metric, counters.epoch, config)
+                    best = _judge(counters, metric, module, best)
         now = time.monotonic()
         counters.seconds, started = counters.seconds + now - started, now
         progress("training", counters.epoch, _last_epoch(counters, config), _note(counters, config))

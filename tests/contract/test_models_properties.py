@@ -35,6 +35,7 @@ from robustrec.models.contract import (
 )
 from robustrec.models.graphs import Neighbours, Sparse, cosine_neighbours, nearest, sparse
 from robustrec.training.config import TrainingConfig
+from robustrec.training.content import Content
 from robustrec.training.strategies import Strategy
 from robustrec.training.strategy_config import StrategyConfig
 from robustrec.training.trainer import make_optimizer, run_epoch
@@ -77,7 +78,7 @@ def trained(name: str, epochs: int, rate: float | None = None) -> tuple[Any, lis
     graphs, losses = item_graphs(model, features), []
     for epoch in range(epochs):
         losses.append(batch_loss(model, features, batch, graphs).total.item())
-        run_epoch(model, features, [batch], strategy, epoch, graphs=graphs, seed=3)
+        run_epoch(Content(model, features, graphs), [batch], strategy, epoch, seed=3)
     return model, [*losses, batch_loss(model, features, batch, graphs).total.item()]
 
 

@@ -17,6 +17,7 @@ from robustrec.models import mgcn as mgcn_module
 from robustrec.models import model_class
 from robustrec.models.contract import Batch, Problem, item_graphs
 from robustrec.models.graphs import product
+from robustrec.training.content import Content
 from robustrec.training.strategies import Strategy
 from robustrec.training.strategy_config import StrategyConfig
 from robustrec.training.trainer import run_epoch
@@ -264,7 +265,7 @@ def test_an_epoch_of_training_is_the_published_one() -> None:
     del case.model.loss  # the wrapper that holds the graph of the first pass
     optimizer = torch.optim.Adam(case.model.parameters(), lr=case.summary["lr"], fused=True)
     graphs = item_graphs(case.model, case.features)
-    loss = run_epoch(case.model, case.features, case.batches, Strategy(StrategyConfig(), optimizer), 0, graphs=graphs)
+    loss = run_epoch(Content(case.model, case.features, graphs), case.batches, Strategy(StrategyConfig(), optimizer), 0)
     assert 4 * loss.item() == pytest.approx(case.summary["total_adam"], rel=1e-6)
     published = case.group("after_adam")
     for name, parameter in case.model.named_parameters():

@@ -12,6 +12,7 @@ from robustrec.runs.specs import SubjectSpec
 from robustrec.runs.subjects import validation_metric
 from robustrec.runs.trained import build_model
 from robustrec.training.config import TrainingConfig
+from robustrec.training.content import Content
 from robustrec.training.strategies import FEATURE_TABLES, Strategy
 from robustrec.training.strategy_config import StrategyConfig
 from robustrec.training.trainer import Checkpointing, make_optimizer, run_epoch, train
@@ -89,7 +90,7 @@ def test_passes_of_one_step_share_their_noise_and_steps_do_not(tiny: Any) -> Non
     triples = [tiny.positives.users[:8], tiny.positives.items[:8], tiny.positives.items[8:16]]
     batches = [Batch(*triples), Batch(*triples)]
     strategy = Strategy(StrategyConfig(name="sgbd", beta=1), make_optimizer(built.module(), QUICK))
-    run_epoch(built, tiny.tables, batches, strategy, 0, seed=1)
+    run_epoch(Content(built, tiny.tables, None), batches, strategy, 0, seed=1)
     first = [values for step, values in drawn if step == 0]
     second = [values for step, values in drawn if step == 1]
     assert len(first) >= 3

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from robustrec.models import MODELS, model_class
-from robustrec.models.contract import Batch, Problem, batch_loss, item_graphs
+from robustrec.models.contract import Batch, Problem, item_graphs
 from robustrec.seeds import torch_generator
 from robustrec.training.config import TrainingConfig
+from robustrec.training.content import Content
 from robustrec.training.replay import Captured, ReplayedPasses, replayed_passes
 from robustrec.training.strategies import STRATEGY_NAMES, Strategy
 from robustrec.training.strategy_config import StrategyConfig
@@ -69,9 +70,10 @@ def trained(name: str, strategy: str, device: str, make: Callable[..., ReplayedP
     config = TrainingConfig(learning_rate=0.01, weight_decay=0.01)
     optimizer = make_optimizer(model, config)
     steps = Strategy(StrategyConfig(name=strategy, beta=2), optimizer, clip_norm=1.0)
-    replayed = make(model, model.module(), lambda batch: batch_loss(model, features, batch, graphs).total)
+    content = Content(model, features, graphs)
+    replayed = make(model, model.module(), content.loss)
     for epoch in range(3):
-        run_epoch(model, features, batches(device), steps, 3 * epoch, graphs=graphs, replayed=replayed)
+        run_epoch(content, batches(device), steps, 3 * epoch, replayed=replayed)
     return {key: value.detach().clone() for key, value in model.state_dict().items()}
 
 

@@ -1,0 +1,89 @@
+"""Treatments of the content that a training reads, and the loss of a batch under them.
+
+A treatment changes the item features of an epoch or of a step, or adds a term to the loss of a batch. It acts where
+that loss is made, so that each evaluation of the loss by a step rule (`sam`, `mirror`, `sgbd`) sees it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from robustrec.models.contract import Batch, Features, Graphs, Recommender, batch_loss
+
+
+class Treatment:
+    """A treatment that changes nothing; subclasses override what they change.
+
+    What it draws is a function of the seed and of the number of the epoch or step, so that a training that is killed
+    and resumed draws the same. Changed features are written into the same memory each time, where replayed passes read
+    them.
+
+    Attributes:
+        changes_features: whether `of_epoch` or `of_step` change the features.
+    """
+
+    changes_features: bool = False
+
+    def of_epoch(self, features: Features, _epoch: int, /) -> Features:
+        """Return the features of an epoch, counted from 0."""
+        return features
+
+    def of_step(self, features: Features, _step: int, /) -> Features:
+        """Return the features of a step, counted from 0 over the training; called once a step, before its losses."""
+        return features
+
+    def term(self, _features: Features, _batch: Batch, /) -> Tensor | None:
+        """Return a weighted term that is added to the loss of a batch on the features of the step, or None."""
+        return None
+
+
+class Content:
+    """What a training reads: features after treatments, item graphs, and the loss of a batch.
+
+    The item graphs are those of the clean features throughout: training derives them once. Constants that a model
+    computed from the clean features are not passed on where a treatment changes the features.
+
+    Args:
+        model: the recommender.
+        features: clean, modality -> [I, D_m].
+        graphs: item graphs of the model from the clean features; None derives them in every loss.
+        treatments: in the order in which they act; each changes the features that the one before it returned.
+    """
+
+    def __init__(
+        self, model: Recommender, features: Features, graphs: Graphs | None, treatments: Sequence[Treatment] = ()
+    ) -> None:
+        self.model, self.features, self.graphs, self.treatments = model, features, graphs, tuple(treatments)
+        self.of_epoch = self.of_step = features
+
+    @property
+    def changes_features(self) -> bool:
+        """Whether a treatment changes the features."""
+        return any(each.changes_features for each in self.treatments)
+
+    def start_epoch(self, epoch: int) -> None:
+        """Make the features of an epoch, counted from 0."""
+        found = self.features
+        for each in self.treatments:
+            found = each.of_epoch(found, epoch)
+        self.of_epoch = self.of_step = found
+
+    def start_step(self, step: int) -> None:
+        """Make the features of a step, counted from 0 over the training."""
+        found = self.of_epoch
+        for each in self.treatments:
+            found = each.of_step(found, step)
+        self.of_step = found
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Return the loss of a batch on the features of the step with the terms of the treatments, with its graph."""
+        if self.changes_features:
+            batch = batch._replace(constants=None)
+        total = batch_loss(self.model, self.of_step, batch, self.graphs).total
+        for each in self.treatments:
+            term = each.term(self.of_step, batch)
+            if term is not None:
+                total = total + term
+        return total
