@@ -38,8 +38,8 @@ class Settings(BaseModel):
     edition: Literal["auto", "full", "sample"] = Field("auto", description="edition of a named data set")
     features: str = Field(
         "auto",
-        description="encoder of the item features; auto: imported features if the data set has them, tiny-blip on"
-        " samples, else basic",
+        description="encoder of the item features, +shrink=SHARE to filter them; auto: imported features if the data"
+        " set has them, tiny-blip on samples, else basic",
     )
     encoder: str | None = Field(
         None, min_length=1, description="imported features: the encoder that made the files, to encode edited items"
@@ -143,6 +143,8 @@ def resolve(
                 overrides.setdefault(section, {}).update(entries)
         else:
             values[name] = [value] if name in LISTS and isinstance(value, str) else value
+            if name == "features" and isinstance(value, list | tuple):  # of one encoder, with and without filters
+                values[name] = " ".join(map(str, value))
         sources[name] = source
     try:
         return Resolved(Settings(**values, set=overrides), sources)

@@ -26,7 +26,8 @@ class CommonOptions(TypedDict, total=False):
 
     Attributes:
         edition: auto, full or sample.
-        features: encoder of the item features: a name, or a class of your own.
+        features: encoder of the item features: a name, or a class of your own; "NAME+shrink=.7" filters them, and a
+            list has subjects of one encoder with and without filters.
         encoder: of imported features, the encoder that made the files.
         weights: weights of the encoder: a folder or a Hugging Face Hub name, or NETWORK=FOLDER.
         denoise: none or capfilt.
@@ -42,7 +43,7 @@ class CommonOptions(TypedDict, total=False):
     """
 
     edition: str
-    features: str | type
+    features: str | type | Sequence[str]
     encoder: str
     weights: str | Sequence[str]
     denoise: str
@@ -78,7 +79,7 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
         if name in values:
             values[name] = [_name(each, name) for each in _listed(values[name])]
     if "features" in values:
-        values["features"] = _name(values["features"], "features")
+        values["features"] = [_name(each, "features") for each in _listed(values["features"])]
     if isinstance(values.get("weights"), str):
         values["weights"] = [values["weights"]]
     data = values.get("dataset")

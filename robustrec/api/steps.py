@@ -17,6 +17,7 @@ from robustrec.encoders.options import options_of
 from robustrec.engine.chosen import engine_of
 from robustrec.engine.spread import encoding_message
 from robustrec.errors import RobustrecError
+from robustrec.feature_names import encoder_of, named_features
 from robustrec.hardware import full_precision, pick_device
 from robustrec.object_store import shared_results
 from robustrec.progress import Progress, silent
@@ -24,6 +25,7 @@ from robustrec.results.findings import Finding
 from robustrec.runs.plan import subject_specs
 from robustrec.runs.precision import precision_notes
 from robustrec.runs.prepared import Prepared, prepare
+from robustrec.runs.shrinking import filtered_features, fitted_filters
 from robustrec.runs.specs import check_modalities, reads_features
 from robustrec.runs.subjects import obtain_subject
 from robustrec.runs.trained import TrainedSubject
@@ -140,7 +142,9 @@ def encoded_catalog(settings: Settings, progress: Progress) -> tuple[Dataset, It
         engine_of(settings) as engine,
         engine.encoding(first, settings, progress),
     ):
-        return data, item_features(data, settings.features, home=settings.home, progress=progress, options=options)
+        named = named_features(settings.features)
+        features = item_features(data, named.encoder, home=settings.home, progress=progress, options=options)
+        return data, filtered_features(features, named.filters, settings.home, progress)
 
 
 def refuse_untrainable(settings: Settings) -> None:
@@ -190,9 +194,11 @@ def _trained(settings: Settings, data: Dataset, progress: Progress, *, mask_vali
     features, notes = None, tuple[str, ...]()
     if any(map(reads_features, specs)):
         options = options_of(settings)
-        features = item_features(data, settings.features, home=settings.home, progress=progress, options=options)
+        encoder = encoder_of(settings.features)
+        features = item_features(data, encoder, home=settings.home, progress=progress, options=options)
         notes = (*check_modalities(specs, features.tables), *precision_notes(specs))
-    prepared = prepare(data, features, pick_device(settings.device), mask_validation=mask_validation)
+    fitted = fitted_filters(specs, features, settings.home, progress)
+    prepared = prepare(data, features, pick_device(settings.device), mask_validation=mask_validation, fitted=fitted)
     subjects = [obtain_subject(spec, prepared, home=settings.home, progress=progress) for spec in specs]
     return Trainings(prepared, subjects, notes)
 

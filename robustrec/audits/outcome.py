@@ -193,7 +193,7 @@ def _subject_record(subject: TrainedSubject, run: Measurements) -> SubjectRecord
     mirror = MirrorFacts.model_validate(record["mirror"]) if trained and record["mirror"]["mirrored_steps"] else None
     return SubjectRecord(
         subject=subject.subject,
-        features_digest=features.digest if features and subject.tables else None,
+        features_digest=run.prepared.features_digest(subject.spec.shrink) if subject.tables else None,
         parameters_digest=record["parameters_digest"],
         run=subject.key,
         config={key: record[key] for key in ("model", "model_config", "training", "strategy", "seed")},
@@ -223,7 +223,10 @@ def _training_record(record: dict[str, Any], *, reused: bool) -> TrainingRecord:
 
 
 def _notes(subject: TrainedSubject, prepared: Prepared) -> tuple[str, ...]:
-    return prepared.features.notes if prepared.features and subject.tables else ()
+    if not prepared.features or not subject.tables:
+        return ()
+    filtered = prepared.fitted[subject.spec.shrink].notes if subject.spec.shrink else ()
+    return (*prepared.features.notes, *filtered)
 
 
 def _features_warnings(run: Measurements) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from robustrec.encoders.own import NO_DIGEST
 from robustrec.encoders.weights import UsedWeights
 from robustrec.errors import RobustrecError
 from robustrec.evaluation.metrics import evaluated_users
+from robustrec.feature_names import encoder_of, with_filter
 from robustrec.modalities import read_of
 from robustrec.models import modalities_in_scores
 from robustrec.progress import Progress, silent
@@ -119,7 +120,7 @@ def make_plan(
             fix=f"import the real data: robustrec data import FOLDER --name {dataset.name}",
         )
     specs = _needed(suite, subject_specs(settings, dataset.edition, dataset.name))
-    encoder = encoder_name(dataset, settings.features) if any(map(reads_features, specs)) else None
+    encoder = encoder_name(dataset, encoder_of(settings.features)) if any(map(reads_features, specs)) else None
     _check_gates(suite, specs, encoder and features_label(encoder, given.denoise), baseline)
     check_strata(suite, dataset)
     _check_editable(suite, dataset, encoder, settings.encoder)
@@ -148,7 +149,7 @@ def _check_gates(suite: Suite, specs: tuple[SubjectSpec, ...], encoder: str | No
         Subject(
             model=spec.model,
             strategy=spec.strategy_name,
-            features=str(encoder) if reads_features(spec) else "none",
+            features=with_filter(str(encoder), spec.shrink) if reads_features(spec) else "none",
             seed=spec.seed,
         )
         for spec in specs

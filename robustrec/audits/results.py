@@ -22,6 +22,7 @@ from robustrec.encoders.rows import RowEncoder
 from robustrec.results.exhibits import Exhibit, Relation
 from robustrec.results.findings import AuditStatus, Finding
 from robustrec.runs.edited_rows import EditedRows
+from robustrec.runs.specs import SubjectSpec
 from robustrec.runs.trained import TrainedSubject
 
 T = TypeVar("T")
@@ -156,9 +157,16 @@ Audited = Sequence[tuple[TrainedSubject, Clean]]
 
 
 def references(plan: Plan, subjects: Sequence[tuple[TrainedSubject, Clean]]) -> Iterator[tuple[int, int]]:
-    """Yield (place of a subject, place of the reference it is compared with): same model and seed, other strategy."""
-    places = {(s.spec.model, s.spec.seed, s.spec.strategy_name): i for i, (s, _) in enumerate(subjects)}
+    """Yield (place of a subject, place of the reference it is compared with).
+
+    Both have the same model, features and seed, but different strategies.
+    """
+
+    def key(spec: SubjectSpec, strategy: str) -> tuple[object, ...]:
+        return spec.model, spec.shrink, spec.seed, strategy
+
+    places = {key(subject.spec, subject.spec.strategy_name): place for place, (subject, _) in enumerate(subjects)}
     for place, (subject, _) in enumerate(subjects):
-        other = places.get((subject.spec.model, subject.spec.seed, plan.suite.compare_with or ""))
+        other = places.get(key(subject.spec, plan.suite.compare_with or ""))
         if other is not None and other != place:
             yield place, other

@@ -26,6 +26,7 @@ from robustrec.results.conditions import CLEAN_TEST
 from robustrec.results.findings import CLEAN
 from robustrec.runs.distinct import identity_of, indistinct
 from robustrec.runs.prepared import Prepared, prepare
+from robustrec.runs.shrinking import fitted_filters
 from robustrec.runs.specs import SubjectSpec, check_modalities, modalities_read
 from robustrec.runs.store import run_key, stored_run
 from robustrec.runs.subjects import obtain_subject
@@ -64,12 +65,14 @@ def work_of(plan: Plan, progress: Progress = silent) -> Work:
             if plan.encoder
             else None
         )
+        fitted = fitted_filters(plan.specs, features, plan.home, progress)
     prepared = prepare(
         plan.dataset,
         features,
         pick_device(plan.settings.device),
         mask_validation=plan.suite.mask_validation,
         users=plan.suite.users,
+        fitted=fitted,
     )
     if features is not None:
         check_modalities(plan.specs, features.tables)
@@ -137,7 +140,7 @@ def _obtain(
 ) -> TrainedSubject:
     if not spec.trains:
         return obtain_subject(spec, context.prepared, home=plan.home)
-    name = f"training {spec.model}/{spec.strategy_name} seed {spec.seed}"
+    name = f"training {spec.label}"
     key = run_key(spec, context.prepared)
     if stored_run(plan.home, key) and not trained:
         results.reused.add(key)

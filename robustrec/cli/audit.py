@@ -214,7 +214,7 @@ def _print_plan(plan: Plan, *, as_json: bool) -> None:
             if spec.trains
             else f"{spec.origin}, no training"
         )
-        sheet.line(f"subject    {spec.model}/{spec.strategy_name} seed {spec.seed} ({effort})")
+        sheet.line(f"subject    {spec.label} ({effort})")
     for note in plan.notes:
         sheet.line(f"note       {note}")
     sheet.line(f"engine     {engine_words(plan.settings)}")

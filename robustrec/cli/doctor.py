@@ -13,6 +13,7 @@ from robustrec.cli import options
 from robustrec.cli.terminal import Finished, data_console
 from robustrec.config import Settings
 from robustrec.errors import EXIT_ERROR, EXIT_PASS, RobustrecError, one_line
+from robustrec.feature_names import encoder_of
 from robustrec.files import unwritable
 from robustrec.sheet import Sheet
 from robustrec.streams import write_json
@@ -31,7 +32,7 @@ def doctor(
 ) -> None:
     """Check this machine, or a model with --model, or your own encoder with --features; exit code 2 on failure."""
     settings = options.settings_of(context).settings
-    rows = [*(_of_models(settings) if model else ()), *(_of_encoder(features, settings) if features else ())]
+    rows = [*(_of_models(settings) if model else ()), *(_of_encoder(settings) if features else ())]
     rows = rows or _of_machine(settings)
     if as_json:
         write_json(rows)
@@ -76,11 +77,12 @@ def _of_models(settings: Settings) -> list[dict[str, str]]:
     ]
 
 
-def _of_encoder(name: str, settings: Settings) -> list[dict[str, str]]:
+def _of_encoder(settings: Settings) -> list[dict[str, str]]:
     from robustrec.checking.encoders import check_encoder
     from robustrec.encoders.own import is_own
     from robustrec.hardware import set_numerics
 
+    name = encoder_of(settings.features)
     parts = name.split("+")
     own = [part for part in parts if is_own(part)]
     if not own:

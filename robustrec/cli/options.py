@@ -58,8 +58,13 @@ DatasetName = Annotated[
 ]
 Edition = Annotated[str | None, typer.Option(help="auto, full or sample. auto: full if imported, else sample.")]
 FeatureName = Annotated[
-    str | None,
-    typer.Option("--features", "-f", help="Encoder of the item features.", autocompletion=_encoders),
+    list[str] | None,
+    typer.Option(
+        "--features",
+        "-f",
+        help="Encoder of the item features; NAME+shrink=.7 filters them. Repeatable for one encoder with and without.",
+        autocompletion=_encoders,
+    ),
 ]
 EncoderName = Annotated[
     str | None,

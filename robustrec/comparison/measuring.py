@@ -20,10 +20,11 @@ from robustrec.comparison.content import measure_content
 from robustrec.comparison.edits import EditedCatalog, measure_edits
 from robustrec.comparison.measure import Measure
 from robustrec.comparison.result import Training
+from robustrec.feature_names import with_filter
 from robustrec.progress import Progress, silent
 from robustrec.runs.distinct import Identity, identity_of
 from robustrec.runs.prepared import Prepared
-from robustrec.runs.specs import SubjectSpec
+from robustrec.runs.specs import SubjectSpec, reads_features
 from robustrec.runs.subjects import obtain_subject
 from robustrec.runs.trained import TrainedSubject
 
@@ -83,6 +84,7 @@ def measure_strategy(
     prepared: Prepared,
     measures: Measures,
     *,
+    arm: str,
     home: Path,
     seed: int,
     progress: Progress = silent,
@@ -95,6 +97,7 @@ def measure_strategy(
         epochs: of plain training.
         prepared: data and features.
         measures: what is measured.
+        arm: its name, see `arms_of`.
         home: the folder of the run store.
         seed: of the noise.
         progress: callback after each epoch.
@@ -102,7 +105,7 @@ def measure_strategy(
     found, trainings, identities = [], [], []
     for spec in specs:
         subject = obtain_subject(at_budget(spec, budget, epochs), prepared, home=home, progress=progress)
-        trainings.append(training_of(subject, budget, spec, len(prepared.positives.users)))
+        trainings.append(training_of(subject, budget, spec, len(prepared.positives.users), arm))
         identities.append(identity_of(subject))
         found.append(measure_subject(subject, prepared, measures, seed))
     # An edit that leaves a subject's vectors alone is measured on none.
@@ -111,7 +114,7 @@ def measure_strategy(
     return StrategyMeasured(tables, tuple(trainings), tuple(identities))
 
 
-def training_of(subject: TrainedSubject, budget: Budget, own: SubjectSpec, n_interactions: int) -> Training:
+def training_of(subject: TrainedSubject, budget: Budget, own: SubjectSpec, n_interactions: int, arm: str) -> Training:
     """Return the effort of a training, and whether it ended before early stopping.
 
     It was cut off if it ended before validation had not improved for `patience` evaluations. At equal budgets, training
@@ -122,6 +125,7 @@ def training_of(subject: TrainedSubject, budget: Budget, own: SubjectSpec, n_int
         budget: at which.
         own: the subject as its settings have it, with their patience.
         n_interactions: training interactions.
+        arm: name of what is compared, see `arms_of`.
     """
     record, settings = subject.record, own.training
     epochs, best = int(record["epochs"]), int(record["best_epoch"])
@@ -130,7 +134,7 @@ def training_of(subject: TrainedSubject, budget: Budget, own: SubjectSpec, n_int
     return Training(
         model=own.model,
         budget=budget,
-        strategy=own.strategy_name,
+        strategy=arm,
         seed=own.seed,
         epochs=epochs,
         best_epoch=max(best, 1),
@@ -166,9 +170,27 @@ def measure_subject(
     return tables | {each: np.asarray(value, np.float64) for each, value in measures.flatness(subject).items()}
 
 
-def by_strategy(specs: Sequence[SubjectSpec]) -> dict[str, dict[str, list[SubjectSpec]]]:
-    """Return model -> strategy -> the subjects of its seeds, in the order they were named."""
+def arms_of(specs: Sequence[SubjectSpec], features: str) -> list[str]:
+    """Return the name of what each subject is compared as: its strategy, "sgbd".
+
+    Where the subjects have different filters of their features, those with one are named with it: "sgbd on
+    basic+shrink=.7".
+
+    Args:
+        specs: the subjects of a comparison.
+        features: name of their features without a filter.
+    """
+    several = len({spec.shrink for spec in specs if reads_features(spec)}) > 1
+    filters = [spec.shrink if several else None for spec in specs]
+    return [
+        f"{spec.strategy_name} on {with_filter(features, each)}" if each else spec.strategy_name
+        for spec, each in zip(specs, filters, strict=True)
+    ]
+
+
+def by_arm(specs: Sequence[SubjectSpec], features: str) -> dict[str, dict[str, list[SubjectSpec]]]:
+    """Return model -> arm -> the subjects of its seeds, in the order they were named."""
     found: dict[str, dict[str, list[SubjectSpec]]] = {}
-    for spec in specs:
-        found.setdefault(spec.model, {}).setdefault(spec.strategy_name, []).append(spec)
+    for spec, arm in zip(specs, arms_of(specs, features), strict=True):
+        found.setdefault(spec.model, {}).setdefault(arm, []).append(spec)
     return found

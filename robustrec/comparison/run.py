@@ -13,25 +13,27 @@ from robustrec.comparison.budget import BUDGETS, Budget, at_budget, gradient_eva
 from robustrec.comparison.content import left_of, withheld
 from robustrec.comparison.edits import DRAWS, EDITS, edited_catalog
 from robustrec.comparison.flatness import flatness_by
-from robustrec.comparison.measuring import Measures, StrategyMeasured, by_strategy, measure_strategy
+from robustrec.comparison.measuring import Measures, StrategyMeasured, arms_of, by_arm, measure_strategy
 from robustrec.comparison.result import Comparison, StrategyReport, Training
 from robustrec.comparison.rows import compared
 from robustrec.comparison.sentences import sentences
 from robustrec.config import Settings
 from robustrec.datasets.interactions import TEST, TRAIN
 from robustrec.datasets.registry import Dataset, load_dataset
-from robustrec.encoders.chosen import opened_weights
+from robustrec.encoders.chosen import encoder_name, opened_weights
 from robustrec.encoders.features import ItemFeatures, item_features
 from robustrec.encoders.options import options_of
 from robustrec.encoders.weights import UsedWeights
 from robustrec.errors import RobustrecError
 from robustrec.evaluation.metrics import evaluated_users
+from robustrec.feature_names import encoder_of, with_filter
 from robustrec.hardware import describe_environment, full_precision, pick_device
 from robustrec.progress import Progress, silent
 from robustrec.results.report import Environment
 from robustrec.runs.distinct import check_distinct
 from robustrec.runs.plan import evaluation_options, subject_specs
 from robustrec.runs.prepared import Prepared, prepare
+from robustrec.runs.shrinking import fitted_filters
 from robustrec.runs.specs import SubjectSpec, check_modalities, reads_features, spec_json
 from robustrec.runs.user_sample import sample_words
 from robustrec.training.strategy_names import canonical_strategy
@@ -70,6 +72,7 @@ class ComparisonPlan:
         settings: as resolved.
         dataset: loaded and checked.
         specs: subjects as their settings have them: models × strategies × seeds.
+        encoder: name of the encoder of their features; "none" if no model reads any.
         epochs: of plain training.
         reference: strategy the others are compared with.
         budgets: at which each strategy is trained.
@@ -80,6 +83,7 @@ class ComparisonPlan:
     settings: Settings
     dataset: Dataset
     specs: tuple[SubjectSpec, ...]
+    encoder: str
     epochs: int
     reference: str
     budgets: tuple[Budget, ...] = BUDGETS
@@ -132,21 +136,23 @@ def plan_comparison(
             fix="choose a model that can be trained: robustrec list models",
         )
     reference = canonical_strategy(reference)
-    if reference not in {spec.strategy_name for spec in specs}:
+    encoder = encoder_name(dataset, encoder_of(settings.features)) if any(map(reads_features, specs)) else "none"
+    arms = arms_of(specs, encoder)
+    if reference not in arms:
         raise RobustrecError(
             f"{reference!r} is not among the compared strategies",
             where="--reference",
-            fix=f"add it: --strategy {reference}",
+            fix=f"add it: --strategy {reference}; or name one of: {', '.join(dict.fromkeys(arms))}",
         )
     for spec in specs:
         for budget in budgets:
             spec.strategy.check_epochs(at_budget(spec, budget, epochs).training.max_epochs)
     weights, warnings = (
-        opened_weights(dataset, settings.features, home=settings.home, options=options_of(settings))
+        opened_weights(dataset, encoder, home=settings.home, options=options_of(settings))
         if any(map(reads_features, specs))
         else ((), ())
     )
-    return ComparisonPlan(settings, dataset, specs, epochs, reference, tuple(budgets), weights, warnings)
+    return ComparisonPlan(settings, dataset, specs, encoder, epochs, reference, tuple(budgets), weights, warnings)
 
 
 def prepared_of(plan: ComparisonPlan, progress: Progress = silent) -> tuple[ItemFeatures | None, Prepared]:
@@ -158,17 +164,17 @@ def prepared_of(plan: ComparisonPlan, progress: Progress = silent) -> tuple[Item
     settings = plan.settings
     reads = any(map(reads_features, plan.specs))
     features = (
-        item_features(
-            plan.dataset, settings.features, home=settings.home, progress=progress, options=options_of(settings)
-        )
+        item_features(plan.dataset, plan.encoder, home=settings.home, progress=progress, options=options_of(settings))
         if reads
         else None
     )
+    fitted = fitted_filters(plan.specs, features, settings.home, progress)
     if features is not None:
         check_modalities(plan.specs, features.tables)
     mask = bool(evaluation_options(settings).mask_validation)
     device = pick_device(settings.device)
-    return features, prepare(plan.dataset, features, device, mask_validation=mask, users=settings.users)
+    prepared = prepare(plan.dataset, features, device, mask_validation=mask, users=settings.users, fitted=fitted)
+    return features, prepared
 
 
 @full_precision()
@@ -206,7 +212,7 @@ def run_comparison(
     rows: list[Comparison] = []
     trainings: list[Training] = []
     kept: dict[str, StrategyMeasured] = {}
-    for model, strategies in by_strategy(plan.specs).items():
+    for model, strategies in by_arm(plan.specs, plan.encoder).items():
         for budget in plan.budgets:
             measured = _at_budget(plan, strategies, budget, prepared, measures, kept, progress)
             rows += _rows_of(model, budget, measured, plan.reference)
@@ -221,7 +227,7 @@ def run_comparison(
         robustrec=__version__,
         command=tuple(command),
         dataset=dataset_record(plan.dataset),
-        features=features.name if features else None,
+        features=_features_words(plan) if features else None,
         weights=tuple(weights_record(each) for each in plan.weights),
         warnings=(*plan.warnings, *_of_sample(plan)),
         epochs=plan.epochs,
@@ -234,8 +240,17 @@ def run_comparison(
         trainings=tuple(trainings),
         sentences=lines,
         environment=Environment.model_validate(describe_environment(prepared.device)),
-        settings={f"{spec.model}/{spec.strategy_name}": spec_json(spec) for spec in plan.specs},
+        settings={
+            f"{spec.model}/{arm}": spec_json(spec)
+            for spec, arm in zip(plan.specs, arms_of(plan.specs, plan.encoder), strict=True)
+        },
     )
+
+
+def _features_words(plan: ComparisonPlan) -> str:
+    """Return the names of the features, each with its filter."""
+    filters = dict.fromkeys(spec.shrink for spec in plan.specs if reads_features(spec))
+    return ", ".join(with_filter(plan.encoder, each) for each in filters)
 
 
 def _of_sample(plan: ComparisonPlan) -> list[str]:
@@ -271,6 +286,7 @@ def _at_budget(
                 plan.epochs,
                 prepared,
                 measures,
+                arm=name,
                 home=plan.settings.home,
                 seed=plan.settings.seed,
                 progress=progress,

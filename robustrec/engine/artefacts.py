@@ -184,6 +184,7 @@ def _inputs(subjects: Audited, work: Work) -> dict[str, Any]:
         "languages": work.languages.digest,
         "further photos": _further(prepared.dataset.catalog),
         "features": [features.digest, dict(features.identity)] if features else None,
+        "filters": {shrink.label: prepared.features_digest(shrink) for shrink in prepared.fitted},
         "subjects": [
             [subject.key, subject.record["parameters_digest"], spec_json(subject.spec), subject.subject.label]
             for subject, _ in subjects

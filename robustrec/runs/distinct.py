@@ -121,7 +121,7 @@ def check_strategies(specs: Iterable[SubjectSpec]) -> None:
                 where="--set strategy.rho",
                 fix=f"use --set strategy.rho=0.05, or --strategy {_with_step(config, 'vanilla')}",
             )
-        key = (spec.model, spec.seed, config.effective)
+        key = (spec.model, spec.seed, spec.shrink, config.effective)
         other = seen.setdefault(key, spec)
         if other is not spec and other.strategy.name != config.name:
             raise RobustrecError(

@@ -17,6 +17,8 @@ from robustrec.errors import RobustrecError
 from robustrec.files import digest_file
 from robustrec.models import model_class, section_of
 from robustrec.models.contract import Features, Recommender, Representation, Scored, item_graphs
+from robustrec.models.feature_chunks import ChunkedFeatures
+from robustrec.models.filtered import FilteredChunks
 from robustrec.models.mmrec import from_mmrec, refuse_further
 from robustrec.models.own import attributed_to, is_own, load_own
 from robustrec.models.scorers import build_scorer, scored
@@ -86,16 +88,29 @@ def scorer_subject(spec: SubjectSpec, prepared: Prepared) -> TrainedSubject:
     """
     scorer = build_scorer(spec.model, model_class(spec.model), prepared.problem)
 
-    chunked = scorer.represent if isinstance(scorer, VectorScorer) else None
+    vectors = scorer.represent if isinstance(scorer, VectorScorer) else None
+    chosen = prepared.filter_of(spec.shrink)
+
+    def chunked(features: ChunkedFeatures) -> Representation:
+        assert vectors is not None
+        return vectors(FilteredChunks(features, chosen) if chosen else features)
 
     def score(features: Features) -> Scored | Representation:
-        return chunked(features) if chunked else scored(spec.model, scorer, features, prepared.problem)
+        features = chosen(features) if chosen else features
+        return vectors(features) if vectors else scored(spec.model, scorer, features, prepared.problem)
 
     code = load_own(spec.model).code
     record = _external_record(spec, f"scores of {spec.model}", code[:32], code)
     reads = modalities_read(spec.model, prepared.tables)
     return TrainedSubject(
-        subject_of(spec, prepared), spec, code[:32], None, reads, record, score=score, chunked=chunked
+        subject_of(spec, prepared),
+        spec,
+        code[:32],
+        None,
+        reads,
+        record,
+        score=score,
+        chunked=chunked if vectors else None,
     )
 
 
@@ -196,7 +211,7 @@ def _some(names: list[str]) -> str:
 
 
 def _check_same_data(spec: SubjectSpec, folder: Path, record: dict[str, Any], prepared: Prepared) -> None:
-    features = prepared.features.digest if prepared.features and reads_features(spec) else None
+    features = prepared.features_digest(spec.shrink) if reads_features(spec) else None
     for what, trained_on, here in (
         ("data set", record.get("dataset", {}).get("digest"), prepared.dataset.digest),
         ("features", record.get("features_digest"), features),

@@ -11,13 +11,14 @@ from pydantic import Field
 
 from robustrec.config import Settings
 from robustrec.errors import RobustrecError, unknown_name
+from robustrec.feature_names import Shrink, named_features
 from robustrec.invalid import overridden
-from robustrec.models import MODELS, config_class, known, model_class, section_of, training_defaults
+from robustrec.models import MODELS, config_class, known, modalities_of, model_class, section_of, training_defaults
 from robustrec.models.own import is_own, is_scorer
 from robustrec.runs.content import check_content
 from robustrec.runs.distinct import check_strategies
 from robustrec.runs.precision import check_precision
-from robustrec.runs.specs import SubjectSpec
+from robustrec.runs.specs import SubjectSpec, reads_features
 from robustrec.subject import Record
 from robustrec.training.config import TrainingConfig
 from robustrec.training.strategy_config import StrategyConfig, canonical_strategy, owners_of, parse_strategy
@@ -43,9 +44,10 @@ def evaluation_options(settings: Settings) -> EvaluationOptions:
 
 
 def subject_specs(settings: Settings, edition: str, dataset: str | None = None) -> tuple[SubjectSpec, ...]:
-    """Return the subjects of a command: models × strategies × seeds, in the given order.
+    """Return the subjects of a command: models × filters of the features × strategies × seeds, in the given order.
 
-    A checkpoint and a user-defined scorer are one subject each, without training.
+    A checkpoint and a user-defined scorer are one subject with each filter, without training; a model that reads no
+    features has no filter.
 
     Args:
         settings: models, strategies, seeds, overrides, checkpoint.
@@ -53,8 +55,8 @@ def subject_specs(settings: Settings, edition: str, dataset: str | None = None) 
         dataset: name of the data set, for its defaults; None for the name in the settings.
 
     Raises:
-        RobustrecError: a model, strategy, section or key is unknown, a value is out of range, two strategies are equal
-            with these settings, or a checkpoint is not found or does not match the models.
+        RobustrecError: a model, strategy, section, key or filter is unknown, a value is out of range, two strategies
+            are equal with these settings, or a checkpoint is not found or does not match the models.
     """
     if dataset is not None:
         settings = settings.model_copy(update={"dataset": dataset})
@@ -66,15 +68,18 @@ def subject_specs(settings: Settings, edition: str, dataset: str | None = None) 
         if section not in sections:
             raise unknown_name("section", section, sections, where=f"--set {section}.…")
     evaluation_options(settings)
+    filters = named_features(settings.features).filters
     if settings.checkpoint is not None:
-        return (_loaded_spec(settings, edition, settings.checkpoint),)
-    specs = []
+        return _filtered(_loaded_spec(settings, edition, settings.checkpoint), filters)
+    specs: list[SubjectSpec] = []
     for model in dict.fromkeys(settings.model):
         if _only_scores(model):
-            specs.append(replace(_spec(settings, edition, model, "vanilla", settings.seed), origin="scorer"))
+            scorer = replace(_spec(settings, edition, model, "vanilla", settings.seed), origin="scorer")
+            specs += _filtered(scorer, filters)
             continue
         specs += [
-            _spec(settings, edition, model, strategy, settings.seed + offset)
+            replace(_spec(settings, edition, model, strategy, settings.seed + offset), shrink=shrink)
+            for shrink in (filters if modalities_of(model) else (None,))
             for strategy in strategies
             for offset in range(settings.seeds)
         ]
@@ -85,6 +90,11 @@ def subject_specs(settings: Settings, edition: str, dataset: str | None = None) 
     check_content(specs)
     check_precision(specs, settings.device)
     return tuple(specs)
+
+
+def _filtered(spec: SubjectSpec, filters: tuple[Shrink | None, ...]) -> tuple[SubjectSpec, ...]:
+    """Return a subject with each filter of the features; the subject itself if it reads none."""
+    return tuple(replace(spec, shrink=shrink) for shrink in filters) if reads_features(spec) else (spec,)
 
 
 def _loaded_spec(settings: Settings, edition: str, checkpoint: str) -> SubjectSpec:

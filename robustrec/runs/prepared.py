@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -19,8 +20,12 @@ from robustrec.encoders.features import ItemFeatures
 from robustrec.errors import RobustrecError
 from robustrec.evaluation.metrics import evaluated_users
 from robustrec.evaluation.user_items import UserItems
+from robustrec.feature_names import Shrink
+from robustrec.files import digest_json
 from robustrec.models.contract import Problem
+from robustrec.models.filtered import FeatureFilter
 from robustrec.models.graphs import Neighbours, cosine_neighbours
+from robustrec.runs.shrinking import Fitted
 from robustrec.runs.user_sample import sampled_users
 from robustrec.training.sampling import Positives, positives_of
 
@@ -66,6 +71,7 @@ class Prepared:
         validation: split for model selection; it may have no users if no model is trained.
         test: split of the reported metrics.
         device: the device.
+        fitted: the filters of the features, by what subjects name.
     """
 
     dataset: Dataset
@@ -76,17 +82,39 @@ class Prepared:
     validation: Split
     test: Split
     device: torch.device
+    fitted: Mapping[Shrink, Fitted] = field(default_factory=dict)
+    _filters: dict[Shrink, FeatureFilter] = field(default_factory=dict, init=False, repr=False, compare=False)
     _found: dict[tuple[str, int], Neighbours] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def neighbours(self, x: Tensor, k: int) -> Neighbours:
         """Return each item's k nearest, found once for each of the clean tables, which nobody changes; thread-safe."""
-        modality = next((name for name, table in self.tables.items() if table is x), None)
+        filtered = {
+            f"{name} after {shrink.label}": table
+            for shrink, each in self._filters.items()
+            for name, table in each.clean.items()
+        }
+        modality = next((name for name, table in (self.tables | filtered).items() if table is x), None)
         if modality is None:
             return cosine_neighbours(x, k)
         with _FINDING:
             if (modality, k) not in self._found:
                 self._found[modality, k] = cosine_neighbours(x, k)
             return self._found[modality, k]
+
+    def filter_of(self, shrink: Shrink | None) -> FeatureFilter | None:
+        """Return the filter of the features on the device, made once; None without one; thread-safe."""
+        if shrink is None or not self.tables:
+            return None
+        with _FINDING:
+            if shrink not in self._filters:
+                self._filters[shrink] = FeatureFilter(self.fitted[shrink].of, self.tables)
+            return self._filters[shrink]
+
+    def features_digest(self, shrink: Shrink | None) -> str | None:
+        """Return the digest of the features that a subject with this filter reads; None without features."""
+        if self.features is None:
+            return None
+        return self.features.digest if shrink is None else digest_json(self.fitted[shrink].identity)
 
     @property
     def searches(self) -> list[str]:
@@ -106,6 +134,7 @@ def prepare(
     *,
     mask_validation: bool = False,
     users: int | None = None,
+    fitted: Mapping[Shrink, Fitted] | None = None,
 ) -> Prepared:
     """Put a data set and its features on the device.
 
@@ -115,6 +144,7 @@ def prepare(
         device: where training and audits run.
         mask_validation: mask validation positives in the test lists, too.
         users: number of test users to rank, a stratified sample of them; None for all.
+        fitted: the filters of the features that subjects name.
 
     Raises:
         RobustrecError: no user has test interactions.
@@ -141,6 +171,7 @@ def prepare(
         validation=_split(dataset, VALIDATION, train),
         test=replace(test, users=sampled_users(test.users, users, interactions)),
         device=device,
+        fitted=fitted or {},
     )
 
 

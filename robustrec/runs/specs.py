@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from robustrec.errors import RobustrecError
+from robustrec.feature_names import Shrink
 from robustrec.modalities import ANY_MODALITY, in_order, read_of
 from robustrec.models import config_class, modalities_of
 from robustrec.models.configs import ModelConfig
@@ -32,6 +33,7 @@ class SubjectSpec:
         training_noise: noise added to the features before training ("sigma2=1e-06 draw 0"), or "".
         origin: "trained", "checkpoint" (loaded parameters), or "scorer".
         checkpoint: the parameter file, or None.
+        shrink: the filter of the features that the model reads, or None.
     """
 
     model: str
@@ -42,6 +44,7 @@ class SubjectSpec:
     training_noise: str = ""
     origin: Literal["trained", "checkpoint", "scorer"] = "trained"
     checkpoint: Path | None = None
+    shrink: Shrink | None = None
 
     @property
     def trains(self) -> bool:
@@ -56,7 +59,8 @@ class SubjectSpec:
     @property
     def label(self) -> str:
         """The spec in one line, e.g. "slmrec/sgbd seed 0"."""
-        return f"{self.model}/{self.strategy_name} seed {self.seed}"
+        filtered = f"/{self.shrink.label}" if self.shrink else ""
+        return f"{self.model}/{self.strategy_name}{filtered} seed {self.seed}"
 
     @property
     def strategy_name(self) -> str:
@@ -120,4 +124,5 @@ def spec_json(spec: SubjectSpec) -> dict[str, Any]:
         "seed": spec.seed,
         "training_noise": spec.training_noise,
         "origin": spec.origin,
+        **({"shrink": spec.shrink.model_dump(mode="json")} if spec.shrink else {}),
     }

@@ -39,7 +39,7 @@ def run_key(spec: SubjectSpec, prepared: Prepared) -> str:
         {
             "format": RECORD_FORMAT,
             "data": prepared.dataset.digest,
-            "features": prepared.features.digest if prepared.features and reads_features(spec) else None,
+            "features": prepared.features_digest(spec.shrink) if reads_features(spec) else None,
             "spec": spec_json(spec),
             "trained_by": TRAINED_BY,
             "own_code": load_own(spec.model).code if is_own(spec.model) else None,
@@ -87,7 +87,7 @@ def run_record(
             "edition": prepared.dataset.edition,
             "digest": prepared.dataset.digest,
         },
-        "features_digest": prepared.features.digest if prepared.features and reads_features(spec) else None,
+        "features_digest": prepared.features_digest(spec.shrink) if reads_features(spec) else None,
         **spec_json(spec),
         "epochs": counters.epoch,
         "best_epoch": counters.best_epoch,

@@ -9,10 +9,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from robustrec.feature_names import with_filter
 from robustrec.modalities import read_of
 from robustrec.models import model_class
 from robustrec.models.contract import Features, Graphs, Recommender, Representation, Scored, represent
 from robustrec.models.feature_chunks import ChunkedFeatures
+from robustrec.models.filtered import filtered_class
 from robustrec.models.own import attributed_to
 from robustrec.runs.prepared import Prepared
 from robustrec.runs.specs import SubjectSpec, modalities_read
@@ -82,14 +84,22 @@ class TrainedSubject:
 def subject_of(spec: SubjectSpec, prepared: Prepared) -> Subject:
     """Return the name of a subject in reports."""
     reads = prepared.features is not None and bool(modalities_read(spec.model, prepared.tables))
-    name = prepared.features.label if prepared.features and reads else "none"
+    name = with_filter(prepared.features.label, spec.shrink) if prepared.features and reads else "none"
     return Subject(model=spec.model, strategy=spec.strategy_name, features=name, seed=spec.seed)
 
 
 def build_model(spec: SubjectSpec, prepared: Prepared) -> Recommender:
-    """Initialize a model on the CPU, so that all devices start from equal parameters, and move it to the device."""
+    """Initialize a model on the CPU, so that all devices start from equal parameters, and move it to the device.
+
+    With `spec.shrink` it filters the features that it is given.
+    """
     kind = model_class(spec.model)
+    chosen = prepared.filter_of(spec.shrink)
+    if chosen is not None:
+        kind = filtered_class(kind)
     with attributed_to(spec.model, "its constructor"):
         config = kind.Config(**spec.model_options)
         model = kind(prepared.problem, config, torch_generator(spec.seed, "parameters"))
+        if chosen is not None:
+            model.feature_filter = chosen
         return cast(Recommender, model.to(prepared.device))
