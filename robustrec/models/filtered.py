@@ -83,7 +83,7 @@ class FeatureFilter:
     def _filtered(self, modality: str, table: Tensor, training: bool) -> Tensor:
         if modality not in self.of or (table.requires_grad and torch.is_grad_enabled()):
             return self.table(modality, table)
-        # A graph of kernels that is being captured computes the filter at each replay: its features may change in place.
+        # A graph of kernels that is being captured filters at each replay: its features may change in place.
         capturing = table.is_cuda and torch.cuda.is_current_stream_capturing()
         for made in (self._clean.get(modality), None if capturing else self._latest.get(modality)):
             if made is not None and made.source() is table and made.version == _version(table):
