@@ -31,6 +31,7 @@ def judgement(
     statuses: Sequence[AuditStatus],
     side: MeasuredState,
     *,
+    over_seeds: Sequence[Finding] = (),
     arrays: Arrays | None = None,
     baseline: Baseline | None = None,
     compared: Sequence[Subject] | None = None,
@@ -44,6 +45,7 @@ def judgement(
         findings: of the run; without rows against a baseline if one is given.
         statuses: statuses of its audits.
         side: its measurement settings.
+        over_seeds: means of findings over training seeds.
         arrays: per-user arrays of the findings, or None.
         baseline: the baseline, or None.
         compared: subjects whose findings hold rows against a baseline already.
@@ -65,6 +67,7 @@ def judgement(
         findings,
         level=suite.bootstrap.level,
         correction=suite.correction,
+        over_seeds=over_seeds,
         waivers=(*suite.waivers, *waivers),
         today=now.date(),
     )
@@ -157,6 +160,7 @@ def judged_again(
         kept,
         report.statuses,
         side_of_report(report),
+        over_seeds=report.over_seeds,
         arrays=arrays,
         baseline=baseline,
         compared=compared,

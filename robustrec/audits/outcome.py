@@ -62,11 +62,14 @@ def make_report(plan: Plan, run: Measurements, *, command: Sequence[str]) -> tup
     suite, results = plan.suite, run.results
     records = tuple(_subject_record(subject, run) for subject, _ in run.subjects)
     arrays, now = _npz(run), datetime.now(UTC)
+    level = suite.bootstrap.level
+    over_seeds = (*rows_over_seeds(results.findings, results.arrays, level=level), *results.over_seeds)
     judged = judgement(
         suite,
         results.findings,
         results.statuses,
         _side(plan, records),
+        over_seeds=over_seeds,
         arrays=results.arrays,
         baseline=plan.baseline,
         waivers=plan.waivers,
@@ -87,12 +90,12 @@ def make_report(plan: Plan, run: Measurements, *, command: Sequence[str]) -> tup
         suite=SuiteRecord(
             name=suite.name,
             digest=suite.digest,
-            level=suite.bootstrap.level,
+            level=level,
             content=suite.model_dump(mode="json"),
         ),
         subjects=records,
         statuses=tuple(results.statuses),
-        over_seeds=rows_over_seeds(results.findings, results.arrays, level=suite.bootstrap.level),
+        over_seeds=over_seeds,
         exhibits=tuple(results.exhibits),
         user_audits=user_audits(suite),
         relations=tuple(results.relations),

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from robustrec.evaluation.bootstrap import Interval
 from robustrec.evaluation.components import Decomposition, decompose
-from robustrec.evaluation.kinds import BEYOND, kind_of, of_all_lists, within_range
+from robustrec.evaluation.kinds import ACCURACY, BEYOND, kind_of, of_all_lists, within_range
 from robustrec.evaluation.sparse import DEGREES, FEWEST_CHANGED, Bounds, count_changed, few_bounds
 from robustrec.evaluation.statistics import bounds_of_values, few_differ, widened_to
 from robustrec.results.arrays import Arrays, array_key, both_states
 from robustrec.results.conditions import CLEAN_TEST, Condition
-from robustrec.results.findings import BASELINE, CLEAN, Finding
+from robustrec.results.findings import AMONG_COLD, BASELINE, CLEAN, CONTENT_USE, USE, Finding
 from robustrec.subject import Subject
 
 _Floats = NDArray[np.float64]
@@ -53,11 +53,25 @@ def rows_over_seeds(findings: Sequence[Finding], arrays: Arrays, *, level: float
 
 
 def _over_seeds(rows: Sequence[Finding], arrays: Arrays, level: float) -> Iterator[Finding]:
-    first = rows[0]
-    tables = _clean_differences(rows, arrays) if first.reference != CLEAN else _states(rows, arrays)
+    tables = _differences(rows, arrays) if rows[0].reference != CLEAN else _states(rows, arrays)
     if tables is None:
         return
-    base, effects = tables
+    row = mean_over_seeds(rows, *tables, level=level)
+    yield row
+    if (use := _content_use(row)) is not None:
+        yield use
+
+
+def mean_over_seeds(rows: Sequence[Finding], base: _Floats, effects: _Floats, *, level: float) -> Finding:
+    """Return the mean of a finding over training seeds, with its interval over seeds, draws and users.
+
+    Args:
+        rows: the finding of each seed.
+        base: [S, 1, n] clean values.
+        effects: [S, n_draws, n] drifts, or the values.
+        level: of the interval.
+    """
+    first = rows[0]
     factors = ("seed", "draw", "user")
     absolute = decompose(effects, factors, level=level)
     columns: dict[str, Any] = {"ci_low": absolute.mean.low, "ci_high": absolute.mean.high}
@@ -88,8 +102,36 @@ def _over_seeds(rows: Sequence[Finding], arrays: Arrays, level: float) -> Iterat
             *("reference", "quantity", "n_users", "n_draws", "unit"),
         )
     }
-    remark = "; ".join(part for part in (f"mean of {len(rows)} training seeds", _seed_share(absolute), note) if part)
-    yield Finding(**kept, **columns, note=remark)
+    remark = "; ".join(part for part in (seeds_words(len(rows)), _seed_share(absolute), note) if part)
+    return Finding(**kept, **columns, note=remark)
+
+
+def seeds_words(n: int) -> str:
+    """Return how many trainings a mean is over."""
+    return f"mean of {n} training seeds"
+
+
+def _content_use(row: Finding) -> Finding | None:
+    """Return the content use that follows from the loss of quality with other features; None for another row."""
+    main = row.audit == CONTENT_USE and row.quantity == "drift" and row.group is None
+    if not main or kind_of(row.metric) not in ACCURACY or row.metric.endswith(AMONG_COLD) or row.relative_drift is None:
+        return None
+    low, high = row.relative_ci_low, row.relative_ci_high
+    return Finding(
+        subject=row.subject,
+        audit=CONTENT_USE,
+        condition=row.condition,
+        metric=USE,
+        quantity="value",
+        clean=0.0 - row.relative_drift,
+        ci_low=None if high is None else 0.0 - high,
+        ci_high=None if low is None else 0.0 - low,
+        degrees=row.degrees,
+        n_users=row.n_users,
+        n_draws=row.n_draws,
+        unit="share",
+        note=f"loss of {row.metric} as a share of its clean value; {row.note}",
+    )
 
 
 def _few(rows: Sequence[Finding], effects: _Floats, level: float) -> Bounds | None:
@@ -114,8 +156,9 @@ def _few(rows: Sequence[Finding], effects: _Floats, level: float) -> Bounds | No
         return bounds_of_values(effects.mean(axis=(0, 1))[None, :], 1.0, level)
     if all(row.ci_low == row.ci_high == 0 for row in rows):
         return None
-    # Two drifts, or two strategies' metrics, differ by no more than 1.
-    return few_bounds(_by_user(effects), largest=1.0, level=level)
+    # A drift, or the difference of two strategies' metrics, is no larger than 1; the difference of two drifts than 2.
+    of_drifts = rows[0].reference != CLEAN and rows[0].audit != CLEAN
+    return few_bounds(_by_user(effects), largest=2.0 if of_drifts else 1.0, level=level)
 
 
 def _by_user(effects: _Floats) -> _Floats:
@@ -150,22 +193,29 @@ def _states(rows: Sequence[Finding], arrays: Arrays) -> tuple[_Floats, _Floats] 
     return None if len({each.shape for each in moved}) > 1 else (clean, np.stack(moved) - clean)
 
 
-def _clean_differences(rows: Sequence[Finding], arrays: Arrays) -> tuple[_Floats, _Floats] | None:
-    """Return (reference, difference) [seeds, 1, users] of clean quality from another strategy of the same seed."""
-    if rows[0].audit != CLEAN:
-        return None
+def _differences(rows: Sequence[Finding], arrays: Arrays) -> tuple[_Floats, _Floats] | None:
+    """Return (reference, difference) of a strategy from another of the same seed.
+
+    Of clean quality, [S, 1, n] both. Of drifts, the reference's drift and the difference of the drifts [S, n_draws, n].
+    """
     ours, theirs = [], []
     for row in rows:
         other = row.subject.model_copy(update={"strategy": row.reference})
-        pair = [_clean(subject, row.metric, arrays) for subject in (row.subject, other)]
+        pair = [_changes(subject, row, arrays) for subject in (row.subject, other)]
         if pair[0] is None or pair[1] is None or pair[0].shape != pair[1].shape:
             return None
         ours.append(pair[0])
         theirs.append(pair[1])
-    base = np.stack(theirs)[:, None, :]
-    return base, np.stack(ours)[:, None, :] - base
+    if len({each.shape for each in ours}) > 1:
+        return None
+    base = np.stack(theirs)
+    return base, np.stack(ours) - base
 
 
-def _clean(subject: Subject, metric: str, arrays: Arrays) -> _Floats | None:
-    found: _Floats | None = arrays.get(array_key(subject, CLEAN, CLEAN_TEST, metric))
-    return found
+def _changes(subject: Subject, row: Finding, arrays: Arrays) -> _Floats | None:
+    """Return the clean quality [1, n] of a subject, or its drift [n_draws, n] under the condition of a finding."""
+    clean = arrays.get(array_key(subject, CLEAN, CLEAN_TEST, row.metric))
+    if clean is None or row.audit == CLEAN:
+        return None if clean is None else clean[None, :]
+    after = arrays.get(array_key(subject, row.audit, row.condition, row.metric))
+    return None if after is None or after.shape[-1:] != clean.shape else np.atleast_2d(after) - clean

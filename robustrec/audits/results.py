@@ -41,6 +41,7 @@ class AuditResults:
         arrays: name -> per-user arrays of the findings: [n], or [n_draws, n] if they are small enough.
         exhibits: results other than findings: items before and after, curves, surfaces.
         relations: rank correlations over the subjects, for example sharpness and drift.
+        over_seeds: means over training seeds of findings that cannot be taken from `arrays`.
         warnings: warnings of the run.
         notes: what the inputs of the audits are, for the subjects that read features.
         durations: seconds by stage.
@@ -53,6 +54,7 @@ class AuditResults:
     arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
     exhibits: list[Exhibit] = field(default_factory=list)
     relations: list[Relation] = field(default_factory=list)
+    over_seeds: list[Finding] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     durations: dict[str, float] = field(default_factory=dict)
@@ -70,6 +72,7 @@ class AuditResults:
         self.statuses += part.statuses
         self.exhibits += part.exhibits
         self.relations += part.relations
+        self.over_seeds += part.over_seeds
         self.warnings += part.warnings
         for name, values in part.arrays.items():
             self.keep(name, values)

@@ -34,7 +34,7 @@ from robustrec.runs.specs import spec_json
 from robustrec.subject import Record
 from robustrec.untrusted import UnreadableError, read_bytes, read_npz
 
-FORMAT = 1
+FORMAT = 2
 """Raised by hand when the content of a file changes."""
 
 MOST_BYTES = 512 << 20
@@ -53,6 +53,7 @@ class _Content(Record):
     statuses: tuple[AuditStatus, ...]
     exhibits: tuple[Exhibit, ...]
     relations: tuple[Relation, ...]
+    over_seeds: tuple[Finding, ...]
     warnings: tuple[str, ...]
     costs: dict[str, int]
     state: dict[str, Any]
@@ -69,6 +70,7 @@ def packed(output: TaskOutput) -> bytes:
         statuses=tuple(results.statuses),
         exhibits=tuple(results.exhibits),
         relations=tuple(results.relations),
+        over_seeds=tuple(results.over_seeds),
         warnings=tuple(results.warnings),
         costs=asdict(output.costs),
         state=output.state,
@@ -102,6 +104,7 @@ def unpacked(data: bytes) -> TaskOutput:
         arrays={name: arrays[f"a{place}"] for place, name in enumerate(content.arrays)},
         exhibits=list(content.exhibits),
         relations=list(content.relations),
+        over_seeds=list(content.over_seeds),
         warnings=list(content.warnings),
     )
     others = {name: arrays[f"b{place}"] for place, name in enumerate(content.others)}

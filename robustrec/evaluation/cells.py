@@ -20,12 +20,20 @@ The interval of a ratio is Fieller's (Fieller 1954, "Some problems in interval e
 Statistical Society B 16): all ρ for which A - ρB is within t_ν standard errors of 0. Where that is no interval, the
 mean before is not known to differ from 0, and there is no relative drift. Only sums over users, items and draws are
 ever held, so that memory grows with the cells.
+
+Several trainings rank the same cells, and training seeds are a fourth random factor, crossed with all of them. With V_c
+the variance above of the values averaged over S seeds, s² the variance of the seeds' means, and V_r that of a seed's
+deviations from the averaged values, which V_c contains a share of,
+
+    V = V_c + max(0, s²/S - V_r/S),
+
+whose degrees of freedom are Satterthwaite's of V_c and s²/S, the latter with S - 1 (compare `evaluation.components`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -45,6 +53,8 @@ from robustrec.evaluation.statistics import (
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+_SHARED = ("draws", "users", "items", "weights")
 
 ONE_DRAW_OF_ITEMS = "one draw: the interval covers users and items only"
 
@@ -93,6 +103,13 @@ class _Sums(NamedTuple):
         return max(0.0, float(squares @ squares) - float(squares.sum()) ** 2 / len(squares))
 
 
+class _Seeds(NamedTuple):
+    """Covariance of a mean over seeds from the seeds' means [2, 2], and each seed's deviations in clusters."""
+
+    between: Floats
+    apart: list[dict[str, _Sums]]
+
+
 class _Variance(NamedTuple):
     """Covariance of the two means [2, 2] with its effective degrees of freedom."""
 
@@ -108,19 +125,52 @@ def cell_intervals(cells: Cells, *, level: float, largest: float | None = 1.0) -
         level: of the intervals, e.g. 0.95.
         largest: largest possible change of a cell; None where there is none.
     """
+    return _intervals(cells, level, None, [_bounds(cells, largest, level)])
+
+
+def cell_intervals_over_seeds(seeds: Sequence[Cells], *, level: float, largest: float | None = 1.0) -> PairedIntervals:
+    """Return `cell_intervals` of the mean over training seeds, with intervals over seeds, users, items and draws.
+
+    Args:
+        seeds: the cells of each training, which differ in `before` and `after` only; at least two.
+        level: of the intervals, e.g. 0.95.
+        largest: largest possible change of a cell; None where there is none.
+
+    Raises:
+        ValueError: the trainings were not measured in the same cells.
+    """
+    first = seeds[0]
+    if any(not np.array_equal(getattr(first, name), getattr(each, name)) for each in seeds for name in _SHARED):
+        raise ValueError("every training must be measured in the same cells")
+    groups = first.groups or groups_of(first.draws, first.users, first.items)
+    averaged = first._replace(
+        groups=groups,
+        before=np.mean([each.before for each in seeds], axis=0),
+        after=np.mean([each.after for each in seeds], axis=0),
+    )
+    apart = [
+        _clusters(averaged._replace(before=each.before - averaged.before, after=each.after - averaged.after))
+        for each in seeds
+    ]
+    means = np.array([[each.weights @ each.before, each.weights @ each.after] for each in seeds])
+    between = np.cov(means, rowvar=False, ddof=1) / len(seeds)
+    return _intervals(averaged, level, _Seeds(between, apart), [_bounds(each, largest, level) for each in seeds])
+
+
+def _intervals(cells: Cells, level: float, seeds: _Seeds | None, of_seeds: Sequence[Bounds | None]) -> PairedIntervals:
     clusters = _clusters(cells)
     before, after = float(cells.weights @ cells.before), float(cells.weights @ cells.after)
     n_draws, n_users = len(clusters["draw"].weights), len(clusters["user"].weights)
     n_changed = _changed(cells.users, cells)
-    bounds = _bounds(cells, largest, level)
-    drift, degrees = _of_drift(clusters, after - before, level)
+    bounds = _widest(of_seeds)
+    drift, degrees = _of_drift(clusters, seeds, after - before, level)
     drift = widened_to(drift, bounds)
     notes = _draw_notes(n_draws)
     relative = None
     if before == 0:
         notes.append(NO_CLEAN)
     else:
-        found = _of_ratio(clusters, before, after, level)
+        found = _of_ratio(clusters, seeds, before, after, level)
         if found is None:
             notes.append(FEW_CLEAN)
         else:
@@ -130,6 +180,12 @@ def cell_intervals(cells: Cells, *, level: float, largest: float | None = 1.0) -
         degrees = min(degrees, DEGREES)
         notes.append(few_differ(n_changed, n_users))
     return PairedIntervals(drift, relative, n_users, n_draws, "; ".join(notes), degrees, n_changed)
+
+
+def _widest(bounds: Sequence[Bounds | None]) -> Bounds | None:
+    """Return bounds that contain those of every seed in which few users or items differ; None if there is none."""
+    known = [each for each in bounds if each is not None]
+    return Bounds(min(each.low for each in known), max(each.high for each in known)) if known else None
 
 
 def _draw_notes(draws: int) -> list[str]:
@@ -172,6 +228,22 @@ def _summed(group: Ints, weights: Floats, residuals: Floats) -> _Sums:
     return _Sums(sums[0], np.stack(sums[1:], axis=1))
 
 
+def _with_seeds(clusters: dict[str, _Sums], seeds: _Seeds | None, contrast: Floats) -> _Variance:
+    """Return the covariance of the means with the part of the training seeds, if there are several."""
+    found = _variance(clusters, contrast)
+    if seeds is None:
+        return found
+    n = len(seeds.apart)
+    # Deviations from a mean of n have (n - 1)/n of the variance.
+    within = sum((_variance(each, contrast).matrix for each in seeds.apart), np.zeros((2, 2))) / (n * (n - 1))
+    own, of_seeds = (float(contrast @ matrix @ contrast) for matrix in (found.matrix, seeds.between))
+    beyond = seeds.between - within
+    matrix = found.matrix + beyond if float(contrast @ beyond @ contrast) > 0 else found.matrix
+    unsure = own**2 / found.degrees + of_seeds**2 / (n - 1)
+    total = float(contrast @ matrix @ contrast)
+    return _Variance(matrix, max(1.0, total**2 / unsure) if unsure > 0 else found.degrees)
+
+
 def _variance(clusters: dict[str, _Sums], contrast: Floats) -> _Variance:
     """Return the covariance of the means, chosen for how sure `contrast` [2] of them is."""
 
@@ -197,17 +269,19 @@ def _variance(clusters: dict[str, _Sums], contrast: Floats) -> _Variance:
     return _Variance(full, max(1.0, of(full) ** 2 / unsure))
 
 
-def _of_drift(clusters: dict[str, _Sums], drift: float, level: float) -> tuple[Interval, float]:
+def _of_drift(clusters: dict[str, _Sums], seeds: _Seeds | None, drift: float, level: float) -> tuple[Interval, float]:
     contrast = np.array([-1.0, 1.0])
-    found = _variance(clusters, contrast)
+    found = _with_seeds(clusters, seeds, contrast)
     reach = _quantile(level, found.degrees) * math.sqrt(max(0.0, float(contrast @ found.matrix @ contrast)))
     return Interval(drift, drift - reach, drift + reach), found.degrees
 
 
-def _of_ratio(clusters: dict[str, _Sums], before: float, after: float, level: float) -> tuple[Interval, float] | None:
+def _of_ratio(
+    clusters: dict[str, _Sums], seeds: _Seeds | None, before: float, after: float, level: float
+) -> tuple[Interval, float] | None:
     """Return Fieller's interval of after / before - 1; None where it is unbounded."""
     ratio = after / before
-    found = _variance(clusters, np.array([-ratio, 1.0]))
+    found = _with_seeds(clusters, seeds, np.array([-ratio, 1.0]))
     square = _quantile(level, found.degrees) ** 2
     (bb, ab), (_, aa) = square * found.matrix
     leading, middle, last = before**2 - bb, before * after - ab, after**2 - aa

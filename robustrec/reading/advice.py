@@ -13,7 +13,7 @@ from robustrec.reading.glance import Worst, drift_text, largest_loss, sure_loss
 from robustrec.reading.summary import Summary, gated
 from robustrec.reading.texts import shortened
 from robustrec.results.exhibits import FragileItem
-from robustrec.results.findings import ENCODER, Finding
+from robustrec.results.findings import CLEAN, ENCODER, Finding
 from robustrec.results.numbers import as_given, percent, plain
 
 MOST_LINES = 6
@@ -86,7 +86,8 @@ def _worst_first(summary: Summary) -> list[tuple[str, Worst]]:
 
 def _hurt(summary: Summary, row: Finding) -> str:
     """Say what users with an edited test item lose, where that was measured."""
-    for each in summary.drifts(row.audit):
+    candidate = next(each for each in summary.candidates if row.subject in each.subjects)
+    for each in summary.over_seeds(candidate, row.audit, "drift") or summary.drifts(row.audit):
         same = (each.subject, each.condition, each.measure) == (row.subject, row.condition, row.metric)
         if same and each.group == "edited" and each.relative_drift is not None:
             return f"; for users with an edited test item {percent(each.relative_drift, signed=True)}"
@@ -132,7 +133,12 @@ def _lists(summary: Summary) -> Iterator[str]:
 
 
 def _shifts(summary: Summary) -> list[Finding]:
-    return [row for audit in summary.audits for row in gated(summary.report, summary.drifts(audit))]
+    found = [row for row in summary.shown if row.quantity == "drift" and row.reference == CLEAN]
+    return [
+        row
+        for audit in summary.audits
+        for row in gated(summary.report, [each for each in found if each.audit == audit])
+    ]
 
 
 def _fragile(summary: Summary) -> Iterator[str]:

@@ -73,6 +73,18 @@ def names_of(report: Report) -> dict[Subject, str]:
     return names
 
 
+def names_over_seeds(report: Report) -> dict[Subject, str]:
+    """Return the name of a mean over training seeds for each subject in it: "vanilla, mean of 3 seeds"."""
+    groups = candidates_of(report)
+    short = short_names([each[0].model_copy(update={"seed": 0}) for each in groups])
+    found: dict[Subject, str] = {}
+    for subjects in groups:
+        name = marked(short[subjects[0].model_copy(update={"seed": 0})], use_over_seeds(report, subjects).mark)
+        mean = f"{name}, mean of {len(subjects)} seeds" if len(subjects) > 1 else name
+        found |= dict.fromkeys(subjects, mean)
+    return found
+
+
 def marked(name: str, mark: str) -> str:
     """Return a name with its mark: "amr (content-free)"."""
     return f"{name} ({mark})" if mark else name

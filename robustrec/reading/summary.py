@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from robustrec.evaluation.kinds import KINDS, Accuracy, kind_of, of_all_lists
-from robustrec.reading.content_use import candidates_of, lines_of, marked, names_of, use_over_seeds
+from robustrec.reading.content_use import candidates_of, lines_of, marked, names_of, names_over_seeds, use_over_seeds
 from robustrec.reading.names import headline, short_names
+from robustrec.reading.over_seeds import shown_findings, shown_names
 from robustrec.results.conditions import Condition
 from robustrec.results.content_use import ContentUse
 from robustrec.results.findings import CLEAN, CONTENT_USE, ENCODER, AuditStatus, Finding
@@ -64,8 +65,8 @@ class GateLine(NamedTuple):
 
 def gate_lines(report: Report) -> list[GateLine]:
     """Return every gate of a report, in its order."""
-    names = names_of(report)
-    return [_gate_line(result, names) for result in report.gates]
+    names, pooled = names_of(report), names_over_seeds(report)
+    return [_gate_line(result, pooled if result.seeds else names) for result in report.gates]
 
 
 def _gate_line(result: GateResult, names: dict[Subject, str]) -> GateLine:
@@ -139,6 +140,7 @@ class Summary:
         metric: the headline metric, for example ndcg@20; empty if no quality was measured.
         candidates: models with strategies and features, in the report's order.
         gates: all gate results for display.
+        shown: findings for tables, with the mean over training seeds in the place of each seed's.
     """
 
     report: Report
@@ -147,6 +149,7 @@ class Summary:
     metric: str
     candidates: tuple[Candidate, ...]
     gates: tuple[GateLine, ...]
+    shown: tuple[Finding, ...]
     quality: dict[tuple[Subject, str], Finding] = field(default_factory=dict)
 
     @property
@@ -191,11 +194,12 @@ def summary_of(report: Report) -> Summary:
     metrics = headline(quality.values()) or headline(row for row in report.findings if is_quality(row.metric))
     return Summary(
         report=report,
-        names=names_of(report),
+        names=shown_names(report),
         level=f"{100 * report.suite.level:g} %",
         metric=metrics[0] if metrics else "",
         candidates=_candidates(report),
         gates=tuple(gate_lines(report)),
+        shown=tuple(shown_findings(report)),
         quality=quality,
     )
 
@@ -291,6 +295,7 @@ def _standings(
         looked_at,
         level=report.judgement.level if report.judgement else report.suite.level,
         correction=correction,
+        over_seeds=report.over_seeds,
         waivers=waivers,
         today=(report.judgement.judged if report.judgement else report.created).date(),
     )

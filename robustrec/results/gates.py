@@ -102,7 +102,13 @@ class GateResult(Record):
     quantity: Quantity
     min: float | None
     max: float | None
-    subject: Subject | None = Field(default=None, description="subject of the finding that decided")
+    subject: Subject | None = Field(
+        default=None,
+        description="subject of the finding that decided; that of the first seed if it is a mean over seeds",
+    )
+    seeds: tuple[int, ...] = Field(
+        default=(), description="training seeds of the mean that decided; empty if it is of one training"
+    )
     audit: str | None = None
     condition: Condition | None = None
     metric: str | None = None

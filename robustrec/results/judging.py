@@ -2,9 +2,10 @@
 
 By default, a gate compares the whole confidence interval with the limits. Inside the limits is a pass. Outside a limit
 is a fail if it is still significant after the correction for multiple testing (see `error_rates`). Anything else is
-inconclusive, and so is a pass on an edit that the crop of the encoder hides. The worst selected finding decides. Waived
-breaches are shown and do not count. A gate that cannot be judged (no finding, a missing number, no users) is an error,
-which cannot be waived.
+inconclusive, and so is a pass on an edit that the crop of the encoder hides. The worst selected finding decides. With
+several training seeds, the mean over them is judged in the place of their findings, wherever it has an interval over
+seeds (`over_seeds`): one training says nothing of another. Waived breaches are shown and do not count. A gate that
+cannot be judged (no finding, a missing number, no users) is an error, which cannot be waived.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ class _Judged(NamedTuple):
     adjusted: float | None = None
     doubtful: bool = False  # beyond the limit, but not at the corrected level
     hidden: float | None = None  # share of the edit that the encoder does not see, if that is nearly all
+    seeds: tuple[int, ...] = ()  # of the trainings that the finding is a mean over; () for one training
 
     @property
     def rank(self) -> tuple[int, float]:
@@ -92,6 +94,7 @@ def judge_all(
     *,
     level: float = 0.95,
     correction: Correction = "none",
+    over_seeds: Sequence[Finding] = (),
     waivers: Sequence[Waiver] = (),
     today: datetime.date | None = None,
 ) -> Judgement:
@@ -102,14 +105,16 @@ def judge_all(
         findings: all findings of the run.
         level: confidence level of the findings' intervals; 1 - level is the chance of a false alarm that is allowed.
         correction: for multiple testing, within the gates of each severity.
+        over_seeds: means of findings over training seeds, which are judged in their place.
         waivers: accepted breaches.
         today: date for the expiry of waivers; default: today in UTC.
     """
     gates = list(gates)
     today = today or datetime.datetime.now(datetime.UTC).date()
-    hidden = hidden_edits(findings)
+    hidden, rows = hidden_edits(findings), with_means(findings, over_seeds)
     judged = [
-        [_if_seen(_judge_finding(gate, row, level), hidden) for row in findings if selects(gate, row)] for gate in gates
+        [_if_seen(_judge_finding(gate, row, level, seeds), hidden) for row, seeds in rows if selects(gate, row)]
+        for gate in gates
     ]
     sizes: dict[str, int] = {}
     for severity in dict.fromkeys(gate.severity for gate in gates):
@@ -137,10 +142,38 @@ def judge_all(
     return Judgement(tuple(results), tuple(records))
 
 
-def _judge_finding(gate: Gate, finding: Finding, level: float) -> _Judged:
+def with_means(findings: Sequence[Finding], over_seeds: Sequence[Finding]) -> list[tuple[Finding, tuple[int, ...]]]:
+    """Return findings with those of several training seeds replaced by their mean, where there is one.
+
+    Returns:
+        (a finding, ()) of one training, or (a mean, its training seeds).
+    """
+    if not over_seeds:
+        return [(row, ()) for row in findings]
+    means = {_without_seed(row): row for row in over_seeds}
+    seeds: dict[tuple[object, ...], list[int]] = {}
+    for row in findings:
+        seeds.setdefault(_without_seed(row), []).append(row.subject.seed)
+    found: list[tuple[Finding, tuple[int, ...]]] = []
+    for row in findings:
+        mean = means.get(_without_seed(row))
+        if mean is None:
+            found.append((row, ()))
+        elif row.subject == mean.subject:
+            found.append((mean, tuple(sorted(seeds[_without_seed(row)]))))
+    return found
+
+
+def _without_seed(row: Finding) -> tuple[object, ...]:
+    subject = row.subject
+    trained = (subject.model, subject.strategy, subject.features)
+    return (*trained, row.audit, row.condition, row.metric, row.quantity, row.reference)
+
+
+def _judge_finding(gate: Gate, finding: Finding, level: float, seeds: tuple[int, ...]) -> _Judged:
     problem = _problem(gate, finding)
     if problem:
-        return _Judged(finding, "error", -math.inf, problem)
+        return _Judged(finding, "error", -math.inf, problem, seeds=seeds)
     estimate, low, high = numbers_of(finding, gate.quantity)
     floor, ceiling = _limits(gate)
     spread = None
@@ -157,7 +190,7 @@ def _judge_finding(gate: Gate, finding: Finding, level: float) -> _Judged:
     else:
         status = "inconclusive"
     p = p_value(spread, floor, ceiling) if spread else None
-    return _Judged(finding, status, min(low - floor, ceiling - high), spread=spread, p=p)
+    return _Judged(finding, status, min(low - floor, ceiling - high), spread=spread, p=p, seeds=seeds)
 
 
 def _if_seen(judged: _Judged, hidden: Mapping[tuple[Subject, str, Condition], float]) -> _Judged:
@@ -233,7 +266,7 @@ def _result(
         waived = Waived(reason=waiver.reason, expires=waiver.expires, findings=covered, otherwise=otherwise)
     finding = worst.finding
     finite = Numbers(*(each if _is_number(each) else None for each in numbers_of(finding, gate.quantity)))
-    message = worst.problem or gate_message(gate, finding, finite, terms.level)
+    message = worst.problem or gate_message(gate, finding, finite, terms.level, len(worst.seeds))
     if worst.status == "inconclusive" and finding.n_changed is not None and finding.n_changed < FEWEST_CHANGED:
         message += too_few_differ(finding.n_changed, finding.n_users)
     if worst.hidden is not None:
@@ -246,6 +279,7 @@ def _result(
         "status": worst.status,
         "message": message,
         "subject": finding.subject,
+        "seeds": worst.seeds,
         "audit": finding.audit,
         "condition": finding.condition,
         "metric": finding.metric,
@@ -335,7 +369,9 @@ def _users(findings: Sequence[Finding], level: float) -> dict[tuple[Subject, str
 
 
 def _covers(waiver: Waiver, gate: str, row: _Judged) -> bool:
-    return waiver.gate == gate and matches(row.finding.subject.label, waiver.subject)
+    subject = row.finding.subject
+    trainings = [subject.model_copy(update={"seed": seed}) for seed in row.seeds] or [subject]
+    return waiver.gate == gate and all(matches(each.label, waiver.subject) for each in trainings)
 
 
 def _state(waiver: Waiver, rows: Sequence[_Judged], today: datetime.date) -> WaiverState:

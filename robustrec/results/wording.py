@@ -19,14 +19,24 @@ if TYPE_CHECKING:
 _MOST_LISTED = 6
 
 
-def gate_message(gate: Gate, finding: Finding, numbers: Numbers, level: float) -> str:
-    """Return the result, its interval and the limit, without the subject and the condition."""
+def gate_message(gate: Gate, finding: Finding, numbers: Numbers, level: float, n_seeds: int = 0) -> str:
+    """Return the result, its interval and the limit, without the subject and the condition.
+
+    Args:
+        gate: the gate.
+        finding: that decides.
+        numbers: of the finding.
+        level: confidence level of the interval.
+        n_seeds: training seeds that the finding is a mean over; 0 for one training.
+    """
     relative = gate.quantity == "relative_drift"
     show: Callable[..., str] = percent if relative else plain
     certainty = ""
     if gate.bound == "interval" and numbers.low is not None and numbers.high is not None:
         low, high = (show(end, signed=gate.quantity != "value") for end in (numbers.low, numbers.high))
-        certainty = f" ({100 * level:g} % interval {low.removesuffix(' %')} to {high})"
+        freedom = "" if finding.degrees is None else f", {finding.degrees:.1f} degrees of freedom"
+        over = f" over {n_seeds} training seeds{freedom}" if n_seeds else ""
+        certainty = f" ({100 * level:g} % interval {low.removesuffix(' %')} to {high}{over})"
     return f"{_what_happened(gate, finding, numbers, show)}{certainty}, {_limits(gate, relative=relative)}"
 
 
@@ -70,7 +80,8 @@ def power_sentence(result: GateResult) -> str:
     low, high = result.detects_below, result.detects_above
     often = f"in {100 * POWER:g} % of runs"
     if result.quantity == "relative_drift" and low is not None and low <= -1 and high is None:
-        return f"too few users: not even a loss of 100 % fails this gate {often}"
+        few = "too few training seeds or users" if result.seeds else "too few users"
+        return f"{few}: not even a loss of 100 % fails this gate {often}"
     ends = [_beyond(result, end, below=below) for end, below in ((low, True), (high, False)) if end is not None]
     return f"a true {' or a true '.join(ends)} fails this gate {often}" if ends else ""
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import datetime
+
 import numpy as np
 import pytest
 from labelled import condition_of
 from scipy import stats
 
+from benchmarks.seed_coverage import Setting, cells_of_seeds, coverage
 from robustrec.audits.over_seeds import rows_over_seeds
-from robustrec.audits.rows import Intervals, drift_rows, quality_rows
+from robustrec.audits.rows import Intervals, difference_rows, drift_rows, quality_rows
 from robustrec.audits.suites import Bootstrap
+from robustrec.evaluation.cells import cell_intervals, cell_intervals_over_seeds
 from robustrec.results.arrays import array_key
-from robustrec.results.conditions import CLEAN_TEST
+from robustrec.results.conditions import CLEAN_TEST, MEAN_FEATURES
+from robustrec.results.gates import Gate
+from robustrec.results.judging import judge_all
+from robustrec.results.waivers import Waiver
 from robustrec.subject import Subject
 
 LEVEL = 0.95
@@ -152,3 +159,112 @@ def test_a_mean_of_few_hits_is_bounded_from_above():
     (row,) = rows_over_seeds(findings, arrays, level=LEVEL)
     # Clopper-Pearson for 3 of 200 is [.3 %, 4.3 %]; Stringer's bound is it for whole hits.
     assert row.ci_high == pytest.approx(stats.beta.ppf(0.975, 4, 197))
+
+
+@pytest.mark.parametrize(("of_seed", "of_cells"), [(0.0, 0.1), (0.3, 0.1)])
+def test_intervals_of_edited_items_cover_other_trainings(of_seed, of_cells):
+    """Nominal 95 %, where the seeds add nothing and where they dominate; benchmarks/results has 2,000 audits each."""
+    found = coverage(Setting(3, of_seed, of_cells), 60)
+    assert min(found.drift, found.relative) >= 0.87
+    assert (found.one_seed < 0.4) == (of_seed > 0), "one training says nothing of another"
+
+
+def test_trainings_far_apart_have_students_interval_of_their_means():
+    seeds = cells_of_seeds(Setting(3, 50.0, 0.0), 1)
+    found = cell_intervals_over_seeds(seeds, level=LEVEL, largest=None)
+    means = np.array([each.weights @ (each.after - each.before) for each in seeds])
+    assert found.drift.estimate == pytest.approx(means.mean())
+    reach = stats.t.ppf(0.975, 2) * means.std(ddof=1) / np.sqrt(3)
+    assert (found.drift.high - found.drift.low) / 2 == pytest.approx(reach, rel=1e-3)
+    assert found.degrees == pytest.approx(2, rel=1e-3)
+
+
+def test_equal_trainings_have_the_interval_of_one():
+    one = cells_of_seeds(Setting(3, 0.0, 0.0), 2)[0]
+    alone, found = cell_intervals(one, level=LEVEL), cell_intervals_over_seeds([one] * 3, level=LEVEL)
+    assert found.drift == pytest.approx(alone.drift)
+    assert found.relative == pytest.approx(alone.relative)
+    assert found.degrees == pytest.approx(alone.degrees)
+
+
+def test_trainings_of_other_cells_are_refused():
+    one, two, _ = cells_of_seeds(Setting(3, 0.0, 0.0), 3)
+    with pytest.raises(ValueError, match="same cells"):
+        cell_intervals_over_seeds([one, two._replace(items=two.items[::-1])], level=LEVEL)
+
+
+def test_the_difference_of_drifts_of_two_strategies_is_paired_by_seed_draw_and_user():
+    generator = np.random.default_rng(4)
+    where, findings, arrays = condition_of("c"), [], {"users": np.arange(40)}
+    for seed in range(3):
+        clean = {"vanilla": generator.uniform(0.1, 0.4, 40), "sgbd": generator.uniform(0.1, 0.4, 40)}
+        noise = 0.05 * generator.standard_normal((4, 40)) + 0.1 * seed
+        moved = {"vanilla": clean["vanilla"] - 0.05 + noise, "sgbd": clean["sgbd"] - 0.03 + noise}
+        for strategy, values in clean.items():
+            arrays[array_key(subject(seed, strategy), "clean", CLEAN_TEST, "ndcg@20")] = values
+            arrays[array_key(subject(seed, strategy), "merchant", where, "ndcg@20")] = moved[strategy]
+        ours, theirs = (({"ndcg@20": clean[s]}, {"ndcg@20": moved[s]}) for s in ("sgbd", "vanilla"))
+        findings += difference_rows(subject(seed, "sgbd"), "vanilla", "merchant", where, ours, theirs, INTERVALS)
+    (row,) = rows_over_seeds(findings, arrays, level=LEVEL)
+    assert row.drift == pytest.approx(0.02)
+    assert row.clean == pytest.approx(np.mean([each.clean for each in findings]))
+    assert row.ci_high - row.ci_low < 1e-9, "levels of seeds, draws and users cancel"
+
+
+def test_content_use_over_seeds_follows_from_the_loss_of_quality():
+    generator = np.random.default_rng(5)
+    findings, arrays = [], {"users": np.arange(80)}
+    for seed in range(3):
+        clean = generator.uniform(0.1, 0.4, 80)
+        after = clean * (0.4 + 0.05 * generator.standard_normal())
+        one = subject(seed)
+        findings += drift_rows(
+            one, "content_use", MEAN_FEATURES, {"ndcg@20": clean}, {"ndcg@20": after[None]}, INTERVALS
+        )
+        arrays[array_key(one, "clean", CLEAN_TEST, "ndcg@20")] = clean
+        arrays[array_key(one, "content_use", MEAN_FEATURES, "ndcg@20")] = after[None]
+    drift, use = rows_over_seeds(findings, arrays, level=LEVEL)
+    assert (use.metric, use.quantity, use.clean) == ("content_use", "value", -drift.relative_drift)
+    assert (use.ci_low, use.ci_high) == (-drift.relative_ci_high, -drift.relative_ci_low)
+    assert use.degrees == drift.degrees
+
+
+def test_a_gate_judges_the_mean_over_seeds_once():
+    """Three trainings far apart: each alone passes or fails surely, their mean says how little is known."""
+    findings, arrays = [], {"users": np.arange(300)}
+    for seed, loss in enumerate((0.01, 0.2, 0.01)):
+        clean = np.full(300, 0.4) + 1e-3 * np.arange(300)
+        moved = (clean * (1 - loss))[None] + 1e-4 * np.sin(np.arange(300) + np.arange(4)[:, None])
+        one = subject(seed)
+        findings += drift_rows(one, "noise", condition_of("c"), {"ndcg@20": clean}, {"ndcg@20": moved}, INTERVALS)
+        arrays[array_key(one, "clean", CLEAN_TEST, "ndcg@20")] = clean
+        arrays[array_key(one, "noise", condition_of("c"), "ndcg@20")] = moved
+    means = rows_over_seeds(findings, arrays, level=LEVEL)
+    gate = Gate(
+        name="g", select={"audit": "noise", "metric": "ndcg@20"}, quantity="relative_drift", min=-0.1, severity="error"
+    )
+    (alone,) = judge_all([gate], findings).gates
+    assert (alone.status, alone.selected, alone.seeds) == ("fail", 3, ())
+    judged = judge_all([gate], findings, over_seeds=means)
+    (found,) = judged.gates
+    assert (found.status, found.selected, found.family, found.seeds) == ("inconclusive", 1, 1, (0, 1, 2))
+    assert found.estimate == pytest.approx(-0.22 / 3, rel=1e-2)
+    assert "over 3 training seeds, 2.0 degrees of freedom" in found.message
+
+
+@pytest.mark.parametrize(("covered", "status"), [("m/vanilla/*", "pass"), ("m/vanilla/f/seed 0", "fail")])
+def test_a_waiver_of_one_training_does_not_waive_the_mean(covered, status):
+    findings, arrays = [], {"users": np.arange(300)}
+    for seed in range(3):
+        clean = np.full(300, 0.4) + 1e-3 * np.arange(300)
+        moved = (clean * 0.7)[None] + 1e-4 * np.sin(np.arange(300) + np.arange(4)[:, None])
+        findings += drift_rows(
+            subject(seed), "noise", condition_of("c"), {"ndcg@20": clean}, {"ndcg@20": moved}, INTERVALS
+        )
+        arrays[array_key(subject(seed), "clean", CLEAN_TEST, "ndcg@20")] = clean
+        arrays[array_key(subject(seed), "noise", condition_of("c"), "ndcg@20")] = moved
+    gate = Gate(name="g", select={"audit": "noise", "metric": "ndcg@20"}, quantity="relative_drift", min=-0.1)
+    waiver = Waiver(gate="g", subject=covered, reason="r", expires=datetime.date(2100, 1, 1))
+    means = rows_over_seeds(findings, arrays, level=LEVEL)
+    found = judge_all([gate], findings, over_seeds=means, waivers=[waiver])
+    assert found.gates[0].effective == status

@@ -22,7 +22,7 @@ from robustrec.audits.merchant.encoding import check_edits_arrive, moved
 from robustrec.audits.merchant.exhibits import Fall, Fragile, exhibit, worst
 from robustrec.audits.merchant.items import Items, popularity_strata
 from robustrec.audits.merchant.pool import Pool
-from robustrec.audits.merchant.rows import AUDIT, hidden_row, part_rows, share_rows
+from robustrec.audits.merchant.rows import AUDIT, hidden_row, part_rows, part_rows_over_seeds, share_rows
 from robustrec.audits.plan import Plan
 from robustrec.audits.quality import Clean, PerUser, undisturbed
 from robustrec.audits.results import Audited, Work, references
@@ -131,7 +131,7 @@ def finish(audit: MerchantAudit, done: Iterable[tuple[Task, TaskOutput]], subjec
             results.statuses.append(_status(subject, "not_applicable", why))
     if reason or not served:
         return
-    findings, faults = len(results.findings), list[str]()
+    findings, over_seeds, faults = len(results.findings), len(results.over_seeds), list[str]()
     found = [_Measured(*pair, [], {}, {}) for pair in served]
     for task, output in merged(done, work):
         faults = [*output.state.get("faults", ()), *([output.error] if output.error else ())]
@@ -143,6 +143,7 @@ def finish(audit: MerchantAudit, done: Iterable[tuple[Task, TaskOutput]], subjec
     work.context.costs.count_lists(len(served))  # their clean lists
     if faults:
         del results.findings[findings:]  # a part of the table must not pass for the whole
+        del results.over_seeds[over_seeds:]
         results.statuses += [_status(subject, "error", "; ".join(faults)) for subject, _ in served]
         return
     _record_pools(audit, found, work)
@@ -283,6 +284,7 @@ def _measure_condition(
     chosen = sum(len(run.choices[condition.share, draw]) for draw in range(run.audit.draws))
     changed = {name for each in draws for name, which in each.moved.items() if bool(which.any())}
     measured: dict[int, tuple[PerUser, Draws]] = {}
+    tallies: dict[int, Tally] = {}
     for place, each in enumerate(run.subjects):
         subject = each.subject
         if condition.frozen and subject.graphs is None:
@@ -307,7 +309,7 @@ def _measure_condition(
             why = "changes no item" if nothing else "changes no vector of the model"
             each.untouched[f"{condition.treatment.name} {why}"] = None
             continue
-        measured[place] = _measure_subject(run, condition, each, draws)
+        measured[place], tallies[place] = _measure_subject(run, condition, each, draws)
         if condition.severity > 0 and seen is not None and seen < FEW:
             run.work.results.warnings.append(
                 f"{subject.subject.label}: {condition.label} changed the vectors of only {seen:.1%} of the edited"
@@ -317,11 +319,26 @@ def _measure_condition(
         each.pools.setdefault(key, Pool(condition)).add(*measured[place])
     pairs = [(each.subject, each.clean) for each in run.subjects]
     _record_differences(run.audit, pairs, run.work, condition.condition, measured)
+    for places in _of_several_seeds(run.subjects):
+        if all(place in tallies for place in places):
+            found = {run.subjects[place].subject.subject: tallies[place] for place in places}
+            run.work.results.over_seeds += part_rows_over_seeds(
+                found, condition.condition, run.work.results.findings, run.work.intervals, idle=condition.severity == 0
+            )
+
+
+def _of_several_seeds(subjects: Sequence[_Subject]) -> list[list[int]]:
+    """Return the places of the subjects that differ in nothing but their training seed, where there are several."""
+    groups: dict[tuple[str, str, str], list[int]] = {}
+    for place, each in enumerate(subjects):
+        subject = each.subject.subject
+        groups.setdefault((subject.model, subject.strategy, subject.features), []).append(place)
+    return [places for places in groups.values() if len(places) > 1]
 
 
 def _measure_subject(
     run: _MerchantRun, condition: MerchantCondition, audited: _Subject, draws: Sequence[Edited]
-) -> tuple[PerUser, Draws]:
+) -> tuple[tuple[PerUser, Draws], Tally]:
     """Rank on the features of every draw, and record the findings of the condition."""
     work, subject = run.work, audited.subject
     tally = Tally(run.targets, audited.before)
@@ -341,7 +358,7 @@ def _measure_subject(
     work.results.findings += part_rows(subject.subject, where, tally, len(draws), intervals, idle=idle)
     for metric, values in perturbed.items():
         work.results.keep(array_key(subject.subject, AUDIT, where, metric), values)
-    return clean, perturbed
+    return (clean, perturbed), tally
 
 
 def _record_differences(

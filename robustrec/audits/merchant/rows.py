@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
-from robustrec.audits.merchant.conditions import PARTS, EvaluationTargets, Tally
+from robustrec.audits.merchant.conditions import PARTS, EvaluationTargets, Part, Tally
+from robustrec.audits.over_seeds import mean_over_seeds, seeds_words
 from robustrec.audits.rows import Intervals, drift_row, value_row
-from robustrec.evaluation.cells import Cells, cell_intervals
+from robustrec.evaluation.cells import Cells, cell_intervals, cell_intervals_over_seeds
+from robustrec.evaluation.statistics import PairedIntervals
 from robustrec.results.conditions import Condition
 from robustrec.results.findings import Finding, Group
 from robustrec.results.hidden import HIDDEN
@@ -28,30 +32,74 @@ def part_rows(
     rows: list[Finding] = []
     for name in PARTS:
         part = tally.of_part(name)
-        clean, perturbed, cells = part.clean, part.perturbed, part.cells
-        if name in ("edited", "untouched"):
-            of_users = tally.of_users(name)
-            clean, perturbed = clean | of_users[0], perturbed | of_users[1]
-            cells = cells | tally.cells_of_users(name)
-        for metric, of_metric in cells.items():
-            if len(clean[metric]) >= _FEWEST:
-                means = float(clean[metric].mean()), float(perturbed[metric].mean())
-                rows.append(
-                    _part_row(
-                        subject,
-                        condition,
-                        metric,
-                        name,
-                        means,
-                        of_metric,
-                        None if idle else _largest_change(metric, name, tally.targets),
-                        intervals,
-                    )
-                )
+        for metric, (means, of_metric) in _of_part(tally, name, part).items():
+            largest = None if idle else _largest_change(metric, name, tally.targets)
+            found = cell_intervals(of_metric, level=intervals.bootstrap.level, largest=largest)
+            rows.append(_part_row(subject, condition, metric, name, means, found))
         if name == "edited" and len(part.shifts):
             n_users, shift = len(part.clean["rank_edited"]), float(np.median(part.shifts))
             row = _value(subject, condition, "median_rank_shift_edited", shift, PLACES, draws, n_users)
             rows.append(row.model_copy(update={"group": name}))
+    return rows
+
+
+def _of_part(tally: Tally, name: Group, part: Part) -> dict[str, tuple[tuple[float, float], Cells]]:
+    """Return metric -> (means before and after, cells), without those of fewer than two users."""
+    clean, perturbed, cells = part.clean, part.perturbed, part.cells
+    if name in ("edited", "untouched"):
+        of_users = tally.of_users(name)
+        clean, perturbed = clean | of_users[0], perturbed | of_users[1]
+        cells = cells | tally.cells_of_users(name)
+    return {
+        metric: ((float(clean[metric].mean()), float(perturbed[metric].mean())), of_metric)
+        for metric, of_metric in cells.items()
+        if len(clean[metric]) >= _FEWEST
+    }
+
+
+def part_rows_over_seeds(
+    tallies: Mapping[Subject, Tally],
+    condition: Condition,
+    findings: Sequence[Finding],
+    intervals: Intervals,
+    *,
+    idle: bool = False,
+) -> list[Finding]:
+    """Return the means over training seeds of `part_rows` and of the exposure of edited items, with their intervals.
+
+    Intervals are over seeds, users, items and draws, and those of the exposure over seeds, users and draws.
+
+    Args:
+        tallies: of each training, which differ in their seed only.
+        condition: the condition.
+        findings: with those of the trainings under the condition.
+        intervals: settings of the intervals.
+        idle: as in `drift_rows`.
+    """
+    subjects = sorted(tallies, key=lambda each: each.seed)
+    own = [tallies[subject] for subject in subjects]
+    rows: list[Finding] = []
+    for name in PARTS:
+        parts = [_of_part(tally, name, tally.of_part(name)) for tally in own]
+        for metric in parts[0]:
+            seeds = [part[metric] for part in parts]
+            largest = None if idle else _largest_change(metric, name, own[0].targets)
+            found = cell_intervals_over_seeds(
+                [cells for _, cells in seeds], level=intervals.bootstrap.level, largest=largest
+            )
+            note = "; ".join(text for text in (seeds_words(len(own)), found.note) if text)
+            before, after = (float(np.mean([means[state] for means, _ in seeds])) for state in (0, 1))
+            rows.append(_part_row(subjects[0], condition, metric, name, (before, after), found._replace(note=note)))
+    exposures = [
+        next(
+            row for row in findings if (row.subject, row.condition, row.metric) == (subject, condition, own[0].exposure)
+        )
+        for subject in subjects
+    ]
+    states = [tally.of_all({}) for tally in own]
+    clean = np.stack([before[own[0].exposure] for before, _ in states])[:, None, :]
+    moved = np.stack([perturbed[own[0].exposure] for _, perturbed in states])
+    rows.append(mean_over_seeds(exposures, clean, moved - clean, level=intervals.bootstrap.level))
     return rows
 
 
@@ -94,11 +142,8 @@ def _part_row(
     metric: str,
     group: Group,
     means: tuple[float, float],
-    cells: Cells,
-    largest: float | None,
-    intervals: Intervals,
+    found: PairedIntervals,
 ) -> Finding:
-    found = cell_intervals(cells, level=intervals.bootstrap.level, largest=largest)
     row = drift_row(subject, AUDIT, condition, metric, means, found, group=group)
     return row.model_copy(update={"unit": PLACES}) if row.measure == "rank" else row
 

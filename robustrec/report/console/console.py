@@ -14,7 +14,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from robustrec.reading.cold_start import cold_table
-from robustrec.reading.content_use import use_table
+from robustrec.reading.content_use import names_over_seeds, use_table
 from robustrec.reading.names import headline, in_common
 from robustrec.reading.recommendation import recommend
 from robustrec.reading.summary import cautions, summary_of
@@ -235,7 +235,9 @@ def _place(page: Page, result: GateResult) -> str:
         return ""
     worst = f"worst of {result.selected}: " if result.selected > 1 else ""
     where = f" at {result.condition.label}" if result.condition and result.audit != CLEAN else ""
-    return f"{worst}{page.names.get(result.subject, result.subject.label)}{where}: "
+    over = names_over_seeds(page.report) if result.seeds else page.names
+    name = over.get(result.subject, result.subject.label)
+    return f"{worst}{name}{where}: "
 
 
 def _print_end(page: Page, location: Path | None, fail_on: FailOn) -> None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
-from robustrec.reading.content_use import names_of
+from robustrec.reading.over_seeds import shown_findings, shown_names
+from robustrec.results.findings import Finding
 from robustrec.results.report import Report
 from robustrec.sheet import Sheet
 from robustrec.subject import Subject
@@ -18,15 +19,17 @@ class Page(Sheet):
 
     Attributes:
         report: the report to print.
-        names: subject -> its short name, unique within the report.
+        findings: of the report for tables, with the mean over training seeds in the place of each seed's.
+        names: subject -> its short name, unique within the report, and the name of each mean over seeds.
         level: confidence level of the intervals, in words ("95 %").
     """
 
     report: Report
+    findings: list[Finding]
     names: dict[Subject, str]
     level: str
 
 
 def page_of(report: Report, console: Console) -> Page:
     """Return the page of a report."""
-    return Page(console, report, names_of(report), f"{100 * report.suite.level:g} %")
+    return Page(console, report, shown_findings(report), shown_names(report), f"{100 * report.suite.level:g} %")

@@ -18,6 +18,7 @@ from robustrec.reading.flatness import flatness_section
 from robustrec.reading.glance import at_a_glance, drift_text
 from robustrec.reading.glossary import glossary
 from robustrec.reading.names import headline
+from robustrec.reading.over_seeds import mean_subject
 from robustrec.reading.recommendation import recommend
 from robustrec.reading.summary import Summary, cautions, summary_of
 from robustrec.reading.texts import shortened, visible
@@ -78,7 +79,7 @@ def html_page(report: Report) -> str:
         "cards": cards,
         "more_cards": more_cards,
         "findings": _finding_rows(summary),
-        "more_findings": max(0, len(report.findings) - MOST_FINDINGS),
+        "more_findings": max(0, len(summary.shown) - MOST_FINDINGS),
         "run": _run_tables(summary),
         "glossary": glossary(report),
     }
@@ -118,7 +119,7 @@ def _shown(summary: Summary) -> list[Subject]:
     """Return the subjects with a table of edits, the recommended one first."""
     chosen = recommend(summary).chosen
     ordered = sorted(summary.candidates, key=lambda candidate: candidate.name != chosen)
-    return [candidate.subjects[0] for candidate in ordered][:MOST_TABLES]
+    return [mean_subject(candidate.subjects) for candidate in ordered][:MOST_TABLES]
 
 
 def _encoder(summary: Summary) -> EncoderSection | None:
@@ -148,7 +149,7 @@ class Comparisons(NamedTuple):
 
 def _comparisons(summary: Summary) -> Comparisons:
     """Return the comparisons in the headline metrics: all of clean quality, and the significant ones of drift."""
-    rows = [row for row in summary.report.findings if row.reference != CLEAN]
+    rows = [row for row in summary.shown if row.reference != CLEAN]
     metrics = headline(rows)
     rows = sorted((row for row in rows if row.metric in metrics), key=lambda row: row.audit != CLEAN)
     telling = [row for row in rows if row.audit == CLEAN or meaning(row) not in _SAYS_NOTHING]
@@ -185,7 +186,7 @@ class FindingRow(NamedTuple):
 
 
 def _finding_rows(summary: Summary) -> list[FindingRow]:
-    return [_finding_row(summary, row) for row in summary.report.findings[:MOST_FINDINGS]]
+    return [_finding_row(summary, row) for row in summary.shown[:MOST_FINDINGS]]
 
 
 def _finding_row(summary: Summary, row: Finding) -> FindingRow:

@@ -21,7 +21,7 @@ IDENTICAL = "identical"
 
 def print_comparisons(page: Page) -> None:
     """Print the difference of each strategy from its reference, in clean quality and in drift."""
-    rows = [finding for finding in page.report.findings if finding.reference != CLEAN]
+    rows = [finding for finding in page.findings if finding.reference != CLEAN]
     for reference in dict.fromkeys(finding.reference for finding in rows):
         of_reference = [finding for finding in rows if finding.reference == reference]
         metrics = headline(of_reference)

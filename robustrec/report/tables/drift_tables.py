@@ -27,9 +27,7 @@ _SWEEP_COLUMN = 25  # a relative drift with its interval, and the gap before it
 def print_drifts(page: Page) -> None:
     """Print drift, list stability and noise tolerance for each audit."""
     rows = [
-        finding
-        for finding in page.report.findings
-        if finding.audit not in (CLEAN, CONTENT_USE) and finding.reference == CLEAN
+        finding for finding in page.findings if finding.audit not in (CLEAN, CONTENT_USE) and finding.reference == CLEAN
     ]
     for audit in dict.fromkeys(finding.audit for finding in rows):
         of_audit = [finding for finding in rows if finding.audit == audit]

@@ -46,13 +46,13 @@ class EditTable(NamedTuple):
 def edit_table(summary: Summary, subject: Subject) -> EditTable | None:
     """Return the table of edits of a subject, or None if there are no edits."""
     edited: dict[object, dict[Condition, list[Finding]]] = {}
-    for row in summary.report.findings:
+    for row in summary.shown:
         wanted = row.subject == subject and row.reference == CLEAN and row.quantity == "drift"
         if wanted and row.condition.kind == "edit":
             edited.setdefault(row.condition.curve, {}).setdefault(row.condition, []).append(row)
     if not edited:
         return None
-    own = [row for row in summary.report.findings if row.subject == subject]
+    own = [row for row in summary.shown if row.subject == subject]
     hidden = {row.condition: row.clean for row in own if row.metric == HIDDEN} if crops(own) else None
     worst = [
         min(by_condition.items(), key=lambda pair: _loss(summary, pair[1], pair[0])) for by_condition in edited.values()

@@ -26,7 +26,7 @@ def print_merchant(page: Page, findings: Sequence[Finding]) -> None:
     conditions = list(dict.fromkeys(row.condition for row in findings))
     cells = {(row.subject, row.condition, row.metric): row for row in findings}
     worlds = list(dict.fromkeys((condition.share, condition.graphs) for condition in conditions))
-    subjects = list(dict.fromkeys(row.subject for row in findings))
+    subjects = [each for each in dict.fromkeys(row.subject for row in findings) if not _in_mean(each, findings)]
     metric = _headline(findings)
     room = max(6, _ROWS // max(1, len(worlds) * len(subjects)))
     for world in worlds:
@@ -36,6 +36,13 @@ def print_merchant(page: Page, findings: Sequence[Finding]) -> None:
             _print_subject(page, subject, chosen, own, metric, room)
     _print_explanation(page, findings, metric)
     _print_fragile(page)
+
+
+def _in_mean(subject: Subject, findings: Sequence[Finding]) -> bool:
+    """Return whether a subject is one training of a model whose drifts are shown as the mean over several."""
+    own = (subject.model, subject.strategy, subject.features)
+    drifts = {each.subject for each in findings if each.quantity == "drift"}
+    return subject not in drifts and any((each.model, each.strategy, each.features) == own for each in drifts)
 
 
 def _headline(findings: Sequence[Finding]) -> str:
