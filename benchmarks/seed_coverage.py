@@ -1,8 +1,8 @@
 """How often the intervals over training seeds of a merchant audit's parts hold the truth.
 
-A user wants 2 items, each draw edits a quarter of the items, and the drift of a cell (draw, user, item) is -0.1 plus what
-is the user's, the item's and the cell's, the same for every training, plus what is the cell's and all cells' in one
-training. `of_seed` is the standard deviation of the last, `of_cells` of the one before it. The clean value before is
+A user wants 2 items, each draw edits a quarter of the items, and the drift of a cell (draw, user, item) is -0.1 plus
+what is the user's, the item's and the cell's, the same for every training, plus what is the cell's and all cells' in
+one training. `of_seed` is the standard deviation of the last, `of_cells` of the one before it. The clean value is
 0.5 plus what is the user's. The truth is a drift of -0.1, or -20 %.
 
     python -m benchmarks.seed_coverage --output benchmarks/results
@@ -94,13 +94,12 @@ def main() -> None:
     lines = [
         "# Coverage of merchant intervals over training seeds",
         "",
-        f"{given.audits} simulated audits a row, intervals of 95 %; see the docstring of `benchmarks/seed_coverage.py`.",
+        f"{given.audits} simulated audits a row, intervals of 95 % (`benchmarks/seed_coverage.py`).",
         f"Made by `python -m benchmarks.seed_coverage --audits {given.audits} --seed {given.seed} "
         "--output benchmarks/results`.",
         "The last column is how often the interval of the first training alone holds the mean over trainings.",
         "",
-        "| seeds | spread of trainings | spread of a training's cells | drift | relative drift | degrees of freedom, median"
-        " | one training |",
+        "| seeds | of trainings | of a training's cells | drift | relative drift | degrees, median | one training |",
         "|---|---|---|---|---|---|---|",
     ]
     for setting in SETTINGS:
