@@ -28,6 +28,7 @@ KINDS: dict[str, str] = {
     "merchant": "robustrec.audits.merchant.kind",
     "encoder": "robustrec.audits.encoder.kind",
     "missing": "robustrec.audits.missing.kind",
+    "cause": "robustrec.audits.cause.kind",
     "sharpness": "robustrec.audits.sharpness.kind",
 }
 """Name of each built-in kind -> module with the object KIND."""

@@ -102,6 +102,16 @@ def modalities_in_scores(name: str) -> tuple[str, ...]:
     return tuple(getattr(_declaration(name), "modalities_in_scores", modalities_of(name)))
 
 
+def has_item_graphs(name: str) -> bool:
+    """Return whether a recommender derives item graphs from the item features; nothing is imported for built-in ones.
+
+    Raises:
+        RobustrecError: the model is unknown.
+    """
+    declared = _declaration(name)
+    return hasattr(declared, "item_graphs") or "item_neighbours" in getattr(declared, "model_fields", ())
+
+
 def _declaration(name: str) -> Any:
     """Return what declares the modalities: the settings of a built-in model, or a user-defined class."""
     known(name)

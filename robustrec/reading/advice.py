@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from robustrec.evaluation.kinds import kind_of
 from robustrec.reading.break_points import break_points, two_digits
+from robustrec.reading.cause import cause_sentences
 from robustrec.reading.conditions import condition_words
 from robustrec.reading.flatness import flatness_sentence
 from robustrec.reading.glance import Worst, drift_text, largest_loss, sure_loss
@@ -22,14 +23,15 @@ MOST_LINES = 6
 def lines_that_matter(summary: Summary) -> list[str]:
     """Return the main results, at most six lines.
 
-    The order is: audits that ended with an error; the largest loss of quality under each audit; the candidate that uses
-    content least; the rank correlation of
-    sharpness and drift; the noise tolerance; changes of the lists; the most fragile item; the largest movement of the
+    The order is: audits that ended with an error; the largest loss of quality under each audit; what a loss under edits
+    comes from; the candidate that uses content least; the rank correlation of sharpness and drift; the noise tolerance;
+    changes of the lists; the most fragile item; the largest movement of the
     encoder. One line of each kind comes before a second one. Gates and the recommendation are shown elsewhere.
     """
     kinds: tuple[Callable[[Summary], Iterator[str]], ...] = (
         _errors,
         _losses,
+        cause_sentences,
         _content,
         _relations,
         _break_points,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robustrec.edits import FAULTS
-from robustrec.results.conditions import ALL, Condition
+from robustrec.results.conditions import ALL, BYSTANDERS, ITEM_GRAPH, Condition
 
 
 def condition_words(condition: Condition) -> str:
@@ -11,11 +11,12 @@ def condition_words(condition: Condition) -> str:
     match condition.kind:
         case "edit" if condition.share is None and condition.edit == ALL:  # a mean of the encoder audit
             return f"mean of the edits, severity {condition.severity}" if condition.modality == ALL else condition.label
-        case "edit" | "missing":
+        case "edit" | "missing" | "cause":
             what = [missing_words(condition)]
-            if condition.kind == "edit":
+            if condition.kind != "missing":
                 what = [edit_words(condition), f"severity {condition.severity}"]
-            return ", ".join([*what, *_share_and_graphs(condition)])
+            cause = f"{cause_words(condition.cause)}: " if condition.cause else ""
+            return cause + ", ".join([*what, *_share_and_graphs(condition)])
         case "noise":
             symbol = "σ/‖x‖" if condition.sigma2 is None else "σ²"
             words = f"{'trained on ' if condition.trained else ''}{symbol} = {condition.amount:g}"
@@ -40,6 +41,15 @@ def edit_words(condition: Condition) -> str:
     name = condition.edit or ""
     fault = " (upload fault)" if {*FAULTS} & {*name.split("+")} else ""
     return "mean of the edits" if name == ALL else name.replace("+", " and ").replace("_", " ") + fault
+
+
+def cause_words(cause: str) -> str:
+    """Return a cause of a drift in plain words: "picture vectors"."""
+    if cause == ALL:
+        return "all causes"
+    if cause in (ITEM_GRAPH, BYSTANDERS):
+        return cause.replace("_", " ")
+    return f"{'picture' if cause == 'image' else cause} vectors"
 
 
 _FILLS = {

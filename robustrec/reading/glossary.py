@@ -77,6 +77,13 @@ _CONDITIONS: tuple[tuple[Callable[[Condition], bool], str, str], ...] = (
         "Severity is the strength of a merchant edit, from 1 to 5. Share is the share of items that are edited.",
     ),
     (
+        lambda each: each.kind == "cause",
+        "cause, Shapley value",
+        "A part of the input that an edit changes: the vectors of a modality, or item graphs. Its Shapley value is its "
+        "mean effect over all orders in which the parts can change; the values of all parts sum to the drift. "
+        "_leave_one_out is the part of the drift that goes away if this part alone is clean again.",
+    ),
+    (
         lambda each: each.kind == "missing",
         "missing features",
         "The features of a modality are replaced for a share of the items: by the mean of all items, by zeros, or by "

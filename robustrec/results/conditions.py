@@ -25,6 +25,7 @@ Kind = Literal[
     "std_noise",
     "break_point",
     "edit",
+    "cause",
     "missing",
     "clean_content",
     "clean_loss",
@@ -51,12 +52,16 @@ def _whole_percent(value: float) -> float:
 Amount = Annotated[float, Field(ge=0), AfterValidator(_six_digits)]
 """A number of a condition. It keeps the six digits of the label, so that equal labels are equal conditions."""
 
+ITEM_GRAPH, BYSTANDERS = "item_graph", "bystanders"
+"""Causes of a drift that are no vectors: the rows of edited items in the item graphs, and those of the other items."""
+
 KIND_FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "test": ((), ()),
     "noise": (("modality", "graphs", "trained"), ("sigma2", "sigma_rel")),
     "std_noise": (("sigma_std", "modality", "graphs", "standardised"), ()),
     "break_point": (("metric", "drop"), ()),
     "edit": (("edit", "severity"), ("share", "graphs", "modality")),
+    "cause": (("cause", "edit", "severity", "share"), ()),
     "missing": (("fill", "modality", "share", "graphs"), ()),
     "clean_content": ((), ("denoise",)),
     "clean_loss": (("standardised",), ()),
@@ -74,9 +79,10 @@ class Condition(Record):
     kind: Kind = Field(
         description="test: clean input; noise: Gaussian noise of a variance or a relative size; std_noise: noise in "
         "standard deviations of the features; break_point: search for the noise with a given loss; edit: merchant "
-        "edit; missing: features of a share of the items replaced; clean_content: comparison with the clean content of "
-        "the items; clean_loss: the audited loss on clean features; features, parameters, training_loss: curvature of "
-        "the audited loss in the features or parameters, or of the training loss; other: a condition with a name alone"
+        "edit; cause: part of the drift under a merchant edit; missing: features of a share of the items replaced; "
+        "clean_content: comparison with the clean content of the items; clean_loss: the audited loss on clean "
+        "features; features, parameters, training_loss: curvature of the audited loss in the features or parameters, "
+        "or of the training loss; other: a condition with a name alone"
     )
     edit: str | None = Field(default=None, min_length=1, description="name of the edit; all for the mean over all")
     severity: int | None = Field(default=None, ge=0, description="severity of the edit")
@@ -88,6 +94,13 @@ class Condition(Record):
         default=None,
         description="what replaces the features of an item: mean of all items, zeros, those of another item, or those "
         "of an item without this content (removed)",
+    )
+    cause: str | None = Field(
+        default=None,
+        min_length=1,
+        description="what a part of a drift comes from: text, image or another modality for its vectors, item_graph "
+        "for the rows of edited items in the item graphs, bystanders for those of the other items; all for the whole "
+        "drift",
     )
     modality: str | None = Field(
         default=None,
@@ -165,6 +178,8 @@ class Condition(Record):
             return self.kind, self.sigma2 is None, self.modality, self.graphs, self.trained
         if self.kind == "edit":
             return self.kind, self.edit, self.share, self.graphs, self.modality
+        if self.kind == "cause":
+            return self.kind, self.cause, self.edit, self.share
         if self.kind == "missing":
             return self.kind, self.fill, self.modality, self.graphs
         return (self.label,)
@@ -174,7 +189,7 @@ class Condition(Record):
         """Place on the curve: amount of noise, severity, or share of missing items; 0 for other kinds."""
         if self.kind == "missing":
             return float(self.share or 0)
-        if self.kind == "edit":
+        if self.kind in ("edit", "cause"):
             return float(self.severity or 0)
         return next((each for each in (self.sigma2, self.sigma_rel, self.sigma_std) if each is not None), 0.0)
 
@@ -194,6 +209,9 @@ def _label(condition: Condition) -> str:
             scope = "" if condition.modality == ALL else condition.modality
             frozen = "frozen graphs" if condition.graphs == "frozen" else ""
             label = _joined(f"fill={condition.fill}", f"share={condition.share:g}", frozen, scope)
+        case "cause":
+            edited = f"edit={condition.edit} severity={condition.severity} share={condition.share:g}"
+            label = f"cause={condition.cause} {edited}"
         case "clean_content":
             label = "merchant noise" + (f", {condition.denoise}" if condition.denoise else "")
         case "other":

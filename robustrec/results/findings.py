@@ -31,6 +31,9 @@ ENCODER = "encoder"
 BASELINE = "baseline"
 """Reference of a row that compares a subject with itself in the baseline."""
 
+TOGETHER = "the encoder reads text and picture together"
+"""Note of a cause whose vectors an edit of the other modality changed."""
+
 Group = Literal["all", "edited", "head", "tail", "untouched", "cold_items", "warm_items", "cold_users"]
 
 STRATA: tuple[Group, ...] = ("cold_items", "warm_items", "cold_users")

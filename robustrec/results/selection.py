@@ -21,7 +21,7 @@ BY_LABEL = "selection by label"
 
 _KEYS = (
     *("kind", "edit", "severity", "share", "sigma2", "sigma_rel", "sigma_std", "modality", "graphs", "trained"),
-    *("standardised", "rho", "steps", "part", "denoise", "fill", "name"),
+    *("standardised", "rho", "steps", "part", "denoise", "fill", "cause", "name"),
 )
 """Keys of a selection that are fields of the condition."""
 
@@ -80,6 +80,11 @@ class Select(Record):
     denoise: str | None = Field(default=None, min_length=1, description="denoising before the encoder: capfilt")
     fill: Fill | None = Field(
         default=None, description="what replaces the features of an item: mean, zero, other or removed"
+    )
+    cause: str | None = Field(
+        default=None,
+        min_length=1,
+        description="cause of a part of the drift: a modality, item_graph or bystanders; all for the whole drift",
     )
     name: str | None = Field(default=None, min_length=1, description="name of a condition without fields")
     condition: str = Field(

@@ -12,7 +12,7 @@ from torch import Tensor
 from robustrec.feature_names import with_filter
 from robustrec.modalities import read_of
 from robustrec.models import model_class
-from robustrec.models.contract import Features, Graphs, Recommender, Representation, Scored, represent
+from robustrec.models.contract import Features, Graphs, Recommender, Representation, Scored, item_graphs, represent
 from robustrec.models.feature_chunks import ChunkedFeatures
 from robustrec.models.filtered import filtered_class
 from robustrec.models.own import attributed_to
@@ -54,12 +54,15 @@ class TrainedSubject:
         declared = getattr(self.model, "modalities_in_scores", tuple(self.tables))
         return {name: self.tables[name] for name in read_of(declared, self.tables)}
 
-    def represent(self, features: Features | None = None, *, frozen: bool = False) -> Representation | Scored:
+    def represent(
+        self, features: Features | None = None, *, frozen: bool = False, graphs: Graphs | None = None
+    ) -> Representation | Scored:
         """Recompute the user and item vectors (or scores) from the features, by default the clean ones.
 
         Args:
             features: modality -> [I, D_m].
             frozen: use the item graphs of training; otherwise they are derived from the given features.
+            graphs: use these item graphs.
         """
         with torch.no_grad(), attributed_to(self.spec.model, "represent"):
             if self.model is None:
@@ -67,7 +70,14 @@ class TrainedSubject:
                 return score(self.tables if features is None else features)
             if features is None:
                 return represent(self.model, self.tables, self.graphs)
-            return represent(self.model, features, self.graphs if frozen else None)
+            return represent(self.model, features, self.graphs if frozen else graphs)
+
+    def item_graphs(self, features: Features) -> Graphs | None:
+        """Return the item graphs that the model derives from features; None for a model without."""
+        if self.model is None:
+            return None
+        with torch.no_grad(), attributed_to(self.spec.model, "item_graphs"):
+            return item_graphs(self.model, features)
 
     @property
     def by_chunks(self) -> bool:

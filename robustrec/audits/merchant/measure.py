@@ -60,7 +60,7 @@ class _Subject:
 
 
 @dataclass(frozen=True)
-class _MerchantRun:
+class MerchantRun:
     """Shared state of one audit."""
 
     audit: MerchantAudit
@@ -90,7 +90,7 @@ def run_task(audit: MerchantAudit, task: Task, subjects: Audited, work: Work, ou
         output.state["faults"] = run.faults
         return
     treatment = next(each for each in treatments_of(audit.edits) if each.name == task.block["edit"])
-    edited = dict(_encoded(run, treatment))
+    edited = dict(encoded_edits(run, treatment))
     conditions = conditions_of(audit, treatment)
     for number, condition in enumerate(conditions, start=1):
         _measure_condition(run, condition, edited)
@@ -105,16 +105,18 @@ def encode(audit: MerchantAudit, task: Task, subjects: Audited, work: Work) -> N
     """Encode the items of one edit into the store."""
     run = _run_of(audit, subjects, work)
     if run is not None and not run.faults:
-        for _ in _encoded(run, next(each for each in treatments_of(audit.edits) if each.name == task.block["edit"])):
+        for _ in encoded_edits(
+            run, next(each for each in treatments_of(audit.edits) if each.name == task.block["edit"])
+        ):
             pass
 
 
-def _run_of(audit: MerchantAudit, subjects: Audited, work: Work) -> _MerchantRun | None:
+def _run_of(audit: MerchantAudit, subjects: Audited, work: Work) -> MerchantRun | None:
     """Return what all edits share, with the work and subjects of one task; None if nothing can be measured."""
     served = _served(subjects)
     if not served or not_editable(work.plan.dataset, work.plan.encoder, work.plan.settings.encoder):
         return None
-    run = work.once(AUDIT, lambda: _prepared(audit, served, work))
+    run = work.once(AUDIT, lambda: prepared_run(audit, served, work))
     return replace(run, work=work, encoder=work.edited_rows(AUDIT), subjects=[each.fresh() for each in run.subjects])
 
 
@@ -216,7 +218,7 @@ def _served(subjects: Audited) -> list[tuple[TrainedSubject, Clean]]:
     return [pair for pair in subjects if pair[0].scored_tables]
 
 
-def _prepared(audit: MerchantAudit, subjects: Audited, work: Work) -> _MerchantRun:
+def prepared_run(audit: MerchantAudit, subjects: Audited, work: Work) -> MerchantRun:
     """Return what all edits share, with the faults that end the audit."""
     plan, context = work.plan, work.context
     dataset, features = plan.dataset, context.prepared.features
@@ -231,7 +233,7 @@ def _prepared(audit: MerchantAudit, subjects: Audited, work: Work) -> _MerchantR
         for subject, clean in subjects
     ]
     choices = choices_of(audit, dataset, seed=context.seed)
-    return _MerchantRun(audit, work, targets, applier, rows, choices, audited, _faults(audit, rows, applier))
+    return MerchantRun(audit, work, targets, applier, rows, choices, audited, _faults(audit, rows, applier))
 
 
 def _faults(audit: MerchantAudit, encoder: EditedRows, applier: EditApplier) -> list[str]:
@@ -246,7 +248,7 @@ def _faults(audit: MerchantAudit, encoder: EditedRows, applier: EditApplier) -> 
     ]
 
 
-def _encoded(run: _MerchantRun, treatment: Treatment) -> Iterator[tuple[tuple[int, int], Edited]]:
+def encoded_edits(run: MerchantRun, treatment: Treatment) -> Iterator[tuple[tuple[int, int], Edited]]:
     """Yield ((severity, draw), its edited items with their vectors), after encoding all of them together."""
     keys: list[tuple[int, int, int]] = []
     hidden: list[float] = []
@@ -274,7 +276,7 @@ def _encoded(run: _MerchantRun, treatment: Treatment) -> Iterator[tuple[tuple[in
 
 
 def _measure_condition(
-    run: _MerchantRun, condition: MerchantCondition, encoded: Mapping[tuple[int, int], Edited]
+    run: MerchantRun, condition: MerchantCondition, encoded: Mapping[tuple[int, int], Edited]
 ) -> None:
     draws = [
         of_share(encoded[condition.severity, draw], run.choices[condition.share, draw])
@@ -337,7 +339,7 @@ def _of_several_seeds(subjects: Sequence[_Subject]) -> list[list[int]]:
 
 
 def _measure_subject(
-    run: _MerchantRun, condition: MerchantCondition, audited: _Subject, draws: Sequence[Edited]
+    run: MerchantRun, condition: MerchantCondition, audited: _Subject, draws: Sequence[Edited]
 ) -> tuple[tuple[PerUser, Draws], Tally]:
     """Rank on the features of every draw, and record the findings of the condition."""
     work, subject = run.work, audited.subject

@@ -11,6 +11,8 @@ from markupsafe import Markup
 
 from robustrec.reading.advice import lines_that_matter
 from robustrec.reading.break_points import break_points
+from robustrec.reading.cause import EXPLANATION as CAUSE_EXPLANATION
+from robustrec.reading.cause import cause_tables
 from robustrec.reading.cold_start import cold_table
 from robustrec.reading.conditions import condition_words
 from robustrec.reading.content_use import use_table
@@ -67,6 +69,8 @@ def html_page(report: Report) -> str:
         "severity": severity_figures(summary, MOST_CURVES_OPEN),
         "milder": severity_figures(summary, after=MOST_CURVES_OPEN),
         "edits": [table for subject in _shown(summary) if (table := edit_table(summary, subject))],
+        "causes": cause_tables(summary),
+        "cause_explanation": CAUSE_EXPLANATION,
         "values": value_tables(summary),
         "comparisons": _comparisons(summary),
         "relations": relation_figures(summary),

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from robustrec.evaluation.kinds import STABILITY, kind_of
+from robustrec.reading.cause import CAUSE
 from robustrec.reading.names import headline
 from robustrec.reading.summary import summary_of
 from robustrec.report.console.sheet import Page
+from robustrec.report.tables.cause import print_causes
 from robustrec.report.tables.encoder import print_encoder
 from robustrec.report.tables.few_changed import print_few_changed
 from robustrec.report.tables.merchant import MERCHANT, print_merchant
@@ -32,7 +34,8 @@ def print_drifts(page: Page) -> None:
     for audit in dict.fromkeys(finding.audit for finding in rows):
         of_audit = [finding for finding in rows if finding.audit == audit]
         _print_audit(page, audit, of_audit)
-        print_few_changed(page, of_audit)
+        if audit != CAUSE:  # a part that the scores ignore changes no user
+            print_few_changed(page, of_audit)
 
 
 def _print_audit(page: Page, audit: str, of_audit: Sequence[Finding]) -> None:
@@ -44,6 +47,9 @@ def _print_audit(page: Page, audit: str, of_audit: Sequence[Finding]) -> None:
         return
     if audit == SHARPNESS:
         print_sharpness(page, of_audit)
+        return
+    if audit == CAUSE:
+        print_causes(page)
         return
     drifts = [finding for finding in of_audit if finding.quantity == "drift"]
     conditions = list(dict.fromkeys(finding.condition for finding in drifts))

@@ -1,0 +1,1 @@
+"""The cause audit: which inputs of the scores a drift under merchant edits comes from."""
