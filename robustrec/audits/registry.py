@@ -29,6 +29,7 @@ KINDS: dict[str, str] = {
     "encoder": "robustrec.audits.encoder.kind",
     "missing": "robustrec.audits.missing.kind",
     "cause": "robustrec.audits.cause.kind",
+    "worst": "robustrec.audits.worst.kind",
     "sharpness": "robustrec.audits.sharpness.kind",
 }
 """Name of each built-in kind -> module with the object KIND."""

@@ -180,6 +180,7 @@ def _show_edits(chosen: Sequence[Edit], *, as_json: bool) -> None:
                 "name": edit.name,
                 "modality": edit.modality,
                 "kind": edit.declaration.kind,
+                "meaning": edit.declaration.meaning,
                 "what": edit.behaviour,
                 "severity": {"scale": edit.declaration.scale, "steps": list(edit.declaration.steps)},
                 "place": edit.place,

@@ -30,6 +30,11 @@ Kind = Literal["edit", "fault"]
 
 KINDS: tuple[Kind, ...] = ("edit", "fault")
 
+Meaning = Literal["kept", "changed"]
+"""Whether the item is still the same product after the edit, or has become another one or another offer."""
+
+MEANINGS: tuple[Meaning, ...] = ("kept", "changed")
+
 _DECLARED = "robustrec_edit"
 
 
@@ -41,16 +46,18 @@ class Declaration(NamedTuple):
         scale: quantity that the severity sets.
         steps: its value at severities 1 to 5.
         kind: "edit" or "fault".
+        meaning: "kept", or "changed" if it says or shows another product, colour, season or number of pieces.
     """
 
     modality: Modality
     scale: str
     steps: tuple[str, ...]
     kind: Kind = "edit"
+    meaning: Meaning = "kept"
 
 
 def changes(
-    modality: Modality, *, scale: str, steps: Iterable[str], kind: Kind = "edit"
+    modality: Modality, *, scale: str, steps: Iterable[str], kind: Kind = "edit", meaning: Meaning = "kept"
 ) -> Callable[[ChangeT], ChangeT]:
     """Declare a function as an edit; the first line of its docstring is its description.
 
@@ -59,10 +66,11 @@ def changes(
         scale: quantity that the severity sets, in a few words.
         steps: its value at severities 1 to 5.
         kind: "fault" for what is an error of an upload rather than an edit, such as the picture of another item.
+        meaning: "changed" for what says or shows another product, colour, season or number of pieces.
     """
 
     def declared(function: ChangeT) -> ChangeT:
-        vars(function)[_DECLARED] = Declaration(modality, scale, tuple(steps), kind)
+        vars(function)[_DECLARED] = Declaration(modality, scale, tuple(steps), kind, meaning)
         return function
 
     return declared
@@ -101,6 +109,11 @@ class Edit:
     def fault(self) -> bool:
         """Whether it is an upload fault, which means over edits leave out."""
         return self.declaration.kind == "fault"
+
+    @property
+    def keeps_meaning(self) -> bool:
+        """Whether the item is still the same product after it."""
+        return self.declaration.meaning == "kept" and not self.fault
 
     @property
     def behaviour(self) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from robustrec.edits import EDITS
 from robustrec.edits.content import Content, changed
-from robustrec.edits.contract import KINDS, MODALITIES, SEVERITIES, Declaration, Edit, declaration_of, watched
+from robustrec.edits.contract import KINDS, MEANINGS, MODALITIES, SEVERITIES, Declaration, Edit, declaration_of, watched
 from robustrec.edits.view import CatalogueView
 from robustrec.errors import RobustrecError, unknown_name
 from robustrec.plugins import Plugins
@@ -63,6 +63,8 @@ def _check_declaration(edit: Edit, declared: Declaration) -> None:
         raise unknown_name("modality", str(declared.modality), MODALITIES, where=f"edit {edit.name}: {edit.place}")
     if declared.kind not in KINDS:
         raise unknown_name("kind of edit", str(declared.kind), KINDS, where=f"edit {edit.name}: {edit.place}")
+    if declared.meaning not in MEANINGS:
+        raise unknown_name("meaning", str(declared.meaning), MEANINGS, where=f"edit {edit.name}: {edit.place}")
     if not edit.behaviour or len(declared.steps) != len(SEVERITIES) or not all(map(str.strip, declared.steps)):
         raise RobustrecError(
             f"the edit {edit.name!r} has no docstring, or fewer than five steps",

@@ -27,10 +27,23 @@ def condition_words(condition: Condition) -> str:
             rest += ["standardised" if condition.standardised else ""]
             size = f"σ = {condition.sigma_std:g} standard deviations of the features"
             return _listed(size, " ".join(filter(None, rest)))
-        case "break_point":
-            return f"{condition.metric} falls by {100 * (condition.drop or 0):g} %"
+        case "search" | "break_point":
+            return _found_words(condition)
         case _:
             return condition.label
+
+
+def _found_words(condition: Condition) -> str:
+    """Return what a search looked for in plain words."""
+    if condition.kind == "break_point":
+        return f"{condition.metric} falls by {100 * (condition.drop or 0):g} %"
+    limits = f"at most {condition.budget} of severity {condition.severity} or less"
+    return f"{search_words(condition)}, {limits}"
+
+
+def search_words(condition: Condition) -> str:
+    """Return in plain words how the edits of a search were chosen."""
+    return _SEARCHES[condition.search or "random"]
 
 
 def edit_words(condition: Condition) -> str:
@@ -52,6 +65,13 @@ def cause_words(cause: str) -> str:
     return f"{'picture' if cause == 'image' else cause} vectors"
 
 
+_SEARCHES = {
+    "random": "random edits",
+    "worst": "worst edits found",
+    "best": "best edits found",
+    "fgsm": "one gradient step on the features (FGSM)",
+    "pgd": "gradient attack on the features (PGD)",
+}
 _FILLS = {
     "mean": "replaced by their mean",
     "zero": "set to zero",

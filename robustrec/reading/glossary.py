@@ -72,7 +72,7 @@ _CONDITIONS: tuple[tuple[Callable[[Condition], bool], str, str], ...] = (
         "search, not a confidence interval.",
     ),
     (
-        lambda each: each.severity is not None,
+        lambda each: each.kind == "edit",
         "severity, share",
         "Severity is the strength of a merchant edit, from 1 to 5. Share is the share of items that are edited.",
     ),
@@ -88,6 +88,13 @@ _CONDITIONS: tuple[tuple[Callable[[Condition], bool], str, str], ...] = (
         "missing features",
         "The features of a modality are replaced for a share of the items: by the mean of all items, by zeros, or by "
         "those of another item. Content use replaces those of all items.",
+    ),
+    (
+        lambda each: each.kind == "search",
+        "worst found, best found",
+        "Edits of one item alone that a search chose on half of the test users, measured on the other half. The true "
+        "worst can be worse. FGSM and PGD move the features of the item along the gradient as far as its edits do; no "
+        "content need have such features. items_losing_50: share of items that lose over half of their exposure.",
     ),
     (
         lambda each: each.kind != "std_noise" and each.graphs == "frozen",
@@ -136,11 +143,11 @@ def glossary(report: Report) -> list[tuple[str, str]]:
     entries += [(name, text) for holds, name, text in _CONDITIONS if any(map(holds, conditions))]
     if any(row.audit == CONTENT_USE for row in report.findings):
         entries.append(("content use, content-free", _USE))
-    if any(row.group == "edited" for row in report.findings):
+    if any(row.group == "edited" and row.condition.kind == "edit" for row in report.findings):
         entries.append(("_edited, _untouched", _PARTS))
     if any(row.group in ("cold_items", "cold_users") for row in report.findings):
         entries.append(("_cold_items, _warm_items, _cold_users", _STRATA))
-    if "exposure" in metrics:
+    if any(row.condition.kind == "edit" and kind_of(row.metric) == "exposure" for row in report.findings):
         entries.append(("exposure@k", _EXPOSURE))
     if crops(report.findings):
         entries.append(("hidden_share", HIDDEN_WORDS))

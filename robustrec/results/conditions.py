@@ -27,6 +27,7 @@ Kind = Literal[
     "edit",
     "cause",
     "missing",
+    "search",
     "clean_content",
     "clean_loss",
     "features",
@@ -36,6 +37,7 @@ Kind = Literal[
 ]
 Graphs = Literal["rebuilt", "frozen"]
 Fill = Literal["mean", "zero", "other", "removed"]
+Search = Literal["random", "worst", "best", "fgsm", "pgd"]
 
 ALL = "all"
 """Modality of noise on all features; edit of the mean over all edits."""
@@ -63,6 +65,7 @@ KIND_FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "edit": (("edit", "severity"), ("share", "graphs", "modality")),
     "cause": (("cause", "edit", "severity", "share"), ()),
     "missing": (("fill", "modality", "share", "graphs"), ()),
+    "search": (("search", "budget", "severity"), ()),
     "clean_content": ((), ("denoise",)),
     "clean_loss": (("standardised",), ()),
     "features": (("modality", "standardised"), ()),
@@ -80,12 +83,14 @@ class Condition(Record):
         description="test: clean input; noise: Gaussian noise of a variance or a relative size; std_noise: noise in "
         "standard deviations of the features; break_point: search for the noise with a given loss; edit: merchant "
         "edit; cause: part of the drift under a merchant edit; missing: features of a share of the items replaced; "
-        "clean_content: comparison with the clean content of the items; clean_loss: the audited loss on clean "
-        "features; features, parameters, training_loss: curvature of the audited loss in the features or parameters, "
-        "or of the training loss; other: a condition with a name alone"
+        "search: edits of one item found by a search; clean_content: comparison with the clean content of the items; "
+        "clean_loss: the audited loss on clean features; features, parameters, training_loss: curvature of the audited "
+        "loss in the features or parameters, or of the training loss; other: a condition with a name alone"
     )
     edit: str | None = Field(default=None, min_length=1, description="name of the edit; all for the mean over all")
-    severity: int | None = Field(default=None, ge=0, description="severity of the edit")
+    severity: int | None = Field(
+        default=None, ge=0, description="severity of the edit; of a search, the largest severity"
+    )
     share: Amount | None = Field(
         default=None,
         description="share of edited items, or of items with replaced features; the encoder audit has none",
@@ -102,6 +107,12 @@ class Condition(Record):
         "for the rows of edited items in the item graphs, bystanders for those of the other items; all for the whole "
         "drift",
     )
+    search: Search | None = Field(
+        default=None,
+        description="edits of a search: random, worst or best found; fgsm, pgd: attacks on the features of the item by "
+        "their gradient, which need not come from any content",
+    )
+    budget: int | None = Field(default=None, ge=1, description="largest number of edits of an item in a search")
     modality: str | None = Field(
         default=None,
         min_length=1,
@@ -212,6 +223,8 @@ def _label(condition: Condition) -> str:
         case "cause":
             edited = f"edit={condition.edit} severity={condition.severity} share={condition.share:g}"
             label = f"cause={condition.cause} {edited}"
+        case "search":
+            label = f"search={condition.search} budget={condition.budget} severity={condition.severity}"
         case "clean_content":
             label = "merchant noise" + (f", {condition.denoise}" if condition.denoise else "")
         case "other":

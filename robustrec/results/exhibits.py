@@ -37,6 +37,60 @@ class FragileItem(Record):
     k: int = Field(ge=1, description="list length k for exposure")
 
 
+class Displaced(Record):
+    """An item that loses places to an edited one."""
+
+    item: str = Field(description="id of the item in the data set")
+    title: str = Field(max_length=200)
+    n_users: int = Field(ge=1, description="number of held-out users whose top k it leaves, net of those it enters")
+
+
+class FoundEdits(Record):
+    """The edits of an item that a search found, and the item after them."""
+
+    edits: str = Field(description="names and severities, for example crop 3 + promo_phrase 1")
+    look: Look | None = Field(default=None, description="content after the edits; None if no edit was found")
+    exposure: int = Field(ge=0, description="number of held-out users with the item in their top k")
+    displaced: tuple[Displaced, ...] = Field(default=(), description="items that lose the most places to it")
+
+
+SafeState = Literal["holds", "one training", "not shown", "loses"]
+
+
+class TriedEdit(Record):
+    """One edit of an item alone, and whether it is safe for its exposure."""
+
+    edit: str = Field(description="name and severity")
+    change: float | None = Field(description="relative change of exposure among held-out users")
+    low: float | None = Field(description="lower bound of its confidence interval over users")
+    on_search: float | None = Field(description="relative change among the users of the search")
+    state: SafeState = Field(
+        description="holds: the bound is above the tolerance for held-out users and for every audited training seed; "
+        "one training: the same, but one seed was audited, so it is not shown to hold after another training; "
+        "not shown: a loss above the tolerance cannot be excluded; loses: a loss above the tolerance on either half"
+    )
+
+
+class SearchedItem(Record):
+    """An item whose worst and best edits were searched."""
+
+    kind: Literal["searched_item"] = "searched_item"
+    subject: Subject
+    audit: str
+    condition: Condition
+    item: str = Field(description="id of the item in the data set")
+    target: bool = Field(description="whether the suite names it, instead of a random choice")
+    before: Look
+    exposure: int = Field(ge=0, description="number of held-out users with the unedited item in their top k")
+    random: float = Field(ge=0, description="the same after a random combination of edits, mean")
+    n_users: int = Field(ge=1, description="number of held-out users")
+    k: int = Field(ge=1, description="list length k for exposure")
+    worst: FoundEdits
+    best: FoundEdits
+    tolerance: float = Field(description="share of its exposure that an item may lose under an edit called safe")
+    tried: tuple[TriedEdit, ...] = Field(description="single edits at the largest severity, the safest first")
+
+
 class Curve(Record):
     """A line y(x) with an optional band: a spectral density, a landscape along a direction, noise against drift."""
 
@@ -68,7 +122,7 @@ class Surface(Record):
     note: str = ""
 
 
-Exhibit = Annotated[FragileItem | Curve | Surface, Field(discriminator="kind")]
+Exhibit = Annotated[FragileItem | SearchedItem | Curve | Surface, Field(discriminator="kind")]
 
 
 WITHIN = ", within models"

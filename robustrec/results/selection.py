@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from robustrec.results.conditions import ALL, KIND_FIELDS, Amount, Condition, Fill, Graphs, Kind
+from robustrec.results.conditions import ALL, KIND_FIELDS, Amount, Condition, Fill, Graphs, Kind, Search
 from robustrec.results.findings import CLEAN, STRATA, Finding, Group
 from robustrec.results.labels import condition_of
 from robustrec.subject import Record
@@ -21,7 +21,7 @@ BY_LABEL = "selection by label"
 
 _KEYS = (
     *("kind", "edit", "severity", "share", "sigma2", "sigma_rel", "sigma_std", "modality", "graphs", "trained"),
-    *("standardised", "rho", "steps", "part", "denoise", "fill", "cause", "name"),
+    *("standardised", "rho", "steps", "part", "denoise", "fill", "cause", "search", "budget", "name"),
 )
 """Keys of a selection that are fields of the condition."""
 
@@ -86,6 +86,10 @@ class Select(Record):
         min_length=1,
         description="cause of a part of the drift: a modality, item_graph or bystanders; all for the whole drift",
     )
+    search: Search | None = Field(
+        default=None, description="edits of a search: random, worst or best; attacks on the features: fgsm or pgd"
+    )
+    budget: int | None = Field(default=None, ge=1, description="largest number of edits of an item in a search")
     name: str | None = Field(default=None, min_length=1, description="name of a condition without fields")
     condition: str = Field(
         default=ANY,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -130,6 +130,12 @@ def _look(content: Content, applier: EditApplier, item: int) -> Look:
             picture = content_of(applier.catalog, item).picture
         except RobustrecError:
             picture = None
+    return look_of(replace(content, picture=picture))
+
+
+def look_of(content: Content) -> Look:
+    """Return text and thumbnail of a content."""
+    picture = content.picture
     return Look(text=text_of(content)[:_TEXT], picture=None if picture is None else thumbnail(picture))
 
 

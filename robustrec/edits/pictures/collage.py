@@ -27,7 +27,7 @@ LAYOUTS: tuple[tuple[str, tuple[Box, ...]], ...] = (
 """Description, and boxes as shares of width and height; the first box has the original picture."""
 
 
-@changes("image", scale="size of the original picture", steps=(said for said, _ in LAYOUTS))
+@changes("image", scale="size of the original picture", steps=(said for said, _ in LAYOUTS), meaning="changed")
 def collage(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
     """Combine the picture with details, variants and other products in a collage."""
     rows = view.pictures(content, generator)

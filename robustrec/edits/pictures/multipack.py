@@ -16,7 +16,7 @@ GRIDS = ((2, 1), (2, 2), (3, 2), (3, 3), (4, 4))
 """Columns and rows of the pieces."""
 
 
-@changes("image", scale="number of pieces", steps=(str(columns * rows) for columns, rows in GRIDS))
+@changes("image", scale="number of pieces", steps=(str(columns * rows) for columns, rows in GRIDS), meaning="changed")
 def multipack(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
     """Show several pieces of the product side by side, as for a pack of several."""
     picture = content.picture

@@ -27,6 +27,7 @@ _BIN = 256 // 16  # hues are counted in sixteenths of the circle
     "image",
     scale="hue rotation of the main colour, or strength of the dye on grey, black or white products",
     steps=(f"{angle}° or {dye} %" for angle, dye in zip(ANGLES, DYES, strict=True)),
+    meaning="changed",
 )
 def recolour(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
     """Change the colour of the product."""

@@ -13,7 +13,9 @@ from robustrec.edits.pictures.recolour import variant
 from robustrec.edits.view import CatalogueView
 
 
-@changes("image", scale="number of pieces, each in another colour", steps=(str(a * b) for a, b in GRIDS))
+@changes(
+    "image", scale="number of pieces, each in another colour", steps=(str(a * b) for a, b in GRIDS), meaning="changed"
+)
 def variant_bundle(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
     """Show the product in several colours in one picture, as for a choice of variants."""
     turn = generator.random()

@@ -20,6 +20,7 @@ PLACES = (0, 25, 50, 75, 100)  # position of the shown item in % from the most t
     scale="similarity of the shown item by shared words, among 48 random items",
     steps=("most similar", "similar", "medium", "dissimilar", "least similar"),
     kind="fault",
+    meaning="changed",
 )
 def wrong_picture(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
     """Replace the picture with that of another variant, or of another product."""

@@ -14,6 +14,7 @@ from robustrec.edits.view import CatalogueView
     "text",
     scale="share of attributes replaced with wrong values, colours first (at least one)",
     steps=(f"{20 * severity} %" for severity in SEVERITIES),
+    meaning="changed",
 )
 def attribute_contradiction(
     content: Content, severity: int, generator: np.random.Generator, view: CatalogueView

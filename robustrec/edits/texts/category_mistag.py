@@ -23,6 +23,7 @@ ADDED = (0, 0, 1, 2, 4)  # labels of further items
             SEVERITIES, ("most similar", "similar", "medium", "dissimilar", "least similar"), ADDED, strict=True
         )
     ),
+    meaning="changed",
 )
 def category_mistag(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
     """Put the item into a category of another item, as careless or greedy sellers do."""

@@ -19,6 +19,7 @@ PIECES = (2, 3, 6, 12, 24)
     "text",
     scale="number of pieces in the title + sentences on them in the description",
     steps=(f"{pieces} + {number}" for number, pieces in enumerate(PIECES)),
+    meaning="changed",
 )
 def multipack_title(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
     """Sell the item as a pack of several: "Red Cup, Pack of 6"."""

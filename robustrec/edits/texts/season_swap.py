@@ -25,6 +25,7 @@ SENTENCES = (0, 0, 0, 1, 3)
         "the same, the description once more",
         "the same, the description three times",
     ),
+    meaning="changed",
 )
 def season_swap(content: Content, severity: int, generator: np.random.Generator, view: CatalogueView) -> Content:
     """Swap the season named in the text, e.g. a summer dress becomes part of the winter collection."""

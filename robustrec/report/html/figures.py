@@ -8,10 +8,11 @@ from functools import partial
 from typing import NamedTuple
 
 from robustrec.reading.break_points import break_points
-from robustrec.reading.conditions import condition_words, curve_words, without_shared_end
+from robustrec.reading.conditions import condition_words, curve_words, search_words, without_shared_end
 from robustrec.reading.glance import quality_of
 from robustrec.reading.names import headline
 from robustrec.reading.summary import Candidate, Summary, gated, is_quality, relative_limits
+from robustrec.reading.worst import search_rows
 from robustrec.report.html import drawing
 from robustrec.report.html.drawing import IntervalMark, Plot, Series
 from robustrec.results.conditions import ALL, Condition
@@ -218,6 +219,36 @@ def _curve_plot(summary: Summary, name: str, title: str, rows: list[Finding], gr
         whole_x=kind == "edit",
         marks=marks,
     )
+
+
+def search_figures(summary: Summary) -> Figures:
+    """Return the change of exposure under random, worst and best edits, and under attacks on the features."""
+    rows = [row for row in search_rows(summary.report) if row.metric.startswith("exposure@")]
+    groups = _groups(list(dict.fromkeys(row.subject for row in rows)))
+    relative = all(row.relative_drift is not None for row in rows)
+    searches = list(dict.fromkeys(row.condition for row in rows))
+    drawn = []
+    for number, group in enumerate(groups):
+        marks = [
+            IntervalMark(searches.index(row.condition), group.index(row.subject), estimate, low, high)
+            for row in rows
+            if row.subject in group
+            for estimate, low, high in [_share(row) if relative else (row.drift, row.ci_low, row.ci_high)]
+            if estimate is not None
+        ]
+        drawn.append(
+            partial(
+                drawing.intervals,
+                f"w{number}",
+                _part("Exposure of an item edited alone", number, groups),
+                [search_words(each) for each in searches],
+                marks,
+                x_label="change of exposure" + ("" if relative else ", share of users"),
+                percent=True,
+                names=[(_name(summary, each), style) for style, each in enumerate(group)],
+            )
+        )
+    return _bounded(drawn)
 
 
 def relation_figures(summary: Summary) -> Figures:

@@ -24,12 +24,14 @@ from robustrec.reading.over_seeds import mean_subject
 from robustrec.reading.recommendation import recommend
 from robustrec.reading.summary import Summary, cautions, summary_of
 from robustrec.reading.texts import shortened, visible
+from robustrec.reading.worst import worst_section
 from robustrec.report.html.figures import (
     Figures,
     drift_figures,
     exhibit_figures,
     noise_figures,
     relation_figures,
+    search_figures,
     severity_figures,
     without_curves,
 )
@@ -79,6 +81,8 @@ def html_page(report: Report) -> str:
         "cold": cold_table(summary),
         "content": use_table(report),
         "encoder": _encoder(summary),
+        "worst": worst_section(report),
+        "searches": search_figures(summary),
         "exhibits": exhibit_figures(summary),
         "cards": cards,
         "more_cards": more_cards,

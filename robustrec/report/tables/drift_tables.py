@@ -8,6 +8,7 @@ from robustrec.evaluation.kinds import STABILITY, kind_of
 from robustrec.reading.cause import CAUSE
 from robustrec.reading.names import headline
 from robustrec.reading.summary import summary_of
+from robustrec.reading.worst import WORST
 from robustrec.report.console.sheet import Page
 from robustrec.report.tables.cause import print_causes
 from robustrec.report.tables.encoder import print_encoder
@@ -15,6 +16,7 @@ from robustrec.report.tables.few_changed import print_few_changed
 from robustrec.report.tables.merchant import MERCHANT, print_merchant
 from robustrec.report.tables.sharpness import print_sharpness
 from robustrec.report.tables.values import value_table
+from robustrec.report.tables.worst import print_worst
 from robustrec.results.conditions import Condition
 from robustrec.results.findings import CLEAN, CONTENT_USE, ENCODER, Finding
 from robustrec.results.numbers import NOTHING, as_given, bracketed, percent, plain
@@ -34,7 +36,7 @@ def print_drifts(page: Page) -> None:
     for audit in dict.fromkeys(finding.audit for finding in rows):
         of_audit = [finding for finding in rows if finding.audit == audit]
         _print_audit(page, audit, of_audit)
-        if audit != CAUSE:  # a part that the scores ignore changes no user
+        if audit not in (CAUSE, WORST):  # a part that the scores ignore changes no user
             print_few_changed(page, of_audit)
 
 
@@ -50,6 +52,9 @@ def _print_audit(page: Page, audit: str, of_audit: Sequence[Finding]) -> None:
         return
     if audit == CAUSE:
         print_causes(page)
+        return
+    if audit == WORST:
+        print_worst(page)
         return
     drifts = [finding for finding in of_audit if finding.quantity == "drift"]
     conditions = list(dict.fromkeys(finding.condition for finding in drifts))

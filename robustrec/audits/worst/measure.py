@@ -1,0 +1,135 @@
+"""Measures the worst audit: the items of all subjects together, then one subject at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from robustrec.audits import by_subject
+from robustrec.audits.by_subject import AuditedSubject
+from robustrec.audits.merchant.encoding import check_edits_arrive
+from robustrec.audits.results import Audited, Work
+from robustrec.audits.tasks import Task, TaskOutput
+from robustrec.audits.treatments import applier_of
+from robustrec.audits.worst.attacks import attacked
+from robustrec.audits.worst.combinations import Editor
+from robustrec.audits.worst.conditions import condition_of, searched_edits
+from robustrec.audits.worst.config import WorstAudit
+from robustrec.audits.worst.examples import example, over_seeds
+from robustrec.audits.worst.exposure import Exposures, of_search
+from robustrec.audits.worst.items import drawn_items, shown_to
+from robustrec.audits.worst.measured import Extreme, FoundForItem, findings_of
+from robustrec.audits.worst.search import HIGHEST, LOWEST, ItemSearch
+from robustrec.errors import RobustrecError
+from robustrec.results.findings import Finding
+
+tasks_of = by_subject.tasks_of
+_ITEMS = "items of the worst audit"
+
+
+def run_task(config: WorstAudit, task: Task, subjects: Audited, work: Work, output: TaskOutput) -> None:
+    """Choose the items, the same for all subjects, and measure one subject."""
+    work.once(_ITEMS, lambda: _items(config, subjects, work))
+    by_subject.run_task(config, task, subjects, work, output)
+
+
+def finish(config: WorstAudit, done: Iterable[tuple[Task, TaskOutput]], subjects: Audited, work: Work) -> None:
+    """Add the findings of every subject, and say which edits are safe after other trainings too."""
+    by_subject.finish(config, done, subjects, work)
+    over_seeds(subjects, work)
+
+
+def _items(config: WorstAudit, subjects: Audited, work: Work) -> list[int]:
+    seed, interactions = work.context.seed, work.plan.dataset.interactions
+    searching = of_search(len(work.context.prepared.test.users), seed)
+    shown = [
+        shown_to(clean, searching, config.exposure, interactions.n_items)
+        for subject, clean in subjects
+        if subject.scored_tables
+    ]
+    found: list[int] = drawn_items(interactions, shown, config.items, config.shown, seed).tolist() if shown else []
+    return found
+
+
+def measured(config: WorstAudit, audited: AuditedSubject) -> list[Finding]:
+    """Search every item of a subject, and return the findings.
+
+    Raises:
+        RobustrecError: edits do not reach the features, or a target is no item.
+    """
+    work = audited.work
+    editor = work.once("editor of the worst audit", lambda: _editor(config, work))
+    searching = of_search(len(work.context.prepared.test.users), work.context.seed)
+    exposures = Exposures(audited, config, searching)
+    drawn: list[int] = work.once(_ITEMS, list)
+    own = [item for item in drawn if exposures.clean(item).shown[searching].sum() >= config.shown]
+    items = [(item, False) for item in own] + [(item, True) for item in config.targets if item not in own]
+    found = []
+    for place, (item, target) in enumerate(items):
+        search = ItemSearch(item, editor, exposures, config)
+        found.append(_search(config, search, target=target))
+        if target or place < config.examples:
+            work.results.exhibits.append(example(search, found[-1]))
+        work.context.progress("worst", place + 1, len(items), f"{audited.trained.subject.label} item {item}")
+    rows = findings_of(config, audited, found, searching)
+    return rows or [_nothing(config, audited)]
+
+
+def _nothing(config: WorstAudit, audited: AuditedSubject) -> Finding:
+    note = f"no item is in the lists of {config.shown} users of the search"
+    return audited.value(condition_of(config, "worst"), "items", None, unit="items", note=note)
+
+
+def _search(config: WorstAudit, search: ItemSearch, *, target: bool) -> FoundForItem:
+    """Search the edits of one item."""
+    editor, item = search.editor, search.item
+    random = [editor.random(item, number, config) for number in range(config.random)]
+    search.rank(random)
+    search.begin()
+    worst, best = search.extreme(LOWEST), search.extreme(HIGHEST)
+    clean = search.ranked[()]
+    attacks = attacked(search) if config.ascent else {}
+    reached = any(
+        not np.array_equal(seen.shown, clean.shown) or seen.smooth != clean.smooth
+        for seen in (*search.ranked.values(), *attacks.values())
+    )
+    return FoundForItem(
+        item,
+        target,
+        clean,
+        tuple(search.ranked[each] for each in random),
+        Extreme(worst, search.ranked[worst]),
+        Extreme(best, search.ranked[best]),
+        attacks,
+        reached,
+    )
+
+
+def _editor(config: WorstAudit, work: Work) -> Editor:
+    """Return what edits and encodes items, after a check that edits reach the features.
+
+    Raises:
+        RobustrecError: they do not, or a target is no item.
+    """
+    plan, features = work.plan, work.context.prepared.features
+    assert features is not None
+    n_items = plan.dataset.interactions.n_items
+    if unknown := [item for item in config.targets if item >= n_items]:
+        raise RobustrecError(
+            f"there is no item {unknown[0]}: the items have the numbers 0 to {n_items - 1}",
+            where="suite, worst audit, targets",
+            fix="use item numbers as the report shows them",
+        )
+    edits = searched_edits(config)
+    encoder = work.edited_rows("worst")
+    applier = applier_of(plan.dataset, plan.home, work.context.seed, work.languages)
+    for modality in sorted({each.modality for each in edits}):
+        if modality in features.encoded and check_edits_arrive(encoder, applier, modality) is False:
+            raise RobustrecError(
+                f"edits do not reach the features: the {'text' if modality == 'text' else 'picture'} of another item"
+                f" changed no vector of encoder {encoder.encoder.name!r}",
+                where="worst audit",
+                fix="check that the encoder reads the content it is given: robustrec doctor --features",
+            )
+    return Editor(edits, applier, encoder, features.tables)
