@@ -1,4 +1,4 @@
-"""Treatments of the content that a model cannot train with are refused before any work."""
+"""Treatments of the content that a model cannot train with, refused before any work."""
 
 from __future__ import annotations
 
@@ -9,12 +9,18 @@ from robustrec.models import modalities_of
 from robustrec.runs.specs import SubjectSpec
 from robustrec.training.strategy_config import StrategyConfig
 
+_NO_GRADIENT = {
+    "freedom": "reaches its scores only through the choice of each item's nearest items, which has no gradient",
+    "bm3": "reads item features in training only; its scores do not depend on them",
+}
+"""Built-in model whose scores no gradient in the features reaches -> how it reads them."""
+
 
 def check_content(specs: Iterable[SubjectSpec]) -> None:
-    """Check that the models of strategies with a treatment of the content read content.
+    """Check that the models of strategies with a treatment of the content read content, and for `amr` by a gradient.
 
     Raises:
-        RobustrecError: a model reads none.
+        RobustrecError: a model does not.
     """
     for spec in specs:
         treatments = spec.strategy.parts.treatments if spec.trains else ()
@@ -24,6 +30,14 @@ def check_content(specs: Iterable[SubjectSpec]) -> None:
                 where=f"--model {spec.model} --strategy {spec.strategy_name}",
                 fix="choose a model that reads features, for example --model vbpr,"
                 f" or --strategy {_without(spec.strategy)}",
+            )
+
+        why = _NO_GRADIENT.get(spec.model)
+        if why and "amr" in treatments:
+            raise RobustrecError(
+                f"{spec.model} {why}, so amr does not apply to it",
+                where=f"--model {spec.model} --strategy {spec.strategy_name}",
+                fix="choose a model that encodes features, for example --model vbpr, or --strategy noise-aug",
             )
 
 

@@ -30,6 +30,9 @@ __all__ = [
 ]
 
 OWN_SETTINGS: dict[str, tuple[str, ...]] = {
+    "noise-aug": ("noise_sigma", "redraw"),
+    "modality-dropout": ("dropout_rate", "dropout_of", "redraw"),
+    "amr": ("amr_epsilon", "amr_unit", "amr_weight", "amr_steps", "amr_direction"),
     "swa": ("swa_start",),
     "ema": ("ema_decay",),
 }
@@ -41,7 +44,12 @@ _OWNERS: dict[str, frozenset[str]] = {
     for key in keys
 }
 
-STRENGTHS: dict[str, str] = {"ema": "ema_decay"}
+STRENGTHS: dict[str, str] = {
+    "noise-aug": "noise_sigma",
+    "modality-dropout": "dropout_rate",
+    "amr": "amr_weight",
+    "ema": "ema_decay",
+}
 """Part of a strategy -> the setting of which 0 disables it."""
 
 
@@ -90,6 +98,33 @@ class StrategyConfig(Record):
         "global", description="whether the step counter continues over epochs or restarts in each epoch"
     )
 
+    redraw: Literal["epoch", "step"] = Field("epoch", description="how often noise-aug and modality-dropout draw again")
+    noise_sigma: float = Field(
+        0.1,
+        ge=0,
+        description="expected norm of the noise of noise-aug, relative to the norm of each row; 0 disables it",
+    )
+    dropout_rate: float = Field(
+        0.2, ge=0, le=1, description="probability that modality-dropout replaces one modality of an item; 0 disables it"
+    )
+    dropout_of: Literal["rows", "modality"] = Field(
+        "rows", description="whether modality-dropout draws each item, or one modality for all items"
+    )
+    amr_epsilon: float = Field(
+        0.03, gt=0, description="length ε of the adversarial change of each feature row, in the unit of amr_unit"
+    )
+    amr_unit: Literal["norm", "spread", "absolute"] = Field(
+        "norm",
+        description="unit of amr_epsilon: the mean norm of the rows of a modality, their spread (root mean square"
+        " distance from the mean row), or absolute",
+    )
+    amr_weight: float = Field(1.0, ge=0, description="weight λ of the loss on the changed features; 0 disables amr")
+    amr_steps: int = Field(
+        1, ge=1, le=100, description="gradient steps to the adversarial change: 1 is FGSM, more are PGD"
+    )
+    amr_direction: Literal["gradient", "random"] = Field(
+        "gradient", description="direction of the change; random is a control of the same length"
+    )
     swa_start: int = Field(
         10,
         ge=1,
@@ -170,8 +205,13 @@ class StrategyConfig(Record):
 
     @property
     def evaluations_per_loss(self) -> int:
-        """Gradient evaluations of one loss with its gradient, including those of treatments."""
-        return 1
+        """Gradient evaluations of one loss with its gradient, including those of treatments.
+
+        `amr` takes a gradient in the features for each of its steps (none for a random direction), and one more loss.
+        """
+        if "amr" not in self.active_treatments:
+            return 1
+        return 2 + (self.amr_steps if self.amr_direction == "gradient" else 0)
 
     @property
     def evaluations_per_step(self) -> float:

@@ -33,7 +33,11 @@ STRATEGIES: dict[str, StrategySteps] = {
 
 STRATEGY_NAMES = tuple(STRATEGIES)
 
-TREATMENTS: dict[str, str] = {}
+TREATMENTS: dict[str, str] = {
+    "noise-aug": "Gaussian noise on the features, relative to the norm of each row",
+    "modality-dropout": "one modality of some items replaced by its mean",
+    "amr": "adversarial training: a second loss on features moved to where it is larger",
+}
 """Treatments of the content that a batch reads, in the order in which they act -> what each does."""
 
 AVERAGING: dict[str, str] = {

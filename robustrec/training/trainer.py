@@ -19,6 +19,7 @@ from robustrec.models.contract import (
     Features,
     Graphs,
     Recommender,
+    item_graphs,
     training_constants,
 )
 from robustrec.models.dense import bf16_inputs
@@ -31,6 +32,7 @@ from robustrec.training.replay import ReplayedPasses, replayed_passes
 from robustrec.training.sampling import Positives, batches_of, sample_epoch
 from robustrec.training.strategies import FEATURE_TABLES, MirrorRecord, Strategy
 from robustrec.training.strategy_config import StrategyConfig
+from robustrec.training.treatments import treatments_of
 
 # One mirrored step in about thirty steps is measured with an additional forward pass.
 PROBE_PERIOD = 30
@@ -185,7 +187,9 @@ def train(
     optimizer = make_optimizer(module, config)
     strategy = Strategy(strategy_config, optimizer, clip_norm=config.clip_norm)
     generator = torch_generator(seed, "triples", device=positives.users.device)
-    content = Content(model, features, graphs)
+    if strategy_config.active_treatments and graphs is None:
+        graphs = item_graphs(model, features)  # of the clean features, also where a treatment changes them
+    content = Content(model, features, graphs, treatments_of(strategy_config, model, features, graphs, seed=seed))
     replayed = replayed_passes(model, module, content.loss)
     counters, best, resumed = Counters(), _copy(module), False
     if checkpointing is not None:
