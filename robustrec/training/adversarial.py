@@ -136,7 +136,8 @@ class Adversarial(Treatment):
     def _unit(self, modality: str, direction: Tensor) -> Tensor:
         """Return a direction with rows of length ε, rows of zeros staying zero."""
         norms = torch.linalg.vector_norm(direction, dim=1, keepdim=True)
-        return direction * (self.radii[modality].length / norms.clamp_min(NORM_FLOOR))
+        scaled: Tensor = direction * (self.radii[modality].length / norms.clamp_min(NORM_FLOOR))
+        return scaled
 
     def _ranking(self, features: Features, batch: Batch) -> Tensor:
         return ranking_term(batch_loss(self.model, features, batch._replace(constants=None), self.graphs))

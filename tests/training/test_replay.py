@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from robustrec.models import MODELS, model_class
+from robustrec.models import MODELS, modalities_of, model_class
 from robustrec.models.contract import Batch, Problem, item_graphs
 from robustrec.seeds import torch_generator
 from robustrec.training.config import TrainingConfig
@@ -17,6 +17,7 @@ from robustrec.training.replay import Captured, ReplayedPasses, replayed_passes
 from robustrec.training.strategies import STRATEGY_NAMES, Strategy
 from robustrec.training.strategy_config import StrategyConfig
 from robustrec.training.trainer import make_optimizer, run_epoch
+from robustrec.training.treatments import treatments_of
 
 N_USERS, N_ITEMS, SIZE = 30, 20, 16
 STATIC = [name for name in MODELS if vars(model_class(name)).get("static_passes")]
@@ -69,16 +70,26 @@ def trained(name: str, strategy: str, device: str, make: Callable[..., ReplayedP
     graphs = item_graphs(model, features)
     config = TrainingConfig(learning_rate=0.01, weight_decay=0.01)
     optimizer = make_optimizer(model, config)
-    steps = Strategy(StrategyConfig(name=strategy, beta=2), optimizer, clip_norm=1.0)
-    content = Content(model, features, graphs)
+    settings = StrategyConfig(name=strategy, beta=2, amr_epsilon=0.3)
+    steps = Strategy(settings, optimizer, clip_norm=1.0)
+    content = Content(model, features, graphs, treatments_of(settings, model, features, graphs, seed=4))
     replayed = make(model, model.module(), content.loss)
     for epoch in range(3):
+        content.start_epoch(epoch)
         run_epoch(content, batches(device), steps, 3 * epoch, replayed=replayed)
     return {key: value.detach().clone() for key, value in model.state_dict().items()}
 
 
-@pytest.mark.parametrize("strategy", STRATEGY_NAMES)
-@pytest.mark.parametrize("name", STATIC)
+TREATED = [
+    pytest.param(name, strategy, id=f"{name}-{strategy}")
+    for name in STATIC
+    if modalities_of(name)
+    for strategy in ("sgbd+amr", "noise-aug+modality-dropout+ema")
+]
+PLAIN = [pytest.param(name, strategy, id=f"{name}-{strategy}") for name in STATIC for strategy in STRATEGY_NAMES]
+
+
+@pytest.mark.parametrize(("name", "strategy"), PLAIN + TREATED)
 def test_replayed_training_is_the_same(name: str, strategy: str) -> None:
     """All strategies, in particular those that move the parameters for a probe."""
     made: list[FakeGraph] = []
@@ -112,8 +123,7 @@ def test_only_models_that_say_so_are_replayed() -> None:
 
 @pytest.mark.gpu
 @GPU
-@pytest.mark.parametrize("strategy", STRATEGY_NAMES)
-@pytest.mark.parametrize("name", STATIC)
+@pytest.mark.parametrize(("name", "strategy"), PLAIN + TREATED)
 def test_cuda_graphs_train_alike(name: str, strategy: str) -> None:
     """Sums of scattered gradients come in another order on a GPU, so equal up to rounding."""
     plain = trained(name, strategy, "cuda", lambda *_: None)
