@@ -22,9 +22,10 @@ from robustrec.hardware import full_precision, pick_device
 from robustrec.object_store import shared_results
 from robustrec.progress import Progress, silent
 from robustrec.results.findings import Finding
+from robustrec.runs.editable import check_edited_training
 from robustrec.runs.plan import subject_specs
 from robustrec.runs.precision import precision_notes
-from robustrec.runs.prepared import Prepared, prepare
+from robustrec.runs.prepared import Prepared, edit_source, prepare
 from robustrec.runs.shrinking import filtered_features, fitted_filters
 from robustrec.runs.specs import check_modalities, reads_features
 from robustrec.runs.subjects import obtain_subject
@@ -191,6 +192,7 @@ def trained(settings: Settings, progress: Progress, *, mask_validation: bool = F
 
 def _trained(settings: Settings, data: Dataset, progress: Progress, *, mask_validation: bool) -> Trainings:
     specs = subject_specs(settings, data.edition, data.name)
+    check_edited_training(specs, data, settings)
     features, notes = None, tuple[str, ...]()
     if any(map(reads_features, specs)):
         options = options_of(settings)
@@ -198,7 +200,9 @@ def _trained(settings: Settings, data: Dataset, progress: Progress, *, mask_vali
         features = item_features(data, encoder, home=settings.home, progress=progress, options=options)
         notes = (*check_modalities(specs, features.tables), *precision_notes(specs))
     fitted = fitted_filters(specs, features, settings.home, progress)
-    prepared = prepare(data, features, pick_device(settings.device), mask_validation=mask_validation, fitted=fitted)
+    mask, edits = mask_validation, edit_source(settings)
+    device = pick_device(settings.device)
+    prepared = prepare(data, features, device, mask_validation=mask, fitted=fitted, edits=edits)
     subjects = [obtain_subject(spec, prepared, home=settings.home, progress=progress) for spec in specs]
     return Trainings(prepared, subjects, notes)
 

@@ -30,6 +30,7 @@ from robustrec.models import modalities_in_scores
 from robustrec.progress import Progress, silent
 from robustrec.results.gates import NO_BASELINE_FIX, applicable_gates, label_warnings
 from robustrec.results.waivers import Waiver
+from robustrec.runs.editable import check_edited_training, edited_encodings
 from robustrec.runs.plan import subject_specs
 from robustrec.runs.precision import precision_notes
 from robustrec.runs.specs import SubjectSpec, reads_features
@@ -121,6 +122,7 @@ def make_plan(
         )
     specs = _needed(suite, subject_specs(settings, dataset.edition, dataset.name))
     encoder = encoder_name(dataset, encoder_of(settings.features)) if any(map(reads_features, specs)) else None
+    check_edited_training(specs, dataset, settings)
     _check_gates(suite, specs, encoder and features_label(encoder, given.denoise), baseline)
     check_strata(suite, dataset)
     _check_editable(suite, dataset, encoder, settings.encoder)
@@ -190,7 +192,8 @@ def _check_workers(settings: Settings, used: Sequence[UsedWeights]) -> None:
 def cost_of(plan: Plan) -> Cost:
     """Return the largest cost of a plan in trainings, rankings, encodings and gradients."""
     rankings = sum(1 + content_use_rankings(plan, spec) for spec in plan.specs)
-    own = Cost(trainings=sum(spec.trains for spec in plan.specs), rankings=rankings)
+    pools = edited_encodings(plan.specs, plan.dataset.interactions.n_items)
+    own = Cost(trainings=sum(spec.trains for spec in plan.specs), rankings=rankings, encodings=pools)
     parts = [own, *(kind_of(audit.kind).cost(audit, plan) for audit in plan.suite.audits)]
     return Cost(*(sum(column) for column in zip(*parts, strict=True)))
 

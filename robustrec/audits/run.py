@@ -25,7 +25,8 @@ from robustrec.results.arrays import array_key
 from robustrec.results.conditions import CLEAN_TEST
 from robustrec.results.findings import CLEAN
 from robustrec.runs.distinct import identity_of, indistinct
-from robustrec.runs.prepared import Prepared, prepare
+from robustrec.runs.edit_pools import make_pools
+from robustrec.runs.prepared import Prepared, edit_source, prepare
 from robustrec.runs.shrinking import fitted_filters
 from robustrec.runs.specs import SubjectSpec, check_modalities, modalities_read
 from robustrec.runs.store import run_key, stored_run
@@ -73,6 +74,7 @@ def work_of(plan: Plan, progress: Progress = silent) -> Work:
         mask_validation=plan.suite.mask_validation,
         users=plan.suite.users,
         fitted=fitted,
+        edits=edit_source(plan.settings),
     )
     if features is not None:
         check_modalities(plan.specs, features.tables)
@@ -94,6 +96,8 @@ def measure(plan: Plan, *, progress: Progress = silent, engine: Engine | None = 
     engine = engine or InProcess()
     work = work_of(plan, progress)
     results, context, intervals, prepared = work.results, work.context, work.intervals, work.context.prepared
+    with results.timed("edited content"):
+        make_pools(plan.specs, prepared, progress)
     with results.timed("training"):
         ahead = engine.train(plan, prepared, progress)
         trained = [

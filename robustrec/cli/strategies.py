@@ -82,6 +82,11 @@ def compare_strategies(settings: Settings, asked: Asked) -> None:
     cost = (
         f"{plan.trainings} training runs, including stored ones; {plan.gradients:,} gradient evaluations at equal"
         " budgets"
+        + (
+            f"; at most {plan.edited_encodings:,} encodings of edited items for training"
+            if plan.edited_encodings
+            else ""
+        )
     )
     say(f"{plan.dataset.name} ({plan.dataset.edition} edition): {cost}", quiet=asked.quiet and not asked.dry_run)
     if settings.engine != LOCAL or settings.workers > 1:

@@ -31,8 +31,10 @@ from robustrec.hardware import describe_environment, full_precision, pick_device
 from robustrec.progress import Progress, silent
 from robustrec.results.report import Environment
 from robustrec.runs.distinct import check_distinct
+from robustrec.runs.edit_pools import make_pools
+from robustrec.runs.editable import check_edited_training, edited_encodings
 from robustrec.runs.plan import evaluation_options, subject_specs
-from robustrec.runs.prepared import Prepared, prepare
+from robustrec.runs.prepared import Prepared, edit_source, prepare
 from robustrec.runs.shrinking import fitted_filters
 from robustrec.runs.specs import SubjectSpec, check_modalities, reads_features, spec_json
 from robustrec.runs.user_sample import sample_words
@@ -107,6 +109,11 @@ class ComparisonPlan:
         equal = self._distinct(tuple(budget for budget in self.budgets if budget != "early-stop"))
         return sum(gradient_evaluations(spec, n_train) for spec in equal)
 
+    @property
+    def edited_encodings(self) -> int:
+        """Largest number of items that are encoded again for trainings on edited content."""
+        return edited_encodings(self.specs, self.dataset.interactions.n_items)
+
     def _distinct(self, budgets: Sequence[Budget]) -> list[SubjectSpec]:
         every = [at_budget(spec, budget, self.epochs) for spec in self.specs for budget in budgets]
         return list({str(spec_json(spec)): spec for spec in every}.values())
@@ -136,6 +143,7 @@ def plan_comparison(
             fix="choose a model that can be trained: robustrec list models",
         )
     reference = canonical_strategy(reference)
+    check_edited_training(specs, dataset, settings)
     encoder = encoder_name(dataset, encoder_of(settings.features)) if any(map(reads_features, specs)) else "none"
     arms = arms_of(specs, encoder)
     if reference not in arms:
@@ -173,7 +181,8 @@ def prepared_of(plan: ComparisonPlan, progress: Progress = silent) -> tuple[Item
         check_modalities(plan.specs, features.tables)
     mask = bool(evaluation_options(settings).mask_validation)
     device = pick_device(settings.device)
-    prepared = prepare(plan.dataset, features, device, mask_validation=mask, users=settings.users, fitted=fitted)
+    edits, users = edit_source(settings), settings.users
+    prepared = prepare(plan.dataset, features, device, mask_validation=mask, users=users, fitted=fitted, edits=edits)
     return features, prepared
 
 
@@ -200,6 +209,7 @@ def run_comparison(
     """
     settings = plan.settings
     features, prepared = prepared_of(plan, progress)
+    make_pools(plan.specs, prepared, progress)
     if train is not None:
         train(plan, prepared, progress)
     flatness = flatness_by(

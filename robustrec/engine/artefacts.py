@@ -25,11 +25,10 @@ from robustrec.audits.context import CostCounts
 from robustrec.audits.results import Audited, AuditResults, Work
 from robustrec.audits.run_tasks import config_of
 from robustrec.audits.tasks import Task, TaskOutput
-from robustrec.datasets.catalog import Catalog
-from robustrec.digests import file_stamp
 from robustrec.files import digest_json, digest_sources, remove_leftovers, write_atomically
 from robustrec.results.exhibits import Exhibit, Relation
 from robustrec.results.findings import AuditStatus, Finding
+from robustrec.runs.edit_pools import further_photos
 from robustrec.runs.specs import spec_json
 from robustrec.subject import Record
 from robustrec.untrusted import UnreadableError, read_bytes, read_npz
@@ -185,7 +184,7 @@ def _inputs(subjects: Audited, work: Work) -> dict[str, Any]:
         "device": str(prepared.device),
         "data": prepared.dataset.digest,
         "languages": work.languages.digest,
-        "further photos": _further(prepared.dataset.catalog),
+        "further photos": further_photos(prepared.dataset.catalog),
         "features": [features.digest, dict(features.identity)] if features else None,
         "filters": {shrink.label: prepared.features_digest(shrink) for shrink in prepared.fitted},
         "subjects": [
@@ -198,16 +197,6 @@ def _inputs(subjects: Audited, work: Work) -> dict[str, Any]:
         "seed": work.context.seed,
         "intervals": work.intervals.seed,
     }
-
-
-def _further(catalog: Catalog | None) -> list[Any]:
-    """Return the further photos of items, which the digest of the data does not cover."""
-    source = None if catalog is None else catalog.pictures
-    if source is None or not source.further:
-        return []
-    files = [source.path / name for names in source.further.values() for name in names]
-    stamps = [file_stamp(path) for path in (files if source.path.is_dir() else [source.path])]
-    return [sorted(source.further.items()), stamps]
 
 
 def _remove_old(folder: Path) -> None:

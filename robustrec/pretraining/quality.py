@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from robustrec.evaluation.statistics import paired_interval
 from robustrec.hardware import pick_device
 from robustrec.progress import Progress, silent
 from robustrec.runs.plan import evaluation_options, subject_specs
-from robustrec.runs.prepared import prepare
+from robustrec.runs.prepared import edit_source, prepare
 from robustrec.runs.subjects import obtain_subject
 
 METRICS = ("recall@20", "ndcg@20")
@@ -115,7 +116,8 @@ def _per_user(
     options = EncoderOptions(weights=(str(folder),), device=settings.device) if encoder == "blip" else None
     features = item_features(dataset, encoder, home=settings.home, options=options, progress=progress)
     mask = bool(evaluation_options(settings).mask_validation)
-    prepared = prepare(dataset, features, pick_device(settings.device), mask_validation=mask)
+    edits = replace(edit_source(settings), options=options or EncoderOptions())
+    prepared = prepare(dataset, features, pick_device(settings.device), mask_validation=mask, edits=edits)
     metric_suite = MetricSuite(METRICS, ())
     found: dict[str, list[NDArray[np.float64]]] = {metric: [] for metric in METRICS}
     for spec in subject_specs(settings, dataset.edition):

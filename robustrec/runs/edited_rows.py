@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -16,6 +17,8 @@ from robustrec.encoders.rows import RowEncoder
 from robustrec.errors import RobustrecError
 from robustrec.progress import Progress, silent
 from robustrec.runs.treatments import Row
+
+T = TypeVar("T")
 
 AT_ONCE = 1024
 """Number of rows to encode at a time."""
@@ -112,15 +115,19 @@ def encode_all(rows: Iterable[Row], encode: Callable[[Sequence[Row]], dict[str, 
         rows: made as they are wanted.
         encode: `EditedRows.encode`.
     """
-    parts: list[dict[str, Tensor]] = []
-    held: list[Row] = []
+    parts = [encode(batch) for batch in in_batches(rows, lambda row: row)]
+    return {name: torch.cat([part[name] for part in parts]) for name in (parts[0] if parts else ())}
+
+
+def in_batches(entries: Iterable[T], row_of: Callable[[T], Row]) -> Iterator[list[T]]:
+    """Yield entries with a row each, as many together as are encoded at a time."""
+    held: list[T] = []
     waiting = 0
-    for row in rows:
-        held.append(row)
-        waiting += row.held_bytes
+    for entry in entries:
+        held.append(entry)
+        waiting += row_of(entry).held_bytes
         if len(held) == AT_ONCE or waiting > BUDGET:
-            parts.append(encode(held))
+            yield held
             held, waiting = [], 0
     if held:
-        parts.append(encode(held))
-    return {name: torch.cat([part[name] for part in parts]) for name in (parts[0] if parts else ())}
+        yield held

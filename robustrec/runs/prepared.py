@@ -6,6 +6,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,10 +14,12 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 
+from robustrec.config import Settings
 from robustrec.datasets.interactions import LABEL_NAMES, TEST, TRAIN, VALIDATION
 from robustrec.datasets.registry import Dataset
 from robustrec.datasets.user_graph import UserGraph, read_user_graph
 from robustrec.encoders.features import ItemFeatures
+from robustrec.encoders.options import EncoderOptions, options_of
 from robustrec.errors import RobustrecError
 from robustrec.evaluation.metrics import evaluated_users
 from robustrec.evaluation.user_items import UserItems
@@ -28,6 +31,29 @@ from robustrec.models.graphs import Neighbours, cosine_neighbours
 from robustrec.runs.shrinking import Fitted
 from robustrec.runs.user_sample import sampled_users
 from robustrec.training.sampling import Positives, positives_of
+
+
+@dataclass(frozen=True)
+class EditSource:
+    """What edited content for training is made with, besides the data set and its features.
+
+    Attributes:
+        home: folder of the store.
+        options: of the encoder.
+        language: language pack for texts of unknown language.
+        vocabulary: files with language packs.
+    """
+
+    home: Path
+    options: EncoderOptions
+    language: str
+    vocabulary: tuple[str, ...]
+
+
+def edit_source(settings: Settings) -> EditSource:
+    """Return what edited content is made with under some settings."""
+    return EditSource(settings.home, options_of(settings), settings.language, settings.vocabulary)
+
 
 _FINDING = threading.Lock()
 """Held while neighbours are found; not part of `Prepared`, which can be pickled so."""
@@ -72,6 +98,7 @@ class Prepared:
         test: split of the reported metrics.
         device: the device.
         fitted: the filters of the features, by what subjects name.
+        edits: what edited content for training is made with; None where nothing trains on it.
     """
 
     dataset: Dataset
@@ -83,6 +110,7 @@ class Prepared:
     test: Split
     device: torch.device
     fitted: Mapping[Shrink, Fitted] = field(default_factory=dict)
+    edits: EditSource | None = None
     _filters: dict[Shrink, FeatureFilter] = field(default_factory=dict, init=False, repr=False, compare=False)
     _found: dict[tuple[str, int], Neighbours] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -135,6 +163,7 @@ def prepare(
     mask_validation: bool = False,
     users: int | None = None,
     fitted: Mapping[Shrink, Fitted] | None = None,
+    edits: EditSource | None = None,
 ) -> Prepared:
     """Put a data set and its features on the device.
 
@@ -145,6 +174,7 @@ def prepare(
         mask_validation: mask validation positives in the test lists, too.
         users: number of test users to rank, a stratified sample of them; None for all.
         fitted: the filters of the features that subjects name.
+        edits: what edited content for training is made with; None where nothing trains on it.
 
     Raises:
         RobustrecError: no user has test interactions.
@@ -172,6 +202,7 @@ def prepare(
         test=replace(test, users=sampled_users(test.users, users, interactions)),
         device=device,
         fitted=fitted or {},
+        edits=edits,
     )
 
 

@@ -17,6 +17,7 @@ from robustrec.errors import RobustrecError
 from robustrec.files import digest_array, digest_bytes, digest_json, staged_folder, unwritable
 from robustrec.models.own import is_own, load_own
 from robustrec.object_store import fetched
+from robustrec.runs.edit_pools import content_key
 from robustrec.runs.formats import TRAINED_BY
 from robustrec.runs.prepared import Prepared
 from robustrec.runs.specs import SubjectSpec, reads_features, spec_json
@@ -35,6 +36,7 @@ def run_key(spec: SubjectSpec, prepared: Prepared) -> str:
 
     The code is represented by the numbers of `robustrec.runs.formats`.
     """
+    content = content_key(spec, prepared)
     return digest_json(
         {
             "format": RECORD_FORMAT,
@@ -45,6 +47,7 @@ def run_key(spec: SubjectSpec, prepared: Prepared) -> str:
             "own_code": load_own(spec.model).code if is_own(spec.model) else None,
             "torch": torch.__version__,
             "device": prepared.device.type,
+            **({} if content is None else {"content": content}),
         }
     )[:32]
 

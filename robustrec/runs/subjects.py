@@ -18,12 +18,14 @@ from robustrec.models.graphs import cosine_neighbours
 from robustrec.models.own import attributed_to
 from robustrec.object_store import files_in, share
 from robustrec.progress import Progress, silent
+from robustrec.runs.edit_pools import pool_of
 from robustrec.runs.external import loaded_subject, scorer_subject
 from robustrec.runs.precision import check_device
 from robustrec.runs.prepared import Prepared, with_users
 from robustrec.runs.specs import SubjectSpec, modalities_read
 from robustrec.runs.store import load_run, run_key, run_record, store_run, stored_run
 from robustrec.runs.trained import TrainedSubject, build_model, subject_of
+from robustrec.training.edit_settings import edit_pool
 from robustrec.training.trainer import Checkpointing, train
 
 
@@ -107,6 +109,8 @@ def _train_into_store(
     progress: Progress,
 ) -> Path:
     module = model.module()
+    pool = edit_pool(spec.strategy)
+    edited = None if pool is None else pool_of(pool, prepared, progress)
     with attributed_to(spec.model, "its training"):
         outcome = train(
             model,
@@ -117,6 +121,7 @@ def _train_into_store(
             strategy_config=spec.strategy,
             seed=spec.seed,
             graphs=graphs,
+            edited=edited and {name: table for name, table in edited.items() if name in tables},
             checkpointing=state,
             progress=progress,
         )

@@ -22,6 +22,9 @@ from robustrec.errors import RobustrecError
 from robustrec.files import digest_bytes
 from robustrec.seeds import numpy_generator
 
+AUDITED = "edit"
+"""Name of the random stream of audited edits; training on edited content draws from another."""
+
 COMBINATIONS = (
     "promo_phrase+promo_badge",
     "attribute_contradiction+recolour",
@@ -54,14 +57,23 @@ class Treatment:
         return any(part.fault for part in self.parts)
 
     def apply(
-        self, content: Content, severity: int, view: CatalogueView, *, seed: int, draw: int, item: int
+        self,
+        content: Content,
+        severity: int,
+        view: CatalogueView,
+        *,
+        seed: int,
+        draw: int,
+        item: int,
+        stream: str = AUDITED,
     ) -> Content:
         """Return the edited item, or the object `content` itself if nothing changed.
 
-        What is drawn depends on seed, draw, item and the part's name: not on the severity, nor on the other parts.
+        What is drawn depends on seed, stream, draw, item and the part's name: not on the severity, nor on the other
+        parts.
         """
         for part in self.parts:
-            content = apply_edit(part, content, severity, numpy_generator(seed, "edit", part.name, draw, item), view)
+            content = apply_edit(part, content, severity, numpy_generator(seed, stream, part.name, draw, item), view)
         return content
 
 
@@ -142,6 +154,7 @@ class EditApplier:
         view: the rest of the catalogue.
         seed: seed of the audits.
         seen: what the encoder sees of a picture; () if not known.
+        stream: name of the random stream of the edits.
     """
 
     catalog: Catalog
@@ -149,6 +162,7 @@ class EditApplier:
     view: CatalogueView
     seed: int
     seen: Sequence[PictureView] = ()
+    stream: str = AUDITED
 
     def before(self, treatment: Treatment, item: int) -> Content:
         """Return an unedited item; a picture that is not edited or not readable is None."""
@@ -159,7 +173,7 @@ class EditApplier:
 
     def after(self, treatment: Treatment, before: Content, item: int, severity: int, draw: int) -> Content:
         """Return the edited item, or the object `before` itself if nothing changed."""
-        return treatment.apply(before, severity, self.view, seed=self.seed, draw=draw, item=item)
+        return treatment.apply(before, severity, self.view, seed=self.seed, draw=draw, item=item, stream=self.stream)
 
     def edited(
         self, treatment: Treatment, item: int, severities: Sequence[int], draw: int
@@ -183,6 +197,7 @@ def applier_of(
     languages: Languages | None = None,
     *,
     seen: Sequence[PictureView] = (),
+    stream: str = AUDITED,
 ) -> EditApplier:
     """Return what applies edits to the items of a data set.
 
@@ -192,7 +207,8 @@ def applier_of(
         seed: seed of the audits.
         languages: the language packs; by default the shipped ones.
         seen: what the encoder sees of a picture; () if that is not wanted.
+        stream: name of the random stream of the edits.
     """
     assert dataset.catalog is not None
     rows = catalog_rows(dataset.catalog, home / "digests")
-    return EditApplier(dataset.catalog, rows, view_of(dataset, languages), seed, seen)
+    return EditApplier(dataset.catalog, rows, view_of(dataset, languages), seed, seen, stream)

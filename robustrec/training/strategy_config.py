@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
@@ -30,6 +30,14 @@ __all__ = [
 ]
 
 OWN_SETTINGS: dict[str, tuple[str, ...]] = {
+    "edit-aug": (
+        "edit_share",
+        "edit_pools",
+        "edit_severities",
+        "edit_only",
+        "edit_without",
+        "edit_seed",
+    ),
     "noise-aug": ("noise_sigma", "redraw"),
     "modality-dropout": ("dropout_rate", "dropout_of", "redraw"),
     "amr": ("amr_epsilon", "amr_unit", "amr_weight", "amr_steps", "amr_direction"),
@@ -45,6 +53,7 @@ _OWNERS: dict[str, frozenset[str]] = {
 }
 
 STRENGTHS: dict[str, str] = {
+    "edit-aug": "edit_share",
     "noise-aug": "noise_sigma",
     "modality-dropout": "dropout_rate",
     "amr": "amr_weight",
@@ -138,6 +147,41 @@ class StrategyConfig(Record):
         description="decay d of ema; step t (from 0) has min(d, (1 + t)/(10 + t)), which forgets the first steps;"
         " 0 disables it",
     )
+
+    edit_share: float = Field(
+        0.5, ge=0, le=1, description="edit-aug: share of the items with edited content in an epoch; 0 disables it"
+    )
+    edit_pools: int = Field(
+        2,
+        ge=1,
+        le=1000,
+        description="edit-aug: number of edited versions of the catalog, of which an epoch takes one for each edited"
+        " item; each version costs one encoding of the catalog",
+    )
+    edit_severities: Annotated[tuple[Annotated[int, Field(ge=1, le=5)], ...], Field(min_length=1)] = Field(
+        (3,), description="edit-aug: severities of the edits, of which each edit gets one"
+    )
+    edit_only: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        ("all",),
+        description='edit-aug: names of edits, "package.module:function", or "all" for the built-in ones without upload'
+        " faults; an item gets one edit of its text and one of its picture",
+    )
+    edit_without: tuple[str, ...] = Field(
+        (), description="edit-aug: edits that training leaves out, as names or patterns such as promo_*"
+    )
+    edit_seed: int = Field(
+        0, ge=0, le=2**63 - 1, description="edit-aug: seed of the edits; the same for all training seeds"
+    )
+
+    @field_validator("edit_only", "edit_without", mode="before")
+    @classmethod
+    def _one_name(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("edit_severities", mode="before")
+    @classmethod
+    def _one_severity(cls, value: object) -> object:
+        return (value,) if isinstance(value, int) else value
 
     @field_validator("name")
     @classmethod

@@ -34,6 +34,7 @@ STRATEGIES: dict[str, StrategySteps] = {
 STRATEGY_NAMES = tuple(STRATEGIES)
 
 TREATMENTS: dict[str, str] = {
+    "edit-aug": "in each epoch, a share of the items has edited texts and pictures",
     "noise-aug": "Gaussian noise on the features, relative to the norm of each row",
     "modality-dropout": "one modality of some items replaced by its mean",
     "amr": "adversarial training: a second loss on features moved to where it is larger",

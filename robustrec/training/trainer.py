@@ -162,6 +162,7 @@ def train(
     strategy_config: StrategyConfig,
     seed: int,
     graphs: Graphs | None = None,
+    edited: Features | None = None,
     checkpointing: Checkpointing | None = None,
     progress: Progress = silent,
 ) -> Outcome:
@@ -176,6 +177,7 @@ def train(
         strategy_config: settings of the strategy.
         seed: seed of shuffling, negatives and random numbers of the model.
         graphs: item graphs of the model; None derives them in every step.
+        edited: vectors of edited content, modality -> [P, I, D_m], for strategies that train on it.
         checkpointing: path and interval of checkpoints; None for no checkpoints.
         progress: reports each epoch.
 
@@ -189,7 +191,8 @@ def train(
     generator = torch_generator(seed, "triples", device=positives.users.device)
     if strategy_config.active_treatments and graphs is None:
         graphs = item_graphs(model, features)  # of the clean features, also where a treatment changes them
-    content = Content(model, features, graphs, treatments_of(strategy_config, model, features, graphs, seed=seed))
+    treatments = treatments_of(strategy_config, model, features, graphs, seed=seed, edited=edited)
+    content = Content(model, features, graphs, treatments)
     replayed = replayed_passes(model, module, content.loss)
     counters, best, resumed = Counters(), _copy(module), False
     if checkpointing is not None:

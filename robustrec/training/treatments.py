@@ -12,11 +12,19 @@ from robustrec.models.contract import Features, Graphs, Recommender
 from robustrec.seeds import torch_generator
 from robustrec.training.adversarial import Adversarial
 from robustrec.training.content import Treatment
+from robustrec.training.edit_settings import EDIT_AUG
+from robustrec.training.edited_content import EditedContent
 from robustrec.training.strategy_config import StrategyConfig
 
 
 def treatments_of(
-    config: StrategyConfig, model: Recommender, features: Features, graphs: Graphs | None, *, seed: int
+    config: StrategyConfig,
+    model: Recommender,
+    features: Features,
+    graphs: Graphs | None,
+    *,
+    seed: int,
+    edited: Features | None = None,
 ) -> list[Treatment]:
     """Return the active treatments of a strategy, in the order in which they act.
 
@@ -26,13 +34,18 @@ def treatments_of(
         features: clean, modality -> [I, D_m].
         graphs: item graphs of the model.
         seed: of the training.
+        edited: vectors of edited content, modality -> [P, I, D_m]; None for none.
 
     Raises:
         RobustrecError: a treatment does not apply to the features.
     """
     found: list[Treatment] = []
     for name in config.active_treatments:
-        if name == "noise-aug":
+        if name == EDIT_AUG:
+            if edited is None:
+                raise ValueError(f"strategy {config.name!r} trains on edited content, but there is none")
+            found.append(EditedContent(edited, config.edit_share, seed, next(iter(features.values())).device))
+        elif name == "noise-aug":
             found.append(NoiseAugmentation(config, features, seed))
         elif name == "modality-dropout":
             found.append(ModalityDropout(config, features, seed))

@@ -125,7 +125,7 @@ def test_evaluate_hides_validation_pairs_where_its_suite_says_so(
     suite, asked = tmp_path / "suite.toml", []
     suite.write_text(SUITE.replace("HIDDEN", str(hidden).lower()))
 
-    def stop(*_args: Any, mask_validation: bool = False) -> Prepared:
+    def stop(*_args: Any, mask_validation: bool = False, **_options: Any) -> Prepared:
         asked.append(mask_validation)
         raise RobustrecError("stopped here", where="test", fix="nothing")
 
