@@ -1,14 +1,14 @@
 """Network `blip`: the image-grounded text encoder of BLIP (Li et al., ICML 2022, arXiv 2201.12086).
 
 Outputs: `fused`, the last hidden state at position 0 of the text encoder with cross-attention to the picture, and
-`image`, the [CLS] vector of the picture. The parts of `BlipForImageTextRetrieval` (transformers) are called separately,
-because its forward pass also computes the matching head and keeps the mask of the picture on the CPU.
+`image`, the [CLS] vector of the picture. The forward pass is in `blip_towers`. Your weights are read by transformers,
+with its checks; the shipped ones are not, because importing transformers takes seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +16,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from robustrec.encoders.attention import use_fused_attention
+from robustrec.encoders import blip_towers
+from robustrec.encoders.blip_towers import Towers, towers_of
 from robustrec.encoders.capfilt import CaptionFilter
 from robustrec.encoders.chosen import network_weights, tiny_names, tiny_options
 from robustrec.encoders.networks import (
@@ -24,14 +25,17 @@ from robustrec.encoders.networks import (
     TokenizedTexts,
     base_identity,
     blip_pictures,
+    cleaned_tokens,
     padded,
     placement_of,
     tokenise,
-    tokenise_cleaned,
 )
 from robustrec.encoders.options import EncoderOptions
 from robustrec.encoders.preprocessing import PictureRule
+from robustrec.encoders.tokenizing import read_tokenizer, tokenised
 from robustrec.encoders.weights import SHIPPED_BLIP, load_model, load_tokenizer
+from robustrec.files import digest_sources
+from robustrec.untrusted import read_json_object
 
 ENC = "[ENC]"
 
@@ -40,20 +44,18 @@ class LoadedBlip(NamedTuple):
     """A loaded BLIP.
 
     Attributes:
-        model: `BlipForImageTextRetrieval` with fused attention, on its device.
-        tokenizer: its tokenizer.
-        shape: how pictures are prepared.
+        towers: its parameters on their device.
+        tokenise: cleaned texts -> token ids, truncated to the maximum length.
+        empty: token ids of an empty text.
+        pad: id of the padding token.
         first_token: id of the first token of a text.
-        longest: maximum number of token ids of a text.
-        resized: whether the image size differs from that of the weights.
     """
 
-    model: Any
-    tokenizer: Any
-    shape: PictureRule
+    towers: Towers
+    tokenise: Callable[[Sequence[str]], TokenizedTexts]
+    empty: Sequence[int]
+    pad: int
     first_token: int
-    longest: int
-    resized: bool
 
 
 class Blip:
@@ -80,6 +82,7 @@ class Blip:
         self.facts: tuple[str, ...] = () if self.filter is None else self.filter.facts
         self.identity: Mapping[str, Any] = {
             **base_identity(__file__, self.placement),
+            "towers": digest_sources(Path(str(blip_towers.__file__))),
             "weights": self.used[0].digest,
             "enc_token": options.enc_token,
             "max_words": options.max_words,
@@ -90,21 +93,30 @@ class Blip:
 
     @cached_property
     def loaded(self) -> LoadedBlip:
-        """Return the model with its tokenizer and settings, loaded at the first use."""
+        """Return the model with its tokenizer, loaded at the first use."""
         from transformers import BlipForImageTextRetrieval
 
         model: Any = load_model(BlipForImageTextRetrieval, self.weights)
-        use_fused_attention(model)
-        config = model.config
-        tokenizer = load_tokenizer(self.weights, config.text_config.vocab_size)
+        config = model.config.to_dict()
+        tokenizer = load_tokenizer(self.weights, config["text_config"]["vocab_size"])
         return LoadedBlip(
-            model=model.to(self.placement.device, self.placement.dtype),
-            tokenizer=tokenizer,
-            shape=self.picture_rule,
-            first_token=enc_token_id(tokenizer, config) if self.options.enc_token else tokenizer.cls_token_id,
-            longest=int(config.text_config.max_position_embeddings),
-            resized=self.picture_rule.input[0] != config.vision_config.image_size,
+            self._towers(model.state_dict(), config),
+            partial(tokenise, tokenizer, longest=_longest(config)),
+            [tokenizer.cls_token_id, tokenizer.sep_token_id],
+            tokenizer.pad_token_id,
+            self._first_token(tokenizer.get_vocab(), tokenizer.cls_token_id, config),
         )
+
+    def _towers(self, parameters: Mapping[str, Tensor], config: Mapping[str, Any]) -> Towers:
+        placed = {
+            name: table.to(self.placement.device, self.placement.dtype if table.is_floating_point() else None)
+            for name, table in parameters.items()
+        }
+        return towers_of(placed, config, self.picture_rule.input[0])
+
+    def _first_token(self, known: Mapping[str, int], cls: int, config: Mapping[str, Any]) -> int:
+        """Return the id of [ENC], else the last id of the vocabulary, as in the BLIP checkpoints; or that of [CLS]."""
+        return int(known.get(ENC, config["text_config"]["vocab_size"] - 1)) if self.options.enc_token else cls
 
     @cached_property
     def picture_rule(self) -> PictureRule:
@@ -113,56 +125,56 @@ class Blip:
 
     def tokens(self, texts: Sequence[str]) -> TokenizedTexts:
         """Return texts cleaned, truncated to a number of words and tokenized."""
-        return tokenise_cleaned(self.loaded.tokenizer, texts, self.options.max_words, self.loaded.longest)
+        return cleaned_tokens(texts, self.options.max_words, self.loaded.tokenise)
 
     def prepare(self, image: Image.Image | None) -> tuple[Tensor, ...]:
         """Return the input of the encoder, and that of the captioner if its format differs."""
-        own = self.loaded.shape.prepare(image)
-        if self.filter is None or self.filter.shape == self.loaded.shape:
+        own = self.picture_rule.prepare(image)
+        if self.filter is None or self.filter.shape == self.picture_rule:
             return (own,)
         return (own, self.filter.shape.prepare(image))
 
     @torch.inference_mode()
     def vectors(self, parts: Sequence[NetworkInput]) -> tuple[dict[str, Tensor], dict[str, list[int]]]:
         """Return the outputs `fused` and `image`, float32 [n, D]; an empty text has no words."""
-        image = self.encode_pictures([part.pictures[0] for part in parts])
+        states = [part.state for part in parts if part.state is not None]
+        whole = len(states) == len(parts)
+        image = torch.stack(states) if whole else self.encode_pictures([part.pictures[0] for part in parts])
         ids: Sequence[Sequence[int]] = [part.ids for part in parts]
         facts: dict[str, list[int]] = {}
         if self.filter is not None:
             ids, facts = self.filter.replace(self, parts, image)
-        return {"fused": self.encode_texts(ids, image)[:, 0].float(), "image": image[:, 0].float()}, facts
+        return {"fused": self.encode_texts(ids, image).float(), "image": image[:, 0].float()}, facts
 
     def notes(self, facts: Mapping[str, Tensor]) -> list[str]:
         """Return the counts of the caption filter, if it is used."""
         return [] if self.filter is None else self.filter.notes(facts)
 
+    @torch.inference_mode()
+    def picture_states(self, pictures: Sequence[tuple[Tensor, ...]]) -> Tensor:
+        """Return the image tokens [n, P, D] of prepared pictures."""
+        return self.encode_pictures([each[0] for each in pictures])
+
     def encode_pictures(self, pictures: Sequence[Tensor]) -> Tensor:
         """Return the image tokens [n, P, D] of prepared pictures; the first is [CLS]."""
-        pixels = self.loaded.shape.normalised(pictures, self.placement.device, self.placement.dtype)
-        seen = self.loaded.model.vision_model(pixel_values=pixels, interpolate_pos_encoding=self.loaded.resized)
-        tokens: Tensor = seen.last_hidden_state
-        return tokens
+        pixels = self.picture_rule.normalised(pictures, self.placement.device, self.placement.dtype)
+        return self.loaded.towers.image_tokens(pixels)
 
     def encode_texts(self, ids: Sequence[Sequence[int]], image: Tensor) -> Tensor:
-        """Return the hidden states [n, T, D] of texts (token ids) with cross-attention to image tokens [n, P, D]."""
-        tokenizer = self.loaded.tokenizer
-        empty = [tokenizer.cls_token_id, tokenizer.sep_token_id]
-        batch = padded([row or empty for row in ids], tokenizer.pad_token_id, self.placement.device)
+        """Return the fused vectors [n, D] of texts (token ids) with image tokens [n, P, D]."""
+        rows = [row or self.loaded.empty for row in ids]
+        batch = padded(rows, self.loaded.pad, self.placement.device)
         batch.ids[:, 0] = self.loaded.first_token
-        # No mask: all image tokens are used.
-        states = self.loaded.model.text_encoder(
-            input_ids=batch.ids, attention_mask=batch.mask, encoder_hidden_states=image
-        )
-        hidden: Tensor = states.last_hidden_state
-        return hidden
+        mask = None if len(set(map(len, rows))) == 1 else batch.mask
+        return self.loaded.towers.fused(batch.ids, mask, image)
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the token ids of cleaned texts, truncated to the maximum length."""
-        return tokenise(self.loaded.tokenizer, texts, self.loaded.longest).ids
+        return self.loaded.tokenise(texts).ids
 
     def match_probability(self, ids: Sequence[Sequence[int]], image: Tensor) -> Tensor:
         """Return the probability of the matching head that each text matches its picture, float32 [n]."""
-        logits = self.loaded.model.itm_head(self.encode_texts(ids, image)[:, 0])
+        logits = self.loaded.towers.match(self.encode_texts(ids, image))
         return torch.softmax(logits.float(), dim=1)[:, 1]
 
 
@@ -185,8 +197,23 @@ class TinyBlip(Blip):
         self.source = SHIPPED_BLIP
         self.used = tiny_names(self.used)
 
+    @cached_property
+    def loaded(self) -> LoadedBlip:
+        """Return the shipped model with its tokenizer, loaded at the first use, without transformers."""
+        from safetensors.torch import load_file
 
-def enc_token_id(tokenizer: Any, config: Any) -> int:
-    """Return the id of [ENC] in the tokenizer, else the last id of the vocabulary, as in the BLIP checkpoints."""
-    known = tokenizer.get_vocab()
-    return int(known.get(ENC, config.text_config.vocab_size - 1))
+        folder = self.weights.folder
+        config = read_json_object(folder / "config.json")
+        tokenizer = read_tokenizer(self.weights, config["text_config"]["vocab_size"])
+        return LoadedBlip(
+            self._towers(load_file(folder / "model.safetensors"), config),
+            partial(tokenised, tokenizer, longest=_longest(config)),
+            tokenizer.empty,
+            tokenizer.pad,
+            self._first_token(tokenizer.backend.get_vocab(), tokenizer.empty[0], config),
+        )
+
+
+def _longest(config: Mapping[str, Any]) -> int:
+    """Return the maximum number of token ids of a text."""
+    return int(config["text_config"]["max_position_embeddings"])

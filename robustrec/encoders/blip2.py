@@ -7,7 +7,7 @@ Q-Former stays in float32, as in transformers.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,9 +21,10 @@ from robustrec.encoders.networks import (
     TokenizedTexts,
     base_identity,
     blip_pictures,
+    cleaned_tokens,
     padded,
     placement_of,
-    tokenise_cleaned,
+    tokenise,
 )
 from robustrec.encoders.options import EncoderOptions
 from robustrec.encoders.preprocessing import PictureRule
@@ -98,29 +99,40 @@ class Blip2:
 
     def tokens(self, texts: Sequence[str]) -> TokenizedTexts:
         """Return texts cleaned, truncated to a number of words and tokenized."""
-        return tokenise_cleaned(self.loaded.tokenizer, texts, self.options.max_words, self.loaded.longest)
+        return cleaned_tokens(
+            texts, self.options.max_words, partial(tokenise, self.loaded.tokenizer, longest=self.loaded.longest)
+        )
 
     def prepare(self, image: Image.Image | None) -> tuple[Tensor, ...]:
         """Return the picture in the input format of the image encoder."""
         return (self.loaded.shape.prepare(image),)
 
     @torch.inference_mode()
+    def picture_states(self, pictures: Sequence[tuple[Tensor, ...]]) -> Tensor:
+        """Return the image tokens [n, P, D] of prepared pictures, float32."""
+        model, _, shape, _ = self.loaded
+        pixels = shape.normalised([each[0] for each in pictures], self.placement.device, self.placement.dtype)
+        tokens: Tensor = model.vision_model(pixel_values=pixels).last_hidden_state.float()
+        return tokens
+
+    @torch.inference_mode()
     def vectors(self, parts: Sequence[NetworkInput]) -> tuple[dict[str, Tensor], dict[str, list[int]]]:
         """Return the output `fused`, float32 [n, D]; an empty text has no words."""
-        model, tokenizer, shape, _ = self.loaded
-        pixels = shape.normalised([part.pictures[0] for part in parts], self.placement.device, self.placement.dtype)
-        image = model.vision_model(pixel_values=pixels).last_hidden_state.float()
+        model, tokenizer, _, _ = self.loaded
+        states = [part.state for part in parts if part.state is not None]
+        whole = len(states) == len(parts)
+        image = torch.stack(states) if whole else self.picture_states([part.pictures for part in parts])
         empty = [tokenizer.cls_token_id, tokenizer.sep_token_id]
         batch = padded([part.ids or empty for part in parts], tokenizer.pad_token_id, self.placement.device)
         queries = model.query_tokens.expand(len(parts), -1, -1)
         n_queries = queries.shape[1]
-        states = model.qformer(
+        hidden = model.qformer(
             query_embeds=model.embeddings(input_ids=batch.ids, query_embeds=queries),
             query_length=n_queries,
             attention_mask=torch.cat([batch.mask.new_ones(len(parts), n_queries), batch.mask], dim=1),
             encoder_hidden_states=image,
         ).last_hidden_state
-        return {"fused": states[:, :n_queries].mean(dim=1)}, {}
+        return {"fused": hidden[:, :n_queries].mean(dim=1)}, {}
 
     def notes(self, facts: Mapping[str, Tensor]) -> list[str]:
         """Return no notes."""

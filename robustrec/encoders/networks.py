@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -46,16 +46,21 @@ class NetworkInput(NamedTuple):
         ids: its token ids; () for none.
         pictures: result of `Network.prepare` for the picture; () for networks without pictures.
         seen: whether the row has a picture; otherwise it is a blank one.
+        state: row of the result of `picture_states`, for networks that have it; None: compute it from `pictures`.
     """
 
     text: str
     ids: Sequence[int]
     pictures: tuple[Tensor, ...]
     seen: bool
+    state: Tensor | None = None
 
 
 class Network(Protocol):
     """A network with frozen weights, which are loaded at the first use.
+
+    One that reads texts with pictures may have `picture_states`: prepared pictures -> what they give without a text,
+    [n, ...]. It is then computed once for the rows of a call that have the same picture.
 
     Attributes:
         name: key in `robustrec.encoders.frozen.NETWORKS`.
@@ -124,10 +129,12 @@ def _cut(tokenizer: Any, row: Sequence[int], longest: int) -> list[int]:
     return [*row[: longest - 1], row[-1]]
 
 
-def tokenise_cleaned(tokenizer: Any, texts: Sequence[str], max_words: int, longest: int) -> TokenizedTexts:
-    """Return texts cleaned for BLIP, truncated to a number of words and of token ids."""
+def cleaned_tokens(
+    texts: Sequence[str], max_words: int, tokenise: Callable[[Sequence[str]], TokenizedTexts]
+) -> TokenizedTexts:
+    """Return texts cleaned for BLIP, truncated to a number of words, and then as `tokenise` truncates them."""
     words = [clean_words(text) for text in texts]
-    found = tokenise(tokenizer, [" ".join(each[:max_words]) for each in words], longest)
+    found = tokenise([" ".join(each[:max_words]) for each in words])
     return found._replace(cut=[cut or len(each) > max_words for cut, each in zip(found.cut, words, strict=True)])
 
 

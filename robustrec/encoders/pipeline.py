@@ -1,14 +1,16 @@
 """Batched encoding of rows by a network: texts are sorted by length, pictures are decoded in threads.
 
 The vector of a row depends on the other rows of its batch by at most 1e-5 in float32, and by rounding in half
-precision.
+precision. Rows of a call that have the same stored picture, such as one item with several edits of its text, can share
+its decoding, and what a network makes of it without a text. Nothing is kept from one call to the next, so that the last
+bits of a vector do not depend on what was encoded before.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
@@ -17,7 +19,7 @@ import torch
 from torch import Tensor
 
 from robustrec.encoders.networks import Network, NetworkInput
-from robustrec.encoders.rows import ContentChangedError, RowContent
+from robustrec.encoders.rows import ContentChangedError, RowContent, StoredPicture, has_picture_file
 from robustrec.errors import RobustrecError
 from robustrec.progress import Progress
 
@@ -26,6 +28,8 @@ PRESENT, ABSENT, UNREADABLE, CUT = 0, 1, 2, 3
 _PREFETCHED_BATCHES = 3  # batches of pictures that are decoded in advance; limits memory
 _MOST_WORKERS = 16
 _TEXTS_AT_ONCE = 4096
+_MOST_HELD = 2**28
+"""Memory limit of what is held of pictures that come again, in bytes; others are computed again."""
 
 
 class Chunk(NamedTuple):
@@ -56,6 +60,7 @@ class _Picture(NamedTuple):
     tensors: tuple[Tensor, ...]
     fact: int
     message: str
+    key: str | None = None  # digest of its file
 
 
 class _PendingBatch(NamedTuple):
@@ -66,7 +71,12 @@ class _PendingBatch(NamedTuple):
 
 
 def encode_chunks(
-    network: Network, rows: Sequence[RowContent], progress: Progress | None, *, workers: int | None
+    network: Network,
+    rows: Sequence[RowContent],
+    progress: Progress | None,
+    *,
+    workers: int | None,
+    share_pictures: bool = False,
 ) -> Iterator[Chunk]:
     """Yield the vectors of all rows in batches of similar text length.
 
@@ -75,6 +85,8 @@ def encode_chunks(
         rows: the rows.
         progress: reports the number of rows, items per second and the remaining time.
         workers: number of threads that decode pictures.
+        share_pictures: whether rows share what is made of a stored picture that they have in common. Not for batches
+            that may be encoded in several calls, whose last bits would then depend on the calls.
 
     Raises:
         RobustrecError: the device runs out of memory, or a vector is not finite.
@@ -82,6 +94,7 @@ def encode_chunks(
     texts = _texts(network, rows)
     batches = _batches(network, texts)
     report = _ProgressReporter(network, len(rows), progress)
+    again = _Repeated(rows if share_pictures else ())
     pool = ThreadPoolExecutor(workers or min(_MOST_WORKERS, os.cpu_count() or 1), "pictures")
     try:
         waiting: deque[list[Future[_Picture]]] = deque()
@@ -89,9 +102,9 @@ def encode_chunks(
         coming = iter(batches)
         for batch in batches:
             while len(waiting) < _PREFETCHED_BATCHES and (later := next(coming, None)) is not None:
-                waiting.append([pool.submit(_picture, network, rows[place]) for place in later])
+                waiting.append([again.decoded(pool, network, rows[place]) for place in later])
             pictures = [future.result() for future in waiting.popleft()]
-            launched = _launch(network, batch, [texts[place] for place in batch], pictures)
+            launched = _launch(network, batch, [texts[place] for place in batch], pictures, again)
             # One batch later, so that a GPU computes this batch while the vectors of the previous one are copied.
             if running is not None:
                 yield _finished(network, running)
@@ -133,16 +146,81 @@ def _picture(network: Network, row: RowContent) -> _Picture:
     except ContentChangedError:
         raise
     except RobustrecError as error:
-        return _Picture(network.prepare(None), UNREADABLE, error.what)
-    return _Picture(network.prepare(image), PRESENT if image is not None else ABSENT, "")
+        return _Picture(network.prepare(None), UNREADABLE, error.what, _picture_key(row))
+    return _Picture(network.prepare(image), PRESENT if image is not None else ABSENT, "", _picture_key(row))
 
 
-def _launch(network: Network, batch: list[int], texts: list[_Text], pictures: list[_Picture]) -> _PendingBatch:
-    parts = [
-        NetworkInput(text.text, text.ids, picture.tensors, picture.fact == PRESENT)
-        for text, picture in zip(texts, pictures, strict=True)
-    ]
+class _Repeated:
+    """Stored pictures that several rows of a call have: decoded once, and their states computed once.
+
+    What is held of a picture is dropped with the last row that has it.
+    """
+
+    def __init__(self, rows: Sequence[RowContent]) -> None:
+        counts = Counter(key for row in rows if (key := _picture_key(row)) is not None)
+        self._to_decode = {key: count for key, count in counts.items() if count > 1}
+        self._to_compute = dict(self._to_decode)
+        self._futures: dict[str, Future[_Picture]] = {}
+        self._states: dict[str, Tensor] = {}
+        self._bytes = 0
+
+    def decoded(self, pool: ThreadPoolExecutor, network: Network, row: RowContent) -> Future[_Picture]:
+        """Return the picture of a row, decoded by the pool."""
+        key = _picture_key(row)
+        if key not in self._to_decode:
+            return pool.submit(_picture, network, row)
+        future = self._futures.get(key) or pool.submit(_picture, network, row)
+        self._to_decode[key] -= 1
+        if self._to_decode[key]:
+            self._futures[key] = future
+        else:
+            self._futures.pop(key, None)
+        return future
+
+    def states(self, network: Network, pictures: Sequence[_Picture]) -> Sequence[Tensor | None]:
+        """Return the state of each picture of a batch; None each if no picture comes again or the network has none."""
+        compute = getattr(network, "picture_states", None)
+        if compute is None or not any(picture.key in self._to_compute for picture in pictures):
+            return [None] * len(pictures)
+        names = [picture.key or str(place) for place, picture in enumerate(pictures)]
+        fresh = {name: place for place, name in enumerate(names) if name not in self._states}
+        found = {name: self._states[name] for name in names if name not in fresh}
+        if fresh:
+            computed: Tensor = compute([pictures[place].tensors for place in fresh.values()])
+            found |= dict(zip(fresh, computed, strict=True))
+        for name in names:
+            if name in self._to_compute:
+                self._hold(name, found[name])
+        return [found[name] for name in names]
+
+    def _hold(self, key: str, state: Tensor) -> None:
+        """Count a row with a picture; hold the state until no row with it is left."""
+        self._to_compute[key] -= 1
+        size = state.numel() * state.element_size()
+        if not self._to_compute[key]:
+            self._bytes -= size if self._states.pop(key, None) is not None else 0
+        elif key not in self._states and self._bytes + size <= _MOST_HELD:
+            self._states[key] = state.clone()  # a part of a batch would keep the whole of it
+            self._bytes += size
+
+
+def _picture_key(row: RowContent) -> str | None:
+    """Return what a picture is known by: the digest of its file; None for edited pictures, or without a file."""
+    return row.picture.digest if isinstance(row.picture, StoredPicture) and has_picture_file(row) else None
+
+
+def _launch(
+    network: Network,
+    batch: list[int],
+    texts: list[_Text],
+    pictures: list[_Picture],
+    again: _Repeated,
+) -> _PendingBatch:
     try:
+        parts = [
+            NetworkInput(text.text, text.ids, picture.tensors, picture.fact == PRESENT, state)
+            for text, picture, state in zip(texts, pictures, again.states(network, pictures), strict=True)
+        ]
         outputs, counted = network.vectors(parts)
     except torch.cuda.OutOfMemoryError as error:
         raise RobustrecError(

@@ -144,7 +144,8 @@ class StoredNetwork:
         stored = self.store.find([row_key(row, self.network.reads) for row in rows])
         lacking = torch.nonzero(~stored.found).flatten().tolist()
         messages = dict(stored.messages)
-        chunks = list(encode_chunks(self.network, [rows[place] for place in lacking], progress, workers=self.workers))
+        wanted = [rows[place] for place in lacking]
+        chunks = list(encode_chunks(self.network, wanted, progress, workers=self.workers, share_pictures=True))
         for chunk in chunks:
             places = [lacking[row] for row in chunk.rows]
             for name, values in _tables(chunk).items():

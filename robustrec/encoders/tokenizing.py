@@ -64,7 +64,7 @@ def read_tokenizer(
     """
     from tokenizers.processors import TemplateProcessing
 
-    check_model_folder(weights.folder)
+    check_model_folder(weights.folder, loading=False)  # loading a model checks the rest
     config = _settings(weights.folder)
     backend = _backend(weights, vocab_size, others=end is None)
     pad = _token(config.get("pad_token"), backend)

@@ -99,7 +99,7 @@ def test_matching_probability_is_transformers(tiny_blip: Path, tmp_path: Path) -
         image = blip.encode_pictures([blip.prepare(row.picture())[0] for row in ROWS])
         ours = blip.match_probability(texts.ids, image)
         model = BlipForImageTextRetrieval.from_pretrained(tiny_blip / "itm").eval()
-        pixels = blip.loaded.shape.normalised(
+        pixels = blip.picture_rule.normalised(
             [blip.prepare(row.picture())[0] for row in ROWS], torch.device("cpu"), torch.float32
         )
         for row, ids in enumerate(texts.ids):
@@ -111,9 +111,9 @@ def encoded_text(part: StoredNetwork, row: RowContent, text: str) -> torch.Tenso
     """Return the fused vector of a picture with a text of token ids that no cleaning touches."""
     blip = part.network
     assert isinstance(blip, Blip)
-    ids = blip.loaded.tokenizer(text, truncation=True, max_length=64)["input_ids"]
+    (ids,) = blip.token_ids([text])
     with torch.inference_mode():
-        return blip.encode_texts([ids], blip.encode_pictures([blip.prepare(row.picture())[0]]))[0, 0]
+        return blip.encode_texts([ids], blip.encode_pictures([blip.prepare(row.picture())[0]]))[0]
 
 
 @pytest.mark.parametrize("threshold", [1e-9, 1 - 1e-9])

@@ -21,7 +21,7 @@ from toy_shop import MakeDataset, toy_picture, toy_text
 from robustrec import digests
 from robustrec.cli.main import run
 from robustrec.encoders import weights
-from robustrec.encoders.blip import enc_token_id
+from robustrec.encoders.blip import Blip
 from robustrec.encoders.features import item_features
 from robustrec.encoders.options import EncoderOptions, encoder_options, options_of
 from robustrec.encoders.rows import RowContent
@@ -225,16 +225,13 @@ def test_plain_bin_weights_are_read_by_the_loader_that_runs_no_code(
     torch.testing.assert_close(again.tables["image"], whole.tables["image"], atol=1e-5, rtol=0)
 
 
-def test_enc_is_the_tokenizers_or_the_last_of_the_vocabulary(tiny_blip: Path) -> None:
-    from transformers import BertTokenizer, BlipConfig
-
+def test_enc_is_the_tokenizers_or_the_last_of_the_vocabulary(tiny_blip: Path, tmp_path: Path) -> None:
+    blip = Blip(EncoderOptions(weights=(str(tiny_blip),), device="cpu"), tmp_path)
     tokenizer = load_tokenizer(weights.Weights(tiny_blip / "itm", "tiny"), 10_000)
-    config = BlipConfig(text_config={"vocab_size": 30524})
-    assert enc_token_id(tokenizer, config) == tokenizer.convert_tokens_to_ids("[ENC]") < 200
-    plain = BertTokenizer(
-        vocab={name: place for place, name in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])}
-    )
-    assert enc_token_id(plain, config) == 30523  # Salesforce's checkpoints come with BERT's own vocabulary
+    config = {"text_config": {"vocab_size": 30524}}
+    assert blip.loaded.first_token == tokenizer.convert_tokens_to_ids("[ENC]") < 200
+    # Salesforce's checkpoints come with BERT's own vocabulary.
+    assert blip._first_token({"[CLS]": 2}, 2, config) == 30523
 
 
 def test_the_captioner_lies_beside_or_is_named(tiny_blip: Path, tmp_path: Path) -> None:
