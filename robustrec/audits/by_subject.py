@@ -123,7 +123,13 @@ def tasks_of(config: AuditConfig, plan: Plan) -> list[Task]:
     """Return a task for each subject."""
     kind = kind_of(config.kind)
     return [
-        Task(config.kind, spec.label, {"subject": place}, stored=config.kind in KINDS, here=kind.encodes(config))
+        Task(
+            config.kind,
+            spec.label,
+            {"subject": place},
+            stored=config.kind in KINDS and kind.stored(config),
+            here=kind.encodes(config),
+        )
         for place, spec in enumerate(plan.specs)
     ]
 

@@ -156,6 +156,10 @@ class AuditKind(Generic[C]):
         """Return whether `measure` encodes rows, so that it runs in the process of the command."""
         return False
 
+    def stored(self, config: C) -> bool:
+        """Return whether an interrupted audit can go on from stored outputs; not if user-defined code decides them."""
+        return True
+
     def reported(self, config: C) -> Reported | None:
         """Return the names in the findings, or None if they are not known before the run."""
         return None

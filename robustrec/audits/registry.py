@@ -30,6 +30,7 @@ KINDS: dict[str, str] = {
     "missing": "robustrec.audits.missing.kind",
     "cause": "robustrec.audits.cause.kind",
     "worst": "robustrec.audits.worst.kind",
+    "guarantee": "robustrec.audits.guarantee.kind",
     "sharpness": "robustrec.audits.sharpness.kind",
 }
 """Name of each built-in kind -> module with the object KIND."""

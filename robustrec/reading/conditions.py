@@ -11,10 +11,12 @@ def condition_words(condition: Condition) -> str:
     match condition.kind:
         case "edit" if condition.share is None and condition.edit == ALL:  # a mean of the encoder audit
             return f"mean of the edits, severity {condition.severity}" if condition.modality == ALL else condition.label
-        case "edit" | "missing" | "cause":
+        case "edit" | "item_edit" | "missing" | "cause":
             what = [missing_words(condition)]
             if condition.kind != "missing":
                 what = [edit_words(condition), f"severity {condition.severity}"]
+            if condition.kind == "item_edit":
+                what.append("one item at a time")
             cause = f"{cause_words(condition.cause)}: " if condition.cause else ""
             return cause + ", ".join([*what, *_share_and_graphs(condition)])
         case "noise":

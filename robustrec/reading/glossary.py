@@ -97,6 +97,14 @@ _CONDITIONS: tuple[tuple[Callable[[Condition], bool], str, str], ...] = (
         "content need have such features. items_losing_50: share of items that lose over half of their exposure.",
     ),
     (
+        lambda each: each.kind == "item_edit",
+        "guarantee",
+        "Items are sampled at random and edited one at a time. losing@k: share of the sampled items that lose more "
+        "than max_loss of their places in the top k, with one-sided Clopper-Pearson bounds of the share of all items. "
+        "loss_bound@k: conformal bound of the loss of one further item. certified_radius@k: median ℓ₂ length of the "
+        "shortest displacement of the features of an item that takes a place.",
+    ),
+    (
         lambda each: each.kind != "std_noise" and each.graphs == "frozen",
         "frozen graphs",
         "The item graphs of the clean features are kept. Otherwise they are rebuilt from the perturbed features.",

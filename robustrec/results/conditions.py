@@ -26,6 +26,7 @@ Kind = Literal[
     "break_point",
     "edit",
     "cause",
+    "item_edit",
     "missing",
     "search",
     "clean_content",
@@ -64,6 +65,7 @@ KIND_FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "break_point": (("metric", "drop"), ()),
     "edit": (("edit", "severity"), ("share", "graphs", "modality")),
     "cause": (("cause", "edit", "severity", "share"), ()),
+    "item_edit": (("edit", "severity", "max_loss", "graphs"), ()),
     "missing": (("fill", "modality", "share", "graphs"), ()),
     "search": (("search", "budget", "severity"), ()),
     "clean_content": ((), ("denoise",)),
@@ -82,10 +84,11 @@ class Condition(Record):
     kind: Kind = Field(
         description="test: clean input; noise: Gaussian noise of a variance or a relative size; std_noise: noise in "
         "standard deviations of the features; break_point: search for the noise with a given loss; edit: merchant "
-        "edit; cause: part of the drift under a merchant edit; missing: features of a share of the items replaced; "
-        "search: edits of one item found by a search; clean_content: comparison with the clean content of the items; "
-        "clean_loss: the audited loss on clean features; features, parameters, training_loss: curvature of the audited "
-        "loss in the features or parameters, or of the training loss; other: a condition with a name alone"
+        "edit; cause: part of the drift under a merchant edit; item_edit: merchant edit of one item at a time; missing: "
+        "features of a share of the items replaced; search: edits of one item found by a search; clean_content: "
+        "comparison with the clean content of the items; clean_loss: the audited loss on clean features; features, "
+        "parameters, training_loss: curvature of the audited loss in the features or parameters, or of the training "
+        "loss; other: a condition with a name alone"
     )
     edit: str | None = Field(default=None, min_length=1, description="name of the edit; all for the mean over all")
     severity: int | None = Field(
@@ -94,6 +97,9 @@ class Condition(Record):
     share: Amount | None = Field(
         default=None,
         description="share of edited items, or of items with replaced features; the encoder audit has none",
+    )
+    max_loss: Amount | None = Field(
+        default=None, description="share of its places in the top k above which the loss of an item counts"
     )
     fill: Fill | None = Field(
         default=None,
@@ -191,6 +197,8 @@ class Condition(Record):
             return self.kind, self.edit, self.share, self.graphs, self.modality
         if self.kind == "cause":
             return self.kind, self.cause, self.edit, self.share
+        if self.kind == "item_edit":
+            return self.kind, self.edit, self.max_loss, self.graphs
         if self.kind == "missing":
             return self.kind, self.fill, self.modality, self.graphs
         return (self.label,)
@@ -200,7 +208,7 @@ class Condition(Record):
         """Place on the curve: amount of noise, severity, or share of missing items; 0 for other kinds."""
         if self.kind == "missing":
             return float(self.share or 0)
-        if self.kind in ("edit", "cause"):
+        if self.kind in ("edit", "cause", "item_edit"):
             return float(self.severity or 0)
         return next((each for each in (self.sigma2, self.sigma_rel, self.sigma_std) if each is not None), 0.0)
 
@@ -216,6 +224,10 @@ def _label(condition: Condition) -> str:
             label = f"break point: {condition.metric} -{condition.drop:.0%}"
         case "edit":
             label = _edit_label(condition)
+        case "item_edit":
+            frozen = "frozen graphs" if condition.graphs == "frozen" else ""
+            loss = f"max_loss={condition.max_loss:g}"
+            label = _joined("one item:", f"edit={condition.edit}", f"severity={condition.severity}", loss, frozen)
         case "missing":
             scope = "" if condition.modality == ALL else condition.modality
             frozen = "frozen graphs" if condition.graphs == "frozen" else ""

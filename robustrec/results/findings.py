@@ -98,6 +98,13 @@ class Finding(Record):
     n_changed: int | None = Field(
         default=None, ge=0, description="number of users with a different value in any draw; None if not counted"
     )
+    sampled: int | None = Field(
+        default=None,
+        ge=1,
+        description="of a share: members that were sampled at random. ci_low and ci_high are its one-sided "
+        "Clopper-Pearson bounds then, each by itself of the confidence level",
+    )
+    counted: int | None = Field(default=None, ge=0, description="of a share: sampled members that have the property")
     n_draws: int = Field(ge=0, description="number of random draws in the mean; 0 if nothing is random")
     unit: str = Field(description="unit of clean, perturbed and drift, for example share, dB or variance")
     note: str = ""
@@ -125,6 +132,8 @@ class Finding(Record):
             raise ValueError(
                 "a finding of quantity value must have its value in clean, and no perturbed, drift or relative_drift"
             )
+        if (self.sampled is None) != (self.counted is None) or (self.counted or 0) > (self.sampled or 0):
+            raise ValueError(f"{self.counted} of {self.sampled} sampled members is not a share")
         if self.clean is not None and self.perturbed is not None and self.drift is not None:
             scale = max(abs(self.clean), abs(self.perturbed))
             if abs(self.drift - (self.perturbed - self.clean)) > _SUMMATION_TOLERANCE * scale + _ROUNDING:

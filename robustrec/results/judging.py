@@ -27,6 +27,7 @@ from robustrec.evaluation.error_rates import (
     quantile,
 )
 from robustrec.evaluation.kinds import ACCURACY, kind_of
+from robustrec.evaluation.shares import share_p_value
 from robustrec.evaluation.sparse import FEWEST_CHANGED, FEWEST_DRAWS
 from robustrec.results.conditions import Condition
 from robustrec.results.findings import CLEAN, Finding
@@ -35,7 +36,7 @@ from robustrec.results.hidden import HIDDEN, hidden_edits, hidden_note
 from robustrec.results.inapplicable import TOUCHED
 from robustrec.results.selection import matches
 from robustrec.results.waivers import Waived, Waiver, WaiverRecord, WaiverState
-from robustrec.results.wording import gate_message, not_beyond_doubt, nothing_selected, too_few_differ
+from robustrec.results.wording import gate_message, not_beyond_doubt, nothing_selected, sample_needed, too_few_differ
 from robustrec.subject import Subject
 
 POWER_UNKNOWN = f"power unknown: this needs at least {FEWEST_DRAWS} draws"
@@ -190,6 +191,8 @@ def _judge_finding(gate: Gate, finding: Finding, level: float, seeds: tuple[int,
     else:
         status = "inconclusive"
     p = p_value(spread, floor, ceiling) if spread else None
+    if spread and finding.sampled is not None and finding.counted is not None:
+        p, spread = share_p_value(finding.counted, finding.sampled, floor, ceiling), None
     return _Judged(finding, status, min(low - floor, ceiling - high), spread=spread, p=p, seeds=seeds)
 
 
@@ -269,6 +272,8 @@ def _result(
     message = worst.problem or gate_message(gate, finding, finite, terms.level, len(worst.seeds))
     if worst.status == "inconclusive" and finding.n_changed is not None and finding.n_changed < FEWEST_CHANGED:
         message += too_few_differ(finding.n_changed, finding.n_users)
+    if worst.status == "inconclusive":
+        message += sample_needed(gate, finding, terms.level)
     if worst.hidden is not None:
         message += hidden_note(worst.hidden)
     if worst.doubtful:
@@ -293,7 +298,7 @@ def _result(
 
 def _error_rates(gate: Gate, rows: Sequence[_Judged], terms: _Terms) -> dict[str, object]:
     """Return a gate's p-values and what it detects in the least certain of its findings."""
-    tested = [row for row in rows if row.spread is not None and row.p is not None and row.adjusted is not None]
+    tested = [row for row in rows if row.p is not None and row.adjusted is not None]
     if not tested:
         return (
             {"note": "judged by the estimate alone, so the error rate is not controlled"}
@@ -311,14 +316,15 @@ def _error_rates(gate: Gate, rows: Sequence[_Judged], terms: _Terms) -> dict[str
 
 
 def _notes(tested: Sequence[_Judged]) -> Iterator[str]:
-    if any(row.finding.degrees is None for row in tested):
+    if any(row.finding.degrees is None and row.spread is not None for row in tested):
         yield NORMAL
     if any(map(_few_draws, tested)):
         yield POWER_UNKNOWN
 
 
 def _few_draws(row: _Judged) -> bool:
-    return 0 < row.finding.n_draws < FEWEST_DRAWS
+    # A share has its uncertainty from the sampled members, each with one draw.
+    return row.finding.sampled is None and 0 < row.finding.n_draws < FEWEST_DRAWS
 
 
 def _power(gate: Gate, tested: Sequence[_Judged], terms: _Terms) -> dict[str, float]:

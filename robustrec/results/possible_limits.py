@@ -12,8 +12,13 @@ from robustrec.results.findings import CLEAN
 LARGEST = 1e15
 """Largest absolute limit."""
 
-_SHARES = re.compile(r"exposure@.*|touched|seen|hidden_share|flip_rate.*|edit_size.*|items_losing_.*")
-_LENGTHS = re.compile(r"(?:movement|factor|contraction|distance_to_clean)_.*|sigma2|audit_loss.*")
+_SHARES = re.compile(
+    r"exposure@.*|losing@.*|loss_bound@.*|places_(kept|certified)@.*|without_place@.*|touched|seen|hidden_share|"
+    r"flip_rate.*|edit_size.*|items_losing_.*"
+)
+_LENGTHS = re.compile(
+    r"certified_radius@.*|displacement|(?:movement|factor|contraction|distance_to_clean)_.*|sigma2|audit_loss.*"
+)
 _RANKS = re.compile(r"rank_.*")
 _USE = re.compile(r"content_use")
 

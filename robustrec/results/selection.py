@@ -21,7 +21,7 @@ BY_LABEL = "selection by label"
 
 _KEYS = (
     *("kind", "edit", "severity", "share", "sigma2", "sigma_rel", "sigma_std", "modality", "graphs", "trained"),
-    *("standardised", "rho", "steps", "part", "denoise", "fill", "cause", "search", "budget", "name"),
+    *("standardised", "rho", "steps", "part", "denoise", "fill", "cause", "search", "budget", "max_loss", "name"),
 )
 """Keys of a selection that are fields of the condition."""
 
@@ -90,6 +90,9 @@ class Select(Record):
         default=None, description="edits of a search: random, worst or best; attacks on the features: fgsm or pgd"
     )
     budget: int | None = Field(default=None, ge=1, description="largest number of edits of an item in a search")
+    max_loss: Amount | None = Field(
+        default=None, description="share of its places above which the loss of an item counts, in the guarantee audit"
+    )
     name: str | None = Field(default=None, min_length=1, description="name of a condition without fields")
     condition: str = Field(
         default=ANY,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from robustrec.evaluation.error_rates import POWER
+from robustrec.evaluation.shares import members_needed
 from robustrec.results.findings import BASELINE, CLEAN, Finding
 from robustrec.results.hidden import HIDDEN, hidden_edits, hidden_note
 from robustrec.results.numbers import as_given, percent, plain
@@ -37,6 +38,9 @@ def gate_message(gate: Gate, finding: Finding, numbers: Numbers, level: float, n
         freedom = "" if finding.degrees is None else f", {finding.degrees:.1f} degrees of freedom"
         over = f" over {n_seeds} training seeds{freedom}" if n_seeds else ""
         certainty = f" ({100 * level:g} % interval {low.removesuffix(' %')} to {high}{over})"
+        if finding.sampled:
+            of = f"{finding.counted} of {finding.sampled} sampled items"
+            certainty = f" ({of}; one-sided {100 * level:g} % bounds {low} and {high})"
     return f"{_what_happened(gate, finding, numbers, show)}{certainty}, {_limits(gate, relative=relative)}"
 
 
@@ -73,6 +77,16 @@ def not_beyond_doubt(level: float, family: int, correction: Correction) -> str:
 def too_few_differ(changed: int, n_users: int) -> str:
     """Return the note for a gate that is inconclusive because few users changed."""
     return f"; only {changed} of {n_users} users changed, too few to decide; use more test users"
+
+
+def sample_needed(gate: Gate, finding: Finding, level: float) -> str:
+    """Return how many sampled items a gate on a share needs to pass; empty for other findings."""
+    if not finding.sampled or gate.max is None or gate.bound != "interval":
+        return ""
+    share = (finding.counted or 0) / finding.sampled
+    if needed := members_needed(share, gate.max, level):
+        return f"; needs {needed:,} sampled items to pass with the same share" if needed > finding.sampled else ""
+    return "; no larger sample passes with the same share"
 
 
 def power_sentence(result: GateResult) -> str:

@@ -19,6 +19,7 @@ from robustrec.reading.content_use import use_table
 from robustrec.reading.flatness import flatness_section
 from robustrec.reading.glance import at_a_glance, drift_text
 from robustrec.reading.glossary import glossary
+from robustrec.reading.guarantee import GUARANTEE, GuaranteeSection, guarantee_section
 from robustrec.reading.names import headline
 from robustrec.reading.over_seeds import mean_subject
 from robustrec.reading.recommendation import recommend
@@ -83,6 +84,7 @@ def html_page(report: Report) -> str:
         "encoder": _encoder(summary),
         "worst": worst_section(report),
         "searches": search_figures(summary),
+        "guarantee": _guarantee(summary),
         "exhibits": exhibit_figures(summary),
         "cards": cards,
         "more_cards": more_cards,
@@ -133,6 +135,11 @@ def _shown(summary: Summary) -> list[Subject]:
 def _encoder(summary: Summary) -> EncoderSection | None:
     rows = [row for row in summary.report.findings if row.audit == ENCODER]
     return encoder_section([row for row in rows if row.subject == rows[0].subject], summary.level) if rows else None
+
+
+def _guarantee(summary: Summary) -> GuaranteeSection | None:
+    rows = [row for row in summary.report.findings if row.audit == GUARANTEE and row.reference == CLEAN]
+    return guarantee_section(rows, summary.names, summary.level) if rows else None
 
 
 class ComparisonRow(NamedTuple):

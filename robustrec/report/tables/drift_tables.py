@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from robustrec.evaluation.kinds import STABILITY, kind_of
 from robustrec.reading.cause import CAUSE
+from robustrec.reading.guarantee import GUARANTEE
 from robustrec.reading.names import headline
 from robustrec.reading.summary import summary_of
 from robustrec.reading.worst import WORST
@@ -13,6 +14,7 @@ from robustrec.report.console.sheet import Page
 from robustrec.report.tables.cause import print_causes
 from robustrec.report.tables.encoder import print_encoder
 from robustrec.report.tables.few_changed import print_few_changed
+from robustrec.report.tables.guarantee import print_guarantee
 from robustrec.report.tables.merchant import MERCHANT, print_merchant
 from robustrec.report.tables.sharpness import print_sharpness
 from robustrec.report.tables.values import value_table
@@ -46,6 +48,9 @@ def _print_audit(page: Page, audit: str, of_audit: Sequence[Finding]) -> None:
         return
     if audit == ENCODER:
         print_encoder(page, of_audit)
+        return
+    if audit == GUARANTEE:
+        print_guarantee(page, of_audit)
         return
     if audit == SHARPNESS:
         print_sharpness(page, of_audit)

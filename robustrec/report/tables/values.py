@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from robustrec.reading.conditions import condition_words
+from robustrec.reading.guarantee import GUARANTEE
 from robustrec.reading.summary import Summary
 from robustrec.reading.texts import shortened
 from robustrec.results.findings import CLEAN, Finding
@@ -33,8 +34,9 @@ class ValueTable(NamedTuple):
 
 
 def value_tables(summary: Summary) -> list[ValueTable]:
-    """Return a table for each audit with value findings, except break points."""
-    return [table for audit in summary.audits if (table := value_table(summary, audit))]
+    """Return a table for each audit with value findings, except break points and the guarantee audit's."""
+    own = (audit for audit in summary.audits if audit != GUARANTEE)
+    return [table for audit in own if (table := value_table(summary, audit))]
 
 
 def value_table(summary: Summary, audit: str) -> ValueTable | None:
