@@ -84,11 +84,11 @@ class Condition(Record):
     kind: Kind = Field(
         description="test: clean input; noise: Gaussian noise of a variance or a relative size; std_noise: noise in "
         "standard deviations of the features; break_point: search for the noise with a given loss; edit: merchant "
-        "edit; cause: part of the drift under a merchant edit; item_edit: merchant edit of one item at a time; missing: "
-        "features of a share of the items replaced; search: edits of one item found by a search; clean_content: "
-        "comparison with the clean content of the items; clean_loss: the audited loss on clean features; features, "
-        "parameters, training_loss: curvature of the audited loss in the features or parameters, or of the training "
-        "loss; other: a condition with a name alone"
+        "edit; cause: part of the drift under a merchant edit; item_edit: merchant edit of one item at a time; "
+        "missing: features of a share of the items replaced; search: edits of one item found by a search; "
+        "clean_content: comparison with the clean content of the items; clean_loss: the audited loss on clean "
+        "features; features, parameters, training_loss: curvature of the audited loss in the features or parameters, "
+        "or of the training loss; other: a condition with a name alone"
     )
     edit: str | None = Field(default=None, min_length=1, description="name of the edit; all for the mean over all")
     severity: int | None = Field(
