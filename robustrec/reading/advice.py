@@ -13,6 +13,7 @@ from robustrec.reading.flatness import flatness_sentence
 from robustrec.reading.glance import Worst, drift_text, largest_loss, sure_loss
 from robustrec.reading.summary import Summary, gated
 from robustrec.reading.texts import shortened
+from robustrec.reading.worst import worst_sentences
 from robustrec.results.exhibits import FragileItem
 from robustrec.results.findings import CLEAN, ENCODER, Finding
 from robustrec.results.numbers import as_given, percent, plain
@@ -24,14 +25,15 @@ def lines_that_matter(summary: Summary) -> list[str]:
     """Return the main results, at most six lines.
 
     The order is: audits that ended with an error; the largest loss of quality under each audit; what a loss under edits
-    comes from; the candidate that uses content least; the rank correlation of sharpness and drift; the noise tolerance;
-    changes of the lists; the most fragile item; the largest movement of the
+    comes from; the loss under the worst edits found; the candidate that uses content least; the rank correlation of
+    sharpness and drift; the noise tolerance; changes of the lists; the most fragile item; the largest movement of the
     encoder. One line of each kind comes before a second one. Gates and the recommendation are shown elsewhere.
     """
     kinds: tuple[Callable[[Summary], Iterator[str]], ...] = (
         _errors,
         _losses,
         cause_sentences,
+        worst_sentences,
         _content,
         _relations,
         _break_points,

@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 from robustrec.reading.conditions import search_words
 from robustrec.reading.content_use import names_of
+from robustrec.reading.summary import Summary
 from robustrec.results.conditions import Search
 from robustrec.results.exhibits import FoundEdits, SearchedItem, TriedEdit
 from robustrec.results.findings import CLEAN, Finding
-from robustrec.results.numbers import NOTHING, bracketed, percent
+from robustrec.results.numbers import NOTHING, bracketed, percent, plain
 from robustrec.results.report import Report
 from robustrec.subject import Subject
 
@@ -71,6 +72,21 @@ def search_rows(report: Report) -> list[Finding]:
     return [row for row in report.findings if row.audit == WORST and row.reference == CLEAN]
 
 
+def worst_sentences(summary: Summary) -> Iterator[str]:
+    """Yield what the worst edits found cost an item of a subject, the largest loss first, if it is significant."""
+    rows = [row for row in search_rows(summary.report) if row.metric.startswith("exposure@")]
+    found = [row for row in rows if row.condition.search == "worst" and (row.relative_ci_high or 0.0) < 0]
+    for row in sorted(found, key=lambda row: row.relative_drift or 0.0):
+        random = next(
+            (each for each in rows if each.subject == row.subject and each.condition.search == "random"), None
+        )
+        mean = "" if random is None else f"; random edits {percent(random.relative_drift, signed=True)}"
+        yield (
+            f"worst edits found of an item: {summary.names[row.subject]} changes its exposure by {_change(row)} among "
+            f"held-out users{mean}"
+        )
+
+
 def searched_items(report: Report) -> list[SearchedItem]:
     """Return the items that the report shows."""
     return [each for each in report.exhibits if isinstance(each, SearchedItem)]
@@ -84,7 +100,7 @@ def _change(row: Finding | None) -> str:
     if row is None:
         return NOTHING
     if row.relative_drift is None:
-        return f"{percent(row.drift, signed=True)} of users {bracketed(row.ci_low, row.ci_high, percent, signed=True)}"
+        return f"{plain(row.drift, signed=True)} {bracketed(row.ci_low, row.ci_high, plain, signed=True)}".rstrip()
     interval = bracketed(row.relative_ci_low, row.relative_ci_high, percent, signed=True)
     return f"{percent(row.relative_drift, signed=True)} {interval}".rstrip()
 
@@ -145,7 +161,8 @@ def _item_lines(each: SearchedItem) -> Iterator[str]:
     yield f"best found: {_found(each.best, each)}"
     if each.best.displaced:
         displaced = ", ".join(f"item {other.item} ({other.n_users})" for other in each.best.displaced)
-        yield f"places taken by the best found, net, from: {displaced}"
+        gained = each.best.exposure - each.exposure
+        yield f"of the {gained} places that the best found gains, most are lost, net, by {displaced}"
     yield advice_of(each)
 
 
@@ -174,9 +191,18 @@ def advice_of(each: SearchedItem) -> str:
         parts.append(f"no single edit is shown to {limit}")
     if unknown := by_state["not shown"]:
         parts.append(f"not shown to {limit}: {len(unknown)} edits")
-    if losing := by_state["loses"]:
-        parts.append(f"lose more than {percent(each.tolerance)}: {_list(losing)}")
+    if losing := sorted(by_state["loses"], key=_smaller):
+        named = [
+            f"{tried.edit} ({percent(tried.change, signed=True)}, {percent(tried.on_search, signed=True)})"
+            for tried in losing[:_MOST_SAFE]
+        ]
+        more = [f"{len(losing) - _MOST_SAFE} more"] if len(losing) > _MOST_SAFE else []
+        parts.append(f"lose more than {percent(each.tolerance)} on a half of the users: {', '.join([*named, *more])}")
     return "; ".join(parts)
+
+
+def _smaller(tried: TriedEdit) -> float:
+    return min(tried.change or 0.0, tried.on_search or 0.0)
 
 
 def _list(tried: Sequence[TriedEdit]) -> str:

@@ -49,6 +49,7 @@ class FoundEdits(Record):
     """The edits of an item that a search found, and the item after them."""
 
     edits: str = Field(description="names and severities, for example crop 3 + promo_phrase 1")
+    draws: tuple[int, ...] = Field(default=(), description="number of the random draw of each edit, from 0")
     look: Look | None = Field(default=None, description="content after the edits; None if no edit was found")
     exposure: int = Field(ge=0, description="number of held-out users with the item in their top k")
     displaced: tuple[Displaced, ...] = Field(default=(), description="items that lose the most places to it")

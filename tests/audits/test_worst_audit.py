@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from merchant_shop import make_shop
+from rich.console import Console
 from small_plans import small_plan
 
 from robustrec.audits import run as runner
@@ -15,10 +17,16 @@ from robustrec.audits.outcome import make_report
 from robustrec.audits.plan import cost_of
 from robustrec.audits.worst.conditions import searched_edits
 from robustrec.audits.worst.config import WorstAudit
+from robustrec.audits.worst.examples import with_other_seeds
 from robustrec.audits.worst.exposure import of_search
 from robustrec.edits import EDITS, edit
 from robustrec.errors import RobustrecError
 from robustrec.evaluation.shares import clopper_pearson
+from robustrec.reading.worst import advice_of, searched_items, worst_section
+from robustrec.report.console.console import print_report
+from robustrec.report.forms.markdown import markdown
+from robustrec.report.html.page import html_page
+from robustrec.results.exhibits import SafeState, TriedEdit
 from robustrec.results.findings import Finding
 from robustrec.results.report import Report
 
@@ -35,6 +43,8 @@ budget = 2
 severities = [1, 3]
 draws = 1
 items = 9
+examples = 5
+targets = [7]
 shown = 3
 beam = 2
 random = 2
@@ -75,18 +85,91 @@ def rows_of(report: Report, search: str, metric: str = "exposure@5_edited") -> F
     return row
 
 
-def test_a_planted_word_is_found_for_better_and_worse(shop: Path, tmp_path: Path) -> None:
-    report = audited(shop, tmp_path, "planted_search:exploited")
-    worst, mean, best = (rows_of(report, search) for search in ("worst", "random", "best"))
+@pytest.fixture(scope="module")
+def exploited(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
+    return audited(shop, tmp_path_factory.mktemp("home"), "planted_search:exploited")
+
+
+def test_a_planted_word_is_found_for_better_and_worse(exploited: Report) -> None:
+    worst, mean, best = (rows_of(exploited, search) for search in ("worst", "random", "best"))
     assert worst.perturbed < 0.1 * worst.clean  # type: ignore[operator]
     assert best.perturbed > 2 * best.clean  # type: ignore[operator]
     assert worst.perturbed < mean.perturbed < best.perturbed  # type: ignore[operator]
     assert worst.ci_high is not None
     assert worst.ci_high < 0
-    losing = rows_of(report, "worst", "items_losing_50")
+    losing = rows_of(exploited, "worst", "items_losing_50")
     assert losing.clean is not None
     assert losing.clean > 0.5
     assert (losing.ci_low, losing.ci_high) != (None, None)
+
+
+def test_examples_name_the_planted_words_what_they_displace_and_what_is_safe(exploited: Report) -> None:
+    items = searched_items(exploited)
+    assert [each.target for each in items] == [False] * 5 + [True]
+    assert items[-1].item == "7"
+    for each in items:
+        assert "demoting" in each.worst.edits or each.exposure == each.worst.exposure
+        assert "promoting" in each.best.edits
+        assert each.best.displaced
+        gained = each.best.exposure - each.exposure
+        assert 0 < sum(other.n_users for other in each.best.displaced) <= gained
+        assert len(each.best.draws) == each.best.edits.count("+") + 1
+        states = {tried.edit.rpartition(":")[2]: tried.state for tried in each.tried}
+        if each.exposure:
+            assert states["demoting 3"] == "loses"
+            assert states["promoting 3"] == "one training"
+            assert "not shown after another training: planted_search:promoting 3" in advice_of(each)
+
+
+def test_console_page_and_markdown_show_the_search(exploited: Report) -> None:
+    section = worst_section(exploited)
+    assert section is not None
+    assert [row[1] for row in section.rows] == ["random edits", "worst edits found", "best edits found"]
+    console = Console(width=160, record=True, file=io.StringIO())
+    print_report(exploited, console)
+    text = console.export_text()
+    assert "worst: exposure of an item edited alone" in text
+    assert "best found: planted_search:promoting" in text
+    page = html_page(exploited)
+    assert 'id="worst"' in page
+    assert "Exposure of an item edited alone" in page
+    assert "### Worst and best edits of an item" in markdown(exploited, 60_000)
+
+
+def test_an_attack_that_does_less_than_the_search_is_called_weak(exploited: Report) -> None:
+    worst = rows_of(exploited, "worst")
+    for search, perturbed, said in (("pgd", 0.9, True), ("pgd", 0.0, False), ("fgsm", 0.9, True)):
+        condition = worst.condition.model_copy(update={"search": search, "label": ""})
+        attack = worst.model_copy(
+            update={"condition": condition, "perturbed": perturbed, "drift": perturbed - (worst.clean or 0.0)}
+        )
+        section = worst_section(exploited.model_copy(update={"findings": (*exploited.findings, attack)}))
+        assert section is not None
+        assert any("this attack is weak here" in line for line in section.lines) == said
+
+
+def test_an_edit_is_safe_only_if_it_is_for_every_training_seed(exploited: Report) -> None:
+    first = searched_items(exploited)[0]
+    states: tuple[SafeState, ...] = ("one training", "one training", "not shown", "loses")
+    own = first.model_copy(update={"tried": tuple(_tried(str(n), state) for n, state in enumerate(states))})
+    again: tuple[SafeState, ...] = ("one training", "loses", "one training", "one training")
+    subject = first.subject.model_copy(update={"seed": 1})
+    other = first.model_copy(
+        update={"subject": subject, "tried": tuple(_tried(str(n), state) for n, state in enumerate(again))}
+    )
+    found = with_other_seeds([own, other])
+    assert {each.edit: each.state for each in found[0].tried} == {
+        "0": "holds",
+        "1": "loses",
+        "2": "not shown",
+        "3": "loses",
+    }
+    assert with_other_seeds([own]) == [own]
+    assert {each.state for each in with_other_seeds([own], [subject])[0].tried} == {*states}
+
+
+def _tried(edit: str, state: SafeState) -> TriedEdit:
+    return TriedEdit(edit=edit, change=0.0, low=0.0, on_search=0.0, state=state)
 
 
 def test_without_the_planted_word_exactly_nothing_is_reported(shop: Path, tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from robustrec.audits.merchant.exhibits import look_of
-from robustrec.audits.results import Audited, Work
 from robustrec.audits.worst.combinations import Combination, Step
 from robustrec.audits.worst.conditions import condition_of
 from robustrec.audits.worst.measured import Extreme, FoundForItem
@@ -30,6 +29,7 @@ def example(search: ItemSearch, found: FoundForItem) -> SearchedItem:
         after = editor.after(before, search.item, extreme.combination)
         return FoundEdits(
             edits=editor.words(extreme.combination),
+            draws=tuple(step.draw for step in extreme.combination),
             look=look_of(after) if extreme.combination else None,
             exposure=int(extreme.seen.shown[held_out].sum()),
             displaced=_displaced(search, extreme),
@@ -101,14 +101,16 @@ def _ordered(tried: Iterable[TriedEdit]) -> tuple[TriedEdit, ...]:
     return tuple(sorted(tried, key=lambda each: (_ORDER.index(each.state), -(each.low or 0.0), each.edit)))
 
 
-def over_seeds(subjects: Audited, work: Work) -> None:
-    """Say of every single edit whether it is safe after other trainings too, where several seeds were audited."""
-    examples = {(each.subject, each.item): each for each in work.results.exhibits if isinstance(each, SearchedItem)}
-    every = [subject.subject for subject, _ in subjects if subject.scored_tables]
-    work.results.exhibits[:] = [
-        _with_others(each, _others(every, each.subject), examples) if isinstance(each, SearchedItem) else each
-        for each in work.results.exhibits
-    ]
+def with_other_seeds(exhibits: Sequence[SearchedItem], every: Sequence[Subject] = ()) -> list[SearchedItem]:
+    """Return examples that say of each single edit whether it is safe after the other audited trainings too.
+
+    Args:
+        exhibits: of all subjects.
+        every: further subjects that were audited, whose examples may be of other items.
+    """
+    examples = {(each.subject, each.item): each for each in exhibits}
+    subjects = dict.fromkeys([*(each.subject for each in exhibits), *every])
+    return [_with_others(each, _others(list(subjects), each.subject), examples) for each in exhibits]
 
 
 def _others(every: Sequence[Subject], subject: Subject) -> list[Subject]:

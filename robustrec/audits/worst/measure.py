@@ -16,12 +16,13 @@ from robustrec.audits.worst.attacks import attacked
 from robustrec.audits.worst.combinations import Editor
 from robustrec.audits.worst.conditions import condition_of, searched_edits
 from robustrec.audits.worst.config import WorstAudit
-from robustrec.audits.worst.examples import example, over_seeds
+from robustrec.audits.worst.examples import example, with_other_seeds
 from robustrec.audits.worst.exposure import Exposures, of_search
 from robustrec.audits.worst.items import drawn_items, shown_to
 from robustrec.audits.worst.measured import Extreme, FoundForItem, findings_of
 from robustrec.audits.worst.search import HIGHEST, LOWEST, ItemSearch
 from robustrec.errors import RobustrecError
+from robustrec.results.exhibits import SearchedItem
 from robustrec.results.findings import Finding
 
 tasks_of = by_subject.tasks_of
@@ -37,7 +38,10 @@ def run_task(config: WorstAudit, task: Task, subjects: Audited, work: Work, outp
 def finish(config: WorstAudit, done: Iterable[tuple[Task, TaskOutput]], subjects: Audited, work: Work) -> None:
     """Add the findings of every subject, and say which edits are safe after other trainings too."""
     by_subject.finish(config, done, subjects, work)
-    over_seeds(subjects, work)
+    own = [each for each in work.results.exhibits if isinstance(each, SearchedItem)]
+    others = [each for each in work.results.exhibits if not isinstance(each, SearchedItem)]
+    every = [subject.subject for subject, _ in subjects if subject.scored_tables]
+    work.results.exhibits[:] = [*others, *with_other_seeds(own, every)]
 
 
 def _items(config: WorstAudit, subjects: Audited, work: Work) -> list[int]:

@@ -11,6 +11,7 @@ from robustrec.reading.glance import at_a_glance
 from robustrec.reading.recommendation import recommend
 from robustrec.reading.summary import Summary, cautions, summary_of
 from robustrec.reading.texts import one_line, shortened
+from robustrec.reading.worst import worst_section
 from robustrec.results.report import Report
 from robustrec.results.verdict import WORST_FIRST
 
@@ -46,6 +47,7 @@ def markdown(report: Report, most_bytes: int) -> str:
     parts += _gates(summary)
     parts += _candidates(summary)
     parts += _cold_start(summary)
+    parts += _worst(report)
     text = "\n\n".join(part for part in parts if part)
     return _within(text, most_bytes)
 
@@ -113,6 +115,14 @@ def _cold_start(summary: Summary) -> list[str]:
     table = [_table(found.columns, ([_cell(cell) for cell in row] for row in found.rows[:MOST_ROWS]))]
     lines = "\n".join(f"- {escaped(line)}" for line in found.lines)
     return ["### Cold start", lines, *(table if found.rows else [])]
+
+
+def _worst(report: Report) -> list[str]:
+    found = worst_section(report)
+    if found is None:
+        return []
+    table = _table(found.columns, ([_cell(cell) for cell in row] for row in found.rows[:MOST_ROWS]))
+    return ["### Worst and best edits of an item", table, "\n".join(f"- {escaped(line)}" for line in found.lines)]
 
 
 def _within(text: str, most_bytes: int) -> str:
