@@ -24,7 +24,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from robustrec.evaluation.bootstrap import Interval
 from robustrec.evaluation.components import Decomposition, decompose
@@ -87,6 +86,8 @@ def p_value(found: Decomposition) -> float:
         return 1.0
     if found.variance == 0.0:
         return 1.0 if found.mean.estimate == 0.0 else 0.0
+    from scipy import stats  # takes a second to import, and every audit imports this module
+
     statistic = abs(found.mean.estimate) / math.sqrt(found.variance)
     return float(2.0 * stats.t.sf(statistic, found.degrees_of_freedom))
 

@@ -19,8 +19,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from scipy import stats
-
 from robustrec.comparison.compared import By, Entry, Found, Loaded, Place, ReportComparison, Standing
 from robustrec.comparison.users import compared_by_intervals, compared_by_users
 from robustrec.errors import RobustrecError, unknown_name
@@ -104,6 +102,8 @@ def _left(use: ContentUse) -> str:
 def _standings(
     entries: Sequence[Entry], conditions: Sequence[str], found: Found, uses: Mapping[str, ContentUse]
 ) -> tuple[Standing, ...]:
+    from scipy import stats
+
     ranks = {name: stats.rankdata([-value for value in found.values[name]]) for name in conditions}
     standings = []
     for place, entry in enumerate(entries):

@@ -55,6 +55,8 @@ def hidden_share(before: Image.Image | None, after: Image.Image | None, views: S
     if after is None:
         return 0.0
     boxes = [view.seen(*after.size) for view in views]
+    if any(_covers(box, after) for box in boxes):
+        return 0.0 if _differ(before, after) else None  # all is seen: there is nothing to count
     changed = _changed(before, after)
     total = int(changed.sum())
     if not total:
@@ -71,6 +73,18 @@ def hidden_share(before: Image.Image | None, after: Image.Image | None, views: S
 def _first(edge: float) -> int:
     """Return the first pixel with a centre at or after an edge."""
     return int(np.ceil(edge - 0.5))
+
+
+def _covers(box: SeenBox, picture: Image.Image) -> bool:
+    """Return whether the centres of all pixels are inside a box."""
+    ends = box.right >= picture.width - 0.5 and box.bottom >= picture.height - 0.5
+    return box.left <= 0.5 and box.top <= 0.5 and ends
+
+
+def _differ(before: Image.Image | None, after: Image.Image) -> bool:
+    if before is None or before.size != after.size:
+        return True
+    return ImageChops.difference(before.convert("RGB"), after.convert("RGB")).getbbox() is not None
 
 
 def _changed(before: Image.Image | None, after: Image.Image) -> NDArray[np.bool_]:

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from robustrec.models.known_signature import known_signature
+
 # Multiplications below which the usual product is as fast.
 LARGE = 2**24
 # Widths up to which, and rows from which MKL and oneDNN round alike (tests/models/test_dense.py).
@@ -87,6 +89,7 @@ def apply_linear(layer: nn.Linear, x: Tensor) -> Tensor:
 
 class _TimesTransposed(torch.autograd.Function):
     @staticmethod
+    @known_signature
     def forward(a: Tensor, b: Tensor) -> Tensor:
         return _onednn(a, b)
 
@@ -105,6 +108,7 @@ class _TimesTransposed(torch.autograd.Function):
 class _TimesTransposedInBf16(torch.autograd.Function):
     # Its gradients are computed in a thread that does not know the block, and are such products too.
     @staticmethod
+    @known_signature
     def forward(a: Tensor, b: Tensor) -> Tensor:
         a, b = a.to(torch.bfloat16), b.to(torch.bfloat16)
         if a.device.type == "cuda":

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from robustrec.models.dense import are_bf16, bf16_inputs, times_transposed
+from robustrec.models.known_signature import known_signature
 
 # Rows whose sum is held at once: 4 MB at 4096 columns of float32, which are used again for the next.
 CHUNK = 256
@@ -60,6 +61,7 @@ class _SumTimes(torch.autograd.Function):
     """(X + Δ) Wᵀ, [n, d], of chosen rows of X and Δ or of all; and the chosen rows of X + Δ, none of all."""
 
     @staticmethod
+    @known_signature
     def forward(raw: Tensor, delta: Tensor, weight: Tensor, rows: Tensor | None) -> tuple[Tensor, Tensor]:
         sums = raw.new_empty(0 if rows is None else len(rows), raw.shape[1])
         projected = []
@@ -94,6 +96,7 @@ class _TimesSum(torch.autograd.Function):
     """Gᵀ (X + Δ), [d, D]: what the other's derivative in W is."""
 
     @staticmethod
+    @known_signature
     def forward(left: Tensor, raw: Tensor, delta: Tensor, rows: Tensor | None) -> Tensor:
         return _times(left, _sums(raw, delta, rows))
 

@@ -22,6 +22,9 @@ from robustrec.errors import RobustrecError
 from robustrec.files import digest_bytes
 from robustrec.seeds import numpy_generator
 
+MOST_DECODED = 2**27
+"""Memory limit of the unedited pictures that are kept decoded, in bytes."""
+
 AUDITED = "edit"
 """Name of the random stream of audited edits; training on edited content draws from another."""
 
@@ -163,13 +166,26 @@ class EditApplier:
     seed: int
     seen: Sequence[PictureView] = ()
     stream: str = AUDITED
+    _decoded: dict[int, Content] = field(default_factory=dict, init=False, repr=False)
+    _left: list[int] = field(default_factory=lambda: [MOST_DECODED], init=False, repr=False)
 
     def before(self, treatment: Treatment, item: int) -> Content:
-        """Return an unedited item; a picture that is not edited or not readable is None."""
+        """Return an unedited item; a picture that is not edited or not readable is None.
+
+        Items with decoded pictures are kept up to MOST_DECODED: every edit and draw asks for them again.
+        """
+        if treatment.modality == "text":
+            return content_of(self.catalog, item, picture=False)
+        if (known := self._decoded.get(item)) is not None:
+            return known
         try:
-            return content_of(self.catalog, item, picture=treatment.modality != "text")
+            content = content_of(self.catalog, item)
         except RobustrecError:
             return content_of(self.catalog, item, picture=False)
+        if (size := picture_bytes(content.picture)) <= self._left[0]:
+            self._left[0] -= size
+            self._decoded[item] = content
+        return content
 
     def after(self, treatment: Treatment, before: Content, item: int, severity: int, draw: int) -> Content:
         """Return the edited item, or the object `before` itself if nothing changed."""

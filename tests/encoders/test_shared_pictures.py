@@ -11,6 +11,8 @@ import pytest
 import torch
 from toy_shop import MakeDataset
 
+from robustrec.datasets.catalog import Catalog
+from robustrec.edits.view import view_of_catalog
 from robustrec.encoders import pipeline
 from robustrec.encoders import rows as rows_module
 from robustrec.encoders.blip import Blip, TinyBlip
@@ -18,6 +20,8 @@ from robustrec.encoders.options import EncoderOptions
 from robustrec.encoders.pipeline import encode_chunks
 from robustrec.encoders.rows import RowContent, StoredPicture, catalog_rows
 from robustrec.encoders.weights import shipped_blip
+from robustrec.runs import treatments
+from robustrec.runs.treatments import EditApplier, treatments_of
 
 OPTIONS = EncoderOptions(device="cpu", batch_size=4)
 
@@ -122,3 +126,29 @@ network.uncached(rows, None)
 sys.exit("transformers" in sys.modules)
 """
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_edits_decode_an_unedited_picture_once_within_the_memory_limit(
+    make_dataset: MakeDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = make_dataset(3).catalog
+    assert catalog is not None
+    opened: Counter[int] = Counter()
+    picture = type(catalog).picture
+
+    def opening(self: Catalog, item: int) -> object:
+        opened[item] += 1
+        return picture(self, item)
+
+    monkeypatch.setattr(type(catalog), "picture", opening)
+
+    def keys() -> list[str]:
+        applier = EditApplier(catalog, catalog_rows(catalog, tmp_path), view_of_catalog(catalog), 0)
+        chosen = treatments_of(["recolour", "crop", "promo_badge"])
+        return [row.key for each in chosen for item in range(3) for _, row in applier.edited(each, item, (1, 5), 0)]
+
+    kept = keys()
+    assert opened == {0: 1, 1: 1, 2: 1}
+    monkeypatch.setattr(treatments, "MOST_DECODED", 0)
+    assert keys() == kept
+    assert opened == {0: 4, 1: 4, 2: 4}

@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 _TRIAL = 64  # letters are measured at this size, in pixels
 _SMALLEST = 12  # below this size letters are drawn larger and scaled down
 _LARGEST = 1024  # above it they are scaled up
+_SMALL = 64 * 64  # pixels of a box up to which a drawn text is kept: cells of a table, in many pictures the same
 _SPACING = 0.35  # between lines, of the size of the letters
 
 
@@ -115,6 +116,12 @@ def letters(text: str, width: int, height: int, *, lines: int = 1, own: Path | N
     Returns:
         A picture as large as the ink, at most (width, height), at least 1 x 1.
     """
+    if width * height > _SMALL:
+        return _letters(text, width, height, lines, own)
+    return _kept_letters(text, width, height, lines, own).copy()
+
+
+def _letters(text: str, width: int, height: int, lines: int, own: Path | None) -> Image.Image:
     face = face_for(text, own)
     if face is None:
         text, face = plain(text), Face(None, False)
@@ -129,6 +136,9 @@ def letters(text: str, width: int, height: int, *, lines: int = 1, own: Path | N
         size = (max(1, min(width, round(ink.width * fit))), max(1, min(height, round(ink.height * fit))))
         ink = ink.resize(size, Image.Resampling.LANCZOS)
     return ink
+
+
+_kept_letters = lru_cache(maxsize=1024)(_letters)
 
 
 def _broken(text: str, lines: int) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -51,21 +52,23 @@ def recolour(content: Content, severity: int, generator: np.random.Generator, vi
     return replace(content, picture=Image.composite(after, picture, ImageChops.multiply(good, where)))
 
 
-def variant(picture: Image.Image, turn: float) -> Image.Image:
-    """Return the picture with its product in another colour.
+def variants(picture: Image.Image, turns: Sequence[float]) -> Iterator[Image.Image]:
+    """Yield the picture with its product in other colours.
 
     Args:
         picture: RGB.
-        turn: by how much the hue of the product turns, in turns; the hue itself for a product without colour.
+        turns: by how much the hue of the product turns, in turns; the hue itself for a product without colour.
     """
     good = cutout(picture)
-    if _main_hue(picture, good) is None:
-        dark, mid, light = hue(turn, 0.8, 0.25), hue(turn, 0.75, 0.7), hue(turn, 0.35, 1.0)
-        after = ImageOps.colorize(ImageOps.grayscale(picture), dark, light, mid=mid)
-    else:
-        # Away from the hue as it is, by an eighth of the circle at least.
-        after = picture.convert("RGB", _turn(2 * math.pi * (0.125 + 0.75 * turn)))
-    return Image.composite(after, picture, good)
+    plain = ImageOps.grayscale(picture) if _main_hue(picture, good) is None else None
+    for turn in turns:
+        if plain is not None:
+            dark, mid, light = hue(turn, 0.8, 0.25), hue(turn, 0.75, 0.7), hue(turn, 0.35, 1.0)
+            after = ImageOps.colorize(plain, dark, light, mid=mid)
+        else:
+            # Away from the hue as it is, by an eighth of the circle at least.
+            after = picture.convert("RGB", _turn(2 * math.pi * (0.125 + 0.75 * turn)))
+        yield Image.composite(after, picture, good)
 
 
 def _main_hue(picture: Image.Image, good: Image.Image) -> int | None:

@@ -9,7 +9,7 @@ import numpy as np
 from robustrec.edits.content import Content
 from robustrec.edits.contract import changes
 from robustrec.edits.pictures.multipack import GRIDS, in_grid
-from robustrec.edits.pictures.recolour import variant
+from robustrec.edits.pictures.recolour import variants
 from robustrec.edits.view import CatalogueView
 
 
@@ -24,7 +24,7 @@ def variant_bundle(content: Content, severity: int, generator: np.random.Generat
         return content
     columns, rows = GRIDS[severity - 1]
     # Few colours are far apart, more lie between them; the first piece is the product as it is.
-    others = [variant(picture, (turn + _spread(number)) % 1.0) for number in range(columns * rows - 1)]
+    others = variants(picture, [(turn + _spread(number)) % 1.0 for number in range(columns * rows - 1)])
     return replace(content, picture=in_grid(picture, [picture, *others], columns, rows))
 
 

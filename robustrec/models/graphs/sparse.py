@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from robustrec.models.known_signature import known_signature
 from robustrec.quiet import warnings_are
 
 # Entries handled at once where a product needs both factors' rows gathered: 64 MB at 64 columns of float32.
@@ -173,6 +174,7 @@ class _Product(torch.autograd.Function):
     """M x, differentiable twice; PyTorch's backward transposes M in every call and has no second derivative."""
 
     @staticmethod
+    @known_signature
     def forward(pattern: Pattern, values: Tensor, transpose: Pattern, transpose_values: Tensor, x: Tensor) -> Tensor:  # noqa: ARG004 - kept for the backward
         csr = _csr(pattern, values)
         if x.device.type != "cpu":
@@ -202,6 +204,7 @@ class _SampledProducts(torch.autograd.Function):
     """Inner products of selected pairs of rows, without a gathered [nnz, d] table."""
 
     @staticmethod
+    @known_signature
     def forward(pattern: Pattern, transpose: Pattern, a: Tensor, b: Tensor, order: Tensor | None) -> Tensor:  # noqa: ARG004 - kept for the backward
         return _sampled(pattern, a, b) if _samples(a.device.type) else _gathered(pattern, a, b)
 
