@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from robustrec.edits import FAULTS
-from robustrec.results.conditions import ALL, BYSTANDERS, ITEM_GRAPH, Condition
+from robustrec.results.conditions import ALL, BYSTANDERS, ITEM_GRAPH, SEEN, UNSEEN, Condition
+
+MEANS = {
+    ALL: "mean of the edits",
+    SEEN: "mean of the edits seen in training",
+    UNSEEN: "mean of the edits not seen in training",
+}
+"""Name of a mean over edits -> its words."""
 
 
 def condition_words(condition: Condition) -> str:
@@ -55,7 +62,7 @@ def edit_words(condition: Condition) -> str:
     """
     name = condition.edit or ""
     fault = " (upload fault)" if {*FAULTS} & {*name.split("+")} else ""
-    return "mean of the edits" if name == ALL else name.replace("+", " and ").replace("_", " ") + fault
+    return MEANS[name] if name in MEANS else name.replace("+", " and ").replace("_", " ") + fault
 
 
 def cause_words(cause: str) -> str:

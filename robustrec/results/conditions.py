@@ -43,6 +43,9 @@ Search = Literal["random", "worst", "best", "fgsm", "pgd"]
 ALL = "all"
 """Modality of noise on all features; edit of the mean over all edits."""
 
+SEEN, UNSEEN = "seen", "unseen"
+"""Edit of the mean over the edits that training on edited content saw, and of the mean over those that it did not."""
+
 
 def _six_digits(value: float) -> float:
     return float(f"{value:g}")
@@ -90,7 +93,12 @@ class Condition(Record):
         "features; features, parameters, training_loss: curvature of the audited loss in the features or parameters, "
         "or of the training loss; other: a condition with a name alone"
     )
-    edit: str | None = Field(default=None, min_length=1, description="name of the edit; all for the mean over all")
+    edit: str | None = Field(
+        default=None,
+        min_length=1,
+        description="name of the edit; all for the mean over all, seen and unseen for the means over the edits that "
+        "training on edited content saw and did not see",
+    )
     severity: int | None = Field(
         default=None, ge=0, description="severity of the edit; of a search, the largest severity"
     )

@@ -31,7 +31,7 @@ LABELS = {
     MerchantCondition(
         Treatment("m.n:f", ()), 0, 0.25, True
     ).condition: "edit=m.n:f severity=0 share=0.25 frozen graphs",
-    MerchantCondition(Treatment("typos", ()), 3, 0.1).pooled: "edit=all severity=3 share=0.1",
+    MerchantCondition(Treatment("typos", ()), 3, 0.1).mean_over("all"): "edit=all severity=3 share=0.1",
     sigma_condition(0.1): "sigma_std=0.1",
     sigma_condition(0.1, "image", standardised=True): "sigma_std=0.1 image standardised",
     sigma_condition(0.5, rebuilt=True): "sigma_std=0.5 rebuilt graphs",

@@ -10,7 +10,7 @@ import numpy as np
 from robustrec.audits.merchant.config import MerchantAudit
 from robustrec.audits.merchant.items import PROBED, Items, choose_items, popularity_strata
 from robustrec.datasets.registry import Dataset
-from robustrec.results.conditions import ALL, Condition, Graphs
+from robustrec.results.conditions import Condition, Graphs
 from robustrec.runs.treatments import Treatment, treatments_of
 
 
@@ -35,10 +35,9 @@ class MerchantCondition:
         """The condition in the findings."""
         return self._of(self.treatment.name)
 
-    @property
-    def pooled(self) -> Condition:
-        """The condition of the mean over all edits."""
-        return self._of(ALL)
+    def mean_over(self, group: str) -> Condition:
+        """Return the condition of the mean over all edits, or over those "seen" or "unseen" in training."""
+        return self._of(group)
 
     @property
     def label(self) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from robustrec.audits.kind import READS_NOTHING, AuditKind, Cost, Reported
 from robustrec.audits.merchant.config import ALL, MerchantAudit
+from robustrec.results.conditions import SEEN, UNSEEN
 from robustrec.results.hidden import HIDDEN
 
 if TYPE_CHECKING:
@@ -69,14 +70,17 @@ class MerchantKind(AuditKind[MerchantAudit]):
         return Cost(rankings=reading * cost.rankings, encodings=cost.encodings)
 
     def reported(self, config: MerchantAudit) -> Reported:
-        """Return the conditions of every edit, and of the mean over the edits, which leaves upload faults out."""
+        """Return the conditions of every edit, and of the means over the edits, which leave upload faults out."""
         from robustrec.audits.merchant.audit import conditions_of
         from robustrec.runs.treatments import treatments_of
 
         treatments = treatments_of(config.edits)
         every = [each for treatment in treatments for each in conditions_of(config, treatment)]
         conditions = dict.fromkeys(
-            [*(each.condition for each in every), *(each.pooled for each in every if not each.treatment.fault)]
+            [
+                *(each.condition for each in every),
+                *(each.mean_over(group) for each in every if not each.treatment.fault for group in (ALL, SEEN, UNSEEN)),
+            ]
         )
         return Reported(list(conditions), ("touched", "seen", HIDDEN), config.own_metrics)
 

@@ -23,6 +23,7 @@ from robustrec.audits.merchant.exhibits import Fall, Fragile, exhibit, worst
 from robustrec.audits.merchant.items import Items, popularity_strata
 from robustrec.audits.merchant.pool import Pool
 from robustrec.audits.merchant.rows import AUDIT, hidden_row, part_rows, part_rows_over_seeds, share_rows
+from robustrec.audits.merchant.seen import groups_of, seen_groups, seen_notes
 from robustrec.audits.plan import Plan
 from robustrec.audits.quality import Clean, PerUser, undisturbed
 from robustrec.audits.results import Audited, Work, references
@@ -32,7 +33,7 @@ from robustrec.edits.content import content_of
 from robustrec.encoders.features import MODALITIES
 from robustrec.encoders.visibility import picture_views
 from robustrec.results.arrays import array_key
-from robustrec.results.conditions import Condition
+from robustrec.results.conditions import ALL, Condition
 from robustrec.results.findings import AuditStatus
 from robustrec.results.hidden import hidden_edits, hidden_warning
 from robustrec.runs.edited_rows import EditedRows, encode_all
@@ -134,12 +135,14 @@ def finish(audit: MerchantAudit, done: Iterable[tuple[Task, TaskOutput]], subjec
     if reason or not served:
         return
     findings, over_seeds, faults = len(results.findings), len(results.over_seeds), list[str]()
-    found = [_Measured(*pair, [], {}, {}) for pair in served]
+    treatments = treatments_of(audit.edits)
+    groups = seen_groups(work.plan.specs, treatments)
+    found = [_Measured(*pair, groups, [], {}, {}) for pair in served]
     for task, output in merged(done, work):
         faults = [*output.state.get("faults", ()), *([output.error] if output.error else ())]
         if faults:
             break
-        (treatment,) = (each for each in treatments_of(audit.edits) if each.name == task.block["edit"])
+        (treatment,) = (each for each in treatments if each.name == task.block["edit"])
         for place, each in enumerate(found):
             each.add(output.state["subjects"][place], conditions_of(audit, treatment), output, place)
     work.context.costs.count_lists(len(served))  # their clean lists
@@ -153,7 +156,7 @@ def finish(audit: MerchantAudit, done: Iterable[tuple[Task, TaskOutput]], subjec
         results.warnings.append(warning)
     results.statuses += [_ended(each) for each in found]
     applier = applier_of(work.plan.dataset, work.plan.home, work.context.seed, work.languages)
-    results.notes += _languages(audit, applier)
+    results.notes += [*_languages(audit, applier), *seen_notes(work.plan.specs, treatments)]
     results.exhibits += [
         exhibit(each.subject.subject, fall, applier, audit.exposure)
         for each in found
@@ -176,9 +179,10 @@ class _Measured:
 
     subject: TrainedSubject
     clean: Clean
+    groups: Mapping[str, str]
     falls: list[Fall]
     untouched: dict[str, None]
-    pools: dict[tuple[int, float, bool], Pool]
+    pools: dict[tuple[str, int, float, bool], Pool]
     measured: bool = False
 
     def add(
@@ -194,14 +198,15 @@ class _Measured:
             self.measured = True
             if condition.treatment.fault or (self.subject.subject, AUDIT, condition.condition) in hidden:
                 continue
-            key = (condition.severity, condition.share, condition.frozen)
             clean = {
                 name.partition("|")[2]: values
                 for name, values in output.arrays.items()
                 if name.partition("|")[0] == str(place)
             }
             after = {name: arrays[array_key(self.subject.subject, AUDIT, condition.condition, name)] for name in clean}
-            self.pools.setdefault(key, Pool(condition)).add(clean, after)
+            for group in (ALL, *groups_of(condition.treatment.name, self.groups)):
+                key = (group, condition.severity, condition.share, condition.frozen)
+                self.pools.setdefault(key, Pool(condition)).add(clean, after)
 
 
 def _state(each: _Subject, conditions: Sequence[MerchantCondition]) -> dict[str, Any]:
@@ -389,8 +394,8 @@ def _record_differences(
 
 
 def _record_pools(audit: MerchantAudit, subjects: Sequence[_Measured], work: Work) -> None:
-    """Record the mean over all edits, for each severity, share and graph setting."""
-    pooled = {key: pool.condition.pooled for each in subjects for key, pool in each.pools.items()}
+    """Record the means over edits: all, and those (not) seen in training, by severity, share and graph setting."""
+    pooled = {key: pool.condition.mean_over(key[0]) for each in subjects for key, pool in each.pools.items()}
     for key, condition in pooled.items():
         measured: dict[int, tuple[PerUser, Draws]] = {}
         for place, each in enumerate(subjects):

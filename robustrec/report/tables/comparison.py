@@ -6,7 +6,7 @@ from robustrec.evaluation.kinds import KINDS, kind_of
 from robustrec.reading.names import headline
 from robustrec.report.console.sheet import Page
 from robustrec.report.tables.merchant import MERCHANT
-from robustrec.results.conditions import ALL
+from robustrec.results.conditions import ALL, SEEN, UNSEEN
 from robustrec.results.findings import CLEAN, Finding
 from robustrec.results.numbers import bracketed, percent, plain
 
@@ -44,7 +44,8 @@ def print_comparisons(page: Page) -> None:
 def _shown(findings: list[Finding]) -> list[Finding]:
     """Return the rows for the console: of many merchant edits only their mean."""
     pooled = any(finding.condition.edit == ALL for finding in findings)
-    return [row for row in findings if row.audit != MERCHANT or not pooled or row.condition.edit == ALL]
+    means = (ALL, SEEN, UNSEEN)
+    return [row for row in findings if row.audit != MERCHANT or not pooled or row.condition.edit in means]
 
 
 def _numbers(page: Page, finding: Finding) -> list[str]:

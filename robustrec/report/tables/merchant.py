@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from robustrec.evaluation.kinds import kind_of
-from robustrec.reading.conditions import edit_words
+from robustrec.reading.conditions import MEANS, edit_words
 from robustrec.reading.names import headline
 from robustrec.report.console.sheet import Page
-from robustrec.results.conditions import ALL, Condition
+from robustrec.results.conditions import Condition
 from robustrec.results.exhibits import FragileItem
 from robustrec.results.findings import Finding
 from robustrec.results.hidden import HIDDEN, HIDDEN_WORDS, crops, shown_shares
@@ -82,7 +82,7 @@ def _print_subject(
             (
                 worst.drift or 0.0,
                 [
-                    "mean of all" if edit == ALL else edit_words(worst.condition),
+                    MEANS.get(edit) or edit_words(worst.condition),
                     _kind(about),
                     *([_hidden([places.get((edit, severity)) for severity in severities], rows)] if cropped else []),
                     *(_change(drift) for drift in drifts),
