@@ -31,6 +31,7 @@ KINDS: dict[str, str] = {
     "cause": "robustrec.audits.cause.kind",
     "worst": "robustrec.audits.worst.kind",
     "guarantee": "robustrec.audits.guarantee.kind",
+    "migration": "robustrec.audits.migration.kind",
     "sharpness": "robustrec.audits.sharpness.kind",
 }
 """Name of each built-in kind -> module with the object KIND."""

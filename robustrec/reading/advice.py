@@ -11,6 +11,7 @@ from robustrec.reading.cause import cause_sentences
 from robustrec.reading.conditions import condition_words
 from robustrec.reading.flatness import flatness_sentence
 from robustrec.reading.glance import Worst, drift_text, largest_loss, sure_loss
+from robustrec.reading.migration import migration_sentences
 from robustrec.reading.summary import Summary, gated
 from robustrec.reading.texts import shortened
 from robustrec.reading.worst import worst_sentences
@@ -25,8 +26,9 @@ def lines_that_matter(summary: Summary) -> list[str]:
     """Return the main results, at most six lines.
 
     The order is: audits that ended with an error; the largest loss of quality under each audit; what a loss under edits
-    comes from; the loss under the worst edits found; the candidate that uses content least; the rank correlation of
-    sharpness and drift; the noise tolerance; changes of the lists; the most fragile item; the largest movement of the
+    comes from; the loss under the worst edits found; the churn of a migration; the candidate that uses content least;
+    the rank correlation of sharpness and drift; the noise tolerance; changes of the lists; the most fragile item; the
+    largest movement of the
     encoder. One line of each kind comes before a second one. Gates and the recommendation are shown elsewhere.
     """
     kinds: tuple[Callable[[Summary], Iterator[str]], ...] = (
@@ -34,6 +36,7 @@ def lines_that_matter(summary: Summary) -> list[str]:
         _losses,
         cause_sentences,
         worst_sentences,
+        migration_sentences,
         _content,
         _relations,
         _break_points,

@@ -18,9 +18,9 @@ def condition_words(condition: Condition) -> str:
     match condition.kind:
         case "edit" if condition.share is None and condition.edit == ALL:  # a mean of the encoder audit
             return f"mean of the edits, severity {condition.severity}" if condition.modality == ALL else condition.label
-        case "edit" | "item_edit" | "missing" | "cause":
-            what = [missing_words(condition)]
-            if condition.kind != "missing":
+        case "edit" | "item_edit" | "missing" | "cause" | "migration":
+            what = [missing_words(condition) if condition.kind == "missing" else migration_words(condition)]
+            if condition.edit is not None:
                 what = [edit_words(condition), f"severity {condition.severity}"]
             if condition.kind == "item_edit":
                 what.append("one item at a time")
@@ -63,6 +63,15 @@ def edit_words(condition: Condition) -> str:
     name = condition.edit or ""
     fault = " (upload fault)" if {*FAULTS} & {*name.split("+")} else ""
     return MEANS[name] if name in MEANS else name.replace("+", " and ").replace("_", " ") + fault
+
+
+def migration_words(condition: Condition) -> str:
+    """Return the new vectors of a migration and the model in plain words: "int8, kept"."""
+    if condition.training == "other_seed":
+        return "old vectors, other seed"
+    encoder = "old vectors" if condition.new_encoder == "same" else str(condition.new_encoder)
+    adapter = [] if condition.adapter == "none" else [str(condition.adapter)]
+    return ", ".join([encoder, *adapter, str(condition.training)])
 
 
 def cause_words(cause: str) -> str:

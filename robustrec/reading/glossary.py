@@ -84,6 +84,13 @@ _CONDITIONS: tuple[tuple[Callable[[Condition], bool], str, str], ...] = (
         "_leave_one_out is the part of the drift that goes away if this part alone is clean again.",
     ),
     (
+        lambda each: each.kind == "migration",
+        "migration, break share",
+        "A share of the items has vectors of another encoder, or in fewer bits, and the others keep their old ones. "
+        "The break share is the smallest share of the grid that costs more than the suite allows; its bracket starts "
+        "at the share before. exposure_moved: half the sum of the changes in the share of list positions.",
+    ),
+    (
         lambda each: each.kind == "missing",
         "missing features",
         "The features of a modality are replaced for a share of the items: by the mean of all items, by zeros, or by "

@@ -29,6 +29,7 @@ Kind = Literal[
     "item_edit",
     "missing",
     "search",
+    "migration",
     "clean_content",
     "clean_loss",
     "features",
@@ -37,6 +38,8 @@ Kind = Literal[
     "other",
 ]
 Graphs = Literal["rebuilt", "frozen"]
+Adapter = Literal["none", "procrustes"]
+Training = Literal["kept", "retrained", "other_seed"]
 Fill = Literal["mean", "zero", "other", "removed"]
 Search = Literal["random", "worst", "best", "fgsm", "pgd"]
 
@@ -71,6 +74,7 @@ KIND_FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "item_edit": (("edit", "severity", "max_loss", "graphs"), ()),
     "missing": (("fill", "modality", "share", "graphs"), ()),
     "search": (("search", "budget", "severity"), ()),
+    "migration": (("new_encoder", "adapter", "training"), ("share",)),
     "clean_content": ((), ("denoise",)),
     "clean_loss": (("standardised",), ()),
     "features": (("modality", "standardised"), ()),
@@ -89,6 +93,7 @@ class Condition(Record):
         "standard deviations of the features; break_point: search for the noise with a given loss; edit: merchant "
         "edit; cause: part of the drift under a merchant edit; item_edit: merchant edit of one item at a time; "
         "missing: features of a share of the items replaced; search: edits of one item found by a search; "
+        "migration: items encoded by another encoder; "
         "clean_content: comparison with the clean content of the items; clean_loss: the audited loss on clean "
         "features; features, parameters, training_loss: curvature of the audited loss in the features or parameters, "
         "or of the training loss; other: a condition with a name alone"
@@ -104,7 +109,7 @@ class Condition(Record):
     )
     share: Amount | None = Field(
         default=None,
-        description="share of edited items, or of items with replaced features; the encoder audit has none",
+        description="share of edited items, or of items with replaced or new features; the encoder audit has none",
     )
     max_loss: Amount | None = Field(
         default=None, description="share of its places in the top k above which the loss of an item counts"
@@ -127,6 +132,20 @@ class Condition(Record):
         "their gradient, which need not come from any content",
     )
     budget: int | None = Field(default=None, ge=1, description="largest number of edits of an item in a search")
+    new_encoder: str | None = Field(
+        default=None,
+        min_length=1,
+        description="encoder that replaces that of the features; float16 or int8: the old vectors in fewer bits; same: "
+        "the old vectors",
+    )
+    adapter: Adapter | None = Field(
+        default=None, description="how new vectors are mapped to the space of the old ones; none: as they are"
+    )
+    training: Training | None = Field(
+        default=None,
+        description="the model of a migration: kept, trained on old vectors; retrained on the new vectors of all "
+        "items; other_seed: trained on old vectors from another seed",
+    )
     modality: str | None = Field(
         default=None,
         min_length=1,
@@ -199,22 +218,20 @@ class Condition(Record):
     @property
     def curve(self) -> tuple[object, ...]:
         """What the conditions of one curve share: all but the amount of noise, severity, or share of missing items."""
-        if self.kind == "noise":
-            return self.kind, self.sigma2 is None, self.modality, self.graphs, self.trained
-        if self.kind == "edit":
-            return self.kind, self.edit, self.share, self.graphs, self.modality
-        if self.kind == "cause":
-            return self.kind, self.cause, self.edit, self.share
-        if self.kind == "item_edit":
-            return self.kind, self.edit, self.max_loss, self.graphs
-        if self.kind == "missing":
-            return self.kind, self.fill, self.modality, self.graphs
-        return (self.label,)
+        shared: dict[str, tuple[object, ...]] = {
+            "noise": (self.sigma2 is None, self.modality, self.graphs, self.trained),
+            "edit": (self.edit, self.share, self.graphs, self.modality),
+            "cause": (self.cause, self.edit, self.share),
+            "item_edit": (self.edit, self.max_loss, self.graphs),
+            "missing": (self.fill, self.modality, self.graphs),
+            "migration": (self.new_encoder, self.adapter, self.training),
+        }
+        return (self.kind, *shared[self.kind]) if self.kind in shared else (self.label,)
 
     @property
     def amount(self) -> float:
         """Place on the curve: amount of noise, severity, or share of missing items; 0 for other kinds."""
-        if self.kind == "missing":
+        if self.kind in ("missing", "migration"):
             return float(self.share or 0)
         if self.kind in ("edit", "cause", "item_edit"):
             return float(self.severity or 0)
@@ -245,6 +262,10 @@ def _label(condition: Condition) -> str:
             label = f"cause={condition.cause} {edited}"
         case "search":
             label = f"search={condition.search} budget={condition.budget} severity={condition.severity}"
+        case "migration":
+            share = "" if condition.share is None else f"share={condition.share:g}"
+            adapter = "" if condition.adapter == "none" else str(condition.adapter)
+            label = _joined(f"migration={condition.new_encoder}", share, condition.training, adapter)
         case "clean_content":
             label = "merchant noise" + (f", {condition.denoise}" if condition.denoise else "")
         case "other":

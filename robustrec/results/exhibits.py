@@ -123,7 +123,27 @@ class Surface(Record):
     note: str = ""
 
 
-Exhibit = Annotated[FragileItem | SearchedItem | Curve | Surface, Field(discriminator="kind")]
+class Shift(Record):
+    """Share of all positions in the lists that an item, brand or category holds, before and after."""
+
+    name: str = Field(max_length=400, description="id of the item, or name of the brand or category")
+    before: float = Field(ge=0)
+    after: float = Field(ge=0)
+
+
+class ExposureShift(Record):
+    """Items, brands or categories with the largest loss and gain of positions, the largest loss first."""
+
+    kind: Literal["exposure_shift"] = "exposure_shift"
+    subject: Subject
+    audit: str
+    condition: Condition
+    group: Literal["item", "brand", "category"]
+    k: int = Field(ge=1, description="list length")
+    shifts: tuple[Shift, ...]
+
+
+Exhibit = Annotated[FragileItem | SearchedItem | Curve | Surface | ExposureShift, Field(discriminator="kind")]
 
 
 WITHIN = ", within models"

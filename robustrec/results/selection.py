@@ -9,7 +9,18 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from robustrec.results.conditions import ALL, KIND_FIELDS, Amount, Condition, Fill, Graphs, Kind, Search
+from robustrec.results.conditions import (
+    ALL,
+    KIND_FIELDS,
+    Adapter,
+    Amount,
+    Condition,
+    Fill,
+    Graphs,
+    Kind,
+    Search,
+    Training,
+)
 from robustrec.results.findings import CLEAN, STRATA, Finding, Group
 from robustrec.results.labels import condition_of
 from robustrec.subject import Record
@@ -21,7 +32,8 @@ BY_LABEL = "selection by label"
 
 _KEYS = (
     *("kind", "edit", "severity", "share", "sigma2", "sigma_rel", "sigma_std", "modality", "graphs", "trained"),
-    *("standardised", "rho", "steps", "part", "denoise", "fill", "cause", "search", "budget", "max_loss", "name"),
+    *("standardised", "rho", "steps", "part", "denoise", "fill", "cause", "search", "budget", "max_loss"),
+    *("new_encoder", "adapter", "training", "name"),
 )
 """Keys of a selection that are fields of the condition."""
 
@@ -93,6 +105,11 @@ class Select(Record):
     max_loss: Amount | None = Field(
         default=None, description="share of its places above which the loss of an item counts, in the guarantee audit"
     )
+    new_encoder: str | None = Field(
+        default=None, min_length=1, description="new encoder of a migration, or float16, int8 or same"
+    )
+    adapter: Adapter | None = Field(default=None, description="adapter of a migration: none or procrustes")
+    training: Training | None = Field(default=None, description="model of a migration: kept, retrained or other_seed")
     name: str | None = Field(default=None, min_length=1, description="name of a condition without fields")
     condition: str = Field(
         default=ANY,

@@ -20,6 +20,8 @@ from robustrec.reading.flatness import flatness_section
 from robustrec.reading.glance import at_a_glance, drift_text
 from robustrec.reading.glossary import glossary
 from robustrec.reading.guarantee import GUARANTEE, GuaranteeSection, guarantee_section
+from robustrec.reading.migration import EXPLANATION as MIGRATION_EXPLANATION
+from robustrec.reading.migration import migration_tables
 from robustrec.reading.names import headline
 from robustrec.reading.over_seeds import mean_subject
 from robustrec.reading.recommendation import recommend
@@ -74,6 +76,8 @@ def html_page(report: Report) -> str:
         "edits": [table for subject in _shown(summary) if (table := edit_table(summary, subject))],
         "causes": cause_tables(summary),
         "cause_explanation": CAUSE_EXPLANATION,
+        "migrations": migration_tables(summary),
+        "migration_explanation": MIGRATION_EXPLANATION,
         "values": value_tables(summary),
         "comparisons": _comparisons(summary),
         "relations": relation_figures(summary),

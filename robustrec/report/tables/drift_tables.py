@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from robustrec.evaluation.kinds import STABILITY, kind_of
 from robustrec.reading.cause import CAUSE
 from robustrec.reading.guarantee import GUARANTEE
+from robustrec.reading.migration import MIGRATION
 from robustrec.reading.names import headline
 from robustrec.reading.summary import summary_of
 from robustrec.reading.worst import WORST
@@ -16,6 +17,7 @@ from robustrec.report.tables.encoder import print_encoder
 from robustrec.report.tables.few_changed import print_few_changed
 from robustrec.report.tables.guarantee import print_guarantee
 from robustrec.report.tables.merchant import MERCHANT, print_merchant
+from robustrec.report.tables.migration import print_migration
 from robustrec.report.tables.sharpness import print_sharpness
 from robustrec.report.tables.values import value_table
 from robustrec.report.tables.worst import print_worst
@@ -28,6 +30,20 @@ _MOST_DETAILED = 3  # conditions of an audit with a table each; more become one 
 _MOST_METRICS = 4
 _MOST_ROWS = 48
 _SWEEP_COLUMN = 25  # a relative drift with its interval, and the gap before it
+
+
+_TABLES: dict[str, Callable[[Page, Sequence[Finding]], None]] = {
+    MERCHANT: print_merchant,
+    ENCODER: print_encoder,
+    GUARANTEE: print_guarantee,
+    SHARPNESS: print_sharpness,
+}
+_WHOLE_TABLES: dict[str, Callable[[Page], None]] = {
+    CAUSE: print_causes,
+    WORST: print_worst,
+    MIGRATION: print_migration,
+}
+"""Audits with tables of their own, made from their findings or from the whole report."""
 
 
 def print_drifts(page: Page) -> None:
@@ -43,23 +59,11 @@ def print_drifts(page: Page) -> None:
 
 
 def _print_audit(page: Page, audit: str, of_audit: Sequence[Finding]) -> None:
-    if audit == MERCHANT:
-        print_merchant(page, of_audit)
+    if audit in _WHOLE_TABLES:
+        _WHOLE_TABLES[audit](page)
         return
-    if audit == ENCODER:
-        print_encoder(page, of_audit)
-        return
-    if audit == GUARANTEE:
-        print_guarantee(page, of_audit)
-        return
-    if audit == SHARPNESS:
-        print_sharpness(page, of_audit)
-        return
-    if audit == CAUSE:
-        print_causes(page)
-        return
-    if audit == WORST:
-        print_worst(page)
+    if audit in _TABLES:
+        _TABLES[audit](page, of_audit)
         return
     drifts = [finding for finding in of_audit if finding.quantity == "drift"]
     conditions = list(dict.fromkeys(finding.condition for finding in drifts))
