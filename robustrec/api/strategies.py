@@ -18,15 +18,14 @@ from robustrec.engine.chosen import engine_of
 from robustrec.engine.spread import comparison_message
 from robustrec.object_store import shared_results
 from robustrec.progress import Progress, silent
-
-STRATEGIES = ("vanilla", "sam", "mirror", "sgbd")
+from robustrec.training.strategy_names import STRATEGY_NAMES
 
 
 def compare_strategies(
     model: Names,
     dataset: str | Path | Dataset | None = None,
     *,
-    strategy: str | Sequence[str] = STRATEGIES,
+    strategy: str | Sequence[str] = STRATEGY_NAMES,
     seeds: int = 3,
     epochs: int = 30,
     reference: str = "vanilla",

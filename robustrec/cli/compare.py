@@ -13,6 +13,7 @@ from robustrec.cli.terminal import data_console
 from robustrec.errors import RobustrecError, unknown_name
 from robustrec.files import check_outputs, write_atomically
 from robustrec.streams import write_json_text
+from robustrec.training.strategy_names import STRATEGY_NAMES
 
 if TYPE_CHECKING:
     from robustrec.comparison.budget import Budget
@@ -162,8 +163,7 @@ def compare(
             where="robustrec compare",
             fix="name reports: robustrec compare A.json B.json; or a model: robustrec compare --model slmrec --seeds 3",
         )
-    every = ["vanilla", "sam", "mirror", "sgbd"]
-    settings = options.settings_of(context, strategy=strategy or every, seeds=seeds or 3).settings
+    settings = options.settings_of(context, strategy=strategy or list(STRATEGY_NAMES), seeds=seeds or 3).settings
     compare_strategies(
         settings,
         Asked(

@@ -116,10 +116,12 @@ def check_strategies(specs: Iterable[SubjectSpec]) -> None:
                 f" or --strategy {_with_step(config, 'sam' if config.active_steps.probe else 'vanilla')}",
             )
         if steps.probe and not steps.mirror and not config.active_steps.probe:
+            radius = "asam_rho" if config.parts.step == "asam" else "rho"
+            default = StrategyConfig.model_fields[radius].default
             raise RobustrecError(
-                f"strategy {config.name!r} with rho = {config.rho:g} takes no ascent step",
-                where="--set strategy.rho",
-                fix=f"use --set strategy.rho=0.05, or --strategy {_with_step(config, 'vanilla')}",
+                f"strategy {config.name!r} with {radius} = 0 takes no ascent step",
+                where=f"--set strategy.{radius}",
+                fix=f"use --set strategy.{radius}={default}, or --strategy {_with_step(config, 'vanilla')}",
             )
         key = (spec.model, spec.seed, spec.shrink, config.effective)
         other = seen.setdefault(key, spec)

@@ -1,4 +1,4 @@
-"""Step rules vanilla, sam, mirror and sgbd: one training step with any PyTorch optimizer."""
+"""Step rules (vanilla, sam, mirror, sgbd and variants of sam): one training step with any PyTorch optimizer."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from robustrec.errors import RobustrecError
+from robustrec.training.ascent import ascent, close_gap, look, sideways
 from robustrec.training.averaging import Average
 from robustrec.training.mirror_record import MirrorMeter, MirrorRecord, Probe
 from robustrec.training.replay import ReplayedClosure
@@ -31,10 +32,11 @@ class Strategy:
         g = ∇L(θ);  g̃ = ∇L(θ + ρ g/(‖g‖+δ));  θ̃ = θ - η α1 g̃;  θ' = θ̃ + η α2 ∇L(θ̃)
 
     `mirror` is that with g̃ = g; `sam` is θ - η g̃ on every batch; all other batches take the plain step
-    θ - η g. The setting `reading` defines the two half-steps of an optimizer with a state. Weight decay is that of the
-    optimizer in both half-steps (coupled for `sgd`); the preconditioned second half has none. Parameters without a
-    gradient are in no norm and in no update. Gradient clipping applies before the last half-step of a batch only. No
-    random numbers are drawn, and only `record` synchronizes with the device.
+    θ - η g. `asam`, `gsam` and `looksam` are variants of `sam` (see `robustrec.training.ascent`). The setting `reading`
+    defines the two half-steps of an optimizer with a state. Weight decay is that of the optimizer in both half-steps
+    (coupled for `sgd`); the preconditioned second half has none. Parameters without a gradient are in no norm and in no
+    update. Gradient clipping applies before the last half-step of a batch only. No random numbers are drawn, and only
+    `record` synchronizes with the device.
 
     Args:
         config: name and settings.
@@ -54,6 +56,8 @@ class Strategy:
         self.count = 0
         self._meter = MirrorMeter()
         trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        self._places = {id(parameter): place for place, parameter in enumerate(trained)}
+        self._across: dict[int, Tensor] = {}
         self.average = Average(config, trained) if config.parts.averaging else None
         if config.reading == "preconditioned" and config.active_steps.mirror and "betas" not in optimizer.defaults:
             raise _no_second_moments(optimizer)
@@ -72,11 +76,11 @@ class Strategy:
         mirrored = active.mirror and due
         factor = self.config.alpha1 if kind.mirror and due else 1.0
         if active.probe and due:
-            loss = self._backward(closure, 1.0)
-            with self._perturbed(in_place=isinstance(closure, ReplayedClosure)):
-                self._backward(closure, factor)
+            loss = self._probe(closure, factor)
         else:
             loss = self._backward(closure, factor)
+            if active.probe and self._across:
+                self._look()
         if mirrored:
             self._mirrored_step(closure, probe=probe)
         else:
@@ -112,12 +116,16 @@ class Strategy:
     def state_dict(self) -> dict[str, int | Tensor]:
         """Return counter and diagnostics as integers and one vector on the device."""
         average = self.average.state_dict() if self.average else {}
-        return {"count": self.count, **self._meter.state_dict(), **average}
+        across = {f"across.{place}": each for place, each in self._across.items()}
+        return {"count": self.count, **self._meter.state_dict(), **average, **across}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore a state of `state_dict`."""
         self.count = int(state["count"])
         self._meter.load_state_dict(state)
+        device = self.optimizer.param_groups[0]["params"][0].device
+        stored = {name.removeprefix("across."): each for name, each in state.items() if name.startswith("across.")}
+        self._across = {int(place): each.to(device).clone() for place, each in stored.items()}
         if self.average:
             self.average.load_state_dict(state)
 
@@ -139,6 +147,27 @@ class Strategy:
                 after = closure().detach()
             self._meter.add(measured.end(after))
 
+    def _probe(self, closure: Closure, factor: float) -> Tensor:
+        """Set all gradients to those at the end of the ascent step, or what `gsam` makes of them; return the loss."""
+        loss, rule = self._backward(closure, 1.0), self.config.parts.step
+        before = [gradient.clone() for gradient in self._gradients()] if rule in ("gsam", "looksam") else []
+        with self._perturbed(in_place=isinstance(closure, ReplayedClosure)):
+            self._backward(closure, factor)
+        if rule == "gsam":
+            close_gap(before, self._gradients(), self.config.gsam_alpha)
+        elif rule == "looksam":
+            places = [self._places[id(parameter)] for parameter in self._moved()]
+            self._across = dict(zip(places, sideways(before, self._gradients()), strict=True))
+        return loss
+
+    def _look(self) -> None:
+        """Add the stored direction of `looksam` to the gradients."""
+        placed = [(self._places[id(parameter)], gradient) for _, parameter, gradient in self._parameters()]
+        known = [(gradient, self._across[place]) for place, gradient in placed if place in self._across]
+        if known:
+            gradients, across = zip(*known, strict=True)
+            look(gradients, across, self.config.looksam_alpha, self.config.delta)
+
     def _backward(self, closure: Closure, factor: float) -> Tensor:
         """Set all gradients to those of `factor` times the loss, and return the detached loss."""
         if isinstance(closure, ReplayedClosure):
@@ -158,13 +187,16 @@ class Strategy:
     def _moved(self) -> list[Tensor]:
         return [parameter for _, parameter, _ in self._parameters()]
 
+    def _gradients(self) -> list[Tensor]:
+        return [gradient for _, _, gradient in self._parameters()]
+
     def _clip(self) -> None:
         if self.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self._moved(), self.clip_norm)
 
     @contextmanager
     def _perturbed(self, *, in_place: bool) -> Iterator[None]:
-        """Set the parameters to θ + ρ g/(‖g‖+δ) in a block; θ is copied and restored bit by bit.
+        """Set the parameters to the end of the ascent step in a block; θ is copied and restored bit by bit.
 
         Args:
             in_place: keep the parameters in their memory, which costs one more copy of them.
@@ -175,13 +207,13 @@ class Strategy:
             if self.config.probe_features or not group.get(FEATURE_TABLES)
         ]
         moved, gradients = [parameter for parameter, _ in probed], [gradient for _, gradient in probed]
-        scale = self.config.rho / (torch.nn.utils.get_total_norm(gradients) + self.config.delta)
+        directions, scale = ascent(self.config, moved, gradients)
         aside = [parameter.data.clone() if in_place else parameter.data for parameter in moved]
-        for parameter, gradient in zip(moved, gradients, strict=True):
+        for parameter, direction in zip(moved, directions, strict=True):
             if in_place:
-                parameter.data.addcmul_(gradient, scale)
+                parameter.data.addcmul_(direction, scale)
             else:
-                parameter.data = torch.addcmul(parameter.data, gradient, scale)
+                parameter.data = torch.addcmul(parameter.data, direction, scale)
         try:
             yield
         finally:

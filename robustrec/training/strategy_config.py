@@ -38,6 +38,9 @@ OWN_SETTINGS: dict[str, tuple[str, ...]] = {
         "edit_without",
         "edit_seed",
     ),
+    "asam": ("asam_rho", "asam_eta"),
+    "gsam": ("gsam_alpha",),
+    "looksam": ("looksam_every", "looksam_alpha"),
     "noise-aug": ("noise_sigma", "redraw"),
     "modality-dropout": ("dropout_rate", "dropout_of", "redraw"),
     "amr": ("amr_epsilon", "amr_unit", "amr_weight", "amr_steps", "amr_direction"),
@@ -71,7 +74,8 @@ class StrategyConfig(Record):
     """Settings of a training strategy.
 
     `sgbd` takes the SAM ascent step on mirrored steps only, `sam` on every step. `mirror` and `sgbd` use `alpha1`,
-    `alpha2`, `beta` and `counter`; `sam` and `sgbd` use `rho`, `delta` and `probe_features`. Settings of a part that
+    `alpha2`, `beta` and `counter`; `sam`, `sgbd`, `gsam` and `looksam` use `rho`, and these and `asam` use `delta` and
+    `probe_features`. Settings of a part that
     the strategy does not have are not in its JSON, so that new parts do not change the key of stored runs.
     """
 
@@ -107,6 +111,17 @@ class StrategyConfig(Record):
         "global", description="whether the step counter continues over epochs or restarts in each epoch"
     )
 
+    asam_rho: float = Field(0.5, ge=0, description="radius ρ of the ascent step of asam; 0 disables it")
+    asam_eta: float = Field(0.01, ge=0, description="constant η added to the absolute value of each parameter in asam")
+    gsam_alpha: float = Field(
+        0.4, ge=0, description="weight α of the orthogonal gradient that gsam subtracts; 0 makes it sam"
+    )
+    looksam_every: int = Field(
+        5, ge=1, description="number of steps of looksam between two ascent steps; 1 makes it sam"
+    )
+    looksam_alpha: float = Field(
+        0.7, ge=0, description="length α of the stored direction in the other steps of looksam, in gradient norms"
+    )
     redraw: Literal["epoch", "step"] = Field("epoch", description="how often noise-aug and modality-dropout draw again")
     noise_sigma: float = Field(
         0.1,
@@ -214,7 +229,8 @@ class StrategyConfig(Record):
     def active_steps(self) -> StrategySteps:
         """The additional steps that these settings take; a zero `rho` or `alpha2` disables a step."""
         steps = self.steps
-        return StrategySteps(probe=steps.probe and self.rho > 0, mirror=steps.mirror and self.alpha2 > 0)
+        radius = self.asam_rho if self.parts.step == "asam" else self.rho
+        return StrategySteps(probe=steps.probe and radius > 0, mirror=steps.mirror and self.alpha2 > 0)
 
     def check_epochs(self, most: int) -> None:
         """Check that a training is long enough for its average.
@@ -245,6 +261,8 @@ class StrategyConfig(Record):
     @property
     def period(self) -> int:
         """Number of steps between two steps with an additional step; the first step has one."""
+        if self.parts.step == "looksam":
+            return self.looksam_every
         return self.beta if self.steps.mirror else 1
 
     @property
@@ -271,12 +289,20 @@ class StrategyConfig(Record):
         """
         active = self.active_steps
         factor = self.alpha1 if self.steps.mirror else 1.0
-        ascent = (self.rho, self.delta, self.probe_features) if active.probe else None
+        ascent = (self.rho, self.delta, self.probe_features, *self._variant) if active.probe else None
         mirrored = (self.alpha2, self.reading) if active.mirror else None
         special = active.probe or active.mirror or factor != 1.0
         period = self.period if special else 1
         counter = self.counter if period > 1 else None
         return (ascent, mirrored, factor, period, counter, self.reading == "sgd", self._effective_parts)
+
+    @property
+    def _variant(self) -> tuple[object, ...]:
+        """What an ascent step has beyond that of sam; empty if nothing."""
+        step = self.parts.step
+        if (step == "gsam" and self.gsam_alpha == 0) or (step == "looksam" and self.looksam_every == 1):
+            return ()
+        return tuple(getattr(self, key) for key in OWN_SETTINGS.get(step, ()))
 
     @property
     def _effective_parts(self) -> tuple[object, ...]:

@@ -28,10 +28,14 @@ STRATEGIES: dict[str, StrategySteps] = {
     "sam": StrategySteps(probe=True, mirror=False),
     "mirror": StrategySteps(probe=False, mirror=True),
     "sgbd": StrategySteps(probe=True, mirror=True),
+    "asam": StrategySteps(probe=True, mirror=False),
+    "gsam": StrategySteps(probe=True, mirror=False),
+    "looksam": StrategySteps(probe=True, mirror=False),
 }
 """The step rules."""
 
-STRATEGY_NAMES = tuple(STRATEGIES)
+STRATEGY_NAMES = ("vanilla", "sam", "mirror", "sgbd")
+"""The step rules of the paper on SGBD, which are compared by default."""
 
 TREATMENTS: dict[str, str] = {
     "edit-aug": "in each epoch, a share of the items has edited texts and pictures",
@@ -53,6 +57,9 @@ _STEP_SUMMARIES = {
     "sam": "SAM ascent step",
     "mirror": "Mirror Gradient",
     "sgbd": "Mirror Gradient with a SAM ascent step in mirrored steps",
+    "asam": "SAM ascent step scaled by the size of each parameter",
+    "gsam": "SAM ascent step that also lowers the gap between the two losses",
+    "looksam": "SAM ascent step in every fifth step, its direction used in between",
 }
 
 SUMMARIES: dict[str, tuple[str, str]] = {

@@ -13,12 +13,12 @@ N_USERS, N_ITEMS = 30, 20
 WIDTHS = {"image": 12, "text": 8}
 
 
-def test_names_are_the_keys() -> None:
-    assert tuple(STRATEGIES) == STRATEGY_NAMES == ("vanilla", "sam", "mirror", "sgbd")
+def test_those_compared_by_default_are_the_first() -> None:
+    assert tuple(STRATEGIES)[:4] == STRATEGY_NAMES == ("vanilla", "sam", "mirror", "sgbd")
 
 
 @pytest.mark.parametrize("reading", ["shared", "preconditioned", "sgd"])
-@pytest.mark.parametrize("name", STRATEGY_NAMES)
+@pytest.mark.parametrize("name", STRATEGIES)
 @pytest.mark.parametrize("model_name", MODELS)
 def test_the_loss_falls(model_name: str, name: str, reading: str) -> None:
     generator = torch.Generator().manual_seed(0)

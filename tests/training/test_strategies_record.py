@@ -11,7 +11,7 @@ from torch import Tensor
 
 from robustrec.models import model_class
 from robustrec.models.contract import Batch, Problem
-from robustrec.training.strategies import STRATEGY_NAMES, MirrorRecord, Strategy, StrategyConfig
+from robustrec.training.strategies import STRATEGIES, MirrorRecord, Strategy, StrategyConfig
 
 READINGS = ["shared", "preconditioned", "sgd"]
 
@@ -135,7 +135,7 @@ def test_record_by_hand() -> None:
     assert record.share_raised_loss == float(after > before)
 
 
-@pytest.mark.parametrize("name", STRATEGY_NAMES)
+@pytest.mark.parametrize("name", STRATEGIES)
 def test_nothing_measured_is_none(name: str) -> None:
     toy = Toy()
     strategy = Strategy(StrategyConfig(name=name), toy.adam())
@@ -160,7 +160,7 @@ def test_a_step_that_moves_nothing_is_counted_as_no_ascent() -> None:
 
 
 @pytest.mark.parametrize("reading", READINGS)
-@pytest.mark.parametrize("name", STRATEGY_NAMES)
+@pytest.mark.parametrize("name", STRATEGIES)
 def test_measuring_changes_no_number(name: str, reading: str) -> None:
     ends = []
     for probe in (False, True):
@@ -217,7 +217,7 @@ def test_the_count_is_global_or_starts_with_each_epoch() -> None:
 
 @pytest.mark.parametrize("counter", ["global", "per_epoch"])
 @pytest.mark.parametrize("reading", READINGS)
-@pytest.mark.parametrize("name", STRATEGY_NAMES)
+@pytest.mark.parametrize("name", STRATEGIES)
 def test_a_stored_state_goes_on_alike(name: str, reading: str, counter: str) -> None:
     config = StrategyConfig(name=name, reading=reading, counter=counter)
     through = Toy()
@@ -300,7 +300,7 @@ def test_the_probe_is_taken_back_exactly_even_when_the_loss_fails() -> None:
 
 @pytest.mark.parametrize("clip_norm", [None, 1.0])
 @pytest.mark.parametrize("reading", READINGS)
-@pytest.mark.parametrize("name", STRATEGY_NAMES)
+@pytest.mark.parametrize("name", STRATEGIES)
 def test_no_step_waits_for_the_device(name: str, reading: str, clip_norm: float | None) -> None:
     """On the meta device there are no values: whatever would bring one to the host raises."""
     weights = [torch.empty(6, 4, device="meta", requires_grad=True), torch.empty(4, device="meta", requires_grad=True)]

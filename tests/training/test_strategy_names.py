@@ -49,7 +49,7 @@ def test_every_combination_of_parts_has_one_name_that_names_them() -> None:
     [
         ("sgdb", "unknown strategy 'sgdb'", "did you mean 'sgbd'?"),
         ("sgbd+em", "unknown part 'em' of strategy 'sgbd+em'", "did you mean 'ema'?"),
-        ("sgbd+", "unknown part ''", "step rules: vanilla, sam, mirror, sgbd"),
+        ("sgbd+", "unknown part ''", "step rules: vanilla, sam, mirror, sgbd, asam, gsam, looksam;"),
         ("", "unknown strategy ''", "robustrec list strategies"),
         ("sam+sgbd+ema", "has 2 step rules (sam, sgbd)", "--strategy sgbd+ema"),
         ("swa+mirror+ema", "has 2 averages (swa, ema)", "--strategy mirror+ema"),
