@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,9 @@ FORMAT = 1
 Floats = NDArray[np.float64]
 _ROWS = 4096  # rows in float64 at once
 _ROOT = 1e-13  # relative tolerance of λ
+_CLIPPED_ROOT = 1e-7  # of λ where each step takes a singular value decomposition
+LEAST_SHRINKAGE = 0.01
+"""Least weight of the identity in the covariance of displacements, which is singular where all are alike."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class RowFilter:
         strength: λ.
         kept: tr(F Σ_b Fᵀ) / tr(Σ_b).
         norm: the largest singular value of F.
+        identity_weight: δ, the weight of the identity in the covariance of displacements; None if there are none.
     """
 
     mean: Floats
@@ -41,6 +46,7 @@ class RowFilter:
     strength: float
     kept: float
     norm: float
+    identity_weight: float | None = None
 
 
 def fit_shrink(table: NDArray[np.float32], kept: float) -> RowFilter | None:
@@ -64,6 +70,99 @@ def fit_shrink(table: NDArray[np.float32], kept: float) -> RowFilter | None:
         gains = _gains(values, strength)
         matrix = (vectors * gains) @ vectors.T
     return RowFilter(mean, (matrix + matrix.T) / 2, strength, _share(values, gains), float(gains[-1]))
+
+
+def fit_shrink_edits(table: NDArray[np.float32], kept: float, displacements: NDArray[np.float32]) -> RowFilter | None:
+    """Return the filter with N the covariance of displacements by edits; None if nothing varies or is moved.
+
+    N is that of Ledoit and Wolf (J. Multivariate Analysis 88, 2004), (1 - δ) S + δ tr(S)/D I with S the second moments
+    of the displacements about 0 and δ at least `LEAST_SHRINKAGE`. Directions without variance in the catalog are
+    removed first; in the others Σ_b V = N V diag(m) and F = N V diag(m / (m + λ)) Vᵀ. F is not symmetric: its
+    eigenvalues are below 1, but its singular values need not be. Those above 1 are set to 1, and λ is such that what
+    results keeps the share.
+
+    Args:
+        table: [I, D], the clean catalog.
+        kept: 0 < kept < 1.
+        displacements: [n, D], vector of an edited item minus its clean vector; n may be smaller than D.
+    """
+    with threadpool_limits(limits=1):
+        mean, covariance = _moments(table)
+        values, basis = _eigen(covariance)
+        if not values[-1] > 0 or not np.any(displacements):
+            return None
+        basis, values = basis[:, values > 0], values[values > 0]
+        noise, weight = _noise(displacements.astype(np.float64))
+        solved = _Solved.of(values, basis.T @ noise @ basis)
+        most = float(solved.ratios[-1]) * (kept**-0.5 - 1) * 2
+        strength = _solve(solved.share, kept, most)
+        inner, norm = solved.matrix(strength), solved.norm(strength)
+        if norm > 1:
+            strength = _solve(lambda x: solved.share_of(solved.clipped(x)), kept, strength, _CLIPPED_ROOT)
+            inner, norm = solved.clipped(strength), min(1.0, solved.norm(strength))
+        share = solved.share_of(inner)
+    return RowFilter(mean, basis @ inner @ basis.T, strength, share, norm, weight)
+
+
+class _Solved(NamedTuple):
+    """F for every λ, in the principal directions of the catalog.
+
+    Attributes:
+        values: [r], the variances of the catalog.
+        ratios: [r], m, ascending.
+        vectors: [r, r], V with Vᵀ N V = I.
+        back: [r, r], N V.
+    """
+
+    values: Floats
+    ratios: Floats
+    vectors: Floats
+    back: Floats
+
+    @classmethod
+    def of(cls, values: Floats, noise: Floats) -> _Solved:
+        from scipy.linalg import eigh
+
+        ratios, vectors = eigh(np.diag(values), noise)
+        return cls(values, np.maximum(ratios, 0.0), vectors, noise @ vectors)
+
+    def matrix(self, strength: float) -> Floats:
+        product: Floats = (self.back * _gains(self.ratios, strength)) @ self.vectors.T
+        return product
+
+    def share(self, strength: float) -> float:
+        """Return the share that F keeps: Σ g² m ‖N v‖² / Σ e."""
+        parts = np.square(_gains(self.ratios, strength)) * self.ratios
+        return float(parts @ np.square(self.back).sum(axis=0) / self.values.sum())
+
+    def share_of(self, matrix: Floats) -> float:
+        return float(np.vdot(matrix * self.values, matrix) / self.values.sum())
+
+    def norm(self, strength: float) -> float:
+        from scipy.linalg import svdvals
+
+        return float(svdvals(self.matrix(strength))[0])
+
+    def clipped(self, strength: float) -> Floats:
+        from scipy.linalg import svd
+
+        left, singular, right = svd(self.matrix(strength))
+        clipped: Floats = (left * np.minimum(singular, 1.0)) @ right
+        return clipped
+
+
+def _noise(displacements: Floats) -> tuple[Floats, float]:
+    """Return the covariance of displacements [n, D] about 0, and the weight of the identity in it."""
+    from sklearn.covariance import ledoit_wolf_shrinkage
+
+    width = displacements.shape[1]
+    scale = float(np.abs(displacements).max())
+    own = displacements / scale  # of fourth powers, tiny numbers would leave nothing
+    found = float(ledoit_wolf_shrinkage(own, assume_centered=True)) if len(own) > 1 else 1.0
+    weight = max(LEAST_SHRINKAGE, found)
+    moments = own.T @ own / len(own)
+    moments = (1 - weight) * moments + weight * np.trace(moments) / width * np.eye(width)
+    return scale**2 * moments, weight
 
 
 def _moments(table: NDArray[np.float32]) -> tuple[Floats, Floats]:
@@ -96,8 +195,9 @@ def _share(values: Floats, gains: Floats) -> float:
     return float(np.square(gains) @ values / values.sum())
 
 
-def _solve(share: Callable[[float], float], kept: float, largest: float) -> float:
+def _solve(share: Callable[[float], float], kept: float, largest: float, tolerance: float = _ROOT) -> float:
     """Return the x of 0 < x <= largest with share(x) = kept, for a share that decreases from 1 at 0."""
     from scipy.optimize import brentq
 
-    return float(brentq(lambda x: share(x) - kept, 0.0, largest, xtol=largest * 1e-15, rtol=_ROOT, maxiter=500))
+    # λ can be smaller by many orders than the bound, so that only its relative error stops the search.
+    return float(brentq(lambda x: share(x) - kept, 0.0, largest, xtol=1e-300, rtol=tolerance, maxiter=2000))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from robustrec.encoders.shrink import RowFilter, fit_shrink
+from robustrec.encoders.shrink import RowFilter, fit_shrink, fit_shrink_edits
 
 Table = NDArray[np.float32]
 
@@ -92,3 +92,90 @@ def test_the_filter_does_not_depend_on_the_number_of_threads() -> None:
     assert found[0] is not None
     assert found[1] is not None
     np.testing.assert_array_equal(found[0].matrix, found[1].matrix)
+
+
+def test_displacements_along_an_axis_shrink_this_axis() -> None:
+    # The catalog has equal variances, so that only the displacements tell directions apart.
+    table = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]], np.float32)
+    random = np.random.default_rng(0)
+    displacements = (random.normal(size=(4000, 2)) * [3, 1]).astype(np.float32)
+    fitted = fit_shrink_edits(table, 0.7, displacements)
+    assert fitted is not None
+    second = displacements.astype(np.float64).T @ displacements / 4000
+    assert fitted.identity_weight == pytest.approx(0.01)
+    noise = 0.99 * second + 0.01 * np.trace(second) / 2 * np.eye(2)
+    np.testing.assert_allclose(fitted.matrix, np.linalg.inv(np.eye(2) + fitted.strength * noise), rtol=1e-9)
+    assert fitted.matrix[0, 0] < 0.71 < 0.9 < fitted.matrix[1, 1]
+    assert kept_of(table, fitted) == pytest.approx(0.7)
+
+
+def test_the_covariance_of_displacements_is_that_of_scikit_learn() -> None:
+    from sklearn.covariance import ledoit_wolf
+
+    table, displacements = drawn(1, 300, 12), drawn(2, 40, 12)
+    fitted = fit_shrink_edits(table, 0.7, displacements)
+    assert fitted is not None
+    noise, weight = ledoit_wolf(displacements.astype(np.float64), assume_centered=True)
+    assert fitted.identity_weight == pytest.approx(weight)
+    if fitted.norm < 1:
+        between = np.cov(table.astype(np.float64).T, bias=True)
+        expected = between @ np.linalg.inv(between + fitted.strength * noise)
+        np.testing.assert_allclose(fitted.matrix, expected, atol=1e-8)
+
+
+@settings(max_examples=60)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    items=st.integers(2, 40),
+    width=st.integers(1, 30),
+    moved=st.integers(1, 40),
+    ranks=st.tuples(st.integers(1, 30), st.integers(1, 30)),
+    constant=st.integers(0, 3),
+    scales=st.tuples(*2 * [st.sampled_from([1e-6, 1.0, 1e6])]),
+    kept=st.floats(0.01, 0.99),
+)
+def test_no_displacements_make_the_filter_amplify(
+    seed: int,
+    items: int,
+    width: int,
+    moved: int,
+    ranks: tuple[int, int],
+    constant: int,
+    scales: tuple[float, float],
+    kept: float,
+) -> None:
+    """Fewer items or displacements than columns, low rank, constant columns, all displacements alike."""
+    table = drawn(seed, items, width, rank=min(ranks[0], items, width), scale=scales[0])
+    displacements = drawn(seed + 1, moved, width, rank=min(ranks[1], moved, width), scale=scales[1])
+    table[:, :constant] = 1
+    fitted = fit_shrink_edits(table, kept, displacements)
+    if np.ptp(table, axis=0).max() == 0:
+        assert fitted is None
+        return
+    assert fitted is not None
+    singular = np.linalg.svd(fitted.matrix, compute_uv=False)
+    assert singular[0] <= 1 + 1e-9
+    assert singular[0] == pytest.approx(fitted.norm, rel=1e-6)
+    assert fitted.kept == pytest.approx(kept, rel=1e-4)
+    assert kept_of(table, fitted) == pytest.approx(kept, rel=1e-4)
+
+
+def test_a_filter_that_would_amplify_is_clipped() -> None:
+    """Correlated displacements make the filter oblique: as solved, one of its singular values is above 1."""
+    random = np.random.default_rng(4)
+    table = (random.normal(size=(500, 2)) * [1, 0.2]).astype(np.float32)
+    displacements = (random.normal(size=(500, 1)) * [[1, 1]] + 0.05 * random.normal(size=(500, 2))).astype(np.float32)
+    fitted = fit_shrink_edits(table, 0.7, displacements)
+    assert fitted is not None
+    between = np.cov(table.astype(np.float64).T, bias=True)
+    second = displacements.astype(np.float64).T @ displacements / 500
+    noise = 0.99 * second + 0.01 * np.trace(second) / 2 * np.eye(2)
+    assert np.linalg.norm(between @ np.linalg.inv(between + fitted.strength * noise), 2) > 1.1
+    assert np.linalg.norm(fitted.matrix, 2) == pytest.approx(1)
+    assert kept_of(table, fitted) == pytest.approx(0.7, rel=1e-5)
+
+
+def test_displacements_of_nothing_have_no_filter() -> None:
+    table = drawn(1, 20, 4)
+    assert fit_shrink_edits(table, 0.7, np.zeros((9, 4), np.float32)) is None
+    assert fit_shrink_edits(np.ones((7, 4), np.float32), 0.7, drawn(2, 9, 4)) is None
