@@ -22,11 +22,11 @@ from robustrec.hardware import full_precision, pick_device
 from robustrec.object_store import shared_results
 from robustrec.progress import Progress, silent
 from robustrec.results.findings import Finding
-from robustrec.runs.editable import check_edited_training
+from robustrec.runs.editable import check_edited_training, check_filters
+from robustrec.runs.fitting import filtered_features, fitted_filters
 from robustrec.runs.plan import subject_specs
 from robustrec.runs.precision import precision_notes
 from robustrec.runs.prepared import Prepared, edit_source, prepare
-from robustrec.runs.shrinking import filtered_features, fitted_filters
 from robustrec.runs.specs import check_modalities, reads_features
 from robustrec.runs.subjects import obtain_subject
 from robustrec.runs.trained import TrainedSubject
@@ -144,8 +144,9 @@ def encoded_catalog(settings: Settings, progress: Progress) -> tuple[Dataset, It
         engine.encoding(first, settings, progress),
     ):
         named = named_features(settings.features)
+        check_filters(named.filters, data, settings)
         features = item_features(data, named.encoder, home=settings.home, progress=progress, options=options)
-        return data, filtered_features(features, named.filters, settings.home, progress)
+        return data, filtered_features(named.filters, data, features, edit_source(settings), progress)
 
 
 def refuse_untrainable(settings: Settings) -> None:
@@ -199,8 +200,8 @@ def _trained(settings: Settings, data: Dataset, progress: Progress, *, mask_vali
         encoder = encoder_of(settings.features)
         features = item_features(data, encoder, home=settings.home, progress=progress, options=options)
         notes = (*check_modalities(specs, features.tables), *precision_notes(specs))
-    fitted = fitted_filters(specs, features, settings.home, progress)
     mask, edits = mask_validation, edit_source(settings)
+    fitted = fitted_filters(specs, data, features, edits, progress)
     device = pick_device(settings.device)
     prepared = prepare(data, features, device, mask_validation=mask, fitted=fitted, edits=edits)
     subjects = [obtain_subject(spec, prepared, home=settings.home, progress=progress) for spec in specs]

@@ -26,8 +26,8 @@ from robustrec.results.conditions import CLEAN_TEST
 from robustrec.results.findings import CLEAN
 from robustrec.runs.distinct import identity_of, indistinct
 from robustrec.runs.edit_pools import make_pools
+from robustrec.runs.fitting import fitted_filters
 from robustrec.runs.prepared import Prepared, edit_source, prepare
-from robustrec.runs.shrinking import fitted_filters
 from robustrec.runs.specs import SubjectSpec, check_modalities, modalities_read
 from robustrec.runs.store import run_key, stored_run
 from robustrec.runs.subjects import obtain_subject
@@ -66,7 +66,7 @@ def work_of(plan: Plan, progress: Progress = silent) -> Work:
             if plan.encoder
             else None
         )
-        fitted = fitted_filters(plan.specs, features, plan.home, progress)
+        fitted = fitted_filters(plan.specs, plan.dataset, features, edit_source(plan.settings), progress)
     prepared = prepare(
         plan.dataset,
         features,

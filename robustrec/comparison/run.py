@@ -33,9 +33,9 @@ from robustrec.results.report import Environment
 from robustrec.runs.distinct import check_distinct
 from robustrec.runs.edit_pools import make_pools
 from robustrec.runs.editable import check_edited_training, edited_encodings
+from robustrec.runs.fitting import fitted_filters
 from robustrec.runs.plan import evaluation_options, subject_specs
 from robustrec.runs.prepared import Prepared, edit_source, prepare
-from robustrec.runs.shrinking import fitted_filters
 from robustrec.runs.specs import SubjectSpec, check_modalities, reads_features, spec_json
 from robustrec.runs.user_sample import sample_words
 from robustrec.training.strategy_names import canonical_strategy
@@ -176,12 +176,12 @@ def prepared_of(plan: ComparisonPlan, progress: Progress = silent) -> tuple[Item
         if reads
         else None
     )
-    fitted = fitted_filters(plan.specs, features, settings.home, progress)
+    edits, users = edit_source(settings), settings.users
+    fitted = fitted_filters(plan.specs, plan.dataset, features, edits, progress)
     if features is not None:
         check_modalities(plan.specs, features.tables)
     mask = bool(evaluation_options(settings).mask_validation)
     device = pick_device(settings.device)
-    edits, users = edit_source(settings), settings.users
     prepared = prepare(plan.dataset, features, device, mask_validation=mask, users=users, fitted=fitted, edits=edits)
     return features, prepared
 

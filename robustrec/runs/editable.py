@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from robustrec.config import Settings
 from robustrec.encoders.chosen import encoder_name
 from robustrec.errors import RobustrecError
-from robustrec.feature_names import encoder_of
+from robustrec.feature_names import Shrink, encoder_of, with_filter
 from robustrec.runs.specs import SubjectSpec, reads_features
 from robustrec.training.edit_settings import edit_pool
 
@@ -37,17 +37,42 @@ def not_editable(dataset: Dataset, encoder: str | None, again: str | None = None
     return ""
 
 
+SHRINK_ITEMS = 200
+"""Number of items whose edits a filter of features is fitted on."""
+
+
 def trained_on_edits(specs: Iterable[SubjectSpec]) -> list[SubjectSpec]:
     """Return the subjects that train on edited content."""
     return [spec for spec in specs if spec.trains and reads_features(spec) and edit_pool(spec.strategy) is not None]
 
 
+def check_filters(filters: Iterable[Shrink | None], dataset: Dataset, settings: Settings) -> None:
+    """Check that the edits that filters of features are fitted on can be made.
+
+    Raises:
+        RobustrecError: items cannot be edited and encoded again.
+    """
+    shrink = next((each for each in filters if each is not None and each.edits), None)
+    if shrink is None:
+        return
+    features = encoder_name(dataset, encoder_of(settings.features))
+    if reason := not_editable(dataset, features, settings.encoder):
+        isotropic = with_filter(features, Shrink(kept=shrink.kept))
+        raise RobustrecError(
+            f"{shrink.label} is fitted on edited texts and pictures, but {reason}",
+            where=f"--dataset {dataset.name}, --features {with_filter(features, shrink)}",
+            fix=f"use the filter without edits: --features {isotropic}",
+        )
+
+
 def check_edited_training(specs: Iterable[SubjectSpec], dataset: Dataset, settings: Settings) -> None:
-    """Check that the content for each training on edited content can be made.
+    """Check that the edited content for each training, and for the filters of features, can be made.
 
     Raises:
         RobustrecError: items cannot be edited and encoded again, or a name of an edit is unknown.
     """
+    specs = tuple(specs)
+    check_filters((spec.shrink for spec in specs), dataset, settings)
     edited = trained_on_edits(specs)
     if not edited:
         return
@@ -67,9 +92,13 @@ def check_edited_training(specs: Iterable[SubjectSpec], dataset: Dataset, settin
 
 
 def edited_encodings(specs: Iterable[SubjectSpec], n_items: int) -> int:
-    """Return the largest number of rows that are encoded for trainings on edited content."""
+    """Return the largest number of rows that are encoded for trainings on edited content and filters of features."""
+    specs = tuple(specs)
+    filters = {spec.shrink for spec in specs if spec.shrink and spec.shrink.edits}
     pools = {edit_pool(spec.strategy) for spec in trained_on_edits(specs)}
-    return n_items * sum(pool.pools for pool in pools if pool is not None)
+    return n_items * sum(pool.pools for pool in pools if pool is not None) + (
+        2 * min(n_items, SHRINK_ITEMS) if filters else 0
+    )
 
 
 def _fix(dataset: Dataset, settings: Settings, strategy: str) -> str:

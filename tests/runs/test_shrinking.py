@@ -11,11 +11,12 @@ import torch
 from robustrec.config import resolve
 from robustrec.datasets.registry import load_dataset
 from robustrec.encoders.features import item_features
+from robustrec.encoders.options import EncoderOptions
 from robustrec.errors import RobustrecError
 from robustrec.feature_names import NamedFeatures, Shrink, named_features
+from robustrec.runs.fitting import filtered_features, fitted_filter, fitted_filters
 from robustrec.runs.plan import subject_specs
-from robustrec.runs.prepared import Prepared, prepare
-from robustrec.runs.shrinking import filtered_features, fitted_filter, fitted_filters
+from robustrec.runs.prepared import EditSource, Prepared, prepare
 from robustrec.runs.specs import SubjectSpec, spec_json
 from robustrec.runs.store import run_key
 from robustrec.runs.subjects import obtain_subject
@@ -29,8 +30,12 @@ KEPT = Shrink(kept=0.7)
 def prepared(tiny_folder: Path, tmp_path: Path) -> Prepared:
     dataset = load_dataset(str(tiny_folder), home=tmp_path)
     features = item_features(dataset, "imported", home=tmp_path)
-    fitted = fitted_filters([spec_of()], features, tmp_path)
+    fitted = fitted_filters([spec_of()], dataset, features, source_of(tmp_path))
     return prepare(dataset, features, torch.device("cpu"), fitted=fitted)
+
+
+def source_of(home: Path) -> EditSource:
+    return EditSource(home, EncoderOptions(), "en", ())
 
 
 def spec_of(model: str = "vbpr", shrink: Shrink | None = KEPT) -> SubjectSpec:
@@ -95,7 +100,7 @@ def test_keys_without_a_filter_do_not_change(prepared: Prepared) -> None:
 def test_a_stored_filter_is_read_again_to_the_bit(prepared: Prepared, tmp_path: Path) -> None:
     assert prepared.features is not None
     first = prepared.fitted[KEPT]
-    again = fitted_filter(KEPT, prepared.features, tmp_path)
+    again = fitted_filter(KEPT, prepared.dataset, prepared.features, source_of(tmp_path))
     assert again.facts == first.facts
     assert again.facts["text"]["share of variance kept"] == pytest.approx(0.7)
     assert all(torch.equal(again.of[name].matrix, first.of[name].matrix) for name in first.of)
@@ -110,7 +115,7 @@ def test_a_subject_says_what_it_reads_and_takes_features_as_they_are(prepared: P
     assert subject.record["features_digest"] == prepared.features_digest(KEPT)
     # The same parameters on features that were filtered beforehand give the same lists.
     assert prepared.features is not None
-    made = filtered_features(prepared.features, (KEPT,), tmp_path)
+    made = filtered_features((KEPT,), prepared.dataset, prepared.features, source_of(tmp_path))
     assert made.name == "imported+shrink=.7"
     other = obtain_subject(
         SubjectSpec(**{**spec_of(shrink=None).__dict__, "checkpoint": _parameters(subject, tmp_path)}),
@@ -125,3 +130,44 @@ def _parameters(subject: Any, folder: Path) -> Path:
     path = folder / "parameters.pth"
     torch.save(subject.model.module().state_dict(), path)
     return path
+
+
+def test_edits_need_an_encoder(tiny_folder: Path, tmp_path: Path) -> None:
+    """Refused before any work, with the name of the filter that needs none."""
+    from robustrec.api.steps import encode, train
+
+    for run in (encode, train):
+        options: dict[str, Any] = {"home": tmp_path, "features": "imported+shrink=.7,edits"}
+        with pytest.raises(RobustrecError, match="imported features cannot be computed again") as caught:
+            run(dataset=str(tiny_folder), **options, **({"model": "vbpr"} if run is train else {}))
+        assert caught.value.fix == "use the filter without edits: --features imported+shrink=.7"
+
+
+def test_a_filter_of_edits_is_fitted_on_edits_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its random stream is not that of audits; equal on every seed; modalities that no edit moves are isotropic."""
+    from robustrec.runs import fitting
+    from robustrec.runs.edit_pools import STREAM as OF_TRAINING
+    from robustrec.runs.treatments import AUDITED
+
+    monkeypatch.setattr(fitting, "SHRINK_ITEMS", 12)
+    dataset = load_dataset("clothing", home=tmp_path, edition="sample")
+    features = item_features(dataset, "basic", home=tmp_path)
+    edited = Shrink(kept=0.7, edits=True)
+    moved = fitting.displacements(dataset, features, source_of(tmp_path))
+    assert {name: len(each) for name, each in moved.items()} == {"image": 12, "text": 12}
+    assert len({fitting.STREAM, AUDITED, OF_TRAINING}) == 3
+    fitted = fitting.fitted_filter(edited, dataset, features, source_of(tmp_path))
+    isotropic = fitting.fitted_filter(KEPT, dataset, features, source_of(tmp_path))
+    for name in ("image", "text"):
+        facts = fitted.facts[name]
+        assert facts["share of variance kept"] == pytest.approx(0.7, rel=1e-5)
+        assert facts["norm"] <= 1
+        assert facts["displacements"] == 12
+        assert not torch.allclose(fitted.of[name].matrix, isotropic.of[name].matrix, atol=1e-3)
+    assert fitted.identity["edits"]["severity"] == 3
+    assert "12 edited items" in fitted.notes[0]
+    still = fitting._fitted(edited, features, {"text": moved["text"], "image": moved["image"][:0]}, lambda *_: None)
+    assert "isotropic, as no edit moves" in still.notes[0]
+    torch.testing.assert_close(still.tables["image"], isotropic.of["image"].matrix)
+    with pytest.raises(RobustrecError, match="edits move no vector"):
+        fitting._fitted(edited, features, {}, lambda *_: None)
