@@ -65,6 +65,9 @@ class Settings(BaseModel):
     users: int | None = Field(
         None, ge=2, description="audits: number of test users to rank, a stratified sample; default: all"
     )
+    segments: tuple[Literal["activity", "popularity", "category", "brand"], ...] | None = Field(
+        None, description="audits: segments of the users with findings of their own; default: those of the suite"
+    )
     seed: int = Field(0, ge=0, le=2**63 - 1, description="first training seed; audit seeds are derived from it")
     seeds: int = Field(1, ge=1, le=1000, description="number of training seeds")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
@@ -97,7 +100,7 @@ def _places(value: str) -> list[str]:
     return value.split(",")
 
 
-LISTS = {"model": _names, "strategy": _names, "weights": _places, "vocabulary": _places}
+LISTS = {"model": _names, "strategy": _names, "weights": _places, "vocabulary": _places, "segments": _names}
 """Settings that are lists, and how each is read from one text; a folder's name may hold spaces."""
 
 

@@ -32,6 +32,7 @@ def judgement(
     side: MeasuredState,
     *,
     over_seeds: Sequence[Finding] = (),
+    segments: Sequence[Finding] = (),
     arrays: Arrays | None = None,
     baseline: Baseline | None = None,
     compared: Sequence[Subject] | None = None,
@@ -46,6 +47,7 @@ def judgement(
         statuses: statuses of its audits.
         side: its measurement settings.
         over_seeds: means of findings over training seeds.
+        segments: findings of segments of the users.
         arrays: per-user arrays of the findings, or None.
         baseline: the baseline, or None.
         compared: subjects whose findings hold rows against a baseline already.
@@ -60,11 +62,11 @@ def judgement(
         rows, record = compare_with_baseline(findings, arrays, side, baseline)
         findings = (*findings, *rows)
     gates = applicable_gates(suite.gates, list(side.parameters), baseline.subjects if baseline else compared)
-    reasons = {gate.name: inapplicable(gate, findings, statuses) for gate in gates.gates}
+    reasons = {gate.name: inapplicable(gate, (*findings, *segments), statuses) for gate in gates.gates}
     found = judge_all(
         # A gate that matches no subject is an error here too.
         [gate for gate in suite.gates if (gate in gates.gates or not gate.optional) and not reasons.get(gate.name)],
-        findings,
+        (*findings, *segments),
         level=suite.bootstrap.level,
         correction=suite.correction,
         over_seeds=over_seeds,
@@ -161,6 +163,7 @@ def judged_again(
         report.statuses,
         side_of_report(report),
         over_seeds=report.over_seeds,
+        segments=report.segments,
         arrays=arrays,
         baseline=baseline,
         compared=compared,

@@ -19,7 +19,9 @@ from robustrec.audits.over_seeds import rows_over_seeds
 from robustrec.audits.plan import Plan
 from robustrec.audits.quality import Clean, short_lists
 from robustrec.audits.registry import user_audits
+from robustrec.audits.rows import Intervals
 from robustrec.audits.run import Measurements
+from robustrec.audits.segments import chosen_segments, segment_rows, segments_of
 from robustrec.datasets.cold_start import cold_start
 from robustrec.datasets.interactions import TEST, TRAIN, VALIDATION
 from robustrec.datasets.registry import Dataset
@@ -31,6 +33,7 @@ from robustrec.files import write_atomically
 from robustrec.hardware import describe_environment
 from robustrec.places import own_descriptor
 from robustrec.reading.recommendation import with_recommendation
+from robustrec.results.findings import Finding
 from robustrec.results.report import (
     ArraysRecord,
     Costs,
@@ -64,12 +67,14 @@ def make_report(plan: Plan, run: Measurements, *, command: Sequence[str]) -> tup
     arrays, now = _npz(run), datetime.now(UTC)
     level = suite.bootstrap.level
     over_seeds = (*rows_over_seeds(results.findings, results.arrays, level=level), *results.over_seeds)
+    segments, unsegmented = _segments(plan, run)
     judged = judgement(
         suite,
         results.findings,
         results.statuses,
         _side(plan, records),
         over_seeds=over_seeds,
+        segments=segments,
         arrays=results.arrays,
         baseline=plan.baseline,
         waivers=plan.waivers,
@@ -81,6 +86,7 @@ def make_report(plan: Plan, run: Measurements, *, command: Sequence[str]) -> tup
         *judged["warnings"],
         *_warnings(run.subjects),
         *results.warnings,
+        *unsegmented,
     )
     report = Report(
         robustrec=__version__,
@@ -96,6 +102,7 @@ def make_report(plan: Plan, run: Measurements, *, command: Sequence[str]) -> tup
         subjects=records,
         statuses=tuple(results.statuses),
         over_seeds=over_seeds,
+        segments=segments,
         exhibits=tuple(results.exhibits),
         user_audits=user_audits(suite),
         relations=tuple(results.relations),
@@ -107,6 +114,22 @@ def make_report(plan: Plan, run: Measurements, *, command: Sequence[str]) -> tup
         **judged,
     )
     return with_recommendation(report), arrays
+
+
+def _segments(plan: Plan, run: Measurements) -> tuple[tuple[Finding, ...], list[str]]:
+    """Return the findings of the segments of the suite, and a line for each kind with segments that are too small."""
+    if not plan.suite.segments:
+        return (), []
+    found = segments_of(plan.suite.segments, plan.dataset, run.prepared.test)
+    there = {each.by for each in found}
+    lines = [
+        f"segments by {kind}: not measured, because no item has a {kind}"
+        for kind in plan.suite.segments
+        if kind not in there
+    ]
+    kept, small = chosen_segments(found)
+    intervals = Intervals(plan.suite.bootstrap, run.context.seed, plan.dataset.interactions.n_items)
+    return tuple(segment_rows(run.results.findings, run.results.arrays, kept, intervals)), [*lines, *small]
 
 
 def check_baseline(plan: Plan) -> None:

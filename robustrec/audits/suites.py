@@ -6,7 +6,17 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
-from pydantic import AfterValidator, Discriminator, Field, SerializeAsAny, Tag, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    SerializeAsAny,
+    SerializerFunctionWrapHandler,
+    Tag,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from robustrec.audits.kind import AuditConfig
 from robustrec.audits.registry import KINDS, UserAudit, built_in, check_known
@@ -17,7 +27,7 @@ from robustrec.evaluation.error_rates import Correction
 from robustrec.evaluation.kinds import LONGEST_LIST, QUALITY, STABILITY, named
 from robustrec.files import digest_json, shipped, shown_path
 from robustrec.invalid import invalid
-from robustrec.results.findings import BASELINE, CLEAN, CONTENT_USE
+from robustrec.results.findings import BASELINE, CLEAN, CONTENT_USE, SegmentKind
 from robustrec.results.gates import Gate
 from robustrec.results.selection import matches
 from robustrec.results.waivers import Waiver
@@ -78,6 +88,11 @@ class Suite(Record):
     users: int | None = Field(
         default=None, ge=2, description="number of test users to rank, a stratified sample; all if there are no more"
     )
+    segments: Annotated[tuple[SegmentKind, ...], AfterValidator(distinct)] = Field(
+        default=(),
+        description="segments of the users with findings of their own: activity (thirds by training interactions), or "
+        "users by the popularity, category or brand of their test items",
+    )
     bootstrap: Bootstrap = Field(default=Bootstrap(), description="settings of the confidence intervals")
     audits: tuple[_AnyAudit, ...] = Field(min_length=1, description="audits to run, one table for each kind")
     gates: tuple[Gate, ...] = Field(
@@ -92,6 +107,11 @@ class Suite(Record):
     def digest(self) -> str:
         """Return the sha256 of the resolved content."""
         return digest_json(self.model_dump(mode="json"))
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, handler: SerializerFunctionWrapHandler):  # type: ignore[no-untyped-def]
+        # A key that is not given changes no digest of a suite, nor of what was measured by it.
+        return {name: value for name, value in handler(self).items() if name != "segments" or value}
 
     @model_validator(mode="after")
     def _fits_together(self) -> Suite:
@@ -113,6 +133,13 @@ class Suite(Record):
                 raise ValueError(
                     f"gate {gate.name!r} selects {error.what}, but the suite does not list it; {error.fix}"
                 )
+            if select.segment_by is not None and select.segment_by not in self.segments:
+                raise ValueError(
+                    f"gate {gate.name!r} selects segments by {select.segment_by}, but the suite does not measure them; "
+                    f'add segments = ["{select.segment_by}"]'
+                )
+            if select.segment_by is not None and (gate.reference != CLEAN or select.group is not None):
+                raise ValueError(f"gate {gate.name!r} selects segments, which have no group and no other reference")
             if gate.reference not in (CLEAN, BASELINE, self.compare_with):
                 raise ValueError(
                     f"gate {gate.name!r} compares with {gate.reference!r}, but compare_with is {self.compare_with!r}"
@@ -150,7 +177,7 @@ def suite_of(settings: Settings, suite: Suite | None = None) -> Suite:
         RobustrecError: as `load_suite`, or an override is invalid.
     """
     suite, mask = suite or load_suite(settings.suite), evaluation_options(settings).mask_validation
-    changes = {"mask_validation": mask, "users": settings.users}
+    changes = {"mask_validation": mask, "users": settings.users, "segments": settings.segments}
     changed = {name: value for name, value in changes.items() if value is not None}
     return suite.model_copy(update=changed) if changed else suite
 

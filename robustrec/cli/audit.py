@@ -41,6 +41,7 @@ def audit(
     seed: options.Seed = None,
     seeds: options.Seeds = None,
     users: options.Users = None,
+    segments: options.Segments = None,
     device: options.Device = None,
     threads: options.Threads = None,
     workers: options.Workers = None,

@@ -111,6 +111,14 @@ Users = Annotated[
     int | None,
     typer.Option(help="Rank a stratified sample of this many test users. Default: all.", show_default=False),
 ]
+Segments = Annotated[
+    str | None,
+    typer.Option(
+        help="Segments of the users with findings of their own: activity, popularity, category and brand, separated by"
+        " commas. Default: those of the suite.",
+        show_default=False,
+    ),
+]
 Device = Annotated[str | None, typer.Option(help="Device: auto, cpu, cuda or cuda:N.")]
 Threads = Annotated[int | None, typer.Option(help="Number of CPU threads.")]
 Workers = Annotated[int | None, typer.Option(help="Number of processes; each uses --threads CPU threads.")]

@@ -36,6 +36,9 @@ TOGETHER = "the encoder reads text and picture together"
 
 Group = Literal["all", "edited", "head", "tail", "untouched", "cold_items", "warm_items", "cold_users"]
 
+SegmentKind = Literal["activity", "popularity", "category", "brand"]
+"""What segments are of: training interactions of users; users by the popularity, category or brand of test items."""
+
 STRATA: tuple[Group, ...] = ("cold_items", "warm_items", "cold_users")
 """Groups by training interactions. The metric of such a finding ends in the group: ndcg@20_cold_items."""
 
@@ -71,6 +74,12 @@ class Finding(Record):
         "test item without training interactions, with these items alone as relevant (cold_items), the same for other "
         "test items (warm_items), and users without training interactions (cold_users), counted and not measured",
     )
+    segment_by: SegmentKind | None = Field(
+        default=None,
+        description="of a segment of the users, what it is a segment of: their training interactions (activity), or "
+        "the popularity, category or brand of their test items",
+    )
+    segment: str | None = Field(default=None, min_length=1, description="name of the segment, for example a category")
     modality: str | None = Field(
         default=None,
         min_length=1,
@@ -132,6 +141,8 @@ class Finding(Record):
             raise ValueError(
                 "a finding of quantity value must have its value in clean, and no perturbed, drift or relative_drift"
             )
+        if (self.segment is None) != (self.segment_by is None):
+            raise ValueError("a finding of a segment has both segment_by and segment")
         if (self.sampled is None) != (self.counted is None) or (self.counted or 0) > (self.sampled or 0):
             raise ValueError(f"{self.counted} of {self.sampled} sampled members is not a share")
         if self.clean is not None and self.perturbed is not None and self.drift is not None:

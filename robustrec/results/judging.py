@@ -168,7 +168,7 @@ def with_means(findings: Sequence[Finding], over_seeds: Sequence[Finding]) -> li
 def _without_seed(row: Finding) -> tuple[object, ...]:
     subject = row.subject
     trained = (subject.model, subject.strategy, subject.features)
-    return (*trained, row.audit, row.condition, row.metric, row.quantity, row.reference)
+    return (*trained, row.audit, row.condition, row.metric, row.quantity, row.reference, row.segment_by, row.segment)
 
 
 def _judge_finding(gate: Gate, finding: Finding, level: float, seeds: tuple[int, ...]) -> _Judged:
@@ -278,6 +278,8 @@ def _result(
         message += hidden_note(worst.hidden)
     if worst.doubtful:
         message += not_beyond_doubt(terms.level, terms.family, terms.correction)
+    if finding.segment is not None:
+        message = f"{finding.segment_by} {finding.segment}: {message}"
     if waived:
         message = f"waived until {waived.expires} ({waived.reason}): {message}"
     decided = {

@@ -269,6 +269,9 @@ class Report(Record):
         description="means over the training seeds of a model, strategy and features, listed under "
         "the subject of the first seed, with intervals over seeds, draws and users",
     )
+    segments: tuple[Finding, ...] = Field(
+        default=(), description="findings of segments of the users, which are also part of those of all users"
+    )
     exhibits: tuple[Exhibit, ...] = ()
     relations: tuple[Relation, ...] = ()
     user_audits: tuple[UserAuditRecord, ...] = ()

@@ -21,7 +21,7 @@ from robustrec.results.conditions import (
     Search,
     Training,
 )
-from robustrec.results.findings import CLEAN, STRATA, Finding, Group
+from robustrec.results.findings import CLEAN, STRATA, Finding, Group, SegmentKind
 from robustrec.results.labels import condition_of
 from robustrec.subject import Record
 from robustrec.training.strategy_names import canonical_strategy
@@ -68,6 +68,14 @@ class Select(Record):
         default=None,
         description="whom the metric is of: edited, head, tail, untouched or all in an audit of edits, or cold_items, "
         "warm_items or cold_users; the same as the end of a metric's name, as in ndcg@20_edited",
+    )
+    segment_by: SegmentKind | None = Field(
+        default=None, description="segments of the users: activity, popularity, category or brand; see `segment`"
+    )
+    segment: str | None = Field(
+        default=None,
+        min_length=1,
+        description="name of a segment, for example low for segment_by activity, or a category; all by default",
     )
     kind: Kind | None = Field(default=None, description="kind of the condition, for example break_point")
     edit: str | None = Field(default=None, min_length=1, description="name of the edit; all for the mean over all")
@@ -127,6 +135,8 @@ class Select(Record):
 
     @model_validator(mode="after")
     def _can_match(self) -> Select:
+        if self.segment is not None and self.segment_by is None:
+            raise ValueError("segment needs segment_by: activity, popularity, category or brand")
         given = list(self.fields)
         if given and self.condition != ANY:
             raise ValueError(f"condition and {given[0]} cannot be combined: remove condition")
@@ -174,11 +184,19 @@ class Select(Record):
 
     def wants_metric(self, finding: Finding) -> bool:
         """Return whether the metric of a finding is selected, with its group."""
+        if not self._wants_segment(finding):
+            return False
         if self.group is None and finding.group in STRATA:
             return finding.metric == self.metric  # never by a wildcard: a stratum is asked for by its name
         if self.group is None:
             return matches(finding.metric, self.metric)
         return finding.group == self.group and matches(finding.metric, self.metric_name)
+
+    def _wants_segment(self, finding: Finding) -> bool:
+        """Return whether a finding is of all users if no segment is selected, or of a selected segment."""
+        if self.segment_by is None or finding.segment is None:
+            return self.segment_by is None and finding.segment is None
+        return finding.segment_by == self.segment_by and matches(finding.segment, self.segment or ANY)
 
 
 def matches(text: str, pattern: str) -> bool:

@@ -156,6 +156,8 @@ def nothing_selected(gate: Gate, findings: Sequence[Finding]) -> str:
         "condition": select.condition,
         "metric": select.metric,
         "group": select.group or "*",
+        "segment_by": select.segment_by or "*",
+        "segment": select.segment or "*",
         "strategy": select.strategy,
         "model": select.model,
         "features": select.features,

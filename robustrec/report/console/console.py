@@ -21,6 +21,7 @@ from robustrec.reading.summary import cautions, summary_of
 from robustrec.report.console.sheet import Page, page_of
 from robustrec.report.tables.comparison import print_comparisons
 from robustrec.report.tables.drift_tables import print_drifts
+from robustrec.report.tables.segments import print_segments
 from robustrec.results.findings import CLEAN, Finding
 from robustrec.results.gates import GateResult
 from robustrec.results.numbers import bracketed, percent, plain
@@ -268,6 +269,7 @@ SECTIONS: tuple[Callable[[Page], None], ...] = (
     _print_cold_start,
     _print_content_use,
     print_drifts,
+    print_segments,
     print_comparisons,
     _print_mirror_facts,
     _print_recommendation,
