@@ -146,6 +146,8 @@ def resolve(
                 overrides.setdefault(section, {}).update(entries)
         else:
             values[name] = [value] if name in LISTS and isinstance(value, str) else value
+            if name == "segments" and isinstance(value, str):  # one option with commas
+                values[name] = _names(value)
             if name == "features" and isinstance(value, list | tuple):  # of one encoder, with and without filters
                 values[name] = " ".join(map(str, value))
         sources[name] = source

@@ -15,7 +15,8 @@ from robustrec.audits import run as runner
 from robustrec.audits.outcome import make_report
 from robustrec.audits.rows import Intervals, drift_rows
 from robustrec.audits.segments import Segment, chosen_segments, segment_rows, segments_of
-from robustrec.audits.suites import Bootstrap, parse_suite
+from robustrec.audits.suites import Bootstrap, parse_suite, suite_of
+from robustrec.config import resolve
 from robustrec.errors import RobustrecError
 from robustrec.reading.segments import segment_section
 from robustrec.report.console.console import print_report
@@ -170,6 +171,15 @@ min = -0.05
     with pytest.raises(RobustrecError, match="segment needs segment_by"):
         parse_suite(SUITE + gated.replace('segment_by = "popularity", ', ""), source="own.toml")
     assert parse_suite((SUITE + gated).replace('"brand"]', '"popularity"]'), source="own.toml").gates
+
+
+def test_segments_are_an_option_with_commas(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = resolve({"segments": "activity,category"}).settings
+    assert settings.segments == ("activity", "category")
+    assert suite_of(settings).segments == ("activity", "category")
+    with pytest.raises(RobustrecError, match="colour"):
+        resolve({"segments": "colour"})
 
 
 def test_a_suite_without_segments_keeps_its_digest() -> None:
