@@ -11,7 +11,7 @@ from robustrec.reading.cause import cause_sentences
 from robustrec.reading.conditions import condition_words
 from robustrec.reading.flatness import flatness_sentence
 from robustrec.reading.glance import Worst, drift_text, largest_loss, sure_loss
-from robustrec.reading.migration import migration_sentences
+from robustrec.reading.migration import OTHER_SEED, migration_sentences
 from robustrec.reading.summary import Summary, gated
 from robustrec.reading.texts import shortened
 from robustrec.reading.worst import worst_sentences
@@ -141,6 +141,7 @@ def _lists(summary: Summary) -> Iterator[str]:
 
 def _shifts(summary: Summary) -> list[Finding]:
     found = [row for row in summary.shown if row.quantity == "drift" and row.reference == CLEAN]
+    found = [row for row in found if row.condition.training != OTHER_SEED]  # a reference, not an effect
     return [
         row
         for audit in summary.audits

@@ -186,6 +186,9 @@ def test_churn_stands_beside_that_of_another_seed(turned: Report) -> None:
     assert all("one training each" in row.note for row in retrained)
     (sentence,) = [line for line in lines_that_matter(summary_of(turned)) if line.startswith("migration (")]
     assert "by another training seed alone" in sentence
+    changed = [line for line in lines_that_matter(summary_of(turned)) if "different items" in line]
+    assert changed
+    assert not any("other seed" in line for line in changed)
 
 
 def test_moved_exposure_names_items_brands_and_categories(turned: Report) -> None:
@@ -242,6 +245,13 @@ bound = "estimate"
         parse_suite(suite_of("int8", more="k = 50\n"), source="x")
     with pytest.raises(RobustrecError, match="duplicate"):
         parse_suite(suite_of("int8", "int8"), source="x")
+
+
+def test_a_new_encoder_needs_content_to_read(tiny_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(RobustrecError, match="no texts and no pictures for a new encoder"):
+        shop_plan(tiny_folder, tmp_path, "vbpr", suite=suite_of("basic"), features="imported")
+    plan = shop_plan(tiny_folder, tmp_path, "vbpr", suite=suite_of("int8"), features="imported")
+    assert cost_of(plan).encodings == 0
 
 
 def test_labels_words_and_the_shipped_suite() -> None:

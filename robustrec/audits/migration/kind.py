@@ -63,6 +63,9 @@ class MigrationKind(AuditKind[MigrationAudit]):
             return READS_NOTHING
         if scores_ignore_features(spec):
             return NO_EFFECT
+        catalog = plan.dataset.catalog
+        if _encoders(config) and (catalog is None or not (catalog.n_texts or catalog.n_pictures)):
+            return f"dataset {plan.dataset.name} has no texts and no pictures for a new encoder"
         given = options_of(plan.settings)
         for name in _encoders(config):
             own = given if name == plan.encoder and not config.weights else None
