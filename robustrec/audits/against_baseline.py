@@ -77,7 +77,10 @@ class SettingDifference(NamedTuple):
 
     def __str__(self) -> str:
         """Return the setting with both values."""
-        return f"{self.place} {json.dumps(self.theirs)}, not {json.dumps(self.ours)}"
+        theirs, ours = (
+            "all" if self.place == "users" and each is None else json.dumps(each) for each in (self.theirs, self.ours)
+        )
+        return f"{self.place} {theirs}, not {ours}"
 
 
 def measured_differently(ours: dict[str, Any], theirs: dict[str, Any]) -> list[SettingDifference]:

@@ -91,6 +91,8 @@ def compare_strategies(settings: Settings, asked: Asked) -> None:
     say(f"{plan.dataset.name} ({plan.dataset.edition} edition): {cost}", quiet=asked.quiet and not asked.dry_run)
     if settings.engine != LOCAL or settings.workers > 1:
         say(f"engine: {engine_words(settings)}", quiet=asked.quiet and not asked.dry_run)
+    if plan.users:
+        say(f"note: users: {plan.users} is ranked", quiet=asked.quiet and not asked.dry_run)
     for warning in plan.warnings:
         say(f"warning: {warning}", quiet=asked.quiet and not asked.dry_run)
     if asked.dry_run:

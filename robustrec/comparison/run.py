@@ -93,6 +93,13 @@ class ComparisonPlan:
     warnings: tuple[str, ...] = ()
 
     @property
+    def users(self) -> str:
+        """What is ranked, in words; "" if all test users are."""
+        everyone = len(evaluated_users(self.dataset.interactions, TEST))
+        n = self.settings.users
+        return "" if n is None or n >= everyone else sample_words(n, everyone)
+
+    @property
     def trainings(self) -> int:
         """Number of different trainings; vanilla is the same for equal epochs and equal gradient evaluations."""
         return len(self.distinct)
@@ -265,11 +272,7 @@ def _features_words(plan: ComparisonPlan) -> str:
 
 def _of_sample(plan: ComparisonPlan) -> list[str]:
     """Return what to know of numbers that are of a sample of users."""
-    everyone = len(evaluated_users(plan.dataset.interactions, TEST))
-    n = plan.settings.users
-    if n is None or n >= everyone:
-        return []
-    return [f"users: {sample_words(n, everyone)} was ranked; the intervals are conservative"]
+    return [f"users: {plan.users} was ranked; the intervals are conservative"] if plan.users else []
 
 
 def _at_budget(

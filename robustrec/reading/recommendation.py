@@ -37,6 +37,7 @@ _KEPT_OPTIONS = {
     **{name: name for name in ("--home", "--features", "--edition", "--weights", "--denoise", "--device", "--threads")},
     "-f": "--features",
     "--set": "--set",
+    "--users": "--users",
 }
 _DATASET = ("--dataset", "-d")
 SAMPLE = "The sample edition is synthetic: these results do not apply to real users."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from merchant_shop import make_shop
 from small_plans import small_plan
 
 from robustrec.audits import run as runner
-from robustrec.audits.missing.audit import conditions_of, replaced_items
+from robustrec.audits.missing import audit as missing
+from robustrec.audits.missing.audit import MissingCondition, conditions_of, replaced_items
 from robustrec.audits.missing.config import MissingAudit
 from robustrec.audits.outcome import make_report
 from robustrec.audits.plan import Plan, cost_of
@@ -252,3 +254,18 @@ def test_imported_features_have_no_content_to_remove(tiny_folder: Path, tmp_path
     assert {row.condition.fill for row in report.findings if row.audit == "missing"} == {"mean"}
     with pytest.raises(RobustrecError, match="imported features cannot be computed again"):
         plan_of(tiny_folder, tmp_path / "b", SUITE.replace("draws = 2", 'draws = 1\nfills = ["removed"]'))
+
+
+@pytest.mark.parametrize(("changing", "touched"), [((), False), ((0,), True), ((2,), True)])
+def test_what_any_draw_changes_is_measured(
+    monkeypatch: pytest.MonkeyPatch, changing: tuple[int, ...], *, touched: bool
+) -> None:
+    text = torch.zeros(3, 2)
+
+    def drawn(_audited: object, _condition: object, draws: int) -> Any:
+        for draw in range(draws):
+            yield {"text": text + 1 if draw in changing else text}
+
+    monkeypatch.setattr(missing, "features_of", drawn)
+    audited: Any = SimpleNamespace(trained=SimpleNamespace(scored_tables={"text": text}))
+    assert MissingCondition("removed", "image", 0.5).touches(audited, 3) == touched

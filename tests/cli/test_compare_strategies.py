@@ -46,7 +46,11 @@ def test_strategies_are_compared_and_written(tiny_folder, tmp_path, capsys):
         "4",
     ]
     assert run([*words, *small, "--dry-run"]) == 0
-    assert "10 training runs" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "10 training runs" in said
+    assert "users:" not in said
+    assert run([*words, *small, "--users", "30", "--dry-run"]) == 0
+    assert "note: users: a stratified sample of 30 of 80 test users is ranked" in capsys.readouterr().err
     assert not (tmp_path / "home" / "runs").exists()
     assert run([*words, *small, "--output", str(out), "--quiet"]) == 0
     told = capsys.readouterr().out

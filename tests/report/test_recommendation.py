@@ -430,6 +430,8 @@ def test_the_command_that_compares_uses_the_same_data_encoder_and_settings(featu
         *sets,
         "--seeds",
         "2",
+        "--users",
+        "500",
     ]
     report = earned(training={"sgbd": {"gradient_evaluations": 1670}}).model_copy(update={"command": tuple(command)})
     (words,) = {tuple(shlex.split(each)) for each in told(report).commands if each.startswith("robustrec compare")}
@@ -441,6 +443,7 @@ def test_the_command_that_compares_uses_the_same_data_encoder_and_settings(featu
         ("--weights", "minilm=m"),
         ("--set", "encoder.fit=pad"),
         ("--set", "vbpr.width=32"),
+        ("--users", "500"),
     ]
     assert run([*words[1:], "--dry-run"]) == 2  # the data set is not there
     assert "No such option" not in capfd.readouterr().err

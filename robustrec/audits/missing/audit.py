@@ -48,13 +48,13 @@ class MissingCondition:
         """Whether anything is random: not where all items get their mean or zeros, or none is replaced."""
         return self.share > 0 and (self.share < 1 or self.fill == "other")
 
-    def touches(self, audited: AuditedSubject) -> bool:
-        """Whether it changes any features that the scores of a subject depend on."""
+    def touches(self, audited: AuditedSubject, draws: int) -> bool:
+        """Whether it changes any features that the scores of a subject depend on, in any draw."""
         scored = audited.trained.scored_tables
         if self.fill != "removed" or self.scope in (ALL, *scored) or self.share == 0 or not scored:
             return self.reads(scored)
-        found = next(features_of(audited, self, 1))
-        return any(found[name] is not table for name, table in scored.items())
+        found = features_of(audited, self, draws)
+        return any(each[name] is not table for each in found for name, table in scored.items())
 
     def reads(self, scored: Collection[str]) -> bool:
         """Whether it can change what a subject reads, by the modalities that its scores depend on.

@@ -96,7 +96,7 @@ class MissingKind(AuditKind[MissingAudit]):
             same = each.frozen and audited.trained.graphs is None and "rebuilt" in config.graphs
             if same or each.scope not in (ALL, *audited.work.context.prepared.tables):
                 continue
-            unread = not each.touches(audited)
+            unread = not each.touches(audited, each.draws(config))
             note = f"the scores do not depend on the {each.scope} features" if unread else ""
             draws = 0 if unread else each.draws(config)
             found += audited.drift(
