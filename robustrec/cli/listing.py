@@ -193,6 +193,8 @@ def _show_edits(chosen: Sequence[Edit], *, as_json: bool) -> None:
     for edit in chosen:
         steps = " · ".join(step.replace(" ", NO_BREAK) if len(step) < 12 else step for step in edit.declaration.steps)
         what = f"{edit.behaviour} Upload fault: no part of means over edits." if edit.fault else edit.behaviour
+        if not edit.keeps_meaning and not edit.fault:
+            what = f"{what} Not the same product: no part of the search for the worst edits."
         cells.append((edit.name, edit.modality, what, f"{edit.declaration.scale}: {steps}"))
     columns = ["edit", "changes", "what it does", "severity 1 to 5"]
     Sheet(data_console()).table(columns, cells, ruled=False, spaced=True)

@@ -21,7 +21,7 @@ from robustrec.audits.worst.examples import with_other_seeds
 from robustrec.audits.worst.exposure import of_search
 from robustrec.edits import EDITS, edit
 from robustrec.errors import RobustrecError
-from robustrec.evaluation.shares import clopper_pearson
+from robustrec.evaluation.shares import share_bounds
 from robustrec.reading.worst import advice_of, searched_items, worst_section
 from robustrec.report.console.console import print_report
 from robustrec.report.forms.markdown import markdown
@@ -100,7 +100,10 @@ def test_a_planted_word_is_found_for_better_and_worse(exploited: Report) -> None
     losing = rows_of(exploited, "worst", "items_losing_50")
     assert losing.clean is not None
     assert losing.clean > 0.5
-    assert (losing.ci_low, losing.ci_high) != (None, None)
+    assert losing.counted is not None
+    assert losing.sampled is not None
+    assert losing.clean == losing.counted / losing.sampled
+    assert (losing.ci_low, losing.ci_high) == share_bounds(losing.counted, losing.sampled, 0.95)
 
 
 def test_examples_name_the_planted_words_what_they_displace_and_what_is_safe(exploited: Report) -> None:
@@ -217,14 +220,3 @@ def test_users_of_the_search_are_half_of_the_users() -> None:
     assert chosen.sum() == 50
     assert np.array_equal(chosen, of_search(101, 3))
     assert not np.array_equal(chosen, of_search(101, 4))
-
-
-def test_the_interval_of_a_share_is_exact() -> None:
-    found = clopper_pearson(0, 30, 0.95)
-    assert (found.estimate, found.low) == (0.0, 0.0)
-    assert found.high == pytest.approx(1 - 0.025 ** (1 / 30))
-    assert clopper_pearson(30, 30, 0.95).low == pytest.approx(0.025 ** (1 / 30))
-    half = clopper_pearson(5, 10, 0.95)
-    assert (half.low, half.high) == pytest.approx((0.187086, 0.812914), abs=1e-6)
-    with pytest.raises(ValueError, match="not a share"):
-        clopper_pearson(3, 2, 0.95)

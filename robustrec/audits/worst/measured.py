@@ -1,7 +1,7 @@
 """What a search found for the items of one subject, and the findings over these items.
 
 All numbers are of the held-out users, who chose no edit. Each item is edited alone, so that items are independent
-units: intervals of means are over users and items, those of shares of items are exact (Clopper-Pearson).
+units: intervals of means are over users and items, the bounds of shares of items are exact (Clopper-Pearson).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from robustrec.audits.worst.conditions import condition_of, searches_of
 from robustrec.audits.worst.config import LOST, WorstAudit
 from robustrec.audits.worst.exposure import Bools, Seen
 from robustrec.evaluation.cells import ONE_DRAW_OF_ITEMS, Cells, cell_intervals
-from robustrec.evaluation.shares import clopper_pearson
+from robustrec.evaluation.shares import share_bounds
 from robustrec.evaluation.sparse import FEWEST_CHANGED, ROUNDING
 from robustrec.results.conditions import Condition, Search
 from robustrec.results.findings import Finding
@@ -191,7 +191,8 @@ def _losing(
             yield audited.value(condition, name, None, unit=ITEMS_UNIT, note=note)
             continue
         lost = int((after[there] < before[there] * (1 - percentage / 100) - 1e-9).sum())
-        found = clopper_pearson(lost, n, level)
-        row = _value(audited, condition, name, found.estimate, ITEMS_UNIT, f"{lost} of {n} items")
-        ends = (found.estimate, found.estimate) if idle else (found.low, found.high)
-        yield row.model_copy(update={"ci_low": ends[0], "ci_high": ends[1]})
+        bounds = share_bounds(lost, n, level)
+        row = _value(audited, condition, name, lost / n, ITEMS_UNIT, f"{lost} of {n} items")
+        # Where no edit reaches the scores, no further item can lose anything.
+        update = {"ci_low": bounds.low, "ci_high": bounds.high, "sampled": n, "counted": lost}
+        yield row.model_copy(update={"ci_low": 0.0, "ci_high": 0.0} if idle else update)

@@ -13,7 +13,7 @@ def print_worst(page: Page) -> None:
     section = worst_section(page.report)
     if section is None:
         return
-    page.heading(f"worst: exposure of an item edited alone ({page.level} intervals over items)")
+    page.heading(f"worst: exposure of an item edited alone ({page.level} intervals)")
     page.table(section.columns, section.rows, numbers_from=2)
     for line in section.lines:
         page.line(line, indent=1)
