@@ -172,7 +172,7 @@ def _announce(plan: Plan, *, quiet: bool) -> None:
 def _print_plan(plan: Plan, *, as_json: bool) -> None:
     from robustrec.audits.plan import cost_of, cost_words, plan_memory_words, users_words
     from robustrec.engine.names import engine_words
-    from robustrec.runs.specs import spec_json
+    from robustrec.runs.specs import evaluations_per_step, spec_json
 
     cost, users, memory = cost_of(plan), users_words(plan), plan_memory_words(plan)
     sheet = Sheet(data_console())
@@ -210,8 +210,7 @@ def _print_plan(plan: Plan, *, as_json: bool) -> None:
         sheet.line(f"warning    {warning}")
     for spec in plan.specs:
         effort = (
-            f"at most {spec.training.max_epochs} epochs, {spec.strategy.evaluations_per_step:.2f} gradient evaluations "
-            "per step"
+            f"at most {spec.training.max_epochs} epochs, {evaluations_per_step(spec):.2f} gradient evaluations per step"
             if spec.trains
             else f"{spec.origin}, no training"
         )

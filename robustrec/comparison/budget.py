@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import Literal, get_args
 
-from robustrec.runs.specs import SubjectSpec
+from robustrec.runs.specs import SubjectSpec, evaluations_per_step
 
 Budget = Literal["epochs", "gradients", "early-stop"]
 BUDGETS: tuple[Budget, ...] = get_args(Budget)
@@ -30,7 +30,7 @@ def at_budget(spec: SubjectSpec, budget: Budget, epochs: int) -> SubjectSpec:
     """
     if budget == "early-stop":
         return spec
-    own = epochs if budget == "epochs" else max(1, math.floor(epochs / spec.strategy.evaluations_per_step))
+    own = epochs if budget == "epochs" else max(1, math.floor(epochs / evaluations_per_step(spec)))
     return replace(spec, training=spec.training.model_copy(update={"max_epochs": own, "patience": own}))
 
 
@@ -44,4 +44,4 @@ def gradient_evaluations(spec: SubjectSpec, n_interactions: int, epochs: int | N
     """
     taken = spec.training.max_epochs if epochs is None else epochs
     steps = taken * math.ceil(n_interactions / spec.training.batch_size)
-    return round(steps * spec.strategy.evaluations_per_step)
+    return round(steps * evaluations_per_step(spec))

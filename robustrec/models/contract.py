@@ -33,7 +33,7 @@ FindNeighbours = Callable[[Tensor, int], Neighbours]
 class Batch(NamedTuple):
     """Training triples, and the training state of their step.
 
-    Outside training the last four have their defaults: the loss is then a deterministic function of parameters,
+    Outside training the last five have their defaults: the loss is then a deterministic function of parameters,
     features and triples.
 
     Attributes:
@@ -44,6 +44,7 @@ class Batch(NamedTuple):
         step: index of the batch in its epoch, from 0.
         seed: seed of the noise of the step (dropout, Gumbel); None for no noise. All passes of one step share it.
         constants: result of the model's `training_constants`; without it a loss is the same, except for rounding.
+        more: int64 [n, B], further negatives; the loss of a step is the mean over `negatives` and each row.
     """
 
     users: Tensor
@@ -53,6 +54,7 @@ class Batch(NamedTuple):
     step: int = 0
     seed: int | None = None
     constants: Any = None
+    more: Tensor | None = None
 
     def noise(self, name: str) -> torch.Generator | None:
         """Return a new generator for a named noise of this step on the device of the batch, or None for no noise."""

@@ -68,6 +68,11 @@ class SubjectSpec:
         return self.strategy.name if self.origin == "trained" else EXTERNAL
 
 
+def evaluations_per_step(spec: SubjectSpec) -> float:
+    """Return the gradient evaluations of a batch per step: those of the strategy, for each negative of a positive."""
+    return spec.strategy.evaluations_per_step * spec.training.negatives
+
+
 def reads_features(spec: SubjectSpec) -> bool:
     """Return whether the model of a subject reads item features."""
     return bool(modalities_of(spec.model))

@@ -20,7 +20,7 @@ from robustrec.object_store import fetched
 from robustrec.runs.edit_pools import content_key
 from robustrec.runs.formats import TRAINED_BY
 from robustrec.runs.prepared import Prepared
-from robustrec.runs.specs import SubjectSpec, reads_features, spec_json
+from robustrec.runs.specs import SubjectSpec, evaluations_per_step, reads_features, spec_json
 from robustrec.training.trainer import Outcome
 from robustrec.untrusted import UnreadableError, read_json_object, regular_file
 
@@ -97,7 +97,7 @@ def run_record(
         "best_validation": counters.best_metric,
         "validation_metric": spec.training.validation_metric,
         "stopped_early": counters.waited >= spec.training.patience,
-        "gradient_evaluations": round(counters.steps * spec.strategy.evaluations_per_step),
+        "gradient_evaluations": round(counters.steps * evaluations_per_step(spec)),
         "losses": counters.losses,
         "metrics": counters.metrics,
         "seconds": counters.seconds,

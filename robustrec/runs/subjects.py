@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,8 +24,9 @@ from robustrec.runs.external import loaded_subject, scorer_subject
 from robustrec.runs.precision import check_device
 from robustrec.runs.prepared import Prepared, with_users
 from robustrec.runs.specs import SubjectSpec, modalities_read
-from robustrec.runs.store import load_run, run_key, run_record, store_run, stored_run
+from robustrec.runs.store import load_run, read_record, run_key, run_record, store_run, stored_run
 from robustrec.runs.trained import TrainedSubject, build_model, subject_of
+from robustrec.training.checkpoints import epochs_of_checkpoint
 from robustrec.training.edit_settings import edit_pool
 from robustrec.training.trainer import Checkpointing, train
 
@@ -70,11 +72,61 @@ def obtain_subject(
         folder = stored_run(home, key)
         if folder is None:
             state = Checkpointing(partial, key)
-            folder = _train_into_store(spec, prepared, model, reads, graphs, home=home, state=state, progress=progress)
+            record, parameters, _ = _trained(spec, prepared, model, reads, graphs, state=state, progress=progress)
+            folder = store_run(home, key, parameters, record)
         partial.unlink(missing_ok=True)  # also of a process that was killed before it removed it
         record = load_run(folder, model.module())
         share("runs", key, lambda: files_in(folder))
     return TrainedSubject(subject_of(spec, prepared), spec, key, model, reads, record, graphs)
+
+
+@full_precision()
+def paused_subject(
+    spec: SubjectSpec, prepared: Prepared, epochs: int, *, home: Path, progress: Progress = silent
+) -> TrainedSubject:
+    """Return a subject as it is after some epochs of its training, at its best validation until then.
+
+    The state of the training stays beside the run store, and a later call with more epochs, or `obtain_subject`, goes
+    on from there to the same parameters as a training without a pause. A training that ends earlier is stored.
+
+    Args:
+        spec: what to train.
+        prepared: data and features.
+        epochs: of the training.
+        home: folder of the store.
+        progress: reports each epoch.
+
+    Raises:
+        RobustrecError: as `obtain_subject`.
+    """
+    check_device(spec, prepared.device)
+    key = run_key(spec, prepared)
+    folder = stored_run(home, key)
+    if folder is not None and int(read_record(folder)["epochs"]) <= epochs:
+        return obtain_subject(spec, prepared, home=home, progress=progress)
+    model = build_model(spec, prepared)
+    reads = modalities_read(spec.model, prepared.tables)
+    with attributed_to(spec.model, "item_graphs"):
+        graphs = item_graphs(model, reads, prepared.neighbours)
+    with locked(home / "runs" / ".locks" / key):
+        path = home / "runs" / f".partial-{key}.checkpoint"
+        # Where another command trained further, these epochs are trained again, and what there is stays.
+        further = folder is not None or epochs_of_checkpoint(path, key) > epochs
+        path = home / "runs" / f".partial-{key}-{epochs}.checkpoint" if further else path
+        state = Checkpointing(path, key, pause_after=epochs)
+        record, parameters, paused = _trained(spec, prepared, model, reads, graphs, state=state, progress=progress)
+        if not paused:
+            store_run(home, key, parameters, record)
+        if not paused or further:
+            path.unlink(missing_ok=True)
+    return TrainedSubject(subject_of(spec, prepared), spec, key, model, reads, record, graphs)
+
+
+def forget_pause(spec: SubjectSpec, prepared: Prepared, home: Path) -> None:
+    """Remove the state of a paused training."""
+    key = run_key(spec, prepared)
+    with locked(home / "runs" / ".locks" / key):
+        (home / "runs" / f".partial-{key}.checkpoint").unlink(missing_ok=True)
 
 
 def validation_metric(
@@ -97,17 +149,17 @@ def validation_metric(
     return validate
 
 
-def _train_into_store(
+def _trained(
     spec: SubjectSpec,
     prepared: Prepared,
     model: Recommender,
     tables: dict[str, Tensor],
     graphs: Graphs | None,
     *,
-    home: Path,
     state: Checkpointing,
     progress: Progress,
-) -> Path:
+) -> tuple[dict[str, Any], dict[str, Tensor], bool]:
+    """Train a model, and return the record of the run, its parameters, and whether it paused before its end."""
     module = model.module()
     pool = edit_pool(spec.strategy)
     edited = None if pool is None else pool_of(pool, prepared, progress)
@@ -127,4 +179,4 @@ def _train_into_store(
         )
         parameters = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
         record = run_record(spec, prepared, state.run_key, outcome, parameters)
-        return store_run(home, state.run_key, parameters, record)
+        return record, parameters, outcome.paused

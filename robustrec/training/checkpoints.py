@@ -125,5 +125,18 @@ def load_checkpoint(
     return Counters(**counters), best, strategy_state
 
 
+def epochs_of_checkpoint(path: Path, run_key: str) -> int:
+    """Return the epochs that a training had finished at its checkpoint; 0 without one of this run."""
+    if not path.exists():
+        return 0
+    try:
+        header, _ = read_checkpoint_file(path)
+    except UnreadableError:
+        return 0
+    if header.get("format") != FORMAT or header.get("run_key") != run_key:
+        return 0
+    return int(header["counters"]["epoch"])
+
+
 def _part(values: dict[str, Any], prefix: str) -> dict[str, Any]:
     return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from robustrec.subject import Record
 
@@ -39,6 +39,19 @@ class TrainingConfig(Record):
         description="inputs of the dense matrix products of training steps. bf16 (GPU only): sums, parameters,"
         " optimizer, validation and audits stay float32",
     )
+    negatives: int = Field(
+        1,
+        ge=1,
+        le=1000,
+        description="negatives of each positive in a step; each takes a gradient evaluation of the batch, and the step"
+        " their mean",
+    )
     clip_norm: float | None = Field(
         None, gt=0, description="maximum gradient norm in the last half-step of a batch; default: no clipping"
     )
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A setting that came later changes no key of a stored run while it has its default.
+        values: dict[str, Any] = handler(self)
+        return {key: value for key, value in values.items() if key != "negatives" or value != 1}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from robustrec.models.contract import Batch, Features, Graphs, Recommender, batch_loss
@@ -81,6 +82,13 @@ class Content:
         """Return the loss of a batch on the features of the step with the terms of the treatments, with its graph."""
         if self.changes_features:
             batch = batch._replace(constants=None)
+        if batch.more is None:
+            return self._loss(batch)
+        each = [batch.negatives, *batch.more]
+        losses = [self._loss(batch._replace(negatives=negatives, more=None)) for negatives in each]
+        return torch.stack(losses).mean()
+
+    def _loss(self, batch: Batch) -> Tensor:
         total = batch_loss(self.model, self.of_step, batch, self.graphs).total
         for each in self.treatments:
             term = each.term(self.of_step, batch)

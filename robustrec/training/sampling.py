@@ -92,15 +92,18 @@ def sample_negatives(positives: Positives, users: Tensor, generator: torch.Gener
     return negatives
 
 
-def sample_epoch(positives: Positives, generator: torch.Generator) -> Batch:
-    """Return one epoch's triples: every training interaction once, in random order, each with a fresh negative."""
+def sample_epoch(positives: Positives, generator: torch.Generator, negatives: int = 1) -> Batch:
+    """Return one epoch's triples: every training interaction once, in random order, each with fresh negatives."""
     order = torch.randperm(len(positives.users), generator=generator, device=positives.users.device)
     users = positives.users[order]
-    return Batch(users, positives.items[order], sample_negatives(positives, users, generator))
+    drawn = [sample_negatives(positives, users, generator) for _ in range(negatives)]
+    more = torch.stack(drawn[1:]) if negatives > 1 else None
+    return Batch(users, positives.items[order], drawn[0], more=more)
 
 
 def batches_of(epoch: Batch, batch_size: int) -> Iterator[Batch]:
     """Split the triples of an epoch into batches; the last one may be smaller."""
     for start in range(0, len(epoch.users), batch_size):
         part = slice(start, start + batch_size)
-        yield Batch(epoch.users[part], epoch.positives[part], epoch.negatives[part])
+        more = None if epoch.more is None else epoch.more[:, part]
+        yield Batch(epoch.users[part], epoch.positives[part], epoch.negatives[part], more=more)

@@ -46,11 +46,13 @@ class Outcome:
         counters: epochs, best validation, losses, seconds.
         mirror: diagnostics of the mirrored steps.
         resumed: whether it resumed from a checkpoint.
+        paused: whether it ended before its end; the model has its best parameters so far.
     """
 
     counters: Counters
     mirror: MirrorRecord
     resumed: bool
+    paused: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,14 @@ class Checkpointing:
         path: the checkpoint file.
         run_key: key of the run.
         seconds: minimum time between two checkpoints; 0 for a checkpoint after each epoch.
+        pause_after: epochs after which training writes a checkpoint and ends for now; None to train to the end. The
+            next training with this checkpoint goes on to the same parameters as one without a pause.
     """
 
     path: Path
     run_key: str
     seconds: float = 10.0
+    pause_after: int | None = None
 
 
 def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
@@ -189,11 +194,16 @@ def train(
     optimizer = make_optimizer(module, config)
     strategy = Strategy(strategy_config, optimizer, clip_norm=config.clip_norm)
     generator = torch_generator(seed, "triples", device=positives.users.device)
+<<<<<<< HEAD
     if strategy_config.active_treatments and graphs is None:
         graphs = item_graphs(model, features)  # of the clean features, also where a treatment changes them
     treatments = treatments_of(strategy_config, model, features, graphs, seed=seed, edited=edited)
     content = Content(model, features, graphs, treatments)
     replayed = replayed_passes(model, module, content.loss)
+=======
+    content = Content(model, features, graphs)
+    replayed = replayed_passes(model, module, content.loss) if config.negatives == 1 else None
+>>>>>>> c05c11b (Recipe race: pauses of trainings, negatives, arms and rungs (in progress))
     counters, best, resumed = Counters(), _copy(module), False
     if checkpointing is not None:
         stored = load_checkpoint(
@@ -210,12 +220,13 @@ def train(
             resumed = True
     saved_at = started = time.monotonic()
     constants = training_constants(model, features, config.batch_size)
-    while counters.epoch < config.max_epochs and counters.waited < config.patience:
+    pause = math.inf if checkpointing is None or checkpointing.pause_after is None else checkpointing.pause_after
+    while counters.epoch < min(config.max_epochs, pause) and counters.waited < config.patience:
         module.train()
         strategy.start_epoch()
         content.start_epoch(counters.epoch)
         _set_step_size(optimizer, config, counters.epoch)
-        batches = list(batches_of(sample_epoch(positives, generator), config.batch_size))
+        batches = list(batches_of(sample_epoch(positives, generator, config.negatives), config.batch_size))
         held: dict[str, Any] = {"constants": constants, "replayed": replayed}
         with bf16_inputs(config.precision == BF16):
             loss = float(run_epoch(content, batches, strategy, counters.steps, seed=seed, **held))
@@ -234,7 +245,7 @@ def train(
         now = time.monotonic()
         counters.seconds, started = counters.seconds + now - started, now
         progress("training", counters.epoch, _last_epoch(counters, config), _note(counters, config))
-        if checkpointing is not None and now - saved_at >= checkpointing.seconds:
+        if checkpointing is not None and (now - saved_at >= checkpointing.seconds or counters.epoch == pause):
             save_checkpoint(
                 checkpointing.path,
                 run_key=checkpointing.run_key,
@@ -248,7 +259,8 @@ def train(
             saved_at = now
     module.load_state_dict(best)
     module.eval()
-    return Outcome(counters, strategy.record(), resumed)
+    paused = counters.epoch < config.max_epochs and counters.waited < config.patience
+    return Outcome(counters, strategy.record(), resumed, paused)
 
 
 def _set_step_size(optimizer: torch.optim.Optimizer, config: TrainingConfig, epoch: int) -> None:

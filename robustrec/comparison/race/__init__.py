@@ -1,0 +1,1 @@
+"""Recipe race: strategies × settings, selected by validation, and stated on test with fresh training seeds."""
