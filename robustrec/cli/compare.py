@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from robustrec.cli import options
+from robustrec.cli.race import RaceOptions, race_strategies
 from robustrec.cli.strategies import Asked, compare_strategies
 from robustrec.cli.terminal import data_console
 from robustrec.errors import RobustrecError, unknown_name
@@ -18,8 +19,12 @@ from robustrec.training.strategy_names import STRATEGY_NAMES
 if TYPE_CHECKING:
     from robustrec.comparison.budget import Budget
     from robustrec.comparison.compared import By
+    from robustrec.config import Settings
 
-REPORTS, STRATEGIES = "Reports", "Strategies at equal budget"
+RACED = ("vanilla", "sam", "mirror", "sgbd", "edit-aug")
+"""Strategies of a race without --strategy."""
+
+REPORTS, STRATEGIES, RACE = "Reports", "Strategies at equal budget", "Recipe race"
 
 
 def compare(
@@ -79,8 +84,13 @@ def compare(
         ),
     ] = None,
     edit_draws: Annotated[
-        int, typer.Option(min=1, help="Random choices of the edited items, for each edit.", rich_help_panel=STRATEGIES)
-    ] = 6,
+        int | None,
+        typer.Option(
+            min=1,
+            help="Random choices of the edited items, for each edit. Default: 6, in a race 3.",
+            rich_help_panel=STRATEGIES,
+        ),
+    ] = None,
     sigma2: Annotated[
         list[float] | None,
         typer.Option(
@@ -111,6 +121,37 @@ def compare(
         int,
         typer.Option(min=2, help="Hessian-vector products for the largest eigenvalue λ₁.", rich_help_panel=STRATEGIES),
     ] = 20,
+    race: Annotated[
+        bool,
+        typer.Option(
+            "--race",
+            help="Select among strategies and settings by validation (a list in --set is a grid), and compare the best"
+            " on test with fresh training seeds.",
+            rich_help_panel=RACE,
+        ),
+    ] = False,
+    arms: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML file of the arms: [[arms]] with strategy, and if wanted set and features.", rich_help_panel=RACE
+        ),
+    ] = None,
+    finalists: Annotated[
+        int, typer.Option(min=1, help="Arms that are compared with the reference on test.", rich_help_panel=RACE)
+    ] = 3,
+    selection_seeds: Annotated[
+        int,
+        typer.Option(min=1, help="Training seeds of the selection, beside --seeds fresh ones.", rich_help_panel=RACE),
+    ] = 2,
+    margin: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Largest loss of clean quality of a recommended arm, as a share of the reference's.",
+            rich_help_panel=RACE,
+        ),
+    ] = 0.02,
     users: options.Users = None,
     device: options.Device = None,
     threads: options.Threads = None,
@@ -163,6 +204,29 @@ def compare(
             where="robustrec compare",
             fix="name reports: robustrec compare A.json B.json; or a model: robustrec compare --model slmrec --seeds 3",
         )
+    if race:
+        _race(
+            options.settings_of(context, strategy=strategy or list(RACED), seeds=seeds or 3).settings,
+            RaceOptions(
+                epochs=epochs,
+                reference=reference,
+                budgets=_budgets(budget) if budget else None,
+                arms=arms,
+                finalists=finalists,
+                selection_seeds=selection_seeds,
+                margin=margin,
+                edits=None if edit is None else tuple(dict.fromkeys(name for name in edit if name != "none")),
+                edit_draws=edit_draws,
+                output=output,
+                html=html,
+                dry_run=dry_run,
+                as_json=as_json,
+                quiet=quiet,
+            ),
+        )
+        return
+    if arms is not None:
+        raise RobustrecError("--arms without --race", where=f"--arms {arms}", fix="add --race")
     settings = options.settings_of(context, strategy=strategy or list(STRATEGY_NAMES), seeds=seeds or 3).settings
     compare_strategies(
         settings,
@@ -172,7 +236,7 @@ def compare(
             budgets=_budgets(budget),
             draws=draws,
             edits=None if edit is None else tuple(dict.fromkeys(name for name in edit if name != "none")),
-            edit_draws=edit_draws,
+            edit_draws=edit_draws or 6,
             sigma2=tuple(sigma2 if sigma2 is not None else [1e-6]),
             relative=tuple(relative if relative is not None else [0.1]),
             triples=triples,
@@ -184,6 +248,18 @@ def compare(
             quiet=quiet,
         ),
     )
+
+
+def _race(settings: Settings, asked: RaceOptions) -> None:
+    from robustrec.engine.names import LOCAL
+
+    if settings.engine != LOCAL or settings.workers > 1:
+        raise RobustrecError(
+            "a race trains in one process",
+            where=f"--engine {settings.engine}, --workers {settings.workers}",
+            fix="omit them, or compare without --race",
+        )
+    race_strategies(settings, asked)
 
 
 def _compare_reports(reports: list[Path], metric: str | None, by: str, html: Path | None, *, as_json: bool) -> None:

@@ -61,6 +61,7 @@ def edited_catalog(
     *,
     edits: Sequence[str] = EDITS,
     draws: int = DRAWS,
+    share: float = SHARE,
     progress: Progress = silent,
 ) -> EditedCatalog:
     """Edit a share of the items and encode them again, each edit in several draws.
@@ -71,6 +72,7 @@ def edited_catalog(
         settings: seed, home and options of the encoder.
         edits: names of edits; none measures no edits.
         draws: number of choices of items.
+        share: of the items that are edited.
         progress: callback during encoding.
 
     Raises:
@@ -78,7 +80,7 @@ def edited_catalog(
     """
     if not edits:
         return EditedCatalog(why_not="no edits were requested")
-    config = MerchantAudit(kind="merchant", edits=tuple(edits), severities=(SEVERITY,), shares=(SHARE,), draws=draws)
+    config = MerchantAudit(kind="merchant", edits=tuple(edits), severities=(SEVERITY,), shares=(share,), draws=draws)
     treatments = treatments_of(edits, where="--edit")
     reason = not_editable(dataset, features.name if features else None, settings.encoder)
     if reason or features is None or dataset.catalog is None:

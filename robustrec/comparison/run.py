@@ -28,6 +28,7 @@ from robustrec.errors import RobustrecError
 from robustrec.evaluation.metrics import evaluated_users
 from robustrec.feature_names import encoder_of, with_filter
 from robustrec.hardware import describe_environment, full_precision, pick_device
+from robustrec.models import modalities_of
 from robustrec.progress import Progress, silent
 from robustrec.results.report import Environment
 from robustrec.runs.distinct import check_distinct
@@ -140,8 +141,49 @@ def plan_comparison(
         RobustrecError: unknown names, nothing to train, or a reference that is not among the strategies.
     """
     subject_specs(settings, "sample")
+    plan = plan_of_specs(
+        settings,
+        lambda edition, dataset, _: subject_specs(settings, edition, dataset),
+        epochs,
+        canonical_strategy(reference),
+        tuple(budgets),
+        progress,
+    )
+    arms = arms_of(plan.specs, plan.encoder)
+    if plan.reference not in arms:
+        raise RobustrecError(
+            f"{plan.reference!r} is not among the compared strategies",
+            where="--reference",
+            fix=f"add it: --strategy {plan.reference}; or name one of: {', '.join(dict.fromkeys(arms))}",
+        )
+    return plan
+
+
+def plan_of_specs(
+    settings: Settings,
+    specs_of: Callable[[str, str, str], Sequence[SubjectSpec]],
+    epochs: int,
+    reference: str,
+    budgets: tuple[Budget, ...],
+    progress: Progress,
+) -> ComparisonPlan:
+    """Load the data of a comparison, and check its subjects; nothing is encoded or trained.
+
+    Args:
+        settings: as resolved.
+        specs_of: (edition, name of the data set, name of the encoder) -> the subjects.
+        epochs: of plain training.
+        reference: strategy that the others are compared with.
+        budgets: at which each is trained.
+        progress: callback while data are loaded.
+
+    Raises:
+        RobustrecError: unknown names, or a model that cannot be trained.
+    """
     dataset = load_dataset(settings.dataset, home=settings.home, edition=settings.edition, progress=progress)
-    specs = subject_specs(settings, dataset.edition, dataset.name)
+    reads = any(modalities_of(model) for model in settings.model)
+    encoder = encoder_name(dataset, encoder_of(settings.features)) if reads else "none"
+    specs = tuple(specs_of(dataset.edition, dataset.name, encoder))
     fixed = next((spec for spec in specs if not spec.trains), None)
     if fixed is not None:
         raise RobustrecError(
@@ -149,25 +191,14 @@ def plan_comparison(
             where="robustrec compare",
             fix="choose a model that can be trained: robustrec list models",
         )
-    reference = canonical_strategy(reference)
     check_edited_training(specs, dataset, settings)
-    encoder = encoder_name(dataset, encoder_of(settings.features)) if any(map(reads_features, specs)) else "none"
-    arms = arms_of(specs, encoder)
-    if reference not in arms:
-        raise RobustrecError(
-            f"{reference!r} is not among the compared strategies",
-            where="--reference",
-            fix=f"add it: --strategy {reference}; or name one of: {', '.join(dict.fromkeys(arms))}",
-        )
     for spec in specs:
         for budget in budgets:
             spec.strategy.check_epochs(at_budget(spec, budget, epochs).training.max_epochs)
     weights, warnings = (
-        opened_weights(dataset, encoder, home=settings.home, options=options_of(settings))
-        if any(map(reads_features, specs))
-        else ((), ())
+        opened_weights(dataset, encoder, home=settings.home, options=options_of(settings)) if reads else ((), ())
     )
-    return ComparisonPlan(settings, dataset, specs, encoder, epochs, reference, tuple(budgets), weights, warnings)
+    return ComparisonPlan(settings, dataset, specs, encoder, epochs, reference, budgets, weights, warnings)
 
 
 def prepared_of(plan: ComparisonPlan, progress: Progress = silent) -> tuple[ItemFeatures | None, Prepared]:
@@ -244,7 +275,7 @@ def run_comparison(
         robustrec=__version__,
         command=tuple(command),
         dataset=dataset_record(plan.dataset),
-        features=_features_words(plan) if features else None,
+        features=features_words(plan) if features else None,
         weights=tuple(weights_record(each) for each in plan.weights),
         warnings=(*plan.warnings, *_of_sample(plan)),
         epochs=plan.epochs,
@@ -264,7 +295,7 @@ def run_comparison(
     )
 
 
-def _features_words(plan: ComparisonPlan) -> str:
+def features_words(plan: ComparisonPlan) -> str:
     """Return the names of the features, each with its filter."""
     filters = dict.fromkeys(spec.shrink for spec in plan.specs if reads_features(spec))
     return ", ".join(with_filter(plan.encoder, each) for each in filters)

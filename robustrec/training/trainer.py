@@ -194,16 +194,8 @@ def train(
     optimizer = make_optimizer(module, config)
     strategy = Strategy(strategy_config, optimizer, clip_norm=config.clip_norm)
     generator = torch_generator(seed, "triples", device=positives.users.device)
-<<<<<<< HEAD
-    if strategy_config.active_treatments and graphs is None:
-        graphs = item_graphs(model, features)  # of the clean features, also where a treatment changes them
-    treatments = treatments_of(strategy_config, model, features, graphs, seed=seed, edited=edited)
-    content = Content(model, features, graphs, treatments)
-    replayed = replayed_passes(model, module, content.loss)
-=======
-    content = Content(model, features, graphs)
+    content = _content_of(strategy_config, model, features, graphs, seed, edited)
     replayed = replayed_passes(model, module, content.loss) if config.negatives == 1 else None
->>>>>>> c05c11b (Recipe race: pauses of trainings, negatives, arms and rungs (in progress))
     counters, best, resumed = Counters(), _copy(module), False
     if checkpointing is not None:
         stored = load_checkpoint(
@@ -261,6 +253,19 @@ def train(
     module.eval()
     paused = counters.epoch < config.max_epochs and counters.waited < config.patience
     return Outcome(counters, strategy.record(), resumed, paused)
+
+
+def _content_of(
+    config: StrategyConfig,
+    model: Recommender,
+    features: Features,
+    graphs: Graphs | None,
+    seed: int,
+    edited: Features | None,
+) -> Content:
+    if config.active_treatments and graphs is None:
+        graphs = item_graphs(model, features)  # of the clean features, also where a treatment changes them
+    return Content(model, features, graphs, treatments_of(config, model, features, graphs, seed=seed, edited=edited))
 
 
 def _set_step_size(optimizer: torch.optim.Optimizer, config: TrainingConfig, epoch: int) -> None:

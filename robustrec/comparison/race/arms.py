@@ -121,8 +121,8 @@ def arms_of(
     """Return the arms of a model: the strategies of the settings with their grids, or those listed in a file.
 
     A list in `--set strategy.KEY=[…]` or `--set training.KEY=[…]` is a grid of values. The reference also races with as
-    many negatives of each positive as the costliest arm takes gradients in a step. Arms that would train equal parameters
-    are one.
+    many negatives of each positive as the costliest arm takes gradients in a step. Arms that would train equal
+    parameters are one.
 
     Args:
         settings: models, strategies, features, overrides.

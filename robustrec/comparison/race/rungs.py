@@ -1,8 +1,8 @@
 """Successive halving: which arms go on to more training, and how far.
 
 Karnin, Koren and Somekh 2013 ("Almost optimal exploration in multi-armed bandits") and Jamieson and Talwalkar 2016
-("Non-stochastic best arm identification and hyperparameter optimization"): all arms train for a share of the budget, the
-best 1/η of them for η times as much, and so on. Here an arm that goes on resumes from its checkpoint.
+("Non-stochastic best arm identification and hyperparameter optimization"): all arms train for a share of the budget,
+the best 1/η of them for η times as much, and so on. Here an arm that goes on resumes from its checkpoint.
 """
 
 from __future__ import annotations
