@@ -37,8 +37,9 @@ from robustrec.runs.editable import check_edited_training, edited_encodings
 from robustrec.runs.fitting import fitted_filters
 from robustrec.runs.plan import evaluation_options, subject_specs
 from robustrec.runs.prepared import Prepared, edit_source, prepare
-from robustrec.runs.specs import SubjectSpec, check_modalities, reads_features, spec_json
+from robustrec.runs.specs import SubjectSpec, check_modalities, modalities_read, reads_features, spec_json
 from robustrec.runs.user_sample import sample_words
+from robustrec.training.adversarial import radius_words
 from robustrec.training.strategy_names import canonical_strategy
 
 LEVEL = 0.95
@@ -269,6 +270,7 @@ def run_comparison(
             ]
     seeds = tuple(dict.fromkeys(spec.seed for spec in plan.specs))
     lines = sentences(rows, len(seeds))
+    lines = (*lines, *_moved_by(plan.specs, prepared))
     if edited.why_not:
         lines = (*lines, f"merchant edits were not measured: {edited.why_not}")
     return StrategyReport(
@@ -299,6 +301,17 @@ def features_words(plan: ComparisonPlan) -> str:
     """Return the names of the features, each with its filter."""
     filters = dict.fromkeys(spec.shrink for spec in plan.specs if reads_features(spec))
     return ", ".join(with_filter(plan.encoder, each) for each in filters)
+
+
+def _moved_by(specs: Sequence[SubjectSpec], prepared: Prepared) -> Iterator[str]:
+    """Yield how far each strategy with amr moves the features of a model in training."""
+    for spec in {(spec.model, spec.strategy_name): spec for spec in specs}.values():
+        if "amr" in spec.strategy.active_treatments:
+            words = radius_words(modalities_read(spec.model, prepared.tables), spec.strategy)
+            yield (
+                f"{spec.model}, {spec.strategy_name}: training moves feature rows by {words};"
+                " the item graphs are those of the clean features"
+            )
 
 
 def _of_sample(plan: ComparisonPlan) -> list[str]:

@@ -49,6 +49,20 @@ def radius_of(table: Tensor, config: StrategyConfig) -> Radius:
     return Radius(length, *(length / size if size > 0 else 0.0 for size in (norm, spread)))
 
 
+def radius_words(features: Features, config: StrategyConfig) -> str:
+    """Return how far amr moves feature rows, in all three units: "image 0.03 (3.0 % of the mean norm, …)".
+
+    Args:
+        features: clean, modality -> [I, D_m].
+        config: of a strategy with amr.
+    """
+    found = {modality: radius_of(table, config) for modality, table in features.items()}
+    return "; ".join(
+        f"{modality} {each.length:.3g} ({each.of_norm:.1%} of the mean row norm, {each.of_spread:.1%} of the spread)"
+        for modality, each in found.items()
+    )
+
+
 def ranking_term(loss: Loss) -> Tensor:
     """Return the term of a loss that ranks items."""
     return next((loss.terms[name] for name in RANKING_TERMS if name in loss.terms), loss.total)

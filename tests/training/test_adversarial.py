@@ -15,7 +15,7 @@ from robustrec.errors import RobustrecError
 from robustrec.models import MODELS, modalities_of, model_class
 from robustrec.models.contract import Batch, Features, batch_loss, item_graphs, training_constants
 from robustrec.runs.plan import subject_specs
-from robustrec.training.adversarial import Adversarial, radius_of, ranking_term
+from robustrec.training.adversarial import Adversarial, radius_of, radius_words, ranking_term
 from robustrec.training.content import Content
 from robustrec.training.strategies import Strategy
 from robustrec.training.strategy_config import StrategyConfig
@@ -161,6 +161,12 @@ def test_the_radius_in_its_three_units() -> None:
     for unit, length in (("norm", 0.5), ("spread", 0.4), ("absolute", 0.1)):
         found = radius_of(table, StrategyConfig(name="amr", amr_epsilon=0.1, amr_unit=unit))
         assert found == pytest.approx((length, length / 5, length / 4))
+
+
+def test_a_report_says_the_radius_in_all_units() -> None:
+    table = torch.tensor([[3.0, 4.0], [3.0, -4.0]])
+    words = radius_words({"text": table}, StrategyConfig(name="amr", amr_epsilon=0.1))
+    assert words == "text 0.5 (10.0% of the mean row norm, 12.5% of the spread)"
 
 
 @pytest.mark.parametrize(
