@@ -27,8 +27,8 @@ from robustrec.results.arrays import array_key
 from robustrec.results.conditions import Condition
 from robustrec.results.exhibits import ExposureShift, Shift
 from robustrec.results.findings import Finding
-from robustrec.runs.prepared import Prepared
-from robustrec.runs.shrinking import fitted_filters
+from robustrec.runs.fitting import fitted_filters
+from robustrec.runs.prepared import Prepared, edit_source
 from robustrec.runs.specs import SubjectSpec
 from robustrec.runs.store import run_key, stored_run
 from robustrec.runs.subjects import obtain_subject
@@ -177,7 +177,9 @@ def _retrained(audited: AuditedSubject, new: New) -> TrainedSubject:
     tables = {name: table.to(prepared.device) for name, table in new.features.tables.items()}
     widths = {name: table.shape[1] for name, table in tables.items()}
     plan = audited.work.plan
-    fitted = fitted_filters([spec], new.features, plan.home, audited.work.context.progress)
+    fitted = fitted_filters(
+        [spec], plan.dataset, new.features, edit_source(plan.settings), audited.work.context.progress
+    )
     problem = replace(prepared.problem, feature_widths=widths)
     other = replace(prepared, features=new.features, tables=tables, problem=problem, fitted=fitted)
     return _obtained(audited, spec, other)
