@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from robustrec.runs.editable import not_editable
-
 if TYPE_CHECKING:
     from robustrec.runs.specs import SubjectSpec
-
-__all__ = ["NO_EFFECT", "not_editable", "scores_ignore_features"]
 
 NO_EFFECT = "its scores do not depend on the item features"
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from robustrec.audits.applicable import not_editable
 from robustrec.audits.few_draws import few_draws
 from robustrec.audits.kind import Cost
 from robustrec.audits.plan_checks import check_gates_select, check_strata, of_modalities, unmeasured
@@ -30,7 +29,7 @@ from robustrec.models import modalities_in_scores
 from robustrec.progress import Progress, silent
 from robustrec.results.gates import NO_BASELINE_FIX, applicable_gates, label_warnings
 from robustrec.results.waivers import Waiver
-from robustrec.runs.editable import check_edited_training, edited_encodings
+from robustrec.runs.editable import check_edited_training, edited_encodings, not_editable
 from robustrec.runs.plan import subject_specs
 from robustrec.runs.precision import precision_notes
 from robustrec.runs.specs import SubjectSpec, reads_features

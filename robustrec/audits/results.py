@@ -133,7 +133,7 @@ class Work:
 
     @property
     def _features(self) -> ItemFeatures:
-        assert self.context.prepared.features is not None  # see `applicable.not_editable`
+        assert self.context.prepared.features is not None  # see `runs.editable.not_editable`
         return self.context.prepared.features
 
     def edited_rows(self, audit: str) -> EditedRows:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from robustrec.audits.applicable import not_editable
 from robustrec.audits.merchant.audit import MerchantCondition, choices_of, conditions_of
 from robustrec.audits.merchant.config import MerchantAudit
 from robustrec.audits.merchant.drawn import Edited, replaced
@@ -24,6 +23,7 @@ from robustrec.errors import RobustrecError
 from robustrec.evaluation.ranking import Ranking, rank
 from robustrec.progress import Progress, silent
 from robustrec.results.conditions import Condition
+from robustrec.runs.editable import not_editable
 from robustrec.runs.edited_rows import EditedRows, encode_all
 from robustrec.runs.prepared import Split
 from robustrec.runs.trained import TrainedSubject

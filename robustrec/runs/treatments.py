@@ -218,7 +218,7 @@ def applier_of(
     """Return what applies edits to the items of a data set.
 
     Args:
-        dataset: with a catalog, see `applicable.not_editable`.
+        dataset: with a catalog, see `runs.editable.not_editable`.
         home: folder whose `digests/` remembers the content of pictures.
         seed: seed of the audits.
         languages: the language packs; by default the shipped ones.

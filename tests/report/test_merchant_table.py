@@ -82,7 +82,7 @@ def _printed(findings: list[Finding], exhibits: tuple[FragileItem, ...] = (), wi
     report.exhibits = exhibits  # type: ignore[attr-defined]
     stream = io.StringIO()
     console = Console(file=stream, width=width)
-    print_merchant(Page(report=report, console=console, names={SUBJECT: "sgbd"}, level="95 %"), findings)  # type: ignore[arg-type]
+    print_merchant(Page(console, report, findings, {SUBJECT: "sgbd"}, "95 %"), findings)  # type: ignore[arg-type]
     return stream.getvalue().splitlines()
 
 

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from robustrec.audits.kind import AuditConfig
-from robustrec.audits.merchant.config import ALL, EditedShare, EditName, MerchantAudit, Severity
+from robustrec.audits.merchant.config import EditedShare, EditName, MerchantAudit, Severity
 from robustrec.audits.values import AccuracyMetric, Draws, distinct
+from robustrec.edits import ALL
 from robustrec.evaluation.kinds import LONGEST_LIST
 from robustrec.results.findings import Group
 

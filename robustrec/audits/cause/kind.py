@@ -52,10 +52,10 @@ class CauseKind(AuditKind[CauseAudit]):
     def cost(self, config: CauseAudit, plan: Plan) -> Cost:
         """Return the rankings of all coalitions of the parts that an edit can change, and the encodings."""
         from robustrec.audits.applicable import scores_ignore_features
-        from robustrec.audits.treatments import treatments_of
         from robustrec.encoders.chosen import modalities_of_features
         from robustrec.models import has_item_graphs, modalities_in_scores
         from robustrec.runs.specs import reads_features
+        from robustrec.runs.treatments import treatments_of
 
         of_edits = MERCHANT.cost(config.merchant, plan)
         if not of_edits.encodings:
@@ -77,7 +77,7 @@ class CauseKind(AuditKind[CauseAudit]):
 
     def reported(self, config: CauseAudit) -> Reported:
         """Return the conditions of every edit, and of the mean over the edits, for each possible cause."""
-        from robustrec.audits.treatments import treatments_of
+        from robustrec.runs.treatments import treatments_of
 
         treatments = treatments_of(config.edits)
         edits = [each.name for each in treatments] + [ALL] * any(not each.fault for each in treatments)

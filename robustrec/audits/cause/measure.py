@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from robustrec.audits.applicable import NO_EFFECT, not_editable
+from robustrec.audits.applicable import NO_EFFECT
 from robustrec.audits.cause.config import LEAVE_ONE_OUT, SHAPLEY, CauseAudit, cause_metric
 from robustrec.audits.cause.inputs import graph_players, inputs_of
 from robustrec.audits.cause.shapley import Coalition, Floats, coalitions_of, leave_one_out, shapley_values
@@ -20,13 +20,14 @@ from robustrec.audits.plan import Plan
 from robustrec.audits.results import Audited, Work
 from robustrec.audits.rows import drift_row, drift_rows
 from robustrec.audits.tasks import Task, TaskOutput, merged
-from robustrec.audits.treatments import has_user_edits, treatments_of
 from robustrec.evaluation.cells import Cells, cell_intervals
 from robustrec.modalities import MODALITIES, in_order
 from robustrec.results.conditions import ALL, Condition
 from robustrec.results.findings import TOGETHER, AuditStatus, Finding, Group
 from robustrec.results.hidden import MOST_HIDDEN
+from robustrec.runs.editable import not_editable
 from robustrec.runs.trained import TrainedSubject
+from robustrec.runs.treatments import has_user_edits, treatments_of
 from robustrec.subject import Subject
 
 AUDIT = "cause"

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from robustrec.audits.kind import AuditConfig
-from robustrec.audits.merchant.config import ALL, EditName
+from robustrec.audits.merchant.config import EditName
 from robustrec.audits.values import distinct
+from robustrec.edits import ALL
 
 Severity = Annotated[int, Field(ge=0, le=5)]
 

@@ -29,7 +29,7 @@ class EncoderKind(AuditKind[EncoderAudit]):
 
     def needs(self, config: EncoderAudit, plan: Plan, spec: SubjectSpec) -> str:
         """Return why the encoder of a subject cannot be measured."""
-        from robustrec.audits.applicable import not_editable
+        from robustrec.runs.editable import not_editable
         from robustrec.runs.specs import reads_features
 
         return (
@@ -38,8 +38,8 @@ class EncoderKind(AuditKind[EncoderAudit]):
 
     def cost(self, config: EncoderAudit, plan: Plan) -> Cost:
         """Return the encodings of edited items."""
-        from robustrec.audits.applicable import not_editable
         from robustrec.audits.encoder.audit import encodings_of
+        from robustrec.runs.editable import not_editable
 
         if plan.encoder is None or not_editable(plan.dataset, plan.encoder, plan.settings.encoder):
             return Cost()

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from robustrec.audits.applicable import not_editable
 from robustrec.audits.encoder.audit import (
     Floats,
     VectorShifts,
@@ -41,6 +40,7 @@ from robustrec.errors import RobustrecError, one_line
 from robustrec.results.conditions import ALL, Condition
 from robustrec.results.findings import AuditStatus
 from robustrec.results.hidden import MOST_HIDDEN, hidden_warning
+from robustrec.runs.editable import not_editable
 from robustrec.runs.edited_rows import EditedRows, encode_all
 from robustrec.runs.treatments import Row, Shown, Treatment, has_user_edits, row_of, treatments_of
 from robustrec.seeds import numpy_generator

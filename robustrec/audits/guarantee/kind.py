@@ -34,13 +34,14 @@ class GuaranteeKind(AuditKind[GuaranteeAudit]):
 
     def check(self, config: GuaranteeAudit, *, where: str) -> None:
         """Check the names of the edits; user-defined edits are tried."""
-        from robustrec.audits.treatments import treatments_of
+        from robustrec.runs.treatments import treatments_of
 
         treatments_of(config.edits, where=f"{where}, audits.edits")
 
     def needs(self, config: GuaranteeAudit, plan: Plan, spec: SubjectSpec) -> str:
         """Return why the audit cannot measure a subject: without effect of features, or nothing to edit."""
-        from robustrec.audits.applicable import NO_EFFECT, not_editable, scores_ignore_features
+        from robustrec.audits.applicable import NO_EFFECT, scores_ignore_features
+        from robustrec.runs.editable import not_editable
         from robustrec.runs.specs import reads_features
 
         if not reads_features(spec):
@@ -53,8 +54,8 @@ class GuaranteeKind(AuditKind[GuaranteeAudit]):
         """Return a representation and ranking for each sampled item and condition, and an encoding of each."""
         from robustrec.audits.guarantee.sample import item_edits
         from robustrec.audits.merchant.items import PROBED
-        from robustrec.audits.treatments import treatments_of
         from robustrec.runs.specs import reads_features
+        from robustrec.runs.treatments import treatments_of
 
         measured = [spec for spec in plan.specs if reads_features(spec) and not self.needs(config, plan, spec)]
         if not measured:
@@ -74,14 +75,14 @@ class GuaranteeKind(AuditKind[GuaranteeAudit]):
 
     def stored(self, config: GuaranteeAudit) -> bool:
         """Return whether nothing user-defined decides the findings."""
-        from robustrec.audits.treatments import has_user_edits
+        from robustrec.runs.treatments import has_user_edits
 
         return not has_user_edits(config.edits)
 
     def reported(self, config: GuaranteeAudit) -> Reported:
         """Return the conditions."""
         from robustrec.audits.guarantee.sample import item_edits
-        from robustrec.audits.treatments import treatments_of
+        from robustrec.runs.treatments import treatments_of
 
         conditions = [each.condition for each in item_edits(config, treatments_of(config.edits))]
         return Reported(conditions, (*config.own_metrics, HIDDEN))

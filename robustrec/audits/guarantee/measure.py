@@ -14,10 +14,10 @@ from robustrec.audits.guarantee.radius import LinearScores, displacement, linear
 from robustrec.audits.guarantee.rows import Measured, Rows
 from robustrec.audits.guarantee.sample import EditedItem, ItemEdit, applier_for, item_edits, sampled
 from robustrec.audits.merchant.encoding import check_edits_arrive
-from robustrec.audits.treatments import treatments_of
 from robustrec.errors import RobustrecError
 from robustrec.modalities import MODALITIES
 from robustrec.results.findings import Finding
+from robustrec.runs.treatments import treatments_of
 
 if TYPE_CHECKING:
     from robustrec.audits.by_subject import AuditedSubject

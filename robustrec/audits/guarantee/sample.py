@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from robustrec.audits.guarantee.config import GuaranteeAudit
-from robustrec.audits.merchant.encoding import encode_all
 from robustrec.audits.missing.removed import ROUNDING
-from robustrec.audits.treatments import EditApplier, Row, Treatment, applier_of
 from robustrec.encoders.visibility import picture_views
 from robustrec.results.conditions import Condition
+from robustrec.runs.edited_rows import encode_all
+from robustrec.runs.treatments import EditApplier, Row, Treatment, applier_of
 from robustrec.seeds import derive_seed, numpy_generator
 
 if TYPE_CHECKING:

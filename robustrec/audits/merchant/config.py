@@ -11,8 +11,6 @@ from robustrec.audits.values import AccuracyMetric, Draws, distinct
 from robustrec.edits import ALL, JOIN
 from robustrec.evaluation.kinds import LONGEST_LIST
 
-__all__ = ["ALL", "JOIN", "EditName", "EditedShare", "MerchantAudit", "Severity"]
-
 Severity = Annotated[int, Field(ge=0, le=5)]
 EditName = Annotated[str, Field(min_length=1)]
 EditedShare = Annotated[float, Field(gt=0, le=1)]

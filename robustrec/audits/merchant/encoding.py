@@ -10,10 +10,8 @@ from robustrec.audits.merchant.items import PROBED
 from robustrec.encoders.features import ItemFeatures
 from robustrec.encoders.rows import StoredPicture
 from robustrec.errors import RobustrecError
-from robustrec.runs.edited_rows import EditedRows, encode_all
+from robustrec.runs.edited_rows import EditedRows
 from robustrec.runs.treatments import EditApplier, Row, Shown, row_of
-
-__all__ = ["EditedRows", "check_edits_arrive", "encode_all", "moved"]
 
 # An item's vector counts as moved when it changes by more than this share of its length; rounding stays below, in half
 # precision too, and another item's content moves it by far more.

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from robustrec.audits.kind import READS_NOTHING, AuditKind, Cost, Reported
-from robustrec.audits.merchant.config import ALL, MerchantAudit
+from robustrec.audits.merchant.config import MerchantAudit
+from robustrec.edits import ALL
 from robustrec.results.conditions import SEEN, UNSEEN
 from robustrec.results.hidden import HIDDEN
 
@@ -46,7 +47,8 @@ class MerchantKind(AuditKind[MerchantAudit]):
 
     def needs(self, config: MerchantAudit, plan: Plan, spec: SubjectSpec) -> str:
         """Return why the audit cannot measure a subject: without effect of features, or nothing to edit."""
-        from robustrec.audits.applicable import NO_EFFECT, not_editable, scores_ignore_features
+        from robustrec.audits.applicable import NO_EFFECT, scores_ignore_features
+        from robustrec.runs.editable import not_editable
         from robustrec.runs.specs import reads_features
 
         if not reads_features(spec):
@@ -59,8 +61,8 @@ class MerchantKind(AuditKind[MerchantAudit]):
 
     def cost(self, config: MerchantAudit, plan: Plan) -> Cost:
         """Return the rankings of every condition and draw, and the encodings of edited items."""
-        from robustrec.audits.applicable import not_editable
         from robustrec.audits.merchant.audit import cost_of_edits
+        from robustrec.runs.editable import not_editable
         from robustrec.runs.specs import reads_features
 
         reading = sum(reads_features(spec) for spec in plan.specs)

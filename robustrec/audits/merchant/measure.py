@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from robustrec.audits.applicable import not_editable
 from robustrec.audits.merchant.audit import (
     MerchantCondition,
     choices_of,
@@ -36,6 +35,7 @@ from robustrec.results.arrays import array_key
 from robustrec.results.conditions import ALL, Condition
 from robustrec.results.findings import AuditStatus
 from robustrec.results.hidden import hidden_edits, hidden_warning
+from robustrec.runs.editable import not_editable
 from robustrec.runs.edited_rows import EditedRows, encode_all
 from robustrec.runs.trained import TrainedSubject
 from robustrec.runs.treatments import EditApplier, Row, Treatment, applier_of, has_user_edits, treatments_of

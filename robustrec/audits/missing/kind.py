@@ -40,7 +40,8 @@ class MissingKind(AuditKind[MissingAudit]):
 
     def needs(self, config: MissingAudit, plan: Plan, spec: SubjectSpec) -> str:
         """Return why the audit cannot measure a subject: no features, or none that its scores depend on."""
-        from robustrec.audits.applicable import NO_EFFECT, not_editable, scores_ignore_features
+        from robustrec.audits.applicable import NO_EFFECT, scores_ignore_features
+        from robustrec.runs.editable import not_editable
         from robustrec.runs.specs import reads_features
 
         if not reads_features(spec):
@@ -52,9 +53,9 @@ class MissingKind(AuditKind[MissingAudit]):
 
     def cost(self, config: MissingAudit, plan: Plan) -> Cost:
         """Return the rankings of conditions that change what a subject reads, and the encodings without content."""
-        from robustrec.audits.applicable import not_editable
         from robustrec.encoders.chosen import modalities_of_features
         from robustrec.models import modalities_in_scores
+        from robustrec.runs.editable import not_editable
         from robustrec.runs.specs import reads_features
 
         rankings = 0

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from robustrec.audits.applicable import not_editable
 from robustrec.encoders.rows import StoredPicture, catalog_rows
 from robustrec.modalities import MODALITIES
 from robustrec.results.conditions import ALL
+from robustrec.runs.editable import not_editable
 from robustrec.runs.edited_rows import encode_all
 from robustrec.runs.treatments import Shown, row_of
 

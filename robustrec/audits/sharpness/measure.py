@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from robustrec.audits.applicable import not_editable
 from robustrec.audits.noise.measure import TRAINING_ONLY
 from robustrec.audits.plan import Plan
 from robustrec.audits.quality import Clean
@@ -22,6 +21,7 @@ from robustrec.curvature.triples import ScoredPairs, Triples, draw_triples, pair
 from robustrec.errors import RobustrecError, one_line
 from robustrec.models.own import attributed_to
 from robustrec.results.findings import AuditStatus
+from robustrec.runs.editable import not_editable
 from robustrec.runs.trained import TrainedSubject
 from robustrec.runs.treatments import has_user_edits
 

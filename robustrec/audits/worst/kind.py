@@ -46,7 +46,8 @@ class WorstKind(AuditKind[WorstAudit]):
 
     def needs(self, config: WorstAudit, plan: Plan, spec: SubjectSpec) -> str:
         """Return why the audit cannot measure a subject: without effect of features, or nothing to edit."""
-        from robustrec.audits.applicable import NO_EFFECT, not_editable, scores_ignore_features
+        from robustrec.audits.applicable import NO_EFFECT, scores_ignore_features
+        from robustrec.runs.editable import not_editable
         from robustrec.runs.specs import reads_features
 
         if not reads_features(spec):

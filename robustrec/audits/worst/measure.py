@@ -11,7 +11,6 @@ from robustrec.audits.by_subject import AuditedSubject
 from robustrec.audits.merchant.encoding import check_edits_arrive
 from robustrec.audits.results import Audited, Work
 from robustrec.audits.tasks import Task, TaskOutput
-from robustrec.audits.treatments import applier_of
 from robustrec.audits.worst.attacks import attacked
 from robustrec.audits.worst.combinations import Editor
 from robustrec.audits.worst.conditions import condition_of, searched_edits
@@ -24,6 +23,7 @@ from robustrec.audits.worst.search import HIGHEST, LOWEST, ItemSearch
 from robustrec.errors import RobustrecError
 from robustrec.results.exhibits import SearchedItem
 from robustrec.results.findings import Finding
+from robustrec.runs.treatments import applier_of
 
 tasks_of = by_subject.tasks_of
 _ITEMS = "items of the worst audit"
