@@ -93,7 +93,7 @@ def _without_numbers(subject: TrainedSubject, condition: Condition, reason: str,
 def _measured(subject: TrainedSubject, clean: Clean, work: Work, metric: str) -> None:
     context = work.context
     overlap, cold = overlap_of(metric), cold_of(context.prepared, context.metric_suite)
-    metrics = replace(context.metric_suite, metrics=(metric,), stability=(overlap,), strata=())
+    metrics = replace(context.metric_suite, metrics=(metric,), stability=(overlap,), strata=(), groups=None)
     before: PerUser = {metric: clean.per_user[metric], overlap: np.full(len(clean.ranking.users), _equal(overlap))}
     representation: Representation | Scored | None = None
     if cold is not None:

@@ -129,7 +129,9 @@ def _segments(plan: Plan, run: Measurements) -> tuple[tuple[Finding, ...], list[
     ]
     kept, small = chosen_segments(found)
     intervals = Intervals(plan.suite.bootstrap, run.context.seed, plan.dataset.interactions.n_items)
-    return tuple(segment_rows(run.results.findings, run.results.arrays, kept, intervals)), [*lines, *small]
+    rows = segment_rows(run.results.findings, run.results.arrays, kept, intervals)
+    groups = run.context.metric_suite.groups
+    return (*rows, *run.results.segments), [*lines, *small, *(groups.notes if groups else ())]
 
 
 def check_baseline(plan: Plan) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from robustrec.audits.item_groups import ItemGroups
 from robustrec.audits.strata import Stratum, strata_of
 from robustrec.evaluation.beyond import Catalogue
 from robustrec.evaluation.kinds import BEYOND, STABILITY, kind_of, parse_metric
@@ -30,12 +31,14 @@ class MetricSuite:
         stability: measures of two lists of one user, "rbo@20".
         catalogue: what metrics other than those of relevant items require.
         strata: test items by their training interactions; each adds its own metrics of relevant items.
+        groups: groups of items whose exposure is measured.
     """
 
     metrics: tuple[str, ...]
     stability: tuple[str, ...]
     catalogue: Catalogue | None = None
     strata: tuple[Stratum, ...] = ()
+    groups: ItemGroups | None = None
 
     @property
     def length(self) -> int:
@@ -47,6 +50,8 @@ class MetricSuite:
         found = per_user_metrics(ranking, split.wanted, self.metrics, self.catalogue)
         for stratum in self.strata:
             found |= stratum.values(ranking, self.metrics)
+        if self.groups is not None:
+            found |= self.groups.values(ranking.items)
         return found if clean is None else found | per_user_stability(clean, ranking, self.stability)
 
 

@@ -42,6 +42,7 @@ class AuditResults:
         exhibits: results other than findings: items before and after, curves, surfaces.
         relations: rank correlations over the subjects, for example sharpness and drift.
         over_seeds: means over training seeds of findings that cannot be taken from `arrays`.
+        segments: exposure of groups of items, separated from `findings` at the end of a run.
         warnings: warnings of the run.
         notes: what the inputs of the audits are, for the subjects that read features.
         durations: seconds by stage.
@@ -55,6 +56,7 @@ class AuditResults:
     exhibits: list[Exhibit] = field(default_factory=list)
     relations: list[Relation] = field(default_factory=list)
     over_seeds: list[Finding] = field(default_factory=list)
+    segments: list[Finding] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     durations: dict[str, float] = field(default_factory=dict)

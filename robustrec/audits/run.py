@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from robustrec.audits.content_use import measure_content_use
 from robustrec.audits.context import AuditContext, clean_of
+from robustrec.audits.item_groups import group_rows, is_of_group, item_groups
 from robustrec.audits.plan import Plan
 from robustrec.audits.quality import Clean, metric_suite_of
 from robustrec.audits.reach.check import refuse_zero_tables, sampled_scores
@@ -81,7 +82,8 @@ def work_of(plan: Plan, progress: Progress = silent) -> Work:
     for spec in plan.specs:
         refuse_zero_tables(modalities_read(spec.model, prepared.tables))
     metric_suite = metric_suite_of(plan.suite.metrics, plan.suite.stability, prepared)
-    context = AuditContext(prepared, metric_suite, plan.settings.seed, progress)
+    groups = item_groups(plan.suite.segments, plan.dataset, plan.suite.metrics)
+    context = AuditContext(prepared, replace(metric_suite, groups=groups), plan.settings.seed, progress)
     intervals = Intervals(plan.suite.bootstrap, plan.settings.seed, prepared.problem.n_items)
     return Work(plan, context, intervals, results)
 
@@ -136,7 +138,20 @@ def measure(plan: Plan, *, progress: Progress = silent, engine: Engine | None = 
         for place, check in checks.items():
             if check:
                 reach_again(subjects[place][0], check, work, faults.get(place, ""))
+    _separate_groups(context, results)
     return Measurements(prepared, subjects, results, context)
+
+
+def _separate_groups(context: AuditContext, results: AuditResults) -> None:
+    """Move the findings of groups of items to the segments, and drop what nothing reads any more."""
+    if context.metric_suite.groups is None:
+        return
+    results.segments += group_rows(results.findings, context.metric_suite.groups)
+    results.findings = [row for row in results.findings if not is_of_group(row.metric)]
+    results.over_seeds = [row for row in results.over_seeds if not is_of_group(row.metric)]
+    results.arrays = {
+        name: values for name, values in results.arrays.items() if not is_of_group(name.rpartition("|")[2])
+    }
 
 
 def _obtain(

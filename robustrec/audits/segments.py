@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from robustrec.audits.merchant.items import popularity_strata
+from robustrec.audits.item_groups import FEWEST_ITEMS, items_by_label
 from robustrec.audits.rows import Intervals, drift_row, unit_of, value_row, without_draws
 from robustrec.datasets.interactions import TRAIN, Interactions
 from robustrec.evaluation.kinds import ACCURACY, STABILITY, kind_of, largest_changes
 from robustrec.evaluation.statistics import paired_intervals, value_intervals
-from robustrec.reading.texts import one_line, shortened
 from robustrec.results.arrays import Arrays, both_states
 from robustrec.results.findings import CLEAN, CONTENT_USE, Finding, SegmentKind
 
@@ -28,15 +27,14 @@ if TYPE_CHECKING:
     from robustrec.datasets.registry import Dataset
     from robustrec.runs.prepared import Split
 
-FEWEST_USERS, FEWEST_ITEMS = 50, 10
-"""Test users, and items of a group, that a segment needs to be measured."""
+FEWEST_USERS = 50
+"""Test users that a segment needs to be measured."""
 
 MOST_SEGMENTS = 50
 """Largest number of segments of one kind, those with the most users."""
 
 _ACTIVITY = ("low", "medium", "high")
-_POPULARITY = ("tail", "middle", "head")
-_LONGEST_NAME, _MOST_LISTED = 60, 6
+_MOST_LISTED = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,12 +68,8 @@ def segments_of(kinds: Sequence[SegmentKind], dataset: Dataset, split: Split) ->
     for kind in kinds:
         if kind == "activity":
             found += _by_activity(dataset.interactions, split)
-        elif kind == "popularity":
-            strata = popularity_strata(dataset.interactions, len(_POPULARITY))
-            groups = {name: np.flatnonzero(strata == place) for place, name in enumerate(_POPULARITY)}
-            found += _of_items(kind, groups, split)
         else:
-            found += _of_items(kind, _groups(dataset, kind), split)
+            found += _of_items(kind, items_by_label(dataset, kind), split)
     return found
 
 
@@ -182,18 +176,3 @@ def _of_items(kind: SegmentKind, groups: dict[str, NDArray[np.int64]], split: Sp
         Segment(kind, name, np.sort(held.indices[slice(*held.indptr[place : place + 2])]).astype(np.int64), len(own))
         for place, (name, own) in enumerate(groups.items())
     ]
-
-
-def _groups(dataset: Dataset, kind: SegmentKind) -> dict[str, NDArray[np.int64]]:
-    """Return label -> items, of the categories or brands of the catalogue; an item counts in each of its labels."""
-    found: dict[str, list[int]] = {}
-    for item, entry in enumerate(dataset.catalog.items if dataset.catalog else ()):
-        labels = () if entry is None else entry.categories if kind == "category" else (entry.brand,)
-        for label in dict.fromkeys(name for each in labels if (name := _name(each))):
-            found.setdefault(label, []).append(item)
-    return {name: np.array(items, dtype=np.int64) for name, items in found.items()}
-
-
-def _name(label: str) -> str:
-    """Return a label of a catalogue for reports and gates: one line without control characters, not too long."""
-    return shortened(one_line(label), _LONGEST_NAME)

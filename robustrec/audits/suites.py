@@ -20,14 +20,21 @@ from pydantic import (
 
 from robustrec.audits.kind import AuditConfig
 from robustrec.audits.registry import KINDS, UserAudit, built_in, check_known
-from robustrec.audits.values import QualityMetric, StabilityMetric, distinct, strata_metrics, use_metrics
+from robustrec.audits.values import (
+    QualityMetric,
+    StabilityMetric,
+    distinct,
+    length_of_main,
+    strata_metrics,
+    use_metrics,
+)
 from robustrec.config import Settings
 from robustrec.errors import RobustrecError, unknown_name
 from robustrec.evaluation.error_rates import Correction
 from robustrec.evaluation.kinds import LONGEST_LIST, QUALITY, STABILITY, named
 from robustrec.files import digest_json, shipped, shown_path
 from robustrec.invalid import invalid
-from robustrec.results.findings import BASELINE, CLEAN, CONTENT_USE, SegmentKind
+from robustrec.results.findings import BASELINE, CLEAN, CONTENT_USE, EXPOSURE, SegmentKind
 from robustrec.results.gates import Gate
 from robustrec.results.selection import matches
 from robustrec.results.waivers import Waiver
@@ -120,7 +127,8 @@ class Suite(Record):
         audits = (CLEAN, CONTENT_USE, *(audit.kind for audit in self.audits))
         strata = strata_metrics(self.metrics)
         own = [metric for audit in self.audits for metric in audit.own_metrics]
-        listed = (*self.metrics, *self.stability, *strata, *own, *use_metrics(self.metrics))
+        of_groups = [f"{EXPOSURE}@{length_of_main(self.metrics)}"] if set(self.segments) - {"activity"} else []
+        listed = (*self.metrics, *self.stability, *strata, *own, *use_metrics(self.metrics), *of_groups)
         unknown = [audit.kind for audit in self.audits if isinstance(audit, UserAudit)]
         for gate in self.gates:
             select = gate.select

@@ -9,7 +9,16 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from robustrec.errors import unknown_name
-from robustrec.evaluation.kinds import ACCURACY, KINDS, LONGEST_LIST, QUALITY, STABILITY, kind_of, main_metrics
+from robustrec.evaluation.kinds import (
+    ACCURACY,
+    KINDS,
+    LONGEST_LIST,
+    QUALITY,
+    STABILITY,
+    kind_of,
+    main_metrics,
+    parse_metric,
+)
 from robustrec.results.findings import AMONG_COLD, STRATA
 
 _METRIC = re.compile(r"(?P<kind>[a-z_]+)@(?P<k>\d{1,4})")
@@ -55,6 +64,11 @@ Draws = Annotated[int, Field(ge=1, le=1000)]
 def strata_metrics(metrics: Sequence[str]) -> list[str]:
     """Return the names that the metrics of a suite have for users and items by training interactions."""
     return [f"{name}_{group}" for name in metrics if kind_of(name) in ACCURACY for group in STRATA]
+
+
+def length_of_main(metrics: Sequence[str]) -> int:
+    """Return the list length of the main metric of a suite, at which the exposure of groups of items is measured."""
+    return parse_metric(main_metrics(metrics)[0]).k
 
 
 def main_accuracy(metrics: Sequence[str]) -> str | None:

@@ -192,7 +192,8 @@ def _inputs(subjects: Audited, work: Work) -> dict[str, Any]:
             for subject, _ in subjects
         ],
         "suite": suite.model_dump(
-            mode="json", include={"metrics", "stability", "bootstrap", "compare_with", "mask_validation", "users"}
+            mode="json",
+            include={"metrics", "stability", "bootstrap", "compare_with", "mask_validation", "users", "segments"},
         ),
         "seed": work.context.seed,
         "intervals": work.intervals.seed,

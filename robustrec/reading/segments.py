@@ -1,4 +1,4 @@
-"""Segments of the users whose numbers fell or rose, the worst first."""
+"""Segments of the users, and groups of items, whose numbers fell or rose, the largest losses first."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 from robustrec.evaluation.kinds import ACCURACY, kind_of
 from robustrec.reading.conditions import condition_words
 from robustrec.reading.names import headline
-from robustrec.results.findings import CLEAN, Finding
+from robustrec.results.findings import CLEAN, EXPOSURE, Finding
 from robustrec.results.numbers import bracketed, percent
 from robustrec.results.report import Report
 from robustrec.subject import Subject
@@ -41,16 +41,8 @@ def segment_section(report: Report, names: Mapping[Subject, str], level: str) ->
         return None
     metric = headline(drifts)[0]
     drifts = [row for row in drifts if row.metric == metric]
-    telling = [row for row in drifts if _excludes_zero(row)]
-    telling.sort(key=lambda row: row.relative_drift or 0.0)
+    telling, shown, lines = _telling(drifts, "drifts of segments", level)
     overall = {_place(row): row for row in report.findings if row.metric == metric and row.reference == CLEAN}
-    shown = telling if len(telling) <= MOST_ROWS else _both_ends(telling)
-    lines = [f"and {len(telling) - len(shown)} more in the JSON report"] if len(telling) > len(shown) else []
-    lines.append(
-        f"{len(drifts) - len(telling)} of {len(drifts)} drifts of segments have a {level} interval with 0 in it, or "
-        "none. Each interval is by itself: of segments that do not move, some exclude 0 by chance; gates are corrected "
-        "for it."
-    )
     opposite = _opposite(telling, overall)
     if opposite:
         lines.insert(0, f"Segments move in opposite directions, which the mean over all users hides: {opposite}")
@@ -59,6 +51,47 @@ def segment_section(report: Report, names: Mapping[Subject, str], level: str) ->
         [_cells(row, names, overall.get(_place(row))) for row in shown],
         lines,
     )
+
+
+def exposure_section(report: Report, names: Mapping[Subject, str], level: str) -> SegmentSection | None:
+    """Return the groups of items whose exposure changed, or None for a report without groups of items."""
+    drifts = [row for row in report.segments if row.quantity == "drift" and kind_of(row.metric) == EXPOSURE]
+    if not drifts:
+        return None
+    _, shown, lines = _telling(drifts, "drifts of the exposure of groups", level)
+    return SegmentSection(
+        ["items", "subject", "audit", "condition", "clean", "perturbed", "relative drift", level],
+        [
+            [
+                segment_words(row),
+                names.get(row.subject, row.subject.label),
+                row.audit,
+                condition_words(row.condition),
+                percent(row.clean),
+                percent(row.perturbed),
+                percent(row.relative_drift, signed=True),
+                bracketed(row.relative_ci_low, row.relative_ci_high, percent, signed=True),
+            ]
+            for row in shown
+        ],
+        [
+            f"{drifts[0].metric}: share of all positions in the lists with an item of the group. Positions that a group"
+            " loses go to others, so that not all groups can lose.",
+            *lines,
+        ],
+    )
+
+
+def _telling(drifts: Sequence[Finding], what: str, level: str) -> tuple[list[Finding], list[Finding], list[str]]:
+    """Return the drifts whose interval excludes 0, the largest losses first, those shown, and lines on the others."""
+    telling = sorted((row for row in drifts if _excludes_zero(row)), key=lambda row: row.relative_drift or 0.0)
+    shown = telling if len(telling) <= MOST_ROWS else _both_ends(telling)
+    lines = [f"and {len(telling) - len(shown)} more in the JSON report"] if len(telling) > len(shown) else []
+    lines.append(
+        f"{len(drifts) - len(telling)} of {len(drifts)} {what} have a {level} interval with 0 in it, or none. Each "
+        "interval is by itself: of those that do not move, some exclude 0 by chance; gates are corrected for it."
+    )
+    return telling, shown, lines
 
 
 def segment_words(row: Finding) -> str:

@@ -25,6 +25,9 @@ USE = "content_use"
 AMONG_COLD = "among_cold_items"
 """End of the metric of lists of cold items alone: ndcg@20_among_cold_items."""
 
+EXPOSURE = "exposure"
+"""Kind of the metric of a group of items: share of the positions in the top k with an item of it."""
+
 ENCODER = "encoder"
 """Name of the encoder audit."""
 
@@ -77,7 +80,8 @@ class Finding(Record):
     segment_by: SegmentKind | None = Field(
         default=None,
         description="of a segment of the users, what it is a segment of: their training interactions (activity), or "
-        "the popularity, category or brand of their test items",
+        "the popularity, category or brand of their test items; exposure@k is of the items of the group in the lists "
+        "of all test users",
     )
     segment: str | None = Field(default=None, min_length=1, description="name of the segment, for example a category")
     modality: str | None = Field(

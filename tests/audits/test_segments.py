@@ -10,15 +10,17 @@ import numpy as np
 import pytest
 from merchant_shop import make_shop, shop_plan
 from rich.console import Console
+from scipy.sparse import csr_array
 
 from robustrec.audits import run as runner
+from robustrec.audits.item_groups import ItemGroups, group_rows
 from robustrec.audits.outcome import make_report
 from robustrec.audits.rows import Intervals, drift_rows
 from robustrec.audits.segments import Segment, chosen_segments, segment_rows, segments_of
 from robustrec.audits.suites import Bootstrap, parse_suite, suite_of
 from robustrec.config import resolve
 from robustrec.errors import RobustrecError
-from robustrec.reading.segments import segment_section
+from robustrec.reading.segments import exposure_section, segment_section
 from robustrec.report.console.console import print_report
 from robustrec.results.arrays import array_key
 from robustrec.results.conditions import CLEAN_TEST, Condition
@@ -132,13 +134,105 @@ def report(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Repor
 
 
 def test_a_run_has_the_segments_of_its_suite_and_says_which_are_too_small(report: Report) -> None:
-    assert {row.segment for row in report.segments} == {"Home"}, "other segments have fewer than 50 users"
+    of_users = [row for row in report.segments if row.metric != "exposure@20"]
+    assert {row.segment for row in of_users} == {"Home"}, "other segments have fewer than 50 users"
     (home,) = [row for row in report.segments if row.metric == "ndcg@20" and row.condition.sigma2 == 4.0]
     (whole,) = [row for row in report.findings if row.metric == "ndcg@20" and row.condition.sigma2 == 4.0]
     assert (home.drift, home.n_users) == (pytest.approx(whole.drift), 80), "all users have a test item of it"
     assert any("segments by activity: 3 of 3 not measured" in line for line in report.warnings)
     assert any("segments by brand: 7 of 7 not measured" in line for line in report.warnings)
     assert not any(row.segment for row in report.findings)
+
+
+def test_a_run_has_the_exposure_of_groups_of_items(report: Report) -> None:
+    rows = [row for row in report.segments if row.metric == "exposure@20"]
+    assert {row.segment for row in rows} >= {"Home", "Cup", "Lamp", "Rug", "Vase", "Bowl"}
+    assert {row.n_users for row in rows} == {80}, "of the lists of all users"
+    for sigma2 in (0.0, 4.0):
+        drifts = {row.segment: row for row in rows if row.quantity == "drift" and row.condition.sigma2 == sigma2}
+        parts = [drifts[name] for name in ("Cup", "Lamp", "Rug", "Vase", "Bowl")]
+        assert sum(row.perturbed or 0 for row in parts) == pytest.approx(drifts["Home"].perturbed)
+        assert drifts["Home"].drift == 0, "every item is in it"
+        assert sum(row.drift or 0 for row in parts) == pytest.approx(0, abs=1e-12)
+        moved = [(row.drift, row.ci_low, row.ci_high) != (0.0, 0.0, 0.0) for row in parts]
+        assert all(moved) if sigma2 else not any(moved), "an A/A condition moves no group"
+    assert not any("group_exposure" in row.metric for row in (*report.findings, *report.over_seeds, *report.segments))
+
+
+def groups_of(*members: list[int], n_items: int = 6, k: int = 2) -> ItemGroups:
+    """Return groups a, b, ... of these items."""
+    table = np.zeros((n_items, len(members)))
+    for column, items in enumerate(members):
+        table[items, column] = 1
+    return ItemGroups(tuple(("category", "ab"[place]) for place in range(len(members))), csr_array(table), k)
+
+
+def test_exposure_is_the_share_of_positions_by_hand() -> None:
+    lists = np.array([[0, 1, 5], [0, 4, 1], [3, -1, -1]], dtype=np.int32)
+    found = groups_of([0, 1, 2], [1, 3]).values(lists)
+    np.testing.assert_array_equal(found["group_exposure@2_0"], [1.0, 0.5, 0.0])
+    np.testing.assert_array_equal(found["group_exposure@2_1"], [0.5, 0.0, 0.5], "an item of two groups is in both")
+
+
+def test_groups_that_move_in_opposite_directions_are_found_where_the_items_together_do_not() -> None:
+    # a loses two thirds of its positions to b; both together hold the same positions as before.
+    groups = groups_of([0, 1], [2, 3])
+    before = groups.values(np.array([[0, 1], [0, 2]] * 50, dtype=np.int32))
+    after = groups.values(np.array([[0, 2], [2, 3]] * 50, dtype=np.int32))
+    rows = drift_rows(SUBJECT, "noise", NOISE, before, {name: each[None] for name, each in after.items()}, INTERVALS)
+    strategies = [row.model_copy(update={"reference": "vanilla"}) for row in rows]
+    a, b = group_rows([*rows, *strategies], groups)
+    assert (a.segment_by, a.segment, a.metric, a.clean, a.perturbed) == ("category", "a", "exposure@2", 0.75, 0.25)
+    assert (b.drift, a.drift) == (0.5, -0.5)
+    assert a.ci_high is not None
+    assert a.ci_high < 0
+    limit = {"name": "g", "quantity": "relative_drift", "min": -0.05}
+    select = {"audit": "noise", "metric": "exposure@2", "segment_by": "category"}
+    (result,) = judge([Gate.model_validate({**limit, "select": select})], [a, b], correction="holm")
+    assert (result.status, result.selected) == ("fail", 2)
+
+
+def test_the_table_of_groups_shows_both_numbers_and_escapes_names(report: Report) -> None:
+    rows = [row for row in report.segments if row.metric == "exposure@20" and row.segment == "Cup"]
+    named = tuple(
+        row.model_copy(
+            update={
+                "segment": "<b>cups</b>",
+                "relative_ci_high": -0.01,
+                "relative_ci_low": -0.2,
+                "relative_drift": -0.1,
+            }
+        )
+        for row in rows
+        if row.quantity == "drift"
+    )
+    made = report.model_copy(update={"segments": named})
+    section = exposure_section(made, {}, "95 %")
+    assert section is not None
+    assert section.rows[0][0] == "category: <b>cups</b>"
+    from robustrec.report.html.page import html_page
+
+    page = html_page(made)
+    assert "&lt;b&gt;cups&lt;/b&gt;" in page
+    assert "<b>cups</b>" not in page
+    assert 'id="item-groups"' in page
+
+
+def test_a_gate_selects_the_exposure_of_a_group() -> None:
+    gated = (
+        SUITE
+        + """
+[[gates]]
+name = "cups"
+select = { audit = "noise", metric = "exposure@20", segment_by = "category", segment = "Cup" }
+quantity = "relative_drift"
+min = -0.5
+"""
+    )
+    assert parse_suite(gated, source="own.toml").gates
+    plain = gated.replace('segments = ["activity", "category", "brand"]', 'segments = ["activity"]')
+    with pytest.raises(RobustrecError, match="exposure@20"):
+        parse_suite(plain, source="own.toml")
 
 
 def test_the_table_shows_what_excludes_zero_and_escapes_names(report: Report) -> None:

@@ -231,7 +231,7 @@ def _of_condition(
     stability = tuple(dict.fromkeys((*given.stability, *config.churn)))
     suite = replace(given, stability=stability)
     if churn_only:
-        suite = replace(suite, metrics=(), strata=())
+        suite = replace(suite, metrics=(), strata=(), groups=None)
     same = subject.key == audited.trained.key
     idle = same and all(each is None or equal(each, audited.tables) for each in mixtures)
     n_items = audited.work.plan.dataset.interactions.n_items

@@ -25,7 +25,7 @@ from robustrec.reading.migration import migration_tables
 from robustrec.reading.names import headline
 from robustrec.reading.over_seeds import mean_subject
 from robustrec.reading.recommendation import recommend
-from robustrec.reading.segments import segment_section
+from robustrec.reading.segments import exposure_section, segment_section
 from robustrec.reading.summary import Summary, cautions, summary_of
 from robustrec.reading.texts import shortened, visible
 from robustrec.reading.worst import worst_section
@@ -91,6 +91,7 @@ def html_page(report: Report) -> str:
         "searches": search_figures(summary),
         "guarantee": _guarantee(summary),
         "segments": segment_section(report, summary.names, summary.level),
+        "item_groups": exposure_section(report, summary.names, summary.level),
         "exhibits": exhibit_figures(summary),
         "cards": cards,
         "more_cards": more_cards,
