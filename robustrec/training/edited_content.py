@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from robustrec.models.contract import Features
+from robustrec.models.contract import Batch, Features, Graphs, Recommender, represent
 from robustrec.seeds import torch_generator
 from robustrec.training.content import Treatment
 
@@ -26,7 +27,12 @@ class EditedContent(Treatment):
         share: of the items that are edited in an epoch, from 0 to 1; the number is rounded.
         seed: of the training.
         device: where the features are.
+
+    Attributes:
+        views: the features of the epoch before and after its edits.
     """
+
+    views: tuple[Features, Features]
 
     def __init__(self, pools: Mapping[str, Tensor], share: float, seed: int, device: torch.device) -> None:
         self.share, self.seed = share, seed
@@ -49,6 +55,7 @@ class EditedContent(Treatment):
             rows = edited[pools.to(edited.device), items.to(edited.device)]
             table[items.to(table.device)] = rows.to(table.device, table.dtype)
             found[modality] = table
+        self.views = features, found
         return found
 
     def drawn(self, epoch: int) -> tuple[Tensor, Tensor]:
@@ -57,6 +64,37 @@ class EditedContent(Treatment):
         generator = torch_generator(self.seed, "edited content", epoch)
         chosen = torch.randperm(n_items, generator=generator)[: round(self.share * n_items)].sort().values
         return chosen, torch.randint(n_pools, (len(chosen),), generator=generator)
+
+
+class Consistency(Treatment):
+    """Agreement of the scores of a batch on clean and on edited content: adds λ mean_b (m_b(X) - m_b(X'))² to the loss.
+
+    m_b = ⟨u, i⟩ - ⟨u, j⟩ is the margin of a pair of the batch, user u with positive i and negative j, by the scores
+    that rank items (without dropout and without what a model draws for an epoch). X are the features before the edits
+    of the epoch, X' those after them; treatments that act later change neither. The gradient goes through both views.
+    The item graphs are those of the clean features in both.
+
+    Args:
+        content: makes the edits.
+        weight: λ.
+        model: the recommender.
+        graphs: item graphs of the model.
+    """
+
+    def __init__(self, content: EditedContent, weight: float, model: Recommender, graphs: Graphs | None) -> None:
+        self.content, self.weight, self.model, self.graphs = content, weight, model, graphs
+
+    def term(self, _features: Features, batch: Batch, /) -> Tensor:
+        """Return λ times the mean squared difference of the margins in the views of the epoch."""
+        clean, edited = (margins(self.model, view, self.graphs, batch) for view in self.content.views)
+        return self.weight * (clean - edited).square().mean()
+
+
+def margins(model: Recommender, features: Features, graphs: Graphs | None, batch: Batch) -> Tensor:
+    """Return the scores of a batch's positives minus those of its negatives, [B], with their graph."""
+    users, items = represent(model, features, graphs)
+    positives, negatives = functional.embedding(batch.positives, items), functional.embedding(batch.negatives, items)
+    return (functional.embedding(batch.users, users) * (positives - negatives)).sum(1)
 
 
 def _placed(pools: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:

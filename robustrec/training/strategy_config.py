@@ -37,6 +37,7 @@ OWN_SETTINGS: dict[str, tuple[str, ...]] = {
         "edit_only",
         "edit_without",
         "edit_seed",
+        "consistency",
     ),
     "asam": ("asam_rho", "asam_eta"),
     "gsam": ("gsam_alpha",),
@@ -63,6 +64,10 @@ STRENGTHS: dict[str, str] = {
     "ema": "ema_decay",
 }
 """Part of a strategy -> the setting of which 0 disables it."""
+
+
+LATER: dict[str, float] = {"consistency": 0.0}
+"""Settings newer than stored runs -> the value at which they change nothing and are in no key of a run."""
 
 
 def owners_of(key: str) -> frozenset[str]:
@@ -187,6 +192,13 @@ class StrategyConfig(Record):
     edit_seed: int = Field(
         0, ge=0, le=2**63 - 1, description="edit-aug: seed of the edits; the same for all training seeds"
     )
+    consistency: float = Field(
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="edit-aug: weight λ of the mean squared difference between the margins of a batch's pairs on clean"
+        " and on edited content; 0 disables it",
+    )
 
     @field_validator("edit_only", "edit_without", mode="before")
     @classmethod
@@ -208,7 +220,8 @@ class StrategyConfig(Record):
 
     @model_serializer(mode="wrap")
     def _without_other_parts(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return self.own(handler(self))
+        own = self.own(handler(self))
+        return {key: value for key, value in own.items() if self._is_set(key)}
 
     def own(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return settings without those that only parts read which this strategy does not have."""
@@ -269,11 +282,15 @@ class StrategyConfig(Record):
     def evaluations_per_loss(self) -> int:
         """Gradient evaluations of one loss with its gradient, including those of treatments.
 
-        `amr` takes a gradient in the features for each of its steps (none for a random direction), and one more loss.
+        `amr` takes a gradient in the features for each of its steps (none for a random direction), and one more loss;
+        `consistency` takes the scores of two views.
         """
-        if "amr" not in self.active_treatments:
-            return 1
-        return 2 + (self.amr_steps if self.amr_direction == "gradient" else 0)
+        count = 1
+        if "amr" in self.active_treatments:
+            count += 1 + (self.amr_steps if self.amr_direction == "gradient" else 0)
+        if "edit-aug" in self.active_treatments and self.consistency:
+            count += 2
+        return count
 
     @property
     def evaluations_per_step(self) -> float:
@@ -309,7 +326,10 @@ class StrategyConfig(Record):
         """Treatments and average that are active, each with its settings."""
         names = (*self.active_treatments, *([self.parts.averaging] if self.parts.averaging else []))
         return tuple(
-            (name, *(getattr(self, key) for key in OWN_SETTINGS.get(name, ())))
+            (name, *(getattr(self, key) for key in OWN_SETTINGS.get(name, ()) if self._is_set(key)))
             for name in names
             if name not in self.idle_parts
         )
+
+    def _is_set(self, key: str) -> bool:
+        return key not in LATER or getattr(self, key) != LATER[key]

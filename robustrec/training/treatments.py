@@ -13,7 +13,7 @@ from robustrec.seeds import torch_generator
 from robustrec.training.adversarial import Adversarial
 from robustrec.training.content import Treatment
 from robustrec.training.edit_settings import EDIT_AUG
-from robustrec.training.edited_content import EditedContent
+from robustrec.training.edited_content import Consistency, EditedContent
 from robustrec.training.strategy_config import StrategyConfig
 
 
@@ -44,7 +44,10 @@ def treatments_of(
         if name == EDIT_AUG:
             if edited is None:
                 raise ValueError(f"strategy {config.name!r} trains on edited content, but there is none")
-            found.append(EditedContent(edited, config.edit_share, seed, next(iter(features.values())).device))
+            content = EditedContent(edited, config.edit_share, seed, next(iter(features.values())).device)
+            found.append(content)
+            if config.consistency:
+                found.append(Consistency(content, config.consistency, model, graphs))
         elif name == "noise-aug":
             found.append(NoiseAugmentation(config, features, seed))
         elif name == "modality-dropout":

@@ -17,7 +17,7 @@ from robustrec.edits import EDITS, FAULTS
 from robustrec.edits.content import text_of
 from robustrec.encoders.features import item_features
 from robustrec.errors import RobustrecError
-from robustrec.models.contract import item_graphs
+from robustrec.models.contract import Batch, item_graphs, represent
 from robustrec.runs import edit_pools
 from robustrec.runs.edit_pools import edited_versions, make_pools, pool_of
 from robustrec.runs.editable import check_edited_training, edited_encodings
@@ -28,10 +28,12 @@ from robustrec.runs.subjects import obtain_subject, validation_metric
 from robustrec.runs.trained import build_model
 from robustrec.runs.treatments import AUDITED, applier_of
 from robustrec.training.config import TrainingConfig
+from robustrec.training.content import Content
 from robustrec.training.edit_settings import EditPool, edit_pool
-from robustrec.training.edited_content import EditedContent
+from robustrec.training.edited_content import EditedContent, margins
 from robustrec.training.strategy_config import StrategyConfig
 from robustrec.training.trainer import Checkpointing, train
+from robustrec.training.treatments import treatments_of
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "audits"))
 from merchant_shop import make_shop
@@ -99,6 +101,7 @@ def test_share_0_and_a_pool_of_clean_content_train_as_vanilla_to_the_bit(prepare
     pool = clean_pool(prepared)
     assert equal(plain, trained(prepared, model=model, edited=pool, edit_share=0.0))
     assert equal(plain, trained(prepared, model=model, edited=pool, edit_share=0.7))
+    assert equal(plain, trained(prepared, model=model, edited=pool, consistency=0.5)), "two equal views"
     assert not equal(plain, trained(prepared, model=model, edited={name: -table for name, table in pool.items()}))
     assert all(torch.isfinite(table).all() for table in prepared.tables.values())
 
@@ -133,8 +136,9 @@ def test_an_epoch_has_the_share_of_items_each_from_one_of_the_versions() -> None
     assert not torch.equal(other.of_epoch({"text": clean}, 7)["text"][:, 0], seen[7])
 
 
-def test_an_interrupted_training_resumes_to_the_bit(prepared: Prepared, tmp_path: Path) -> None:
-    pool, spec = vectors(prepared), spec_of("sgbd+edit-aug")
+@pytest.mark.parametrize("consistency", [0.0, 0.5])
+def test_an_interrupted_training_resumes_to_the_bit(prepared: Prepared, tmp_path: Path, consistency: float) -> None:
+    pool, spec = vectors(prepared), spec_of("sgbd+edit-aug", consistency=consistency)
     whole = outcome(prepared, spec, pool)
     state = Checkpointing(tmp_path / "one.checkpoint", "key", seconds=0)
 
@@ -312,3 +316,82 @@ def test_a_pool_may_be_larger_than_what_the_model_reads(prepared: Prepared) -> N
     found = content.of_epoch({"text": prepared.tables["text"]}, 0)
     assert list(found) == ["text"]
     assert np.isfinite(found["text"].numpy()).all()
+
+
+@pytest.mark.parametrize("model", ["vbpr", "slmrec", "dragon", "lattice"])
+def test_consistency_adds_the_squared_difference_of_margins_with_the_gradient_through_both(
+    prepared: Prepared, model: str
+) -> None:
+    pool, settings = vectors(prepared), {"edit_share": 0.5, "noise_sigma": 0.5}
+    built = build_model(spec_of(model=model), prepared)
+    graphs, parts = item_graphs(built, prepared.tables), {}
+    generator = torch.Generator().manual_seed(3)
+    triples = [torch.randint(60, (8,), generator=generator) % n for n in (prepared.problem.n_users, 60, 60)]
+    batch = Batch(*triples)
+    for weight in (0.0, 2.0):
+        config = StrategyConfig(name="edit-aug+noise-aug", consistency=weight, **settings)  # type: ignore[arg-type]
+        treatments = treatments_of(config, built, prepared.tables, graphs, seed=0, edited=pool)
+        content = Content(built, prepared.tables, graphs, treatments)
+        content.start_epoch(4)
+        content.start_step(9)
+        built.module().zero_grad()
+        loss = content.loss(batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        gradients = {n: p.grad.clone() for n, p in built.module().named_parameters() if p.grad is not None}
+        parts[weight] = loss.detach(), gradients
+    # By hand, of the edits alone: the noise that acts after them is in neither view.
+    edited = EditedContent(pool, 0.5, 0, torch.device("cpu")).of_epoch(prepared.tables, 4)
+    each = []
+    for view in (prepared.tables, edited):
+        users, items = represent(built, view, graphs)
+        scores = users @ items.T
+        each.append(scores[batch.users, batch.positives] - scores[batch.users, batch.negatives])
+    expected = 2.0 * ((each[0] - each[1]) ** 2).sum() / 8
+    assert float(expected.detach()) > 1e-6
+    torch.testing.assert_close(parts[2.0][0] - parts[0.0][0], expected.detach(), rtol=1e-3, atol=1e-6)
+    built.module().zero_grad()
+    expected.backward()
+    for name, parameter in built.module().named_parameters():
+        if parameter.grad is not None:
+            found = parts[2.0][1][name] - parts[0.0][1].get(name, torch.zeros_like(parameter))
+            torch.testing.assert_close(found, parameter.grad, rtol=1e-2, atol=1e-5, msg=name)
+
+
+def test_without_consistency_the_key_and_the_record_of_a_run_stay_as_they_were(prepared: Prepared) -> None:
+    plain = spec_of("edit-aug")
+    assert "consistency" not in plain.strategy.model_dump(mode="json")
+    assert plain.strategy.effective == StrategyConfig(name="edit-aug", consistency=0.0).effective
+    assert run_key(spec_of("edit-aug", consistency=0.0), prepared) == run_key(plain, prepared)
+    other = spec_of("edit-aug", consistency=0.5)
+    assert run_key(other, prepared) != run_key(plain, prepared)
+    assert other.strategy.model_dump(mode="json")["consistency"] == 0.5
+    assert other.strategy.effective != plain.strategy.effective
+
+
+@pytest.mark.parametrize(
+    ("strategy", "settings", "count"),
+    [
+        ("edit-aug", {}, 1),
+        ("edit-aug", {"consistency": 0.5}, 3),
+        ("edit-aug", {"consistency": 0.5, "edit_share": 0.0}, 1),
+        ("sam+edit-aug", {"consistency": 0.5}, 6),
+        ("amr+edit-aug", {"consistency": 0.5}, 5),
+        ("amr", {}, 3),
+    ],
+)
+def test_gradient_evaluations_include_those_of_the_views(strategy: str, settings: Any, count: int) -> None:
+    assert StrategyConfig(name=strategy, **settings).evaluations_per_step == count
+
+
+def test_consistency_keeps_margins_of_edited_content_nearer_to_those_of_clean_content(prepared: Prepared) -> None:
+    pool, apart = vectors(prepared), []
+    for weight in (0.0, 100.0):
+        spec = spec_of("edit-aug", consistency=weight)
+        parameters = outcome(prepared, spec, pool)
+        model = build_model(spec, prepared)
+        model.module().load_state_dict(parameters)
+        batch = Batch(*(torch.arange(60) % n for n in (prepared.problem.n_users, 60)), (torch.arange(60) + 7) % 60)
+        views = prepared.tables, {name: table[0] for name, table in pool.items()}
+        clean, edited = (margins(model, view, None, batch) for view in views)
+        apart.append(float((clean - edited).detach().square().mean()))
+    assert apart[1] < 0.8 * apart[0]

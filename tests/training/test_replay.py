@@ -67,12 +67,13 @@ def trained(name: str, strategy: str, device: str, make: Callable[..., ReplayedP
     )
     model = model.to(device)
     features = {m: table.to(device) for m, table in tables.items() if m in model.modalities}
+    edited = {m: table + torch.randn(2, *table.shape, generator=generator).to(device) for m, table in features.items()}
     graphs = item_graphs(model, features)
     config = TrainingConfig(learning_rate=0.01, weight_decay=0.01)
     optimizer = make_optimizer(model, config)
-    settings = StrategyConfig(name=strategy, beta=2, amr_epsilon=0.3)
+    settings = StrategyConfig(name=strategy, beta=2, amr_epsilon=0.3, consistency=0.5)
     steps = Strategy(settings, optimizer, clip_norm=1.0)
-    content = Content(model, features, graphs, treatments_of(settings, model, features, graphs, seed=4))
+    content = Content(model, features, graphs, treatments_of(settings, model, features, graphs, seed=4, edited=edited))
     replayed = make(model, model.module(), content.loss)
     for epoch in range(3):
         content.start_epoch(epoch)
@@ -84,7 +85,7 @@ TREATED = [
     pytest.param(name, strategy, id=f"{name}-{strategy}")
     for name in STATIC
     if modalities_of(name)
-    for strategy in ("sgbd+amr", "noise-aug+modality-dropout+ema")
+    for strategy in ("sgbd+amr", "noise-aug+modality-dropout+ema", "sgbd+edit-aug")
 ]
 PLAIN = [pytest.param(name, strategy, id=f"{name}-{strategy}") for name in STATIC for strategy in STRATEGY_NAMES]
 
