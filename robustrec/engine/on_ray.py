@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from multiprocessing.connection import Pipe
 from pathlib import Path
@@ -57,6 +57,17 @@ class OnRay(Spread):
         self._found: dict[int, str] = {}
         self._hardware: set[str] = set()
         self._token: Path | None = None
+
+    @contextlib.contextmanager
+    def encoding(self, first: dict[str, Any], settings: Settings, progress: Progress) -> Iterator[None]:
+        """Join the cluster, then encode the catalog in it: without a cluster, no work starts.
+
+        Raises:
+            RobustrecError: no cluster answers, or it cannot do what is asked.
+        """
+        self.started(first, settings, progress)
+        with super().encoding(first, settings, progress):
+            yield
 
     def begin(self, tasks: Sequence[Task], subjects: Audited, work: Work) -> None:
         """Look for stored outputs, and give the other tasks to the cluster."""

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from ray_cluster import ray_cluster
 
+import robustrec as rr
 from robustrec.audits.outcome import make_report
 from robustrec.audits.plan import Plan, make_plan
 from robustrec.audits.run import measure
@@ -192,3 +193,27 @@ def test_a_lost_node_changes_no_number_and_a_lost_cluster_is_an_error(
                 _report(plan, engine)
         killer.join()
         assert "run the same command again" in caught.value.fix
+
+
+@needs_ray
+@pytest.mark.parametrize("command", ["audit", "compare", "encode"])
+def test_without_a_cluster_a_command_fails_before_any_work(
+    command: str, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def works(*_: Any, **__: Any) -> None:
+        raise AssertionError(f"{command} worked without a cluster")
+
+    for module in ("audits.run.work_of", "comparison.run.prepare", "api.steps.item_features"):
+        monkeypatch.setattr(f"robustrec.{module}", works)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        engine = f"ray://127.0.0.1:{free.getsockname()[1]}"  # bound, and nobody listens
+        options: dict[str, Any] = {"dataset": str(tiny_folder), "home": tmp_path / "home", "engine": engine}
+        run: dict[str, Any] = {
+            "audit": lambda: rr.audit(model="vbpr", suite="quick", device="cpu", **options),
+            "compare": lambda: rr.compare_strategies(model="vbpr", **options),
+            "encode": lambda: rr.encode(**options),
+        }
+        with pytest.raises(RobustrecError, match="no Ray cluster answers"):
+            run[command]()
+    assert not list((tmp_path / "home").glob(".cluster*"))
