@@ -30,8 +30,13 @@ def at_budget(spec: SubjectSpec, budget: Budget, epochs: int) -> SubjectSpec:
     """
     if budget == "early-stop":
         return spec
-    own = epochs if budget == "epochs" else max(1, math.floor(epochs / evaluations_per_step(spec)))
+    own = epochs if budget == "epochs" else epochs_within(spec, epochs)
     return replace(spec, training=spec.training.model_copy(update={"max_epochs": own, "patience": own}))
+
+
+def epochs_within(spec: SubjectSpec, epochs: float) -> int:
+    """Return the whole epochs that take no more gradient evaluations than so many of plain training, one at least."""
+    return max(1, math.floor(epochs / evaluations_per_step(spec) + 1e-9))  # 33 / (1 + 2/9) is 26.999…
 
 
 def gradient_evaluations(spec: SubjectSpec, n_interactions: int, epochs: int | None = None) -> int:

@@ -249,7 +249,10 @@ def train(
                 counters=counters,
             )
             saved_at = now
-    module.load_state_dict(best)
+    if (
+        counters.best_epoch
+    ):  # else nothing was judged yet, as before swa_start, and the last parameters are all there is
+        module.load_state_dict(best)
     module.eval()
     paused = counters.epoch < config.max_epochs and counters.waited < config.patience
     return Outcome(counters, strategy.record(), resumed, paused)

@@ -1,5 +1,6 @@
 """Strategies at equal budget: what is held equal, paired tables, and sentences that follow from the intervals."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,8 @@ def test_equal_gradients_take_no_more_than_plain_training():
         taken = gradient_evaluations(spec, 10_000)
         # sgbd takes three passes on every third step: rounding to whole mirrored steps is all that may differ.
         assert plain * 0.98 <= taken <= plain * 1.001, name
+    ninth = specs["sgbd"].strategy.model_copy(update={"beta": 9})
+    assert at_budget(replace(specs["sgbd"], strategy=ninth), "gradients", 33).training.max_epochs == 27, "of 11/9"
 
 
 def _tables(rng, gap, flat):

@@ -40,6 +40,20 @@ def test_a_paused_training_goes_on_with_the_same_bits(tiny, tmp_path, monkeypatc
     assert last.record["metrics"] == whole.record["metrics"]
 
 
+def test_a_pause_before_there_is_an_average_has_the_last_parameters(tiny, tmp_path):
+    late = replace(SPEC, strategy=StrategyConfig(name="swa", swa_start=4))
+    early = paused_subject(late, tiny, 2, home=tmp_path)
+    assert early.record["best_epoch"] == 0
+    plain = replace(SPEC, strategy=StrategyConfig(), training=QUICK.model_copy(update={"max_epochs": 2}))
+    after = obtain_subject(
+        replace(plain, training=plain.training.model_copy(update={"patience": 9})), tiny, home=tmp_path
+    )
+    assert after.record["best_epoch"] == 2
+    assert early.record["parameters_digest"] == after.record["parameters_digest"], "trained, not as initialised"
+    whole = obtain_subject(late, tiny, home=tmp_path / "whole")
+    assert obtain_subject(late, tiny, home=tmp_path).record["parameters_digest"] == whole.record["parameters_digest"]
+
+
 def test_epochs_of_a_training_that_is_further_are_trained_beside_it(tiny, tmp_path):
     two = paused_subject(SPEC, tiny, 2, home=tmp_path / "other")
     paused_subject(SPEC, tiny, 4, home=tmp_path)

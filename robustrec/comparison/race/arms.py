@@ -36,6 +36,9 @@ GRID: dict[str, dict[str, tuple[Any, ...]]] = {
 GRIDS = ("strategy", "training")
 """Sections in which a list is a grid of values."""
 
+LISTS = ("edit_severities", "edit_only", "edit_without")
+"""Settings of a strategy that are lists themselves, of which a list of lists is a grid."""
+
 MOST_ARMS = 64
 
 _FIX = '[[arms]], and below it: strategy = "sgbd", and if wanted set = { "strategy.rho" = [0.02, 0.05] }'
@@ -101,7 +104,7 @@ def read_arms(path: Path) -> list[Wanted]:
     return [
         Wanted(
             each.strategy,
-            {key: tuple(value) if isinstance(value, list) else (value,) for key, value in each.set.items()},
+            {key: tuple(value) if _is_grid(key, value) else (value,) for key, value in each.set.items()},
             each.features,
         )
         for each in found.arms
@@ -120,8 +123,10 @@ def arms_of(
 ) -> tuple[Arm, ...]:
     """Return the arms of a model: the strategies of the settings with their grids, or those listed in a file.
 
-    A list in `--set strategy.KEY=[…]` or `--set training.KEY=[…]` is a grid of values. The reference also races with as
-    many negatives of each positive as the costliest arm takes gradients in a step. Arms that would train equal
+    A list in `--set strategy.KEY=[…]` or `--set training.KEY=[…]` is a grid of values; of a setting that is a list
+    itself, such as `edit_only`, a list of lists is. The reference also races with as
+    many negatives of each positive as the costliest arm takes gradients in a step, and with the same lists of settings
+    of the training. Arms that would train equal
     parameters are one.
 
     Args:
@@ -145,11 +150,12 @@ def arms_of(
         return list(_expanded(settings, fixed, one, model, edition, dataset, encoder, reference))
 
     found = [arm for one in wanted for arm in expanded(one)]
+    training = {} if listed else {key: values for key, values in given.items() if key.startswith("training.")}
     if not any(arm.reference for arm in found):
-        found = [*(arm for arm in expanded(Wanted(reference, {})) if arm.reference), *found]
+        found = [*(arm for arm in expanded(Wanted(reference, training)) if arm.reference), *found]
     costliest = math.ceil(max(evaluations_per_step(arm.spec) for arm in found))
-    if costliest > 1 and not any("training.negatives" in each.grid for each in wanted):
-        more = expanded(Wanted(reference, {"training.negatives": (costliest,)}))
+    if costliest > max(arm.spec.training.negatives for arm in found if arm.reference):
+        more = expanded(Wanted(reference, {**training, "training.negatives": (costliest,)}))
         found += [arm for arm in more if arm.reference]
     arms = tuple({_trained(arm.spec): arm for arm in reversed(found)}.values())[::-1]
     if all(arm.reference for arm in arms):
@@ -179,13 +185,20 @@ def _split(overrides: Mapping[str, Mapping[str, Any]]) -> tuple[Options, dict[st
     grids: dict[str, tuple[Any, ...]] = {}
     for section, values in overrides.items():
         for key, value in values.items():
-            if section in GRIDS and isinstance(value, list):
+            if section in GRIDS and _is_grid(f"{section}.{key}", value):
                 if not value:
                     raise RobustrecError("an empty list", where=f"--set {section}.{key}=[]", fix="list some values")
                 grids[f"{section}.{key}"] = tuple(value)
             else:
                 fixed.setdefault(section, {})[key] = value
     return fixed, grids
+
+
+def _is_grid(key: str, value: object) -> bool:
+    """Return whether a value is a list of values of a setting, rather than one value that is a list."""
+    if not isinstance(value, list):
+        return False
+    return key.partition(".")[2] not in LISTS or any(isinstance(each, list) for each in value)
 
 
 def _own_grid(strategy: str, overrides: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:

@@ -15,7 +15,7 @@ from robustrec import __version__
 from robustrec.audits.content_use import mean_filled
 from robustrec.audits.merchant.drawn import replaced
 from robustrec.audits.outcome import dataset_record, weights_record
-from robustrec.comparison.budget import Budget, at_budget, gradient_evaluations
+from robustrec.comparison.budget import Budget, at_budget, epochs_within, gradient_evaluations
 from robustrec.comparison.edits import EditedCatalog, edited_catalog
 from robustrec.comparison.measuring import OVERLAP, Measures, measure_subject, training_of
 from robustrec.comparison.race.arms import Arm, Wanted, arms_of
@@ -35,7 +35,7 @@ from robustrec.results.report import Environment
 from robustrec.runs.distinct import check_distinct, identity_of
 from robustrec.runs.edit_pools import make_pools
 from robustrec.runs.prepared import Prepared, with_users
-from robustrec.runs.specs import SubjectSpec, evaluations_per_step, spec_json
+from robustrec.runs.specs import SubjectSpec, spec_json
 from robustrec.runs.store import run_key
 from robustrec.runs.subjects import forget_pause, obtain_subject, paused_subject
 from robustrec.runs.trained import TrainedSubject
@@ -86,17 +86,13 @@ class RacePlan:
 
     def epochs_at(self, arm: Arm, share: float) -> int:
         """Return the epochs of an arm within a share of the budget of gradient evaluations."""
-        return epochs_within(arm.spec, share * self.base.epochs)
+        return judged_epochs(arm.spec, share * self.base.epochs)
 
 
-def epochs_within(spec: SubjectSpec, epochs: float) -> int:
-    """Return the whole epochs that take no more gradient evaluations than so many of plain training, one at least.
-
-    A validation ends them, where not every epoch has one.
-    """
+def judged_epochs(spec: SubjectSpec, epochs: float) -> int:
+    """Return as `epochs_within`, in whole numbers of validations, where not every epoch has one."""
     every = spec.training.evaluate_every
-    own = max(1, math.floor(epochs / evaluations_per_step(spec) + 1e-9))
-    return max(every, own // every * every)
+    return max(every, epochs_within(spec, epochs) // every * every)
 
 
 def plan_race(

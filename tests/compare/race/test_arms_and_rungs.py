@@ -27,7 +27,34 @@ def test_the_reference_gets_as_many_negatives_as_the_costliest_arm_gets_gradient
     assert [arm.spec.training.negatives for arm in arms(["vanilla", "ema"]) if arm.reference] == [1]
     assert [arm.spec.training.negatives for arm in arms(["sam"]) if arm.reference] == [1, 2]
     given = arms(["vanilla", "sam"], training={"negatives": [1, 4]})
-    assert [arm.spec.training.negatives for arm in given if arm.reference] == [1, 4]
+    assert [arm.spec.training.negatives for arm in given if arm.reference] == [1, 4, 8]
+    alone = arms(["ema"], strategy={"ema_decay": 0.9}, training={"negatives": [1, 3]})
+    assert [(arm.name, arm.reference) for arm in alone] == [
+        ("vanilla negatives=1", True),
+        ("vanilla negatives=3", True),
+        ("ema negatives=1", False),
+        ("ema negatives=3", False),
+    ]
+    listed = [Wanted("ema", {"training.negatives": (3,)})]
+    assert [arm.spec.training.negatives for arm in arms(["ema"], listed=listed) if arm.reference] == [1, 3]
+
+
+def test_the_reference_has_the_lists_of_training_settings_where_only_another_strategy_is_named():
+    found = arms(["sam"], strategy={"rho": 0.05}, training={"learning_rate": [0.001, 0.01]})
+    ours, theirs = ([arm.spec.training for arm in found if arm.reference is own] for own in (True, False))
+    assert {each.learning_rate for each in theirs} == {0.001, 0.01}
+    assert {(each.learning_rate, each.negatives) for each in ours} == {(r, n) for r in (0.001, 0.01) for n in (1, 2)}
+
+
+def test_a_list_of_edits_is_one_value_and_a_list_of_lists_is_a_grid(tmp_path):
+    (one,) = (arm for arm in arms(["edit-aug"], strategy={"edit_severities": [2, 3]}) if not arm.reference)
+    assert (one.name, one.spec.strategy.edit_severities) == ("edit-aug", (2, 3))
+    grid = arms(["edit-aug"], strategy={"edit_only": [["truncation"], ["truncation", "promo_badge"]]})
+    assert [arm.spec.strategy.edit_only for arm in grid[1:]] == [("truncation",), ("truncation", "promo_badge")]
+    file = tmp_path / "arms.toml"
+    file.write_text('[[arms]]\nstrategy = "edit-aug"\nset = { "strategy.edit_severities" = [2, 3] }\n')
+    (listed,) = (arm for arm in arms(["sam"], listed=read_arms(file)) if not arm.reference)
+    assert listed.spec.strategy.edit_severities == (2, 3)
 
 
 def test_features_are_part_of_an_arm_and_the_reference_is_on_the_first():
