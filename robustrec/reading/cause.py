@@ -18,9 +18,9 @@ _SHAPLEY, _ALONE = "_shapley", "_leave_one_out"
 
 EXPLANATION = (
     "Points of the clean value, in %. The Shapley values of the parts sum to the drift; in parentheses their share of "
-    "it, if it is significant. Alone: the part of the drift that goes away if this part alone is clean again; where it "
-    "differs from the Shapley value, the parts interact. Item graph: the rows of the edited items in the item graphs. "
-    "Bystanders: the rows of the other items, whose vectors do not change."
+    "it, if both are significant. Alone: the part of the drift that goes away if this part alone is clean again; where "
+    "it differs from the Shapley value, the parts interact. Item graph: the rows of the edited items in the item "
+    "graphs. Bystanders: the rows of the other items, whose vectors do not change."
 )
 
 
@@ -89,7 +89,7 @@ def _of(whole: Finding, cause: str) -> Condition:
 
 def _part(part: Finding | None, whole: Finding) -> str:
     text = _points(part, whole)
-    if part is None or not part.drift or not whole.drift or not significant(whole):
+    if part is None or not part.drift or not whole.drift or not (significant(whole) and significant(part)):
         return text
     return f"{text} ({100 * part.drift / whole.drift:.0f} %)"
 
@@ -127,12 +127,13 @@ def cause_sentences(summary: Summary) -> Iterator[str]:
     parts.sort(key=lambda row: row.drift or 0.0)
     told = [
         f"{_points(row, first)} points come from the {cause_words(row.condition.cause or '')}"
+        + ("" if significant(row) else " (not significant)")
         for row in parts
         if row.drift
     ]
     picked = f" (of {len(losses)} significant losses)" if len(losses) > 1 else ""
     where = condition_words(first.condition).partition(": ")[2]
     yield (
-        f"cause{picked}: of the {_points(first, first)} % of {measure_words(first)} "
-        f"({summary.names[first.subject]}, {where}), {', '.join(told)}"
+        f"cause{picked}: {', '.join(told)}, of the {_points(first, first)} % of {measure_words(first)} "
+        f"({summary.names[first.subject]}, {where})"
     )

@@ -25,6 +25,7 @@ from robustrec.reading.cause import cause_tables
 from robustrec.reading.conditions import condition_words
 from robustrec.reading.summary import summary_of
 from robustrec.results.conditions import Condition
+from robustrec.results.findings import Finding
 from robustrec.results.report import Report
 
 SUITE = """
@@ -266,6 +267,22 @@ def test_tables_and_sentence(report: Report) -> None:
     assert unsure
     (sentence,) = [line for line in lines_that_matter(summary) if line.startswith("cause")]
     assert "points come from the " in sentence
+
+
+def test_a_part_that_is_not_significant_is_told_so_and_gets_no_share(report: Report) -> None:
+    summary = summary_of(report)
+
+    def wider(row: Finding) -> Finding:
+        if row.audit != "cause" or row.condition.cause in (None, "all") or not row.drift:
+            return row
+        return row.model_copy(update={"ci_low": -abs(row.drift) - 1, "ci_high": abs(row.drift) + 1})
+
+    found = report.model_copy(update={"findings": [wider(row) for row in report.findings]})
+    (before,) = [line for line in lines_that_matter(summary) if line.startswith("cause")]
+    (after,) = [line for line in lines_that_matter(summary_of(found)) if line.startswith("cause")]
+    assert after.count("(not significant)") == after.count("points come from the ") > before.count("(not significant)")
+    cells = [cell for table in cause_tables(summary_of(found)) for row in table.rows for cell in row[1:]]
+    assert not [cell for cell in cells if cell.endswith("%)")]
 
 
 def test_gates_select_by_cause_and_wrong_settings_are_refused(shop: Path, home: Path) -> None:

@@ -15,7 +15,7 @@ from merchant_shop import make_shop, measured, shop_plan
 
 from robustrec.audits import run as runner
 from robustrec.audits.guarantee.config import GuaranteeAudit
-from robustrec.audits.guarantee.places import CleanPlaces, clean_places, places_kept
+from robustrec.audits.guarantee.places import CleanPlaces, Kept, clean_places, places_kept
 from robustrec.audits.guarantee.radius import displacement, linear_scores, radii
 from robustrec.audits.guarantee.rows import Measured, Rows
 from robustrec.audits.guarantee.sample import EditedItem
@@ -254,6 +254,14 @@ def test_the_statements_on_none_and_all_of_a_sample() -> None:
     every = {row.metric: row for row in made_up([0.5] * 30, items=30)}
     assert every["losing@20"].ci_high == 1.0
     assert "no share below 100 % is an upper bound" in guarantee_section(list(every.values()), {}, "95 %").sentences[0]
+
+
+def test_a_loss_of_the_limit_is_not_above_it_for_any_number_of_places() -> None:
+    for n in range(1, 60):
+        for lost in range(n + 1):
+            kept = Kept(np.arange(n), np.arange(n) >= lost)
+            assert kept.loss == lost / n
+    assert Kept(np.arange(0), np.ones(0, dtype=bool)).loss == 0, "its only place fell to rounding before the edit"
 
 
 def test_a_sample_that_cannot_support_the_claim_says_what_would() -> None:

@@ -225,6 +225,15 @@ def test_vectors_of_another_width_are_said_not_to_fit(shop: Path, home: Path) ->
     assert {each.status for each in report.statuses if each.audit == "migration"} == {"ok"}
 
 
+def test_a_retrained_model_is_not_scored_on_a_part_of_an_index_of_another_width(shop: Path, home: Path) -> None:
+    suite = suite_of("tiny-blip", more='training = ["retrained"]\nadapters = ["none"]\n')
+    plan = shop_plan(shop, home, "vbpr", suite=suite.replace("[0.0, 0.5, 1.0]", "[0.5]"))
+    report, _ = planted(plan, lambda table: torch.nn.functional.pad(table, (0, 3)))
+    (row,) = rows_of(report)
+    assert (row.metric, row.clean) == ("break_share", None)
+    assert "only a share of 1 can be audited" in row.note
+
+
 def test_gates_and_wrong_settings(shop: Path, home: Path) -> None:
     gate = """
 [[gates]]

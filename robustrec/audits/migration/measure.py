@@ -39,6 +39,7 @@ AUDIT = "migration"
 STRATA = 3
 """Popularity strata, of each of which the same share is encoded again."""
 
+TWO_WIDTHS = "cannot be scored: old and new vectors have different widths; only a share of 1 can be audited"
 IDENTICAL = "the vectors are bit-identical, and so are the lists"
 MOST_SHIFTS = 5
 _TITLE = 60
@@ -331,6 +332,8 @@ def _break_share(
     Nothing breaks: the value is unknown and at least the largest share.
     """
     unit, safe = "share of items", None
+    if not by_share:
+        return audited.value(where, BREAK_SHARE, None, unit=unit, note=TWO_WIDTHS)
     for share, row in by_share.items():
         if row.relative_drift is None:
             return audited.value(where, BREAK_SHARE, None, unit=unit, note=row.note or "no relative drift")
