@@ -65,7 +65,7 @@ class Settings(BaseModel):
     users: int | None = Field(
         None, ge=2, description="audits: number of test users to rank, a stratified sample; default: all"
     )
-    segments: tuple[Literal["activity", "popularity", "category", "brand"], ...] | None = Field(
+    segments: tuple[Literal["activity", "popularity", "category", "brand", "price"], ...] | None = Field(
         None, description="audits: segments of the users with findings of their own; default: those of the suite"
     )
     seed: int = Field(0, ge=0, le=2**63 - 1, description="first training seed; audit seeds are derived from it")

@@ -20,10 +20,14 @@ from robustrec.reading.texts import one_line, shortened
 from robustrec.results.findings import CLEAN, EXPOSURE, Finding, SegmentKind
 
 if TYPE_CHECKING:
+    from robustrec.datasets.items import CatalogItem
     from robustrec.datasets.registry import Dataset
 
 POPULARITY = ("tail", "middle", "head")
 """Thirds of the items by training interactions."""
+
+PRICES = ("low", "middle", "high")
+"""Thirds of the items by price."""
 
 FEWEST_ITEMS = 10
 """Items of a group that it needs to be measured."""
@@ -40,19 +44,36 @@ def items_by_label(dataset: Dataset, kind: SegmentKind) -> dict[str, NDArray[np.
 
     Args:
         dataset: the data set.
-        kind: popularity, category or brand.
+        kind: popularity, category, brand or price.
     """
     from robustrec.audits.merchant.items import popularity_strata
 
     if kind == "popularity":
         strata = popularity_strata(dataset.interactions, len(POPULARITY))
         return {name: np.flatnonzero(strata == place) for place, name in enumerate(POPULARITY)}
+    if kind == "price":
+        return price_thirds(dataset.catalog.items if dataset.catalog else ())
     found: dict[str, list[int]] = {}
     for item, entry in enumerate(dataset.catalog.items if dataset.catalog else ()):
         labels = () if entry is None else entry.categories if kind == "category" else (entry.brand,)
         for label in dict.fromkeys(name for each in labels if (name := _name(each))):
             found.setdefault(label, []).append(item)
     return {name: np.array(items, dtype=np.int64) for name, items in found.items()}
+
+
+def price_thirds(items: Sequence[CatalogItem | None]) -> dict[str, NDArray[np.int64]]:
+    """Return low, middle and high -> items with a price at most the first tercile, at most the second, and above.
+
+    Terciles are those of the known prices (linear interpolation), each item once. Equal prices are in one group, so
+    that groups may differ in size and an empty one is left out; an item without a price is in none.
+    """
+    known = np.array([row for row, item in enumerate(items) if item and item.price is not None], dtype=np.int64)
+    if not len(known):
+        return {}
+    prices = np.array([item.price for item in items if item and item.price is not None], dtype=np.float64)
+    group = np.searchsorted(np.quantile(prices, [1 / 3, 2 / 3]), prices, side="left")
+    found = {name: known[group == place] for place, name in enumerate(PRICES)}
+    return {name: own for name, own in found.items() if len(own)}
 
 
 @dataclass(frozen=True, eq=False)

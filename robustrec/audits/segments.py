@@ -42,7 +42,7 @@ class Segment:
     """Test users of one segment.
 
     Attributes:
-        by: what it is a segment of: activity, popularity, category or brand.
+        by: what it is a segment of: activity, popularity, category, brand or price.
         name: value of it.
         rows: int64 [m] places among the test users.
         n_items: number of items of the group in the catalogue; None for a group of users.

@@ -98,7 +98,7 @@ class Suite(Record):
     segments: Annotated[tuple[SegmentKind, ...], AfterValidator(distinct)] = Field(
         default=(),
         description="segments of the users with findings of their own: activity (thirds by training interactions), or "
-        "users by the popularity, category or brand of their test items",
+        "users by the popularity, category, brand or price of their test items",
     )
     bootstrap: Bootstrap = Field(default=Bootstrap(), description="settings of the confidence intervals")
     audits: tuple[_AnyAudit, ...] = Field(min_length=1, description="audits to run, one table for each kind")

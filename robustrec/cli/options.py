@@ -114,8 +114,8 @@ Users = Annotated[
 Segments = Annotated[
     str | None,
     typer.Option(
-        help="Segments of the users with findings of their own: activity, popularity, category and brand, separated by"
-        " commas. Default: those of the suite.",
+        help="Segments of the users with findings of their own: activity, popularity, category, brand and price,"
+        " separated by commas. Default: those of the suite.",
         show_default=False,
     ),
 ]

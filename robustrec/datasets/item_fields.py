@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import json
+import math
+import re
 from contextlib import suppress
 from typing import Any
 
@@ -14,6 +16,9 @@ MAX_TEXT = 100_000
 MAX_LABELS = 1_000
 MAX_LISTED = 10_000
 MAX_ID = 1_000
+MAX_PRICE = 1e12
+
+_NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 
 
 def id_of(value: Any) -> str:
@@ -22,6 +27,37 @@ def id_of(value: Any) -> str:
         return ""
     name = str(value).encode("utf-8", "replace").decode().strip()
     return "" if is_missing(name) or len(name) > MAX_ID else name
+
+
+def price_of(value: Any, where: str) -> float | None:
+    """Return a price as a number, or None for a missing one.
+
+    Raises:
+        RobustrecError: not a plain number from 0 to MAX_PRICE; currency signs, separators of thousands and decimal
+            commas are refused, because 1,234 is two numbers in two countries.
+    """
+    if (
+        value is None
+        or (isinstance(value, str) and is_missing(value))
+        or (isinstance(value, float) and math.isnan(value))
+    ):
+        return None
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        value = float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_PRICE:
+        raise RobustrecError(
+            f"the price {repr(value)[:60]} is not a number from 0 to {MAX_PRICE:.0e}",
+            where=where,
+            fix="write digits with a decimal point, such as 1234.50, without currency or separators; leave unknown "
+            "prices empty",
+        )
+    return float(value)
+
+
+def stored_price(value: Any) -> float | None:
+    """Return a price that an import has stored as a number; anything else is no price."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if number and 0 <= value <= MAX_PRICE else None
 
 
 def image_of(value: Any) -> str:

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from robustrec.datasets.formats.catalogs import catalog_records
 from robustrec.datasets.formats.named import Records
-from robustrec.datasets.item_fields import id_of, image_of, images_of, labels_of, text_of
+from robustrec.datasets.item_fields import id_of, image_of, images_of, labels_of, price_of, stored_price, text_of
 from robustrec.datasets.naming import ALIASES, CATALOG_ID, loose_id, named
 from robustrec.errors import RobustrecError
 
@@ -24,6 +24,7 @@ NUMBER_KEYS = ("itemid", "item", "iid", CATALOG_ID)
 TEXTS = ("title", "brand", "description")
 LABELS = ("category", "genres", "tags")  # where there are no categories
 UNKNOWN = -1
+Prices = Literal["strict", "stored"] | None
 ABOUT_OTHERS = "catalog lines of items without interactions"
 
 
@@ -39,6 +40,7 @@ class CatalogItem:
         image: entry name of its picture in the folder or zip of pictures, as in the catalog.
         external: external ids (asin, movieId, ...), as text.
         images: entry names of further pictures of the same item.
+        price: price of the item, without a unit; None if unknown.
     """
 
     title: str
@@ -48,6 +50,7 @@ class CatalogItem:
     image: str
     external: tuple[str, ...]
     images: tuple[str, ...] = ()
+    price: float | None = None
 
 
 class ItemTable(NamedTuple):
@@ -74,6 +77,7 @@ def read_items(
     numbers: Mapping[str, int] | None = None,
     columns: Mapping[str, str] | None = None,
     stored_pictures: bool = False,
+    stored: bool = False,
 ) -> ItemTable:
     """Read a catalog.
 
@@ -83,8 +87,10 @@ def read_items(
         ids: item ids by external id, for catalogs of a ratings CSV; rows without such an id are counted. Without `ids`,
             each row needs an integer itemID from 0 to I - 1.
         numbers: such numbers by external id, for rows that have only an external id.
-        columns: by kind ("item", "title", ...), the name of a column of the file.
+        columns: by kind ("item", "title", ...), the name of a column of the file. Prices are read from a column that
+            is named here, and each must be a number.
         stored_pictures: whether pictures that are stored in the table stand for those that it names.
+        stored: whether the catalog is that of a data set in the home folder, where prices are numbers.
 
     Raises:
         RobustrecError: the file cannot be read, a line is not a JSON object or too long, an itemID is missing, not an
@@ -94,9 +100,10 @@ def read_items(
     files = [path] if isinstance(path, Path) else list(path)
     path = files[0]
     wanted = ids if ids is not None else numbers
+    prices: Prices = "strict" if "price" in (columns or {}) else "stored" if stored else None
     records = catalog_records(files, columns, stored_pictures=stored_pictures, wanted=wanted)
     if ids is not None:
-        return _by_external(path, records, n_items or len(ids), ids)
+        return _by_external(path, records, n_items or len(ids), ids, prices)
     found: dict[int, CatalogItem] = {}
     keys: set[str] = set()
     unknown = lines = 0
@@ -109,7 +116,7 @@ def read_items(
             continue
         if row in found:
             raise _twice(row, where)
-        found[row] = _item(record, where, number=key)
+        found[row] = _item(record, where, number=key, prices=prices)
         keys.add(key)
     size = n_items if n_items is not None else max(found, default=-1) + 1
     if not keys <= {*NUMBER_KEYS, ""} and len(found) != size:
@@ -141,7 +148,7 @@ def _mapped(record: dict[str, Any], numbers: Mapping[str, int]) -> int | None:
     return UNKNOWN if found is None and names else found
 
 
-def _by_external(path: Path, records: Records, n_items: int, ids: Mapping[str, int]) -> ItemTable:
+def _by_external(path: Path, records: Records, n_items: int, ids: Mapping[str, int], prices: Prices) -> ItemTable:
     """Return the items of a catalog with the ids of a ratings file.
 
     A differently written id matches if exactly one id of the ratings and one line of the catalog are candidates.
@@ -155,7 +162,7 @@ def _by_external(path: Path, records: Records, n_items: int, ids: Mapping[str, i
     example = ""
     for where, record in records:
         lines += 1
-        item = _item(record, where)
+        item = _item(record, where, prices=prices)
         named_row = next((ids[name] for name in item.external if name in ids), None)
         if named_row is None:
             unknown += 1
@@ -205,14 +212,19 @@ def items_text(items: Sequence[CatalogItem | None]) -> str:
             }
             if item.images:
                 record["images"] = list(item.images)
+            if item.price is not None:
+                record["price"] = item.price
             if item.external:
                 record["id"] = item.external[0]
             lines.append(json.dumps(record, ensure_ascii=False) + "\n")
     return "".join(lines)
 
 
-def _item(record: dict[str, Any], where: str, *, number: str = "") -> CatalogItem:
-    """Return the item of a record; `number` is the key of the item number, which is not an external id."""
+def _item(record: dict[str, Any], where: str, *, number: str = "", prices: Prices = None) -> CatalogItem:
+    """Return the item of a record; `number` is the key of the item number, which is not an external id.
+
+    `prices` says how a price is read: every value must be one, or only numbers that an import stored; None: not at all.
+    """
     by_name = named(record)
     keys = _keys_of(tuple(by_name))
 
@@ -224,6 +236,7 @@ def _item(record: dict[str, Any], where: str, *, number: str = "") -> CatalogIte
         found = (labels_of(by_name[key], f"{where}, key {key}") for key in keys[kind])
         return next((each for each in found if each), ())
 
+    price = by_name.get("price") if prices else None
     pictures = [name for key in (*keys["image"], *keys["images"]) for name in images_of(by_name[key])]
     image = next((name for key in keys["image"] if (name := image_of(by_name[key]))), "")
     external = (id_of(by_name[key]) for key in keys["id"] if key != number)
@@ -233,6 +246,7 @@ def _item(record: dict[str, Any], where: str, *, number: str = "") -> CatalogIte
         image=image,
         external=tuple(dict.fromkeys(name for name in external if name)),
         images=tuple(dict.fromkeys(name for name in pictures if image and name != image))[:MAX_FURTHER],
+        price=price_of(price, f"{where}, key price") if prices == "strict" else stored_price(price),
     )
 
 

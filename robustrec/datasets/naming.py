@@ -34,6 +34,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "genres": ("genres", "genre"),
     "tags": ("tags", "tag"),
     "description": ("description", "overview", "desc", "productdescription", "itemdescription", "detaildesc"),
+    "price": ("price",),
     "image": ("image", "imagepath", "imagefile", "imagename", "picture", "photo", "poster", "img"),
 }  # fmt: skip
 CATALOG_ID = "id"  # an item in a catalog; in ratings it may be the id of a row

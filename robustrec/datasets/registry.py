@@ -291,7 +291,7 @@ def _catalog(
     if not items and not pictures:
         return None, []
     numbers = read_item_numbers(folder) if items else None
-    table = read_items(path_inside(folder, items), n_items, numbers=numbers) if items else None
+    table = read_items(path_inside(folder, items), n_items, numbers=numbers, stored=True) if items else None
     rows: list[CatalogItem | None] = table.rows if table else [None] * n_items
     catalog, index = build_catalog(rows, path_inside(folder, pictures) if pictures else None, guess=bare)
     untitled = sum(row is not None and not row.title for row in rows) if catalog.n_texts else 0

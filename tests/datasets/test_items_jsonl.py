@@ -163,3 +163,42 @@ def test_real_catalogs(shared_folder: Path) -> None:
     )
     baby, _ = build_catalog(read_items(shared_folder / "data/baby/items.jsonl", 7050).rows, None)
     assert sum(title != f"item {row}" for row, title in enumerate(baby.titles)) == 3416
+
+
+def priced(folder: Path, *values: Any) -> list[float | None]:
+    """Return the prices of a catalog whose column "amount" has these values."""
+    lines = [{"itemID": row, "title": "t", "amount": value, "price": 7} for row, value in enumerate(values)]
+    rows = read_items(write(folder, *lines), len(values), columns={"price": "amount"}).rows
+    return [row.price if row else None for row in rows]
+
+
+def test_prices_are_numbers_and_missing_ones_are_unknown(tmp_path: Path) -> None:
+    assert priced(tmp_path, 3, 2.5, "1234.50", " 8 ", 0) == [3.0, 2.5, 1234.5, 8.0, 0.0]
+    assert priced(tmp_path, 1, None, "", "NaN", "n/a") == [1.0, None, None, None, None]
+
+
+@pytest.mark.parametrize(
+    "value", ["$5", "1,234", "1e3", "-1", -1, "inf", "0x10", "1_000", "\u0663", True, [3], 1e13, "9" * 400, 10**400]
+)
+def test_other_prices_are_errors_with_the_line(tmp_path: Path, value: Any) -> None:
+    with pytest.raises(RobustrecError, match="is not a number from 0") as caught:
+        priced(tmp_path, 1, value)
+    assert "line 2, key price" in caught.value.where
+
+
+def test_prices_are_read_where_asked_for_and_stored(tmp_path: Path) -> None:
+    path = write(tmp_path, {"itemID": 0, "title": "t", "price": "$5"}, {"itemID": 1, "title": "t", "price": 5})
+    assert [row and row.price for row in read_items(path, 2).rows] == [None, None]
+    assert [row and row.price for row in read_items(path, 2, stored=True).rows] == [None, 5.0]
+    rows = read_items(path, 2, stored=True).rows
+    path.write_text(items_text(rows))
+    assert read_items(path, 2, stored=True).rows == rows
+    assert '"price": 5.0' in items_text(rows)
+    assert build_catalog(rows, None)[0].texts == ("t", "t"), "a price never reaches an encoder"
+
+
+def test_a_named_column_stands_for_one_with_the_name_of_its_kind(tmp_path: Path) -> None:
+    path = write(tmp_path, {"itemID": 0, "title": "internal code", "shown": "Cup"})
+    (row,) = read_items(path, 1, columns={"title": "shown"}).rows
+    assert row is not None
+    assert row.title == "Cup"

@@ -20,7 +20,7 @@ READ = {
     for name in ALIASES[kind]
 } | {CATALOG_ID}
 """The columns of a catalog that are read, by normalized name."""
-NAMED_KINDS = ("item", "title", "brand", "categories", "category", "genres", "tags", "description", "image")
+NAMED_KINDS = ("item", "title", "brand", "categories", "category", "genres", "tags", "description", "image", "price")
 
 
 def catalog_records(
@@ -61,8 +61,8 @@ def _renamed(records: Records, named: Mapping[str, str], path: Path) -> Records:
         kinds = {kind: value for name, value in record.items() if (kind := named.get(plain(name))) is not None}
         seen.update(kinds)
         names.update(dict.fromkeys(record))
-        # `naming.named` keeps the first of equal names.
-        yield where, {**kinds, **record}
+        # `naming.named` keeps the first of equal names. The user's column stands for one with the name of the kind.
+        yield where, {**kinds, **{name: value for name, value in record.items() if name not in kinds}}
     lacking = [name for name, kind in named.items() if kind not in seen and kind != "item"]
     if lacking and names:
         raise RobustrecError(
