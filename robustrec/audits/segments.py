@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 FEWEST_USERS = 50
 """Test users that a segment needs to be measured."""
 
+COLD = 4
+"""Largest number of training interactions of a user in the segment cold of activity."""
+
 MOST_SEGMENTS = 50
 """Largest number of segments of one kind, those with the most users."""
 
@@ -154,13 +157,18 @@ def _rows_of(
 
 
 def _by_activity(interactions: Interactions, split: Split) -> list[Segment]:
-    """Return thirds of the test users by their training interactions; among equals the lower id is less active."""
+    """Return thirds of the test users by their training interactions, and those with few, where there are any.
+
+    Among equals the lower id is less active. Users with few interactions are in a third too.
+    """
     users, _ = interactions.pairs(TRAIN)
     counts = np.bincount(users, minlength=interactions.n_users)[split.users]
     place = np.empty(len(counts), dtype=np.int64)
     place[np.lexsort((split.users, counts))] = np.arange(len(counts))
     third = place * len(_ACTIVITY) // max(1, len(counts))
-    return [Segment("activity", name, np.flatnonzero(third == number)) for number, name in enumerate(_ACTIVITY)]
+    found = [Segment("activity", name, np.flatnonzero(third == number)) for number, name in enumerate(_ACTIVITY)]
+    cold = np.flatnonzero(counts <= COLD)
+    return [*found, *([Segment("activity", f"cold (at most {COLD})", cold)] if len(cold) else [])]
 
 
 def _of_items(kind: SegmentKind, groups: dict[str, NDArray[np.int64]], split: Split) -> list[Segment]:

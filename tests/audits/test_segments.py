@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from robustrec.audits.rows import Intervals, drift_rows
 from robustrec.audits.segments import Segment, chosen_segments, segment_rows, segments_of
 from robustrec.audits.suites import Bootstrap, parse_suite, suite_of
 from robustrec.config import resolve
+from robustrec.datasets.interactions import TRAIN, Interactions
 from robustrec.datasets.items import CatalogItem
 from robustrec.errors import RobustrecError
 from robustrec.reading.segments import exposure_section, segment_section
@@ -83,6 +85,20 @@ def gate(**select: Any) -> Gate:
 
 
 SIMPSON = np.where(np.arange(N) < N // 2, -0.1, 0.1)
+
+
+def test_users_with_few_training_interactions_are_a_segment_where_there_are_any() -> None:
+    def parts(*counts: int) -> dict[str, list[int]]:
+        users = np.repeat(np.arange(len(counts)), counts)
+        items = np.concatenate([np.arange(count) for count in counts])
+        data = Interactions(users, items, np.full(len(users), TRAIN, dtype=np.int8), len(counts), 9)
+        split = SimpleNamespace(users=np.arange(len(counts)))
+        found = segments_of(("activity",), SimpleNamespace(interactions=data), split)  # type: ignore[arg-type]
+        return {each.name: each.rows.tolist() for each in found}
+
+    assert parts(9, 4, 5, 1, 6, 7)["cold (at most 4)"] == [1, 3]
+    assert parts(9, 4, 5, 1, 6, 7)["low"] == [1, 3], "they are in a third too"
+    assert set(parts(5, 6, 7)) == {"low", "medium", "high"}
 
 
 def test_opposite_segments_that_the_mean_hides_are_found_and_gated() -> None:
