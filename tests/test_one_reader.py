@@ -49,6 +49,7 @@ EXCEPTIONS = {
     ("encoders/sentence_modules.py", "torch.load"): "weights of a Dense module, with weights_only=True",
     ("encoders/lite0.py", "torch.load"): "a file of the installed package or of the user, with weights_only=True",
     ("encoders/cnn.py", "torch.load"): "a file that torchvision has fetched and checked, with weights_only=True",
+    ("runs/edit_pools.py", "np.lib.format.open_memmap"): "it writes a new file",
     ("engine/local.py", "json.loads"): "messages of a process that it started",
     ("engine/on_ray.py", "json.loads"): "messages of processes of the same command",
     ("engine/ray_link.py", "json.loads"): "messages of processes of the same command",

@@ -49,7 +49,7 @@ def main() -> None:
     dataset = load_dataset(data, home=home)
     prepared = prepare(dataset, item_features(dataset, "imported", home=home), torch.device("cpu"))
     (spec,) = subject_specs(Settings(home=home, model=("vbpr",), strategy=("mirror",), set=SET), "full")
-    trainer.Checkpointing.__init__.__defaults__ = (0.0,)  # a state after each epoch
+    trainer.Checkpointing.__init__.__defaults__ = (0.0, None)  # a state after each epoch
     obtain_subject(spec, prepared, home=home)  # what is imported late is imported now
     for step in range(1, 1000):
         shutil.rmtree(home / "runs")
