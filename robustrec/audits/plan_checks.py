@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 from robustrec.audits.kind import Reported
 from robustrec.audits.registry import kind_of
 from robustrec.audits.suites import Suite
-from robustrec.audits.values import strata_metrics, use_metrics
+from robustrec.audits.values import length_of_main, strata_metrics, use_metrics
 from robustrec.datasets.cold_start import FEWEST_USERS, cold_start
 from robustrec.datasets.registry import Dataset
 from robustrec.encoders.chosen import modalities_of_features
 from robustrec.errors import RobustrecError, unknown_name
 from robustrec.evaluation.kinds import BEYOND, parse_metric
 from robustrec.results.conditions import ALL, CLEAN_TEST, OTHER_FEATURES, Condition, named
-from robustrec.results.findings import CLEAN, CONTENT_USE, USE, stratum_of
+from robustrec.results.findings import CLEAN, CONTENT_USE, EXPOSURE, USE, stratum_of
 from robustrec.results.gates import Gate
 from robustrec.results.inapplicable import STRATUM_WORDS
 from robustrec.results.selection import ANY, Select, matches
@@ -116,6 +116,9 @@ def check_gates_select(suite: Suite) -> None:
         if reported is None:
             continue
         wanted, metrics = gate.select.metric_name, _metrics(suite, reported, gate)
+        has_exposure = gate.select.audit == CLEAN or gate.quantity != "value"
+        if gate.select.segment_by not in (None, "activity") and has_exposure:
+            metrics = [*metrics, f"{EXPOSURE}@{length_of_main(suite.metrics)}"]
         # A name that is not known before the run, as of a modality, stands there as a pattern.
         if not any(matches(each, wanted) or matches(wanted, each) for each in metrics):
             raise _matches_nothing(gate, suite, "metric", wanted, metrics)

@@ -16,6 +16,7 @@ from scipy.sparse import csr_array
 from robustrec.audits import run as runner
 from robustrec.audits.item_groups import ItemGroups, group_rows, price_thirds
 from robustrec.audits.outcome import make_report
+from robustrec.audits.plan_checks import check_gates_select
 from robustrec.audits.rows import Intervals, drift_rows
 from robustrec.audits.segments import Segment, chosen_segments, segment_rows, segments_of
 from robustrec.audits.suites import Bootstrap, parse_suite, suite_of
@@ -257,7 +258,12 @@ quantity = "relative_drift"
 min = -0.5
 """
     )
-    assert parse_suite(gated, source="own.toml").gates
+    suite = parse_suite(gated, source="own.toml")
+    check_gates_select(suite)
+    for fault in ('"exposure@20", segment_by = "category", segment = "Cup"', '"relative_drift"'):
+        wrong = gated.replace(fault, '"exposure@20"' if "segment" in fault else '"value"')
+        with pytest.raises(RobustrecError, match="exposure@20"):
+            check_gates_select(parse_suite(wrong, source="own.toml"))
     plain = gated.replace('segments = ["activity", "category", "brand"]', 'segments = ["activity"]')
     with pytest.raises(RobustrecError, match="exposure@20"):
         parse_suite(plain, source="own.toml")
