@@ -15,7 +15,7 @@ from robustrec.results.arrays import Arrays
 from robustrec.results.baseline import Baseline
 from robustrec.results.findings import BASELINE, AuditStatus, Finding
 from robustrec.results.gates import NO_BASELINE_FIX, GateResult, applicable_gates, label_warnings
-from robustrec.results.inapplicable import inapplicable
+from robustrec.results.inapplicable import inapplicable, not_judged
 from robustrec.results.judging import judge_all
 from robustrec.results.report import JUDGEMENT_RULES, JudgementRecord, Report
 from robustrec.results.selection import BY_LABEL
@@ -62,17 +62,19 @@ def judgement(
         rows, record = compare_with_baseline(findings, arrays, side, baseline)
         findings = (*findings, *rows)
     gates = applicable_gates(suite.gates, list(side.parameters), baseline.subjects if baseline else compared)
-    reasons = {gate.name: inapplicable(gate, (*findings, *segments), statuses) for gate in gates.gates}
+    rows, subjects = (*findings, *segments), list(side.parameters)
+    reasons = {gate.name: inapplicable(gate, rows, statuses) for gate in gates.gates}
     found = judge_all(
         # A gate that matches no subject is an error here too.
         [gate for gate in suite.gates if (gate in gates.gates or not gate.optional) and not reasons.get(gate.name)],
-        (*findings, *segments),
+        rows,
         level=suite.bootstrap.level,
         correction=suite.correction,
         over_seeds=over_seeds,
         waivers=(*suite.waivers, *waivers),
         today=now.date(),
     )
+    silent = [not_judged(gate, rows, statuses, subjects) for gate in gates.gates]
     word, reason = verdict_with_reason(found.gates, statuses, found.waivers)
     return {
         "findings": findings,
@@ -91,7 +93,7 @@ def judgement(
         "baseline": record,
         "verdict": word,
         "verdict_reason": reason,
-        "warnings": (*gates.left_out, *filter(None, reasons.values()), *warnings_of(found.waivers)),
+        "warnings": (*gates.left_out, *filter(None, (*reasons.values(), *silent)), *warnings_of(found.waivers)),
     }
 
 

@@ -1,13 +1,14 @@
-"""Optional gates that do not apply to a data set or its features."""
+"""Optional gates that do not apply to a data set or its features, and subjects that a gate says nothing of."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from robustrec.evaluation.kinds import BEYOND, kind_of
-from robustrec.results.findings import AuditStatus, Finding, stratum_of
+from robustrec.results.findings import CLEAN, AuditStatus, Finding, stratum_of
 from robustrec.results.gates import Gate, selects
 from robustrec.results.selection import matches
+from robustrec.subject import Subject
 
 TOUCHED = "touched"
 """Metric of a value row: share of the chosen items that an edit changed."""
@@ -46,3 +47,42 @@ def inapplicable(gate: Gate, findings: Sequence[Finding], statuses: Sequence[Aud
     if edits and all(finding.clean == 0 for finding in edits):
         return f"gate {gate.name!r} was skipped: no item has what the selected edits change ({select.words})"
     return ""
+
+
+def not_judged(
+    gate: Gate, findings: Sequence[Finding], statuses: Sequence[AuditStatus], subjects: Sequence[Subject]
+) -> str:
+    """Return which subjects a gate says nothing of although its audit measured them; empty if there are none.
+
+    For example, a gate on noise on images judges nothing of a model that reads texts only, so that its PASS is a
+    statement about the other models. A gate without any finding is an error of its own, and the status of an audit
+    that failed or is not applicable says so itself.
+
+    Args:
+        gate: compares with the clean state; what a gate against another strategy or a baseline cannot compare is said
+            elsewhere.
+        findings: of the run.
+        statuses: of its audits.
+        subjects: of the run.
+    """
+    judged = {finding.subject for finding in findings if selects(gate, finding)}
+    if not judged or gate.reference != CLEAN:
+        return ""
+    audits = {finding.audit for finding in findings if finding.subject in judged and selects(gate, finding)}
+    measured = {finding.subject for finding in findings if finding.audit in audits}
+    measured -= {status.subject for status in statuses if status.audit in audits and status.status != "ok"}
+    select = gate.select
+    without = [
+        each
+        for each in subjects
+        if each in measured - judged
+        and matches(each.model, select.model)
+        and matches(each.strategy, select.strategy)
+        and matches(each.features, select.features)
+    ]
+    if not without:
+        return ""
+    names = dict.fromkeys(f"{each.model}/{each.strategy}/{each.features}" for each in without)
+    wanted = ", ".join(part for part in (select.words, f"metric {select.metric_name!r}") if part)
+    audit = " or ".join(sorted(audits))
+    return f"gate {gate.name!r} does not judge {', '.join(names)}: no finding of audit {audit} has {wanted}"

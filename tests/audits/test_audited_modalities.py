@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from merchant_shop import N_ITEMS, make_shop
 
 from robustrec.audits import run as runner
+from robustrec.audits.judged import judged_again
 from robustrec.audits.outcome import make_report
 from robustrec.audits.plan import Plan, make_plan
 from robustrec.config import Settings
@@ -59,14 +61,14 @@ def folder(tiny_folder: Path, tmp_path: Path) -> Path:
     return made
 
 
-def plan_of(folder: Path, home: Path, suite: str = SUITE, model: str = "vbpr", **more: Any) -> Plan:
+def plan_of(folder: Path, home: Path, suite: str = SUITE, model: str | tuple[str, ...] = "vbpr", **more: Any) -> Plan:
     home.mkdir(exist_ok=True)
     (home / "suite.toml").write_text(suite)
     options = {"training": {"max_epochs": 3, "learning_rate": 0.01, "batch_size": 128}, **more}
     return make_plan(
         Settings(
             home=home,
-            model=(model,),
+            model=(model,) if isinstance(model, str) else model,
             dataset=str(folder),
             strategy=("vanilla",),
             suite=str(home / "suite.toml"),
@@ -165,6 +167,26 @@ def test_noise_that_reaches_no_input_of_a_model_is_not_measured(
     gate = "min = -100.0\noptional = true\n"
     with pytest.raises(RobustrecError, match="its scores depend on text, and the noise is on tags"):
         plan_of(folder, tmp_path / "home", suite.replace("min = -100.0\n", gate), model=name)
+
+
+def test_a_gate_on_one_modality_says_which_models_it_does_not_judge(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A PASS on noise of tags would otherwise look like one of a model that reads texts only."""
+    name = own(tmp_path, monkeypatch, "scores_text", '("text",)')
+    suite = SUITE[: SUITE.index('[[audits]]\nkind = "sharpness"')] + SUITE[SUITE.index("[[gates]]") :]
+    suite += 'bound = "estimate"\n'
+    plan = plan_of(folder, tmp_path / "home", suite, model=("vbpr", name))
+    report, _ = make_report(plan, runner.measure(plan), command=["robustrec", "audit"])
+    (gate,) = report.gates
+    assert (gate.status, gate.subject and gate.subject.model) == ("pass", "vbpr")
+    silent = (
+        f"gate 'signal' does not judge {name}/external/imported: "
+        "no finding of audit noise has modality 'tags', metric 'snr_db_tags'"
+    )
+    assert silent in report.warnings
+    again = judged_again(report, plan.suite, now=datetime.datetime.now(datetime.UTC))
+    assert again.warnings.count(silent) == 1
 
 
 def test_settings_for_other_modalities_are_refused_before_any_training(folder: Path, tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from pydantic import ValidationError
 
 from robustrec.audits.rows import Intervals, difference_rows, drift_rows
 from robustrec.audits.suites import Bootstrap
-from robustrec.results.findings import Finding
+from robustrec.results.findings import AuditStatus, Finding
 from robustrec.results.gates import Gate, applicable_gates
+from robustrec.results.inapplicable import not_judged
 from robustrec.results.judging import judge
 from robustrec.results.selection import plain_label
 
@@ -430,3 +431,24 @@ def test_a_hidden_edit_without_any_drift_says_why_nothing_is_selected():
     # Where another severity is seen, something else is wrong.
     seen = hidden(0.2, condition="edit=promo_badge severity=3 share=0.1")
     assert "crop" not in judge([one], [hidden(1.0), seen])[0].message
+
+
+def test_subjects_that_a_gate_says_nothing_of_are_named():
+    image, words = {"condition": "sigma2=0.1 image"}, {"condition": "sigma2=0.1 text"}
+    other = VANILLA.model_copy(update={"model": "texts"})
+    on_image = gate(select={"metric": "ndcg@20", "audit": "noise", "modality": "image"})
+    rows = [drift(SGBD, **image), drift(VANILLA, **image), drift(SGBD, **words), drift(other, **words)]
+    subjects = [SGBD, VANILLA, other, other.model_copy(update={"seed": 1})]
+    assert not_judged(on_image, rows, [], subjects) == (
+        "gate 'g' does not judge texts/vanilla/basic: no finding of audit noise has modality 'image', metric 'ndcg@20'"
+    )
+    both = [*rows, drift(other, **image)]
+    assert not not_judged(on_image, both, [], subjects)
+    of_sgbd = gate(select={"metric": "ndcg@20", "modality": "image", "strategy": "sgbd"})
+    assert not not_judged(of_sgbd, rows, [], subjects), "the gate is not meant for it"
+    assert not not_judged(on_image, [row for row in rows if row.subject != other], [], subjects), (
+        "the audit measured nothing"
+    )
+    assert not not_judged(on_image, [drift(other, **words)], [], subjects), "no finding at all is an error"
+    not_applicable = AuditStatus(subject=other, audit="noise", status="not_applicable", message="why")
+    assert not not_judged(on_image, rows, [not_applicable], subjects[:3]), "its status says why"
