@@ -106,6 +106,12 @@ def check_modalities(specs: Iterable[SubjectSpec], available: Iterable[str]) -> 
                 fix="choose another model (robustrec list models), another encoder (--features), or import feature"
                 " files: " + " or ".join(f"{name}_feat.npy" for name in declared if name != ANY_MODALITY),
             )
+        if spec.trains and len(read) < 2 and "modality-dropout" in spec.strategy.active_treatments:
+            raise RobustrecError(
+                f"modality-dropout needs two modalities, but {spec.model} reads {' and '.join(read) or 'none'}",
+                where=f"--strategy {spec.strategy_name}",
+                fix="use another treatment, for example --strategy noise-aug",
+            )
         if declared and spec.origin != "scorer":
             settings = config_class(spec.model)(**spec.model_options)
             if isinstance(settings, ModelConfig):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from torch import Tensor
 
 from robustrec.errors import RobustrecError
 from robustrec.models.contract import Batch
+from robustrec.runs.specs import SubjectSpec, check_modalities
 from robustrec.seeds import torch_generator
+from robustrec.training.config import TrainingConfig
 from robustrec.training.content import Content, Treatment
 from robustrec.training.strategy_config import StrategyConfig
 from robustrec.training.trainer import Checkpointing
@@ -157,3 +160,11 @@ def test_models_with_constants_and_item_graphs_train_on_treated_content(tiny, mo
     )
     assert outcome.counters.losses[-1] < outcome.counters.losses[0]
     assert outcome.counters.losses[0] != plain.counters.losses[0]
+
+
+def test_modality_dropout_of_one_modality_is_refused_before_any_training() -> None:
+    vanilla = SubjectSpec("vbpr", {}, TrainingConfig(), StrategyConfig(), seed=0)
+    dropping = replace(vanilla, strategy=StrategyConfig(name="sam+modality-dropout"))
+    check_modalities([vanilla, dropping], ["text", "image"])
+    with pytest.raises(RobustrecError, match="vbpr reads text"):
+        check_modalities([vanilla, dropping], ["text"])
