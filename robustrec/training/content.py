@@ -7,11 +7,12 @@ that loss is made, so that each evaluation of the loss by a step rule (`sam`, `m
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from robustrec.models.contract import Batch, Features, Graphs, Recommender, batch_loss
+from robustrec.models.contract import Batch, Features, Graphs, Recommender, batch_loss, training_constants
 
 
 class Treatment:
@@ -23,9 +24,11 @@ class Treatment:
 
     Attributes:
         changes_features: whether `of_epoch` or `of_step` change the features.
+        changes_steps: whether the features of two steps of an epoch may differ, where it changes features.
     """
 
     changes_features: bool = False
+    changes_steps: bool = True
 
     def of_epoch(self, features: Features, _epoch: int, /) -> Features:
         """Return the features of an epoch, counted from 0."""
@@ -58,6 +61,7 @@ class Content:
     ) -> None:
         self.model, self.features, self.graphs, self.treatments = model, features, graphs, tuple(treatments)
         self.of_epoch = self.of_step = features
+        self._constants: Any = None
 
     @property
     def changes_features(self) -> bool:
@@ -71,6 +75,20 @@ class Content:
             found = each.of_epoch(found, epoch)
         self.of_epoch = self.of_step = found
 
+    def constants(self, batch_size: int, *, replayed: bool = False) -> Any:
+        """Return the constants of the model for the features of the epoch, or None.
+
+        They are made once where no treatment changes the features, else once an epoch. There are none where the
+        features of steps differ, nor with passes that are replayed, which read the constants of their capture.
+        """
+        if self.changes_features:
+            self._constants = None  # those of the last epoch, before the next ones take memory
+            if replayed or any(each.changes_features and each.changes_steps for each in self.treatments):
+                return None
+        if self._constants is None:
+            self._constants = training_constants(self.model, self.of_epoch, batch_size)
+        return self._constants
+
     def start_step(self, step: int) -> None:
         """Make the features of a step, counted from 0 over the training."""
         found = self.of_epoch
@@ -80,7 +98,7 @@ class Content:
 
     def loss(self, batch: Batch) -> Tensor:
         """Return the loss of a batch on the features of the step with the terms of the treatments, with its graph."""
-        if self.changes_features:
+        if self.changes_features and batch.constants is not self._constants:
             batch = batch._replace(constants=None)
         if batch.more is None:
             return self._loss(batch)

@@ -32,6 +32,7 @@ class EditedContent(Treatment):
         views: the features of the epoch before and after its edits.
     """
 
+    changes_steps = False
     views: tuple[Features, Features]
 
     def __init__(self, pools: Mapping[str, Tensor], share: float, seed: int, device: torch.device) -> None:

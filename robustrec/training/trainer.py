@@ -20,7 +20,6 @@ from robustrec.models.contract import (
     Graphs,
     Recommender,
     item_graphs,
-    training_constants,
 )
 from robustrec.models.dense import bf16_inputs
 from robustrec.progress import Progress, silent
@@ -211,7 +210,6 @@ def train(
             counters.starts += 1
             resumed = True
     saved_at = started = time.monotonic()
-    constants = training_constants(model, features, config.batch_size)
     pause = math.inf if checkpointing is None or checkpointing.pause_after is None else checkpointing.pause_after
     while counters.epoch < min(config.max_epochs, pause) and counters.waited < config.patience:
         module.train()
@@ -219,6 +217,7 @@ def train(
         content.start_epoch(counters.epoch)
         _set_step_size(optimizer, config, counters.epoch)
         batches = list(batches_of(sample_epoch(positives, generator, config.negatives), config.batch_size))
+        constants = content.constants(config.batch_size, replayed=replayed is not None)
         held: dict[str, Any] = {"constants": constants, "replayed": replayed}
         with bf16_inputs(config.precision == BF16):
             loss = float(run_epoch(content, batches, strategy, counters.steps, seed=seed, **held))

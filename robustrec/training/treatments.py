@@ -71,6 +71,7 @@ class Redrawn(Treatment):
 
     def __init__(self, config: StrategyConfig, features: Features, seed: int) -> None:
         self.config, self.seed = config, seed
+        self.changes_steps = config.redraw == "step"
         self._changed = {modality: torch.empty_like(table) for modality, table in features.items()}
 
     def of_epoch(self, features: Features, epoch: int, /) -> Features:

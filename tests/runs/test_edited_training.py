@@ -18,6 +18,7 @@ from robustrec.edits.content import text_of
 from robustrec.encoders.features import item_features
 from robustrec.errors import RobustrecError
 from robustrec.models.contract import Batch, item_graphs, represent
+from robustrec.models.propagated_features import FeatureConstants
 from robustrec.runs import edit_pools
 from robustrec.runs.edit_pools import edited_versions, make_pools, pool_of
 from robustrec.runs.editable import check_edited_training, edited_encodings
@@ -395,3 +396,38 @@ def test_consistency_keeps_margins_of_edited_content_nearer_to_those_of_clean_co
         clean, edited = (margins(model, view, None, batch) for view in views)
         apart.append(float((clean - edited).detach().square().mean()))
     assert apart[1] < 0.8 * apart[0]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "settings", "made"),
+    [("edit-aug", {}, 3), ("sgbd+edit-aug+noise-aug", {}, 3), ("edit-aug+noise-aug", {"redraw": "step"}, 0)],
+)
+def test_constants_are_made_once_an_epoch_and_train_alike(
+    prepared: Prepared, monkeypatch: pytest.MonkeyPatch, strategy: str, settings: Any, made: int
+) -> None:
+    # Fewer rows in a step than items, so that features are propagated; Adam would scale rounding up.
+    training = QUICK.model_copy(update={"batch_size": 16, "optimizer": "sgd"})
+    spec, pool = SubjectSpec("slmrec", {}, training, StrategyConfig(name=strategy, **settings), 0), vectors(prepared)
+    seen: list[Any] = []
+    constants = Content.constants
+
+    def recorded(self: Content, batch_size: int, **more: Any) -> Any:
+        found = constants(self, batch_size, **more)
+        if found is not None:
+            assert all(found.are_of(name, table) for name, table in self.of_epoch.items())
+            assert found.propagated
+            seen.append(found)
+        return found
+
+    monkeypatch.setattr(Content, "constants", recorded)
+    used: list[bool] = []
+    of = FeatureConstants.project
+    monkeypatch.setattr(FeatureConstants, "project", lambda self, *a: (used.append(self is seen[-1]), of(self, *a))[1])
+    found = outcome(prepared, spec, pool)
+    assert len(seen) == made
+    assert all(used)
+    assert bool(used) == (made > 0)
+    monkeypatch.setattr(Content, "constants", lambda *_, **__: None)
+    plain = outcome(prepared, spec, pool)
+    for name, value in plain.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-3, atol=1e-4, msg=name)
