@@ -133,7 +133,8 @@ def compare(
     arms: Annotated[
         Path | None,
         typer.Option(
-            help="TOML file of the arms: [[arms]] with strategy, and if wanted set and features.", rich_help_panel=RACE
+            help="TOML file of the arms: a list of tables named arms, with strategy, and if wanted set and features.",
+            rich_help_panel=RACE,
         ),
     ] = None,
     finalists: Annotated[
