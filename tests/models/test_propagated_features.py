@@ -14,7 +14,7 @@ from robustrec.models.contract import Batch, Problem
 from robustrec.models.propagated_features import row_scales
 from robustrec.models.slmrec import SLMRec
 from robustrec.seeds import torch_generator
-from robustrec.training import trainer
+from robustrec.training import content, trainer
 from robustrec.training.config import TrainingConfig
 from robustrec.training.sampling import positives_of
 from robustrec.training.strategy_config import StrategyConfig
@@ -115,8 +115,8 @@ def test_scales_in_parts_are_those_of_the_whole() -> None:
 def test_a_training_computes_them_once_and_gives_them_to_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
     model, features = _model(), _features()
     made: list[Any] = []
-    plain = trainer.training_constants
-    monkeypatch.setattr(trainer, "training_constants", lambda *given: (made.append(plain(*given)), made[-1])[1])
+    plain = content.training_constants
+    monkeypatch.setattr(content, "training_constants", lambda *given: (made.append(plain(*given)), made[-1])[1])
     seen: list[Any] = []
     loss = model.loss
     monkeypatch.setattr(model, "loss", lambda tables, batch: (seen.append(batch.constants), loss(tables, batch))[1])
