@@ -1,0 +1,378 @@
+"""Training strategies and feature transforms against edits, noise and missing content: a page of results.
+
+    python -m benchmarks.robust_training --dataset NAME --features basic --models vbpr slmrec --seeds 3 --home FOLDER
+
+trains each arm until early stopping and measures it on the test users. Half of the edits are left out of `edit-aug`, so that
+it is measured on edits that it has seen and on others. Finished trainings and measurements are not repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import stats
+
+from robustrec.audits.content_use import cold_of, mean_filled
+from robustrec.audits.context import AuditContext, clean_of
+from robustrec.audits.fills import filled
+from robustrec.audits.merchant.encoding import EditedRows, encode_all
+from robustrec.audits.noise.audit import measure_condition
+from robustrec.audits.noise.condition import NoiseCondition
+from robustrec.audits.quality import Clean, MetricSuite, metric_suite_of
+from robustrec.audits.treatments import EditApplier, Row, Treatment, applier_of
+from robustrec.comparison.measuring import training_of
+from robustrec.config import Settings, default_home, parse_overrides
+from robustrec.datasets.interactions import TRAIN
+from robustrec.datasets.registry import Dataset, load_dataset
+from robustrec.edits import FAULTS, PICTURE_EDITS, TEXT_EDITS, edit
+from robustrec.encoders.features import ItemFeatures, item_features, row_encoder
+from robustrec.encoders.options import options_of
+from robustrec.evaluation.ranking import Ranking, rank
+from robustrec.files import write_atomically
+from robustrec.hardware import cpu_name, describe_environment, full_precision, pick_device, set_numerics
+from robustrec.results.content_use import ENOUGH
+from robustrec.runs.plan import subject_specs
+from robustrec.runs.prepared import Prepared, prepare
+from robustrec.runs.specs import SubjectSpec, spec_json
+from robustrec.runs.store import run_key
+from robustrec.runs.subjects import obtain_subject
+from robustrec.runs.trained import TrainedSubject
+from robustrec.seeds import numpy_generator
+
+METRIC, OVERLAP = "ndcg@20", "overlap@20"
+SEVERITY, DRAWS, SHARE = 3, 2, 0.2
+SEED = 20261127
+Tables = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A strategy on features, such as `sgbd+edit-aug` on `basic+shrink=.7`."""
+
+    strategy: str
+    transform: str = ""
+
+    @property
+    def label(self) -> str:
+        """Its name in the tables."""
+        return f"{self.strategy} on {self.transform}" if self.transform else self.strategy
+
+
+REFERENCE = Arm("vanilla")
+ARMS = (
+    *(Arm(name) for name in ("vanilla", "sam", "mirror", "sgbd", "amr", "edit-aug", "sgbd+edit-aug", "amr+edit-aug")),
+    Arm("vanilla", "shrink=0.7"),
+    Arm("vanilla", "shrink=0.7,edits"),
+    Arm("edit-aug", "shrink=0.7"),
+)
+
+
+def names_of(*, seen: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the text and the picture edits that training sees or does not see: every second of each, without faults."""
+    kept = ([name for name in names if name not in FAULTS] for names in (TEXT_EDITS, PICTURE_EDITS))
+    text, picture = (tuple(names[0 if seen else 1 :: 2]) for names in kept)
+    return text, picture
+
+
+@dataclass(frozen=True)
+class Perturbed:
+    """Raw vectors of the catalogue with every item edited, by whether `edit-aug` sees the edits -> one a draw."""
+
+    seen: list[Tables]
+    unseen: list[Tables]
+
+
+def perturbed_of(applier: EditApplier, rows: EditedRows, features: ItemFeatures) -> Perturbed:
+    """Edit every item, a text and a picture edit each, and encode them."""
+    found = {
+        seen: [_edited(applier, rows, features, draw, seen=seen) for draw in range(DRAWS)] for seen in (True, False)
+    }
+    return Perturbed(found[True], found[False])
+
+
+def _edited(applier: EditApplier, rows: EditedRows, features: ItemFeatures, draw: int, *, seen: bool) -> Tables:
+    items: list[int] = []
+
+    def edited() -> Iterator[Row]:
+        for item in range(len(applier.rows)):
+            rng = numpy_generator(SEED, "robust training", int(seen), draw, item)
+            parts = tuple(edit(str(rng.choice(names))) for names in names_of(seen=seen))
+            for _, row in applier.edited(Treatment("both", parts), item, (SEVERITY,), draw):
+                items.append(item)
+                yield row
+
+    made = encode_all(edited(), rows.encode)
+    tables = {name: table.clone() for name, table in features.tables.items()}
+    for name, table in made.items():
+        tables[name][items] = table
+    return tables
+
+
+def measured(subject: TrainedSubject, prepared: Prepared, edited: Perturbed) -> dict[str, float]:
+    """Return the measures of a subject, means over its users and the draws."""
+    suite = metric_suite_of((METRIC,), (OVERLAP,), prepared)
+    context = AuditContext(prepared, suite, SEED)
+    clean = clean_of(subject, context)
+    found = {"clean": float(clean.per_user[METRIC].mean())}
+    for name, draws in (("seen", edited.seen), ("unseen", edited.unseen)):
+        each = [_ranked(subject, tables, prepared, suite, clean) for tables in draws]
+        found[f"edited, {name}"] = float(np.mean([values[METRIC] for values, _ in each]))
+        found[f"overlap, {name}"] = float(np.mean([values[OVERLAP] for values, _ in each]))
+    found["exposure"] = float(np.mean([_exposure(subject, prepared, clean, draw, edited) for draw in range(DRAWS)]))
+    condition = NoiseCondition(0.1, relative=True)
+    (noise,) = measure_condition([(subject, clean)], condition, DRAWS, context)
+    found["noise"] = float(noise.perturbed[METRIC].mean())
+    for modality in subject.scored_tables:
+        values, _ = _ranked(subject, filled(subject.tables, [modality], "mean"), prepared, suite, clean)
+        found[f"without {modality}"] = values[METRIC]
+    values, _ = _ranked(subject, mean_filled(subject), prepared, suite, clean)
+    found["mean features"] = values[METRIC]
+    cold = cold_of(prepared, suite)
+    if cold is not None:
+        found["cold items"] = float(cold.values(subject.represent(), METRIC).mean())
+    return found
+
+
+def _ranked(
+    subject: TrainedSubject, tables: Tables, prepared: Prepared, suite: MetricSuite, clean: Clean
+) -> tuple[dict[str, float], Ranking]:
+    split = prepared.test
+    own = {name: tables[name].to(prepared.device) for name in subject.tables}
+    ranking = rank(subject.represent(own), split.users, split.mask, k=suite.length)
+    values = suite.values(ranking, split, clean.ranking)
+    return {name: float(values[name].mean()) for name in (METRIC, OVERLAP)}, ranking
+
+
+def _exposure(subject: TrainedSubject, prepared: Prepared, clean: Clean, draw: int, edited: Perturbed) -> float:
+    """Return the places in the lists of a share of the items, all edited, as a share of their places before."""
+    tables = {name: table.cpu().clone() for name, table in prepared.tables.items()}
+    n_items = prepared.problem.n_items
+    chosen = numpy_generator(SEED, "exposure", draw).permutation(n_items)[: round(SHARE * n_items)]
+    for name, table in tables.items():
+        table[chosen] = edited.unseen[draw][name][chosen]
+    suite = metric_suite_of((METRIC,), (OVERLAP,), prepared)
+    _, ranking = _ranked(subject, tables, prepared, suite, clean)
+    return _places(ranking, chosen) / _places(clean.ranking, chosen)
+
+
+def _places(ranking: Ranking, items: NDArray[np.int64]) -> int:
+    return int(np.isin(ranking.items, items).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """A data set and its settings; each arm has its own features."""
+
+    settings: Settings
+    dataset: Dataset
+
+    def settings_of(self, model: str, arm: Arm) -> Settings:
+        """Return the settings of an arm."""
+        base = self.settings
+        overrides = dict(base.set)
+        if "edit-aug" in arm.strategy:
+            overrides["strategy"] = {
+                "edit_aug": {"without": [name for names in names_of(seen=False) for name in names]}
+            }
+        features = f"{base.features}+{arm.transform}" if arm.transform else base.features
+        update = {"model": (model,), "strategy": (arm.strategy,), "features": features, "set": overrides}
+        return base.model_copy(update=update)
+
+    def specs(self, model: str, arm: Arm) -> tuple[SubjectSpec, ...]:
+        """Return the trainings of an arm, one a seed."""
+        return subject_specs(self.settings_of(model, arm), self.dataset.edition, self.dataset.name)
+
+    def prepared(self, settings: Settings) -> tuple[Prepared, Perturbed]:
+        """Encode the catalogue and its edited versions."""
+        options = options_of(settings)
+        features = item_features(self.dataset, settings.features, home=settings.home, options=options)
+        encoder = row_encoder(self.dataset, features.name, home=settings.home, options=options)
+        rows = EditedRows(encoder, features, settings.home, lambda _: None)
+        edited = perturbed_of(applier_of(self.dataset, settings.home, SEED), rows, features)
+        return prepare(self.dataset, features, pick_device("cpu")), edited
+
+
+def paired(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float]:
+    """Return mean and half-width of the 95 % t interval of the differences over training seeds."""
+    gaps = [a - b for a, b in zip(ours, theirs, strict=True)]
+    half = math.nan
+    if len(gaps) > 1:
+        half = float(stats.t.ppf(0.975, len(gaps) - 1)) * statistics.stdev(gaps) / math.sqrt(len(gaps))
+    return statistics.fmean(gaps), half
+
+
+COLUMNS = {
+    "clean": "clean NDCG@20",
+    "edited, seen": "edited, seen edits",
+    "edited, unseen": "edited, unseen edits",
+    "overlap, unseen": "overlap@20, unseen edits",
+    "exposure": "exposure of edited items",
+    "noise": "noise at 10 %",
+    "without image": "no pictures",
+    "without text": "no texts",
+    "mean features": "mean features",
+    "cold items": "cold items",
+}
+"""Measures of `measured`, in the order and with the words of the tables."""
+
+
+def page(record: dict[str, Any], models: Sequence[str]) -> str:
+    """Return the record as Markdown: values of the reference, paired differences of the others."""
+    lines = _heading(record)
+    for model in models:
+        results = [each for each in record["results"] if each["model"] == model]
+        by_arm: dict[str, list[dict[str, Any]]] = {}
+        for each in sorted(results, key=lambda each: int(each["seed"])):
+            by_arm.setdefault(each["arm"], []).append(each)
+        if REFERENCE.label not in by_arm:
+            continue
+        lines += [f"## {model}", "", *_table(by_arm), ""]
+    return "\n".join(lines)
+
+
+def _heading(record: dict[str, Any]) -> list[str]:
+    kind = "SYNTHETIC sample edition" if record["synthetic"] else "Real data"
+    seen, unseen = (sum(map(len, names_of(seen=which))) for which in (True, False))
+    return [
+        f"# Training against edits, {record['dataset']}",
+        "",
+        f"{kind}: {record['users']:,} users, {record['items']:,} items, {record['trained']:,} training interactions; "
+        f"features {record['features']}. Each arm is trained until early stopping with a patience of "
+        f"{record['patience']} evaluations, and every number is of the test users, NDCG@20 where it has no other name.",
+        "",
+        f"The first row has the mean of the reference over the training seeds. The others have the difference from it, "
+        "paired by seed, with the half-width of the 95 % t interval over seeds; bold where it excludes 0. The intervals "
+        "are not corrected for the number of comparisons. Edited: every item has a text and a picture edit of severity "
+        f"{SEVERITY} at random, mean of {DRAWS} draws; {seen} edits are seen in the training of `edit-aug`, {unseen} are "
+        f"not. Exposure: places in the top 20 of {100 * SHARE:.0f} % of the items, edited by unseen edits, as a share of "
+        "their places before. Noise: norm of 10 % of each feature vector. No pictures, no texts, mean features: these "
+        "features of all items replaced by their mean. Content: share of the clean quality lost with mean features; "
+        "content-free from 95 % kept. Cold items have no training interaction and are ranked among themselves.",
+        "",
+        f"{record['machine']['cpu']}, torch {record['machine']['torch']}.",
+        "",
+    ]
+
+
+def _table(by_arm: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
+    yield _row(["arm", *COLUMNS.values(), "gradients", "epochs", "content"])
+    yield _row(["---"] * (len(COLUMNS) + 4))
+    reference = by_arm[REFERENCE.label]
+    for label, runs in by_arm.items():
+        theirs = {each["seed"]: each for each in reference}
+        runs = [each for each in runs if each["seed"] in theirs]
+        cells = [label]
+        for name in COLUMNS:
+            own = [each["measures"].get(name, math.nan) for each in runs]
+            if label == REFERENCE.label:
+                cells.append(f"{statistics.fmean(own):.4f}")
+                continue
+            gap, half = paired(own, [theirs[each["seed"]]["measures"].get(name, math.nan) for each in runs])
+            sure = "**" if abs(gap) > half else ""
+            cells.append(f"{sure}{gap:+.4f} ± {half:.4f}{sure}")
+        left = statistics.fmean(each["measures"]["mean features"] / each["measures"]["clean"] for each in runs)
+        cut = sum(bool(each["cut_off"]) for each in runs)
+        cells.append(f"{statistics.fmean(each['gradients'] for each in runs):,.0f}")
+        cells.append(f"{statistics.fmean(each['epochs'] for each in runs):.0f}{f' ({cut} cut off)' if cut else ''}")
+        cells.append("content-free" if left >= ENOUGH else f"{100 * (1 - left):.0f} %")
+        yield _row(cells)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def main() -> None:
+    """Train and measure what the record lacks, writing it after each; then write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dataset", default="clothing")
+    parser.add_argument("--features", default="tiny-blip")
+    parser.add_argument("--models", nargs="+", default=["vbpr"])
+    parser.add_argument("--arms", nargs="+", default=[arm.label for arm in ARMS])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--patience", type=int, default=10)
+    parser.add_argument("--home", type=Path, default=default_home())
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
+    options = parser.parse_args()
+    set_numerics(1)
+    settings = Settings(
+        home=options.home,
+        dataset=options.dataset,
+        features=options.features,
+        seeds=options.seeds,
+        offline=True,
+        set=parse_overrides([f"training.patience={options.patience}"], ""),
+    )
+    dataset = load_dataset(options.dataset, home=options.home, edition=settings.edition)
+    bench = Bench(settings, dataset)
+    path = options.output / f"robust-training-{dataset.name}-cpu.json"
+    record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"results": []}
+    record |= described(bench)
+    arms = [arm for arm in ARMS if arm.label in options.arms]
+    for transform in dict.fromkeys(arm.transform for arm in arms):
+        of_transform = [arm for arm in arms if arm.transform == transform]
+        prepared, edited = bench.prepared(bench.settings_of(options.models[0], of_transform[0]))
+        for model in options.models:
+            for arm in of_transform:
+                for spec in bench.specs(model, arm):
+                    _add(record, arm, spec, prepared, edited, options.home)
+                    write_atomically(path, json.dumps(record, indent=1) + "\n")
+                    write_atomically(path.with_suffix(".md"), page(record, options.models) + "\n")
+
+
+@full_precision()
+def _add(
+    record: dict[str, Any], arm: Arm, spec: SubjectSpec, prepared: Prepared, edited: Perturbed, home: Path
+) -> None:
+    """Train and measure a subject, unless the record has it."""
+    key = run_key(spec, prepared)
+    if any(each["key"] == key and each["arm"] == arm.label for each in record["results"]):
+        return
+    print(f"{spec.model} {arm.label} seed {spec.seed}", file=sys.stderr, flush=True)
+    subject = obtain_subject(spec, prepared, home=home)
+    training = training_of(subject, "early-stop", spec, len(prepared.positives.users))
+    result = {
+        "key": key,
+        "model": spec.model,
+        "arm": arm.label,
+        "seed": spec.seed,
+        "epochs": training.epochs,
+        "best_epoch": training.best_epoch,
+        "gradients": training.gradients,
+        "cut_off": training.cut_off,
+        "settings": spec_json(spec),
+        "measures": measured(subject, prepared, edited),
+    }
+    record["results"] = [each for each in record["results"] if each["key"] != key or each["arm"] != arm.label] + [
+        result
+    ]
+
+
+def described(bench: Bench) -> dict[str, Any]:
+    """Return what the page says of data and machine."""
+    interactions = bench.dataset.interactions
+    return {
+        "dataset": bench.dataset.name,
+        "synthetic": bench.dataset.synthetic,
+        "users": interactions.n_users,
+        "items": interactions.n_items,
+        "trained": int((interactions.labels == TRAIN).sum()),
+        "features": bench.settings.features,
+        "patience": bench.settings.set["training"]["patience"],
+        "machine": {**describe_environment(pick_device("cpu")), "cpu": cpu_name()},
+    }
+
+
+if __name__ == "__main__":
+    main()
