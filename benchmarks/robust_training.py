@@ -2,8 +2,8 @@
 
     python -m benchmarks.robust_training --dataset NAME --features basic --models vbpr slmrec --seeds 3 --home FOLDER
 
-trains each arm until early stopping and measures it on the test users. Half of the edits are left out of `edit-aug`, so that
-it is measured on edits that it has seen and on others. Finished trainings and measurements are not repeated.
+trains each arm until early stopping and measures it on the test users. Half of the edits are left out of `edit-aug`, so
+that it is measured on edits that it has seen and on others. Finished trainings and measurements are not repeated.
 """
 
 from __future__ import annotations
@@ -26,11 +26,9 @@ from scipy import stats
 from robustrec.audits.content_use import cold_of, mean_filled
 from robustrec.audits.context import AuditContext, clean_of
 from robustrec.audits.fills import filled
-from robustrec.audits.merchant.encoding import EditedRows, encode_all
 from robustrec.audits.noise.audit import measure_condition
 from robustrec.audits.noise.condition import NoiseCondition
 from robustrec.audits.quality import Clean, MetricSuite, metric_suite_of
-from robustrec.audits.treatments import EditApplier, Row, Treatment, applier_of
 from robustrec.comparison.measuring import training_of
 from robustrec.config import Settings, default_home, parse_overrides
 from robustrec.datasets.interactions import TRAIN
@@ -42,12 +40,14 @@ from robustrec.evaluation.ranking import Ranking, rank
 from robustrec.files import write_atomically
 from robustrec.hardware import cpu_name, describe_environment, full_precision, pick_device, set_numerics
 from robustrec.results.content_use import ENOUGH
+from robustrec.runs.edited_rows import EditedRows, encode_all
 from robustrec.runs.plan import subject_specs
 from robustrec.runs.prepared import Prepared, prepare
 from robustrec.runs.specs import SubjectSpec, spec_json
 from robustrec.runs.store import run_key
 from robustrec.runs.subjects import obtain_subject
 from robustrec.runs.trained import TrainedSubject
+from robustrec.runs.treatments import EditApplier, Row, Treatment, applier_of
 from robustrec.seeds import numpy_generator
 
 METRIC, OVERLAP = "ndcg@20", "overlap@20"
@@ -79,7 +79,7 @@ ARMS = (
 
 
 def names_of(*, seen: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the text and the picture edits that training sees or does not see: every second of each, without faults."""
+    """Return the text and the picture edits that training sees or does not: every second of each, without faults."""
     kept = ([name for name in names if name not in FAULTS] for names in (TEXT_EDITS, PICTURE_EDITS))
     text, picture = (tuple(names[0 if seen else 1 :: 2]) for names in kept)
     return text, picture
@@ -207,7 +207,7 @@ def paired(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float
     """Return mean and half-width of the 95 % t interval of the differences over training seeds."""
     gaps = [a - b for a, b in zip(ours, theirs, strict=True)]
     half = math.nan
-    if len(gaps) > 1:
+    if len(gaps) > 1 and all(map(math.isfinite, gaps)):
         half = float(stats.t.ppf(0.975, len(gaps) - 1)) * statistics.stdev(gaps) / math.sqrt(len(gaps))
     return statistics.fmean(gaps), half
 
@@ -251,14 +251,15 @@ def _heading(record: dict[str, Any]) -> list[str]:
         f"features {record['features']}. Each arm is trained until early stopping with a patience of "
         f"{record['patience']} evaluations, and every number is of the test users, NDCG@20 where it has no other name.",
         "",
-        f"The first row has the mean of the reference over the training seeds. The others have the difference from it, "
-        "paired by seed, with the half-width of the 95 % t interval over seeds; bold where it excludes 0. The intervals "
-        "are not corrected for the number of comparisons. Edited: every item has a text and a picture edit of severity "
-        f"{SEVERITY} at random, mean of {DRAWS} draws; {seen} edits are seen in the training of `edit-aug`, {unseen} are "
-        f"not. Exposure: places in the top 20 of {100 * SHARE:.0f} % of the items, edited by unseen edits, as a share of "
-        "their places before. Noise: norm of 10 % of each feature vector. No pictures, no texts, mean features: these "
-        "features of all items replaced by their mean. Content: share of the clean quality lost with mean features; "
-        "content-free from 95 % kept. Cold items have no training interaction and are ranked among themselves.",
+        "The first row has the mean of the reference over the training seeds. The others have the difference from it, "
+        "paired by seed, with the half-width of the 95 % t interval over seeds; bold where it excludes 0. The "
+        "intervals are not corrected for the number of comparisons. Edited: every item has a text and a picture edit "
+        f"of severity {SEVERITY} at random, mean of {DRAWS} draws; {seen} edits are seen in the training of "
+        f"`edit-aug`, {unseen} are not. Exposure: places in the top 20 of {100 * SHARE:.0f} % of the items, edited by "
+        "unseen edits, as a share of their places before. Noise: norm of 10 % of each feature vector. No pictures, no "
+        "texts, mean features: these features of all items replaced by their mean. Content: share of the clean quality "
+        "lost with mean features; content-free from 95 % kept. Cold items have no training interaction and are ranked "
+        "among themselves.",
         "",
         f"{record['machine']['cpu']}, torch {record['machine']['torch']}.",
         "",
@@ -271,20 +272,23 @@ def _table(by_arm: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
     reference = by_arm[REFERENCE.label]
     for label, runs in by_arm.items():
         theirs = {each["seed"]: each for each in reference}
-        runs = [each for each in runs if each["seed"] in theirs]
+        paired_runs = [each for each in runs if each["seed"] in theirs]
         cells = [label]
         for name in COLUMNS:
-            own = [each["measures"].get(name, math.nan) for each in runs]
+            own = [each["measures"].get(name, math.nan) for each in paired_runs]
             if label == REFERENCE.label:
-                cells.append(f"{statistics.fmean(own):.4f}")
+                cells.append(f"{statistics.fmean(own):.4f}" if math.isfinite(own[0]) else "")
                 continue
-            gap, half = paired(own, [theirs[each["seed"]]["measures"].get(name, math.nan) for each in runs])
+            gap, half = paired(own, [theirs[each["seed"]]["measures"].get(name, math.nan) for each in paired_runs])
             sure = "**" if abs(gap) > half else ""
-            cells.append(f"{sure}{gap:+.4f} ± {half:.4f}{sure}")
-        left = statistics.fmean(each["measures"]["mean features"] / each["measures"]["clean"] for each in runs)
-        cut = sum(bool(each["cut_off"]) for each in runs)
-        cells.append(f"{statistics.fmean(each['gradients'] for each in runs):,.0f}")
-        cells.append(f"{statistics.fmean(each['epochs'] for each in runs):.0f}{f' ({cut} cut off)' if cut else ''}")
+            bound = f" ± {half:.4f}" if math.isfinite(half) else ""
+            cells.append(f"{sure}{gap:+.4f}{bound}{sure}" if math.isfinite(gap) else "")
+        left = statistics.fmean(each["measures"]["mean features"] / each["measures"]["clean"] for each in paired_runs)
+        cut = sum(bool(each["cut_off"]) for each in paired_runs)
+        cells.append(f"{statistics.fmean(each['gradients'] for each in paired_runs):,.0f}")
+        cells.append(
+            f"{statistics.fmean(each['epochs'] for each in paired_runs):.0f}{f' ({cut} cut off)' if cut else ''}"
+        )
         cells.append("content-free" if left >= ENOUGH else f"{100 * (1 - left):.0f} %")
         yield _row(cells)
 
