@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -43,6 +43,7 @@ from robustrec.results.content_use import ENOUGH
 from robustrec.runs.edited_rows import EditedRows, encode_all
 from robustrec.runs.plan import subject_specs
 from robustrec.runs.prepared import Prepared, prepare
+from robustrec.runs.shrinking import fitted_filters
 from robustrec.runs.specs import SubjectSpec, spec_json
 from robustrec.runs.store import run_key
 from robustrec.runs.subjects import obtain_subject
@@ -56,26 +57,37 @@ SEED = 20261127
 Tables = dict[str, torch.Tensor]
 
 
-@dataclass(frozen=True)
-class Arm:
-    """A strategy on features, such as `sgbd+edit-aug` on `basic+shrink=.7`."""
+class Arm(NamedTuple):
+    """A strategy with settings, on features with or without a filter.
+
+    Attributes:
+        strategy: its name.
+        filter: of the features, "shrink=.7".
+        settings: of the strategy, other than the defaults.
+    """
 
     strategy: str
-    transform: str = ""
+    filter: str = ""
+    settings: tuple[tuple[str, float], ...] = ()
 
     @property
     def label(self) -> str:
         """Its name in the tables."""
-        return f"{self.strategy} on {self.transform}" if self.transform else self.strategy
+        words = [self.strategy, *(f"{name}={value:g}" for name, value in self.settings)]
+        return " ".join([*words, *(["on", self.filter] if self.filter else [])])
 
 
 REFERENCE = Arm("vanilla")
 ARMS = (
-    *(Arm(name) for name in ("vanilla", "sam", "mirror", "sgbd", "amr", "edit-aug", "sgbd+edit-aug", "amr+edit-aug")),
-    Arm("vanilla", "shrink=0.7"),
-    Arm("vanilla", "shrink=0.7,edits"),
-    Arm("edit-aug", "shrink=0.7"),
+    *(Arm(name) for name in ("vanilla", "sgbd", "mirror", "sam", "edit-aug")),
+    Arm("vanilla", "shrink=.7"),
+    Arm("vanilla", "shrink=.7,edits"),
+    Arm("edit-aug", "shrink=.7"),
+    *(Arm(name) for name in ("sgbd+edit-aug", "amr")),
+    Arm("amr", settings=(("amr_epsilon", 0.2),)),
+    *(Arm(name) for name in ("amr+edit-aug", "modality-dropout", "noise-aug", "ema")),
 )
+"""In the order of their interest: a run that is cut short has the first of them."""
 
 
 def names_of(*, seen: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -177,30 +189,26 @@ class Bench:
     settings: Settings
     dataset: Dataset
 
-    def settings_of(self, model: str, arm: Arm) -> Settings:
-        """Return the settings of an arm."""
-        base = self.settings
-        overrides = dict(base.set)
-        if "edit-aug" in arm.strategy:
-            overrides["strategy"] = {
-                "edit_aug": {"without": [name for names in names_of(seen=False) for name in names]}
-            }
-        features = f"{base.features}+{arm.transform}" if arm.transform else base.features
-        update = {"model": (model,), "strategy": (arm.strategy,), "features": features, "set": overrides}
-        return base.model_copy(update=update)
-
     def specs(self, model: str, arm: Arm) -> tuple[SubjectSpec, ...]:
         """Return the trainings of an arm, one a seed."""
-        return subject_specs(self.settings_of(model, arm), self.dataset.edition, self.dataset.name)
+        base = self.settings
+        own = dict(arm.settings)
+        if "edit-aug" in arm.strategy:
+            own["edit_without"] = [name for names in names_of(seen=False) for name in names]
+        features = f"{base.features}+{arm.filter}" if arm.filter else base.features
+        update = {"model": (model,), "strategy": (arm.strategy,), "features": features}
+        settings = base.model_copy(update={**update, "set": {**base.set, **({"strategy": own} if own else {})}})
+        return subject_specs(settings, self.dataset.edition, self.dataset.name)
 
-    def prepared(self, settings: Settings) -> tuple[Prepared, Perturbed]:
-        """Encode the catalogue and its edited versions."""
-        options = options_of(settings)
-        features = item_features(self.dataset, settings.features, home=settings.home, options=options)
-        encoder = row_encoder(self.dataset, features.name, home=settings.home, options=options)
-        rows = EditedRows(encoder, features, settings.home, lambda _: None)
-        edited = perturbed_of(applier_of(self.dataset, settings.home, SEED), rows, features)
-        return prepare(self.dataset, features, pick_device("cpu")), edited
+    def prepared(self, specs: Sequence[SubjectSpec]) -> tuple[Prepared, Perturbed]:
+        """Encode the catalog and its edited versions, and fit the filters."""
+        home, options = self.settings.home, options_of(self.settings)
+        features = item_features(self.dataset, self.settings.features, home=home, options=options)
+        encoder = row_encoder(self.dataset, features.name, home=home, options=options)
+        rows = EditedRows(encoder, features, home, lambda _: None)
+        edited = perturbed_of(applier_of(self.dataset, home, SEED), rows, features)
+        fitted = fitted_filters(specs, features, home)
+        return prepare(self.dataset, features, pick_device("cpu"), fitted=fitted), edited
 
 
 def paired(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float]:
@@ -324,15 +332,12 @@ def main() -> None:
     record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"results": []}
     record |= described(bench)
     arms = [arm for arm in ARMS if arm.label in options.arms]
-    for transform in dict.fromkeys(arm.transform for arm in arms):
-        of_transform = [arm for arm in arms if arm.transform == transform]
-        prepared, edited = bench.prepared(bench.settings_of(options.models[0], of_transform[0]))
-        for model in options.models:
-            for arm in of_transform:
-                for spec in bench.specs(model, arm):
-                    _add(record, arm, spec, prepared, edited, options.home)
-                    write_atomically(path, json.dumps(record, indent=1) + "\n")
-                    write_atomically(path.with_suffix(".md"), page(record, options.models) + "\n")
+    planned = [(arm, spec) for model in options.models for arm in arms for spec in bench.specs(model, arm)]
+    prepared, edited = bench.prepared([spec for _, spec in planned])
+    for arm, spec in planned:
+        _add(record, arm, spec, prepared, edited, options.home)
+        write_atomically(path, json.dumps(record, indent=1) + "\n")
+        write_atomically(path.with_suffix(".md"), page(record, options.models) + "\n")
 
 
 @full_precision()
