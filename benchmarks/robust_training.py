@@ -42,7 +42,7 @@ from robustrec.hardware import cpu_name, describe_environment, full_precision, p
 from robustrec.results.content_use import ENOUGH
 from robustrec.runs.edited_rows import EditedRows, encode_all
 from robustrec.runs.plan import subject_specs
-from robustrec.runs.prepared import Prepared, prepare
+from robustrec.runs.prepared import Prepared, edit_source, prepare
 from robustrec.runs.shrinking import fitted_filters
 from robustrec.runs.specs import SubjectSpec, spec_json
 from robustrec.runs.store import run_key
@@ -208,7 +208,8 @@ class Bench:
         rows = EditedRows(encoder, features, home, lambda _: None)
         edited = perturbed_of(applier_of(self.dataset, home, SEED), rows, features)
         fitted = fitted_filters(specs, features, home)
-        return prepare(self.dataset, features, pick_device("cpu"), fitted=fitted), edited
+        source = edit_source(self.settings)
+        return prepare(self.dataset, features, pick_device("cpu"), fitted=fitted, edits=source), edited
 
 
 def paired(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float]:
@@ -350,7 +351,7 @@ def _add(
         return
     print(f"{spec.model} {arm.label} seed {spec.seed}", file=sys.stderr, flush=True)
     subject = obtain_subject(spec, prepared, home=home)
-    training = training_of(subject, "early-stop", spec, len(prepared.positives.users))
+    training = training_of(subject, "early-stop", spec, len(prepared.positives.users), arm.label)
     result = {
         "key": key,
         "model": spec.model,
