@@ -192,7 +192,7 @@ class Bench:
     def specs(self, model: str, arm: Arm) -> tuple[SubjectSpec, ...]:
         """Return the trainings of an arm, one a seed."""
         base = self.settings
-        own = dict(arm.settings)
+        own: dict[str, Any] = dict(arm.settings)
         if "edit-aug" in arm.strategy:
             own["edit_without"] = [name for names in names_of(seen=False) for name in names]
         features = f"{base.features}+{arm.filter}" if arm.filter else base.features
