@@ -41,9 +41,9 @@ from robustrec.files import write_atomically
 from robustrec.hardware import cpu_name, describe_environment, full_precision, pick_device, set_numerics
 from robustrec.results.content_use import ENOUGH
 from robustrec.runs.edited_rows import EditedRows, encode_all
+from robustrec.runs.fitting import fitted_filters
 from robustrec.runs.plan import subject_specs
 from robustrec.runs.prepared import Prepared, edit_source, prepare
-from robustrec.runs.shrinking import fitted_filters
 from robustrec.runs.specs import SubjectSpec, spec_json
 from robustrec.runs.store import run_key
 from robustrec.runs.subjects import obtain_subject
@@ -207,8 +207,8 @@ class Bench:
         encoder = row_encoder(self.dataset, features.name, home=home, options=options)
         rows = EditedRows(encoder, features, home, lambda _: None)
         edited = perturbed_of(applier_of(self.dataset, home, SEED), rows, features)
-        fitted = fitted_filters(specs, features, home)
         source = edit_source(self.settings)
+        fitted = fitted_filters(specs, self.dataset, features, source)
         return prepare(self.dataset, features, pick_device("cpu"), fitted=fitted, edits=source), edited
 
 
@@ -364,9 +364,9 @@ def _add(
         "settings": spec_json(spec),
         "measures": measured(subject, prepared, edited),
     }
-    record["results"] = [each for each in record["results"] if each["key"] != key or each["arm"] != arm.label] + [
-        result
-    ]
+    place = (spec.model, arm.label, spec.seed)  # a run of other settings or of an earlier version is replaced
+    others = [each for each in record["results"] if (each["model"], each["arm"], each["seed"]) != place]
+    record["results"] = [*others, result]
 
 
 def described(bench: Bench) -> dict[str, Any]:
