@@ -32,6 +32,7 @@ from robustrec.audits.merchant.audit import MerchantCondition
 from robustrec.audits.merchant.conditions import lists_of, scene_of
 from robustrec.audits.merchant.drawn import Edited
 from robustrec.audits.merchant.exhibits import Fragile
+from robustrec.audits.merchant.shared import SubjectState
 from robustrec.audits.quality import MetricSuite, measure_clean, measure_perturbed
 from robustrec.audits.results import AuditResults, Work
 from robustrec.audits.rows import Intervals
@@ -89,7 +90,7 @@ def condition_cost(n_users: int, n_items: int, rounds: int) -> tuple[float, floa
     clean, before = measure_clean(represent(), split, suite), lists_of(represent(), targets)
     name = Subject(model="made up", strategy="vanilla", features="made up", seed=0)
     subject = cast(TrainedSubject, SimpleNamespace(subject=name, tables={"text": table}, represent=represent))
-    audited = measure._Subject(subject, clean, before, Fragile(targets, 5), {}, {})
+    audited = SubjectState(subject, clean, before, Fragile(targets, 5), {}, {})
     draws = []
     for _ in range(DRAWS):
         items = np.sort(random.choice(n_items, n_items // 10, replace=False))

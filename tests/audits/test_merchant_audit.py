@@ -13,7 +13,7 @@ from merchant_shop import N_ITEMS, SUITE, make_shop, measured, rows, shop_plan, 
 
 from robustrec.audits import run as runner
 from robustrec.audits.merchant import encoding as merchant_encoding
-from robustrec.audits.merchant import measure as merchant_runner
+from robustrec.audits.merchant import shared as merchant_run
 from robustrec.audits.merchant.audit import choices_of
 from robustrec.audits.outcome import make_report
 from robustrec.audits.plan import cost_of, cost_words
@@ -104,14 +104,14 @@ def test_an_edit_that_the_encoder_hardly_sees_is_a_warning(
 ) -> None:
     """Of all edited items only the first gets another vector."""
     suite = SUITE.replace('"wrong_picture", "empty_description", "brand_first"', '"wrong_picture"')
-    whole = merchant_runner.moved
+    whole = merchant_run.moved
 
     def only_the_first(features: Any, items: Any, tables: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         for name, table in tables.items():
             table[1:] = features.tables[name][list(items)[1:]]
         return whole(features, items, tables)
 
-    monkeypatch.setattr(merchant_runner, "moved", only_the_first)
+    monkeypatch.setattr(merchant_run, "moved", only_the_first)
     found = measured(shop, tmp_path, "vbpr", strategy=("vanilla",), suite=suite.replace("0, 1, 5", "5"))
     assert any("the encoder mostly ignores this edit" in each for each in found.results.warnings)
     assert rows(found, metric="ndcg@20")
@@ -249,7 +249,7 @@ def test_what_the_store_holds_cannot_stand_in_for_an_edit(
 ) -> None:
     plan = shop_plan(shop, tmp_path)
     monkeypatch.setattr(
-        merchant_runner.EditedRows,
+        merchant_run.EditedRows,
         "encode",
         lambda self, given: {name: table[: len(given)].clone() for name, table in self.features.tables.items()},
     )

@@ -15,7 +15,7 @@ from robustrec.audits.cause.shapley import Coalition, Floats, coalitions_of, lea
 from robustrec.audits.merchant.audit import MerchantCondition, conditions_of
 from robustrec.audits.merchant.conditions import Lists, Tally, lists_of
 from robustrec.audits.merchant.drawn import Edited, share_hidden
-from robustrec.audits.merchant.measure import MerchantRun, encoded_edits, prepared_run
+from robustrec.audits.merchant.shared import MerchantRun, encoded_edits, prepared_run
 from robustrec.audits.plan import Plan
 from robustrec.audits.results import Audited, Work
 from robustrec.audits.rows import drift_row, drift_rows

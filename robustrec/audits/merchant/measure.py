@@ -2,76 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from robustrec.audits.merchant.audit import (
     MerchantCondition,
-    choices_of,
     conditions_of,
-    items_of_draw,
 )
-from robustrec.audits.merchant.conditions import EvaluationTargets, Lists, Tally, lists_of, scene_of
+from robustrec.audits.merchant.conditions import Tally, lists_of
 from robustrec.audits.merchant.config import MerchantAudit
 from robustrec.audits.merchant.drawn import Edited, of_share, replaced, share_hidden, share_seen
-from robustrec.audits.merchant.encoding import check_edits_arrive, moved
-from robustrec.audits.merchant.exhibits import Fall, Fragile, exhibit, worst
-from robustrec.audits.merchant.items import Items, popularity_strata
+from robustrec.audits.merchant.exhibits import Fall, exhibit, worst
 from robustrec.audits.merchant.pool import Pool
 from robustrec.audits.merchant.rows import AUDIT, hidden_row, part_rows, part_rows_over_seeds, share_rows
 from robustrec.audits.merchant.seen import groups_of, seen_groups, seen_notes
+from robustrec.audits.merchant.shared import MerchantRun, SubjectState, encoded_edits, prepared_run
 from robustrec.audits.plan import Plan
 from robustrec.audits.quality import Clean, PerUser, undisturbed
 from robustrec.audits.results import Audited, Work, references
 from robustrec.audits.rows import Draws, difference_rows, drift_rows
 from robustrec.audits.tasks import Task, TaskOutput, merged
 from robustrec.edits.content import content_of
-from robustrec.encoders.features import MODALITIES
-from robustrec.encoders.visibility import picture_views
 from robustrec.results.arrays import array_key
 from robustrec.results.conditions import ALL, Condition
 from robustrec.results.findings import AuditStatus
 from robustrec.results.hidden import hidden_edits, hidden_warning
 from robustrec.runs.editable import not_editable
-from robustrec.runs.edited_rows import EditedRows, encode_all
 from robustrec.runs.trained import TrainedSubject
-from robustrec.runs.treatments import EditApplier, Row, Treatment, applier_of, has_user_edits, treatments_of
+from robustrec.runs.treatments import EditApplier, applier_of, has_user_edits, treatments_of
 
 # Share of edited items with any changed vector below which a warning says that the edit hardly arrives.
 FEW = 0.1
-
-
-@dataclass(eq=False)
-class _Subject:
-    """State of a subject during a task: clean lists, fragile items, and skipped conditions."""
-
-    subject: TrainedSubject
-    clean: Clean
-    before: Lists
-    fragile: Fragile
-    untouched: dict[str, None]
-    pools: dict[tuple[int, float, bool], Pool]
-
-    def fresh(self) -> _Subject:
-        """Return the subject before any condition."""
-        return replace(self, fragile=Fragile(self.fragile.targets, self.fragile.most), untouched={}, pools={})
-
-
-@dataclass(frozen=True)
-class MerchantRun:
-    """Shared state of one audit."""
-
-    audit: MerchantAudit
-    work: Work
-    targets: EvaluationTargets
-    applier: EditApplier
-    encoder: EditedRows
-    choices: dict[tuple[float, int], Items]
-    subjects: list[_Subject]
-    faults: list[str]
 
 
 def tasks_of(audit: MerchantAudit, plan: Plan) -> list[Task]:
@@ -209,7 +171,7 @@ class _Measured:
                 self.pools.setdefault(key, Pool(condition)).add(clean, after)
 
 
-def _state(each: _Subject, conditions: Sequence[MerchantCondition]) -> dict[str, Any]:
+def _state(each: SubjectState, conditions: Sequence[MerchantCondition]) -> dict[str, Any]:
     """Return what the audit needs of a subject after a task, as JSON."""
     numbers = {condition: number for number, condition in enumerate(conditions)}
     return {
@@ -221,63 +183,6 @@ def _state(each: _Subject, conditions: Sequence[MerchantCondition]) -> dict[str,
 
 def _served(subjects: Audited) -> list[tuple[TrainedSubject, Clean]]:
     return [pair for pair in subjects if pair[0].scored_tables]
-
-
-def prepared_run(audit: MerchantAudit, subjects: Audited, work: Work) -> MerchantRun:
-    """Return what all edits share, with the faults that end the audit."""
-    plan, context = work.plan, work.context
-    dataset, features = plan.dataset, context.prepared.features
-    assert features is not None
-    strata = popularity_strata(dataset.interactions, audit.strata)
-    targets = scene_of(context.prepared.test, context.metric_suite, strata, metric=audit.metric, k=audit.exposure)
-    rows = work.edited_rows(AUDIT)
-    seen = picture_views(rows.encoder)
-    applier = applier_of(dataset, plan.home, context.seed, work.languages, seen=seen)
-    audited = [
-        _Subject(subject, clean, lists_of(subject.represent(), targets), Fragile(targets, audit.fragile), {}, {})
-        for subject, clean in subjects
-    ]
-    choices = choices_of(audit, dataset, seed=context.seed)
-    return MerchantRun(audit, work, targets, applier, rows, choices, audited, _faults(audit, rows, applier))
-
-
-def _faults(audit: MerchantAudit, encoder: EditedRows, applier: EditApplier) -> list[str]:
-    """Return a fault for each modality whose edits do not reach the features."""
-    touched = {part.modality for treatment in treatments_of(audit.edits) for part in treatment.parts}
-    arrives = {each: check_edits_arrive(encoder, applier, each) for each in MODALITIES if each in touched}
-    return [
-        f"edits do not reach the features: the {'text' if modality == 'text' else 'picture'} of another item"
-        f" changed no vector of encoder {encoder.encoder.name!r}"
-        for modality, arrived in arrives.items()
-        if arrived is False and modality in encoder.features.encoded
-    ]
-
-
-def encoded_edits(run: MerchantRun, treatment: Treatment) -> Iterator[tuple[tuple[int, int], Edited]]:
-    """Yield ((severity, draw), its edited items with their vectors), after encoding all of them together."""
-    keys: list[tuple[int, int, int]] = []
-    hidden: list[float] = []
-
-    def rows() -> Iterator[Row]:
-        for draw in range(run.audit.draws):
-            for item in items_of_draw(run.choices, draw).tolist():
-                for severity, row in run.applier.edited(treatment, item, run.audit.severities, draw):
-                    keys.append((severity, draw, item))
-                    hidden.append(np.nan if row.hidden is None else row.hidden)
-                    yield row
-
-    features = run.encoder.features
-    tables = encode_all(rows(), run.encoder.encode)
-    places: dict[tuple[int, int], list[int]] = {}
-    for place, (severity, draw, _) in enumerate(keys):
-        places.setdefault((severity, draw), []).append(place)
-    for severity in run.audit.severities:
-        for draw in range(run.audit.draws):
-            chosen = places.get((severity, draw), [])
-            items = [keys[place][2] for place in chosen]
-            own = {name: table[chosen] for name, table in tables.items()}
-            unseen = np.array([hidden[place] for place in chosen], dtype=np.float64)
-            yield (severity, draw), Edited(np.array(items, dtype=np.int64), own, moved(features, items, own), unseen)
 
 
 def _measure_condition(
@@ -334,7 +239,7 @@ def _measure_condition(
             )
 
 
-def _of_several_seeds(subjects: Sequence[_Subject]) -> list[list[int]]:
+def _of_several_seeds(subjects: Sequence[SubjectState]) -> list[list[int]]:
     """Return the places of the subjects that differ in nothing but their training seed, where there are several."""
     groups: dict[tuple[str, str, str], list[int]] = {}
     for place, each in enumerate(subjects):
@@ -344,7 +249,7 @@ def _of_several_seeds(subjects: Sequence[_Subject]) -> list[list[int]]:
 
 
 def _measure_subject(
-    run: MerchantRun, condition: MerchantCondition, audited: _Subject, draws: Sequence[Edited]
+    run: MerchantRun, condition: MerchantCondition, audited: SubjectState, draws: Sequence[Edited]
 ) -> tuple[tuple[PerUser, Draws], Tally]:
     """Rank on the features of every draw, and record the findings of the condition."""
     work, subject = run.work, audited.subject
