@@ -19,7 +19,7 @@ from scipy.sparse import csr_array
 from robustrec.audits.fills import exchanged, filled
 from robustrec.audits.quality import Clean, MetricSuite, PerUser
 from robustrec.audits.results import Work
-from robustrec.audits.rows import drift_rows, value_row, without_draws
+from robustrec.audits.rows import drift_rows, use_row, value_row, without_draws
 from robustrec.audits.values import main_accuracy, overlap_of
 from robustrec.datasets.cold_start import trained_items
 from robustrec.errors import RobustrecError, one_line
@@ -146,20 +146,7 @@ def _rows(
     rows = rows if condition.fill == "other" else [without_draws(row) for row in rows]
     (main,) = (row for row in rows if row.metric == metric)
     yield from rows
-    use = main.relative_drift
-    row = value_row(
-        subject.subject, CONTENT_USE, condition, USE, 0.0, "share", n_users=main.n_users, n_draws=main.n_draws
-    )
-    low, high = main.relative_ci_low, main.relative_ci_high
-    yield row.model_copy(
-        update={
-            "clean": None if use is None else 0.0 - use,
-            "ci_low": None if high is None else 0.0 - high,
-            "ci_high": None if low is None else 0.0 - low,
-            "degrees": main.degrees,
-            "note": "; ".join(text for text in (f"loss of {metric} as a share of its clean value", main.note) if text),
-        }
-    )
+    yield use_row(main)
 
 
 def _equals(other: Representation | Scored, clean: Representation | Scored | TrainedSubject) -> bool:

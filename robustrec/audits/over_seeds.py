@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from robustrec.audits.rows import use_row
 from robustrec.evaluation.bootstrap import Interval
 from robustrec.evaluation.components import Decomposition, decompose
 from robustrec.evaluation.kinds import ACCURACY, BEYOND, kind_of, of_all_lists, within_range
@@ -20,7 +21,7 @@ from robustrec.evaluation.sparse import DEGREES, FEWEST_CHANGED, Bounds, count_c
 from robustrec.evaluation.statistics import bounds_of_values, few_differ, widened_to
 from robustrec.results.arrays import Arrays, array_key, both_states
 from robustrec.results.conditions import CLEAN_TEST, Condition
-from robustrec.results.findings import AMONG_COLD, BASELINE, CLEAN, CONTENT_USE, USE, Finding
+from robustrec.results.findings import AMONG_COLD, BASELINE, CLEAN, CONTENT_USE, Finding
 from robustrec.subject import Subject
 
 _Floats = NDArray[np.float64]
@@ -116,22 +117,7 @@ def _content_use(row: Finding) -> Finding | None:
     main = row.audit == CONTENT_USE and row.quantity == "drift" and row.group is None
     if not main or kind_of(row.metric) not in ACCURACY or row.metric.endswith(AMONG_COLD) or row.relative_drift is None:
         return None
-    low, high = row.relative_ci_low, row.relative_ci_high
-    return Finding(
-        subject=row.subject,
-        audit=CONTENT_USE,
-        condition=row.condition,
-        metric=USE,
-        quantity="value",
-        clean=0.0 - row.relative_drift,
-        ci_low=None if high is None else 0.0 - high,
-        ci_high=None if low is None else 0.0 - low,
-        degrees=row.degrees,
-        n_users=row.n_users,
-        n_draws=row.n_draws,
-        unit="share",
-        note=f"loss of {row.metric} as a share of its clean value; {row.note}",
-    )
+    return use_row(row)
 
 
 def _few(rows: Sequence[Finding], effects: _Floats, level: float) -> Bounds | None:

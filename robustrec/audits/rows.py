@@ -24,7 +24,7 @@ from robustrec.evaluation.statistics import (
     widened_to,
 )
 from robustrec.results.conditions import CLEAN_TEST, Condition
-from robustrec.results.findings import Finding, Group, stratum_of
+from robustrec.results.findings import CONTENT_USE, USE, Finding, Group, stratum_of
 from robustrec.seeds import derive_seed
 from robustrec.subject import Subject
 
@@ -159,6 +159,28 @@ def value_row(
         n_draws=n_draws,
         unit=unit,
         note=note,
+    )
+
+
+def use_row(main: Finding) -> Finding:
+    """Return the content use that a loss of quality with other features says: the loss as a share of the clean value.
+
+    Args:
+        main: the drift of the quality.
+    """
+    use, low, high = main.relative_drift, main.relative_ci_low, main.relative_ci_high
+    note = "; ".join(text for text in (f"loss of {main.metric} as a share of its clean value", main.note) if text)
+    row = value_row(
+        main.subject, CONTENT_USE, main.condition, USE, 0.0, "share", n_users=main.n_users, n_draws=main.n_draws
+    )
+    return row.model_copy(
+        update={
+            "clean": None if use is None else 0.0 - use,
+            "ci_low": None if high is None else 0.0 - high,
+            "ci_high": None if low is None else 0.0 - low,
+            "degrees": main.degrees,
+            "note": note,
+        }
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 
 from robustrec.comparison.budget import BUDGET_WORDS
@@ -10,6 +12,7 @@ from robustrec.comparison.rows import against, verdict_of
 from robustrec.comparison.sentences import cut_off_words
 from robustrec.results.content_use import ENOUGH
 from robustrec.results.numbers import bracketed, percent, plain
+from robustrec.results.report import WeightsRecord
 from robustrec.sheet import Sheet
 
 WIDE = 120
@@ -34,10 +37,7 @@ def print_comparison(report: StrategyReport, console: Console) -> None:
         f"{kind}: {report.n_users:,} users, {len(report.seeds)} training seeds, {report.draws} noise draws{edits}, "
         f"features {report.features or 'none'}; {report.level:.0%} intervals over seeds, draws and users"
     )
-    for each in report.weights:
-        sheet.line(f"features {report.features}, weights of {each.network}: {each.name}, digest {each.digest[:16]}")
-    for warning in report.warnings:
-        sheet.line(f"warning: {warning}", "bold yellow")
+    print_sources(sheet, report.features, report.weights, report.warnings)
     for model, budget in dict.fromkeys((row.model, row.budget) for row in report.rows):
         rows = [row for row in report.rows if (row.model, row.budget) == (model, budget)]
         sheet.heading(f"{model}, {BUDGET_WORDS[budget]}")
@@ -51,6 +51,16 @@ def print_comparison(report: StrategyReport, console: Console) -> None:
     for sentence in report.sentences:
         sheet.line(f"- {sentence}")
     sheet.line(_FOOT)
+
+
+def print_sources(
+    sheet: Sheet, features: str | None, weights: Sequence[WeightsRecord], warnings: Sequence[str]
+) -> None:
+    """Print the weights that the features were made with, and the warnings."""
+    for each in weights:
+        sheet.line(f"features {features}, weights of {each.network}: {each.name}, digest {each.digest[:16]}")
+    for warning in warnings:
+        sheet.line(f"warning: {warning}", "bold yellow")
 
 
 def _print_table(rows: list[Comparison], sheet: Sheet) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from robustrec.reading.conditions import cause_words, condition_words, edit_words
 from robustrec.reading.summary import Summary
+from robustrec.reading.titled_tables import TitledTable
 from robustrec.results.conditions import ALL, Condition
 from robustrec.results.findings import TOGETHER, Finding
 from robustrec.results.numbers import NOTHING
@@ -24,15 +24,6 @@ EXPLANATION = (
 )
 
 
-class CauseTable(NamedTuple):
-    """Causes of one measure of one subject: a row an edit, and below it what each part undone alone gives back."""
-
-    title: str
-    columns: list[str]
-    rows: list[list[str]]
-    lines: list[str]
-
-
 def measure_words(row: Finding) -> str:
     """Return the decomposed measure: "exposure@20 of edited items"."""
     name = row.measure.removesuffix(_SHAPLEY)
@@ -46,7 +37,7 @@ def significant(row: Finding) -> bool:
     return row.ci_low is not None and row.ci_high is not None and not row.ci_low <= 0 <= row.ci_high
 
 
-def cause_tables(summary: Summary) -> list[CauseTable]:
+def cause_tables(summary: Summary) -> list[TitledTable]:
     """Return the tables of the causes, by subject and measure."""
     rows = summary.drifts(CAUSE)
     wholes = [row for row in rows if row.condition.cause == ALL]
@@ -54,7 +45,7 @@ def cause_tables(summary: Summary) -> list[CauseTable]:
     return [_table(summary, *key, rows) for key in keys]
 
 
-def _table(summary: Summary, subject: Subject, metric: str, every: Sequence[Finding]) -> CauseTable:
+def _table(summary: Summary, subject: Subject, metric: str, every: Sequence[Finding]) -> TitledTable:
     own = [row for row in every if row.subject == subject]
     wholes = [row for row in own if row.metric == metric and row.condition.cause == ALL]
     wholes.sort(key=lambda row: (row.condition.edit != ALL, -abs(row.drift or 0.0)))
@@ -80,7 +71,7 @@ def _table(summary: Summary, subject: Subject, metric: str, every: Sequence[Find
     share = f"{100 * (wholes[0].condition.share or 0):g} % of items edited"
     columns = ["edit", "drift", summary.level, *(cause_words(cause).removesuffix(" vectors") for cause in causes)]
     at = f", severity {severities.pop()}" if len(severities) == 1 else ""
-    return CauseTable(f"{title}, {share}{at}", columns, cells, lines)
+    return TitledTable(f"{title}, {share}{at}", columns, cells, lines)
 
 
 def _of(whole: Finding, cause: str) -> Condition:

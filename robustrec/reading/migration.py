@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from robustrec.evaluation.kinds import kind_of
+from robustrec.reading.cause import significant
 from robustrec.reading.conditions import condition_words, migration_words
 from robustrec.reading.summary import Summary
 from robustrec.reading.texts import shortened
+from robustrec.reading.titled_tables import TitledTable
 from robustrec.results.conditions import Condition
 from robustrec.results.exhibits import ExposureShift, Shift
 from robustrec.results.findings import Finding
@@ -29,16 +30,7 @@ EXPLANATION = (
 )
 
 
-class MigrationTable(NamedTuple):
-    """A table of one subject, and lines below it."""
-
-    title: str
-    columns: list[str]
-    rows: list[list[str]]
-    lines: list[str]
-
-
-def migration_tables(summary: Summary, *, intervals: bool = True) -> list[MigrationTable]:
+def migration_tables(summary: Summary, *, intervals: bool = True) -> list[TitledTable]:
     """Return the tables of churn, of quality with break shares, and of moved exposure, for every subject.
 
     Args:
@@ -71,7 +63,7 @@ def _named(rows: Sequence[Finding], variant: tuple[str | None, str | None, str |
     return migration_words(next(row.condition for row in rows if _variant(row.condition) == variant))
 
 
-def _churn(own: Sequence[Finding], name: str) -> MigrationTable:
+def _churn(own: Sequence[Finding], name: str) -> TitledTable:
     rows = [row for row in own if kind_of(row.metric) == "overlap"]
     metric = rows[0].metric if rows else ""
     shares = _shares(rows)
@@ -81,7 +73,7 @@ def _churn(own: Sequence[Finding], name: str) -> MigrationTable:
         for variant in _variants(rows)
     ]
     title = f"migration of {name}: {metric} with the lists before, by share of items with new vectors"
-    return MigrationTable(title, ["new vectors, model", *map(_whole_percent, shares)], cells, [])
+    return TitledTable(title, ["new vectors, model", *map(_whole_percent, shares)], cells, [])
 
 
 def _whole_percent(share: float) -> str:
@@ -92,7 +84,7 @@ def _likeness(row: Finding | None) -> str:
     return NOTHING if row is None else plain(row.perturbed)
 
 
-def _quality(summary: Summary, own: Sequence[Finding], name: str, *, intervals: bool) -> MigrationTable:
+def _quality(summary: Summary, own: Sequence[Finding], name: str, *, intervals: bool) -> TitledTable:
     rows = [row for row in own if row.metric == summary.metric and row.quantity == "drift"]
     breaks = {_variant(row.condition): row for row in own if row.metric == _BREAK}
     shares = _shares(rows)
@@ -108,7 +100,7 @@ def _quality(summary: Summary, own: Sequence[Finding], name: str, *, intervals: 
     lines = [f"{_named(own, variant)}: {row.note}" for variant, row in breaks.items() if _unknown(row)]
     star = "" if intervals else f" (*: the {summary.level} interval excludes 0)"
     title = f"migration of {name}: relative drift of {summary.metric} in %{star}"
-    return MigrationTable(title, ["new vectors, model", *map(_whole_percent, shares), "breaks at"], cells, lines)
+    return TitledTable(title, ["new vectors, model", *map(_whole_percent, shares), "breaks at"], cells, lines)
 
 
 def _unknown(row: Finding) -> bool:
@@ -120,8 +112,7 @@ def _change(row: Finding | None, *, intervals: bool) -> str:
         return NOTHING
     text = percent(row.relative_drift, signed=True).removesuffix(" %")
     if not intervals:
-        sure = row.ci_low is not None and row.ci_high is not None and not row.ci_low <= 0 <= row.ci_high
-        return f"{text}*" if sure else text
+        return f"{text}*" if significant(row) else text
     return f"{text} {bracketed(row.relative_ci_low, row.relative_ci_high, percent, signed=True)}".rstrip()
 
 
@@ -133,7 +124,7 @@ def _break(row: Finding) -> str:
     return _whole_percent(row.clean)
 
 
-def _moved(summary: Summary, own: Sequence[Finding], name: str) -> MigrationTable:
+def _moved(summary: Summary, own: Sequence[Finding], name: str) -> TitledTable:
     rows = [row for row in own if row.metric.startswith(_MOVED)]
     metrics = list(dict.fromkeys(row.metric for row in rows))
     last = max(_shares(rows), default=1.0)
@@ -142,7 +133,7 @@ def _moved(summary: Summary, own: Sequence[Finding], name: str) -> MigrationTabl
     cells = [
         [
             _named(rows, variant),
-            *(percent(row.clean) if (row := found.get((variant, metric))) else NOTHING for metric in metrics),
+            *(_share(found.get((variant, metric))) for metric in metrics),
         ]
         for variant in variants
     ]
@@ -150,7 +141,7 @@ def _moved(summary: Summary, own: Sequence[Finding], name: str) -> MigrationTabl
     lines = [_shift_line(shift) for shift in _shifts(summary, own[0].subject)]
     at = _whole_percent(last)
     title = f"migration of {name}: exposure that moves between items and groups, new vectors for {at} of the items"
-    return MigrationTable(title, columns, cells, lines)
+    return TitledTable(title, columns, cells, lines)
 
 
 def _share(row: Finding | None) -> str:

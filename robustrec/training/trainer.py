@@ -248,10 +248,9 @@ def train(
                 counters=counters,
             )
             saved_at = now
-    if (
-        counters.best_epoch
-    ):  # else nothing was judged yet, as before swa_start, and the last parameters are all there is
+    if counters.best_epoch:
         module.load_state_dict(best)
+    # Else nothing was judged yet, as before swa_start, and the last parameters are all there is.
     module.eval()
     paused = counters.epoch < config.max_epochs and counters.waited < config.patience
     return Outcome(counters, strategy.record(), resumed, paused)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor
@@ -57,7 +58,7 @@ def treatments_of(
     return found
 
 
-class Redrawn(Treatment):
+class Redrawn(Treatment, ABC):
     """A random change of the features that is drawn again in each epoch or step, into the same memory.
 
     Args:
@@ -86,9 +87,9 @@ class Redrawn(Treatment):
         self.write(features, number)
         return self._changed
 
+    @abstractmethod
     def write(self, features: Features, number: int) -> None:
         """Write the changed features of an epoch or step of that number."""
-        raise NotImplementedError
 
     def generator(self, number: int, *names: str, device: torch.device) -> torch.Generator:
         """Return the generator of an epoch or step for a named purpose."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from robustrec.audits.guarantee.config import GuaranteeAudit
-from robustrec.audits.kind import READS_NOTHING, AuditKind, Cost, Reported
+from robustrec.audits.kind import AuditKind, Cost, Reported
 from robustrec.results.hidden import HIDDEN
 
 if TYPE_CHECKING:
@@ -40,15 +40,9 @@ class GuaranteeKind(AuditKind[GuaranteeAudit]):
 
     def needs(self, config: GuaranteeAudit, plan: Plan, spec: SubjectSpec) -> str:
         """Return why the audit cannot measure a subject: without effect of features, or nothing to edit."""
-        from robustrec.audits.applicable import NO_EFFECT, scores_ignore_features
-        from robustrec.runs.editable import not_editable
-        from robustrec.runs.specs import reads_features
+        from robustrec.audits.applicable import not_edited
 
-        if not reads_features(spec):
-            return READS_NOTHING
-        if scores_ignore_features(spec):
-            return NO_EFFECT
-        return not_editable(plan.dataset, plan.encoder, plan.settings.encoder)
+        return not_edited(plan, spec)
 
     def cost(self, config: GuaranteeAudit, plan: Plan) -> Cost:
         """Return a representation and ranking for each sampled item and condition, and an encoding of each."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,9 +12,8 @@ from robustrec.audits.guarantee.places import CleanPlaces, clean_places, places_
 from robustrec.audits.guarantee.radius import LinearScores, displacement, linear_scores, radii
 from robustrec.audits.guarantee.rows import Measured, Rows
 from robustrec.audits.guarantee.sample import EditedItem, ItemEdit, applier_for, item_edits, sampled
-from robustrec.audits.merchant.encoding import check_edits_arrive
+from robustrec.audits.merchant.encoding import arrival_faults
 from robustrec.errors import RobustrecError
-from robustrec.modalities import MODALITIES
 from robustrec.results.findings import Finding
 from robustrec.runs.treatments import treatments_of
 
@@ -101,16 +99,13 @@ def _check_arrival(audited: AuditedSubject, edits: tuple[ItemEdit, ...]) -> None
     """
     work = audited.work
     touched = {part.modality for each in edits for part in each.treatment.parts}
-    encoder, applier = work.edited_rows(audited.audit), applier_for(work)
-    for modality in MODALITIES:
-        if modality not in touched or modality not in encoder.features.encoded:
-            continue
-        check = partial(check_edits_arrive, encoder, applier, modality)
-        arrived = work.once(f"{audited.audit} {modality} arrives", check)
-        if arrived is False:
-            raise RobustrecError(
-                f"edits do not reach the features: the {'text' if modality == 'text' else 'picture'} of another item"
-                f" changed no vector of encoder {encoder.encoder.name!r}",
-                where="the guarantee audit",
-                fix="check the encoder: robustrec doctor --features NAME",
-            )
+    faults = work.once(
+        f"{audited.audit} edits arrive",
+        lambda: arrival_faults(work.edited_rows(audited.audit), applier_for(work), touched),
+    )
+    if faults:
+        raise RobustrecError(
+            faults[0],
+            where="the guarantee audit",
+            fix="check the encoder: robustrec doctor --features NAME",
+        )

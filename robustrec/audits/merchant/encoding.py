@@ -10,6 +10,7 @@ from robustrec.audits.merchant.items import PROBED
 from robustrec.encoders.features import ItemFeatures
 from robustrec.encoders.rows import StoredPicture
 from robustrec.errors import RobustrecError
+from robustrec.modalities import MODALITIES
 from robustrec.runs.edited_rows import EditedRows
 from robustrec.runs.treatments import EditApplier, Row, Shown, row_of
 
@@ -51,6 +52,26 @@ def check_edits_arrive(edited: EditedRows, applier: EditApplier, modality: str) 
         if bool(((table - before).norm(dim=1) > MOVED * before.norm(dim=1)).any()):
             return True
     return False
+
+
+def arrival_faults(edited: EditedRows, applier: EditApplier, modalities: Iterable[str]) -> list[str]:
+    """Return a fault for each modality whose edits do not reach the features; see `check_edits_arrive`.
+
+    Args:
+        edited: encodes as it will encode the edits.
+        applier: the items.
+        modalities: that edits touch, "text" or "image"; those that the encoder does not make have no fault.
+
+    Raises:
+        RobustrecError: the encoder fails.
+    """
+    checked = set(modalities) & set(edited.features.encoded)
+    return [
+        f"edits do not reach the features: the {'text' if modality == 'text' else 'picture'} of another item"
+        f" changed no vector of encoder {edited.encoder.name!r}"
+        for modality in MODALITIES
+        if modality in checked and check_edits_arrive(edited, applier, modality) is False
+    ]
 
 
 def _swapped(applier: EditApplier, modality: str) -> Iterable[tuple[int, Row]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from robustrec.audits.kind import READS_NOTHING, AuditKind, Cost, Reported
+from robustrec.audits.kind import AuditKind, Cost, Reported
 from robustrec.audits.merchant.config import MerchantAudit
 from robustrec.edits import ALL
 from robustrec.results.conditions import SEEN, UNSEEN
@@ -47,17 +47,9 @@ class MerchantKind(AuditKind[MerchantAudit]):
 
     def needs(self, config: MerchantAudit, plan: Plan, spec: SubjectSpec) -> str:
         """Return why the audit cannot measure a subject: without effect of features, or nothing to edit."""
-        from robustrec.audits.applicable import NO_EFFECT, scores_ignore_features
-        from robustrec.runs.editable import not_editable
-        from robustrec.runs.specs import reads_features
+        from robustrec.audits.applicable import not_edited
 
-        if not reads_features(spec):
-            return READS_NOTHING
-        return (
-            NO_EFFECT
-            if scores_ignore_features(spec)
-            else not_editable(plan.dataset, plan.encoder, plan.settings.encoder)
-        )
+        return not_edited(plan, spec)
 
     def cost(self, config: MerchantAudit, plan: Plan) -> Cost:
         """Return the rankings of every condition and draw, and the encodings of edited items."""

@@ -6,10 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from robustrec.audits.merchant.audit import (
-    MerchantCondition,
-    conditions_of,
-)
+from robustrec.audits.merchant.audit import MerchantCondition, conditions_of
 from robustrec.audits.merchant.conditions import Tally, lists_of
 from robustrec.audits.merchant.config import MerchantAudit
 from robustrec.audits.merchant.drawn import Edited, of_share, replaced, share_hidden, share_seen

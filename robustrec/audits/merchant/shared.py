@@ -7,21 +7,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from robustrec.audits.merchant.audit import (
-    choices_of,
-    items_of_draw,
-)
+from robustrec.audits.merchant.audit import choices_of, items_of_draw
 from robustrec.audits.merchant.conditions import EvaluationTargets, Lists, lists_of, scene_of
 from robustrec.audits.merchant.config import MerchantAudit
 from robustrec.audits.merchant.drawn import Edited
-from robustrec.audits.merchant.encoding import check_edits_arrive, moved
+from robustrec.audits.merchant.encoding import arrival_faults, moved
 from robustrec.audits.merchant.exhibits import Fragile
 from robustrec.audits.merchant.items import Items, popularity_strata
 from robustrec.audits.merchant.pool import Pool
 from robustrec.audits.merchant.rows import AUDIT
 from robustrec.audits.quality import Clean
 from robustrec.audits.results import Audited, Work
-from robustrec.encoders.features import MODALITIES
 from robustrec.encoders.visibility import picture_views
 from robustrec.runs.edited_rows import EditedRows, encode_all
 from robustrec.runs.trained import TrainedSubject
@@ -73,19 +69,9 @@ def prepared_run(audit: MerchantAudit, subjects: Audited, work: Work) -> Merchan
         for subject, clean in subjects
     ]
     choices = choices_of(audit, dataset, seed=context.seed)
-    return MerchantRun(audit, work, targets, applier, rows, choices, audited, _faults(audit, rows, applier))
-
-
-def _faults(audit: MerchantAudit, encoder: EditedRows, applier: EditApplier) -> list[str]:
-    """Return a fault for each modality whose edits do not reach the features."""
     touched = {part.modality for treatment in treatments_of(audit.edits) for part in treatment.parts}
-    arrives = {each: check_edits_arrive(encoder, applier, each) for each in MODALITIES if each in touched}
-    return [
-        f"edits do not reach the features: the {'text' if modality == 'text' else 'picture'} of another item"
-        f" changed no vector of encoder {encoder.encoder.name!r}"
-        for modality, arrived in arrives.items()
-        if arrived is False and modality in encoder.features.encoded
-    ]
+    faults = arrival_faults(rows, applier, touched)
+    return MerchantRun(audit, work, targets, applier, rows, choices, audited, faults)
 
 
 def encoded_edits(run: MerchantRun, treatment: Treatment) -> Iterator[tuple[tuple[int, int], Edited]]:

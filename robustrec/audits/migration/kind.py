@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from robustrec.audits.kind import READS_NOTHING, AuditKind, Cost, Reported
+from robustrec.audits.kind import AuditKind, Cost, Reported
 from robustrec.audits.migration.config import BREAK_SHARE, GROUPS, MOVED, QUANTISED, SAME, MigrationAudit
 from robustrec.evaluation.kinds import parse_metric
 from robustrec.results.conditions import Condition
@@ -54,15 +54,12 @@ class MigrationKind(AuditKind[MigrationAudit]):
         Raises:
             RobustrecError: a new encoder lacks its content or weights.
         """
-        from robustrec.audits.applicable import NO_EFFECT, scores_ignore_features
+        from robustrec.audits.applicable import not_perturbable
         from robustrec.encoders.chosen import opened_weights
         from robustrec.encoders.options import options_of
-        from robustrec.runs.specs import reads_features
 
-        if not reads_features(spec):
-            return READS_NOTHING
-        if scores_ignore_features(spec):
-            return NO_EFFECT
+        if reason := not_perturbable(spec):
+            return reason
         catalog = plan.dataset.catalog
         if _encoders(config) and (catalog is None or not (catalog.n_texts or catalog.n_pictures)):
             return f"dataset {plan.dataset.name} has no texts and no pictures for a new encoder"

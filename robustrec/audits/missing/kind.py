@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from robustrec.audits.kind import READS_NOTHING, AuditKind, Cost, Reported, unmeasured_scopes
+from robustrec.audits.kind import AuditKind, Cost, Reported, unmeasured_scopes
 from robustrec.audits.missing.audit import conditions_of, features_of
 from robustrec.audits.missing.config import MissingAudit
 from robustrec.modalities import MODALITIES, read_of
@@ -40,16 +40,10 @@ class MissingKind(AuditKind[MissingAudit]):
 
     def needs(self, config: MissingAudit, plan: Plan, spec: SubjectSpec) -> str:
         """Return why the audit cannot measure a subject: no features, or none that its scores depend on."""
-        from robustrec.audits.applicable import NO_EFFECT, scores_ignore_features
-        from robustrec.runs.editable import not_editable
-        from robustrec.runs.specs import reads_features
+        from robustrec.audits.applicable import not_edited, not_perturbable
 
-        if not reads_features(spec):
-            return READS_NOTHING
-        if scores_ignore_features(spec):
-            return NO_EFFECT
         only_removed = set(config.fills) == {"removed"}
-        return not_editable(plan.dataset, plan.encoder, plan.settings.encoder) if only_removed else ""
+        return not_edited(plan, spec) if only_removed else not_perturbable(spec)
 
     def cost(self, config: MissingAudit, plan: Plan) -> Cost:
         """Return the rankings of conditions that change what a subject reads, and the encodings without content."""

@@ -13,7 +13,7 @@ from robustrec.evaluation.kinds import LONGEST_LIST
 from robustrec.results.conditions import ALL
 
 LOST = (25, 50)
-"""Per cent of its exposure that an item loses more than, in `items_losing_25` and `items_losing_50`."""
+"""Losses of exposure in %: `items_losing_25` counts the items that lose more than 25 %."""
 
 
 class WorstAudit(AuditConfig):

@@ -7,18 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from robustrec.audits.quality import Clean
 from robustrec.datasets.interactions import TRAIN, Interactions
 from robustrec.seeds import numpy_generator
 
 STRATA = 3
 Ints = NDArray[np.int64]
-
-
-def shown_to(clean: Clean, users: NDArray[np.bool_], k: int, n_items: int) -> Ints:
-    """Return how many of the given users have each item in the first k places of their clean lists, [I]."""
-    shown = clean.ranking.items[users, :k]
-    return np.bincount(shown[shown >= 0], minlength=n_items).astype(np.int64)
 
 
 def drawn_items(interactions: Interactions, shown: Sequence[Ints], config_items: int, least: int, seed: int) -> Ints:
@@ -29,7 +22,7 @@ def drawn_items(interactions: Interactions, shown: Sequence[Ints], config_items:
 
     Args:
         interactions: of the data set.
-        shown: `shown_to` [I] of each subject.
+        shown: how many users of the search have each item in their lists, [I], of each subject.
         config_items: number of items.
         least: users of the search who see an item.
         seed: seed of the audits.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from robustrec.audits.kind import READS_NOTHING, AuditKind, Cost, Reported
+from robustrec.audits.kind import AuditKind, Cost, Reported
 from robustrec.audits.worst.config import WorstAudit, lost_metrics
 
 if TYPE_CHECKING:
@@ -46,15 +46,9 @@ class WorstKind(AuditKind[WorstAudit]):
 
     def needs(self, config: WorstAudit, plan: Plan, spec: SubjectSpec) -> str:
         """Return why the audit cannot measure a subject: without effect of features, or nothing to edit."""
-        from robustrec.audits.applicable import NO_EFFECT, scores_ignore_features
-        from robustrec.runs.editable import not_editable
-        from robustrec.runs.specs import reads_features
+        from robustrec.audits.applicable import not_edited
 
-        if not reads_features(spec):
-            return READS_NOTHING
-        if scores_ignore_features(spec):
-            return NO_EFFECT
-        return not_editable(plan.dataset, plan.encoder, plan.settings.encoder)
+        return not_edited(plan, spec)
 
     def cost(self, config: WorstAudit, plan: Plan) -> Cost:
         """Return the largest cost: every subject searches other items, and every step ranks new combinations."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from robustrec.audits import by_subject
 from robustrec.audits.by_subject import AuditedSubject
-from robustrec.audits.merchant.encoding import check_edits_arrive
+from robustrec.audits.merchant.encoding import arrival_faults
 from robustrec.audits.results import Audited, Work
 from robustrec.audits.tasks import Task, TaskOutput
 from robustrec.audits.worst.attacks import attacked
@@ -17,10 +17,11 @@ from robustrec.audits.worst.conditions import condition_of, searched_edits
 from robustrec.audits.worst.config import WorstAudit
 from robustrec.audits.worst.examples import example, with_other_seeds
 from robustrec.audits.worst.exposure import Exposures, of_search
-from robustrec.audits.worst.items import drawn_items, shown_to
+from robustrec.audits.worst.items import drawn_items
 from robustrec.audits.worst.measured import Extreme, FoundForItem, findings_of
 from robustrec.audits.worst.search import HIGHEST, LOWEST, ItemSearch
 from robustrec.errors import RobustrecError
+from robustrec.evaluation.ranking import Ranking
 from robustrec.results.exhibits import SearchedItem
 from robustrec.results.findings import Finding
 from robustrec.runs.treatments import applier_of
@@ -48,7 +49,9 @@ def _items(config: WorstAudit, subjects: Audited, work: Work) -> list[int]:
     seed, interactions = work.context.seed, work.plan.dataset.interactions
     searching = of_search(len(work.context.prepared.test.users), seed)
     shown = [
-        shown_to(clean, searching, config.exposure, interactions.n_items)
+        Ranking(clean.ranking.users[searching], clean.ranking.items[searching]).counts(
+            config.exposure, interactions.n_items
+        )
         for subject, clean in subjects
         if subject.scored_tables
     ]
@@ -128,12 +131,10 @@ def _editor(config: WorstAudit, work: Work) -> Editor:
     edits = searched_edits(config)
     encoder = work.edited_rows("worst")
     applier = applier_of(plan.dataset, plan.home, work.context.seed, work.languages)
-    for modality in sorted({each.modality for each in edits}):
-        if modality in features.encoded and check_edits_arrive(encoder, applier, modality) is False:
-            raise RobustrecError(
-                f"edits do not reach the features: the {'text' if modality == 'text' else 'picture'} of another item"
-                f" changed no vector of encoder {encoder.encoder.name!r}",
-                where="worst audit",
-                fix="check that the encoder reads the content it is given: robustrec doctor --features",
-            )
+    if faults := arrival_faults(encoder, applier, (each.modality for each in edits)):
+        raise RobustrecError(
+            faults[0],
+            where="worst audit",
+            fix="check that the encoder reads the content it is given: robustrec doctor --features",
+        )
     return Editor(edits, applier, encoder, features.tables)

@@ -124,10 +124,9 @@ def arms_of(
     """Return the arms of a model: the strategies of the settings with their grids, or those listed in a file.
 
     A list in `--set strategy.KEY=[…]` or `--set training.KEY=[…]` is a grid of values; of a setting that is a list
-    itself, such as `edit_only`, a list of lists is. The reference also races with as
-    many negatives of each positive as the costliest arm takes gradients in a step, and with the same lists of settings
-    of the training. Arms that would train equal
-    parameters are one.
+    itself, such as `edit_only`, a list of lists is. The reference also races with as many negatives of each positive as
+    the costliest arm takes gradients in a step, and with the same lists of settings of the training. Arms that would
+    train equal parameters are one.
 
     Args:
         settings: models, strategies, features, overrides.

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from robustrec.comparison.budget import BUDGET_WORDS
+from robustrec.comparison.console import print_sources
 from robustrec.comparison.race.result import Gain, ModelRace, RaceReport
 from robustrec.comparison.result import Mean
 from robustrec.results.numbers import bracketed, percent, plain
@@ -24,10 +25,7 @@ def print_race(report: RaceReport, console: Console) -> None:
         f"{kind}: {report.n_users:,} users, features {report.features or 'none'}; objective: {report.objective}{edits};"
         f" {100 * report.level:g} % intervals over seeds, draws and users"
     )
-    for each in report.weights:
-        sheet.line(f"features {report.features}, weights of {each.network}: {each.name}, digest {each.digest[:16]}")
-    for warning in report.warnings:
-        sheet.line(f"warning: {warning}", "bold yellow")
+    print_sources(sheet, report.features, report.weights, report.warnings)
     for model in report.models:
         _print_model(report, model, sheet)
     sheet.line(

@@ -5,15 +5,9 @@ from __future__ import annotations
 from robustrec.reading.cause import EXPLANATION, cause_tables
 from robustrec.reading.summary import summary_of
 from robustrec.report.console.sheet import Page
+from robustrec.report.tables.titled import print_titled
 
 
 def print_causes(page: Page) -> None:
     """Print the causes of the drift of every subject and measure."""
-    tables = cause_tables(summary_of(page.report))
-    for table in tables:
-        page.heading(table.title)
-        page.table(table.columns, table.rows, numbers_from=1)
-        for line in table.lines:
-            page.line(line, indent=1)
-    if tables:
-        page.line(EXPLANATION, indent=1)
+    print_titled(page, cause_tables(summary_of(page.report)), EXPLANATION)
