@@ -76,7 +76,7 @@ _STORE = "runs/store.py"
 MUTANTS = {
     "strategies": [
         Mutant(_STRATEGIES, "-self.config.alpha2)\n        if measured:", "self.config.alpha2)\n        if measured:", UPDATES),
-        Mutant(_STRATEGIES, "scale = self.config.rho / (", "scale = -self.config.rho / (", UPDATES),
+        Mutant("training/ascent.py", "config.rho / (get_total_norm(gradients)", "-config.rho / (get_total_norm(gradients)", UPDATES),
         Mutant(_STRATEGIES, "self.count % self.config.period == 0", "self.count % self.config.period == 1", UPDATES),
         Mutant(_STRATEGIES, "factor = self.config.alpha1 if kind.mirror and due", "factor = 1.0 if kind.mirror and due", UPDATES),
         Mutant(_STRATEGIES, "parameter.data = theta", "pass", UPDATES),
@@ -195,7 +195,7 @@ MUTANTS = {
         Mutant(_TRAINER, "    module.load_state_dict(best)\n", "", TRAINER),
         Mutant(_TRAINER, "strategy.load_state_dict(strategy_state)", "pass", TRAINER),
         Mutant(_TRAINER, "config.decay_rate ** (epoch / config.decay_epochs)", "config.decay_rate ** epoch", "training/test_epochs.py"),
-        Mutant(_TRAINER, "counters.waited < config.patience", "counters.waited <= config.patience", TRAINER),
+        Mutant(_TRAINER, "pause) and counters.waited < config.patience", "pause) and counters.waited <= config.patience", TRAINER),
         Mutant(_CHECKPOINTS, 'generator.set_state(tensors["generator"])', "pass", TRAINER),
         Mutant(_CHECKPOINTS, 'optimizer.load_state_dict({"state": state', 'optimizer.load_state_dict({"state": {}', TRAINER),
         Mutant("training/sampling.py", "negatives[open_rows] = fresh", "pass", SAMPLING),
@@ -216,7 +216,7 @@ MUTANTS = {
     ],
     "store keys": [
         Mutant(_STORE, '            "data": prepared.dataset.digest,\n', "", STORE),
-        Mutant(_STORE, '"features": prepared.features.digest if', '"features": None if', STORE),
+        Mutant(_STORE, '"features": prepared.features_digest(spec.shrink) if', '"features": None if', STORE),
         Mutant(_STORE, '            "spec": spec_json(spec),\n', "", STORE),
         Mutant(_STORE, '            "trained_by": TRAINED_BY,\n', "", STORE),
         Mutant(_STORE, '            "torch": torch.__version__,\n            "device": prepared', '            "device": prepared', STORE),
@@ -230,7 +230,7 @@ MUTANTS = {
         Mutant("models/graphs/item_item.py", "scale = inverse_root(", "scale = 1 / (1e-9 + ", SPARSE),
         Mutant("models/graphs/nearest.py", "NEAR = 1e-5\n", "NEAR = 0.0\n", NEAREST),
         Mutant("models/configs.py", "return self.image_weight, 1 - self.image_weight", "return 1 - self.image_weight, self.image_weight", "models/test_golden_models.py"),
-        Mutant("runs/trained.py", "self.graphs if frozen else None)", "self.graphs)", "audits/test_noise_worlds.py"),
+        Mutant("runs/trained.py", "self.graphs if frozen else graphs)", "self.graphs)", "audits/test_noise_worlds.py"),
     ],
     "modalities": [
         Mutant("models/slmrec.py", "for modality in self.modalities:\n            query =", 'for modality in ("image", "text"):\n            query =', MODALITIES),
@@ -240,7 +240,7 @@ MUTANTS = {
         Mutant("models/mmgcn.py", 'm == "image", config', 'm != "text", config', MODALITIES),
         Mutant("modalities.py", "*sorted(there - set(MODALITIES))", "*(there - set(MODALITIES))", MODALITIES),
         Mutant("encoders/features.py", "if modality not in self.from_files}", "}", AUDITED),
-        Mutant("audits/noise/kind.py", "if scope not in MODALITIES or", "if False and", AUDITED),
+        Mutant("audits/kind.py", "if scope not in MODALITIES or", "if False and", AUDITED),
         Mutant("runs/specs.py", "if declared and not read:", "if False:", AUDITED),
         Mutant("datasets/feature_files.py", "if fault := modality_fault(name, (*MODALITIES, *found)):", "if fault := '':", "datasets/test_import_counts.py"),
     ],
