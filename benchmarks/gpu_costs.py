@@ -345,11 +345,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--rehearse", action="store_true")
     parser.add_argument("--seconds", type=float, default=60.0, help="no finding begins after four fifths of them")
+    parser.add_argument("--models", nargs="*", default=[], help="of a part that measures models, only these")
     given = parser.parse_args(arguments)
     started = time.monotonic()
     device = pick_device(given.device)
     set_numerics()
-    return report(kinds[given.part](device, given.rehearse, given.seconds), started + 0.8 * given.seconds)
+    findings = kinds[given.part](device, given.rehearse, given.seconds)
+    chosen = (each for each in findings if not given.models or each[0] not in MODELS or each[0] in given.models)
+    return report(chosen, started + 0.8 * given.seconds)
 
 
 if __name__ == "__main__":

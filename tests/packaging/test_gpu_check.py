@@ -84,7 +84,7 @@ def test_no_part_begins_when_the_time_is_spent(gpu_check, tmp_path, monkeypatch,
 
 
 def test_the_parts_fit_into_eight_minutes_each_and_name_every_gpu_test(gpu_check):
-    every = gpu_check.parts("cuda", False, [])
+    every = gpu_check.parts("cuda", False, [], [])
     assert all(part.seconds <= 120 for part in every)
     assert gpu_check.parse([]).seconds <= 480
     marked = {
