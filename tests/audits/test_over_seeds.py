@@ -179,6 +179,20 @@ def test_trainings_far_apart_have_students_interval_of_their_means():
     assert found.degrees == pytest.approx(2, rel=1e-3)
 
 
+@pytest.mark.parametrize(("seeds", "place"), [(2, 1), (2, 5), (3, 4)])
+def test_the_quantile_is_that_of_cochran_and_cox(seeds, place):
+    # What a training adds is the same in all cells, so that V_s is the variance of the seeds' means over their number.
+    cells = [each._replace(before=0 * each.before) for each in cells_of_seeds(Setting(seeds, 0.03, 0.0), place)]
+    averaged = cells[0]._replace(after=np.mean([each.after for each in cells], axis=0))
+    alone = cell_intervals(averaged, level=LEVEL, largest=None)
+    quantiles = stats.t.ppf(0.975, [alone.degrees, seeds - 1])
+    of_cells = ((alone.drift.high - alone.drift.low) / 2 / quantiles[0]) ** 2
+    of_seeds = np.var([each.weights @ each.after for each in cells], ddof=1) / seeds
+    reach = (of_cells * quantiles[0] + of_seeds * quantiles[1]) / np.sqrt(of_cells + of_seeds)
+    found = cell_intervals_over_seeds(cells, level=LEVEL, largest=None).drift
+    assert (found.high - found.low) / 2 == pytest.approx(reach)
+
+
 def test_equal_trainings_have_the_interval_of_one():
     one = cells_of_seeds(Setting(3, 0.0, 0.0), 2)[0]
     alone, found = cell_intervals(one, level=LEVEL), cell_intervals_over_seeds([one] * 3, level=LEVEL)
