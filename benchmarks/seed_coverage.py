@@ -94,7 +94,8 @@ def main() -> None:
     lines = [
         "# Coverage of merchant intervals over training seeds",
         "",
-        f"{given.audits} simulated audits a row, intervals of 95 %; see the docstring of `benchmarks/seed_coverage.py`.",
+        f"{given.audits} simulated audits a row, intervals of 95 %; see the docstring of"
+        " `benchmarks/seed_coverage.py`.",
         f"Made by `python -m benchmarks.seed_coverage --audits {given.audits} --seed {given.seed} "
         "--output benchmarks/results`.",
         "The last column is how often the interval of the first training alone holds the mean over trainings.",
