@@ -36,6 +36,7 @@ def plan(
     suite: str | Path | Suite | None = None,
     baseline: str | Path | None = None,
     waivers: str | Path | Sequence[Waiver] = (),
+    gates: Sequence[str] = (),
     progress: Progress = silent,
     **options: Unpack[Options],
 ) -> Plan:
@@ -47,7 +48,7 @@ def plan(
         RobustrecError: as `robustrec audit`, before any work.
     """
     given = {**options, "model": model, "dataset": dataset, "strategy": strategy}
-    return _plan(given, suite, baseline, waivers, progress)
+    return _plan(given, suite, baseline, waivers, gates, progress)
 
 
 def _plan(
@@ -55,6 +56,7 @@ def _plan(
     suite: str | Path | Suite | None,
     baseline: str | Path | None,
     waivers: str | Path | Sequence[Waiver],
+    gates: Sequence[str],
     progress: Progress,
 ) -> Plan:
     content = suite if isinstance(suite, Suite) else None
@@ -65,6 +67,7 @@ def _plan(
         suite=content,
         baseline=None if baseline is None else read_baseline(Path(baseline)),
         waivers=read_waivers(Path(waivers)) if isinstance(waivers, str | Path) else tuple(waivers),
+        gates=gates,
     )
     check_baseline(found)
     return found
@@ -79,6 +82,7 @@ def audit(
     checkpoint: Trained | None = None,
     baseline: str | Path | None = None,
     waivers: str | Path | Sequence[Waiver] = (),
+    gates: Sequence[str] = (),
     output: str | Path | None = None,
     progress: Progress = silent,
     **options: Unpack[Options],
@@ -95,6 +99,7 @@ def audit(
         checkpoint: trained parameters to audit instead of training: a module, its state_dict, a run key, or a file.
         baseline: baseline file, or report, to compare with.
         waivers: TOML file of waivers, or waivers, in addition to those of the suite.
+        gates: gates in one line, such as "ndcg@20>-2%", in addition to those of the suite: `docs/gates.md`.
         output: JSON file of the report; the per-user arrays are written beside it.
         progress: called with stage, number done, total and a note.
         options: see `Options`.
@@ -104,7 +109,7 @@ def audit(
     """
     given = {**options, "model": model, "dataset": dataset, "strategy": strategy}
     with checkpoint_of(checkpoint) as place:
-        found = _plan({**given, "checkpoint": place}, suite, baseline, waivers, progress)
+        found = _plan({**given, "checkpoint": place}, suite, baseline, waivers, gates, progress)
         return run_plan(found, command=[sys.argv[0] or "python"], output=output, progress=progress)
 
 

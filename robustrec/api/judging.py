@@ -9,6 +9,7 @@ from typing import Any
 
 from robustrec.api.report import Report
 from robustrec.audits.checked import check_means, checked_report
+from robustrec.audits.gate_text import with_gates
 from robustrec.audits.judged import judged_again
 from robustrec.audits.suites import Suite, load_suite, recorded_suite
 from robustrec.results import report as stored
@@ -34,6 +35,7 @@ def judge(
     suite: str | Path | Suite | None = None,
     baseline: str | Path | None = None,
     waivers: str | Path | Sequence[Waiver] = (),
+    gates: Sequence[str] = (),
 ) -> Report:
     """Judge the findings of a report again, as `robustrec gate`.
 
@@ -42,9 +44,10 @@ def judge(
         suite: name or path of the suite with the gates, or a `Suite`; None: that of the report.
         baseline: baseline file, or report, to compare with.
         waivers: TOML file of waivers, or waivers, in addition to those of the suite.
+        gates: gates in one line, such as "ndcg@20>-2%", in addition to those of the suite: `docs/gates.md`.
 
     Raises:
-        RobustrecError: a file cannot be read, or is not comparable with the report.
+        RobustrecError: a gate is invalid, or a file cannot be read, or is not comparable with the report.
     """
     place = Path(path)
     # Judged by another suite, nothing that the report records of its judgement is relied on.
@@ -58,7 +61,7 @@ def judge(
         by = load_suite(str(suite))
     judged = judged_again(
         report,
-        by,
+        with_gates(by, gates),
         arrays=arrays if baseline else None,
         baseline=read_baseline(Path(baseline)) if baseline else None,
         waivers=read_waivers(Path(waivers)) if isinstance(waivers, str | Path) else tuple(waivers),

@@ -81,6 +81,7 @@ def make_plan(
     suite: Suite | None = None,
     baseline: Baseline | None = None,
     waivers: tuple[Waiver, ...] = (),
+    gates: Sequence[str] = (),
 ) -> Plan:
     """Resolve settings into a plan; nothing is encoded or trained.
 
@@ -90,6 +91,7 @@ def make_plan(
         suite: the suite; None: the one that the settings name.
         baseline: the baseline of the report, or None.
         waivers: waivers in addition to those of the suite.
+        gates: gates in addition to those of the suite, each in one line.
 
     Raises:
         RobustrecError: an unknown name or key, a missing data set, an edition that the suite refuses, or a suite
@@ -97,6 +99,10 @@ def make_plan(
     """
     source = settings.suite if suite is None else suite.name
     suite = resolved(suite_of(settings, suite), source=source)
+    if gates:
+        from robustrec.audits.gate_text import with_gates
+
+        suite = with_gates(suite, gates)
     edition = settings.edition
     if suite.require_edition == "full" and edition == "sample":
         raise RobustrecError(

@@ -112,17 +112,37 @@ def check_gates_select(suite: Suite) -> None:
     clean = Reported([CLEAN_TEST], (*suite.metrics, *strata_metrics(suite.metrics)))
     known = {CLEAN: clean, **{audit.kind: kind_of(audit.kind).reported(audit) for audit in suite.audits}}
     for gate in suite.gates:
-        reported = _of_content_use(suite, gate) if gate.select.audit == CONTENT_USE else known.get(gate.select.audit)
-        if reported is None:
+        audit = gate.select.audit
+        if audit == CONTENT_USE or audit in known:
+            _check_gate(gate, suite, audit, known[audit] if audit in known else _of_content_use(suite, gate))
             continue
-        wanted, metrics = gate.select.metric_name, _metrics(suite, reported, gate)
-        has_exposure = gate.select.audit == CLEAN or gate.quantity != "value"
-        if gate.select.segment_by not in (None, "activity") and has_exposure:
-            metrics = [*metrics, f"{EXPOSURE}@{length_of_main(suite.metrics)}"]
-        # A name that is not known before the run, as of a modality, stands there as a pattern.
-        if not any(matches(each, wanted) or matches(wanted, each) for each in metrics):
-            raise _matches_nothing(gate, suite, "metric", wanted, metrics)
-        _check_condition(gate, suite, [named(each) for each in reported.conditions])
+        refused = []
+        for name, reported in known.items():
+            if not matches(name, audit) or (name == CLEAN and gate.quantity != "value" and gate.reference == CLEAN):
+                continue
+            try:
+                _check_gate(gate, suite, name, reported)
+            except RobustrecError as error:
+                refused.append(error)
+            else:
+                break
+        else:  # no audit of the pattern has a finding for it
+            if refused:
+                raise refused[0]
+
+
+def _check_gate(gate: Gate, suite: Suite, audit: str, reported: Reported | None) -> None:
+    """Check that a gate matches a finding of one audit, if it is known what the audit reports."""
+    if reported is None:
+        return
+    wanted, metrics = gate.select.metric_name, _metrics(suite, reported, gate, audit)
+    has_exposure = audit == CLEAN or gate.quantity != "value"
+    if gate.select.segment_by not in (None, "activity") and has_exposure:
+        metrics = [*metrics, f"{EXPOSURE}@{length_of_main(suite.metrics)}"]
+    # A name that is not known before the run, as of a modality, stands there as a pattern.
+    if not any(matches(each, wanted) or matches(wanted, each) for each in metrics):
+        raise _matches_nothing(gate, suite, "metric", wanted, metrics)
+    _check_condition(gate, suite, [named(each) for each in reported.conditions])
 
 
 def _of_content_use(suite: Suite, gate: Gate) -> Reported:
@@ -194,10 +214,10 @@ def _matches_nothing(gate: Gate, suite: Suite, what: str, wanted: Any, there: Se
     )
 
 
-def _metrics(suite: Suite, reported: Reported, gate: Gate) -> list[str]:
-    if gate.select.audit == CLEAN or (gate.quantity == "value" and gate.reference == CLEAN):
+def _metrics(suite: Suite, reported: Reported, gate: Gate, audit: str) -> list[str]:
+    if audit == CLEAN or (gate.quantity == "value" and gate.reference == CLEAN):
         return list(reported.values)
-    if gate.select.audit == CONTENT_USE and gate.reference == CLEAN:
+    if audit == CONTENT_USE and gate.reference == CLEAN:
         return list(reported.metrics)
     # Against a baseline, values have a difference too.
     values = reported.values if gate.reference != CLEAN else ()

@@ -57,6 +57,7 @@ def audit(
             " csv or parquet (json:report.json); repeatable."
         ),
     ] = None,
+    gate: options.Gates = None,
     baseline: options.BaselineFile = None,
     waivers: options.WaiversFile = None,
     fail_on: options.FailOnName = None,
@@ -87,7 +88,7 @@ def audit(
     accepted = _accepted(baseline) if baseline else None
     answered = read_waivers(waivers) if waivers else ()
     with progress_bars(quiet=quiet) as progress:
-        plan = make_plan(settings, progress=progress, baseline=accepted, waivers=answered)
+        plan = make_plan(settings, progress=progress, baseline=accepted, waivers=answered, gates=gate or ())
     if accepted is not None:
         from robustrec.audits.outcome import check_baseline
 

@@ -15,6 +15,7 @@ from robustrec.streams import write_json
 def gate(
     path: Annotated[Path, typer.Argument(metavar="REPORT", help="The report's JSON file.")],
     suite: options.SuiteName = None,
+    gate: options.Gates = None,
     baseline: options.BaselineFile = None,
     waivers: options.WaiversFile = None,
     output_format: Annotated[
@@ -41,7 +42,7 @@ def gate(
     from robustrec.results.report import write_report
     from robustrec.results.verdict import exit_code
 
-    judged = judge(path, suite=suite, baseline=baseline, waivers=waivers or ())
+    judged = judge(path, suite=suite, baseline=baseline, waivers=waivers or (), gates=gate or ())
     kept = [each for each in outputs if each.form == "json" and each.path is not None]
     for each in kept:
         write_report(moved_arrays(judged, path, each.path or path), each.path or path)

@@ -149,6 +149,12 @@ Overrides = Annotated[
         "--set", help="Override SECTION.KEY=VALUE: training, strategy, encoder or a model's name; repeatable."
     ),
 ]
+Gates = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--gate", help="Judge this gate too, such as 'ndcg@20>-2%', in quotes; docs/gates.md has the form. Repeatable."
+    ),
+]
 BaselineFile = Annotated[Path | None, typer.Option("--baseline", help="Baseline file, or report, to compare with.")]
 WaiversFile = Annotated[
     Path | None, typer.Option("--waivers", help="TOML file of waivers, in addition to those of the suite.")

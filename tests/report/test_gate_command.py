@@ -73,6 +73,32 @@ def test_without_a_suite_the_report_s_own_decides(report, capsys):
     assert "fails this gate in 80 % of runs" in " ".join(told.split())
 
 
+@pytest.mark.parametrize(
+    ("line", "quantity", "limit", "code"),
+    [("noise:ndcg@20>-90%", "relative_drift", -0.9, 0), ("clean:ndcg@20>=.99", "value", 0.99, 1)],
+)
+def test_a_gate_in_one_line_is_judged_and_recorded_like_any_other(line, quantity, limit, code, report, capsys):
+    assert run(["gate", report, "--gate", line, "--json", "--output-format", "json:judged.json"]) == code
+    gates = {gate["gate"]: gate for gate in json.loads(capsys.readouterr().out)["gates"]}
+    assert {name: gates[line][name] for name in ("severity", "quantity", "min", "metric")} == {
+        "severity": "error", "quantity": quantity, "min": limit, "metric": "ndcg@20",
+    }  # fmt: skip
+    # The judged report has the gate in its suite: judged again, it gives the same result.
+    assert read_report(Path("judged.json")).judgement.content["gates"][-1]["name"] == line
+    select = f'{{ audit = "{line.partition(":")[0]}", metric = "ndcg@20" }}'
+    table = f'[[gates]]\nname = "{line}"\nselect = {select}\nquantity = "{quantity}"\nmin = {limit}\n'
+    assert run(["gate", report, "--suite", suite(SUITE + table), "--json"]) == code
+    same = {gate["gate"]: gate for gate in json.loads(capsys.readouterr().out)["gates"]}
+    assert same == gates
+
+
+def test_a_wrong_gate_in_one_line_is_refused_with_its_place(report, capsys):
+    assert run(["gate", report, "--gate", "recall@20<-2%"]) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert "--gate, character 11 of 'recall@20<-2%'" in told
+    assert "write --gate 'recall@20>-2%'" in told
+
+
 def test_changed_limits_are_judged_on_the_same_numbers(report, capsys):
     assert run(["gate", report, "--suite", suite(FAILING), "--json"]) == 1
     content = json.loads(capsys.readouterr().out)
