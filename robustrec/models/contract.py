@@ -178,7 +178,8 @@ class RecommenderModule(nn.Module):
 
     Attributes:
         static_passes: whether the passes of a training batch launch the same kernels for every batch of its size, so
-            that training on a GPU replays them; a subclass states it anew.
+            that training on a GPU replays them; an epoch state has tensors of the same shapes in every epoch, if any;
+            a subclass states it anew.
     """
 
     static_passes: ClassVar[bool] = False

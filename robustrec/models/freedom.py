@@ -43,6 +43,7 @@ class FREEDOM(RecommenderModule):
 
     Config = FREEDOMConfig
     modalities: tuple[str, ...] = FREEDOMConfig.modalities
+    static_passes = True
 
     def __init__(self, problem: Problem, config: FREEDOMConfig, generator: torch.Generator) -> None:
         super().__init__()

@@ -5,8 +5,8 @@ On a GPU the launches of small kernels take most of a step; a replayed graph lau
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -34,8 +34,11 @@ class _Passes:
 
     def __init__(self, loss_of: LossOf, parameters: list[Tensor], batch: Batch, capture: Capture) -> None:
         self.inputs = tuple(ids.clone() for ids in batch[:3])
+        self.of_epoch, self.drawn = batch.epoch, _copied(batch.epoch)
         # What kernels read must stay in memory: the batch holds the constants of a training too.
-        self.held = held = batch._replace(users=self.inputs[0], positives=self.inputs[1], negatives=self.inputs[2])
+        self.held = held = batch._replace(
+            users=self.inputs[0], positives=self.inputs[1], negatives=self.inputs[2], epoch=self.drawn
+        )
         self.factor = torch.ones((), device=batch.users.device)
         self.loss = torch.zeros((), device=batch.users.device)
 
@@ -52,15 +55,39 @@ class _Passes:
     def run(self, batch: Batch, factor: float) -> None:
         for held, ids in zip(self.inputs, batch[:3], strict=True):
             held.copy_(ids)
+        if batch.epoch is not self.of_epoch:
+            for held, drawn in zip(_tensors(self.drawn), _tensors(batch.epoch), strict=True):
+                held.copy_(drawn)
+            self.of_epoch = batch.epoch
         self.factor.fill_(factor)
         self.captured.replay()
+
+
+def _copied(state: Any) -> Any:
+    """Return an epoch state with copies of its tensors."""
+    if isinstance(state, Tensor):
+        return state.clone()
+    if isinstance(state, tuple):
+        parts = [_copied(part) for part in state]
+        return type(state)(*parts) if hasattr(state, "_fields") else type(state)(parts)
+    return state
+
+
+def _tensors(state: Any) -> Iterator[Tensor]:
+    """Yield the tensors of an epoch state in order."""
+    if isinstance(state, Tensor):
+        yield state
+    elif isinstance(state, tuple):
+        for part in state:
+            yield from _tensors(part)
 
 
 class ReplayedPasses:
     """Passes of batches of some model, captured for each batch size when it comes for the second time.
 
     Only for models whose passes launch the same kernels for every batch of a size (`static_passes` of the class): no
-    noise, nothing drawn per epoch, nothing that depends on values on the device. Parameters must stay in their memory.
+    noise, nothing that depends on values on the device, and of an epoch state only tensors (in tuples), of the same
+    shapes in every epoch. Parameters must stay in their memory.
 
     Args:
         loss_of: the loss of a batch.

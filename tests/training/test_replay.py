@@ -86,6 +86,7 @@ TREATED = [
     for name in STATIC
     if modalities_of(name)
     for strategy in ("sgbd+amr", "noise-aug+modality-dropout+ema", "sgbd+edit-aug")
+    if (name, strategy) != ("freedom", "sgbd+amr")  # its ranking has no derivative with respect to features
 ]
 PLAIN = [pytest.param(name, strategy, id=f"{name}-{strategy}") for name in STATIC for strategy in STRATEGY_NAMES]
 
@@ -112,7 +113,7 @@ def test_replayed_training_is_the_same(name: str, strategy: str) -> None:
 
 def test_only_models_that_say_so_are_replayed() -> None:
     """A subclass may draw noise in its loss; a replayed graph would draw the same again and again."""
-    assert set(STATIC).isdisjoint({"bm3", "lgmrec", "freedom", "lattice"})
+    assert set(STATIC).isdisjoint({"bm3", "lgmrec", "lattice"})
     bpr = model_class("bpr")
     noisy = type("Noisy", (bpr,), {})
     edges = torch.tensor([[0, 1], [0, 1]])
