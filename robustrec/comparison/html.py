@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from robustrec.comparison.compared import ReportComparison
 from robustrec.report.html.drawing import IntervalMark, Plot, intervals
+from robustrec.report.html.environment import render
 from robustrec.report.html.figures import Figures
-from robustrec.report.html.page import page_environment
 from robustrec.results.numbers import bracketed, plain
 from robustrec.results.report import DatasetRecord
 
@@ -33,7 +33,7 @@ class PlaceRow(NamedTuple):
 
 
 def comparison_page(found: ReportComparison, dataset: DatasetRecord) -> str:
-    """Return a comparison as one HTML document, without scripts, the same bytes for the same comparison.
+    """Return a comparison as one HTML document, the same bytes for the same comparison.
 
     Args:
         found: the comparison.
@@ -67,7 +67,7 @@ def comparison_page(found: ReportComparison, dataset: DatasetRecord) -> str:
             for number, name in enumerate(found.conditions)
         ],
     }
-    return page_environment().get_template("comparison.html.j2").render(context)
+    return str(render("comparison.html.j2", **context))
 
 
 def _headline(found: ReportComparison) -> str:

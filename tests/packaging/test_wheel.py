@@ -33,7 +33,7 @@ def test_the_wheel_carries_suites_fixtures_and_data_files(wheel):
     }
     assert {"robustrec/_data/audits/quick.toml", "robustrec/_data/fixtures/shop.toml"} <= shipped <= names
     assert {"robustrec/models/defaults.toml", "robustrec/py.typed"} <= names
-    templates = {"page.html.j2", "parts.html.j2", "style.css"}
+    templates = {"base.html.j2", "page.html.j2", "parts.html.j2", "sections/gates.html.j2", "style.css", "script.js"}
     assert {f"robustrec/report/html/templates/{name}" for name in templates} <= names
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/"))]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from robustrec.comparison.budget import BUDGET_WORDS
 from robustrec.comparison.race.result import Gain, RaceReport
 from robustrec.comparison.result import Mean
-from robustrec.report.html.page import page_environment
+from robustrec.report.html.environment import render
 from robustrec.results.numbers import bracketed, percent, plain
 
 
 def race_page(report: RaceReport) -> str:
-    """Return a race as one HTML document, without scripts, the same bytes for the same race."""
+    """Return a race as one HTML document, the same bytes for the same race."""
     models = [
         {
             "race": model,
@@ -44,7 +44,7 @@ def race_page(report: RaceReport) -> str:
         "selection": ", ".join(map(str, report.selection_seeds)),
         "fresh": ", ".join(map(str, report.seeds)),
     }
-    return page_environment().get_template("race.html.j2").render(context)
+    return str(render("race.html.j2", **context))
 
 
 def _cells(gain: Gain) -> list[str]:
