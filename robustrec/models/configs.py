@@ -229,6 +229,35 @@ class MGCNConfig(ModelConfig):
     nominal_batch: NominalBatch = 2048
 
 
+class SMOREConfig(ModelConfig):
+    """Settings of SMORE."""
+
+    latent_width: int = Field(64, ge=1, description="embedding dimension d")
+    layers: int = Field(3, ge=1, le=16, description="number of user-item graph layers L")
+    image_neighbours: int = Field(
+        10, ge=1, description="number of nearest items k by image features, including the item itself"
+    )
+    text_neighbours: int = Field(
+        10, ge=1, description="number of nearest items k by text features, including the item itself"
+    )
+    item_neighbours: int = Field(
+        10,
+        ge=1,
+        description="number of nearest items k by the features of each other modality, including the item itself",
+    )
+    item_layers: int = Field(1, ge=0, le=16, description="number of item graph layers")
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout rate of the preference gates in training")
+    temperature: float = Field(0.2, gt=0, description="temperature τ of the contrastive loss")
+    contrast_weight: float = Field(0.01, ge=0, description="weight κ of the contrastive loss")
+    reg_weight: float = Field(1e-4, ge=0, description="weight of the squared L2 regularization of the batch vectors")
+    nominal_batch: NominalBatch = 2048
+
+    def neighbours_of(self, modality: str) -> int:
+        """Return the number of nearest items by the features of a modality."""
+        named = {"image": self.image_neighbours, "text": self.text_neighbours}
+        return named.get(modality, self.item_neighbours)
+
+
 class MMGCNConfig(ModelConfig):
     """Settings of MMGCN."""
 

@@ -1,4 +1,4 @@
-"""Item graphs of the raw features: one average graph (DRAGON, FREEDOM), or one per modality (LATTICE, MGCN)."""
+"""Item graphs of the raw features: one average graph (DRAGON, FREEDOM), or one per modality (LATTICE, MGCN, SMORE)."""
 
 from __future__ import annotations
 
@@ -47,14 +47,20 @@ def frozen_item_graph(
 
 
 def cosine_item_graphs(
-    features: Features, widths: Mapping[str, int], n_items: int, k: int, neighbours: FindNeighbours
-) -> Graphs:
+    features: Features,
+    widths: Mapping[str, int],
+    n_items: int,
+    k: int | Mapping[str, int],
+    neighbours: FindNeighbours,
+) -> dict[str, Sparse]:
     """Return the graph of each modality: cosines at the k nearest items, symmetrically normalized.
 
-    Source: Zhang et al., MM 2021, arXiv 2104.09036. The arguments are those of `frozen_item_graph`.
+    Source: Zhang et al., MM 2021, arXiv 2104.09036. The arguments are those of `frozen_item_graph`; k may differ by
+    modality.
     """
     raw = {m: feature_table(features, m, n_items, width) for m, width in widths.items()}
-    return {m: symmetrically_normalised(similarity_graph(neighbours(x, k), x)) for m, x in raw.items()}
+    nearest = {m: neighbours(x, k if isinstance(k, int) else k[m]) for m, x in raw.items()}
+    return {m: symmetrically_normalised(similarity_graph(nearest[m], x)) for m, x in raw.items()}
 
 
 def propagated(graph: Sparse, x: Tensor, layers: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -22,23 +22,11 @@ from robustrec.models.contract import (
     read_modalities,
 )
 from robustrec.models.frozen_item_graph import cosine_item_graphs
-from robustrec.models.graphs import (
-    Sparse,
-    UserItemGraph,
-    chosen_rows,
-    cosine_neighbours,
-    product,
-)
+from robustrec.models.graphs import UserItemGraph, cosine_neighbours, product
 from robustrec.models.initial import linear, table
 from robustrec.models.losses import bpr_loss, half_squares
-from robustrec.models.rows import distinct, project_tuned, unit_rows
-
-
-class Views(NamedTuple):
-    """What a user or item vector is the sum of, [n, d] each: smoothed embeddings, and the fused modalities."""
-
-    content: Tensor
-    side: Tensor
+from robustrec.models.rows import distinct, project_tuned
+from robustrec.models.views import Views, spread, view_contrast
 
 
 class MGCN(RecommenderModule):
@@ -97,12 +85,13 @@ class MGCN(RecommenderModule):
         at_users = functional.embedding(user_places, users.content + users.side)
         at_items = functional.embedding(item_places, items.content + items.side)
         positives, negatives = at_items.chunk(2)
-        weight, squares = self.config.contrast_weight, half_squares(at_users, at_items)
+        squares = half_squares(at_users, at_items)
+        weight, temperature = self.config.contrast_weight, self.config.temperature
         terms = {
             "bpr": bpr_loss((at_users * positives).sum(1), (at_users * negatives).sum(1)),
             "regularisation": self.config.reg_weight / self.config.nominal_batch * squares,
-            "contrast_users": weight * self._contrast(users, user_places),
-            "contrast_items": weight * self._contrast(items, item_places[: len(batch.positives)]),
+            "contrast_users": weight * view_contrast(users, user_places, temperature),
+            "contrast_items": weight * view_contrast(items, item_places[: len(batch.positives)], temperature),
         }
         return Loss(torch.stack(list(terms.values())).sum(), terms)
 
@@ -123,19 +112,10 @@ class MGCN(RecommenderModule):
     ) -> tuple[Views, Views]:
         """Return the views of the given users and items, None meaning all."""
         gated = self._gated(features, graphs)
-        graph, d = self.graph.bipartite(), self.config.latent_width
-        # The sum of layers 0 to L by Horner's rule, x + Â(x + Â(…)): so the last product alone gives the rows wanted.
-        users: Tensor = self.users
-        items: Tensor = self.items
-        for _ in range(self.config.layers - 1):
-            users, items = self.users + graph.to_users(items), self.items + graph.to_items(users)
-        at_users = _product_at(graph.matrix, torch.cat([items, gated], dim=1), user_rows)
-        at_items = _rows(graph.to_items(users), item_rows)
-        share = 1 / (self.config.layers + 1)
-        return (
-            self._fused(share * (_rows(self.users, user_rows) + at_users[:, :d]), at_users[:, d:]),
-            self._fused(share * (_rows(self.items, item_rows) + at_items), _rows(gated, item_rows)),
+        users, items = spread(
+            self.graph.bipartite(), (self.users, self.items), gated, self.config.layers, (user_rows, item_rows)
         )
+        return self._fused(*users), self._fused(*items)
 
     def _fused(self, content: Tensor, modalities: Tensor) -> Views:
         """Return the views of users or items from their content [n, d] and their e_m side by side [n, M·d]."""
@@ -149,33 +129,3 @@ class MGCN(RecommenderModule):
         for modality, part in zip(self.modalities, parts, strict=True):
             side = side + torch.sigmoid(self.preferences[modality](content)) * (part - common)
         return Views(content, side / (len(parts) + 1))
-
-    def _contrast(self, views: Views, ids: Tensor) -> Tensor:
-        """Return the contrast of the side vectors with the content vectors of a batch, by cosines, in one direction.
-
-        A row that occurs n times in the batch stands for n queries and n keys.
-        """
-        places, counts = ids, None
-        if ids.device.type == "cpu":
-            places, counts = torch.unique(ids, return_counts=True)
-        side = unit_rows(functional.embedding(places, views.side)) / self.config.temperature
-        content = unit_rows(functional.embedding(places, views.content))
-        own = (side * content).sum(1)
-        if counts is None:
-            return ((side @ content.T).logsumexp(1) - own).mean()
-        counts = counts.to(side.dtype)
-        logits = torch.addmm(counts.log(), side, content.T)
-        mean: Tensor = (counts * (logits.logsumexp(1) - own)).sum() / len(ids)
-        return mean
-
-
-def _rows(x: Tensor, rows: Tensor | None) -> Tensor:
-    return x if rows is None else functional.embedding(rows, x)
-
-
-def _product_at(matrix: Sparse, x: Tensor, rows: Tensor | None) -> Tensor:
-    """Return the given rows of M x, None meaning all."""
-    if rows is None or rows.device.type != "cpu":
-        # Elsewhere the number of entries in the rows would have to travel to the host; all of them cost less.
-        return _rows(product(matrix, x), rows)
-    return product(chosen_rows(matrix, rows), x)

@@ -63,6 +63,24 @@ NAMES: dict[str, Names] = {
         "gate_image_prefer.0": "preferences.image",
         "gate_text_prefer.0": "preferences.text",
     },
+    "smore": {
+        **_EMBEDDINGS,
+        **_PROJECTIONS,
+        **{
+            f"{name}_{letter}.{theirs}": f"{ours}.{modality}"
+            for letter, modality in _LETTERS.items()
+            for name, theirs, ours in (
+                ("query", "0", "queries"),
+                ("query", "2.weight", "attention"),
+                ("gate", "0", "gates"),
+            )
+        },
+        **{f"{m}_complex_weight": f"filters.{m}" for m in ("image", "text")},
+        **{f"gate_{m}_prefer.0": f"preferences.{m}" for m in ("image", "text")},
+        "fusion_complex_weight": "fused_filter",
+        "gate_f.0": "fused_gate",
+        "gate_fusion_prefer.0": "fused_preference",
+    },
     "mmgcn": {**_MMGCN, "v_gcn.MLP": "channels.image.projection"},
     "grcn": {
         "id_gcn.id_embedding": "ids",
@@ -91,7 +109,7 @@ UNUSED: dict[str, tuple[str, ...]] = {
 FEATURES = {"image_embedding.weight": "image", "text_embedding.weight": "text"}
 """Entries that hold the item features: fine-tuned by some models, the plain ones with others."""
 
-TUNING = ("freedom", "bm3", "lattice", "mgcn")
+TUNING = ("freedom", "bm3", "lattice", "mgcn", "smore")
 # Their copy of plain features may have gone through another precision.
 SAME = 1e-5
 

@@ -99,7 +99,8 @@ class StrategyConfig(Record):
     delta: float = Field(1e-12, gt=0, description="constant δ added to the gradient norm in the SAM ascent step")
     probe_features: bool = Field(
         True,
-        description="whether the SAM ascent step also moves fine-tuned feature tables (BM3, FREEDOM, LATTICE, MGCN)",
+        description="whether the SAM ascent step also moves fine-tuned feature tables (BM3, FREEDOM, LATTICE, MGCN,"
+        " SMORE)",
     )
     beta: int = Field(
         3, ge=1, description="number of steps β between mirrored steps; the first step is a mirrored step"

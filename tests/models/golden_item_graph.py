@@ -1,11 +1,11 @@
-"""Published numbers of BM3, LATTICE and MGCN."""
+"""Published numbers of BM3, LATTICE, MGCN and SMORE."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
-from goldens import Golden, Numbers
+from goldens import MODALITY, Golden, Numbers
 
 from robustrec.models.contract import Batch, Features, Loss
 
@@ -63,5 +63,27 @@ CASES = {
             )
             for part in ("weight", "bias")
         },
+    ),
+    "SMORE": Golden(
+        "smore",
+        {"image_neighbours": 3, "text_neighbours": 6, "reg_weight": 1e-3, "nominal_batch": 8},
+        EMBEDDINGS
+        | {"filter_v": "filters.image", "filter_t": "filters.text", "filter_f": "fused_filter"}
+        | {f"query_{letter}.2.weight": f"attention.{MODALITY[letter]}" for letter in "vt"}
+        | {
+            f"{stem}.0.{part}": f"{ours}.{part}"
+            for stem, ours in (
+                ("query_v", "queries.image"),
+                ("query_t", "queries.text"),
+                ("gate_v", "gates.image"),
+                ("gate_t", "gates.text"),
+                ("gate_f", "fused_gate"),
+                ("gate_image_prefer", "preferences.image"),
+                ("gate_text_prefer", "preferences.text"),
+                ("gate_fusion_prefer", "fused_preference"),
+            )
+            for part in ("weight", "bias")
+        },
+        relative=1e-5,
     ),
 }

@@ -44,6 +44,7 @@ class Golden:
         batches: gives the batches what the model holds per epoch.
         exempt: how many single entries may have a gradient too small to have a settled direction under Adam.
         published: name of the published numbers where it differs from the case's.
+        relative: how far an entry of a gradient may be off, relative to the largest entry of its tensor.
     """
 
     model: str
@@ -59,6 +60,7 @@ class Golden:
         default=lambda model, features, batches: batches
     )
     published: str = ""
+    relative: float = 1e-4
 
 
 @dataclass(frozen=True)

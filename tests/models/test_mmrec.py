@@ -84,6 +84,24 @@ LAYOUTS: dict[str, dict[str, str]] = {
             for part in ("weight", "bias")
         },
     },
+    "SMORE": {
+        **IDS,
+        **TABLES,
+        **PROJECTIONS,
+        **{f"query_{letter}.2.weight": f"query_{letter}.2.weight" for letter in "vt"},
+        **{
+            f"{theirs}_complex_weight": f"filter_{letter}"
+            for theirs, letter in (("image", "v"), ("text", "t"), ("fusion", "f"))
+        },
+        **{
+            f"{stem}.0.{part}": f"{stem}.0.{part}"
+            for stem in (
+                *("query_v", "query_t", "gate_v", "gate_t", "gate_f"),
+                *("gate_image_prefer", "gate_text_prefer", "gate_fusion_prefer"),
+            )
+            for part in ("weight", "bias")
+        },
+    },
     "GRCN": {
         "model_specific_conf": "model_specific_conf",
         "id_gcn.id_embedding": "id_gcn.id_embedding",
@@ -133,7 +151,7 @@ def test_the_published_parameters_give_the_published_scores(name: str, tmp_path:
     torch.testing.assert_close(scores, torch.from_numpy(case.numbers["scores"]), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["FREEDOM", "BM3", "LATTICE", "MGCN"])
+@pytest.mark.parametrize("name", ["FREEDOM", "BM3", "LATTICE", "MGCN", "SMORE"])
 def test_fine_tuned_tables_become_differences_from_the_features(name: str) -> None:
     case, state = published(name)
     state["image_embedding.weight"] = state["image_embedding.weight"] + 0.25

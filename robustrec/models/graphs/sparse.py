@@ -148,6 +148,25 @@ def weighted_sum(weights: Sequence[float], matrices: Sequence[Sparse]) -> Sparse
     return sparse_of(places // shape[1], places % shape[1], total, shape)
 
 
+def largest_entries(matrices: Sequence[Sparse]) -> Sparse:
+    """Return the matrix with the largest of the entries that matrices of equal shape have at a position.
+
+    A matrix without an entry at a position takes no part there, so that a negative entry stays where no other matrix
+    has one. Differentiable in the entries that are the largest; the first of equal ones counts.
+    """
+    shape = matrices[0].shape
+    rows = torch.cat([matrix.pattern.rows() for matrix in matrices])
+    columns = torch.cat([matrix.pattern.columns.long() for matrix in matrices])
+    values = torch.cat([matrix.values for matrix in matrices])
+    places, where = torch.unique(rows * shape[1] + columns, return_inverse=True)
+    with torch.no_grad():
+        largest = values.new_zeros(len(places)).scatter_reduce(0, where, values, "amax", include_self=False)
+        ids = torch.arange(len(values), device=values.device)
+        candidates = torch.where(values == largest[where], ids, len(values))
+        chosen = torch.full_like(places, len(values)).scatter_reduce(0, where, candidates, "amin")
+    return sparse_of(places // shape[1], places % shape[1], values[chosen], shape)
+
+
 class SparseBuffer(nn.Module):
     """A constant sparse matrix as a module buffer; it is not saved because it is derived from the training edges."""
 
