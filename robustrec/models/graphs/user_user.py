@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -24,7 +26,7 @@ def co_occurrence(edges: Tensor, n_users: int, n_items: int, k: int, *, entries:
         n_users: U.
         n_items: I.
         k: maximum number of neighbours; users without a shared item have none.
-        entries: maximum number of entries of C in memory.
+        entries: maximum number of entries of C in the memory of a thread.
     """
     users, items = edges.cpu().numpy()
     # int32 is enough for a count of shared items, and half the memory.
@@ -33,12 +35,17 @@ def co_occurrence(edges: Tensor, n_users: int, n_items: int, k: int, *, entries:
     # Row u of C has at most Σ over u's items of their degrees entries.
     popularity = np.diff(raters.indptr).astype(np.int64)
     bound = np.concatenate([[0], np.cumsum(ratings.astype(np.int64) @ popularity)])
-    parts: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]] = []
-    first = 0
-    while first < n_users:
-        last = max(first + 1, int(np.searchsorted(bound, bound[first] + entries, side="right")) - 1)
-        parts.append(_first_neighbours(csr_array(ratings[first:last] @ raters), first, n_users, k))
-        first = last
+    starts = [0]
+    while starts[-1] < n_users:
+        end = int(np.searchsorted(bound, bound[starts[-1]] + entries, side="right")) - 1
+        starts.append(max(starts[-1] + 1, end))
+
+    def block(first: int, last: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        return _first_neighbours(csr_array(ratings[first:last] @ raters), first, n_users, k)
+
+    # Threads, because scipy and numpy release the interpreter for the product and the sorting.
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        parts = list(pool.map(block, starts[:-1], starts[1:]))
     sizes, neighbours, counts = (np.concatenate(column) for column in zip(*parts, strict=True))
     return UserGraph(np.concatenate([[0], np.cumsum(sizes)]), neighbours, counts)
 
