@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from robustrec.columns import COLUMN_NAME, SegmentKind
 from robustrec.errors import RobustrecError, unknown_name
 from robustrec.store_urls import shown_url
 from robustrec.untrusted import UnreadableError, parse_json, read_toml
@@ -65,8 +66,14 @@ class Settings(BaseModel):
     users: int | None = Field(
         None, ge=2, description="audits: number of test users to rank, a stratified sample; default: all"
     )
-    segments: tuple[Literal["activity", "popularity", "category", "brand", "price"], ...] | None = Field(
+    segments: tuple[SegmentKind, ...] | None = Field(
         None, description="audits: segments of the users with findings of their own; default: those of the suite"
+    )
+    value: str | None = Field(
+        None,
+        pattern=f"^{COLUMN_NAME}$",
+        description="audits: numeric column of the catalog, such as price, whose values weigh the items in value@k and "
+        "value_ndcg@k; default: that of the suite",
     )
     seed: int = Field(0, ge=0, le=2**63 - 1, description="first training seed; audit seeds are derived from it")
     seeds: int = Field(1, ge=1, le=1000, description="number of training seeds")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple, Unpack
 
 from robustrec.api.settings import Names, Options, settings_of
+from robustrec.audits.item_values import item_values
 from robustrec.audits.quality import measure_clean, metric_suite_of
 from robustrec.audits.rows import Intervals, quality_rows
 from robustrec.audits.suites import Suite, suite_of
@@ -217,8 +218,10 @@ def measured_quality(settings: Settings, suite: Suite, progress: Progress) -> tu
     """
     run = trained(settings, progress, mask_validation=suite.mask_validation)
     prepared = run.prepared
-    metrics = metric_suite_of(suite.metrics, (), prepared)
-    intervals = Intervals(suite.bootstrap, settings.seed, prepared.problem.n_items)
+    values = item_values(prepared.dataset, suite.value)
+    metrics = metric_suite_of(suite.metrics, (), prepared, None if values is None else values.values)
+    largest = None if values is None else values.largest
+    intervals = Intervals(suite.bootstrap, settings.seed, prepared.problem.n_items, largest)
     found: list[Finding] = []
     for subject in run.subjects:
         clean = measure_clean(subject.represent(), prepared.test, metrics)

@@ -28,7 +28,7 @@ from robustrec.results.findings import BASELINE, CLEAN, Finding
 from robustrec.results.report import BaselineRecord, DatasetRecord
 from robustrec.subject import Subject
 
-MEASURED = ("metrics", "stability", "mask_validation", "users", "bootstrap", "audits")
+MEASURED = ("metrics", "stability", "value", "mask_validation", "users", "bootstrap", "audits")
 """Keys of a suite that affect the numbers; gates, waivers and names do not."""
 
 ONE_TRAINING = "one training each: the interval does not account for other trainings"
@@ -108,6 +108,13 @@ def refuse_incomparable(ours: MeasuredState, baseline: Baseline) -> None:
             f"the baseline is of different data: {other.name} with digest {other.digest[:16]}, "
             f"not {mine.name} with digest {mine.digest[:16]}",
             where=f"{where}, key dataset.digest",
+            fix=_FIX,
+        )
+    if mine.item_values != other.item_values and None not in (mine.item_values, other.item_values):
+        raise RobustrecError(
+            f"the items have other values ({ours.suite.get('value')}) than in the baseline: digest "
+            f"{str(other.item_values)[:16]}, not {str(mine.item_values)[:16]}",
+            where=f"{where}, key dataset.item_values",
             fix=_FIX,
         )
     if differing := measured_differently(ours.suite, theirs.suite):

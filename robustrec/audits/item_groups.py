@@ -14,20 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from robustrec.audits.item_values import own_column
 from robustrec.audits.values import length_of_main
+from robustrec.columns import OF_ITEMS
 from robustrec.evaluation.kinds import kind_of
 from robustrec.reading.texts import one_line, shortened
 from robustrec.results.findings import CLEAN, EXPOSURE, Finding, SegmentKind
 
 if TYPE_CHECKING:
-    from robustrec.datasets.items import CatalogItem
     from robustrec.datasets.registry import Dataset
 
 POPULARITY = ("tail", "middle", "head")
 """Thirds of the items by training interactions."""
 
-PRICES = ("low", "middle", "high")
-"""Thirds of the items by price."""
+THIRDS = ("low", "middle", "high")
+"""Thirds of the items by price, or by another numeric column."""
 
 FEWEST_ITEMS = 10
 """Items of a group that it needs to be measured."""
@@ -44,7 +45,7 @@ def items_by_label(dataset: Dataset, kind: SegmentKind) -> dict[str, NDArray[np.
 
     Args:
         dataset: the data set.
-        kind: popularity, category, brand or price.
+        kind: popularity, category, brand, price, or a column of the catalog: thirds of its numbers, or its texts.
     """
     from robustrec.audits.merchant.items import popularity_strata
 
@@ -52,7 +53,9 @@ def items_by_label(dataset: Dataset, kind: SegmentKind) -> dict[str, NDArray[np.
         strata = popularity_strata(dataset.interactions, len(POPULARITY))
         return {name: np.flatnonzero(strata == place) for place, name in enumerate(POPULARITY)}
     if kind == "price":
-        return price_thirds(dataset.catalog.items if dataset.catalog else ())
+        return thirds(own_column(dataset, "price"))
+    if kind.startswith(OF_ITEMS):
+        return column_groups(own_column(dataset, kind.removeprefix(OF_ITEMS)))
     found: dict[str, list[int]] = {}
     for item, entry in enumerate(dataset.catalog.items if dataset.catalog else ()):
         labels = () if entry is None else entry.categories if kind == "category" else (entry.brand,)
@@ -61,19 +64,31 @@ def items_by_label(dataset: Dataset, kind: SegmentKind) -> dict[str, NDArray[np.
     return {name: np.array(items, dtype=np.int64) for name, items in found.items()}
 
 
-def price_thirds(items: Sequence[CatalogItem | None]) -> dict[str, NDArray[np.int64]]:
-    """Return low, middle and high -> items with a price at most the first tercile, at most the second, and above.
+def thirds(values: Sequence[float | str | None]) -> dict[str, NDArray[np.int64]]:
+    """Return low, middle and high -> items with a value at most the first tercile, at most the second, and above.
 
-    Terciles are those of the known prices (linear interpolation), each item once. Equal prices are in one group, so
-    that groups may differ in size and an empty one is left out; an item without a price is in none.
+    Terciles are those of the known values (linear interpolation), each item once. Equal values are in one group, so
+    that groups may differ in size and an empty one is left out; an item without a value is in none.
     """
-    known = np.array([row for row, item in enumerate(items) if item and item.price is not None], dtype=np.int64)
+    known = np.array([row for row, value in enumerate(values) if value is not None], dtype=np.int64)
     if not len(known):
         return {}
-    prices = np.array([item.price for item in items if item and item.price is not None], dtype=np.float64)
-    group = np.searchsorted(np.quantile(prices, [1 / 3, 2 / 3]), prices, side="left")
-    found = {name: known[group == place] for place, name in enumerate(PRICES)}
+    numbers = np.array([value for value in values if value is not None], dtype=np.float64)
+    group = np.searchsorted(np.quantile(numbers, [1 / 3, 2 / 3]), numbers, side="left")
+    found = {name: known[group == place] for place, name in enumerate(THIRDS)}
     return {name: own for name, own in found.items() if len(own)}
+
+
+def column_groups(values: Sequence[float | str | None]) -> dict[str, NDArray[np.int64]]:
+    """Return label -> items of a column: its texts, or thirds where all its values are numbers."""
+    if not any(isinstance(value, str) for value in values):
+        return thirds(values)
+    found: dict[str, list[int]] = {}
+    for row, value in enumerate(values):
+        label = _name(f"{value:g}" if isinstance(value, float) else value or "")
+        if label:
+            found.setdefault(label, []).append(row)
+    return {name: np.array(items, dtype=np.int64) for name, items in found.items()}
 
 
 @dataclass(frozen=True, eq=False)

@@ -164,7 +164,7 @@ def judged_again(
         kept,
         report.statuses,
         side_of_report(report),
-        over_seeds=report.over_seeds,
+        over_seeds=(*report.over_seeds, *report.segments_over_seeds),
         segments=report.segments,
         arrays=arrays,
         baseline=baseline,

@@ -14,14 +14,17 @@ import numpy as np
 
 from robustrec import __version__
 from robustrec.audits.against_baseline import MeasuredState, refuse_incomparable
+from robustrec.audits.item_values import item_values, value_notes
 from robustrec.audits.judged import judgement
-from robustrec.audits.over_seeds import rows_over_seeds
+from robustrec.audits.over_seeds import rows_over_seeds, segments_over_seeds
 from robustrec.audits.plan import Plan
 from robustrec.audits.quality import Clean, short_lists
 from robustrec.audits.registry import user_audits
 from robustrec.audits.rows import Intervals
 from robustrec.audits.run import Measurements
 from robustrec.audits.segments import chosen_segments, segment_rows, segments_of
+from robustrec.audits.values import length_of_main
+from robustrec.columns import OF_ITEMS
 from robustrec.datasets.cold_start import cold_start
 from robustrec.datasets.interactions import TEST, TRAIN, VALIDATION
 from robustrec.datasets.registry import Dataset
@@ -67,13 +70,13 @@ def make_report(plan: Plan, run: Measurements, *, command: Sequence[str]) -> tup
     arrays, now = _npz(run), datetime.now(UTC)
     level = suite.bootstrap.level
     over_seeds = (*rows_over_seeds(results.findings, results.arrays, level=level), *results.over_seeds)
-    segments, unsegmented = _segments(plan, run)
+    segments, segment_means, unsegmented = _segments(plan, run)
     judged = judgement(
         suite,
         results.findings,
         results.statuses,
         _side(plan, records),
-        over_seeds=over_seeds,
+        over_seeds=(*over_seeds, *segment_means),
         segments=segments,
         arrays=results.arrays,
         baseline=plan.baseline,
@@ -85,6 +88,7 @@ def make_report(plan: Plan, run: Measurements, *, command: Sequence[str]) -> tup
         *_features_warnings(run),
         *judged["warnings"],
         *_warnings(run.subjects),
+        *_value_notes(plan, run),
         *results.warnings,
         *unsegmented,
     )
@@ -92,7 +96,7 @@ def make_report(plan: Plan, run: Measurements, *, command: Sequence[str]) -> tup
         robustrec=__version__,
         created=now,
         command=tuple(command),
-        dataset=dataset_record(plan.dataset),
+        dataset=dataset_record(plan.dataset, suite.value),
         suite=SuiteRecord(
             name=suite.name,
             digest=suite.digest,
@@ -103,6 +107,7 @@ def make_report(plan: Plan, run: Measurements, *, command: Sequence[str]) -> tup
         statuses=tuple(results.statuses),
         over_seeds=over_seeds,
         segments=segments,
+        segments_over_seeds=segment_means,
         exhibits=tuple(results.exhibits),
         user_audits=user_audits(suite),
         relations=tuple(results.relations),
@@ -116,22 +121,36 @@ def make_report(plan: Plan, run: Measurements, *, command: Sequence[str]) -> tup
     return with_recommendation(report), arrays
 
 
-def _segments(plan: Plan, run: Measurements) -> tuple[tuple[Finding, ...], list[str]]:
-    """Return the findings of the segments of the suite, and a line for each kind with segments that are too small."""
+def _segments(plan: Plan, run: Measurements) -> tuple[tuple[Finding, ...], tuple[Finding, ...], list[str]]:
+    """Return the findings of the segments of the suite, their means over training seeds, and lines on the others."""
     if not plan.suite.segments:
-        return (), []
+        return (), (), []
     found = segments_of(plan.suite.segments, plan.dataset, run.prepared.test)
     there = {each.by for each in found}
     lines = [
-        f"segments by {kind}: not measured, because no item has a {kind}"
+        f"segments by {kind}: not measured, because no item has a {kind.removeprefix(OF_ITEMS)}"
         for kind in plan.suite.segments
         if kind not in there
     ]
     kept, small = chosen_segments(found)
-    intervals = Intervals(plan.suite.bootstrap, run.context.seed, plan.dataset.interactions.n_items)
-    rows = segment_rows(run.results.findings, run.results.arrays, kept, intervals)
+    values = item_values(plan.dataset, plan.suite.value)
+    largest = None if values is None else values.largest
+    intervals = Intervals(plan.suite.bootstrap, run.context.seed, plan.dataset.interactions.n_items, largest)
+    rows, arrays = segment_rows(run.results.findings, run.results.arrays, kept, intervals), run.results.arrays
+    places = {(each.by, each.name): each.rows for each in kept}
+    means = segments_over_seeds(rows, places, arrays, level=plan.suite.bootstrap.level)
     groups = run.context.metric_suite.groups
-    return (*rows, *run.results.segments), [*lines, *small, *(groups.notes if groups else ())]
+    return (
+        (*rows, *run.results.segments),
+        (*means, *run.results.segments_over_seeds),
+        [*lines, *small, *(groups.notes if groups else ())],
+    )
+
+
+def _value_notes(plan: Plan, run: Measurements) -> list[str]:
+    values = item_values(plan.dataset, plan.suite.value)
+    clean = [(subject.subject.label, lists) for subject, lists in run.subjects]
+    return list(value_notes(values, clean, length_of_main(plan.suite.metrics)))
 
 
 def check_baseline(plan: Plan) -> None:
@@ -146,7 +165,7 @@ def check_baseline(plan: Plan) -> None:
 
 def _side(plan: Plan, records: Sequence[SubjectRecord]) -> MeasuredState:
     return MeasuredState(
-        dataset_record(plan.dataset),
+        dataset_record(plan.dataset, plan.suite.value),
         plan.suite.model_dump(mode="json"),
         plan.settings.seed,
         {record.subject: record.parameters_digest for record in records},
@@ -189,8 +208,9 @@ def _npz(run: Measurements) -> bytes:
     return buffer.getvalue()
 
 
-def dataset_record(dataset: Dataset) -> DatasetRecord:
-    """Return the data set record of a report."""
+def dataset_record(dataset: Dataset, value: str | None = None) -> DatasetRecord:
+    """Return the data set record of a report; `value` is the column of the values of items, if they are measured."""
+    values = item_values(dataset, value)
     interactions = dataset.interactions
     train, validation, test = (int((interactions.labels == label).sum()) for label in (TRAIN, VALIDATION, TEST))
     return DatasetRecord(
@@ -204,6 +224,7 @@ def dataset_record(dataset: Dataset) -> DatasetRecord:
         n_validation=validation,
         n_test=test,
         n_test_users=len(evaluated_users(interactions, TEST)),
+        item_values=None if values is None else values.digest,
         filters=tuple(Filter(reason=each.reason, rows=each.rows) for each in dataset.filters),
         split=dataset.split,
         cold_start=cold_start(interactions),

@@ -7,7 +7,7 @@ change in any seed, the interval is widened to the bounds of `evaluation.sparse`
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from robustrec.audits.rows import use_row
 from robustrec.evaluation.bootstrap import Interval
 from robustrec.evaluation.components import Decomposition, decompose
-from robustrec.evaluation.kinds import ACCURACY, BEYOND, kind_of, of_all_lists, within_range
+from robustrec.evaluation.kinds import ACCURACY, BEYOND, VALUE, kind_of, of_all_lists, within_range
 from robustrec.evaluation.sparse import DEGREES, FEWEST_CHANGED, Bounds, count_changed, few_bounds
 from robustrec.evaluation.statistics import bounds_of_values, few_differ, widened_to
-from robustrec.results.arrays import Arrays, array_key, both_states
+from robustrec.results.arrays import USERS, Arrays, array_key, both_states
 from robustrec.results.conditions import CLEAN_TEST, Condition
 from robustrec.results.findings import AMONG_COLD, BASELINE, CLEAN, CONTENT_USE, Finding
 from robustrec.subject import Subject
@@ -50,6 +50,27 @@ def rows_over_seeds(findings: Sequence[Finding], arrays: Arrays, *, level: float
         for by_seed in rows.values():
             if len(seeds) > 1 and set(by_seed) == seeds:
                 found += _over_seeds([by_seed[seed] for seed in sorted(seeds)], arrays, level)
+    return tuple(found)
+
+
+def segments_over_seeds(
+    segments: Sequence[Finding], places: Mapping[tuple[str, str], NDArray[np.int64]], arrays: Arrays, *, level: float
+) -> tuple[Finding, ...]:
+    """Return the mean of each finding of a segment of the users over training seeds, see `rows_over_seeds`.
+
+    Args:
+        segments: findings of segments, whose subjects are those of a run.
+        places: by kind and name of a segment, the places [m] of its users among the test users.
+        arrays: the per-user arrays of all test users.
+        level: confidence level of the intervals.
+    """
+    found: list[Finding] = []
+    for part, own in places.items():
+        rows = [row for row in segments if (row.segment_by, row.segment) == part]
+        names = {array_key(row.subject, row.audit, row.condition, row.metric) for row in rows}
+        names |= {array_key(row.subject, CLEAN, CLEAN_TEST, row.metric) for row in rows}
+        of_part = {name: arrays[name][..., own] for name in (USERS, *names) if name in arrays}
+        found += rows_over_seeds(rows, of_part, level=level)
     return tuple(found)
 
 
@@ -100,7 +121,7 @@ def mean_over_seeds(rows: Sequence[Finding], base: _Floats, effects: _Floats, *,
         name: getattr(first, name)
         for name in (
             *("subject", "audit", "condition", "metric", "group", "modality"),
-            *("reference", "quantity", "n_users", "n_draws", "unit"),
+            *("segment_by", "segment", "reference", "quantity", "n_users", "n_draws", "unit"),
         )
     }
     remark = "; ".join(part for part in (seeds_words(len(rows)), _seed_share(absolute), note) if part)
@@ -133,11 +154,13 @@ def _few(rows: Sequence[Finding], effects: _Floats, level: float) -> Bounds | No
             reaches.append(max((row.ci_high or 0.0) - at, at - (row.ci_low or 0.0)))
         reach, mean = min(reaches), float(effects.mean())
         return Bounds(mean - reach, mean + reach)
-    if rows[0].quantity != "value" and kind_of(rows[0].metric) in BEYOND:
+    if rows[0].quantity != "value" and kind_of(rows[0].metric) in (*BEYOND, *VALUE):
         # The rows of the seeds know how large a change can be, and how many lists changed.
         few = any(row.n_changed is not None and row.n_changed < FEWEST_CHANGED for row in rows)
         ends = [(row.ci_low, row.ci_high) for row in rows if row.ci_low is not None and row.ci_high is not None]
         return Bounds(min(low for low, _ in ends), max(high for _, high in ends)) if few and ends else None
+    if rows[0].quantity == "value" and kind_of(rows[0].metric) == "value":
+        return None  # its largest value is not known here, and few lists are worth nothing
     if rows[0].quantity == "value":
         return bounds_of_values(effects.mean(axis=(0, 1))[None, :], 1.0, level)
     if all(row.ci_low == row.ci_high == 0 for row in rows):

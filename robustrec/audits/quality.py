@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from robustrec.audits.item_groups import ItemGroups
 from robustrec.audits.strata import Stratum, strata_of
 from robustrec.evaluation.beyond import Catalogue
-from robustrec.evaluation.kinds import BEYOND, STABILITY, kind_of, parse_metric
+from robustrec.evaluation.kinds import BEYOND, STABILITY, VALUE, kind_of, parse_metric
 from robustrec.evaluation.metrics import per_user_metrics
 from robustrec.evaluation.ranking import Ranking, rank
 from robustrec.evaluation.stability import per_user_stability
@@ -55,16 +55,22 @@ class MetricSuite:
         return found if clean is None else found | per_user_stability(clean, ranking, self.stability)
 
 
-def metric_suite_of(metrics: Sequence[str], stability: Sequence[str], prepared: Prepared) -> MetricSuite:
+def metric_suite_of(
+    metrics: Sequence[str],
+    stability: Sequence[str],
+    prepared: Prepared,
+    values: NDArray[np.float64] | None = None,
+) -> MetricSuite:
     """Return the metrics of a suite that can be measured on prepared data.
 
     Metrics of item features are left out where no model of the run reads any. What belongs to all lists together
     also needs to know how many lists changed: its interval is that of a rare change where they are few.
     """
     kinds = {name: BEYOND.get(kind_of(name)) for name in metrics}
+    of_values = any(kind_of(name) in VALUE for name in metrics)
     chosen = [name for name, kind in kinds.items() if not (kind and kind.features and not prepared.tables)]
     changed = [changed_lists(name) for name, kind in kinds.items() if kind and kind.of_all]
-    catalogue = catalogue_of(prepared) if any(kinds[name] for name in chosen) else None
+    catalogue = catalogue_of(prepared, values) if of_values or any(kinds[name] for name in chosen) else None
     return MetricSuite(tuple(chosen), tuple(dict.fromkeys([*stability, *changed])), catalogue, strata_of(prepared))
 
 
@@ -73,13 +79,13 @@ def changed_lists(metric: str) -> str:
     return f"changed@{parse_metric(metric).k}"
 
 
-def catalogue_of(prepared: Prepared) -> Catalogue:
-    """Return the training popularity of the items, and the clean features that models of the run read."""
+def catalogue_of(prepared: Prepared, values: NDArray[np.float64] | None = None) -> Catalogue:
+    """Return the training popularity of the items, the clean features that models of the run read, and the values."""
     positives = prepared.positives
     users, items = (each.cpu().numpy() for each in (positives.users, positives.items))
     trained = np.bincount(items, minlength=prepared.problem.n_items)
     tables = {name: table.cpu().numpy() for name, table in prepared.tables.items()}
-    return Catalogue(trained, len(np.unique(users)), tables)
+    return Catalogue(trained, len(np.unique(users)), tables, values)
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ class AuditResults:
         relations: rank correlations over the subjects, for example sharpness and drift.
         over_seeds: means over training seeds of findings that cannot be taken from `arrays`.
         segments: exposure of groups of items, separated from `findings` at the end of a run.
+        segments_over_seeds: their means over training seeds.
         warnings: warnings of the run.
         notes: what the inputs of the audits are, for the subjects that read features.
         durations: seconds by stage.
@@ -57,6 +58,7 @@ class AuditResults:
     relations: list[Relation] = field(default_factory=list)
     over_seeds: list[Finding] = field(default_factory=list)
     segments: list[Finding] = field(default_factory=list)
+    segments_over_seeds: list[Finding] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     durations: dict[str, float] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -45,11 +45,15 @@ class Options(TypedDict):
 
 @dataclass(frozen=True)
 class Intervals:
-    """Settings of intervals: the bootstrap of the suite, the seed of its resampling, and the items of the data set."""
+    """Settings of intervals: the bootstrap of the suite, the seed of its resampling, and the items of the data set.
+
+    `largest_value` is that of an item, for metrics of values.
+    """
 
     bootstrap: Bootstrap
     seed: int
     n_items: int = 0
+    largest_value: float | None = None
 
     def options(self, *names: str) -> Options:
         """Return the keyword arguments of the statistics functions for one table of metrics."""
@@ -58,6 +62,10 @@ class Intervals:
             "level": self.bootstrap.level,
             "replicates": self.bootstrap.replicates,
         }
+
+    def largest(self, metrics: Iterable[str]) -> dict[str, float | None]:
+        """Return the largest change of a user by metric, see `kinds.largest_changes`."""
+        return largest_changes(metrics, self.largest_value)
 
 
 def unit_of(metric: str) -> str:
@@ -119,7 +127,7 @@ def _of_all_lists(
 
 def quality_rows(subject: Subject, per_user: PerUser, intervals: Intervals) -> list[Finding]:
     """Return the clean quality of a subject on the test split, one finding per metric."""
-    values = value_intervals(per_user, **intervals.options("clean"), largest=largest_changes(per_user))
+    values = value_intervals(per_user, **intervals.options("clean"), largest=intervals.largest(per_user))
     values |= {name: _items_unsure(name, each, 1.0, intervals) for name, each in values.items() if of_all_lists(name)}
     found = {name: each._replace(drift=Interval(*within_range(name, each.drift))) for name, each in values.items()}
     return [
@@ -211,7 +219,7 @@ def drift_rows(
         idle: whether the perturbation is zero (an A/A audit), so that no user can change.
         groups: metric -> group, for metrics of a group of users or items.
     """
-    largest = None if idle else largest_changes(clean)
+    largest = None if idle else intervals.largest(clean)
     found = paired_intervals(clean, perturbed, **intervals.options(audit, condition.label), largest=largest)
     if not idle:
         found |= _of_all_lists(found, clean, [perturbed], intervals)
@@ -281,7 +289,7 @@ def difference_rows(
         intervals: settings of the intervals.
         idle: as in `drift_rows`.
     """
-    largest = None if idle else largest_changes(ours[0])
+    largest = None if idle else intervals.largest(ours[0])
     found = differences_of_drifts(*ours, *theirs, **intervals.options(audit, condition.label), largest=largest)
     if not idle:
         found |= _of_all_lists(found, ours[0], [ours[1], theirs[1]], intervals)

@@ -9,6 +9,8 @@ from torch import Tensor
 from robustrec.audits.content_use import measure_content_use
 from robustrec.audits.context import AuditContext, clean_of
 from robustrec.audits.item_groups import group_rows, is_of_group, item_groups
+from robustrec.audits.item_values import item_values
+from robustrec.audits.over_seeds import rows_over_seeds
 from robustrec.audits.plan import Plan
 from robustrec.audits.quality import Clean, metric_suite_of
 from robustrec.audits.reach.check import refuse_zero_tables, sampled_scores
@@ -81,10 +83,14 @@ def work_of(plan: Plan, progress: Progress = silent) -> Work:
         check_modalities(plan.specs, features.tables)
     for spec in plan.specs:
         refuse_zero_tables(modalities_read(spec.model, prepared.tables))
-    metric_suite = metric_suite_of(plan.suite.metrics, plan.suite.stability, prepared)
+    values = item_values(plan.dataset, plan.suite.value)
+    metric_suite = metric_suite_of(
+        plan.suite.metrics, plan.suite.stability, prepared, None if values is None else values.values
+    )
     groups = item_groups(plan.suite.segments, plan.dataset, plan.suite.metrics)
     context = AuditContext(prepared, replace(metric_suite, groups=groups), plan.settings.seed, progress)
-    intervals = Intervals(plan.suite.bootstrap, plan.settings.seed, prepared.problem.n_items)
+    largest = None if values is None else values.largest
+    intervals = Intervals(plan.suite.bootstrap, plan.settings.seed, prepared.problem.n_items, largest)
     return Work(plan, context, intervals, results)
 
 
@@ -138,15 +144,18 @@ def measure(plan: Plan, *, progress: Progress = silent, engine: Engine | None = 
         for place, check in checks.items():
             if check:
                 reach_again(subjects[place][0], check, work, faults.get(place, ""))
-    _separate_groups(context, results)
+    _separate_groups(context, results, plan.suite.bootstrap.level)
     return Measurements(prepared, subjects, results, context)
 
 
-def _separate_groups(context: AuditContext, results: AuditResults) -> None:
+def _separate_groups(context: AuditContext, results: AuditResults, level: float) -> None:
     """Move the findings of groups of items to the segments, and drop what nothing reads any more."""
     if context.metric_suite.groups is None:
         return
-    results.segments += group_rows(results.findings, context.metric_suite.groups)
+    groups = context.metric_suite.groups
+    results.segments += group_rows(results.findings, groups)
+    own = [row for row in results.findings if is_of_group(row.metric)]
+    results.segments_over_seeds += group_rows(rows_over_seeds(own, results.arrays, level=level), groups)
     results.findings = [row for row in results.findings if not is_of_group(row.metric)]
     results.over_seeds = [row for row in results.over_seeds if not is_of_group(row.metric)]
     results.arrays = {

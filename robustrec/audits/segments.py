@@ -18,7 +18,7 @@ from scipy.sparse import csr_array
 from robustrec.audits.item_groups import FEWEST_ITEMS, items_by_label
 from robustrec.audits.rows import Intervals, drift_row, unit_of, value_row, without_draws
 from robustrec.datasets.interactions import TRAIN, Interactions
-from robustrec.evaluation.kinds import ACCURACY, STABILITY, kind_of, largest_changes
+from robustrec.evaluation.kinds import ACCURACY, STABILITY, VALUE, kind_of
 from robustrec.evaluation.statistics import paired_intervals, value_intervals
 from robustrec.results.arrays import Arrays, both_states
 from robustrec.results.findings import CLEAN, CONTENT_USE, Finding, SegmentKind
@@ -45,7 +45,7 @@ class Segment:
     """Test users of one segment.
 
     Attributes:
-        by: what it is a segment of: activity, popularity, category, brand or price.
+        by: what it is a segment of: activity, popularity, category, brand, price or a column of items.
         name: value of it.
         rows: int64 [m] places among the test users.
         n_items: number of items of the group in the catalogue; None for a group of users.
@@ -116,7 +116,7 @@ def segment_rows(
     found: list[Finding] = []
     for row in findings:
         kind = kind_of(row.metric)
-        if row.group is not None or row.audit == CONTENT_USE or kind not in (*ACCURACY, *STABILITY):
+        if row.group is not None or row.audit == CONTENT_USE or kind not in (*ACCURACY, *VALUE, *STABILITY):
             continue
         states = both_states(row, arrays)
         if states is None:
@@ -136,7 +136,7 @@ def _rows_of(
     intervals: Intervals,
 ) -> Iterator[Finding]:
     """Yield the finding of each segment of one finding of all users."""
-    metric, largest = row.metric, largest_changes([row.metric])
+    metric, largest = row.metric, intervals.largest([row.metric])
     idle = row.audit != CLEAN and row.ci_low == row.ci_high == 0
     options = intervals.options("segments", row.audit, row.condition.label)
     for each in segments:

@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from robustrec.audits.item_values import with_value
 from robustrec.audits.kind import AuditConfig
 from robustrec.audits.registry import KINDS, UserAudit, built_in, check_known
 from robustrec.audits.values import (
@@ -28,10 +29,11 @@ from robustrec.audits.values import (
     strata_metrics,
     use_metrics,
 )
+from robustrec.columns import COLUMN_NAME
 from robustrec.config import Settings
 from robustrec.errors import RobustrecError, unknown_name
 from robustrec.evaluation.error_rates import Correction
-from robustrec.evaluation.kinds import LONGEST_LIST, QUALITY, STABILITY, named
+from robustrec.evaluation.kinds import LONGEST_LIST, QUALITY, STABILITY, VALUE, kind_of, named
 from robustrec.files import digest_json, shipped, shown_path
 from robustrec.invalid import invalid
 from robustrec.results.findings import BASELINE, CLEAN, CONTENT_USE, EXPOSURE, SegmentKind
@@ -98,7 +100,13 @@ class Suite(Record):
     segments: Annotated[tuple[SegmentKind, ...], AfterValidator(distinct)] = Field(
         default=(),
         description="segments of the users with findings of their own: activity (thirds by training interactions), or "
-        "users by the popularity, category, brand or price of their test items",
+        "users by the popularity, category, brand, price or a column (item:season) of their test items",
+    )
+    value: str | None = Field(
+        default=None,
+        pattern=f"^{COLUMN_NAME}$",
+        description="numeric column of the catalog, such as price or margin, whose values weigh the items in value@k "
+        "and value_ndcg@k",
     )
     bootstrap: Bootstrap = Field(default=Bootstrap(), description="settings of the confidence intervals")
     audits: tuple[_AnyAudit, ...] = Field(min_length=1, description="audits to run, one table for each kind")
@@ -118,12 +126,17 @@ class Suite(Record):
     @model_serializer(mode="wrap")
     def _without_empty(self, handler: SerializerFunctionWrapHandler):  # type: ignore[no-untyped-def]
         # A key that is not given changes no digest of a suite, nor of what was measured by it.
-        return {name: value for name, value in handler(self).items() if name != "segments" or value}
+        return {name: value for name, value in handler(self).items() if name not in ("segments", "value") or value}
 
     @model_validator(mode="after")
     def _fits_together(self) -> Suite:
         distinct(tuple(audit.kind for audit in self.audits))
         distinct(tuple(gate.name for gate in self.gates))
+        of_values = next((name for name in self.metrics if kind_of(name) in VALUE), None)
+        if of_values and self.value is None:
+            raise ValueError(f'metric {of_values!r} needs a value of each item; add value = "price"')
+        if self.value is not None and not of_values:
+            raise ValueError(f"value = {self.value!r} is read by no metric; add value@20 or value_ndcg@20 to metrics")
         audits = (CLEAN, CONTENT_USE, *(audit.kind for audit in self.audits))
         strata = strata_metrics(self.metrics)
         own = [metric for audit in self.audits for metric in audit.own_metrics]
@@ -187,7 +200,8 @@ def suite_of(settings: Settings, suite: Suite | None = None) -> Suite:
     suite, mask = suite or load_suite(settings.suite), evaluation_options(settings).mask_validation
     changes = {"mask_validation": mask, "users": settings.users, "segments": settings.segments}
     changed = {name: value for name, value in changes.items() if value is not None}
-    return suite.model_copy(update=changed) if changed else suite
+    suite = suite.model_copy(update=changed) if changed else suite
+    return with_value(suite, settings.value)
 
 
 def suite_text(name_or_path: str) -> str:

@@ -42,6 +42,7 @@ def audit(
     seeds: options.Seeds = None,
     users: options.Users = None,
     segments: options.Segments = None,
+    value: options.ValueColumn = None,
     device: options.Device = None,
     threads: options.Threads = None,
     workers: options.Workers = None,

@@ -56,7 +56,8 @@ def import_(
         str | None,
         typer.Option(
             help="Columns by name: user=customer,item=sku,rating=stars,timestamp=at,label=part, also title, brand,"
-            " category, description, image, price of the catalog; or, of a file without a header, their order:"
+            " category, description, image, price of the catalog, and further columns of it under a name of your own"
+            " (margin=profit); or, of a file without a header, their order:"
             " user,item,rating,timestamp."
         ),
     ] = None,

@@ -61,6 +61,8 @@ def _lines(d: Description) -> list[tuple[str, str]]:
         ("texts", _texts(d)),
         ("pictures", "none" if d.pictures is None else _share(d.pictures, d.items)),
     ]
+    if d.columns:
+        lines.append(("columns", " · ".join(f"{name} of {_share(n, d.items)}" for name, n in d.columns.items())))
     if d.clean_catalog:
         lines.append(("clean catalog", "available: texts and pictures without merchant noise"))
     features = [f"{kind}: {f.file} {f.rows:,} x {f.width:,} {f.dtype}" for kind, f in d.features.items()]

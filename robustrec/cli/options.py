@@ -114,8 +114,17 @@ Users = Annotated[
 Segments = Annotated[
     str | None,
     typer.Option(
-        help="Segments of the users with findings of their own: activity, popularity, category, brand and price,"
-        " separated by commas. Default: those of the suite.",
+        help="Segments of the users with findings of their own: activity, popularity, category, brand, price and"
+        " item:COLUMN for a column that was named at import, separated by commas. Default: those of the suite.",
+        show_default=False,
+    ),
+]
+ValueColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--value",
+        help="Numeric column of the catalog, such as price or margin: also measure the value of the lists (value@k,"
+        " value_ndcg@k). Default: that of the suite.",
         show_default=False,
     ),
 ]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 
-from robustrec.datasets.formats.catalogs import NAMED_KINDS
+from robustrec.columns import COLUMN_NAME
+from robustrec.datasets.formats.catalogs import NAMED_KINDS, OWN
 from robustrec.datasets.naming import ALIASES, places_of, plain, repeated_name
 from robustrec.errors import RobustrecError
 
@@ -25,15 +28,32 @@ def column_names(columns: Sequence[str] | None) -> dict[str, str] | None:
         kind = next((kind for kind in _KINDS if plain(said) in (kind, *ALIASES[kind])), None)
         if plain(said) in ALIASES["split"]:
             kind = "label"
-        if not equals or kind is None or kind in found or not name.strip():
+        if kind is None:
+            kind = _own(said)
+        same = [other for other, column in found.items() if column == name.strip()]
+        again = bool(same) and any(other.startswith(OWN) for other in (*same, kind or ""))
+        if not equals or kind is None or kind in found or again or not name.strip():
             problem = "is there twice" if kind in found else "is not KIND=COLUMN with a known kind"
+            problem = "names a column that another kind names" if again else problem
             raise RobustrecError(
                 f"{each[:60]!r} {problem}",
                 where="option --columns",
-                fix=f"name columns as in --columns user=customer,item=sku; kinds: {', '.join(_KINDS)}",
+                fix=f"name columns as in --columns user=customer,item=sku; kinds: {', '.join(_KINDS)}, or your name of "
+                "a further column of the catalog in lower case: margin=COLUMN",
             )
         found[kind] = name.strip()
     return found
+
+
+def _own(said: str) -> str | None:
+    """Return the kind of a further column of the catalog under a name of the user; None where it is no such name.
+
+    What is almost a known kind is a misspelt one.
+    """
+    known = [alias for kind in _KINDS for alias in (kind, *ALIASES[kind])]
+    if not re.fullmatch(COLUMN_NAME, said) or get_close_matches(plain(said), known, n=1, cutoff=0.8):
+        return None
+    return OWN + said
 
 
 def mapped_places(header: Sequence[str], named: Mapping[str, str], kinds: Iterable[str], place: str) -> dict[str, int]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from robustrec.datasets.catalog import Catalog
 from robustrec.datasets.feature_files import open_features
 from robustrec.datasets.interactions import LABEL_NAMES, TEST, TRAIN, VALIDATION
 from robustrec.datasets.registry import Dataset
@@ -70,6 +72,9 @@ class Description(Record):
     texts: int | None = Field(description="items with a text; null: no catalog")
     text_words: float | None = Field(description="median number of words of a text; null: no texts")
     pictures: int | None = Field(description="items with a picture; null: no pictures")
+    columns: dict[str, int] = Field(
+        default_factory=dict, description="columns of the catalog that were named at import: items with a value"
+    )
     clean_catalog: bool = Field(description="the catalog without merchant noise is available too")
     features: dict[str, FeatureFile]
     user_graph: bool = Field(
@@ -122,11 +127,19 @@ def describe(dataset: Dataset) -> Description:
         texts=None if catalog is None else catalog.n_texts,
         text_words=float(np.median(words)) if words else None,
         pictures=None if catalog is None or catalog.pictures is None else catalog.n_pictures,
+        columns=_columns(catalog),
         clean_catalog=dataset.clean_catalog is not None,
         features=features,
         user_graph=dataset.user_graph is not None,
         filters=filters,
     )
+
+
+def _columns(catalog: Catalog | None) -> dict[str, int]:
+    """Return how many items have a value in each column that was named at import."""
+    items = [item for item in (catalog.items if catalog else ()) if item is not None]
+    priced = sum(item.price is not None for item in items)
+    return {**({"price": priced} if priced else {}), **Counter(name for item in items for name, _ in item.own)}
 
 
 def head_share(popularity: NDArray[np.int64], share: float) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from robustrec.datasets.catalog import sentence
+from robustrec.datasets.formats.catalogs import OWN
 from robustrec.datasets.interactions import FilterCount
 from robustrec.datasets.item_numbers import read_item_numbers
 from robustrec.datasets.items import ABOUT_OTHERS, CatalogItem, ItemTable, read_items
@@ -52,6 +53,13 @@ def import_items(
     """
     table = ItemTable([None] * n_items, 0, 0)
     counts = {}
+    further = [name for kind, name in (columns or {}).items() if kind.startswith(OWN)]
+    if further and not files:
+        raise RobustrecError(
+            f"column {further[0][:60]!r} is of a catalog, but there is none",
+            where="option --columns",
+            fix="give the catalog with --items FILE, or remove the column from --columns",
+        )
     if files:
         ids = None if originals is None else {name: row for row, name in enumerate(originals)}
         numbers = read_item_numbers(folder) if ids is None else None

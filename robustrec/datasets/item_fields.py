@@ -19,6 +19,7 @@ MAX_ID = 1_000
 MAX_PRICE = 1e12
 
 _NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
+_SIGNED = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,12})?")
 
 
 def id_of(value: Any) -> str:
@@ -58,6 +59,40 @@ def stored_price(value: Any) -> float | None:
     """Return a price that an import has stored as a number; anything else is no price."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if number and 0 <= value <= MAX_PRICE else None
+
+
+def own_value(value: Any, where: str) -> float | str | None:
+    """Return the value of a column that the user named, as a number or a text; None for a missing one.
+
+    A text is a number where it is digits with a decimal point and perhaps a sign.
+
+    Raises:
+        RobustrecError: not a number, a text or a truth value, a number beyond MAX_PRICE, or a text that is too long.
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        if isinstance(value, float) and math.isnan(value):
+            return None
+        if abs(value) <= MAX_PRICE:
+            return float(value)
+        raise RobustrecError(
+            f"{value!r} is beyond {MAX_PRICE:.0e}", where=where, fix="correct the value, or leave it empty if unknown"
+        )
+    text = text_of(value, where)
+    return float(text) if _SIGNED.fullmatch(text) else text or None
+
+
+def stored_own(value: Any) -> tuple[tuple[str, float | str], ...]:
+    """Return the columns that an import has stored, numbers and texts by name; anything else is none."""
+    if not isinstance(value, dict):
+        return ()
+    kept = [(name, each) for name, each in value.items() if isinstance(each, str | int | float)]
+    return tuple(
+        (str(name), each if isinstance(each, str) else float(each))
+        for name, each in kept
+        if not isinstance(each, bool) and (isinstance(each, str) or abs(each) <= MAX_PRICE)
+    )
 
 
 def image_of(value: Any) -> str:

@@ -11,9 +11,19 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from robustrec.datasets.formats.catalogs import catalog_records
+from robustrec.datasets.formats.catalogs import OWN, catalog_records
 from robustrec.datasets.formats.named import Records
-from robustrec.datasets.item_fields import id_of, image_of, images_of, labels_of, price_of, stored_price, text_of
+from robustrec.datasets.item_fields import (
+    id_of,
+    image_of,
+    images_of,
+    labels_of,
+    own_value,
+    price_of,
+    stored_own,
+    stored_price,
+    text_of,
+)
 from robustrec.datasets.naming import ALIASES, CATALOG_ID, loose_id, named
 from robustrec.errors import RobustrecError
 
@@ -41,6 +51,7 @@ class CatalogItem:
         external: external ids (asin, movieId, ...), as text.
         images: entry names of further pictures of the same item.
         price: price of the item, without a unit; None if unknown.
+        own: name and value of further columns that the user named at import, as a number or a text.
     """
 
     title: str
@@ -51,6 +62,7 @@ class CatalogItem:
     external: tuple[str, ...]
     images: tuple[str, ...] = ()
     price: float | None = None
+    own: tuple[tuple[str, float | str], ...] = ()
 
 
 class ItemTable(NamedTuple):
@@ -214,6 +226,8 @@ def items_text(items: Sequence[CatalogItem | None]) -> str:
                 record["images"] = list(item.images)
             if item.price is not None:
                 record["price"] = item.price
+            if item.own:
+                record["columns"] = dict(item.own)
             if item.external:
                 record["id"] = item.external[0]
             lines.append(json.dumps(record, ensure_ascii=False) + "\n")
@@ -247,7 +261,17 @@ def _item(record: dict[str, Any], where: str, *, number: str = "", prices: Price
         external=tuple(dict.fromkeys(name for name in external if name)),
         images=tuple(dict.fromkeys(name for name in pictures if image and name != image))[:MAX_FURTHER],
         price=price_of(price, f"{where}, key price") if prices == "strict" else stored_price(price),
+        own=_own_columns(record, where, stored=prices == "stored"),
     )
+
+
+def _own_columns(record: dict[str, Any], where: str, *, stored: bool) -> tuple[tuple[str, float | str], ...]:
+    """Return the further columns that the user named at import, or that an import has stored; missing ones are out."""
+    if stored:
+        return stored_own(record.get("columns"))
+    names = sorted(name for name in record if name.startswith(OWN))
+    found = ((name.removeprefix(OWN), own_value(record[name], f"{where}, column {name[len(OWN) :]}")) for name in names)
+    return tuple((name, value) for name, value in found if value is not None)
 
 
 @lru_cache(maxsize=16)

@@ -25,6 +25,7 @@ from robustrec.audits.context import CostCounts
 from robustrec.audits.results import Audited, AuditResults, Work
 from robustrec.audits.run_tasks import config_of
 from robustrec.audits.tasks import Task, TaskOutput
+from robustrec.datasets.registry import Dataset
 from robustrec.files import digest_json, digest_sources, remove_leftovers, write_atomically
 from robustrec.results.exhibits import Exhibit, Relation
 from robustrec.results.findings import AuditStatus, Finding
@@ -193,11 +194,28 @@ def _inputs(subjects: Audited, work: Work) -> dict[str, Any]:
         ],
         "suite": suite.model_dump(
             mode="json",
-            include={"metrics", "stability", "bootstrap", "compare_with", "mask_validation", "users", "segments"},
+            include={
+                "metrics",
+                "stability",
+                "bootstrap",
+                "compare_with",
+                "mask_validation",
+                "users",
+                "segments",
+                "value",
+            },
         ),
+        "columns": _columns(prepared.dataset),
         "seed": work.context.seed,
         "intervals": work.intervals.seed,
     }
+
+
+def _columns(dataset: Dataset) -> str | None:
+    """Return a digest of the prices and own columns of the items, which the digest of the data does not have."""
+    items = dataset.catalog.items if dataset.catalog else ()
+    found = [[item.price, item.own] if item else None for item in items]
+    return digest_json(found) if any(each and (each[0] is not None or each[1]) for each in found) else None
 
 
 def _remove_old(folder: Path) -> None:

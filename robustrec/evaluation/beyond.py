@@ -39,11 +39,13 @@ class Catalogue:
         trained: [I] users with a training interaction with each item.
         n_users: users with a training interaction.
         tables: modality -> [I, D] clean item features; none where the data set has none.
+        values: [I] what each item is worth, for metrics of values; None without any.
     """
 
     trained: Ints
     n_users: int
     tables: Mapping[str, NDArray[np.floating]] = field(default_factory=dict)
+    values: Floats | None = None
 
     @property
     def n_items(self) -> int:

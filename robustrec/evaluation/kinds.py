@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustrec.errors import RobustrecError, unknown_name
-from robustrec.evaluation import accuracy, agreement, beyond
+from robustrec.evaluation import accuracy, agreement, beyond, value
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -70,6 +70,17 @@ class Beyond(MetricKind):
     function: Callable[[NDArray[np.int32], beyond.Catalogue, int], Floats]
     of_all: bool = False
     features: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Value(MetricKind):
+    """A metric of lists whose items have a value, a price or margin; averaged over users.
+
+    Attributes:
+        function: (items [n, K], relevant items of these users, values [I], k) -> [n].
+    """
+
+    function: Callable[[NDArray[np.int32], value.Relevant, Floats, int], Floats]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +173,24 @@ BEYOND = {
 }
 """Metrics of the items in lists, relevant or not."""
 
+VALUE = {
+    "value": Value(
+        label="Discounted value",
+        description="Sum of the values (price, margin) of the items in the top k, each divided by log2(rank + 1).",
+        unit="value",
+        high=float("inf"),
+        largest=float("inf"),  # depends on the values, see `value.largest_change`
+        function=value.discounted_value,
+    ),
+    "value_ndcg": Value(
+        label="Value-weighted NDCG",
+        description="NDCG with the value (price, margin) of each test item as its gain: 1 if the test items are at the "
+        "top of the list, the most valuable first.",
+        function=value.value_ndcg,
+    ),
+}
+"""Metrics of the values of items, which a suite names with `value`."""
+
 STABILITY = {
     "overlap": Agreement(
         label="Overlap",
@@ -186,7 +215,7 @@ STABILITY = {
 }
 """Metrics of the lists before and after a perturbation."""
 
-QUALITY: dict[str, Accuracy | Beyond] = {**ACCURACY, **BEYOND}
+QUALITY: dict[str, Accuracy | Beyond | Value] = {**ACCURACY, **BEYOND, **VALUE}
 """Metrics of one list: what `metrics` of a suite can have."""
 
 KINDS: dict[str, MetricKind] = {**QUALITY, **STABILITY}
@@ -224,7 +253,7 @@ def main_metrics(names: Iterable[str]) -> list[str]:
 
 def _last(kind: str) -> int:
     """Return the place of a metric that is no preferred one: NDCG first, what does not measure quality last."""
-    return 0 if kind == "ndcg" else 2 if kind in BEYOND else 1
+    return 0 if kind == "ndcg" else 2 if kind in BEYOND or kind in VALUE else 1
 
 
 def of_all_lists(metric: str) -> bool:
@@ -233,10 +262,20 @@ def of_all_lists(metric: str) -> bool:
     return kind is not None and kind.of_all
 
 
-def largest_changes(metrics: Iterable[str]) -> dict[str, float | None]:
-    """Return the largest change of the value of one user, by metric; None where no value is of one user alone."""
-    kinds = {metric: KINDS.get(kind_of(metric)) for metric in metrics}
-    return {name: None if of_all_lists(name) else kind.largest if kind else 1.0 for name, kind in kinds.items()}
+def largest_changes(metrics: Iterable[str], largest_value: float | None = None) -> dict[str, float | None]:
+    """Return the largest change of the value of one user, by metric; None where no value is of one user alone.
+
+    Args:
+        metrics: names of metrics.
+        largest_value: of an item, for sums of values; None: unknown, and so is their largest change.
+    """
+    found: dict[str, float | None] = {}
+    for name in metrics:
+        kind = KINDS.get(kind_of(name))
+        found[name] = None if of_all_lists(name) else kind.largest if kind else 1.0
+        if kind is VALUE["value"]:
+            found[name] = None if largest_value is None else value.largest_change(largest_value, parse_metric(name).k)
+    return found
 
 
 def within_range(metric: str, value: tuple[float, float, float]) -> tuple[float, float, float]:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from robustrec.datasets.interactions import TRAIN, Interactions
 from robustrec.errors import RobustrecError
 from robustrec.evaluation.beyond import Catalogue
-from robustrec.evaluation.kinds import ACCURACY, BEYOND, QUALITY, Metric, check_depth, parse_metric, row_blocks
+from robustrec.evaluation.kinds import ACCURACY, BEYOND, QUALITY, VALUE, Metric, check_depth, parse_metric, row_blocks
 from robustrec.evaluation.user_items import UserItems, user_items
+from robustrec.evaluation.value import Relevant
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -50,6 +51,8 @@ def per_user_metrics(
     for name, metric in metrics.items():
         if metric.kind in BEYOND:
             found[name] = BEYOND[metric.kind].function(ranking.items, _needed(catalogue, name), metric.k)
+        elif metric.kind in VALUE:
+            found[name] = _of_values(ranking, user_items(ranking.users, relevant), catalogue, name, metric)
     return {name: found[name] for name in metrics}
 
 
@@ -82,6 +85,27 @@ def accuracy_of(hits: Hits, metrics: Mapping[str, Metric]) -> dict[str, Floats]:
         for name, metric in metrics.items():
             found[name][users[block]] = ACCURACY[metric.kind].function(table, n_relevant, metric.k)
     return found
+
+
+def _of_values(ranking: Ranking, relevant: UserItems, catalogue: Catalogue | None, name: str, metric: Metric) -> Floats:
+    """Return a metric of the values of items, [n], by blocks of users.
+
+    Raises:
+        RobustrecError: the items have no values.
+    """
+    if catalogue is None or catalogue.values is None:
+        raise RobustrecError(
+            f"{name} needs a value of each item",
+            where="evaluation",
+            fix='name a numeric column of the catalog in the suite: value = "price"',
+        )
+    parts = []
+    for block in row_blocks(len(ranking.users), ranking.items.shape[1]):
+        counts = relevant.counts[block]
+        inside = slice(relevant.starts[block.start], relevant.starts[block.start + len(counts)])
+        own = Relevant(np.repeat(np.arange(len(counts)), counts), relevant.items[inside], counts)
+        parts.append(VALUE[metric.kind].function(ranking.items[block], own, catalogue.values, metric.k))
+    return np.concatenate(parts)
 
 
 def _needed(catalogue: Catalogue | None, name: str) -> Catalogue:

@@ -42,6 +42,13 @@ def shown_findings(report: Report) -> list[Finding]:
     return found
 
 
+def shown_segments(report: Report) -> list[Finding]:
+    """Return the findings of segments likewise."""
+    means = {subject: mean_subject(group) for group in candidates_of(report) for subject in group}
+    rows = with_means(report.segments, report.segments_over_seeds)
+    return [row.model_copy(update={"subject": means[row.subject]}) if seeds else row for row, seeds in rows]
+
+
 def shown_names(report: Report) -> dict[Subject, str]:
     """Return the names of the subjects of `shown_findings`."""
     over = names_over_seeds(report)

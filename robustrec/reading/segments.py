@@ -8,6 +8,7 @@ from typing import NamedTuple
 from robustrec.evaluation.kinds import ACCURACY, kind_of
 from robustrec.reading.conditions import condition_words
 from robustrec.reading.names import headline
+from robustrec.reading.over_seeds import shown_findings, shown_segments
 from robustrec.results.findings import CLEAN, EXPOSURE, Finding
 from robustrec.results.numbers import bracketed, percent
 from robustrec.results.report import Report
@@ -34,7 +35,7 @@ def segment_section(report: Report, names: Mapping[Subject, str], level: str) ->
     """Return the segments with a drift of the main metric, or None for a report without segments."""
     drifts = [
         row
-        for row in report.segments
+        for row in shown_segments(report)
         if row.quantity == "drift" and row.audit != CLEAN and kind_of(row.metric) in ACCURACY
     ]
     if not drifts:
@@ -42,7 +43,7 @@ def segment_section(report: Report, names: Mapping[Subject, str], level: str) ->
     metric = headline(drifts)[0]
     drifts = [row for row in drifts if row.metric == metric]
     telling, shown, lines = _telling(drifts, "drifts of segments", level)
-    overall = {_place(row): row for row in report.findings if row.metric == metric and row.reference == CLEAN}
+    overall = {_place(row): row for row in shown_findings(report) if row.metric == metric and row.reference == CLEAN}
     opposite = _opposite(telling, overall)
     if opposite:
         lines.insert(0, f"Segments move in opposite directions, which the mean over all users hides: {opposite}")
@@ -55,7 +56,7 @@ def segment_section(report: Report, names: Mapping[Subject, str], level: str) ->
 
 def exposure_section(report: Report, names: Mapping[Subject, str], level: str) -> SegmentSection | None:
     """Return the groups of items whose exposure changed, or None for a report without groups of items."""
-    drifts = [row for row in report.segments if row.quantity == "drift" and kind_of(row.metric) == EXPOSURE]
+    drifts = [row for row in shown_segments(report) if row.quantity == "drift" and kind_of(row.metric) == EXPOSURE]
     if not drifts:
         return None
     _, shown, lines = _telling(drifts, "drifts of the exposure of groups", level)

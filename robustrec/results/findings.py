@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from robustrec.columns import SegmentKind as SegmentKind
 from robustrec.results.conditions import Condition
 from robustrec.subject import Record, Subject
 
@@ -38,9 +39,6 @@ TOGETHER = "the encoder reads text and picture together"
 """Note of a cause whose vectors an edit of the other modality changed."""
 
 Group = Literal["all", "edited", "head", "tail", "untouched", "cold_items", "warm_items", "cold_users"]
-
-SegmentKind = Literal["activity", "popularity", "category", "brand", "price"]
-"""What segments are of: training interactions of users, or popularity, category, brand or price of test items."""
 
 STRATA: tuple[Group, ...] = ("cold_items", "warm_items", "cold_users")
 """Groups by training interactions. The metric of such a finding ends in the group: ndcg@20_cold_items."""
@@ -80,8 +78,8 @@ class Finding(Record):
     segment_by: SegmentKind | None = Field(
         default=None,
         description="of a segment of the users, what it is a segment of: their training interactions (activity), or "
-        "the popularity, category, brand or price of their test items; exposure@k is of the items of the group in the "
-        "lists of all test users",
+        "the popularity, category, brand, price or a column (item:season) of their test items; exposure@k is of the "
+        "items of the group in the lists of all test users",
     )
     segment: str | None = Field(default=None, min_length=1, description="name of the segment, for example a category")
     modality: str | None = Field(

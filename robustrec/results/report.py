@@ -68,6 +68,10 @@ class DatasetRecord(Record):
     split: SplitRecord | None = Field(default=None, description="how the interactions were split, if it is recorded")
     cold_start: ColdStart | None = Field(default=None, description="None in reports of earlier versions")
 
+    item_values: str | None = Field(
+        default=None, description="sha256 of the values of the items, if metrics of values are measured"
+    )
+
     @model_validator(mode="after")
     def _sample_is_synthetic(self) -> DatasetRecord:
         if self.synthetic != (self.edition == "sample"):
@@ -271,6 +275,9 @@ class Report(Record):
     )
     segments: tuple[Finding, ...] = Field(
         default=(), description="findings of segments of the users, which are also part of those of all users"
+    )
+    segments_over_seeds: tuple[Finding, ...] = Field(
+        default=(), description="means of `segments` over training seeds, as in `over_seeds`"
     )
     exhibits: tuple[Exhibit, ...] = ()
     relations: tuple[Relation, ...] = ()

@@ -70,7 +70,8 @@ class Select(Record):
         "warm_items or cold_users; the same as the end of a metric's name, as in ndcg@20_edited",
     )
     segment_by: SegmentKind | None = Field(
-        default=None, description="segments of the users: activity, popularity, category, brand or price; see `segment`"
+        default=None,
+        description="segments of the users: activity, popularity, category, brand, price or item:COLUMN; see `segment`",
     )
     segment: str | None = Field(
         default=None,
@@ -136,7 +137,7 @@ class Select(Record):
     @model_validator(mode="after")
     def _can_match(self) -> Select:
         if self.segment is not None and self.segment_by is None:
-            raise ValueError("segment needs segment_by: activity, popularity, category, brand or price")
+            raise ValueError("segment needs segment_by: activity, popularity, category, brand, price or item:COLUMN")
         given = list(self.fields)
         if given and self.condition != ANY:
             raise ValueError(f"condition and {given[0]} cannot be combined: remove condition")

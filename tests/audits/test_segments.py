@@ -14,7 +14,7 @@ from rich.console import Console
 from scipy.sparse import csr_array
 
 from robustrec.audits import run as runner
-from robustrec.audits.item_groups import ItemGroups, group_rows, price_thirds
+from robustrec.audits.item_groups import ItemGroups, group_rows, thirds
 from robustrec.audits.outcome import make_report
 from robustrec.audits.plan_checks import check_gates_select
 from robustrec.audits.rows import Intervals, drift_rows
@@ -22,7 +22,6 @@ from robustrec.audits.segments import Segment, chosen_segments, segment_rows, se
 from robustrec.audits.suites import Bootstrap, parse_suite, suite_of
 from robustrec.config import resolve
 from robustrec.datasets.interactions import TRAIN, Interactions
-from robustrec.datasets.items import CatalogItem
 from robustrec.errors import RobustrecError
 from robustrec.reading.segments import exposure_section, segment_section
 from robustrec.report.console.console import print_report
@@ -193,14 +192,11 @@ def test_exposure_is_the_share_of_positions_by_hand() -> None:
 
 
 def test_thirds_by_price_keep_equal_prices_together() -> None:
-    def priced(*prices: float | None) -> list[CatalogItem | None]:
-        return [None, *(CatalogItem("t", "", (), "", "", (), price=price) for price in prices)]
-
-    found = price_thirds(priced(9.0, 1.0, None, 2.0, 3.0, 8.0, 7.0))
+    found = thirds([None, 9.0, 1.0, None, 2.0, 3.0, 8.0, 7.0])
     assert {name: items.tolist() for name, items in found.items()} == {"low": [2, 4], "middle": [5, 7], "high": [1, 6]}
-    equal = price_thirds(priced(5.0, 5.0, 5.0, 9.0))
+    equal = thirds([None, 5.0, 5.0, 5.0, 9.0])
     assert {name: items.tolist() for name, items in equal.items()} == {"low": [1, 2, 3], "high": [4]}
-    assert price_thirds(priced(None)) == {}
+    assert thirds([None]) == {}
 
 
 def test_groups_that_move_in_opposite_directions_are_found_where_the_items_together_do_not() -> None:

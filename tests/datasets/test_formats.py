@@ -205,7 +205,7 @@ def test_columns_are_named_in_every_format(tmp_path: Path, home: Path, form: str
 @pytest.mark.parametrize(
     ("columns", "what"),
     [(("user=a", "b"), "'b' is not KIND=COLUMN"), (("user=a", "user=b"), "is there twice"),
-     (("who=a",), "is not KIND=COLUMN"), (("user=",), "is not KIND=COLUMN")],
+     (("rateing=a",), "is not KIND=COLUMN"), (("user=",), "is not KIND=COLUMN")],
 )  # fmt: skip
 def test_wrong_names_of_columns(tmp_path: Path, home: Path, columns: tuple[str, ...], what: str) -> None:
     with pytest.raises(RobustrecError, match=what) as caught:

@@ -151,7 +151,8 @@ def test_metrics_are_checked(metrics, hint):
 
 def test_every_metric_can_be_in_a_suite_up_to_1000_places():
     names = [f"{kind}@{k}" for kind in QUALITY for k in (2, 1000)]
-    suite = parse_suite(SMALL.replace('["ndcg@10"]', json.dumps(names)), source="mine.toml")
+    text = SMALL.replace('["ndcg@10"]', json.dumps(names) + '\nvalue = "price"')
+    suite = parse_suite(text, source="mine.toml")
     assert suite.metrics == tuple(names)
 
 

@@ -20,6 +20,9 @@ READ = {
     for name in ALIASES[kind]
 } | {CATALOG_ID}
 """The columns of a catalog that are read, by normalized name."""
+OWN = "column."
+"""Start of the kind of a column that the import keeps under a name of the user: column.margin."""
+
 NAMED_KINDS = ("item", "title", "brand", "categories", "category", "genres", "tags", "description", "image", "price")
 
 
@@ -41,7 +44,7 @@ def catalog_records(
     Raises:
         RobustrecError: a file cannot be read, or has none of the columns that the user gave.
     """
-    named = {plain(name): kind for kind, name in (columns or {}).items() if kind in NAMED_KINDS}
+    named = {plain(name): kind for kind, name in (columns or {}).items() if kind in NAMED_KINDS or kind.startswith(OWN)}
     found = chain.from_iterable(
         _records(path, lambda name: plain(name) in named or plain(name) in READ, number, stored_pictures, wanted)
         for number, path in enumerate(files)
@@ -68,7 +71,8 @@ def _renamed(records: Records, named: Mapping[str, str], path: Path) -> Records:
         raise RobustrecError(
             f"column {lacking[0][:60]!r} of the catalog is not found: it has {[name[:60] for name in names][:8]}",
             where=str(path),
-            fix=f"name the column in --columns as the file does: {named[lacking[0]]}=COLUMN",
+            fix=f"name the column in --columns as the file does: {named[lacking[0]].removeprefix(OWN)}=COLUMN"
+            + (f"; or correct the kind: {', '.join(NAMED_KINDS)}" if named[lacking[0]].startswith(OWN) else ""),
         )
 
 
