@@ -22,7 +22,7 @@ def process_state() -> dict[str, Any]:
     from PIL import Image
     from threadpoolctl import threadpool_info
 
-    matplotlib, chatter = (sys.modules.get(name) for name in ("matplotlib", "transformers.utils.logging"))
+    chatter = sys.modules.get("transformers.utils.logging")
 
     backends = torch.backends
     return {
@@ -35,10 +35,9 @@ def process_state() -> dict[str, Any]:
         "working folder": os.getcwd(),  # noqa: PTH109
         "signal handlers": [signal.getsignal(number) for number in SIGNALS],
         "locale": locale.setlocale(locale.LC_ALL),
-        "log handlers": [[*logging.getLogger(name).handlers] for name in (None, "matplotlib", "robustrec")],
-        "log levels": [logging.getLogger(name).level for name in (None, "matplotlib", "transformers", "robustrec")],
+        "log handlers": [[*logging.getLogger(name).handlers] for name in (None, "robustrec")],
+        "log levels": [logging.getLogger(name).level for name in (None, "transformers", "robustrec")],
         "transformers": chatter and [chatter.get_verbosity(), chatter.is_progress_bar_enabled()],
-        "matplotlib": matplotlib and {**matplotlib.rcParams},
         "pillow": [Image.MAX_IMAGE_PIXELS],
         "numpy errors": np.geterr(),
         "numpy generator": [str(part) for part in np.random.get_state()],  # noqa: NPY002

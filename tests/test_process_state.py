@@ -27,7 +27,7 @@ from robustrec.quiet import warnings_are
 from robustrec.report.html.page import html_page
 from robustrec.runs.prepared import Prepared
 
-LIBRARIES = ("torch", "typer", "PIL.Image", "scipy.stats", "sklearn.decomposition", "matplotlib.style")
+LIBRARIES = ("torch", "typer", "PIL.Image", "scipy.stats", "sklearn.decomposition")
 """Imported before: some of them change filters and the environment themselves."""
 IMPORTS = f"""
 import importlib, pkgutil, sys

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from robustrec.comparison.compared import ReportComparison
-from robustrec.report.html.drawing import IntervalMark, Plot, intervals
+from robustrec.report.html.charts.elements import PLAIN
+from robustrec.report.html.charts.intervals import Bar, IntervalRow, intervals
 from robustrec.report.html.environment import render
-from robustrec.report.html.figures import Figures
+from robustrec.report.html.plots import Figures, Plot
 from robustrec.results.numbers import bracketed, plain
 from robustrec.results.report import DatasetRecord
 
@@ -80,17 +81,19 @@ def _headline(found: ReportComparison) -> str:
 
 
 def _ranks(found: ReportComparison) -> Plot:
-    bars = [
-        IntervalMark(row, 0, each.mean_rank, each.mean_best, each.mean_worst)
-        for row, each in enumerate(found.standings)
-    ]
-    names = [each.name for each in found.standings]
-    return intervals("ranks", "mean rank, 1 is best", names, bars, x_label="mean rank", percent=False, names=[])
+    rows = []
+    for each in found.standings:
+        numbers = f"{each.mean_rank:.2f} [{each.mean_best:.2f}, {each.mean_worst:.2f}]"
+        bar = Bar(PLAIN, each.mean_rank, each.mean_best, each.mean_worst, numbers, hollow=False)
+        rows.append(IntervalRow(each.name, numbers, [bar]))
+    return Plot("Mean rank, 1 is best", intervals(rows, zero=False, signed=False))
 
 
 def _pairs(found: ReportComparison) -> Plot:
-    chosen = sorted(found.pairs, key=lambda pair: not pair.apart)[:MOST_PLOTTED]
-    bars = [IntervalMark(row, 0, each.difference, each.low, each.high) for row, each in enumerate(chosen)]
-    names = [f"{each.first} - {each.second}" for each in chosen]
-    title = f"difference of {found.metric}, mean over conditions"
-    return intervals("pairs", title, names, bars, x_label=found.metric, percent=False, names=[])
+    rows = []
+    for each in sorted(found.pairs, key=lambda pair: not pair.apart)[:MOST_PLOTTED]:
+        numbers = f"{plain(each.difference, signed=True)} {bracketed(each.low, each.high, plain, signed=True)}"
+        bar = Bar(PLAIN, each.difference, each.low, each.high, numbers, hollow=not each.apart)
+        rows.append(IntervalRow(f"{each.first} \N{MINUS SIGN} {each.second}", numbers, [bar]))
+    title = f"Difference of {found.metric}, mean over conditions; a mark is filled if the difference is significant"
+    return Plot(title, intervals(rows))

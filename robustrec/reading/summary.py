@@ -283,7 +283,7 @@ def _standings(
     Each gate is split into one for each matching candidate. Together they select the same findings as the gates of the
     suite, so that the correction for multiple testing is the same as in the report.
     """
-    gates = [gate for gate in _judged_gates(report) if gate.severity == "error"]
+    gates = [gate for gate in judged_gates(report) if gate.severity == "error"]
     if not gates:
         return {key: (*_worst(_as_decided(report, key)), ()) for key in keys}
     split = [(key, own) for gate in gates for key in keys if (own := _narrowed(gate, key))]
@@ -327,7 +327,7 @@ def _worst(found: dict[str, str]) -> tuple[str, tuple[str, ...]]:
     return "pass" if found else "none", ()
 
 
-def _judged_gates(report: Report) -> list[Gate]:
+def judged_gates(report: Report) -> list[Gate]:
     """Return the gates that were judged, with their limits; none where another version wrote the suite."""
     judged = {result.gate for result in report.gates}
     try:
@@ -341,19 +341,6 @@ def _judging(report: Report) -> dict[str, Any]:
     """Return the content of the suite that judged a report, which can differ from the measured suite."""
     record = report.judgement
     return report.suite.content if record is None or record.content is None else record.content
-
-
-def relative_limits(report: Report, rows: Sequence[Finding]) -> tuple[float, ...]:
-    """Return the limits on relative drift that gates set on all given rows, if they agree.
-
-    A gate on one metric, strategy or condition sets no limit on another.
-    """
-    found: list[set[tuple[float | None, float | None]]] = []
-    gates = [gate for gate in _judged_gates(report) if gate.quantity == "relative_drift"]
-    for row in rows:
-        found.append({(gate.min, gate.max) for gate in gates if selects(gate, row)})
-    both = set().union(*found) if found else set()
-    return tuple(limit for limit in both.pop() if limit is not None) if len(both) == 1 and all(found) else ()
 
 
 def _narrowed(gate: Gate, key: tuple[str, str, str]) -> Gate | None:

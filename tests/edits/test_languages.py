@@ -366,9 +366,9 @@ def test_a_letter_that_no_font_has_is_left_out_and_never_a_box():
 
 
 def test_a_pack_brings_a_font_of_its_own(tmp_path):
-    from robustrec.edits.pictures.lettering import wide_face
+    from robustrec.edits.pictures.lettering import WIDE_FACE
 
-    (tmp_path / "own.ttf").write_bytes(wide_face().read_bytes())
+    (tmp_path / "own.ttf").write_bytes(WIDE_FACE.read_bytes())
     table = tomllib.loads((PACKS / "en.toml").read_text()) | {"font": "own.ttf", "badges": ["Ελλάδα"]}
     (tmp_path / "own.toml").write_text(tomli_w.dumps(table))
     pack = read_pack(tmp_path / "own.toml")

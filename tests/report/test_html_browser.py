@@ -12,6 +12,9 @@ from robustrec.report.html import html_page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WIDTHS = (320, 380, 768, 1280, 1600)
+TOO_SMALL = """[...document.querySelectorAll("svg text, svg[role=img]")].filter(each => each.tagName === "text"
+  ? parseFloat(getComputedStyle(each).fontSize) < 12 || each.getScreenCTM().a !== 1
+  : each.getBoundingClientRect().height < 20 || each.getBoundingClientRect().width < 100).map(each => each.outerHTML)"""
 HOSTILE = "<script>document.title='owned'</script><img src=https://example.invalid/x onerror=alert(1)>"
 
 pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install 'robustrec[test]'")
@@ -51,6 +54,7 @@ def test_nothing_overflows_and_nothing_is_fetched_at_any_width(browser, tmp_path
         opened.page.set_viewport_size({"width": width, "height": 800})
         opened.page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
         assert opened.page.evaluate("document.documentElement.scrollWidth") == width
+        assert opened.page.evaluate(TOO_SMALL) == []
     pictures = opened.page.evaluate("[...document.images].map(each => each.naturalWidth)")
     assert len(pictures) > 0
     assert all(pictures)

@@ -14,7 +14,8 @@ from robustrec.evaluation.ranking import Ranking
 from robustrec.evaluation.stability import per_user_stability
 from robustrec.reading.conditions import condition_words
 from robustrec.reading.glossary import glossary
-from robustrec.reading.summary import gate_lines, relative_limits
+from robustrec.reading.limits import RowLimit, limit_words, relative_limits
+from robustrec.reading.summary import gate_lines
 from robustrec.results.findings import AuditStatus
 from robustrec.results.gates import Gate
 from robustrec.results.judging import judge
@@ -53,7 +54,8 @@ def test_the_margin_is_that_of_the_end_that_lies_worst(relative, margin):
 def test_limits_are_drawn_only_where_a_gate_judges_every_row():
     report = full_report()
     gated = [drift(VANILLA, metric="ndcg@20"), drift(SGBD, metric="ndcg@20")]
-    assert relative_limits(report, gated) == (-0.02, 0.02)
+    assert relative_limits(report, gated) == (RowLimit(-0.02, 0.02, blocking=True),)
+    assert limit_words(relative_limits(report, gated)) == "limit −2 to +2 %, blocking"
     assert relative_limits(report, [drift(VANILLA, metric="precision@20")]) == ()
     assert relative_limits(report, [*gated, drift(VANILLA, metric="precision@20")]) == ()
     assert relative_limits(report, [drift(VANILLA, condition="sigma2=0.01")]) == ()

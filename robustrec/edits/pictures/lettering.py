@@ -1,11 +1,10 @@
-"""Text on pictures: in the built-in font of Pillow, else in DejaVu Sans of matplotlib, else in the font of a pack.
+"""Text on pictures: in the built-in font of Pillow, else in DejaVu Sans, else in the font of a pack.
 
 The first two are the same on every machine. A text is drawn only in a font that has all its characters.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
@@ -48,13 +47,8 @@ def font(size: int, face: Path | None = None, *, shaped: bool = False) -> ImageF
     return loaded.font_variant(layout_engine=layout)
 
 
-@lru_cache(maxsize=1)
-def wide_face() -> Path | None:
-    """Return DejaVu Sans of matplotlib, which has European scripts, Hebrew and Arabic."""
-    found = importlib.util.find_spec("matplotlib")  # without importing it
-    folders = found.submodule_search_locations if found is not None else None
-    path = Path(next(iter(folders or ()), "")) / "mpl-data" / "fonts" / "ttf" / "DejaVuSans-Bold.ttf"
-    return path if path.is_file() else None
+WIDE_FACE = Path(__file__).parents[1] / "fonts" / "DejaVuSans-Bold.ttf"
+"""DejaVu Sans, which has European scripts, Hebrew and Arabic."""
 
 
 class Face(NamedTuple):
@@ -78,7 +72,7 @@ def face_for(text: str, own: Path | None = None) -> Face | None:
 
         if not features.check("raqm"):
             return None
-    faces = (own, None) if own is not None else (None, wide_face())
+    faces = (own, None) if own is not None else (None, WIDE_FACE)
     return next((Face(face, shaped) for face in faces if _has(face, text)), None)
 
 

@@ -48,7 +48,7 @@ def page_environment() -> Environment:
     environment.filters["figures"] = lambda figures: bool(figures.plots)
     environment.filters["words"] = condition_words
     environment.filters["num"] = with_signs
-    style, script = _asset("style.css"), _asset("script.js")
+    style, script = f"{_asset('style.css')}\n{_asset('charts.css')}", _asset("script.js")
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src '{_digest(script)}'; "
     environment.globals["policy"] = f"{policy}base-uri 'none'; form-action 'none'"
     environment.globals["style"] = Markup(style)  # noqa: S704 files of the package

@@ -10,16 +10,9 @@ from robustrec.reading.over_seeds import mean_subject
 from robustrec.reading.recommendation import recommend
 from robustrec.reading.summary import Summary
 from robustrec.reading.worst import worst_section
+from robustrec.report.html.drift_figures import drift_figures, noise_figures, severity_figures, without_curves
 from robustrec.report.html.environment import section
-from robustrec.report.html.figures import (
-    drift_figures,
-    exhibit_figures,
-    noise_figures,
-    relation_figures,
-    search_figures,
-    severity_figures,
-    without_curves,
-)
+from robustrec.report.html.figures import exhibit_figures, relation_figures, search_figures
 from robustrec.report.html.fragile import fragile_cards
 from robustrec.report.tables.edits import edit_table
 from robustrec.subject import Subject
