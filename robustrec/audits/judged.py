@@ -14,7 +14,14 @@ from robustrec.reading.recommendation import with_recommendation
 from robustrec.results.arrays import Arrays
 from robustrec.results.baseline import Baseline
 from robustrec.results.findings import BASELINE, AuditStatus, Finding
-from robustrec.results.gates import NO_BASELINE_FIX, GateResult, applicable_gates, label_warnings
+from robustrec.results.gates import (
+    NO_BASELINE_FIX,
+    GateResult,
+    GateStatus,
+    applicable_gates,
+    label_warnings,
+    selects,
+)
 from robustrec.results.inapplicable import inapplicable, not_judged
 from robustrec.results.judging import judge_all
 from robustrec.results.report import JUDGEMENT_RULES, JudgementRecord, Report
@@ -76,6 +83,8 @@ def judgement(
     )
     silent = [not_judged(gate, rows, statuses, subjects) for gate in gates.gates]
     word, reason = verdict_with_reason(found.gates, statuses, found.waivers)
+    if record is not None and baseline is not None and not over_seeds:
+        record = record.model_copy(update={"gates": _on_baseline(suite, baseline, side, now)})
     return {
         "findings": findings,
         "gates": tuple(_of_sample(gate, side) for gate in found.gates),
@@ -95,6 +104,16 @@ def judgement(
         "verdict_reason": reason,
         "warnings": (*gates.left_out, *filter(None, (*reasons.values(), *silent)), *warnings_of(found.waivers)),
     }
+
+
+def _on_baseline(
+    suite: Suite, baseline: Baseline, side: MeasuredState, now: datetime.datetime
+) -> dict[str, GateStatus]:
+    """Return the status that each gate has on the numbers of the baseline, of the subjects that the report has too."""
+    rows = [row for row in baseline.record.findings if row.subject in side.parameters]
+    gates = [gate for gate in suite.gates if any(selects(gate, row) for row in rows)]
+    found = judge_all(gates, rows, level=suite.bootstrap.level, correction=suite.correction, today=now.date())
+    return {each.gate: each.status for each in found.gates}
 
 
 def _of_sample(gate: GateResult, side: MeasuredState) -> GateResult:

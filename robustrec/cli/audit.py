@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from robustrec.cli import options
-from robustrec.cli.terminal import data_console, finishing, progress_bars, say
+from robustrec.cli.terminal import data_console, finishing, message_console, progress_bars, say
 from robustrec.files import check_writable, remove_leftovers
 from robustrec.sheet import Sheet
 from robustrec.store_urls import recorded_command, shown_url
@@ -51,13 +51,7 @@ def audit(
     store: options.StoreUrl = None,
     offline: options.Offline = None,
     overrides: options.Overrides = None,
-    output_format: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Also write the report as FORMAT:PATH, or to stdout as FORMAT: json, html, junit, markdown, github,"
-            " csv or parquet (json:report.json); repeatable."
-        ),
-    ] = None,
+    output_format: options.OutputFormats = None,
     gate: options.Gates = None,
     baseline: options.BaselineFile = None,
     waivers: options.WaiversFile = None,
@@ -121,9 +115,10 @@ def audit(
     page = _page_beside(report, stored)
     with finishing(exit_code(report.verdict, report.gates, settings.fail_on)):
         write_outputs(report, [*others, *to_stdout])
-        if not as_json and all(output.path is not None for output in outputs):
-            report_file = _shown(outputs, "json", stored) or stored
-            _print_report(report, report_file, _shown(outputs, "html", page), fail_on=settings.fail_on)
+        to_stderr = as_json or any(output.path is None for output in outputs)
+        if not (to_stderr and quiet):
+            files = (_shown(outputs, "json", stored) or stored, _shown(outputs, "html", page))
+            _print_report(report, *files, to_stderr=to_stderr, fail_on=settings.fail_on)
 
 
 def _accepted(path: Path) -> Baseline:
@@ -225,7 +220,8 @@ def _print_plan(plan: Plan, *, as_json: bool) -> None:
     sheet.line(f"cost       at most {cost_words(cost)}; dry run, nothing was executed")
 
 
-def _print_report(report: Report, path: Path, page: Path | None, *, fail_on: FailOn) -> None:
+def _print_report(report: Report, path: Path, page: Path | None, *, to_stderr: bool, fail_on: FailOn) -> None:
     from robustrec.report.console.screen import print_screen
 
-    print_screen(report, data_console(), location=path, pages=[page] if page else [], fail_on=fail_on)
+    console = message_console() if to_stderr else data_console()
+    print_screen(report, console, location=path, pages=[page] if page else [], fail_on=fail_on)

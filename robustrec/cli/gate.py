@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from robustrec.cli import options
-from robustrec.cli.terminal import data_console, finishing
+from robustrec.cli.terminal import data_console, finishing, message_console
 from robustrec.streams import write_json
 
 
@@ -18,10 +18,7 @@ def gate(
     gate: options.Gates = None,
     baseline: options.BaselineFile = None,
     waivers: options.WaiversFile = None,
-    output_format: Annotated[
-        list[str] | None,
-        typer.Option(help="Also write the judged report as FORMAT:PATH (see `robustrec audit --help`); repeatable."),
-    ] = None,
+    output_format: options.OutputFormats = None,
     fail_on: options.FailOnName = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -51,5 +48,6 @@ def gate(
         if as_json:
             keys = {"verdict", "verdict_reason", "gates", "waivers", "baseline"}
             write_json(judged.model_dump(mode="json", include=keys), indent=1)
-        elif all(each.path is not None for each in outputs):
-            print_judgement(judged, data_console(), location=path, fail_on=settings.fail_on)
+        to_stderr = as_json or any(each.path is None for each in outputs)
+        console = message_console() if to_stderr else data_console()
+        print_judgement(judged, console, location=path, fail_on=settings.fail_on)

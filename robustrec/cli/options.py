@@ -164,6 +164,14 @@ Gates = Annotated[
         "--gate", help="Judge this gate too, such as 'ndcg@20>-2%', in quotes; docs/gates.md has the form. Repeatable."
     ),
 ]
+OutputFormats = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--output-format",
+        help="Also write the report as FORMAT:PATH, or FORMAT:- for stdout, with the screen on stderr. FORMAT is json,"
+        " html, junit, markdown, comment, github, openmetrics, sarif, codequality, csv or parquet. Repeatable.",
+    ),
+]
 BaselineFile = Annotated[Path | None, typer.Option("--baseline", help="Baseline file, or report, to compare with.")]
 WaiversFile = Annotated[
     Path | None, typer.Option("--waivers", help="TOML file of waivers, in addition to those of the suite.")

@@ -41,7 +41,8 @@ def convert(
     output_format: Annotated[
         list[str],
         typer.Option(
-            help="FORMAT:PATH, or FORMAT for stdout: json, html, junit, markdown, github, csv or parquet; repeatable."
+            help="FORMAT:PATH, or FORMAT:- for stdout. FORMAT is json, html, junit, markdown, comment, github,"
+            " openmetrics, sarif, codequality, csv or parquet. Repeatable."
         ),
     ],
 ) -> None:

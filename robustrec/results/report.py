@@ -16,7 +16,7 @@ from robustrec.invalid import invalid
 from robustrec.results.content_use import ContentUse
 from robustrec.results.exhibits import Exhibit, Relation
 from robustrec.results.findings import AuditStatus, Finding
-from robustrec.results.gates import GateResult
+from robustrec.results.gates import GateResult, GateStatus
 from robustrec.results.run_record import ArraysRecord as ArraysRecord
 from robustrec.results.run_record import Costs as Costs
 from robustrec.results.run_record import Environment as Environment
@@ -224,6 +224,11 @@ class BaselineRecord(Record):
     uncertain: int = Field(default=0, ge=0, description="number of rows compared without an interval")
     notes: tuple[str, ...] = Field(
         default=(), description="differences that may explain a change, for example features"
+    )
+    gates: dict[str, GateStatus] = Field(
+        default_factory=dict,
+        description="gate -> its status on the numbers of the baseline, by the limits of this judgement; without gates "
+        "that compare with the baseline, and without those that the baseline has no numbers for",
     )
 
 

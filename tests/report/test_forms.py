@@ -215,6 +215,16 @@ def test_markdown_shows_data_as_it_is(text):
     assert "://" not in shown
 
 
+@pytest.mark.parametrize(
+    "text", ["fixes #12", "see !12", "GH-12", "www.evil.example", "a@evil.example", "/close", "x/y#3"]
+)
+def test_nothing_is_linked_or_run_without_markup(text):
+    """Pages of repositories link issues, addresses and bare hosts, and GitLab runs lines that begin with a slash."""
+    shown = escaped(text)
+    assert not re.search(r"[#!]\d|(?i:gh)-\d|www\.|\w@[a-z]|^/", shown)
+    assert shown.replace("\N{WORD JOINER}", "").replace("\\", "") == text
+
+
 def test_nobody_is_mentioned():
     assert "@team" not in escaped("ask @team")
     assert "ndcg@20" in escaped("ndcg@20")

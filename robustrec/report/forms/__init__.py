@@ -41,6 +41,10 @@ FORMATS: dict[str, Form] = {
     "junit": _at_first_use("junit", "junit_bytes"),
     "markdown": _at_first_use("markdown", "markdown_bytes"),
     "github": _at_first_use("github", "github_bytes"),
+    "comment": _at_first_use("comment", "comment_bytes"),
+    "openmetrics": _at_first_use("openmetrics", "openmetrics_bytes"),
+    "sarif": _at_first_use("static_analysis", "sarif_bytes"),
+    "codequality": _at_first_use("static_analysis", "codequality_bytes"),
     "csv": _at_first_use("findings_table", "csv_bytes"),
     "parquet": _at_first_use("findings_table", "parquet_bytes"),
 }

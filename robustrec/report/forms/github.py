@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from robustrec.files import unwritable
 from robustrec.reading.recommendation import recommend
-from robustrec.reading.summary import GateLine, cautions, gate_lines, summary_of
+from robustrec.reading.summary import cautions, summary_of
 from robustrec.reading.texts import shortened, visible
 from robustrec.report.forms.markdown import markdown
+from robustrec.report.forms.troubles import Trouble, troubles
 from robustrec.results.report import Report
-from robustrec.results.verdict import WORST_FIRST
 
 MOST_ANNOTATIONS = 10
 """Largest number of annotations of each kind that GitHub shows for a step."""
@@ -26,42 +25,30 @@ def github_bytes(report: Report) -> bytes:
 
     The notices have the verdict and the recommendation. One more annotation has all warnings of the report.
     """
-    troubles = [*_troubles(report)]
-    lines = [_command(level, title, text) for level, title, text in troubles[:MOST_ANNOTATIONS]]
-    if len(troubles) > MOST_ANNOTATIONS:
-        more = len(troubles) - MOST_ANNOTATIONS
-        level = troubles[MOST_ANNOTATIONS][0]
+    found = [each for each in troubles(report) if each.kind != "verdict"]  # a notice of its own
+    lines = [_annotation(each) for each in found[:MOST_ANNOTATIONS]]
+    if len(found) > MOST_ANNOTATIONS:
+        more = len(found) - MOST_ANNOTATIONS
+        level = _level(found[MOST_ANNOTATIONS])
         lines[-1] = _command(level, "and more", f"{more + 1} more findings are in the report")
     edition = " on a SAMPLE EDITION" if report.dataset.synthetic else ""
     title = f"robustrec: {report.verdict.upper()}{edition}"
     lines.append(_command("notice", title, report.verdict_reason))
-    found = recommend(summary_of(report))
-    commands = "".join(f"\n{command}" for command in found.commands)
-    lines.append(_command("notice", "robustrec: recommendation", f"{found.headline}{commands}"))
+    advice = recommend(summary_of(report))
+    commands = "".join(f"\n{command}" for command in advice.commands)
+    lines.append(_command("notice", "robustrec: recommendation", f"{advice.headline}{commands}"))
     if warnings := cautions(report):
         lines.append(_command("warning", "robustrec: warnings", "\n".join(warnings)))
     return ("\n".join(lines) + "\n").encode()
 
 
-def _troubles(report: Report) -> Iterator[tuple[str, str, str]]:
-    """Yield (level, title, text), the worst first: what ended in an error, what failed, what is undecided or warned."""
-    for status in report.statuses:
-        if status.status == "error":
-            yield "error", f"{status.audit} of {status.subject.label}", status.message
-    for waiver in report.waivers:
-        if waiver.state == "expired":
-            yield "error", f"waiver of {waiver.gate}", waiver.sentence
-    lines = [line for line in gate_lines(report) if line.status != "pass"]
-    for line in sorted(lines, key=_badness):
-        decisive = line.status == "error" or (line.counts_as == "fail" and line.severity == "error")
-        where = ", ".join(part for part in (line.subject, line.condition and line.condition.label) if part)
-        excuse = f"; waived: {line.waiver}" if line.waiver else ""
-        text = f"{where + ': ' if where else ''}{line.message}{excuse}"
-        yield "error" if decisive else "warning", f"{line.word}: {line.name}", text
+def _annotation(trouble: Trouble) -> str:
+    excuse = f"; waived: {trouble.waiver}" if trouble.waiver else ""
+    return _command(_level(trouble), trouble.title, f"{trouble.text}{excuse}")
 
 
-def _badness(line: GateLine) -> tuple[int, bool, float]:
-    return WORST_FIRST.index(line.counts_as), line.severity != "error", line.margin if line.margin is not None else 0.0
+def _level(trouble: Trouble) -> str:
+    return "error" if trouble.decisive else "warning"
 
 
 def _command(level: str, title: str, text: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from robustrec.reading.recommendation import recommend
 from robustrec.reading.summary import GateLine, cautions, gate_lines, summary_of
 from robustrec.reading.texts import one_line, visible
+from robustrec.results.gates import GateResult
 from robustrec.results.report import Report
 
 if TYPE_CHECKING:
@@ -60,8 +61,9 @@ def _audit_cases(report: Report) -> Iterator[TestCase]:
 def _gate_cases(report: Report) -> Iterator[TestCase]:
     from junitparser import Error, Failure, Skipped
 
-    for line in gate_lines(report):
+    for line, result in zip(gate_lines(report), report.gates, strict=True):
         case = _case(line.name, f"robustrec.{report.suite.name}.gates")
+        _add_properties(case, line, result)
         message = visible(_message(line))
         if line.status == "error":
             case.result = [Error(message, type_="gate")]
@@ -70,6 +72,30 @@ def _gate_cases(report: Report) -> Iterator[TestCase]:
         elif line.status != "pass":
             case.result = [Skipped(message, type_="inconclusive" if line.status == "inconclusive" else "tolerated")]
         yield case
+
+
+def _add_properties(case: TestCase, line: GateLine, result: GateResult) -> None:
+    """Add what the gate checked and the number that decided, unrounded."""
+    from junitparser import Properties, Property
+
+    texts = {
+        "severity": result.severity,
+        "status": result.status,
+        "quantity": result.quantity,
+        "subject": line.subject,
+        "condition": line.condition.label if line.condition else "",
+        "metric": result.metric or "",
+        "waiver": line.waiver,
+    }
+    numbers = {name: getattr(result, name) for name in ("estimate", "low", "high", "min", "max", "p_adjusted")}
+    properties = Properties()
+    for name, text in texts.items():
+        if text:
+            properties.add_property(Property(name, one_line(text)))
+    for name, number in numbers.items():
+        if number is not None:
+            properties.add_property(Property(name, repr(number)))
+    case.append(properties)
 
 
 def _message(line: GateLine) -> str:

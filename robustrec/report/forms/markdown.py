@@ -21,8 +21,10 @@ MOST_ROWS = 60
 _LONGEST_CELL = 400
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+!|~^$])")
 _STARTS_LIST = re.compile(r"^(\d*)([-=]+|\.)(?=\s|$)")
-_NOT_MENTIONED = "@\N{WORD JOINER}"
-_SYMBOLS = {"pass": "✅", "fail": "❌", "inconclusive": "❔", "error": "⛔"}
+_JOINER = "\N{WORD JOINER}"
+_NOT_MENTIONED = f"@{_JOINER}"
+_REFERENCE = re.compile(r"[#!](?=\d)|(?i:\bwww(?=\.)|\bGH(?=-\d))")
+SYMBOLS = {"pass": "✅", "fail": "❌", "inconclusive": "❔", "error": "⛔"}
 
 
 def markdown_bytes(report: Report) -> bytes:
@@ -33,7 +35,7 @@ def markdown_bytes(report: Report) -> bytes:
 def markdown(report: Report, most_bytes: int) -> str:
     """Return a short report of fewer than `most_bytes` bytes in UTF-8."""
     summary = summary_of(report)
-    parts = [f"## {_SYMBOLS[report.verdict]} robustrec: {report.verdict.upper()}", escaped(report.verdict_reason)]
+    parts = [f"## {SYMBOLS[report.verdict]} robustrec: {report.verdict.upper()}", escaped(report.verdict_reason)]
     if report.dataset.synthetic:
         parts.append("> **SAMPLE EDITION**: synthetic data. These numbers do not apply to real users.")
     parts.append(
@@ -49,7 +51,7 @@ def markdown(report: Report, most_bytes: int) -> str:
     parts += _cold_start(summary)
     parts += _worst(report)
     text = "\n\n".join(part for part in parts if part)
-    return _within(text, most_bytes)
+    return within(text, most_bytes)
 
 
 def _recommendation(summary: Summary) -> list[str]:
@@ -65,16 +67,22 @@ def escaped(text: str, longest: int = 4000) -> str:
     """Return a text on one line, escaped for Markdown: no markup, no HTML, no mentions."""
     shown = _SPECIAL.sub(r"\\\1", shortened(one_line(text), longest))
     shown = _STARTS_LIST.sub(r"\1\\\2", shown)
-    shown = shown.replace("&", "&amp;").replace("://", ":\N{WORD JOINER}//")
-    return re.sub(r"(?<![A-Za-z0-9])@", _NOT_MENTIONED, shown)
+    shown = shown.replace("&", "&amp;").replace("://", f":{_JOINER}//")
+    # GitHub and GitLab link www., #1, !1 and GH-1 without markup, and show the mention of an issue at the issue too.
+    shown = _REFERENCE.sub(f"\\g<0>{_JOINER}", shown)
+    if shown.startswith("/"):  # at the start of a line, GitLab would run it
+        shown = f"\\{shown}"
+    return re.sub(r"(?<![A-Za-z0-9])@|@(?=[A-Za-z])", _NOT_MENTIONED, shown)
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table of cells that are escaped."""
     lines = [columns, ["---"] * len(columns), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
+    """Return a text for a cell, escaped and shortened."""
     return escaped(text, _LONGEST_CELL)
 
 
@@ -84,15 +92,15 @@ def _gates(summary: Summary) -> list[str]:
         return ["### Gates", "No gate was judged."]
     rows = [
         [
-            f"{_SYMBOLS[gate.status]} {gate.word}",
-            _cell(gate.name),
-            _cell(f"{gate.subject + ': ' if gate.subject else ''}{gate.message}"),
-            _cell(gate.margin_text),
+            f"{SYMBOLS[gate.status]} {gate.word}",
+            cell(gate.name),
+            cell(f"{gate.subject + ': ' if gate.subject else ''}{gate.message}"),
+            cell(gate.margin_text),
         ]
         for gate in gates[:MOST_ROWS]
     ]
     more = [f"… and {len(gates) - MOST_ROWS} more gates."] if len(gates) > MOST_ROWS else []
-    return ["### Gates", _table(["result", "gate", "deciding finding", "margin"], rows), *more]
+    return ["### Gates", table(["result", "gate", "deciding finding", "margin"], rows), *more]
 
 
 def _candidates(summary: Summary) -> list[str]:
@@ -100,32 +108,32 @@ def _candidates(summary: Summary) -> list[str]:
     if not glance.rows:
         return []
     rows = [
-        [_cell(row.name), row.standing, *(_cell(" ".join(part for part in cell if part)) for cell in row.cells)]
+        [cell(row.name), row.standing, *(cell(" ".join(part for part in each if part)) for each in row.cells)]
         for row in glance.rows[:MOST_ROWS]
     ]
-    columns = ["subject", "gates", *(_cell(" ".join(part for part in column if part)) for column in glance.columns)]
+    columns = ["subject", "gates", *(cell(" ".join(part for part in column if part)) for column in glance.columns)]
     more = [f"… and {len(glance.rows) - MOST_ROWS} more."] if len(glance.rows) > MOST_ROWS else []
-    return ["### Models and strategies", _table(columns, rows), *more]
+    return ["### Models and strategies", table(columns, rows), *more]
 
 
 def _cold_start(summary: Summary) -> list[str]:
     found = cold_table(summary)
     if found is None:
         return []
-    table = [_table(found.columns, ([_cell(cell) for cell in row] for row in found.rows[:MOST_ROWS]))]
+    rows = [table(found.columns, ([cell(each) for each in row] for row in found.rows[:MOST_ROWS]))]
     lines = "\n".join(f"- {escaped(line)}" for line in found.lines)
-    return ["### Cold start", lines, *(table if found.rows else [])]
+    return ["### Cold start", lines, *(rows if found.rows else [])]
 
 
 def _worst(report: Report) -> list[str]:
     found = worst_section(report)
     if found is None:
         return []
-    table = _table(found.columns, ([_cell(cell) for cell in row] for row in found.rows[:MOST_ROWS]))
-    return ["### Worst and best edits of an item", table, "\n".join(f"- {escaped(line)}" for line in found.lines)]
+    rows = table(found.columns, ([cell(each) for each in row] for row in found.rows[:MOST_ROWS]))
+    return ["### Worst and best edits of an item", rows, "\n".join(f"- {escaped(line)}" for line in found.lines)]
 
 
-def _within(text: str, most_bytes: int) -> str:
+def within(text: str, most_bytes: int) -> str:
     """Return a text cut at the end of a line where it is too long."""
     content = f"{text}\n"
     if len(content.encode()) < most_bytes:

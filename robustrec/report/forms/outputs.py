@@ -18,7 +18,7 @@ _OPTION = "--output-format"
 
 
 class Output(NamedTuple):
-    """An output format and its path; None is stdout."""
+    """An output format and its path; None is stdout, which is written FORMAT or FORMAT:-."""
 
     form: str
     path: Path | None
@@ -30,7 +30,7 @@ def parse_outputs(
     """Parse the values of --output-format and check that the files are writable.
 
     Args:
-        texts: FORMAT or FORMAT:PATH.
+        texts: FORMAT:PATH, or FORMAT or FORMAT:- for stdout.
         inputs: option and path of each input file, so that none is overwritten.
         stdout_taken: whether something else already writes to stdout.
 
@@ -54,13 +54,14 @@ def _parsed(text: str) -> Output:
         raise RobustrecError(error.what, where=_OPTION, fix=f"{error.fix}; for example json:PATH or html:PATH")
     if colon and not path:
         raise RobustrecError(f"{text!r} has no file name", where=_OPTION, fix=f"add a path: {form}:PATH")
-    if not colon and form in BINARY:
+    to_stdout = not colon or path == "-"
+    if to_stdout and form in BINARY:
         raise RobustrecError(f"{form} cannot be written to stdout", where=_OPTION, fix=f"add a path: {form}:PATH")
     if form == "parquet":
         from robustrec.report.forms.findings_table import require_pyarrow
 
         require_pyarrow()
-    return Output(form, Path(path) if colon else None)
+    return Output(form, None if to_stdout else Path(path))
 
 
 def write_outputs(report: Report, outputs: Sequence[Output]) -> None:
