@@ -34,6 +34,7 @@ COMMANDS = {
     "train": _Place("subjects", _MEASURE),
     "evaluate": _Place("subjects", _MEASURE),
     "encode": _Place("subjects", _MEASURE),
+    "reproduce": _Place("reproduce", _MEASURE),
     "compare": _Place("compare", _RESULTS),
     "gate": _Place("gate", _RESULTS),
     "init": _Place("init", _SETUP),

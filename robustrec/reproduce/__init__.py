@@ -1,0 +1,1 @@
+"""The experiment of the paper on SGBD: its tables beside what is measured."""
