@@ -48,6 +48,7 @@ CLASSES = {
     "grcn": "GRCN",
     "mmgcn": "MMGCN",
     "lattice": "LATTICE",
+    "pgl": "PGL",
 }
 """Our name of a model -> MMRec's."""
 
@@ -105,6 +106,15 @@ SETTINGS: dict[str, dict[str, str]] = {
         "item_layers": "n_layers",
         "frozen_share": "lambda_coeff",
         "reg_weight": "reg_weight",
+    },
+    "pgl": {
+        "mode": "mode",
+        "layers": "n_ui_layers",
+        "item_neighbours": "knn_k",
+        "item_layers": "n_mm_layers",
+        "image_weight": "mm_image_weight",
+        "dropout": "dropout",
+        "contrast_weight": "reg_weight",
     },
 }
 """Our name of a model -> (our setting -> MMRec's). MMRec fixes the others in its code to the same values."""

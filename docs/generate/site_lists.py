@@ -33,7 +33,7 @@ def defaults_table(name: str) -> str:
     fields = {**TrainingConfig.model_fields, **config_class(name).model_fields}
     rows = []
     for key, value in usual.items():
-        others = [f"{where}: {each[key]:g}" for where, each in editions.items() if each[key] != value]
+        others = [f"{where}: {_plain(each[key])}" for where, each in editions.items() if each[key] != value]
         section = "training" if key in TrainingConfig.model_fields else name
         rows.append((f"`{section}.{key}`", _plain(value), "; ".join(others), text(fields[key].description or "")))
     return table(("setting", "default", "other defaults", "description"), rows)
@@ -106,6 +106,8 @@ def _named(kind: str, rows: Iterable[tuple[str, str]]) -> str:
 
 
 def _plain(value: object) -> str:
+    if isinstance(value, str):
+        return value
     return str(value).lower() if isinstance(value, bool) else f"{value:g}"
 
 

@@ -35,6 +35,7 @@ MODELS: dict[str, str] = distinct_names(
         ("mmgcn", "robustrec.models.mmgcn:MMGCN"),
         ("grcn", "robustrec.models.grcn:GRCN"),
         ("lgmrec", "robustrec.models.lgmrec:LGMRec"),
+        ("pgl", "robustrec.models.pgl:PGL"),
     ],
 )
 
@@ -53,6 +54,7 @@ SUMMARIES: dict[str, str] = {
     "mmgcn": "graph neural network per modality on the user-item graph with id embeddings, averaged over modalities",
     "grcn": "id embeddings propagated on a user-item graph refined by content affinity, plus modality content",
     "lgmrec": "local graph embeddings of ids and modalities, plus global embeddings from learned hypergraphs",
+    "pgl": "projected item features instead of item ids, propagated in training on a principal part of the graph",
 }
 """One-line summary of each recommender."""
 

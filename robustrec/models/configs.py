@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
@@ -122,7 +122,7 @@ class DualGNNConfig(ModelConfig):
 
 
 class ItemGraphConfig(ModelConfig):
-    """Settings of the average of the item graphs of all modalities, of DRAGON and FREEDOM."""
+    """Settings of the average of the item graphs of all modalities, of DRAGON, FREEDOM and PGL."""
 
     item_neighbours: ItemNeighbours = 10
     image_weight: ImageWeight = 0.1
@@ -188,6 +188,30 @@ class FREEDOMConfig(ItemGraphConfig):
     item_layers: int = Field(1, ge=0, le=16, description="number of item graph layers")
     pruning: float = Field(0.8, ge=0, lt=1, description="fraction ρ of edges dropped in each epoch")
     reg_weight: float = Field(1e-3, ge=0, description="weight λ of the losses on projected features")
+
+
+class PGLConfig(ItemGraphConfig):
+    """Settings of PGL."""
+
+    latent_width: int = Field(64, ge=1, description="embedding dimension d per modality")
+    mode: Literal["local", "global"] = Field(
+        "local",
+        description="training graph: local = edges drawn in each epoch; global = large entries of a low-rank product of"
+        " the user-item graph, fixed",
+    )
+    pruning: float = Field(0.7, ge=0, lt=1, description="fraction ρ of edges dropped in each epoch in mode local")
+    layers: int = Field(2, ge=0, le=16, description="number of user-item graph layers L")
+    item_layers: int = Field(1, ge=0, le=16, description="number of item graph layers")
+    dropout: float = Field(
+        0.2, ge=0, lt=1, description="dropout rate of the two views of a vector in the contrastive loss"
+    )
+    temperature: float = Field(0.2, gt=0, description="temperature τ of the contrastive loss")
+    contrast_weight: float = Field(
+        0.05,
+        ge=0,
+        description="weight λ of the contrastive loss; the published configuration has 0, the published results"
+        " have the values used here",
+    )
 
 
 class BM3Config(ModelConfig):

@@ -22,7 +22,7 @@ from robustrec.models.contract import (
     read_modalities,
 )
 from robustrec.models.frozen_item_graph import frozen_item_graph, propagated
-from robustrec.models.graphs import Bipartite, UserItemGraph, cosine_neighbours, normalised
+from robustrec.models.graphs import Bipartite, UserItemGraph, cosine_neighbours, drawn_edges
 from robustrec.models.initial import linear, table
 from robustrec.models.losses import bpr_loss
 from robustrec.models.rows import distinct, project_tuned
@@ -64,21 +64,8 @@ class FREEDOM(RecommenderModule):
         return frozen_item_graph(features, self.widths, self.n_items, self.config, neighbours)
 
     def epoch_state(self, features: Features, generator: torch.Generator) -> Bipartite:  # noqa: ARG002 - the contract passes features to all
-        """Return the graph of ⌊|E|(1-ρ)⌋ edges, normalised by their own degrees.
-
-        Edges are drawn without replacement, each with a probability proportional to 1/√(d_u d_i).
-        """
-        whole = self.graph.bipartite()
-        pattern, weights = whole.matrix.pattern, whole.matrix.values
-        # Rounded: 0.2 · 10 edges are two although 1 - 0.8 is a little below 0.2.
-        n_kept = int(round(pattern.n_entries * (1 - self.config.pruning), 6))
-        if n_kept == pattern.n_entries:
-            return whole
-        # Exponential race: arrivals at rates w; the first n are such a draw.
-        arrivals = torch.empty_like(weights).exponential_(generator=generator) / weights
-        kept = arrivals.topk(n_kept, largest=False).indices
-        users, items = pattern.rows()[kept], pattern.columns.long()[kept]
-        return normalised(users, items, pattern.shape, offset=OFFSET, dtype=weights.dtype)
+        """Return the graph of ⌊|E|(1-ρ)⌋ edges drawn for the epoch, normalised by their own degrees."""
+        return drawn_edges(self.graph.bipartite(), 1 - self.config.pruning, generator, offset=OFFSET)
 
     def represent(self, features: Features, graphs: Graphs | None = None) -> Representation:
         """Return user and item vectors [U, d] and [I, d]."""

@@ -93,6 +93,7 @@ NAMES: dict[str, Names] = {
         **{f"item_{m}_trs": f"projections.{m}" for m in ("image", "text")},
         **{f"{letter}_hyper": f"hyperedges.{modality}" for letter, modality in _LETTERS.items()},
     },
+    "pgl": {**_PROJECTIONS, **{f"user_{m}.weight": f"preferences.{m}" for m in ("image", "text")}},
 }
 """Our name of a model -> (their name of a tensor, or of a layer with weight and bias -> ours)."""
 
@@ -109,7 +110,7 @@ UNUSED: dict[str, tuple[str, ...]] = {
 FEATURES = {"image_embedding.weight": "image", "text_embedding.weight": "text"}
 """Entries that hold the item features: fine-tuned by some models, the plain ones with others."""
 
-TUNING = ("freedom", "bm3", "lattice", "mgcn", "smore")
+TUNING = ("freedom", "bm3", "lattice", "mgcn", "smore", "pgl")
 # Their copy of plain features may have gone through another precision.
 SAME = 1e-5
 

@@ -100,7 +100,7 @@ class StrategyConfig(Record):
     probe_features: bool = Field(
         True,
         description="whether the SAM ascent step also moves fine-tuned feature tables (BM3, FREEDOM, LATTICE, MGCN,"
-        " SMORE)",
+        " SMORE, PGL)",
     )
     beta: int = Field(
         3, ge=1, description="number of steps β between mirrored steps; the first step is a mirrored step"

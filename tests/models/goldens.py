@@ -88,7 +88,7 @@ class Case:
             if stem in ("X_v", "X_t"):  # published: the table itself is trained; ours: what is added to it
                 modality = MODALITY[stem[-1]]
                 ours = f"deltas.{modality}"
-                tensor = tensor if name == "grad" else tensor - self.features[modality]
+                tensor = tensor if name.endswith("grad") else tensor - self.features[modality]
             else:
                 ours = (
                     self.golden.names[whole] if whole in self.golden.names else self.golden.names[stem] + dot + suffix

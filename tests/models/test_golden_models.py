@@ -8,6 +8,7 @@ from typing import Any
 import golden_core
 import golden_item_graph
 import golden_modality_graph
+import golden_recent
 import golden_user_graph
 import numpy as np
 import pytest
@@ -21,7 +22,13 @@ from robustrec.evaluation.ranking import rank
 from robustrec.training.strategies import Strategy
 from robustrec.training.strategy_config import StrategyConfig
 
-CASES = {**golden_core.CASES, **golden_user_graph.CASES, **golden_item_graph.CASES, **golden_modality_graph.CASES}
+CASES = {
+    **golden_core.CASES,
+    **golden_user_graph.CASES,
+    **golden_item_graph.CASES,
+    **golden_modality_graph.CASES,
+    **golden_recent.CASES,
+}
 # Gradients are compared to this absolute tolerance. Adam divides by their size, so an entry whose gradient plus weight
 # decay is smaller than that at some step has no settled direction there.
 GRADIENT_TOLERANCE = 1e-6

@@ -10,6 +10,7 @@ from typing import Any
 import golden_core
 import golden_item_graph
 import golden_modality_graph
+import golden_recent
 import golden_user_graph
 import numpy as np
 import pytest
@@ -29,7 +30,13 @@ from robustrec.runs.trained import build_model
 from robustrec.training.config import TrainingConfig
 from robustrec.training.strategy_config import StrategyConfig
 
-CASES = {**golden_core.CASES, **golden_user_graph.CASES, **golden_item_graph.CASES, **golden_modality_graph.CASES}
+CASES = {
+    **golden_core.CASES,
+    **golden_user_graph.CASES,
+    **golden_item_graph.CASES,
+    **golden_modality_graph.CASES,
+    **golden_recent.CASES,
+}
 IDS = {"user_embedding.weight": "E_u", "item_id_embedding.weight": "E_i"}
 TABLES = {"image_embedding.weight": "X_v", "text_embedding.weight": "X_t"}
 PROJECTIONS = {
@@ -108,6 +115,12 @@ LAYOUTS: dict[str, dict[str, str]] = {
         **{f"{letter}_gcn.preference": f"P_{letter}" for letter in "vt"},
         **{f"{letter}_gcn.MLP.{part}": f"mlp1_{letter}.{part}" for letter in "vt" for part in ("weight", "bias")},
     },
+    "PGL": {
+        "user_image.weight": "P_v",
+        "user_text.weight": "P_t",
+        **TABLES,
+        **PROJECTIONS,
+    },
     "LGMRec": {
         **{name: name for name in ("item_image_trs", "v_hyper", "item_text_trs", "t_hyper")},
         **IDS,
@@ -151,7 +164,7 @@ def test_the_published_parameters_give_the_published_scores(name: str, tmp_path:
     torch.testing.assert_close(scores, torch.from_numpy(case.numbers["scores"]), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["FREEDOM", "BM3", "LATTICE", "MGCN", "SMORE"])
+@pytest.mark.parametrize("name", ["FREEDOM", "BM3", "LATTICE", "MGCN", "SMORE", "PGL"])
 def test_fine_tuned_tables_become_differences_from_the_features(name: str) -> None:
     case, state = published(name)
     state["image_embedding.weight"] = state["image_embedding.weight"] + 0.25

@@ -2,7 +2,7 @@
 
 `sparse.py` has the matrix and its products, differentiable to any order in both factors; `user_item.py` the normalised
 interaction graph; `nearest.py` the nearest items by features and `item_item.py` graphs over them; `user_user.py` the
-user co-occurrence graph.
+user co-occurrence graph; `principal.py` the low-rank part of the interaction graph.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from robustrec.datasets.user_graph import UserGraph
 from robustrec.models.graphs.item_item import mean_graph, similarity_graph, symmetrically_normalised
 from robustrec.models.graphs.nearest import Neighbours, cosine_neighbours
+from robustrec.models.graphs.principal import principal_graph
 from robustrec.models.graphs.sparse import (
     Pattern,
     Sparse,
@@ -25,7 +26,7 @@ from robustrec.models.graphs.sparse import (
     transposed,
     weighted_sum,
 )
-from robustrec.models.graphs.user_item import Bipartite, Propagated, UserItemGraph, normalised
+from robustrec.models.graphs.user_item import Bipartite, Propagated, UserItemGraph, drawn_edges, normalised
 from robustrec.models.graphs.user_user import co_occurrence, neighbour_average
 
 __all__ = [
@@ -40,11 +41,13 @@ __all__ = [
     "chosen_rows",
     "co_occurrence",
     "cosine_neighbours",
+    "drawn_edges",
     "largest_entries",
     "mean_graph",
     "neighbour_average",
     "normalised",
     "pattern_of",
+    "principal_graph",
     "product",
     "row_softmax",
     "row_sums",

@@ -87,6 +87,30 @@ def normalised(
     return Bipartite(sparse_of(users, items, weights, shape))
 
 
+def drawn_edges(whole: Bipartite, share: float, generator: torch.Generator, *, offset: float) -> Bipartite:
+    """Return the graph of ⌊share · |E|⌋ edges, normalised by their own degrees.
+
+    Edges are drawn without replacement, each with a probability proportional to 1/√(d_u d_i) (Zhou and Shen, arXiv
+    2211.06924, section 3.2).
+
+    Args:
+        whole: the normalised graph of all edges; its weights are the probabilities.
+        share: in [0, 1]; 1 returns the graph of all edges.
+        generator: on the device of the graph.
+        offset: added to every degree before the square root.
+    """
+    pattern, weights = whole.matrix.pattern, whole.matrix.values
+    # Rounded: 0.2 · 10 edges are two although 1 - 0.8 is a little below 0.2.
+    n_kept = int(round(pattern.n_entries * share, 6))
+    if n_kept == pattern.n_entries:
+        return whole
+    # Exponential race: arrivals at rates w; the first n are such a draw.
+    arrivals = torch.empty_like(weights).exponential_(generator=generator) / weights
+    kept = arrivals.topk(n_kept, largest=False).indices
+    users, items = pattern.rows()[kept], pattern.columns.long()[kept]
+    return normalised(users, items, pattern.shape, offset=offset, dtype=weights.dtype)
+
+
 class UserItemGraph(SparseBuffer):
     """R̂ = D_u^-1/2 R D_i^-1/2, the off-diagonal block of the symmetrically normalised adjacency, and R̂ᵀ.
 
