@@ -19,6 +19,7 @@ from robustrec.audits.suites import Suite
 from robustrec.datasets.registry import Dataset
 from robustrec.engine.chosen import engine_of
 from robustrec.engine.spread import audit_message
+from robustrec.in_use import marking_use
 from robustrec.object_store import shared_results
 from robustrec.progress import Progress, silent
 from robustrec.results.baseline import read_baseline
@@ -136,6 +137,7 @@ def run_plan(
     """
     settings = found.settings
     with (
+        marking_use(),
         shared_results(settings.store, offline=settings.offline),
         engine_of(settings) as engine,
         engine.encoding(audit_message(found), settings, progress),

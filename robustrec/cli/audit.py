@@ -62,6 +62,7 @@ def audit(
 ) -> None:
     """Train or load models, perturb their inputs, measure the change in ranking quality, and judge the gates."""
     settings = options.settings_of(context).settings
+    baseline = None if baseline is None else options.report_file(baseline, settings.home)
     from robustrec.report.forms.outputs import Output, parse_outputs, write_outputs
 
     inputs = [

@@ -17,10 +17,11 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.command()
 def accept(
-    path: Annotated[Path, typer.Argument(metavar="REPORT", help="The report's JSON file.")],
+    report: options.ReportName,
     output: Annotated[Path, typer.Option(help="Baseline file to write; commit it to your repository.")] = Path(
         "baseline.json"
     ),
+    home: options.Home = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Accept a report as the baseline for later reports; an existing baseline file is replaced."""
@@ -28,12 +29,13 @@ def accept(
     from robustrec.results.arrays import arrays_beside
     from robustrec.results.baseline import baseline_of, write_baseline
 
+    path = options.report_file(report, home)
     check_outputs([("--output", output)], [("REPORT", path)])
-    report = checked_report(path)
-    record = baseline_of(report, arrays_beside(report, path))
+    checked = checked_report(path)
+    record = baseline_of(checked, arrays_beside(checked, path))
     write_baseline(record, output)
-    if report.verdict != "pass":
-        say(f"note: this report's verdict is {report.verdict}: {report.verdict_reason}", quiet=quiet)
+    if checked.verdict != "pass":
+        say(f"note: this report's verdict is {checked.verdict}: {checked.verdict_reason}", quiet=quiet)
     kept = {
         None: "without per-user arrays; later reports are compared by confidence intervals",
         "draws": "with per-user arrays",

@@ -30,7 +30,11 @@ REPORTS, STRATEGIES, RACE = "Reports", "Strategies at equal budget", "Recipe rac
 def compare(
     context: typer.Context,
     reports: Annotated[
-        list[Path] | None, typer.Argument(metavar="REPORT", help="JSON files of reports on the same data set.")
+        list[Path] | None,
+        typer.Argument(
+            metavar="REPORT",
+            help="Reports on the same data set: JSON files, or beginnings of their names in the reports folder.",
+        ),
     ] = None,
     metric: Annotated[
         str | None, typer.Option(help="Metric to rank by, e.g. ndcg@20.", rich_help_panel=REPORTS)
@@ -197,6 +201,7 @@ def compare(
                     where=f"--{name}",
                     fix="give either reports or --model, not both",
                 )
+        reports = [options.report_file(each, home) for each in reports]
         _compare_reports(reports, metric, by, html, as_json=as_json)
         return
     if not model:

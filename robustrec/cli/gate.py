@@ -13,12 +13,13 @@ from robustrec.streams import write_json
 
 
 def gate(
-    path: Annotated[Path, typer.Argument(metavar="REPORT", help="The report's JSON file.")],
+    report: options.ReportName,
     suite: options.SuiteName = None,
     gate: options.Gates = None,
     baseline: options.BaselineFile = None,
     waivers: options.WaiversFile = None,
     output_format: options.OutputFormats = None,
+    home: options.Home = None,
     fail_on: options.FailOnName = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -26,6 +27,8 @@ def gate(
     settings = options.settings_from(fail_on=fail_on).settings
     from robustrec.report.forms.outputs import parse_outputs, write_outputs
 
+    path = options.report_file(report, home)
+    baseline = None if baseline is None else options.report_file(baseline, home)
     inputs = [
         ("REPORT", path),
         ("--suite", Path(suite) if suite else None),

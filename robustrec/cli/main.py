@@ -20,6 +20,7 @@ from robustrec.cli.commands import command_line
 from robustrec.cli.terminal import Finished, print_error, say, stdout_error
 from robustrec.errors import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_PASS, RobustrecError, described
 from robustrec.files import shown_path
+from robustrec.in_use import marking_use
 from robustrec.interrupts import leave_on_interrupt
 from robustrec.own_code import folders_stay
 from robustrec.store_urls import recorded_command
@@ -64,11 +65,11 @@ def run(arguments: list[str]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, interrupt)
-    with folders_stay():
+    with folders_stay(), marking_use():
         code = _run(arguments)
     if interrupts:  # even where somebody's code caught it
         code = EXIT_INTERRUPTED
-    if code == EXIT_INTERRUPTED:
+    if code == EXIT_INTERRUPTED and arguments[:1] != ["view"]:
         say("interrupted; run the same command again to resume")
     return code
 

@@ -158,6 +158,7 @@ Overrides = Annotated[
         "--set", help="Override SECTION.KEY=VALUE: training, strategy, encoder or a model's name; repeatable."
     ),
 ]
+<<<<<<< HEAD
 Gates = Annotated[
     list[str] | None,
     typer.Option(
@@ -173,14 +174,44 @@ OutputFormats = Annotated[
     ),
 ]
 BaselineFile = Annotated[Path | None, typer.Option("--baseline", help="Baseline file, or report, to compare with.")]
+=======
+BaselineFile = Annotated[
+    Path | None,
+    typer.Option("--baseline", help="Baseline file, or report (also the beginning of its name), to compare with."),
+]
+>>>>>>> 4a5badc (Stored trainings, the home folder and the reports folder: runs, cache, report list/open/trend, view; unique beginnings of run keys and report names)
 WaiversFile = Annotated[
     Path | None, typer.Option("--waivers", help="TOML file of waivers, in addition to those of the suite.")
 ]
 FailOnName = Annotated[
     str | None, typer.Option("--fail-on", help="Outcome that sets exit code 1: error, warn, inconclusive or never.")
 ]
+ReportName = Annotated[
+    str,
+    typer.Argument(
+        metavar="REPORT",
+        help="Report: its JSON file, or the beginning of its name in the reports folder.",
+        show_default=False,
+    ),
+]
+OlderThan = Annotated[
+    str | None, typer.Option(help="Remove what was last used longer ago than this, e.g. 30d.", show_default=False)
+]
+OnlyShow = Annotated[bool, typer.Option("--dry-run", help="Show what would be removed, and remove nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Hide progress and messages.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout instead of a table.")]
+
+
+def report_file(given: str | Path, home: Path | None) -> Path:
+    """Return the path of a report given by path, or by the beginning of its name in the reports folder.
+
+    Raises:
+        RobustrecError: several reports begin so, or none.
+    """
+    from robustrec.results.reports_folder import find_report
+
+    return find_report(given, settings_from(home=home).settings.home)
 
 
 def settings_of(context: typer.Context, **changed: Any) -> Resolved:

@@ -7,17 +7,21 @@ from typing import Annotated
 
 import typer
 
-from robustrec.cli import options
+from robustrec.cli import options, report_folder
 from robustrec.cli.terminal import data_console, say
 from robustrec.streams import write_json
 
 app = typer.Typer(no_args_is_help=True)
+app.command("list")(report_folder.list_)
+app.command("open")(report_folder.open_)
+app.command("trend")(report_folder.trend)
 
 
 @app.command()
 def show(
-    path: Annotated[Path, typer.Argument(metavar="REPORT", help="The report's JSON file.")],
+    report: options.ReportName,
     full: Annotated[bool, typer.Option("--full", help="Print all tables instead of the summary.")] = False,
+    home: options.Home = None,
     fail_on: options.FailOnName = None,
 ) -> None:
     """Print a report; the exit code is 0 if the report can be read, whatever its verdict."""
@@ -26,18 +30,19 @@ def show(
     from robustrec.report.console.screen import print_screen
 
     settings = options.settings_from(fail_on=fail_on).settings
-    report = checked_report(path)
+    path = options.report_file(report, home)
+    checked = checked_report(path)
     if full:
-        print_report(report, data_console(), location=path, fail_on=settings.fail_on)
+        print_report(checked, data_console(), location=path, fail_on=settings.fail_on)
         return
     page = path.with_suffix(".html")
     pages = [page] if page.is_file() else []
-    print_screen(report, data_console(), location=path, pages=pages, fail_on=settings.fail_on)
+    print_screen(checked, data_console(), location=path, pages=pages, fail_on=settings.fail_on)
 
 
 @app.command()
 def convert(
-    path: Annotated[Path, typer.Argument(metavar="REPORT", help="The report's JSON file.")],
+    report: options.ReportName,
     output_format: Annotated[
         list[str],
         typer.Option(
@@ -45,6 +50,7 @@ def convert(
             " openmetrics, sarif, codequality, csv or parquet. Repeatable."
         ),
     ],
+    home: options.Home = None,
 ) -> None:
     """Convert a report to other formats, without new measurements."""
     from robustrec.audits.checked import checked_report
@@ -52,28 +58,31 @@ def convert(
     from robustrec.results.arrays import moved_arrays
     from robustrec.results.report import write_report
 
+    path = options.report_file(report, home)
     outputs = parse_outputs(output_format, inputs=[("REPORT", path)])
-    report = checked_report(path)
+    checked = checked_report(path)
     for output in outputs:
         if output.form == "json" and output.path is not None:
-            write_report(moved_arrays(report, path, output.path), output.path)
-    write_outputs(report, [each for each in outputs if each.form != "json" or each.path is None])
+            write_report(moved_arrays(checked, path, output.path), output.path)
+    write_outputs(checked, [each for each in outputs if each.form != "json" or each.path is None])
 
 
 @app.command()
 def users(
-    path: Annotated[Path, typer.Argument(metavar="REPORT", help="The report's JSON file.")],
+    report: options.ReportName,
     output: Annotated[Path, typer.Option(help="Parquet file to write.")],
+    home: options.Home = None,
 ) -> None:
     """Write the values of each user as Parquet, float32 (needs the extra parquet)."""
     from robustrec.audits.checked import checked_report
     from robustrec.files import check_outputs
     from robustrec.report.forms.user_table import write_user_table
 
-    report = checked_report(path)
-    beside = None if report.arrays is None else path.parent / Path(report.arrays.file).name
+    path = options.report_file(report, home)
+    checked = checked_report(path)
+    beside = None if checked.arrays is None else path.parent / Path(checked.arrays.file).name
     check_outputs([("--output", output)], [("REPORT", path), ("REPORT", beside)])
-    n = write_user_table(report, path, output)
+    n = write_user_table(checked, path, output)
     say(f"{n:,} users written to {output}")
 
 

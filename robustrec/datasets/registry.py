@@ -22,6 +22,7 @@ from robustrec.datasets.manifest import MANIFEST, NAME_PATTERN, Manifest, files_
 from robustrec.datasets.split_record import NO_COLD_USERS, SplitRecord
 from robustrec.errors import RobustrecError, unknown_name
 from robustrec.files import path_inside, remove_leftovers, staged_folder, unwritable
+from robustrec.in_use import mark_used
 from robustrec.progress import Progress, silent
 
 EDITIONS = ("auto", "full", "sample")
@@ -138,6 +139,7 @@ def sample_folder(name: str, home: Path, progress: Progress = silent) -> Path:
     """
     folder = sample_path(name, home)
     if (folder / CHECKSUMS).is_file():
+        mark_used(folder)
         return folder
     from filelock import FileLock, Timeout
 
@@ -161,6 +163,7 @@ def sample_folder(name: str, home: Path, progress: Progress = silent) -> Path:
         ) from error
     except OSError as error:
         raise unwritable(folder, error) from error
+    mark_used(folder)
     return folder
 
 

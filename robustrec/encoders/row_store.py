@@ -22,6 +22,7 @@ from torch import Tensor
 
 from robustrec.encoders.store import store_key
 from robustrec.files import digest_json, locked, remove_leftovers, unwritable, write_atomically
+from robustrec.in_use import mark_used
 from robustrec.object_store import fetched, in_use, share
 
 RECORD = "network.json"
@@ -64,6 +65,7 @@ class RowStore:
         found = torch.zeros(len(keys), dtype=torch.bool)
         messages: dict[int, str] = {}
         damaged = 0
+        mark_used(self.folder)
         for path in sorted(self.folder.glob("*.safetensors")) if places else ():
             held = _keys(path)
             wanted = [(row, key) for row, key in enumerate(held) if key in places and not found[places[key][0]]]
@@ -142,6 +144,7 @@ class RowStore:
     def _describe(self) -> None:
         if not (self.folder / RECORD).is_file():
             write_atomically(self.folder / RECORD, json.dumps(self.identity, indent=1, sort_keys=True) + "\n")
+        mark_used(self.folder)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -30,6 +30,7 @@ from robustrec.files import (
     staged_folder,
     unwritable,
 )
+from robustrec.in_use import mark_used
 from robustrec.object_store import fetched, files_in, share
 from robustrec.untrusted import read_json_object
 
@@ -80,6 +81,7 @@ def stored(home: Path, identity: Mapping[str, Any], produce: Callable[[], Encode
     """
     key = store_key(identity)
     folder = home / "features" / key
+    mark_used(folder)
     try:
         found = _read(folder)
     except _DamagedError:
@@ -88,6 +90,7 @@ def stored(home: Path, identity: Mapping[str, Any], produce: Callable[[], Encode
         with locked(folder.parent / f".{key}.lock"):
             remove_leftovers(folder.parent)
             found = _read_or_produce(folder, identity, produce)
+    mark_used(folder)
     share("features", key, lambda: files_in(folder))
     return found
 

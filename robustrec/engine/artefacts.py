@@ -27,6 +27,7 @@ from robustrec.audits.run_tasks import config_of
 from robustrec.audits.tasks import Task, TaskOutput
 from robustrec.datasets.registry import Dataset
 from robustrec.files import digest_json, digest_sources, remove_leftovers, write_atomically
+from robustrec.in_use import mark_used
 from robustrec.results.exhibits import Exhibit, Relation
 from robustrec.results.findings import AuditStatus, Finding
 from robustrec.runs.edit_pools import further_photos
@@ -123,6 +124,7 @@ class Artefacts:
         self.folder = work.plan.home / "measured"
         base = _inputs(subjects, work)
         self.keys = {_name(task): _key(base, task, work) for task in tasks if task.stored}
+        mark_used(self.folder)
         _remove_old(self.folder)
 
     def find(self, task: Task) -> TaskOutput | None:
@@ -157,6 +159,7 @@ class Artefacts:
         if key is None or len(data) > MOST_BYTES:
             return
         write_atomically(self.folder / key, hashlib.sha256(data).hexdigest().encode() + data)
+        mark_used(self.folder)
 
     def forget(self) -> None:
         """Remove the stored outputs of the run, whose report has been written."""

@@ -22,6 +22,7 @@ from robustrec.engine.sessions import AuditSession, Session, TrainingSession, se
 from robustrec.engine.spread import JSON, OUTPUT
 from robustrec.errors import RobustrecError
 from robustrec.hardware import full_precision, set_numerics
+from robustrec.in_use import marking_use
 from robustrec.object_store import using
 from robustrec.own_code import folders_stay
 
@@ -74,7 +75,7 @@ def serve(connection: Connection) -> None:
             made.append(session_of(first))
         return made[0]
 
-    with folders_stay(), full_precision():
+    with folders_stay(), full_precision(), marking_use():
         while True:
             try:
                 message = json.loads(connection.recv_bytes())

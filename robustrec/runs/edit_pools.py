@@ -29,6 +29,7 @@ from robustrec.encoders.own import NO_DIGEST
 from robustrec.encoders.rows import StoredPicture
 from robustrec.errors import RobustrecError
 from robustrec.files import digest_file, digest_json, digest_sources, locked, remove_leftovers, staged_folder
+from robustrec.in_use import mark_used
 from robustrec.models.own import code_digest
 from robustrec.object_store import fetched, files_in, share
 from robustrec.progress import Progress, silent
@@ -124,6 +125,7 @@ def obtain_pool(
     """
     key = pool_key(pool, dataset, features, source)
     folder = source.home / "pools" / key
+    mark_used(folder)
     found = _read(folder, features)
     if found is None:
         _refuse_unnamed(features)
@@ -144,6 +146,7 @@ def obtain_pool(
                 with staged_folder(folder) as stage:
                     _encode(stage, pool, dataset, features, source, progress)
                 found = _read(folder, features)
+    mark_used(folder)
     share("pools", key, lambda: files_in(folder))
     assert found is not None
     return found

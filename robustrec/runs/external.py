@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from robustrec.errors import RobustrecError
 from robustrec.files import digest_file
+from robustrec.in_use import mark_used
 from robustrec.models import model_class, section_of
 from robustrec.models.contract import Features, Recommender, Representation, Scored, item_graphs
 from robustrec.models.feature_chunks import ChunkedFeatures
@@ -48,6 +49,7 @@ def loaded_subject(spec: SubjectSpec, prepared: Prepared) -> TrainedSubject:
     model = build_model(spec, prepared)
     reads = modalities_read(spec.model, prepared.tables)
     if place.is_dir():
+        mark_used(place)
         record, found = read_run(place)
         _check_same_data(spec, place, record, prepared)
         state = _ours(spec, found, model, reads)

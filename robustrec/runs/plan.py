@@ -19,6 +19,7 @@ from robustrec.runs.content import check_content
 from robustrec.runs.distinct import check_strategies
 from robustrec.runs.precision import check_precision
 from robustrec.runs.specs import SubjectSpec, reads_features
+from robustrec.runs.stored import find_run
 from robustrec.subject import Record
 from robustrec.training.config import TrainingConfig
 from robustrec.training.strategy_config import StrategyConfig, canonical_strategy, owners_of, parse_strategy
@@ -101,15 +102,16 @@ def _loaded_spec(settings: Settings, edition: str, checkpoint: str) -> SubjectSp
     """Return the spec of a stored run, given by key or folder, or of a parameter file."""
     from robustrec.runs.store import stored_run
 
-    place = stored_run(settings.home, checkpoint) or Path(checkpoint)
     where = f"--checkpoint {checkpoint}"
+    key = checkpoint if Path(checkpoint).exists() else find_run(checkpoint, settings.home, where=where)
+    place = stored_run(settings.home, key or checkpoint) or Path(checkpoint)
     if (place / "run.json").is_file():
         return _stored_spec(settings, place, where)
     if not place.is_file():
         raise RobustrecError(
             f"run or file {checkpoint!r} not found",
             where=where,
-            fix="give the run key printed by `robustrec train`, or the path of a .safetensors or .pth file",
+            fix="give a run key (robustrec runs list), or the path of a .safetensors or .pth file",
         )
     models = tuple(dict.fromkeys(settings.model))
     if len(models) != 1:
@@ -128,7 +130,7 @@ def _loaded_spec(settings: Settings, edition: str, checkpoint: str) -> SubjectSp
 
 def _stored_spec(settings: Settings, folder: Path, where: str) -> SubjectSpec:
     """Return the spec of a stored run, checked against the settings."""
-    from robustrec.runs.store import read_record
+    from robustrec.runs.records import read_record
 
     record = read_record(folder)
     if is_own(str(record.get("model"))) and record["model"] not in settings.model:
@@ -176,7 +178,7 @@ def _stored_spec(settings: Settings, folder: Path, where: str) -> SubjectSpec:
         raise RobustrecError(
             f"the run was trained on features with noise ({noise}) and is not a clean model",
             where=where,
-            fix="use a run key printed by `robustrec train`",
+            fix="use the key of another run: robustrec runs list",
         )
     return SubjectSpec(model, options, training, strategy, seed, checkpoint=folder)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +12,19 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from robustrec.errors import RobustrecError
+from robustrec.feature_names import with_filter
 from robustrec.files import digest_array, digest_bytes, digest_json, staged_folder, unwritable
 from robustrec.models.own import is_own, load_own
 from robustrec.object_store import fetched
 from robustrec.runs.edit_pools import content_key
 from robustrec.runs.formats import TRAINED_BY
 from robustrec.runs.prepared import Prepared
+from robustrec.runs.records import PARAMETERS as PARAMETERS
+from robustrec.runs.records import RECORD as RECORD
+from robustrec.runs.records import RECORD_FORMAT, damaged, read_record
 from robustrec.runs.specs import SubjectSpec, evaluations_per_step, reads_features, spec_json
 from robustrec.training.trainer import Outcome
-from robustrec.untrusted import UnreadableError, read_json_object, regular_file
-
-RECORD_FORMAT = 2
-RECORD = "run.json"
-PARAMETERS = "parameters.safetensors"
-# A record has two numbers per epoch.
-_RECORD_BYTES = 64 << 20
+from robustrec.untrusted import UnreadableError, regular_file
 
 
 def run_key(spec: SubjectSpec, prepared: Prepared) -> str:
@@ -91,6 +87,9 @@ def run_record(
             "digest": prepared.dataset.digest,
         },
         "features_digest": prepared.features_digest(spec.shrink) if reads_features(spec) else None,
+        "features": with_filter(prepared.features.label, spec.shrink)
+        if prepared.features and reads_features(spec)
+        else "none",
         **spec_json(spec),
         "epochs": counters.epoch,
         "best_epoch": counters.best_epoch,
@@ -119,24 +118,6 @@ def parameters_digest(parameters: dict[str, Tensor]) -> str:
     return digest_bytes(parts)
 
 
-def read_record(folder: Path) -> dict[str, Any]:
-    """Return a run's record, without its digest.
-
-    Raises:
-        RobustrecError: it is damaged, or of an unsupported format.
-    """
-    try:
-        record = read_json_object(folder / RECORD, most=_RECORD_BYTES)
-        digest = record.pop("digest", None)
-        if record.get("format") != RECORD_FORMAT or isinstance(record["format"], bool):
-            raise ValueError(f"{RECORD} has format {record.get('format')!r}; this version reads format {RECORD_FORMAT}")
-        if digest != digest_json(record):
-            raise ValueError(f"{RECORD} does not match its digest")
-    except (OSError, ValueError, UnreadableError) as error:
-        raise _damaged(folder, error) from error
-    return record
-
-
 def read_run(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return a run's record and parameters.
 
@@ -150,7 +131,7 @@ def read_run(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         if parameters_digest(parameters) != record.get("parameters_digest"):
             raise ValueError(f"{PARAMETERS} does not match the digest in {RECORD}")
     except (OSError, ValueError, TypeError, SafetensorError, UnreadableError) as error:
-        raise _damaged(folder, error) from error
+        raise damaged(folder, error) from error
     return record, parameters
 
 
@@ -162,18 +143,10 @@ def load_run(folder: Path, module: nn.Module) -> dict[str, Any]:
     """
     record, parameters = read_run(folder)
     if record.get("key") != folder.name:
-        raise _damaged(folder, ValueError(f"{RECORD} is of run {record.get('key')!r}"))
+        raise damaged(folder, ValueError(f"{RECORD} is of run {record.get('key')!r}"))
     try:
         module.load_state_dict(parameters)
     except RuntimeError as error:
-        raise _damaged(folder, error) from error
+        raise damaged(folder, error) from error
     module.eval()
     return record
-
-
-def _damaged(folder: Path, error: Exception) -> RobustrecError:
-    return RobustrecError(
-        f"stored run is damaged or of another version: {error}",
-        where=str(folder),
-        fix=f"remove it and train again: rm -r {shlex.quote(str(folder))}",
-    )

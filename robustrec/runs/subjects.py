@@ -14,6 +14,7 @@ from robustrec.evaluation.kinds import ACCURACY, parse_metric
 from robustrec.evaluation.places import per_user_accuracy
 from robustrec.files import locked, remove_leftovers
 from robustrec.hardware import full_precision
+from robustrec.in_use import mark_used
 from robustrec.models.contract import Features, Graphs, Recommender, item_graphs, represent
 from robustrec.models.graphs import cosine_neighbours
 from robustrec.models.own import attributed_to
@@ -23,8 +24,9 @@ from robustrec.runs.edit_pools import pool_of
 from robustrec.runs.external import loaded_subject, scorer_subject
 from robustrec.runs.precision import check_device
 from robustrec.runs.prepared import Prepared, with_users
+from robustrec.runs.records import read_record
 from robustrec.runs.specs import SubjectSpec, modalities_read
-from robustrec.runs.store import load_run, read_record, run_key, run_record, store_run, stored_run
+from robustrec.runs.store import load_run, run_key, run_record, store_run, stored_run
 from robustrec.runs.trained import TrainedSubject, build_model, subject_of
 from robustrec.training.checkpoints import epochs_of_checkpoint
 from robustrec.training.edit_settings import edit_pool
@@ -74,6 +76,7 @@ def obtain_subject(
             state = Checkpointing(partial, key)
             record, parameters, _ = _trained(spec, prepared, model, reads, graphs, state=state, progress=progress)
             folder = store_run(home, key, parameters, record)
+        mark_used(folder)
         partial.unlink(missing_ok=True)  # also of a process that was killed before it removed it
         record = load_run(folder, model.module())
         share("runs", key, lambda: files_in(folder))
@@ -109,6 +112,7 @@ def paused_subject(
     with attributed_to(spec.model, "item_graphs"):
         graphs = item_graphs(model, reads, prepared.neighbours)
     with locked(home / "runs" / ".locks" / key):
+        mark_used(home / "runs")  # of the pauses in it, all may be needed
         path = home / "runs" / f".partial-{key}.checkpoint"
         # Where another command trained further, these epochs are trained again, and what there is stays.
         further = folder is not None or epochs_of_checkpoint(path, key) > epochs
