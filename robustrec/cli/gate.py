@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from robustrec.cli import options
 from robustrec.cli.terminal import data_console, finishing, message_console

@@ -158,7 +158,6 @@ Overrides = Annotated[
         "--set", help="Override SECTION.KEY=VALUE: training, strategy, encoder or a model's name; repeatable."
     ),
 ]
-<<<<<<< HEAD
 Gates = Annotated[
     list[str] | None,
     typer.Option(
@@ -173,13 +172,10 @@ OutputFormats = Annotated[
         " html, junit, markdown, comment, github, openmetrics, sarif, codequality, csv or parquet. Repeatable.",
     ),
 ]
-BaselineFile = Annotated[Path | None, typer.Option("--baseline", help="Baseline file, or report, to compare with.")]
-=======
 BaselineFile = Annotated[
     Path | None,
     typer.Option("--baseline", help="Baseline file, or report (also the beginning of its name), to compare with."),
 ]
->>>>>>> 4a5badc (Stored trainings, the home folder and the reports folder: runs, cache, report list/open/trend, view; unique beginnings of run keys and report names)
 WaiversFile = Annotated[
     Path | None, typer.Option("--waivers", help="TOML file of waivers, in addition to those of the suite.")
 ]
