@@ -13,13 +13,15 @@ import logging
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from html import unescape
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
-from robustrec.report.html.page import html_page, page_environment
+from robustrec.report.html.environment import page_environment
+from robustrec.report.html.page import html_page
 from robustrec.results.report import Report
 
 ADDRESS = "127.0.0.1"
@@ -116,7 +118,7 @@ class Pages:
 
 def _html(page: str) -> Answer:
     found = _CSP.search(page)
-    policy = found[1].replace("&#39;", "'") if found else _NO_CONTENT
+    policy = unescape(found[1]) if found else _NO_CONTENT
     return Answer(HTTPStatus.OK, "text/html; charset=utf-8", page.encode("utf-8", "replace"), policy)
 
 
