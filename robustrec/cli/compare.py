@@ -14,15 +14,11 @@ from robustrec.cli.terminal import data_console
 from robustrec.errors import RobustrecError, unknown_name
 from robustrec.files import check_outputs, write_atomically
 from robustrec.streams import write_json_text
-from robustrec.training.strategy_names import STRATEGY_NAMES
+from robustrec.training.strategy_names import RACED, STRATEGY_NAMES
 
 if TYPE_CHECKING:
     from robustrec.comparison.budget import Budget
     from robustrec.comparison.compared import By
-    from robustrec.config import Settings
-
-RACED = ("vanilla", "sam", "mirror", "sgbd", "edit-aug")
-"""Strategies of a race without --strategy."""
 
 REPORTS, STRATEGIES, RACE = "Reports", "Strategies at equal budget", "Recipe race"
 
@@ -211,7 +207,7 @@ def compare(
             fix="name reports: robustrec compare A.json B.json; or a model: robustrec compare --model slmrec --seeds 3",
         )
     if race:
-        _race(
+        race_strategies(
             options.settings_of(context, strategy=strategy or list(RACED), seeds=seeds or 3).settings,
             RaceOptions(
                 epochs=epochs,
@@ -254,18 +250,6 @@ def compare(
             quiet=quiet,
         ),
     )
-
-
-def _race(settings: Settings, asked: RaceOptions) -> None:
-    from robustrec.engine.names import LOCAL
-
-    if settings.engine != LOCAL or settings.workers > 1:
-        raise RobustrecError(
-            "a race trains in one process",
-            where=f"--engine {settings.engine}, --workers {settings.workers}",
-            fix="omit them, or compare without --race",
-        )
-    race_strategies(settings, asked)
 
 
 def _compare_reports(reports: list[Path], metric: str | None, by: str, html: Path | None, *, as_json: bool) -> None:

@@ -37,6 +37,9 @@ STRATEGIES: dict[str, StrategySteps] = {
 STRATEGY_NAMES = ("vanilla", "sam", "mirror", "sgbd")
 """The step rules of the paper on SGBD, which are compared by default."""
 
+RACED = (*STRATEGY_NAMES, "edit-aug")
+"""Strategies of a race where none are named."""
+
 TREATMENTS: dict[str, str] = {
     "edit-aug": "in each epoch, a share of the items has edited texts and pictures",
     "noise-aug": "Gaussian noise on the features, relative to the norm of each row",

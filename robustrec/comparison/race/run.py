@@ -26,6 +26,7 @@ from robustrec.comparison.result import Training
 from robustrec.comparison.run import LEVEL, METRIC, ComparisonPlan, features_words, plan_of_specs, prepared_of
 from robustrec.config import Settings
 from robustrec.datasets.interactions import VALIDATION
+from robustrec.errors import RobustrecError
 from robustrec.evaluation.places import per_user_accuracy
 from robustrec.files import digest_array, digest_json, write_atomically
 from robustrec.hardware import describe_environment, full_precision
@@ -127,6 +128,12 @@ def plan_race(
     Raises:
         RobustrecError: unknown names, too few arms, or a model that cannot be trained.
     """
+    if settings.engine != "local" or settings.workers > 1:
+        raise RobustrecError(
+            "a race trains in one process",
+            where=f"--engine {settings.engine}, --workers {settings.workers}",
+            fix="omit them, or compare without --race",
+        )
     found: dict[str, tuple[Arm, ...]] = {}
 
     def specs(edition: str, dataset: str, encoder: str) -> list[SubjectSpec]:

@@ -213,6 +213,9 @@ def _difference(own: Sequence[Gain], best: Gain | None, reference: str, budget: 
 
 
 def _content(best: Gain | None, better: Sequence[Gain], own: Sequence[Gain], reference: Gain, name: str) -> Requirement:
+    if all(gain.left is None for gain in own):
+        text = "the scores read no item features, and a race recommends only an arm that uses content"
+        return Requirement(name="content use", met=False, text=text)
     free = [gain for gain in own if gain.content_free]
     said = "; ".join(f"{gain.arm} is content-free ({_share(gain.left)} of its quality is left)" for gain in free)
     if reference.content_free:
