@@ -122,7 +122,7 @@ class DualGNNConfig(ModelConfig):
 
 
 class ItemGraphConfig(ModelConfig):
-    """Settings of the average of the item graphs of all modalities, of DRAGON, FREEDOM and PGL."""
+    """Settings of the average of the item graphs of all modalities, of DRAGON, FREEDOM, PGL and MENTOR."""
 
     item_neighbours: ItemNeighbours = 10
     image_weight: ImageWeight = 0.1
@@ -178,6 +178,25 @@ class DRAGONConfig(ItemGraphConfig):
     reg_weight: float = Field(
         1e-3, ge=0, description="weight λ of the regularization of preferences and modality weights"
     )
+
+
+class MENTORConfig(ItemGraphConfig):
+    """Settings of MENTOR."""
+
+    latent_width: int = Field(64, ge=1, description="embedding dimension d per modality")
+    item_layers: int = Field(1, ge=0, le=16, description="number of item graph layers N")
+    reg_weight: float = Field(
+        1e-3, ge=0, description="weight λ of the regularization of preferences and modality weights"
+    )
+    align_weight: float = Field(0.1, ge=0, description="weight of the alignment of modalities, vectors and guide")
+    graph_weight: float = Field(
+        1e-3,
+        ge=0,
+        description="weight of the contrast of two noisy views over all users and all items, whose time grows with"
+        " their squares and which trains nothing that is served but the modality weights of users; 0 leaves it out",
+    )
+    noise: float = Field(0.1, ge=0, description="length ε of the noise of the views per layer, in training")
+    temperature: float = Field(0.2, gt=0, description="temperature τ of the contrast of the views")
 
 
 class FREEDOMConfig(ItemGraphConfig):

@@ -11,7 +11,7 @@ from torch import Tensor
 LOGIT_BYTES = {"cpu": 2 * 2**20, "cuda": 256 * 2**20}
 
 
-def total_log_partition(queries: Tensor, keys: Tensor) -> Tensor:
+def total_log_partition(queries: Tensor, keys: Tensor, least_rows: int = 1) -> Tensor:
     """Return Σ_b log Σ_j exp(q_b · k_j), a scalar, twice differentiable.
 
     The logits [B, n] are made and dropped in chunks of rows, and the gradients made with them, so that the backward
@@ -20,15 +20,16 @@ def total_log_partition(queries: Tensor, keys: Tensor) -> Tensor:
     Args:
         queries: [B, h].
         keys: [n, h].
+        least_rows: rows of a chunk at least, whatever it takes.
     """
-    return _TotalLogPartition.apply(queries, keys)  # type: ignore[no-any-return, no-untyped-call]
+    return _TotalLogPartition.apply(queries, keys, least_rows)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _TotalLogPartition(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, queries: Tensor, keys: Tensor) -> Tensor:
+    def forward(ctx: Any, queries: Tensor, keys: Tensor, least_rows: int) -> Tensor:
         held = LOGIT_BYTES.get(keys.device.type, LOGIT_BYTES["cuda"])
-        step = max(1, held // (keys.element_size() * keys.shape[0]))
+        step = max(least_rows, held // (keys.element_size() * keys.shape[0]))
         total = queries.new_zeros(())
         wanted = any(ctx.needs_input_grad)
         transpose = keys.T.contiguous()
@@ -49,9 +50,9 @@ class _TotalLogPartition(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
         queries, keys, of_queries, of_keys = ctx.saved_tensors
         if torch.is_grad_enabled():  # the gradient itself is to be differentiated
             shares = (queries @ keys.T).softmax(dim=1)
             of_queries, of_keys = shares @ keys, shares.T @ queries
-        return gradient * of_queries, gradient * of_keys
+        return gradient * of_queries, gradient * of_keys, None

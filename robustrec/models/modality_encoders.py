@@ -1,7 +1,8 @@
-"""What DualGNN and DRAGON share: a smoothed channel for each modality, and the average over users alike."""
+"""What DualGNN, DRAGON and MENTOR share: a smoothed channel for each modality, and the average over users alike."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import cast
 
 import torch
@@ -10,15 +11,51 @@ from torch.nn import functional
 
 from robustrec.models.contract import Batch, Features, Problem, feature_table
 from robustrec.models.dense import apply_linear
-from robustrec.models.graphs import Sparse, SparseBuffer, UserItemGraph, chosen_rows, neighbour_average, product
+from robustrec.models.graphs import (
+    Bipartite,
+    Sparse,
+    SparseBuffer,
+    UserItemGraph,
+    chosen_rows,
+    neighbour_average,
+    product,
+)
 from robustrec.models.initial import linear, table
 from robustrec.models.rows import unit_rows
 
 LAYERS = 2
 
 
-class ModalityEncoders(nn.Module):
-    """r_m = x_m + Âx_m + Â²x_m, x_m = rn([P_m ; mlp2(lrelu(mlp1(X_m)))]), for every modality m.
+class Encoders(nn.Module):
+    """x_m = rn([P_m ; mlp2(lrelu(mlp1(X_m)))]) of named tables X_m, for users and items.
+
+    Args:
+        n_users: U.
+        widths: name -> D_m.
+        width: d; the hidden layer is 4d wide.
+        generator: source of the parameters.
+    """
+
+    def __init__(self, n_users: int, widths: Mapping[str, int], width: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.preferences = nn.ParameterDict({m: table(n_users, width, "xavier_normal", generator) for m in widths})
+        self.first = nn.ModuleDict({m: linear(wide, 4 * width, generator) for m, wide in widths.items()})
+        self.second = nn.ModuleDict({m: linear(4 * width, width, generator) for m in widths})
+
+    def of_tables(self, tables: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the x_m of users [U, M·d] and of items [I, M·d] side by side, for tables [I, D_m]."""
+        return (
+            torch.cat([unit_rows(self.preferences[m]) for m in tables], dim=1),
+            torch.cat([unit_rows(self._encoded(m, raw)) for m, raw in tables.items()], dim=1),
+        )
+
+    def _encoded(self, name: str, raw: Tensor) -> Tensor:
+        hidden = functional.leaky_relu(apply_linear(cast(nn.Linear, self.first[name]), raw))
+        return apply_linear(cast(nn.Linear, self.second[name]), hidden)
+
+
+class ModalityEncoders(Encoders):
+    """r_m = x_m + Âx_m + Â²x_m with the x_m of `Encoders`, for every modality m.
 
     The modalities are propagated side by side, over a graph that is normalised once.
 
@@ -30,37 +67,35 @@ class ModalityEncoders(nn.Module):
     """
 
     def __init__(self, problem: Problem, modalities: tuple[str, ...], width: int, generator: torch.Generator) -> None:
-        super().__init__()
+        widths = {m: problem.feature_widths[m] for m in modalities}
+        super().__init__(problem.n_users, widths, width, generator)
         self.modalities = modalities
         self.n_items = problem.n_items
-        self.widths = {m: problem.feature_widths[m] for m in modalities}
-        self.preferences = nn.ParameterDict(
-            {m: table(problem.n_users, width, "xavier_normal", generator) for m in modalities}
-        )
-        self.first = nn.ModuleDict({m: linear(self.widths[m], 4 * width, generator) for m in modalities})
-        self.second = nn.ModuleDict({m: linear(4 * width, width, generator) for m in modalities})
+        self.widths = widths
         self.graph = UserItemGraph(problem.n_users, problem.n_items, problem.edges, offset=0.0)
 
     def forward(self, features: Features) -> tuple[Tensor, Tensor]:
         """Return the channels of users [U, M, d] and of items [I, M, d]."""
-        start_users = torch.cat([unit_rows(self.preferences[m]) for m in self.modalities], dim=1)
-        start_items = torch.cat([unit_rows(self._project(m, features)) for m in self.modalities], dim=1)
-        graph = self.graph.bipartite()
-        users, items = start_users, start_items
-        for _ in range(LAYERS):
-            users, items = start_users + graph.to_users(items), start_items + graph.to_items(users)
+        users, items = smoothed(self.graph.bipartite(), *self.of_tables(self.tables(features)))
         channels = len(self.modalities)
         return users.view(users.shape[0], channels, -1), items.view(items.shape[0], channels, -1)
+
+    def tables(self, features: Features) -> dict[str, Tensor]:
+        """Return the tables [I, D_m] that are encoded."""
+        return {m: feature_table(features, m, self.n_items, self.widths[m]) for m in self.modalities}
 
     def regularisation(self, users: Tensor) -> Tensor:
         """Return Σ_m of the mean of P_m² over the rows of the given users [B]."""
         rows = [functional.embedding(users, self.preferences[m]) for m in self.modalities]
         return torch.stack([row.square().mean() for row in rows]).sum()
 
-    def _project(self, modality: str, features: Features) -> Tensor:
-        raw = feature_table(features, modality, self.n_items, self.widths[modality])
-        hidden = functional.leaky_relu(apply_linear(cast(nn.Linear, self.first[modality]), raw))
-        return apply_linear(cast(nn.Linear, self.second[modality]), hidden)
+
+def smoothed(graph: Bipartite, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the users' and the items' part of x + Âx + Â²x for x = [users ; items], [n, a] each."""
+    at_users, at_items = users, items
+    for _ in range(LAYERS):
+        at_users, at_items = users + graph.to_users(at_items), items + graph.to_items(at_users)
+    return at_users, at_items
 
 
 class UserAverage(SparseBuffer):

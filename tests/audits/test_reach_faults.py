@@ -22,6 +22,7 @@ from robustrec.models.contract import Features, Problem, Representation, Scored
 from robustrec.models.dragon import DRAGON
 from robustrec.models.freedom import FREEDOM
 from robustrec.models.lattice import LATTICE
+from robustrec.models.mentor import MENTOR
 from robustrec.models.mgcn import MGCN
 from robustrec.models.pgl import PGL
 from robustrec.models.scorers import scored
@@ -407,13 +408,13 @@ def _built(kind: type[Any], tiny: Prepared, **options: Any) -> Any:
 HOW = ["cached graphs", "frozen image graph", "graphs given are ignored", "graphs not given are the first"]
 
 
-@pytest.mark.parametrize("base", [DRAGON, FREEDOM, LATTICE, MGCN, PGL, SMORE])
+@pytest.mark.parametrize("base", [DRAGON, FREEDOM, LATTICE, MENTOR, MGCN, PGL, SMORE])
 @pytest.mark.parametrize("how", HOW)
 def test_item_graphs_frozen_by_mistake_are_found(base: type[Any], how: str, tiny: Prepared) -> None:
     assert check_item_graphs(_subject(_built(_frozen_by(base, how), tiny), tiny), seed=0)
 
 
-@pytest.mark.parametrize("base", [DRAGON, FREEDOM, LATTICE, MGCN, PGL, SMORE])
+@pytest.mark.parametrize("base", [DRAGON, FREEDOM, LATTICE, MENTOR, MGCN, PGL, SMORE])
 def test_graphs_of_two_derivations_are_found(base: type[Any], tiny: Prepared) -> None:
     """Both derivations follow the features, but the graphs that are measured are not those of `item_graphs`."""
 
@@ -426,7 +427,7 @@ def test_graphs_of_two_derivations_are_found(base: type[Any], tiny: Prepared) ->
     assert "uses other graphs" in check_item_graphs(_subject(_built(TwoDerivations, tiny), tiny), seed=0)
 
 
-@pytest.mark.parametrize("base", [DRAGON, FREEDOM, LATTICE, MGCN, PGL, SMORE])
+@pytest.mark.parametrize("base", [DRAGON, FREEDOM, LATTICE, MENTOR, MGCN, PGL, SMORE])
 def test_item_graphs_that_follow_the_features_raise_no_alarm(base: type[Any], tiny: Prepared) -> None:
     assert not check_item_graphs(_subject(_built(base, tiny), tiny), seed=0)
 

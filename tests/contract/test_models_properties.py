@@ -23,7 +23,7 @@ from torch import Tensor
 
 from robustrec.errors import RobustrecError
 from robustrec.modalities import read_of
-from robustrec.models import model_class
+from robustrec.models import log_partition, model_class
 from robustrec.models.contract import (
     Batch,
     DerivesItemGraphs,
@@ -223,6 +223,7 @@ def test_no_tensor_grows_with_pairs_of_users_or_items(name: str, monkeypatch: py
     monkeypatch.setattr(nearest, "CHUNK", 64)
     monkeypatch.setattr(nearest, "GATHERED", 2**12)
     monkeypatch.setattr(sparse, "CHUNK", 2**10)
+    monkeypatch.setitem(log_partition.LOGIT_BYTES, "cpu", 2**10)
     n_users, n_items, generator = 700, 600, torch.Generator().manual_seed(0)
     pairs = torch.randperm(n_users * n_items, generator=generator)[:2500]
     problem = Problem(n_users, n_items, torch.stack([pairs // n_items, pairs % n_items]), WIDTHS)

@@ -7,6 +7,7 @@ from typing import Any
 
 import golden_core
 import golden_item_graph
+import golden_mentor
 import golden_modality_graph
 import golden_recent
 import golden_user_graph
@@ -28,6 +29,7 @@ CASES = {
     **golden_item_graph.CASES,
     **golden_modality_graph.CASES,
     **golden_recent.CASES,
+    **golden_mentor.CASES,
 }
 # Gradients are compared to this absolute tolerance. Adam divides by their size, so an entry whose gradient plus weight
 # decay is smaller than that at some step has no settled direction there.
@@ -35,7 +37,7 @@ GRADIENT_TOLERANCE = 1e-6
 # Largest entry of a gradient that is zero but for rounding.
 ROUNDING = 1e-8
 # Models whose published code ranks by vectors of an earlier step.
-STALE = {"SLMRec", "SLMRec with constants", "DualGNN", "MMGCN", "GRCN"}
+STALE = {"SLMRec", "SLMRec with constants", "DualGNN", "MMGCN", "GRCN", "MENTOR"}
 
 
 @pytest.fixture(params=list(CASES))

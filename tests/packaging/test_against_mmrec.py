@@ -25,7 +25,7 @@ def test_an_epoch_is_its_beginning_and_the_further_steps() -> None:
 
 
 def test_every_model_has_its_class_and_existing_settings() -> None:
-    assert set(CLASSES) == set(SETTINGS) == set(MODELS)
+    assert set(CLASSES) == set(SETTINGS) == set(MODELS) - {"mentor"}, "MMRec has no MENTOR"
     for name, settings in SETTINGS.items():
         assert set(settings) <= set(model_class(name).Config.model_fields), name
 
