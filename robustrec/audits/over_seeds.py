@@ -115,6 +115,9 @@ def mean_over_seeds(rows: Sequence[Finding], base: _Floats, effects: _Floats, *,
         columns |= {"clean": mean, "ci_low": low, "ci_high": high}
     else:
         columns |= {"clean": clean, "perturbed": clean + mean, "drift": mean}
+        for name in ("users_lose", "users_gain"):
+            shares = [share for row in rows if (share := getattr(row, name)) is not None]
+            columns[name] = float(np.mean(shares)) if len(shares) == len(rows) else None
         if clean > 0 and all(row.relative_drift is not None for row in rows):
             columns |= _relative(effects, base, mean / clean, level, bounds)
     kept = {

@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from robustrec.audits.quality import PerUser, changed_lists
 from robustrec.audits.suites import Bootstrap
 from robustrec.evaluation.bootstrap import Interval
-from robustrec.evaluation.kinds import KINDS, kind_of, largest_changes, of_all_lists, parse_metric, within_range
+from robustrec.evaluation.kinds import (
+    ACCURACY,
+    KINDS,
+    kind_of,
+    largest_changes,
+    of_all_lists,
+    parse_metric,
+    within_range,
+)
 from robustrec.evaluation.sparse import DEGREES, FEWEST_CHANGED, Bounds, bounds_of_change, count_changed, stringer_bound
 from robustrec.evaluation.statistics import (
     ONE_DRAW,
@@ -32,6 +40,7 @@ Draws = dict[str, NDArray[np.float64]]
 """Metric name -> float64 [n_draws, n]."""
 
 
+_ROUNDING = 1e-12  # values of a user that differ by less are equal but for the order of their sum
 ONE_TRAINING = "one training each: the interval accounts for users only"
 
 
@@ -234,9 +243,28 @@ def drift_rows(
             reference=reference,
             note=note,
             group=(groups or {}).get(metric),
-        )
+        ).model_copy(update=users_who_differ(metric, clean[metric], perturbed[metric]))
         for metric, interval in found.items()
     ]
+
+
+def users_who_differ(
+    metric: str, clean: NDArray[np.float64], perturbed: NDArray[np.float64]
+) -> dict[str, float | None]:
+    """Return the share of users with a lower value than clean and with a higher one, mean over the draws.
+
+    Args:
+        metric: their metric; of others than accuracy, nothing is counted.
+        clean: [n] values before.
+        perturbed: [n_draws, n] values after.
+    """
+    if kind_of(metric) not in ACCURACY or not clean.size:
+        return {}
+    change = perturbed - clean
+    return {
+        "users_lose": float((change < -_ROUNDING).mean()),
+        "users_gain": float((change > _ROUNDING).mean()),
+    }
 
 
 def drift_row(

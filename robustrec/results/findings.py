@@ -109,6 +109,14 @@ class Finding(Record):
     n_changed: int | None = Field(
         default=None, ge=0, description="number of users with a different value in any draw; None if not counted"
     )
+    users_lose: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="of a drift of quality: share of the users with a lower value than the reference, mean over the "
+        "draws; None if not counted, as in reports of earlier versions",
+    )
+    users_gain: float | None = Field(default=None, ge=0, le=1, description="the same with a higher value")
     sampled: int | None = Field(
         default=None,
         ge=1,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 NOTHING = "-"
 """Text for a missing number."""
@@ -14,6 +14,26 @@ _SMALLEST_PERCENT = 0.001
 def percent(share: float | None, *, signed: bool = False) -> str:
     """Return a share as a percentage; "0 %" only for exactly 0, and "<0.001 %" for values that round to 0."""
     return NOTHING if share is None else f"{_percentage(share, signed=signed)} %"
+
+
+def tenths(share: float | None, *, signed: bool = False, apart_from: Sequence[float] = (0.0,)) -> str:
+    """Return a share as a percentage with 1 decimal, and more where it would round to a number that it is not.
+
+    Args:
+        share: the share; None for a missing one.
+        signed: whether a positive number has a sign.
+        apart_from: shares that the text is not to equal unless the number does: 0, and limits.
+    """
+    if share is None or not math.isfinite(share):
+        return NOTHING if share is None else str(share)
+    others = [100 * each for each in apart_from if each != share and math.isfinite(each)]
+    text, value = "", 100 * share
+    for digits in range(1, 7):
+        text = f"{abs(value):.{digits}f}"
+        if not any(text == f"{abs(other):.{digits}f}" and value * other >= 0 for other in others):
+            break
+    sign = "-" if value < 0 else "+" if signed and value > 0 else ""
+    return f"{sign}{text} %"
 
 
 def plain(value: float | None, *, signed: bool = False) -> str:

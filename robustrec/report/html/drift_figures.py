@@ -128,11 +128,14 @@ class _Curve(NamedTuple):
     group: list[Subject]
 
 
-def noise_figures(summary: Summary) -> Figures:
-    """Return drift of quality by amount of noise, one plot for each kind and scope on one y axis."""
+def noise_figures(summary: Summary) -> tuple[Figures, Figures]:
+    """Return drift of quality by amount of noise on one y axis: the first kind and scope, and the others."""
     found = list(_curves(summary, "noise"))
     y = _shared_axis(summary, found)
-    return figures(partial(_curve_plot, summary, each, y, 240) for each in found)
+    first = [each for each in found if each.rows[0].condition.curve == found[0].rows[0].condition.curve]
+    main = figures(partial(_curve_plot, summary, each, y, 240) for each in first)
+    rest = [each for each in found if each not in first]
+    return main, figures((partial(_curve_plot, summary, each, y, 150) for each in rest), small=True)
 
 
 def severity_figures(summary: Summary, most: int = MOST_EDITS, *, after: int = 0) -> Figures:

@@ -10,10 +10,12 @@ from robustrec.reading.over_seeds import mean_subject
 from robustrec.reading.recommendation import recommend
 from robustrec.reading.summary import Summary
 from robustrec.reading.worst import worst_section
+from robustrec.report.html.charts.cells import shade_key
 from robustrec.report.html.drift_figures import drift_figures, noise_figures, severity_figures, without_curves
 from robustrec.report.html.environment import section
 from robustrec.report.html.figures import exhibit_figures, relation_figures, search_figures
 from robustrec.report.html.fragile import fragile_cards
+from robustrec.report.html.heatmap import heatmaps
 from robustrec.report.tables.edits import edit_table
 from robustrec.subject import Subject
 
@@ -28,27 +30,30 @@ def drift(summary: Summary) -> Markup:
 
 
 def noise(summary: Summary) -> Markup:
-    """Return the drift by amount of noise, and the noise tolerance."""
-    figures, points = noise_figures(summary), break_points(summary)
-    if not figures.plots and not points:
+    """Return the drift by amount of noise and by severity of edits, and the noise tolerance."""
+    (figures, others), points = noise_figures(summary), break_points(summary)
+    curves = severity_figures(summary, MOST_CURVES_OPEN)
+    if not figures.plots and not points and not curves.plots:
         return NOTHING
-    return section("noise", summary=summary, noise=figures, break_points=points, without_curves=without_curves(summary))
+    return section(
+        "noise",
+        summary=summary,
+        noise=figures,
+        others=others,
+        break_points=points,
+        severity=curves,
+        milder=severity_figures(summary, after=MOST_CURVES_OPEN),
+        without_curves=without_curves(summary),
+    )
 
 
 def edits(summary: Summary) -> Markup:
-    """Return the drift under merchant edits, by severity and by edit."""
-    curves = severity_figures(summary, MOST_CURVES_OPEN)
+    """Return the drift under merchant edits: edits × models, and what each edit does to edited items and ranks."""
+    maps = heatmaps(summary)
     tables = [table for subject in _shown(summary) if (table := edit_table(summary, subject))]
-    if not curves.plots and not tables:
+    if not maps and not tables:
         return NOTHING
-    return section(
-        "edits",
-        summary=summary,
-        severity=curves,
-        milder=severity_figures(summary, after=MOST_CURVES_OPEN),
-        edits=tables,
-        without_curves=without_curves(summary),
-    )
+    return section("edits", summary=summary, maps=maps, shades=shade_key(), tables=tables, pictured={})
 
 
 def _shown(summary: Summary) -> list[Subject]:

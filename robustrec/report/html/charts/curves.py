@@ -170,7 +170,10 @@ def x_texts(x: Scale, values: Sequence[float], *, percent: bool = False) -> list
     """Return the texts of ticks; on a logarithmic axis, powers of ten are 1e-4, 0.01, 1, 100."""
     if not x.log:
         return tick_labels(values, percent=percent)
-    return [f"{value:g}".replace("e-0", "e-").replace("e+0", "e") for value in values]
+    return [
+        (f"{value:g}" if 1e-3 < value < 1e6 else f"{value:.0e}").replace("e-0", "e-").replace("e+0", "e")
+        for value in values
+    ]
 
 
 def _grid(y: Scale, height: float) -> list[Markup]:
