@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
-from robustrec.comparison.budget import BUDGET_WORDS, Budget
+from robustrec.comparison.budget import Budget
 from robustrec.comparison.differences import holm
 from robustrec.reproduce.intervals import FEWEST_SEEDS, LEVEL, over_seeds, p_of
 from robustrec.reproduce.measure import SeedResult
@@ -70,12 +70,12 @@ def _compared(pair: Pair, found: Found, metric: str) -> Compared:
         each.values[metric] / before[each.seed] - 1 for each in ours if before.get(each.seed, 0.0) > 0.0
     )
     cut = [
-        f"{_cut(results)} of {len(results)} of {key[3]}"
+        f"{key[3]} {_cut(results)} of {len(results)}"
         for key, results in ((pair.better, ours), (pair.reference, theirs))
         if _cut(results)
     ]
     if cut:
-        return Compared(pair, differences, f"trainings ended before early stopping: {' and '.join(cut)}")
+        return Compared(pair, differences, f"cut off before early stopping: {', '.join(cut)}")
     if len(differences) < FEWEST_SEEDS:
         return Compared(pair, differences, f"{seeds_words(len(differences))}; at least {FEWEST_SEEDS} are needed")
     return Compared(pair, differences, "")
@@ -103,10 +103,10 @@ def _pooled(compared: Sequence[Compared], metric: str, encoders: dict[tuple[str,
         if len(members) < 2:
             continue
         left = [f"{each.pair.better[2]} on {each.pair.better[0]}" for each in members if each.why]
-        n_seeds = min((len(each.by_seed) for each in whole), default=0)
-        means = tuple(sum(each.by_seed[place] for each in whole) / len(whole) for place in range(n_seeds))
-        why = "" if whole else f"not one of {len(members)} differences can decide"
         chosen = whole or members
+        n_seeds = min(len(each.by_seed) for each in chosen)
+        means = tuple(sum(each.by_seed[place] for each in chosen) / len(chosen) for place in range(n_seeds))
+        why = "" if whole else f"none of {len(members)} differences can decide"
         datasets, models = (", ".join(dict.fromkeys(each.pair.better[at] for each in chosen)) for at in (0, 2))
         claim = _claim(members[0].pair, means, why, metric, encoders, datasets, models, pooled=True)
         note = f"without {', '.join(left)}" if left and whole else ""
@@ -129,12 +129,12 @@ def _claim(
     other_kind, other = pair.reference[1], pair.reference[3]
     about = over_seeds(by_seed) if by_seed else None
     what = (
-        f"{NAMES[strategy]} is better than {NAMES[other]} on {kind} features"
+        f"{NAMES[strategy]} over {NAMES[other]}"
         if kind == other_kind
-        else f"{kind} features are better than {other_kind} features with {NAMES[strategy]}"
+        else f"{kind} over {other_kind}, {NAMES[strategy]}"
     )
     return Claim(
-        claim=f"{what}, {BUDGET_WORDS[pair.budget]}",
+        claim=what,
         dataset=dataset,
         model=model,
         features=kind,

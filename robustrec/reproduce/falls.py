@@ -15,7 +15,7 @@ from robustrec.reproduce.measure import SeedResult
 from robustrec.reproduce.paper import CLEAN_TABLE, NOISY_TABLE, RowKey, metrics_of, paper
 from robustrec.reproduce.plan import Group, ReproductionPlan
 from robustrec.reproduce.result import Fall
-from robustrec.reproduce.table import Found, seeds_words
+from robustrec.reproduce.table import Found, kind_of_difference, seeds_words
 
 
 def falls_of(plan: ReproductionPlan, found: Found) -> tuple[Fall, ...]:
@@ -69,7 +69,7 @@ def _conclusion(
 ) -> str:
     faults = [
         *(["not usable: a printed cell is not sound"] if printed is None else []),
-        *([f"not usable: {'; '.join(group.inputs.unlike)}"] if group.inputs.unlike else []),
+        *([f"not usable: {', '.join(map(kind_of_difference, unlike))}"] if (unlike := group.inputs.unlike) else []),
         *(["not usable: trainings ended before early stopping"] if cut else []),
     ]
     if faults or printed is None:

@@ -57,12 +57,10 @@ def _line(table: int, dataset: str, model: str, metric: str, found: Found) -> Im
     cut = sum(bool(each.training.cut_off) for each in (*base, *(one for each in others.values() for one in each)))
     n_seeds = min(len(base), *(len(each) for each in others.values()))
     spreads = [float(np.std([one.values[metric] for one in each], ddof=1)) for each in others.values() if len(each) > 1]
-    notes = [f"best: {'/'.join(best)}"]
+    chance = None
     if spreads and len(others) > 1:
-        chance = _LARGEST[len(others)] * float(np.sqrt(np.mean(np.square(spreads)))) / math.sqrt(n_seeds) / before
-        notes.append(f"choosing the best of {len(others)} on test adds about {100 * chance:.1f} % without any effect")
-    if cut:
-        notes.append(f"{cut} trainings ended before early stopping")
+        error = float(np.sqrt(np.mean(np.square(spreads)))) / math.sqrt(n_seeds)
+        chance = 100 * _LARGEST[len(others)] * error / before
     cell = paper().improvements[table, dataset, model][metric]
     return Improvement(
         table=table,
@@ -74,7 +72,9 @@ def _line(table: int, dataset: str, model: str, metric: str, found: Found) -> Im
         printed=cell.value,
         flags=dict(cell.flags),
         cells=_from_cells(table, dataset, model, metric),
-        note="; ".join(notes),
+        best="/".join(best),
+        chance=chance,
+        cut_off=cut,
     )
 
 
@@ -93,6 +93,7 @@ def _average(table: int, dataset: str, metric: str, own: Sequence[Improvement]) 
         printed=cell.value,
         flags=dict(cell.flags),
         cells=sum(each for each in every if each is not None) / len(every) if None not in every else None,
+        cut_off=sum(each.cut_off for each in own),
         note=f"no average: {', '.join(lacking)} not measured" if lacking else "",
     )
 

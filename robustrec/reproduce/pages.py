@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shlex
 
-from robustrec.reading.texts import visible
-from robustrec.report.html.page import page_environment
+from robustrec.reading.texts import one_line
+from robustrec.report.html.environment import render
 from robustrec.reproduce.result import Reproduction
 from robustrec.reproduce.sections import headline, sections_of
 
@@ -13,16 +13,18 @@ TITLE = "The tables of the SGBD paper, beside what is measured"
 
 
 def reproduction_page(report: Reproduction) -> str:
-    """Return a reproduction as one HTML document, without scripts, the same bytes for the same reproduction."""
-    context = {
-        "title": TITLE,
-        "report": report,
-        "headline": headline(report),
-        "command": shlex.join(report.command),
-        "sections": sections_of(report),
-        "synthetic": any(each.synthetic for each in report.datasets),
-    }
-    return page_environment().get_template("reproduce.html.j2").render(context)
+    """Return a reproduction as one HTML document, the same bytes for the same reproduction."""
+    return str(
+        render(
+            "reproduce.html.j2",
+            title=TITLE,
+            report=report,
+            headline=headline(report),
+            command=shlex.join(report.command),
+            sections=sections_of(report),
+            sample={"synthetic": any(each.synthetic for each in report.datasets)},
+        )
+    )
 
 
 def reproduction_markdown(report: Reproduction) -> str:
@@ -46,7 +48,7 @@ def _row(cells: tuple[str, ...]) -> str:
 
 def _text(value: str) -> str:
     """Return a text that Markdown shows as it is."""
-    shown = " ".join(visible(value).split())
+    shown = one_line(value)
     for letter in "\\`*_[]<>|#":
         shown = shown.replace(letter, f"\\{letter}" if letter not in "<>" else {"<": "&lt;", ">": "&gt;"}[letter])
     return shown

@@ -16,7 +16,7 @@ def explained(row: Row, inputs: Inputs, cut: Sequence[Training]) -> Row:
     The first of these that applies is named: other data, other features, trainings cut off, settings of the strategy,
     details of the features, the split. Each is an assumption until its experiment is done.
     """
-    if row.verdict not in ("differs", "not usable") or all(each.difference is None for each in row.values):
+    if row.verdict not in ("differs", "not usable"):
         return row
     reason, experiment = _reason(row, inputs, cut)
     return row.model_copy(update={"reason": reason, "experiment": experiment})
@@ -30,7 +30,7 @@ def _candidates(row: Row, inputs: Inputs, cut: Sequence[Training]) -> Iterator[t
     again = f"robustrec reproduce sgbd --table {row.table} --dataset {row.dataset} --row {row.label}"
     data = next((each for each in inputs.unlike if each.startswith("data:")), "")
     if data:
-        yield data, f"{prepare_command(row.dataset)}; then {again}"
+        yield "other data than the paper's", f"{prepare_command(row.dataset)}; then {again}"
     if inputs.unlike:
         pictures = prepare_command(row.dataset, pictures=True)
         yield inputs.unlike[0], f"{pictures}; then {again} without a substitute"

@@ -94,8 +94,11 @@ class Improvement(Record):
     metric: str
     ours: float | None = Field(description="from our means, in percent")
     rows: int = Field(description="rows beside vanilla that were measured, of 8")
-    low: float | None = None
-    high: float | None = None
+    best: str = Field(default="", description="the best row, which is chosen on test")
+    chance: float | None = Field(
+        default=None, description="what choosing the best row adds where no row differs from another, in percent"
+    )
+    cut_off: int = Field(default=0, description="trainings that ended before early stopping")
     printed: float | None
     flags: dict[str, str] = Field(default_factory=dict)
     cells: float | None = Field(default=None, description="the same from the sound printed cells")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
+from robustrec.comparison.budget import BUDGET_WORDS, Budget
 from robustrec.reproduce.claims import NAMES
 from robustrec.reproduce.intervals import FEWEST_SEEDS, WIDEST
 from robustrec.reproduce.paper import DECIMALS
@@ -13,7 +14,10 @@ from robustrec.reproduce.result import Claim, Fall, Improvement, Reproduction, R
 from robustrec.reproduce.rows import NO_TABLE
 from robustrec.reproduce.table import seeds_words
 from robustrec.results.numbers import bracketed, percent, plain
+from robustrec.sheet import NO_BREAK
 
+INDENT = NO_BREAK * 2
+"""Start of a line that belongs to the one above it."""
 _READINGS = {"": "", "inference": "noise at inference", "training": "noise in training"}
 
 
@@ -69,25 +73,18 @@ def _table(report: Reproduction, table: int, dataset: str) -> Iterator[Section]:
     rows = [row for row in report.rows if (row.table, row.dataset) == (table, dataset) and row.verdict != "missing"]
     if not rows:
         return
-    names = list(dict.fromkeys(value.metric for row in rows for value in row.values))
     title = f"Table {table}, {dataset}" if table != NO_TABLE else f"{dataset}, which the paper does not have"
-    if table != NO_TABLE and any(row.noise for row in rows):
-        title += ", noise N(0, 1e-6)"
-    columns = ["row", *(["reading"] if any(row.noise for row in rows) else []), "cell", "measured"]
-    columns += ["printed", "difference", "cell verdict"] if table != NO_TABLE else []
-    columns.append("verdict")
+    if any(row.noise for row in rows):
+        title += ", under noise N(0, 1e-6)"
+    columns = ("cell", "measured", *(("printed", "difference") if table != NO_TABLE else ()), "verdict")
     cells: list[tuple[str, ...]] = []
     for row in rows:
-        start = [row.label, *([_READINGS[row.noise]] if "reading" in columns else [])]
         verdict = row.verdict if table != NO_TABLE or not row.values else _converged(row)
-        verdict = f"{verdict} ({row.why})" if row.why else verdict
-        if not row.values:
-            cells.append((*start, *[""] * (len(columns) - len(start) - 1), verdict))
-        for place, value in enumerate(row.values):
-            printed = (_printed(value), percent(value.difference, signed=True), value.verdict) if table else ()
-            lead = start if place == 0 else [""] * len(start)
-            cells.append((*lead, value.metric, _measured(value), *printed, verdict if place == 0 else ""))
-    yield Section(title, tuple(_shared(rows)), tuple(columns), tuple(cells))
+        cells.append((_named(row), *[""] * (len(columns) - 2), f"{verdict}: {row.why}" if row.why else verdict))
+        for value in row.values:
+            printed = (_printed(value), percent(value.difference, signed=True), value.verdict) if table else ("",)
+            cells.append((f"{INDENT}{value.metric}", _measured(value), *printed))
+    yield Section(title, tuple(_shared(rows)), columns, tuple(cells))
     notes = [
         f"{row.label} {value.metric}: {flag}: {text}"
         for row in rows
@@ -95,8 +92,8 @@ def _table(report: Reproduction, table: int, dataset: str) -> Iterator[Section]:
         for flag, text in value.flags.items()
         if row.noise != "training"
     ]
-    if notes and names:
-        yield Section(f"{title}: printed cells that are not sound", tuple(dict.fromkeys(notes)))
+    if notes:
+        yield Section(f"{title}: printed cells that are not sound (*)", tuple(notes))
 
 
 def _converged(row: Row) -> str:
@@ -150,13 +147,19 @@ def _few(labels: Sequence[str]) -> str:
 
 
 def _differences(report: Reproduction) -> Iterator[Section]:
-    rows = [row for row in report.rows if row.reason]
-    if rows:
+    named: dict[tuple[str, str], list[Row]] = {}
+    for row in report.rows:
+        if row.reason:
+            named.setdefault((f"{row.table} {row.dataset}", row.reason), []).append(row)
+    if named:
         yield Section(
             "Differences: the most likely reason and the experiment that decides it",
-            ("A reason is an assumption until its experiment is done.",),
-            ("table", "row", "reason", "experiment"),
-            tuple((f"{row.table} {row.dataset}", _named(row), row.reason, row.experiment) for row in rows),
+            ("A reason is an assumption until its experiment is done. Of several rows, the command is of the first.",),
+            ("table", "reason", "experiment", "rows"),
+            tuple(
+                (table, reason, rows[0].experiment, _few([_named(row) for row in rows]))
+                for (table, reason), rows in named.items()
+            ),
         )
 
 
@@ -167,7 +170,7 @@ def _named(row: Row) -> str:
 def _claims(report: Reproduction) -> Iterator[Section]:
     if not report.claims:
         return
-    lines = (
+    lines: tuple[str, ...] = (
         f"Relative difference of {report.metric}, paired by training seed, with {report.level:.0%} intervals over"
         " seeds. p-values are corrected (Holm) over the claims on means and over those on one model.",
         f"Equal epochs: {report.epochs} of each strategy. Equal gradient evaluations: as many as {report.epochs} epochs"
@@ -175,13 +178,20 @@ def _claims(report: Reproduction) -> Iterator[Section]:
         if report.epochs
         else "Comparisons at equal epochs and equal gradient evaluations were omitted (--epochs 0).",
     )
-    columns = ("claim", "data set", "model", "difference", "p (Holm)", "seeds", "printed", "conclusion")
+    columns = ("claim", "features", "difference", "p (Holm)", "printed", "conclusion")
     for pooled, title in ((True, "Claims, mean over models and data sets"), (False, "Claims, each model and data set")):
-        rows = tuple(_claim(each) for each in report.claims if each.pooled == pooled)
+        groups: dict[tuple[str, str, str], list[Claim]] = {}
+        for each in report.claims:
+            if each.pooled == pooled:
+                groups.setdefault((each.dataset, each.model, each.budget), []).append(each)
+        rows: list[tuple[str, ...]] = []
+        for (dataset, model, budget), claims in groups.items():
+            name = f"{dataset}, {model}, {BUDGET_WORDS[cast('Budget', budget)]}, {seeds_words(claims[0].seeds)}"
+            rows.append((name, *[""] * (len(columns) - 1)))
+            rows += [_claim(each) for each in claims]
         if rows:
-            yield Section(
-                title, lines if pooled or not any(each.pooled for each in report.claims) else (), columns, rows
-            )
+            yield Section(title, lines, columns, tuple(rows))
+            lines = ()
 
 
 def _claim(each: Claim) -> tuple[str, ...]:
@@ -189,60 +199,71 @@ def _claim(each: Claim) -> tuple[str, ...]:
         f"{percent(each.estimate, signed=True)} {bracketed(each.low, each.high, percent, signed=True)}".rstrip()
     )
     return (
-        each.claim if each.encoder == each.features else f"{each.claim} ({each.encoder} in their place)",
-        each.dataset,
-        each.model,
+        f"{INDENT}{each.claim}",
+        each.features if each.encoder == each.features else f"{each.encoder} for {each.features}",
         difference,
         "-" if each.p_adjusted is None else f"{each.p_adjusted:.3f}",
-        str(each.seeds),
         percent(each.printed, signed=True),
-        f"{each.conclusion} ({each.why})" if each.why else each.conclusion,
+        f"{each.conclusion}: {each.why}" if each.why else each.conclusion,
     )
 
 
 def _improvements(report: Reproduction) -> Iterator[Section]:
-    if report.improvements:
-        yield Section(
-            "Improvement as the paper computes it",
-            (
-                "The best row of a model over its vanilla row on minilm+cnn features, and the mean over the models. The"
-                " best row is chosen on test, which raises the number even where nothing helps.",
-            ),
-            ("table", "model", "metric", "measured", "rows", "printed", "from sound cells", "note"),
-            tuple(_improvement(each) for each in report.improvements),
-        )
+    lines = (
+        "The best row of a model over its vanilla row on minilm+cnn features, and the mean over the models. The best"
+        ' row is chosen on test, which adds the number under "by chance" even where no row differs from another.',
+    )
+    columns = ("line", "measured", "rows", "by chance", "printed", "from sound cells", "best row")
+    rows: list[tuple[str, ...]] = []
+    last = ""
+    for each in report.improvements:
+        name = f"table {each.table}, {each.dataset}, {each.metric}"
+        if name != last:
+            rows.append((name, *[""] * (len(columns) - 1)))
+        last = name
+        rows.append(_improvement(each))
+    if rows:
+        yield Section("Improvement as the paper computes it", lines, columns, tuple(rows))
 
 
 def _improvement(each: Improvement) -> tuple[str, ...]:
     def share(value: float | None) -> str:
         return "-" if value is None else f"{value:.2f} %"
 
-    flags = "; ".join(f"{flag}: {text}" for flag, text in each.flags.items())
+    flags = [f"{flag}: {text}" for flag, text in each.flags.items()]
+    cut = [f"{each.cut_off} trainings cut off"] if each.cut_off else []
     return (
-        f"{each.table} {each.dataset}",
-        each.model,
-        each.metric,
+        f"{INDENT}{each.model}",
         share(each.ours),
         f"{each.rows} of 8",
+        share(each.chance),
         share(each.printed),
         share(each.cells),
-        "; ".join(part for part in (each.note, flags) if part),
+        "; ".join(filter(None, (each.best, *cut, each.note, *flags))),
     )
 
 
 def _falls(report: Reproduction) -> Iterator[Section]:
     if not report.falls:
         return
-    counts = Counter(each.conclusion.partition(":")[0] for each in report.falls)
-    words = "; ".join(f"{word}: {count} cells" for word, count in counts.items())
+    counts = Counter(each.conclusion for each in report.falls)
+    columns = ("fall", "printed", "noise at inference", "noise in training", "spread", "conclusion")
+    rows: list[tuple[str, ...]] = []
+    last = ""
+    for each in report.falls:
+        name = f"{each.model}/{each.features}/{each.strategy}"
+        if name != last:
+            rows.append((name, *[""] * (len(columns) - 1)))
+        last = name
+        rows.append(_fall(each))
     yield Section(
         "Table 2: fall under noise, read both ways",
         (
-            words,
+            *(f"{word}: {count} of {len(report.falls)} cells" for word, count in counts.items()),
             "Spread is the standard deviation of the clean value over training seeds, as a share of its mean.",
         ),
-        ("row", "metric", "printed", "noise at inference", "noise in training", "spread", "conclusion"),
-        tuple(_fall(each) for each in report.falls),
+        columns,
+        tuple(rows),
     )
 
 
@@ -251,8 +272,7 @@ def _fall(each: Fall) -> tuple[str, ...]:
         return f"{percent(value, signed=True)} {bracketed(low, high, percent, signed=True)}".rstrip()
 
     return (
-        f"{each.model}/{each.features}/{each.strategy}",
-        each.metric,
+        f"{INDENT}{each.metric}",
         percent(each.printed, signed=True),
         with_interval(each.inference, each.inference_low, each.inference_high),
         with_interval(each.training, each.training_low, each.training_high),

@@ -19,6 +19,7 @@ Key = tuple[str, str, str, str]
 """Data set, kind of features, model, strategy."""
 Found = dict[Key, dict[What, list[SeedResult]]]
 Failed = dict[Key, RobustrecError]
+OTHER_DATA, OTHER_FEATURES = "other data", "other features"
 
 
 def rows_found(plan: ReproductionPlan, found: Found, failed: Failed, chosen: Mapping[Key, CHOSEN]) -> tuple[Row, ...]:
@@ -70,6 +71,9 @@ def _row(
     judged = _judged(names, measured, cells)
     cut = [each.training for each in results if each.training.cut_off]
     verdict, why = _verdict(key, judged, inputs, len(measured), plan.settings.seeds, len(cut))
+    if verdict == "not usable":  # a cell says nothing that its row may not say
+        hidden = {"verdict": "not usable", **({"difference": None} if OTHER_DATA in why else {})}
+        judged = [each.model_copy(update=hidden) for each in judged]
     row = Row(**common, values=tuple(judged), verdict=verdict, why=why)
     return explained(row, inputs, cut)
 
@@ -136,7 +140,7 @@ def _verdict(
     sound = [each for each in values if each.verdict != "not usable"]
     first: list[tuple[bool, Verdict, str]] = [
         (key.table == NO_TABLE, "not in the paper", ""),
-        (bool(inputs.unlike), "not usable", "; ".join(inputs.unlike)),
+        (bool(inputs.unlike), "not usable", ", ".join(map(kind_of_difference, inputs.unlike))),
         (cut > 0, "not usable", f"{cut} of {seeds} trainings ended before early stopping"),
         (not sound, "not usable", "no printed cell is sound"),
         (seeds < FEWEST_SEEDS, "not decided", f"{seeds_words(seeds)}; at least {FEWEST_SEEDS} are needed"),
@@ -154,6 +158,11 @@ def _verdict(
     if undecided:
         return "not decided", f"{', '.join(undecided)}: the interval is wider than {WIDEST:.0%} of the value{unsound}"
     return "agrees", f"{len(sound)} cell{'' if len(sound) == 1 else 's'}{unsound}"
+
+
+def kind_of_difference(unlike: str) -> str:
+    """Return the kind of a difference from the paper's experiment."""
+    return OTHER_FEATURES if unlike.startswith("features:") else OTHER_DATA
 
 
 def seeds_words(count: int, name: str = "seed") -> str:
