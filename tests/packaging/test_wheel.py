@@ -38,11 +38,13 @@ def test_the_wheel_carries_suites_fixtures_and_data_files(wheel):
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/"))]
 
 
-def test_installed_into_a_bare_environment_it_audits_from_another_folder(wheel, tiny_folder, tmp_path):
+def test_installed_into_a_bare_environment_it_makes_the_sample_in_another_folder(wheel, tmp_path):
+    """An audit from there is the recipe of docs/ci.md (test_recipes.py), installed from a wheel too."""
     home = tmp_path / "environment"
-    venv.create(home, with_pip=True)
+    venv.create(home, with_pip=False)
     python = home / "bin" / "python"
-    install = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
+    pip = [sys.executable, "-m", "pip", f"--python={python}", "install"]
+    install = [*pip, "--quiet", "--no-deps", "--no-index", wheel]
     subprocess.run(install, check=True, capture_output=True, cwd=tmp_path)
     # The dependencies come from the environment of the tests; its own robustrec is linked there by a .pth file, which
     # PYTHONPATH does not follow, so that the one imported is the wheel's.
@@ -54,11 +56,6 @@ def test_installed_into_a_bare_environment_it_audits_from_another_folder(wheel, 
     where = [python, "-c", "import robustrec; print(robustrec.__file__)"]
     found = subprocess.run(where, check=True, capture_output=True, text=True, env=environment, cwd=tmp_path).stdout
     assert Path(found.strip()).is_relative_to(home)
-    audit = [home / "bin" / "robustrec", "audit", "-m", "vbpr", "-d", str(tiny_folder), "-q", "--device", "cpu"]
-    audit += ["--set", "training.max_epochs=2", "--fail-on", "never"]
-    done = subprocess.run(audit, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "suite quick on" in done.stdout
     lists = [home / "bin" / "robustrec", "data", "describe", "baby", "--edition", "sample", "--json"]
     done = subprocess.run(lists, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
