@@ -68,21 +68,6 @@ def test_every_command_in_the_readme_and_the_docs_exists(capsys):
         assert run([*command.split(), "--help"]) == 0, command
 
 
-def test_every_option_in_the_docs_exists():
-    """Of commands written on lines of their own, which people copy."""
-    options = {words: set(_options(command)) for words, command in site_commands.commands()}
-    for name, text in {"README.md": README, **PAGES}.items():
-        joined = text.replace("\\\n", " ")
-        for line in re.findall(r"^ {4}(robustrec [a-z].*)$", joined, re.M):
-            words = next(words for words in sorted(options, key=len, reverse=True) if line.startswith(words))
-            used = set(re.findall(r"(?<=\s)--?[a-z][a-z-]*", line.partition("  ")[0]))
-            assert used <= options[words], f"{name}: {line}"
-
-
-def _options(command):
-    return [name for each in command.params for name in (*each.opts, *each.secondary_opts)]
-
-
 def test_every_command_is_in_the_reference():
     sections = set(re.findall(r"^## robustrec (.*)$", filled()["commands.md"], re.M))
     assert sections == COMMANDS
