@@ -21,6 +21,17 @@ def size_text(size: float) -> str:
     return f"{size:.0f} B"
 
 
+def seconds_text(seconds: float) -> str:
+    """Return a time for people who decide whether to wait: "< 1 s", "21 s", "6 min", "3.5 h"."""
+    if seconds < 1:
+        return "< 1 s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 2 * 3600:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
 def age_text(seconds: float) -> str:
     """Return an age in its largest whole unit: "3 d", "5 h", "12 min"."""
     for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):

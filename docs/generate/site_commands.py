@@ -79,6 +79,9 @@ def _meaning(parameter: Any) -> str:
     given = parameter.default
     told = given not in (None, False, (), []) and not callable(given)
     notes = ["Required."] if parameter.required and parameter.param_type_name == "option" else []
+    shown = getattr(parameter, "show_default", False)
+    notes += [f"Default: `{shown}`."] if isinstance(shown, str) else []
+    told = told and not isinstance(shown, str)
     notes += [f"Default: `{given}`."] if told and not isinstance(given, list | tuple) else []
     notes += [f"Default: `{' '.join(map(str, given))}`."] if told and isinstance(given, list | tuple) else []
     return " ".join([said, *notes])

@@ -99,7 +99,11 @@ def make_plan(
             that can measure nothing for the models.
     """
     source = settings.suite if suite is None else suite.name
-    suite = resolved(suite_of(settings, suite), source=source)
+    suite, of_subjects = resolved(suite_of(settings, suite), source=source), settings
+    if settings.set:
+        from robustrec.audits.suite_overrides import with_overrides
+
+        suite, of_subjects = with_overrides(suite, settings)
     if gates:
         from robustrec.audits.gate_text import with_gates
 
@@ -112,7 +116,7 @@ def make_plan(
             fix="omit --edition, or choose another suite: robustrec list suites",
         )
     # Names are checked on either edition's defaults before anything is built.
-    subject_specs(settings, "sample")
+    subject_specs(of_subjects, "sample")
     given = options_of(settings)
     for audit in suite.audits:
         kind_of(audit.kind).check(audit, where=f"suite {suite.name!r}")
@@ -126,7 +130,7 @@ def make_plan(
             where="suite, require_edition",
             fix=f"import the real data: robustrec data import FOLDER --name {dataset.name}",
         )
-    specs = _needed(suite, subject_specs(settings, dataset.edition, dataset.name))
+    specs = _needed(suite, subject_specs(of_subjects, dataset.edition, dataset.name))
     encoder = encoder_name(dataset, encoder_of(settings.features)) if any(map(reads_features, specs)) else None
     check_edited_training(specs, dataset, settings)
     _check_gates(suite, specs, encoder and features_label(encoder, given.denoise), baseline)

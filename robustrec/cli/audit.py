@@ -12,11 +12,13 @@ import typer
 from robustrec.cli import options
 from robustrec.cli.terminal import data_console, finishing, message_console, progress_bars, say
 from robustrec.files import check_writable, remove_leftovers
-from robustrec.sheet import Sheet
+from robustrec.sheet import NO_BREAK, Sheet
 from robustrec.store_urls import recorded_command, shown_url
 from robustrec.streams import write_json
+from robustrec.units import seconds_text, size_text
 
 if TYPE_CHECKING:
+    from robustrec.audits.estimate import Estimate
     from robustrec.audits.plan import Plan
     from robustrec.report.forms.outputs import Output
     from robustrec.results.baseline import Baseline
@@ -56,7 +58,14 @@ def audit(
     baseline: options.BaselineFile = None,
     waivers: options.WaiversFile = None,
     fail_on: options.FailOnName = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost without running it.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Print the plan with its time and disk without running it.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = False,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -168,11 +177,13 @@ def _announce(plan: Plan, *, quiet: bool) -> None:
 
 
 def _print_plan(plan: Plan, *, as_json: bool) -> None:
+    from robustrec.audits.estimate import estimate_of
     from robustrec.audits.plan import cost_of, cost_words, plan_memory_words, users_words
     from robustrec.engine.names import engine_words
     from robustrec.runs.specs import evaluations_per_step, spec_json
 
     cost, users, memory = cost_of(plan), users_words(plan), plan_memory_words(plan)
+    estimate = estimate_of(plan)
     sheet = Sheet(data_console())
     content = {
         "dataset": {
@@ -191,6 +202,13 @@ def _print_plan(plan: Plan, *, as_json: bool) -> None:
         "engine": engine_words(plan.settings),
         "store": shown_url(plan.settings.store) if plan.settings.store else None,
         "unmeasured": list(plan.notes),
+        "estimate": {
+            "steps": [step._asdict() for step in estimate.steps],
+            "seconds": estimate.seconds,
+            "bytes": estimate.size,
+            "free_bytes": estimate.free,
+            "sources": list(estimate.sources),
+        },
     }
     if as_json:
         write_json(content)
@@ -219,6 +237,21 @@ def _print_plan(plan: Plan, *, as_json: bool) -> None:
     if plan.settings.store:
         sheet.line(f"store      {shown_url(plan.settings.store)}")
     sheet.line(f"cost       at most {cost_words(cost)}; dry run, nothing was executed")
+    _print_estimate(sheet, estimate)
+
+
+def _print_estimate(sheet: Sheet, estimate: Estimate) -> None:
+    sheet.console.print()
+    rows = [[step.name, step.work, _about(step.seconds), size_text(step.size)] for step in estimate.steps]
+    rows.append(["total", "", _about(estimate.seconds), size_text(estimate.size)])
+    rows = [[name, work, *(cell.replace(" ", NO_BREAK) for cell in cells)] for name, work, *cells in rows]
+    sheet.table(["step", "work", "time", "disk"], rows, ruled=False, numbers_from=2)
+    sheet.line(f"Times are of one process and about right. Rates: {'; '.join(estimate.sources)}.")
+    sheet.line(f"Free disk: {size_text(estimate.free)}. Early stopping and stored encodings shorten a run.")
+
+
+def _about(seconds: float | None) -> str:
+    return "not known" if seconds is None else seconds_text(seconds)
 
 
 def _print_report(report: Report, path: Path, page: Path | None, *, to_stderr: bool, fail_on: FailOn) -> None:

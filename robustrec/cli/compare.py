@@ -45,8 +45,17 @@ def compare(
     html: Annotated[
         Path | None, typer.Option(help="Also write an HTML page to this path.", rich_help_panel=REPORTS)
     ] = None,
-    model: options.Models = None,
-    strategy: options.Strategies = None,
+    model: options.GivenModels = None,
+    strategy: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--strategy",
+            "-s",
+            help="Training strategy, parts joined by + (robustrec list strategies); repeatable. Default: the step"
+            " rules of the SGBD paper; in a race also edit-aug.",
+            rich_help_panel=options.MODELS,
+        ),
+    ] = None,
     dataset: options.DatasetName = None,
     features: options.FeatureName = None,
     encoder: options.EncoderName = None,
@@ -54,7 +63,7 @@ def compare(
     denoise: options.Denoise = None,
     edition: options.Edition = None,
     seed: options.Seed = None,
-    seeds: options.Seeds = None,
+    seeds: options.ThreeSeeds = None,
     epochs: Annotated[
         int,
         typer.Option(

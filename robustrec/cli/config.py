@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -23,9 +23,12 @@ def _group() -> None:
 @app.command()
 def show(
     context: typer.Context,
-    model: options.Models = None,
+    model: options.GivenModels = None,
     dataset: options.DatasetName = None,
-    suite: options.SuiteName = None,
+    suite: Annotated[
+        str | None,
+        typer.Option("--suite", help="Suite to show: name (robustrec list suites), or path of a TOML file."),
+    ] = None,
     edition: options.Edition = None,
     overrides: options.Overrides = None,
     as_json: options.AsJson = False,

@@ -23,7 +23,7 @@ LEAST_FREE_GIB = 1.0
 
 def doctor(
     context: typer.Context,
-    model: options.Models = None,
+    model: options.GivenModels = None,
     features: options.FeatureName = None,
     home: options.Home = None,
     device: options.Device = None,

@@ -121,7 +121,7 @@ def evaluate(
     context: typer.Context,
     folder: Annotated[Path | None, typer.Argument(help="Folder of an encoder. Default: the shipped tiny-blip.")] = None,
     dataset: Datasets = None,
-    model: options.Models = None,
+    model: options.GivenModels = None,
     edition: options.Edition = None,
     seeds: options.Seeds = None,
     device: options.Device = None,

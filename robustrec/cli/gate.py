@@ -11,7 +11,7 @@ from robustrec.streams import write_json
 
 def gate(
     report: options.ReportName,
-    suite: options.SuiteName = None,
+    suite: options.GivenSuite = None,
     gate: options.Gates = None,
     baseline: options.BaselineFile = None,
     waivers: options.WaiversFile = None,

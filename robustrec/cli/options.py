@@ -42,28 +42,70 @@ def _encoders(incomplete: str) -> list[str]:
     return [name for name in ("auto", *ENCODERS) if name.startswith(incomplete)]
 
 
+MODELS = "Models and training"
+DATA = "Data and features"
+JUDGING = "Suite and gates"
+WORK = "Where it runs"
+OUTPUT = "Output"
+
+
+def _default(name: str) -> str:
+    """Return the default of a setting as text, for the help."""
+    value = Settings.model_fields[name].default
+    return " ".join(value) if isinstance(value, tuple) else str(value)
+
+
 Models = Annotated[
     list[str] | None,
-    typer.Option("--model", "-m", help="Recommender; repeatable.", autocompletion=_models),
+    typer.Option(
+        "--model",
+        "-m",
+        help="Recommender (robustrec list models); repeatable.",
+        autocompletion=_models,
+        show_default=_default("model"),
+        rich_help_panel=MODELS,
+    ),
 ]
 Strategies = Annotated[
     list[str] | None,
     typer.Option(
-        "--strategy", "-s", help="Training strategy, parts joined by +; repeatable.", autocompletion=_strategies
+        "--strategy",
+        "-s",
+        help="Training strategy, parts joined by + (robustrec list strategies); repeatable.",
+        autocompletion=_strategies,
+        show_default=_default("strategy"),
+        rich_help_panel=MODELS,
     ),
 ]
 DatasetName = Annotated[
     str | None,
-    typer.Option("--dataset", "-d", help="Data set name, or path of a folder.", autocompletion=_datasets),
+    typer.Option(
+        "--dataset",
+        "-d",
+        help="Data set name (robustrec data list), or path of a folder.",
+        autocompletion=_datasets,
+        show_default=_default("dataset"),
+        rich_help_panel=DATA,
+    ),
 ]
-Edition = Annotated[str | None, typer.Option(help="auto, full or sample. auto: full if imported, else sample.")]
+Edition = Annotated[
+    str | None,
+    typer.Option(
+        help="auto, full or sample. auto: full if imported, else sample.",
+        show_default=_default("edition"),
+        rich_help_panel=DATA,
+    ),
+]
 FeatureName = Annotated[
     list[str] | None,
     typer.Option(
         "--features",
         "-f",
-        help="Encoder of the item features; NAME+shrink=.7 filters them. Repeatable for one encoder with and without.",
+        help="Encoder of the item features (robustrec list encoders); NAME+shrink=.7 filters them. Repeatable for one"
+        " encoder with and without.",
         autocompletion=_encoders,
+        show_default=_default("features"),
+        rich_help_panel=DATA,
     ),
 ]
 EncoderName = Annotated[
@@ -72,12 +114,15 @@ EncoderName = Annotated[
         "--encoder",
         help="Imported features: the encoder that made the files, to encode edited items.",
         autocompletion=_encoders,
+        rich_help_panel=DATA,
     ),
 ]
 Weights = Annotated[
     list[str] | None,
     typer.Option(
-        "--weights", help="Weights of the encoder: a folder or a Hugging Face Hub name, or NETWORK=FOLDER; repeatable."
+        "--weights",
+        help="Weights of the encoder: a folder or a Hugging Face Hub name, or NETWORK=FOLDER; repeatable.",
+        rich_help_panel=DATA,
     ),
 ]
 Vocabulary = Annotated[
@@ -85,31 +130,57 @@ Vocabulary = Annotated[
     typer.Option(
         "--vocabulary",
         help="TOML file with the words that edits put into texts of one language, see docs/edits.md; repeatable.",
+        rich_help_panel=DATA,
     ),
 ]
 Language = Annotated[
-    str | None, typer.Option("--language", help="Language pack for edits of texts of unknown language.")
+    str | None,
+    typer.Option(
+        "--language",
+        help="Language pack for edits of texts of unknown language.",
+        show_default=_default("language"),
+        rich_help_panel=DATA,
+    ),
 ]
 Denoise = Annotated[
     str | None,
-    typer.Option(help="none, or capfilt: add captions to texts and drop text that does not match the picture."),
+    typer.Option(
+        help="none, or capfilt: add captions to texts and drop text that does not match the picture.",
+        show_default=_default("denoise"),
+        rich_help_panel=DATA,
+    ),
 ]
 SuiteName = Annotated[
     str | None,
-    typer.Option("--suite", help="Suite name, or path of a TOML file.", autocompletion=_suites),
+    typer.Option(
+        "--suite",
+        help="Suite name (robustrec list suites), or path of a TOML file.",
+        autocompletion=_suites,
+        show_default=_default("suite"),
+        rich_help_panel=JUDGING,
+    ),
 ]
 Checkpoint = Annotated[
     str | None,
     typer.Option(
         "--checkpoint",
         help="Trained parameters to use instead of training: a run key, or a .safetensors or .pth file of --model.",
+        rich_help_panel=MODELS,
     ),
 ]
-Seed = Annotated[int | None, typer.Option(help="First training seed.")]
-Seeds = Annotated[int | None, typer.Option(help="Number of training seeds.")]
+Seed = Annotated[
+    int | None, typer.Option(help="First training seed.", show_default=_default("seed"), rich_help_panel=MODELS)
+]
+Seeds = Annotated[
+    int | None, typer.Option(help="Number of training seeds.", show_default=_default("seeds"), rich_help_panel=MODELS)
+]
 Users = Annotated[
     int | None,
-    typer.Option(help="Rank a stratified sample of this many test users. Default: all.", show_default=False),
+    typer.Option(
+        help="Rank a stratified sample of this many test users. Default: all.",
+        show_default=False,
+        rich_help_panel=JUDGING,
+    ),
 ]
 Segments = Annotated[
     str | None,
@@ -117,6 +188,7 @@ Segments = Annotated[
         help="Segments of the users with findings of their own: activity, popularity, category, brand, price and"
         " item:COLUMN for a column that was named at import, separated by commas. Default: those of the suite.",
         show_default=False,
+        rich_help_panel=JUDGING,
     ),
 ]
 ValueColumn = Annotated[
@@ -126,15 +198,29 @@ ValueColumn = Annotated[
         help="Numeric column of the catalog, such as price or margin: also measure the value of the lists (value@k,"
         " value_ndcg@k). Default: that of the suite.",
         show_default=False,
+        rich_help_panel=JUDGING,
     ),
 ]
-Device = Annotated[str | None, typer.Option(help="Device: auto, cpu, cuda or cuda:N.")]
-Threads = Annotated[int | None, typer.Option(help="Number of CPU threads.")]
-Workers = Annotated[int | None, typer.Option(help="Number of processes; each uses --threads CPU threads.")]
+Device = Annotated[
+    str | None,
+    typer.Option(help="Device: auto, cpu, cuda or cuda:N.", show_default=_default("device"), rich_help_panel=WORK),
+]
+Threads = Annotated[int | None, typer.Option(help="Number of CPU threads.", rich_help_panel=WORK)]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        help="Number of processes; each uses --threads CPU threads.",
+        show_default=_default("workers"),
+        rich_help_panel=WORK,
+    ),
+]
 EngineName = Annotated[
     str | None,
     typer.Option(
-        "--engine", help="Where work runs: local, or ray or ray://HOST:PORT for the machines of a Ray cluster."
+        "--engine",
+        help="Where work runs: local, or ray or ray://HOST:PORT for the machines of a Ray cluster.",
+        show_default=_default("engine"),
+        rich_help_panel=WORK,
     ),
 ]
 StoreUrl = Annotated[
@@ -142,6 +228,7 @@ StoreUrl = Annotated[
     typer.Option(
         "--store",
         help="URL of object storage where finished trainings and encodings are shared: s3://, gs://, file://.",
+        rich_help_panel=WORK,
     ),
 ]
 Home = Annotated[
@@ -149,19 +236,27 @@ Home = Annotated[
     typer.Option(
         help="Folder of data sets, features and runs. Default: ROBUSTREC_HOME, else a user data folder.",
         show_default=False,
+        rich_help_panel=WORK,
     ),
 ]
-Offline = Annotated[bool | None, typer.Option("--offline", help="Never use the network.", show_default=False)]
+Offline = Annotated[
+    bool | None, typer.Option("--offline", help="Never use the network.", show_default=False, rich_help_panel=WORK)
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", help="Override SECTION.KEY=VALUE: training, strategy, encoder or a model's name; repeatable."
+        "--set",
+        help="Override SECTION.KEY=VALUE: training, strategy, encoder, a model's name, or a kind of audit"
+        " (merchant.draws=12); repeatable.",
+        rich_help_panel=MODELS,
     ),
 ]
 Gates = Annotated[
     list[str] | None,
     typer.Option(
-        "--gate", help="Judge this gate too, such as 'ndcg@20>-2%', in quotes; docs/gates.md has the form. Repeatable."
+        "--gate",
+        help="Judge this gate too, such as 'ndcg@20>-2%', in quotes; docs/gates.md has the form. Repeatable.",
+        rich_help_panel=JUDGING,
     ),
 ]
 OutputFormats = Annotated[
@@ -170,17 +265,29 @@ OutputFormats = Annotated[
         "--output-format",
         help="Also write the report as FORMAT:PATH, or FORMAT:- for stdout, with the screen on stderr. FORMAT is json,"
         " html, junit, markdown, comment, github, openmetrics, sarif, codequality, csv or parquet. Repeatable.",
+        rich_help_panel=OUTPUT,
     ),
 ]
 BaselineFile = Annotated[
     Path | None,
-    typer.Option("--baseline", help="Baseline file, or report (also the beginning of its name), to compare with."),
+    typer.Option(
+        "--baseline",
+        help="Baseline file, or report (also the beginning of its name), to compare with.",
+        rich_help_panel=JUDGING,
+    ),
 ]
 WaiversFile = Annotated[
-    Path | None, typer.Option("--waivers", help="TOML file of waivers, in addition to those of the suite.")
+    Path | None,
+    typer.Option("--waivers", help="TOML file of waivers, in addition to those of the suite.", rich_help_panel=JUDGING),
 ]
 FailOnName = Annotated[
-    str | None, typer.Option("--fail-on", help="Outcome that sets exit code 1: error, warn, inconclusive or never.")
+    str | None,
+    typer.Option(
+        "--fail-on",
+        help="Outcome that sets exit code 1: error, warn, inconclusive or never.",
+        show_default=_default("fail_on"),
+        rich_help_panel=JUDGING,
+    ),
 ]
 ReportName = Annotated[
     str,
@@ -190,13 +297,49 @@ ReportName = Annotated[
         show_default=False,
     ),
 ]
+OnlyModels = Annotated[
+    list[str] | None,
+    typer.Option("--model", "-m", help="Only these recommenders; repeatable.", autocompletion=_models),
+]
+OnlyStrategies = Annotated[
+    list[str] | None,
+    typer.Option("--strategy", "-s", help="Only these training strategies; repeatable.", autocompletion=_strategies),
+]
+OnlyDataset = Annotated[
+    str | None, typer.Option("--dataset", "-d", help="Only this data set.", autocompletion=_datasets)
+]
+GivenModels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="Recommender (robustrec list models); repeatable.",
+        autocompletion=_models,
+        rich_help_panel=MODELS,
+    ),
+]
+GivenSuite = Annotated[
+    str | None,
+    typer.Option(
+        "--suite",
+        help="Suite name (robustrec list suites), or path of a TOML file. Default: that of the report.",
+        autocompletion=_suites,
+        show_default=False,
+        rich_help_panel=JUDGING,
+    ),
+]
+ThreeSeeds = Annotated[
+    int | None, typer.Option("--seeds", help="Number of training seeds.", show_default="3", rich_help_panel=MODELS)
+]
 OlderThan = Annotated[
     str | None, typer.Option(help="Remove what was last used longer ago than this, e.g. 30d.", show_default=False)
 ]
 OnlyShow = Annotated[bool, typer.Option("--dry-run", help="Show what would be removed, and remove nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Hide progress and messages.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout instead of a table.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Hide progress and messages.", rich_help_panel=OUTPUT)]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print JSON to stdout instead of a table.", rich_help_panel=OUTPUT)
+]
 
 
 def report_file(given: str | Path, home: Path | None) -> Path:

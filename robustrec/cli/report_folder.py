@@ -36,7 +36,7 @@ _STYLES = {"pass": "green", "fail": "red", "inconclusive": "magenta", "error": "
 
 
 def list_(
-    dataset: options.DatasetName = None,
+    dataset: options.OnlyDataset = None,
     home: options.Home = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
@@ -121,9 +121,9 @@ def open_(
 
 
 def trend(
-    model: options.Models = None,
-    strategy: options.Strategies = None,
-    dataset: options.DatasetName = None,
+    model: options.OnlyModels = None,
+    strategy: options.OnlyStrategies = None,
+    dataset: options.OnlyDataset = None,
     metric: Annotated[
         str | None, typer.Option(help="Metric, for example ndcg@20. Default: the main metric.", show_default=False)
     ] = None,

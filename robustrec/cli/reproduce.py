@@ -48,8 +48,8 @@ def reproduce(
             " minilm+cnn=minilm; repeatable.",
         ),
     ] = None,
-    model: options.Models = None,
-    seeds: options.Seeds = None,
+    model: options.GivenModels = None,
+    seeds: options.ThreeSeeds = None,
     seed: options.Seed = None,
     epochs: Annotated[
         int,

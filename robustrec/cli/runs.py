@@ -29,8 +29,8 @@ _KEYS = "Run keys, or the beginning of each that no other key has."
 
 @app.command("list")
 def list_(
-    model: options.Models = None,
-    dataset: options.DatasetName = None,
+    model: options.OnlyModels = None,
+    dataset: options.OnlyDataset = None,
     home: options.Home = None,
     as_json: options.AsJson = False,
 ) -> None:

@@ -19,7 +19,6 @@ from robustrec.runs.content import check_content
 from robustrec.runs.distinct import check_strategies
 from robustrec.runs.precision import check_precision
 from robustrec.runs.specs import SubjectSpec, reads_features
-from robustrec.runs.stored import find_run
 from robustrec.subject import Record
 from robustrec.training.config import TrainingConfig
 from robustrec.training.strategy_config import StrategyConfig, canonical_strategy, owners_of, parse_strategy
@@ -101,6 +100,7 @@ def _filtered(spec: SubjectSpec, filters: tuple[Shrink | None, ...]) -> tuple[Su
 def _loaded_spec(settings: Settings, edition: str, checkpoint: str) -> SubjectSpec:
     """Return the spec of a stored run, given by key or folder, or of a parameter file."""
     from robustrec.runs.store import stored_run
+    from robustrec.runs.stored import find_run
 
     where = f"--checkpoint {checkpoint}"
     key = checkpoint if Path(checkpoint).exists() else find_run(checkpoint, settings.home, where=where)

@@ -1,0 +1,47 @@
+"""`--set KIND.KEY=VALUE`: settings of the audits of a suite, such as merchant.draws=12."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from robustrec.audits.kind import AuditConfig
+from robustrec.audits.suites import Suite
+from robustrec.config import Settings
+from robustrec.invalid import invalid
+from robustrec.models import MODELS
+from robustrec.runs.plan import SECTIONS
+
+
+def with_overrides(suite: Suite, settings: Settings) -> tuple[Suite, Settings]:
+    """Return a suite with the overridden settings of its audits, and the settings without them, for the subjects.
+
+    A section that also means something else, such as encoder, keeps that meaning.
+
+    Raises:
+        RobustrecError: an unknown key or an invalid value.
+    """
+    kinds = {audit.kind for audit in suite.audits} - {*SECTIONS, *MODELS}
+    given = {section: values for section, values in settings.set.items() if section in kinds}
+    if not given:
+        return suite, settings
+    audits = tuple(_overridden(audit, given[audit.kind]) if audit.kind in given else audit for audit in suite.audits)
+    rest = {section: values for section, values in settings.set.items() if section not in given}
+    return suite.model_copy(update={"audits": audits}), settings.model_copy(update={"set": rest})
+
+
+def _overridden(audit: AuditConfig, values: Mapping[str, Any]) -> AuditConfig:
+    content = {**audit.model_dump(mode="json"), **values, "kind": audit.kind}
+    try:
+        return type(audit).model_validate_json(json.dumps(content), strict=True)
+    except ValidationError as error:
+        key = next(iter(values))
+        raise invalid(
+            error,
+            type(audit),
+            source=f"--set {audit.kind}.{key}=…",
+            fix="see the keys of the audit: robustrec config show --suite SUITE, and docs/suites.md",
+        ) from error
