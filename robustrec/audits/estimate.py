@@ -17,8 +17,7 @@ from robustrec.audits.kind import Cost
 from robustrec.audits.plan import Plan, cost_of
 from robustrec.datasets.interactions import TRAIN
 from robustrec.home_folders import tree_size
-from robustrec.results.report import MAX_BYTES
-from robustrec.results.reports_folder import report_files
+from robustrec.results.reports_folder import MAX_BYTES, report_files
 from robustrec.runs.specs import SubjectSpec, evaluations_per_step, spec_json
 from robustrec.runs.stored import StoredRun, stored_runs
 from robustrec.untrusted import UnreadableError, parse_json, read_text

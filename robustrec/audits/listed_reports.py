@@ -15,8 +15,8 @@ from robustrec.digests import Stamp, file_stamp, is_settled, remembered
 from robustrec.errors import RobustrecError
 from robustrec.progress import Progress, silent
 from robustrec.reading.names import short_names
-from robustrec.results.report import JUDGEMENT_RULES, MAX_BYTES
-from robustrec.results.reports_folder import report_files
+from robustrec.results.report import JUDGEMENT_RULES
+from robustrec.results.reports_folder import MAX_BYTES, report_files
 from robustrec.subject import Record, Subject
 from robustrec.untrusted import UnreadableError, parse_json, read_text
 

@@ -17,6 +17,7 @@ from robustrec.results.content_use import ContentUse
 from robustrec.results.exhibits import Exhibit, Relation
 from robustrec.results.findings import AuditStatus, Finding
 from robustrec.results.gates import GateResult, GateStatus
+from robustrec.results.reports_folder import MAX_BYTES as MAX_BYTES
 from robustrec.results.run_record import ArraysRecord as ArraysRecord
 from robustrec.results.run_record import Costs as Costs
 from robustrec.results.run_record import Environment as Environment
@@ -34,8 +35,6 @@ SCHEMA_VERSION = 3
 RULES_WITH_DIGESTS = 2
 """First version of the rules whose reports have digests of their sections."""
 _FIRST_WITH_CONDITIONS = 3
-MAX_BYTES = 256 << 20
-"""Largest report read, in bytes; a full audit has a few MiB."""
 
 _FIX = "run the audit again: robustrec audit --model MODEL --dataset DATASET"
 

@@ -9,8 +9,10 @@ from typing import Any
 
 from robustrec.errors import RobustrecError
 from robustrec.files import shown_path
-from robustrec.results.report import MAX_BYTES
 from robustrec.untrusted import UnreadableError, parse_json, read_text
+
+MAX_BYTES = 256 << 20
+"""Largest report read, in bytes; a full audit has a few MiB."""
 
 SHORTEST_PREFIX = 4
 MOST_CANDIDATES = 8

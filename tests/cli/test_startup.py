@@ -84,7 +84,7 @@ NEEDLESS = {
     PLAN: {"filelock", "rich.progress", "numpy.ma", "robustrec.edits.vocabulary", "robustrec.cli.data"},
 }
 """Command -> modules that it must not import."""
-MOST_MODULES = {"list models": (30, 420), "config show": (30, 420), PLAN: (236, 780)}
+MOST_MODULES = {"list models": (30, 420), "config show": (30, 420), PLAN: (248, 790)}
 """Command -> largest numbers of modules of robustrec, and of all modules (these depend on the libraries' versions).
 
 Each kind of audit adds three to the plan: its package, `kind` and `config`.
