@@ -180,9 +180,11 @@ class RecommenderModule(nn.Module):
         static_passes: whether the passes of a training batch launch the same kernels for every batch of its size, so
             that training on a GPU replays them; an epoch state has tensors of the same shapes in every epoch, if any;
             a subclass states it anew.
+        draws_noise: whether the steps of this instance draw noise, so that they are not replayed all the same.
     """
 
     static_passes: ClassVar[bool] = False
+    draws_noise: bool = False
 
     def module(self) -> nn.Module:
         """Return the model as the `nn.Module` it is."""

@@ -49,11 +49,13 @@ class SMORE(RecommenderModule):
     """
 
     Config = SMOREConfig
+    static_passes = True
     modalities: tuple[str, ...] = SMOREConfig.modalities
 
     def __init__(self, problem: Problem, config: SMOREConfig, generator: torch.Generator) -> None:
         super().__init__()
         self.config = config
+        self.draws_noise = config.dropout > 0
         self.n_users, self.n_items = problem.n_users, problem.n_items
         self.modalities = read_modalities("smore", problem, type(self).modalities)
         self.widths = {m: problem.feature_widths[m] for m in self.modalities}

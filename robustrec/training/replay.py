@@ -132,10 +132,12 @@ class ReplayedClosure:
 def replayed_passes(model: object, module: nn.Module, loss_of: LossOf) -> ReplayedPasses | None:
     """Return the replayed passes of a model on a CUDA device, or None if its passes are not static.
 
-    A subclass is not static because its base is: it may override the loss.
+    A subclass is not static because its base is: it may override the loss. An instance may take it back, as one with
+    dropout does.
     """
+    static = vars(type(model)).get("static_passes", False) and not getattr(model, "draws_noise", False)
     parameters: list[Tensor] = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    if not parameters or not parameters[0].is_cuda or not vars(type(model)).get("static_passes", False):
+    if not parameters or not parameters[0].is_cuda or not static:
         return None
     return ReplayedPasses(loss_of, parameters, _capture)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -121,6 +123,15 @@ def test_only_models_that_say_so_are_replayed() -> None:
         model = cls(Problem(2, 2, edges, {}), cls.Config(), torch_generator(1, "m"))
         assert replayed_passes(model, model, lambda batch: batch.users.sum()) is None, "on a CPU nothing is replayed"
     assert not vars(noisy).get("static_passes", False)
+
+
+@pytest.mark.parametrize(("dropout", "replayed"), [(0.0, True), (0.1, False)])
+def test_an_instance_that_draws_noise_is_not_replayed(dropout: float, replayed: bool) -> None:
+    smore = model_class("smore")
+    problem = Problem(2, 2, torch.tensor([[0, 1], [0, 1]]), {"text": 3})
+    model = smore(problem, smore.Config(dropout=dropout), torch_generator(1, "m"))
+    on_gpu: Any = SimpleNamespace(parameters=lambda: [SimpleNamespace(requires_grad=True, is_cuda=True)])
+    assert (replayed_passes(model, on_gpu, lambda batch: batch.users.sum()) is not None) == replayed
 
 
 @pytest.mark.gpu
