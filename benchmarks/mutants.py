@@ -72,6 +72,10 @@ _JUDGING = "results/judging.py"
 _RATES = "evaluation/error_rates.py"
 _STORE = "runs/store.py"
 
+_FILTERED = "models/filtered.py"
+_FIRST = "self._clean[modality].table + (table - self._clean[modality].source())"
+FILTER_LAST = "audits/test_filter_last.py::test_what_is_done_to_the_features_comes_before_the_filter"
+
 # fmt: off
 MUTANTS = {
     "strategies": [
@@ -269,6 +273,11 @@ MUTANTS = {
         Mutant("encoders/text_modules.py", "(options.width is not None and options.normalise is None)", "False", f"{HF_NETWORKS}::test_a_vector_is_cut_and_then_normalised"),
         Mutant("encoders/frozen.py", "pieces[0][0] * pieces[0][1][:, None])", "pieces[0][0])", f"{HF_ENCODERS}::test_fusion_is_the_sum_or_the_concatenation"),
         Mutant("encoders/weights.py", "*tokenizer_files(folder), *module_files(folder)", "*tokenizer_files(folder)", f"{HF_NETWORKS}::test_another_pooling_shows_and_is_part_of_the_identity"),
+    ],
+    "filters": [
+        # Perturbed after the filter: what the clean table becomes, plus the displacement.
+        *[Mutant(_FILTERED, "filtered = self.table(modality, table)", f"filtered = {_FIRST}", f"{FILTER_LAST}[{kind}]") for kind in ("noise", "merchant", "missing", "guarantee", "migration", "cause")],
+        Mutant(_FILTERED, "            return self.table(modality, table)\n        # A graph", f"            return {_FIRST}\n        # A graph", f"{FILTER_LAST}[sharpness]"),
     ],
     "published files": [
         Mutant("datasets/prepare/addresses.py", "return bool(found.is_global) and not any(refused)", "return True", LINKS),
