@@ -24,12 +24,18 @@ class Catalog:
         pictures: source of the pictures; None without pictures.
         items: [I] the parts of each text, None for an item that is not in the catalog; empty if only the texts are
             known.
+        ids: [I] the id of each item in your own data; empty where the numbers of the items are those ids.
     """
 
     texts: tuple[str, ...]
     titles: tuple[str, ...]
     pictures: PictureSource | None
     items: tuple[CatalogItem | None, ...] = ()
+    ids: tuple[str, ...] = ()
+
+    def own_id(self, item: int) -> str:
+        """Return the id of an item in your own data."""
+        return (self.ids[item] if self.ids else "") or str(item)
 
     def picture(self, item: int) -> Image.Image | None:
         """Return the picture of an item as RGB, or None.

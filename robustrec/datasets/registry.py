@@ -297,6 +297,9 @@ def _catalog(
     table = read_items(path_inside(folder, items), n_items, numbers=numbers, stored=True) if items else None
     rows: list[CatalogItem | None] = table.rows if table else [None] * n_items
     catalog, index = build_catalog(rows, path_inside(folder, pictures) if pictures else None, guess=bare)
+    if numbers:
+        names = {number: name for name, number in numbers.items()}
+        catalog = replace(catalog, ids=tuple(names.get(row, "") for row in range(n_items)))
     untitled = sum(row is not None and not row.title for row in rows) if catalog.n_texts else 0
     gaps = {
         ABOUT_OTHERS: table.unknown if table else 0,

@@ -156,7 +156,7 @@ def _fragile(summary: Summary) -> Iterator[str]:
         ranks = "" if None in (worst.rank_before, worst.rank_after) else _ranks(worst)
         where = f"{summary.names.get(worst.subject, worst.subject.label)} at {condition_words(worst.condition)}"
         picked = f" (worst of {len(items)} in the report)" if len(items) > 1 else ""
-        yield f"most fragile item{picked}: {shortened(worst.item, 40)} moves{ranks}: {where}"
+        yield f"most fragile item{picked}: {shortened(worst.own_id or worst.item, 40)} moves{ranks}: {where}"
 
 
 def _ranks(item: FragileItem) -> str:

@@ -16,6 +16,7 @@ from robustrec.evaluation.error_rates import Spread, widened
 from robustrec.reading.content_requirement import content_requirement, no_content
 from robustrec.reading.content_use import uses_of
 from robustrec.reading.glance import Quality, quality_of
+from robustrec.reading.rerun import audit_again
 from robustrec.reading.summary import Candidate, Summary, cautions, summary_of
 from robustrec.results.findings import CLEAN, ENCODER, Finding
 from robustrec.results.numbers import bracketed, percent
@@ -316,28 +317,8 @@ def _quality(summary: Summary, candidate: Candidate) -> Quality:
 
 
 def _audit(summary: Summary, *more: str) -> str:
-    """Return the command that made the report with other options, or one like it."""
-    words = list(summary.report.command)
-    if words[:2] != ["robustrec", "audit"]:
-        words = ["robustrec", "audit", "--dataset", summary.report.dataset.name, *_models(summary.candidates)]
-    return shlex.join([*_without(words, more), *more])
-
-
-def _without(words: Sequence[str], more: Sequence[str]) -> list[str]:
-    """Return a command line without the options that are given anew."""
-    kept: list[str] = []
-    place = 0
-    while place < len(words):
-        pair = tuple(words[place : place + 2])
-        same = more and pair[0] == more[0] and len(pair) == 2
-        if same and (more[0] != "--set" or pair[1].partition("=")[0] == more[1].partition("=")[0]):
-            place += 2
-        elif more and more[0] != "--set" and pair[0].startswith(f"{more[0]}="):
-            place += 1
-        else:
-            kept.append(words[place])
-            place += 1
-    return kept
+    names = [each.subjects[0].model for each in summary.candidates]
+    return audit_again(summary.report, *more, models=names)
 
 
 def _compare(summary: Summary, among: Sequence[Candidate]) -> str:

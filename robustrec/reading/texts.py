@@ -31,5 +31,14 @@ def shortened(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: max(longest - 1, 0)] + "…"
 
 
+def title_of(text: str, longest: int = 60) -> str:
+    """Return the first line of the content of an item, cut at the end of a word."""
+    line = one_line(next((each for each in text.splitlines() if each.strip()), ""))
+    if len(line) <= longest:
+        return line
+    cut = line[:longest].rsplit(" ", 1)[0]
+    return f"{cut if len(cut) > longest // 2 else line[:longest]}…"
+
+
 def _shown(letter: str) -> bool:
     return letter in _KEPT or letter in _JOINERS or unicodedata.category(letter) not in _HIDING

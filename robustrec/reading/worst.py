@@ -149,7 +149,7 @@ def _said(rows: Sequence[Finding]) -> list[str]:
 def _item(each: SearchedItem, names: dict[Subject, str]) -> str:
     title = " ".join(each.before.text.split())[:_TITLE].strip()
     named = "target" if each.target else "item"
-    return f"{names[each.subject]}, {named} {each.item} {title!r}"
+    return f"{names[each.subject]}, {named} {each.own_id or each.item} {title!r}"
 
 
 def _item_lines(each: SearchedItem) -> Iterator[str]:
@@ -160,7 +160,7 @@ def _item_lines(each: SearchedItem) -> Iterator[str]:
     yield f"worst found: {_found(each.worst, each)}"
     yield f"best found: {_found(each.best, each)}"
     if each.best.displaced:
-        displaced = ", ".join(f"item {other.item} ({other.n_users})" for other in each.best.displaced)
+        displaced = ", ".join(f"item {other.own_id or other.item} ({other.n_users})" for other in each.best.displaced)
         gained = each.best.exposure - each.exposure
         yield f"of the {gained} places that the best found gains, most are lost, net, by {displaced}"
     yield advice_of(each)

@@ -26,7 +26,10 @@ class FragileItem(Record):
     subject: Subject
     audit: str
     condition: Condition
-    item: str = Field(description="id of the item in the data set")
+    item: str = Field(description="number of the item in the data set")
+    own_id: str | None = Field(
+        default=None, description="id of the item in your own data; None in reports of earlier versions"
+    )
     before: Look
     after: Look
     n_users: int = Field(ge=0, description="number of users with this item in their test split")
@@ -40,7 +43,10 @@ class FragileItem(Record):
 class Displaced(Record):
     """An item that loses places to an edited one."""
 
-    item: str = Field(description="id of the item in the data set")
+    item: str = Field(description="number of the item in the data set")
+    own_id: str | None = Field(
+        default=None, description="id of the item in your own data; None in reports of earlier versions"
+    )
     title: str = Field(max_length=200)
     n_users: int = Field(ge=1, description="number of held-out users whose top k it leaves, net of those it enters")
 
@@ -79,7 +85,10 @@ class SearchedItem(Record):
     subject: Subject
     audit: str
     condition: Condition
-    item: str = Field(description="id of the item in the data set")
+    item: str = Field(description="number of the item in the data set")
+    own_id: str | None = Field(
+        default=None, description="id of the item in your own data; None in reports of earlier versions"
+    )
     target: bool = Field(description="whether the suite names it, instead of a random choice")
     before: Look
     exposure: int = Field(ge=0, description="number of held-out users with the unedited item in their top k")

@@ -56,10 +56,10 @@ def verdict_with_reason(
         outcome = "pass", f"{_counted(held, 'blocking')} passed"
     word, reason = outcome
     reason += "".join(f"; waived until {result.waived.expires}: {result.gate}" for result in waived if result.waived)
-    return word, "; ".join([reason, *_warning_gates(results), *_power(decisive)])
+    return word, "; ".join([reason, *warning_gates(results), *_power(decisive)])
 
 
-def _warning_gates(results: Sequence[GateResult]) -> Iterator[str]:
+def warning_gates(results: Sequence[GateResult]) -> Iterator[str]:
     """Say how many gates only warn and how they ended, with the names of those that did not pass."""
     mild = [result for result in results if result.severity == "warn"]
     if not mild:

@@ -20,6 +20,7 @@ from robustrec.results.findings import AuditStatus
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>'\"&{{7*7}}$x^2$\x1b[31m\u202eevil\u2066\x00]]>"
 SECTIONS = [
     "models",
+    "recommendation",
     "edits",
     "noise",
     "drift",
@@ -43,7 +44,7 @@ def test_a_page_has_everything_in_order_and_needs_nothing_else():
     parser = is_harmless(full_page())
     places = [full_page().index(f'<section id="{name}"') for name in SECTIONS]
     assert places == sorted(places)
-    assert full_page().index("Verdict:") < full_page().index("No recommendation: ") < places[0]
+    assert full_page().index("Verdict: ") < full_page().index("Power") < places[0]
     assert len(parser.ids) == len(set(parser.ids)), "two plots share an id"
     text = "".join(parser.text)
     for word in (
@@ -112,13 +113,13 @@ def test_hostile_texts_are_shown_and_never_obeyed():
 def test_only_whole_jpegs_are_shown(text):
     assert checked_jpeg(text) is None
     page = html_page(full_report(MANY[:1], exhibits=(fragile(MANY[0], before=Look(text="a", picture=text)),)))
-    assert page.count("data:image/jpeg") == 1
+    assert page.count("data:image/jpeg") == 2
     assert ("picture not shown" in page) == bool(text)
 
 
 def test_whole_jpegs_are_shown():
     assert checked_jpeg(jpeg()) == jpeg()
-    assert full_page().count('src="data:image/jpeg;base64,') == 2 * 18
+    assert full_page().count('src="data:image/jpeg;base64,') == 2 * 18 + 2
 
 
 def test_pictures_items_and_rows_are_bounded():
@@ -134,7 +135,7 @@ def test_pictures_items_and_rows_are_bounded():
     clean = [value(each, metric=metric) for each in (SGBD, VANILLA) for metric in ("ndcg@20", "recall@20")]
     page = html_page(made_up_report(findings=[*clean, *rows], exhibits=many, gates=(), verdict="inconclusive"))
     assert len(page.encode()) < 5_000_000
-    assert page.count(picture) == 24
+    assert page.count(picture) == 24 + 1
     assert "176 more are in the JSON report" in page
     assert "7004 further rows" in page
 

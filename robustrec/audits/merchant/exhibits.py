@@ -112,6 +112,7 @@ def exhibit(subject: Subject, fall: Fall, applier: EditApplier, k: int) -> Fragi
         audit=AUDIT,
         condition=condition.condition,
         item=str(fall.item),
+        own_id=applier.catalog.own_id(fall.item),
         before=_look(before, applier, fall.item),
         after=_look(after, applier, fall.item),
         n_users=fall.n_users,

@@ -40,6 +40,7 @@ def example(search: ItemSearch, found: FoundForItem) -> SearchedItem:
         audit=exposures.audited.audit,
         condition=condition_of(search.config, "worst"),
         item=str(search.item),
+        own_id=editor.applier.catalog.own_id(search.item),
         target=found.target,
         before=look_of(before),
         exposure=int(found.clean.shown[held_out].sum()),
@@ -60,9 +61,9 @@ def _displaced(search: ItemSearch, extreme: Extreme) -> tuple[Displaced, ...]:
     lost[search.item] = 0
     if int(extreme.seen.counts[search.item]) <= int(clean.counts[search.item]):
         return ()
-    texts = search.editor.applier.catalog.texts
+    catalog = search.editor.applier.catalog
     return tuple(
-        Displaced(item=str(item), title=texts[item][:200], n_users=int(lost[item]))
+        Displaced(item=str(item), own_id=catalog.own_id(item), title=catalog.texts[item][:200], n_users=int(lost[item]))
         for item in np.argsort(-lost, kind="stable")[:MOST_DISPLACED].tolist()
         if lost[item] > 0
     )

@@ -6,12 +6,14 @@ import base64
 import functools
 import hashlib
 import re
+import shlex
 from importlib import resources
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from robustrec.files import digest_json
 from robustrec.reading.conditions import condition_words
 from robustrec.reading.texts import shortened, visible
 
@@ -48,8 +50,10 @@ def page_environment() -> Environment:
     environment.filters["figures"] = lambda figures: bool(figures.plots)
     environment.filters["words"] = condition_words
     environment.filters["num"] = with_signs
+    environment.filters["slug"] = slug
+    environment.filters["shell"] = shlex.join
     style, script = f"{_asset('style.css')}\n{_asset('charts.css')}", _asset("script.js")
-    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src '{_digest(script)}'; "
+    policy = f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
     environment.globals["policy"] = f"{policy}base-uri 'none'; form-action 'none'"
     environment.globals["style"] = Markup(style)  # noqa: S704 files of the package
     environment.globals["script"] = Markup(script)  # noqa: S704
@@ -63,6 +67,11 @@ def _finalized(value: Any) -> Any:
 def with_signs(text: str) -> str:
     """Return a text with a minus sign (U+2212) in negative numbers and a no-break space before "%"."""
     return _UNIT.sub("\N{NO-BREAK SPACE}", _NEGATIVE.sub("\N{MINUS SIGN}", text))
+
+
+def slug(word: str) -> str:
+    """Return the part of an id that stands for a term of the glossary."""
+    return re.sub(r"[^a-z0-9]+", "-", word.lower()).strip("-") or digest_json(word)[:8]
 
 
 def render(template: str, **context: Any) -> Markup:

@@ -23,6 +23,7 @@ class Section(NamedTuple):
 
 SECTIONS = (
     Section("models", "Models", "Models", table_sections.models),
+    Section("recommendation", "Recommendation", "Recommendation", table_sections.recommendation),
     Section("compared", "Comparison with another strategy or a baseline", "Comparisons", table_sections.compared),
     Section("cold", "Cold start", "Cold start", table_sections.cold),
     Section("edits", "Edits × models", "Edits × models", figure_sections.edits),

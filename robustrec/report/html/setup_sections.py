@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
+from robustrec.reading.gate_axis import gate_marks
 from robustrec.reading.glossary import glossary
 from robustrec.reading.summary import Summary, cautions
 from robustrec.reading.texts import shortened
@@ -17,12 +18,21 @@ from robustrec.results.wording import weights_lines
 
 MOST_FINDINGS = 3000
 """Largest number of rows in the table of the page; JSON, CSV and Parquet have all rows."""
+MOST_GATES = 200
 _LONGEST_CELL = 160
 
 
 def gates(summary: Summary) -> Markup:
     """Return the gates and the warnings of the run."""
-    return section("gates", summary=summary, cautions=cautions(summary.report))
+    marks = gate_marks(summary.report)
+    judgement = summary.report.judgement
+    return section(
+        "gates",
+        gates=[(summary.gates[mark.number], mark) for mark in marks[:MOST_GATES]],
+        left_out=max(0, len(marks) - MOST_GATES),
+        correction=judgement.correction if judgement else "none",
+        cautions=cautions(summary.report),
+    )
 
 
 def findings(summary: Summary) -> Markup:
@@ -43,7 +53,10 @@ def words(summary: Summary) -> Markup:
 
 
 class FindingRow(NamedTuple):
-    """A finding in the table of the page."""
+    """A finding in the table of the page.
+
+    `sure`: the interval of its drift excludes 0; `numbers` are those to sort by.
+    """
 
     subject: str
     audit: str
@@ -57,6 +70,17 @@ class FindingRow(NamedTuple):
     relative_interval: str
     counts: str
     note: str
+    sure: bool
+    numbers: tuple[float | None, ...]
+
+    @property
+    def cells(self) -> list[tuple[str, float | None]]:
+        """Texts with the numbers to sort by, None for a text."""
+        sorted_by = dict(zip(_SORTED, self.numbers, strict=True))
+        return [(getattr(self, name), sorted_by.get(name)) for name in self._fields[:-2]]
+
+
+_SORTED = ("clean", "perturbed", "drift", "relative", "counts")
 
 
 def _finding_rows(summary: Summary) -> list[FindingRow]:
@@ -83,6 +107,8 @@ def _finding_row(summary: Summary, row: Finding) -> FindingRow:
         relative_interval=bracketed(row.relative_ci_low, row.relative_ci_high, percent, signed=True),
         counts=f"{row.n_users} / {row.n_draws}",
         note=shortened("; ".join(text for text in (against, row.note) if text), _LONGEST_CELL),
+        sure=signed and row.ci_low is not None and row.ci_high is not None and not row.ci_low <= 0 <= row.ci_high,
+        numbers=(row.clean, row.perturbed, row.drift, row.relative_drift, row.n_users),
     )
 
 
@@ -100,7 +126,6 @@ def _run_tables(summary: Summary) -> list[tuple[str, Sequence[Fact]]]:
     baseline = report.baseline
     edition = f"{data.edition}{', synthetic' if data.synthetic else ''}"
     facts = [
-        Fact("command", " ".join(report.command), code=True),
         Fact("finished", f"{report.created:%Y-%m-%d %H:%M:%S %Z}"),
         Fact("suite", f"{report.suite.name}, {summary.level} confidence intervals"),
         Fact("suite digest", report.suite.digest, code=True),

@@ -38,7 +38,13 @@ def models(summary: Summary) -> Markup:
         glance=at_a_glance(summary),
         advice=recommend(summary),
         content=use_table(summary.report),
+        seeds=max((len(each.subjects) for each in summary.candidates), default=0),
     )
+
+
+def recommendation(summary: Summary) -> Markup:
+    """Return the recommendation with all its conditions, and the commands that meet those that are not met."""
+    return section("recommendation", advice=recommend(summary))
 
 
 def cold(summary: Summary) -> Markup:

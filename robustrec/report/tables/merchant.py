@@ -164,9 +164,9 @@ def _print_fragile(page: Page) -> None:
         page.line(f"most fragile items of {page.names[subject]}:", indent=1)
         for item in own:
             title, condition = item.before.text[:_TITLE].strip(), item.condition
+            named = f"item {item.own_id or item.item} {title!r}, {edit_words(condition)} severity {condition.severity}"
             page.line(
-                f"item {item.item} {title!r}, {edit_words(condition)} severity {condition.severity}: in the top"
-                f" {item.k} of {item.exposure_before} -> {item.exposure_after} users; mean rank {item.rank_before:.0f}"
-                f" -> {item.rank_after:.0f} for {item.n_users} users with this test item",
+                f"{named}: in the top {item.k} of {item.exposure_before} -> {item.exposure_after} users; mean rank"
+                f" {item.rank_before:.0f} -> {item.rank_after:.0f} for {item.n_users} users with this test item",
                 indent=3,
             )
