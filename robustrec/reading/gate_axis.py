@@ -7,6 +7,7 @@ interval that is farthest from it is one unit away.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -21,6 +22,78 @@ from robustrec.subject import Subject
 
 LEFT, RIGHT = -0.75, 1.75
 """Ends of the axis, in units of the limit."""
+_LARGEST = 1e100
+
+
+class InLimits(NamedTuple):
+    """Places of a gate on the axis, not yet cut to it; None where a number is missing.
+
+    Attributes:
+        estimate: place of the estimate.
+        low: left end of the interval.
+        high: right end of the interval.
+        zero: whether place 0 stands for a value of 0, as for limits on a change.
+        other: place of the other limit of a gate with two, if it is on the axis.
+    """
+
+    estimate: float | None
+    low: float | None
+    high: float | None
+    zero: bool
+    other: float | None = None
+
+
+def in_limits(
+    estimate: float | None,
+    low: float | None,
+    high: float | None,
+    *,
+    least: float | None,
+    most: float | None,
+) -> InLimits:
+    """Return the places of a gate in units of its limit.
+
+    With the lower limit L, a value v is at 1 + (L - v) / |L|, and with the upper limit at 1 + (v - L) / |L|: the limit
+    is at 1, what is outside is right of it, and the distance is in units of the limit. For a limit on a change, such
+    as -5 %, that is v / L, with no change at 0. With two limits, it is the limit that the interval comes nearest to
+    or passes most. A limit of 0 has no unit; its unit is the largest distance of the gate.
+
+    Args:
+        estimate: value that decided the gate; None if there is none.
+        low: lower bound of its interval; None if it is not known or not bounded.
+        high: upper bound of its interval, likewise.
+        least: lower limit; None if there is none.
+        most: upper limit; None if there is none.
+    """
+    values = [_bounded(value) for value in (estimate, low, high)]
+    limits = [
+        (limit, below) for limit, below in ((least, True), (most, False)) if limit is not None and math.isfinite(limit)
+    ]
+    if not limits:
+        return InLimits(None, None, None, zero=False)
+    placed = [_against(limit, values, below=below) for limit, below in limits]
+    worst = max(range(len(placed)), key=lambda each: max((at for at in placed[each] if at is not None), default=0.0))
+    (limit, below), (at, *bounds) = limits[worst], placed[worst]
+    left, right = (bounds[1], bounds[0]) if below else (bounds[0], bounds[1])
+    zero = limit < 0 if below else limit > 0
+    others = [
+        at
+        for number, (value, _) in enumerate(limits)
+        if number != worst
+        for at in _against(limit, [value], below=below)
+    ]
+    return InLimits(at, left, right, zero, next((at for at in others if at is not None and LEFT <= at <= RIGHT), None))
+
+
+def _against(limit: float, values: list[float | None], *, below: bool) -> list[float | None]:
+    distances = [None if value is None else (limit - value if below else value - limit) for value in values]
+    unit = abs(limit) or max((abs(each) for each in distances if each is not None), default=0.0) / 0.7 or 1.0
+    return [None if each is None else 1 + each / unit for each in distances]
+
+
+def _bounded(value: float | None) -> float | None:
+    """Return a finite value as one whose differences and ratios to others are finite; None for no number."""
+    return None if value is None or not math.isfinite(value) else min(max(value, -_LARGEST), _LARGEST)
 
 
 class GateMark(NamedTuple):
@@ -31,8 +104,7 @@ class GateMark(NamedTuple):
         state: pass, warn (a breached warning gate), fail, inconclusive or error.
         word: the status as every output form has it, for example FAIL (warn).
         where: subject and condition of the deciding finding; empty without one.
-        estimate, low, high: in units of the limit, 1 at the limit, larger is worse; None without numbers.
-        zero: place of no change; None where the axis has none.
+        places: in units of the limit, 1 at the limit, larger is worse.
         text, interval, limit: the numbers in words.
     """
 
@@ -42,10 +114,7 @@ class GateMark(NamedTuple):
     state: str
     word: str
     where: str
-    estimate: float | None
-    low: float | None
-    high: float | None
-    zero: float | None
+    places: InLimits
     text: str
     interval: str
     limit: str
@@ -53,7 +122,7 @@ class GateMark(NamedTuple):
     @property
     def nearest(self) -> float:
         """The end of the interval that is nearest to the limit, or farthest outside."""
-        ends = [end for end in (self.low, self.high, self.estimate) if end is not None]
+        ends = [end for end in (self.places.low, self.places.high, self.places.estimate) if end is not None]
         return max(ends, default=float("-inf"))
 
 
@@ -71,14 +140,6 @@ def gate_marks(report: Report) -> list[GateMark]:
 def _mark(number: int, result: GateResult, names: dict[Subject, str]) -> GateMark:
     mild = result.severity == "warn" and result.status in ("fail", "inconclusive")
     said = [word for word, holds in (("warn", mild), ("waived", result.waived is not None)) if holds]
-    side = _side(result)
-    ends = [None if side is None or end is None else side(end) for end in (result.low, result.high)]
-    known = sorted(end for end in ends if end is not None)
-    # One bound alone is of a number beyond the searched range: it has no other end.
-    low, high = (known[0], known[-1]) if len(known) == 2 else (None, None)
-    estimate = None if side is None or result.estimate is None else side(result.estimate)
-    if estimate is None and len(known) == 1:
-        estimate = known[0]
     names_subject = "" if result.subject is None else names.get(result.subject, result.subject.label)
     condition = "" if result.condition is None or result.audit == CLEAN else condition_words(result.condition)
     show, shown_limit = _formats(result)
@@ -89,38 +150,11 @@ def _mark(number: int, result: GateResult, names: dict[Subject, str]) -> GateMar
         state="warn" if mild and result.status == "fail" else result.status,
         word=result.status.upper() + (f" ({', '.join(said)})" if said else ""),
         where=", ".join(part for part in (names_subject, condition) if part),
-        estimate=estimate,
-        low=low,
-        high=high,
-        zero=_zero(result, side),
+        places=in_limits(result.estimate, result.low, result.high, least=result.min, most=result.max),
         text=_text(result, show),
         interval=bracketed(result.low, result.high, show, signed=result.quantity != "value"),
         limit=_limit_text(result, shown_limit),
     )
-
-
-def _side(result: GateResult) -> Callable[[float], float] | None:
-    """Return the function from a number to its place, for the limit that the interval is nearest to."""
-    low = result.estimate if result.low is None else result.low
-    high = result.estimate if result.high is None else result.high
-    sides: list[tuple[float, Callable[[float], float]]] = []
-    for limit, end, sign in ((result.min, low, -1), (result.max, high, 1)):
-        if limit is None or end is None:
-            continue
-        unit = abs(limit) or max(abs(low or 0.0), abs(high or 0.0)) or 1.0
-
-        def place(x: float, limit: float = limit, unit: float = unit, sign: int = sign) -> float:
-            return 1 + sign * (x - limit) / unit
-
-        sides.append((place(end), place))
-    return max(sides, key=lambda each: each[0])[1] if sides else None
-
-
-def _zero(result: GateResult, side: Callable[[float], float] | None) -> float | None:
-    if side is None or result.quantity == "value":
-        return None
-    place = side(0.0)
-    return place if abs(place) < 1e-9 else None
 
 
 def _formats(result: GateResult) -> tuple[Callable[..., str], Callable[[float], str]]:

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from robustrec.reading.gate_axis import in_limits
 from robustrec.report.html.charts.cells import shade, shade_key, strip, surface
 from robustrec.report.html.charts.curves import Level, LimitAt, Series, Upright, bounds_of, curves
 from robustrec.report.html.charts.elements import CROSS, PLAIN, key, mark
-from robustrec.report.html.charts.gate_row import AXIS, gate_axis, gate_row, in_limits
+from robustrec.report.html.charts.gate_row import AXIS, gate_axis, gate_row
 from robustrec.report.html.charts.intervals import Bar, IntervalRow, Limit, interval_scale, intervals
 from robustrec.report.html.charts.placement import box_of, placed, width_of
 from robustrec.report.html.charts.scale import Scale, scale_around, scale_of, tick_labels, ticks

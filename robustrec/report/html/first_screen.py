@@ -8,9 +8,10 @@ from markupsafe import Markup
 
 from robustrec.reading.advice import lines_that_matter
 from robustrec.reading.first_screen import facts, hurt_most
-from robustrec.reading.gate_axis import LEFT, RIGHT, GateMark, gate_marks
+from robustrec.reading.gate_axis import GateMark, gate_marks
 from robustrec.reading.summary import Summary
 from robustrec.reading.verdict_words import verdict_words
+from robustrec.report.html.charts.gate_row import gate_axis, gate_row
 from robustrec.report.html.environment import render
 from robustrec.report.html.pictures import checked_jpeg
 
@@ -19,24 +20,11 @@ MOST_GATES = 12
 _WORDS = {"pass": "Pass", "fail": "Fail", "inconclusive": "Inconclusive", "error": "Error"}
 
 
-class AxisRow(NamedTuple):
-    """A gate as it is drawn: places in percent of the width; `beyond_*`: the interval goes on at that end."""
-
-    mark: GateMark
-    low: float | None
-    high: float | None
-    estimate: float | None
-    zero: float | None
-    limit: float
-    beyond_left: bool
-    beyond_right: bool
-
-
 class GateGroup(NamedTuple):
     """Blocking or warning gates with their count in words."""
 
     words: str
-    rows: list[AxisRow]
+    rows: list[tuple[GateMark, Markup]]
     left_out: int
 
 
@@ -50,6 +38,7 @@ def first_screen(summary: Summary) -> Markup:
         verdict=verdict_words(summary),
         word=_WORDS[summary.report.verdict],
         groups=gate_groups(gate_marks(summary.report)),
+        axis=gate_axis(),
         hurt=hurt,
         pictures=pictures,
         edited=any(row.condition.kind == "edit" for row in summary.report.findings),
@@ -67,28 +56,11 @@ def gate_groups(marks: list[GateMark]) -> list[GateGroup]:
         found = [mark.word.split(" ")[0].lower() for mark in own]
         counts = [f"{found.count(state)} {word}" for state, word in states.items() if state in found]
         if own:
-            rows = [axis_row(mark) for mark in own[:MOST_GATES]]
+            rows = [(mark, _drawn(mark)) for mark in own[:MOST_GATES]]
             groups.append(GateGroup(f"{name}: {', '.join(counts)}", rows, len(own) - len(rows)))
     return groups
 
 
-def axis_row(mark: GateMark) -> AxisRow:
-    """Return the places of a gate in percent of the width of the axis, cut at its ends."""
-    return AxisRow(
-        mark,
-        _place(mark.low),
-        _place(mark.high),
-        _place(mark.estimate),
-        _place(mark.zero),
-        _place(1.0) or 0.0,
-        mark.nearest > float("-inf") and min(_ends(mark)) < LEFT,
-        mark.nearest > RIGHT,
-    )
-
-
-def _ends(mark: GateMark) -> list[float]:
-    return [end for end in (mark.low, mark.high, mark.estimate) if end is not None]
-
-
-def _place(number: float | None) -> float | None:
-    return None if number is None else round(100 * (min(max(number, LEFT), RIGHT) - LEFT) / (RIGHT - LEFT), 2)
+def _drawn(mark: GateMark) -> Markup:
+    kind = {"inconclusive": "open", "error": "fail"}.get(mark.state, mark.state)
+    return gate_row(mark.places, kind, kind)
