@@ -56,6 +56,16 @@ def reproduce(
         typer.Option(min=0, help="Epochs of plain training for claims at equal epochs and gradients; 0 omits them."),
     ] = 100,
     metric: Annotated[str, typer.Option(help="Metric of the claims.")] = "ndcg@5",
+    tune: Annotated[
+        bool,
+        typer.Option(
+            "--tune/--no-tune", help="Choose the settings of each strategy on validation, or use the defaults."
+        ),
+    ] = True,
+    trials: Annotated[
+        int, typer.Option(min=2, max=8, help="Trials of each strategy on validation; the same number for all.")
+    ] = 6,
+    tune_epochs: Annotated[int, typer.Option(min=1, help="Epochs of plain training in a trial.")] = 30,
     draws: Annotated[int, typer.Option(min=1, help="Draws of the noise at inference (table 2).")] = 3,
     budget: Annotated[
         str | None, typer.Option(help="Time after which no further training starts: 4h, 30m.", show_default=False)
@@ -91,6 +101,7 @@ def reproduce(
     from robustrec.reproduce.console import print_plan, print_reproduction
     from robustrec.reproduce.cost import parse_duration
     from robustrec.reproduce.plan import Asked, plan_reproduction
+    from robustrec.reproduce.tuning import require_optuna
 
     check_engine(settings.engine)
     check_store(settings.store, offline=settings.offline)
@@ -103,8 +114,12 @@ def reproduce(
         epochs=epochs,
         metric=metric,
         draws=draws,
+        trials=trials if tune else 0,
+        tune_epochs=tune_epochs,
         budget=parse_duration(budget) if budget else None,
     )
+    if tune:
+        require_optuna()
     with progress_bars(quiet=quiet) as progress:
         plan = plan_reproduction(settings, asked, progress)
     if dry_run:

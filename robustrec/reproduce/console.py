@@ -37,7 +37,7 @@ def print_plan(plan: ReproductionPlan, console: Console) -> None:
         for job, expected in plan.trainings(group):
             costs[job.spec.model] += expected
             numbers[job.spec.model] += 1
-        seconds += sum(costs.values())
+        seconds += sum(costs.values()) + plan.searches(group)
         count += sum(numbers.values())
         missing = group.inputs.missing
         for model, cost in costs.items():
@@ -54,6 +54,11 @@ def print_plan(plan: ReproductionPlan, console: Console) -> None:
             )
     sheet.table(["data set", "rows", "strategies", "tables", "trainings", "about"], rows, ruled=False)
     _print_notes(plan, sheet)
+    if plan.asked.trials:
+        sheet.line(
+            f"{plan.asked.trials} trials of each strategy on validation, each the gradient evaluations of"
+            f" {plan.asked.tune_epochs} epochs of plain training"
+        )
     sheet.line(
         f"{count} trainings, about {duration_words(seconds)} on two CPU cores, if trainings until early stopping take"
         f" {EPOCHS} epochs; stored trainings are not repeated",

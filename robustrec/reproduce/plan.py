@@ -49,7 +49,7 @@ class Asked:
         epochs: of plain training at equal budgets; 0 omits them.
         metric: of the claims.
         draws: of noise at inference.
-        tune: trials of each strategy on validation; 0 keeps the defaults.
+        trials: of each strategy on validation; 0 keeps the default settings.
         tune_epochs: of plain training in a trial.
         budget: seconds after which no further training starts; None for no limit.
     """
@@ -62,7 +62,7 @@ class Asked:
     epochs: int = 100
     metric: str = "ndcg@5"
     draws: int = 3
-    tune: int = 0
+    trials: int = 0
     tune_epochs: int = 30
     budget: float | None = None
 
@@ -166,6 +166,20 @@ class ReproductionPlan:
     def rows(self) -> list[RowKey]:
         """All rows."""
         return [key for group in self.groups for key in group.rows]
+
+    def searches(self, group: Group) -> float:
+        """Return the seconds that the trials of a group on validation may take."""
+        dataset = group.inputs.dataset
+        if group.inputs.missing is not None or dataset is None or not self.asked.trials:
+            return 0.0
+        n_train = int((dataset.interactions.labels == TRAIN).sum())
+        specs = [
+            at_budget(group.specs(model, strategy)[0], "gradients", self.asked.tune_epochs)
+            for model in group.models
+            for strategy in group.strategies(model)
+        ]
+        n_items = dataset.interactions.n_items
+        return self.asked.trials * sum(self.speed.seconds(spec, dataset.name, n_train, n_items) for spec in specs)
 
     def trainings(self, group: Group) -> Iterator[tuple[Job, float]]:
         """Yield the different trainings of a group, with the seconds that each may take."""

@@ -45,7 +45,7 @@ def _candidates(row: Row, inputs: Inputs, cut: Sequence[Training]) -> Iterator[t
     if row.strategy != "vanilla" and not row.chosen:
         yield (
             "the learning-rate factors and the radius, which the paper does not print",
-            f"{again} --tune 12",
+            f"{again} --trials 6",
         )
     if row.features == FEATURES[2]:
         yield (

@@ -137,7 +137,7 @@ class Tuned(Record):
     gradients: int = Field(description="gradient evaluations of all trials")
     most_gradients: int = Field(description="largest number that a trial may take, the same for every strategy")
     chosen: dict[str, float]
-    validation: float = Field(description="best validation value")
+    validation: float | None = Field(description="best validation value; None if --set gives all settings")
     metric: str
 
 
@@ -155,7 +155,9 @@ class Reproduction(Record):
     level: float
     metric: str = Field(description="metric of the claims")
     epochs: int = Field(description="epochs of plain training at equal budgets; 0 if these were omitted")
-    tuning: Literal["none", "optuna"] = "none"
+    tuning: Literal["none", "optuna"] = Field(
+        default="none", description="whether settings of strategies were chosen on validation"
+    )
     settings: dict[str, dict[str, object]] = Field(description="settings of each subject")
     rows: tuple[Row, ...]
     claims: tuple[Claim, ...] = ()

@@ -23,9 +23,10 @@ from robustrec.reproduce.measure import Measuring, SeedResult
 from robustrec.reproduce.plan import CHOSEN, Asked, Group, Job, ReproductionPlan, What
 from robustrec.reproduce.result import Reproduction, Tuned
 from robustrec.reproduce.table import Failed, Found, Key, rows_found
+from robustrec.reproduce.tuning import Search, tuned
 from robustrec.results.report import Environment
 from robustrec.runs.prepared import Prepared
-from robustrec.runs.specs import spec_json
+from robustrec.runs.specs import SubjectSpec, spec_json
 
 Ahead = Callable[[ComparisonPlan, Prepared, Progress], None]
 """Trains the runs of a comparison in other processes."""
@@ -79,7 +80,7 @@ def run_reproduction(
     """
     state, clock = State(), Clock(plan.asked.budget)
     every = {id(group): list(plan.trainings(group)) for group in plan.groups}
-    clock.left = sum(seconds for own in every.values() for _, seconds in own)
+    clock.left = sum(seconds for own in every.values() for _, seconds in own) + sum(map(plan.searches, plan.groups))
     n_jobs = sum(map(len, every.values()))
     for group in plan.groups:
         if group.inputs.missing is None:
@@ -116,12 +117,44 @@ def _run_group(
     for model in group.models:
         for strategy in group.strategies(model):
             key = (group.place.name, group.kind, model, strategy)
+            if asked.trials and not _searched(plan, group, key, prepared, state, clock, progress):
+                continue
             jobs = group.jobs(model, strategy, asked.epochs, state.chosen.get(key, ()))
             state.settings["/".join(key)] = spec_json(jobs[0].spec)
             if ahead is not None and clock.allows(0):
                 _train_ahead(group, model, strategy, jobs, asked, state.chosen.get(key, ()), prepared, progress, ahead)
             for job in jobs:
                 _run_job(plan, group, key, job, measuring, state, clock, n_jobs, progress)
+
+
+def _searched(
+    plan: ReproductionPlan,
+    group: Group,
+    key: Key,
+    prepared: Prepared,
+    state: State,
+    clock: Clock,
+    progress: Progress,
+) -> bool:
+    """Choose the settings of a strategy on validation, and return whether the time was enough and nothing failed."""
+    dataset = prepared.dataset
+    n_train, n_items = len(prepared.positives.users), dataset.interactions.n_items
+
+    def allows(spec: SubjectSpec) -> bool:
+        return clock.allows(plan.speed.seconds(spec, dataset.name, n_train, n_items))
+
+    search = Search(plan.asked.trials, plan.asked.tune_epochs, plan.settings.home, plan.settings.seed, allows)
+    try:
+        result = tuned(group, key[2], key[3], prepared, search, progress)
+    except RobustrecError as error:
+        state.failed[key] = error
+        return False
+    if result is None:
+        state.left.append(f"{'/'.join(key)}, trials on validation and all trainings after them")
+        return False
+    state.chosen[key] = result[0]
+    state.tuned.append(result[1])
+    return True
 
 
 def _train_ahead(
@@ -210,7 +243,7 @@ def _result(plan: ReproductionPlan, state: State, command: Sequence[str]) -> Rep
         level=LEVEL,
         metric=asked.metric,
         epochs=asked.epochs,
-        tuning="optuna" if asked.tune else "none",
+        tuning="optuna" if asked.trials else "none",
         settings=state.settings,
         rows=rows,
         claims=claims_of(plan, state.found),

@@ -294,8 +294,8 @@ def _tuned(report: Reproduction) -> Iterator[Section]:
                     str(each.trials),
                     str(each.pruned),
                     f"{each.gradients:,} (each at most {each.most_gradients:,})",
-                    ", ".join(f"{name} = {value:g}" for name, value in each.chosen.items()),
-                    f"{each.metric} {plain(each.validation)}",
+                    ", ".join(f"{name} = {value:g}" for name, value in each.chosen.items()) or "given by --set",
+                    f"{each.metric} {plain(each.validation)}" if each.validation is not None else "-",
                 )
                 for each in report.tuned
             ),

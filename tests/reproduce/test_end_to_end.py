@@ -36,6 +36,7 @@ def command(home, *more):
         "3",
         *STAND_IN,
         *SET,
+        "--no-tune",
         "--epochs",
         "2",
         "--home",
