@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from robustrec.evaluation.kinds import BEYOND, kind_of
+from robustrec.results.conditions import ALL
 from robustrec.results.findings import CLEAN, AuditStatus, Finding, stratum_of
 from robustrec.results.gates import Gate, selects
-from robustrec.results.selection import matches
+from robustrec.results.selection import keys_of_label, matches
 from robustrec.subject import Subject
 
 TOUCHED = "touched"
@@ -24,8 +25,9 @@ STRATUM_WORDS = {
 def inapplicable(gate: Gate, findings: Sequence[Finding], statuses: Sequence[AuditStatus]) -> str:
     """Return why an optional gate without findings is skipped, or an empty text if it must be judged.
 
-    A gate is skipped if its audit is not applicable to any subject, or if all selected edits changed no item (for
-    example, an edit of brands in a catalogue without brands). An unknown name stays an error.
+    A gate is skipped if its audit is not applicable to any subject, if no measured model has the modality that it
+    selects, or if all selected edits changed no item (for example, an edit of brands in a catalogue without brands).
+    An unknown name stays an error.
     """
     if not gate.optional or any(selects(gate, finding) for finding in findings):
         return ""
@@ -46,7 +48,25 @@ def inapplicable(gate: Gate, findings: Sequence[Finding], statuses: Sequence[Aud
     ]
     if edits and all(finding.clean == 0 for finding in edits):
         return f"gate {gate.name!r} was skipped: no item has what the selected edits change ({select.words})"
-    return ""
+    return "" if "error" in ended else _without_modality(gate, findings)
+
+
+def _without_modality(gate: Gate, findings: Sequence[Finding]) -> str:
+    """Return that no measured model has the modality that a gate selects; empty if one has it, or nothing was measured.
+
+    What a suite perturbs is known before the run, so that a modality of the suite without a finding is one that the
+    features lack.
+    """
+    select = gate.select
+    modality = (select.fields or keys_of_label(select.condition) or {}).get("modality")
+    measured = [finding for finding in findings if matches(finding.audit, select.audit)]
+    there = {each for finding in measured for each in (finding.condition.modality, finding.modality) if each}
+    if modality in (None, ALL) or not measured or any(matches(each, modality) for each in there):
+        return ""
+    known = ", ".join(sorted(there - {ALL})) or "none"
+    return (
+        f"gate {gate.name!r} was skipped: no measured model has features of modality {modality!r} (modalities: {known})"
+    )
 
 
 def not_judged(

@@ -221,7 +221,10 @@ def _problem(gate: Gate, finding: Finding) -> str:
     if finding.censored:
         return ""
     if numbers.estimate is None:
-        return f"{what} has no {quantity}{reason}"
+        # Nobody has a hit, or the group no position in a list: there is nothing to lose, and no share of it.
+        nothing = gate.quantity == "relative_drift" and finding.clean == 0
+        advice = 'is 0 on clean inputs, so it has no relative drift; set quantity = "drift", or select others'
+        return f"{what} {advice}" if nothing else f"{what} has no {quantity}{reason}"
     if gate.bound == "interval" and (numbers.low is None or numbers.high is None):
         return f'{what} has no interval{reason}; set bound = "estimate"'
     return ""

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from robustrec.audits import run as runner
 from robustrec.audits.migration import measure
+from robustrec.audits.migration.again import not_again
 from robustrec.audits.migration.vectors import fitted_adapter, mixed, quantised
 from robustrec.audits.outcome import make_report
 from robustrec.audits.plan import cost_of
@@ -269,3 +270,34 @@ def test_labels_words_and_the_shipped_suite() -> None:
     assert condition_words(condition) == "basic, procrustes, kept, 50 % of items"
     assert {gate.select.audit for gate in load_suite("migration").gates} == {"migration"}
     assert np.isclose(condition.amount, 0.5)
+
+
+def test_what_trains_on_edits_is_not_retrained_on_vectors_that_no_encoder_makes(shop: Path, home: Path) -> None:
+    suite = suite_of("int8").replace("draws = 2", 'draws = 1\ntraining = ["kept", "retrained"]')
+    plan = shop_plan(shop, home, "vbpr", suite=suite, strategy=("edit-aug",))
+    assert cost_of(plan).trainings == 1, "that of the subject"
+    report, _ = audited(plan)
+    assert {each.status for each in report.statuses} == {"ok"}
+    (row,) = rows_of(report, training="retrained")
+    assert row.metric == "break_share"
+    assert row.clean is None
+    assert row.note == (
+        "cannot be retrained: strategy edit-aug needs vectors of edited items, and no encoder makes int8 vectors of "
+        "edited items"
+    )
+    assert rows_of(report, training="kept", share=1.0)
+    only = suite.replace('["kept", "retrained"]', '["retrained"]')
+    with pytest.raises(RobustrecError, match=r"cannot be retrained: the filter shrink=\.7,edits"):
+        shop_plan(shop, home, "vbpr", suite=only, features="basic+shrink=.7,edits")
+
+
+def test_an_encoder_can_make_edited_items_unless_they_are_mapped_or_of_other_weights(shop: Path, home: Path) -> None:
+    config = shop_plan(shop, home, "vbpr", suite=suite_of("basic")).suite.audits[0]
+    (spec,) = shop_plan(shop, home, "vbpr", suite=suite_of("basic"), features="basic+shrink=.7,edits").specs
+    assert not not_again(config, spec, "basic", "none")
+    assert "the space of procrustes" in not_again(config, spec, "basic", "procrustes")
+    assert "not with those of the audit" in not_again(
+        config.model_copy(update={"weights": ("a",)}), spec, "basic", "none"
+    )
+    plain = replace(spec, shrink=None)
+    assert not not_again(config, plain, "int8", "none")

@@ -13,9 +13,11 @@ from robustrec.errors import RobustrecError
 from robustrec.reading.names import headline
 from robustrec.reading.summary import is_quality
 from robustrec.report.tables.comparison import meaning
-from robustrec.results.conditions import CLEAN_TEST
-from robustrec.results.findings import Finding
+from robustrec.results.conditions import CLEAN_TEST, Condition
+from robustrec.results.findings import AuditStatus, Finding
+from robustrec.results.gates import Gate
 from robustrec.results.inapplicable import inapplicable
+from robustrec.results.judging import judge
 from robustrec.subject import Subject
 
 SUBJECT = Subject(model="bpr", strategy="sgbd", features="none", seed=0)
@@ -68,6 +70,44 @@ def test_only_metrics_of_relevant_items_are_quality_and_headlines_come_first() -
     names = ["coverage@20", "novelty@5", "rbo@20", "hit_rate@20", "mrr@1000"]
     assert [name for name in names if is_quality(name)] == ["hit_rate@20", "mrr@1000"]
     assert headline(difference(name, 1) for name in ("gini@20", "ild@9", "mrr@9", "ndcg@10")) == ["ndcg@10", "mrr@9"]
+
+
+def test_an_optional_gate_on_a_modality_that_nobody_has_is_skipped_with_the_reason() -> None:
+    text = """[[gates]]
+name = "pictures"
+select = { audit = "noise", modality = "image", metric = "ndcg@10" }
+quantity = "drift"
+min = -0.5
+optional = true
+"""
+    gate = suite_with(text).gates[0]
+    noise = Condition(kind="noise", modality="text", graphs="rebuilt", trained=False, sigma2=0.1)
+    row = difference("ndcg@10", 1).model_copy(update={"audit": "noise", "condition": noise, "reference": "clean"})
+    reason = inapplicable(gate, [row], [AuditStatus(audit="noise", subject=SUBJECT, status="ok")])
+    assert reason == (
+        "gate 'pictures' was skipped: no measured model has features of modality 'image' (modalities: text)"
+    )
+    required = gate.model_copy(update={"optional": False})
+    assert inapplicable(required, [row], []) == "", "a required gate must be judged"
+    failed = [AuditStatus(audit="noise", subject=SUBJECT, status="error", message="no")]
+    assert inapplicable(gate, [row], failed) == "", "what failed is no modality that is lacking"
+    assert inapplicable(gate, [], []) == ""
+
+
+def test_a_gate_on_the_relative_drift_of_nothing_says_what_to_do() -> None:
+    row = difference("exposure@20", 1).model_copy(
+        update={"audit": "noise", "reference": "clean", "clean": 0.0, "perturbed": 0.2, "segment_by": "category"}
+    )
+    row = row.model_copy(update={"segment": "hats", "note": "no relative drift: the clean mean is 0"})
+    gate = {"name": "g", "select": {"audit": "noise", "metric": "exposure@20", "segment_by": "category"}}
+    relative = Gate.model_validate({**gate, "quantity": "relative_drift", "min": -0.5})
+    (result,) = judge([relative], [row])
+    assert result.status == "error"
+    assert result.message == (
+        'category hats: exposure@20 is 0 on clean inputs, so it has no relative drift; set quantity = "drift", or '
+        "select others"
+    )
+    assert judge([Gate.model_validate({**gate, "quantity": "drift", "min": -0.5})], [row])[0].status == "pass"
 
 
 def test_a_metric_of_item_features_is_not_applicable_without_any() -> None:

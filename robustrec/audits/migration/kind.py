@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from robustrec.audits.kind import AuditKind, Cost, Reported
+from robustrec.audits.migration.again import never_again, not_again
 from robustrec.audits.migration.config import BREAK_SHARE, GROUPS, MOVED, QUANTISED, SAME, MigrationAudit
 from robustrec.evaluation.kinds import parse_metric
 from robustrec.results.conditions import Condition
@@ -49,7 +50,7 @@ class MigrationKind(AuditKind[MigrationAudit]):
             raise ValueError(f"k {config.k} of the migration audit is longer than the lists of the suite, {longest}")
 
     def needs(self, config: MigrationAudit, plan: Plan, spec: SubjectSpec) -> str:
-        """Return why the audit cannot measure a subject: no features, or none that its scores depend on.
+        """Return why the audit cannot measure a subject: no features, none in its scores, or no training on new ones.
 
         Raises:
             RobustrecError: a new encoder lacks its content or weights.
@@ -63,6 +64,8 @@ class MigrationKind(AuditKind[MigrationAudit]):
         catalog = plan.dataset.catalog
         if _encoders(config) and (catalog is None or not (catalog.n_texts or catalog.n_pictures)):
             return f"dataset {plan.dataset.name} has no texts and no pictures for a new encoder"
+        if reason := never_again(config, spec):
+            return reason
         given = options_of(plan.settings)
         for name in _encoders(config):
             own = given if name == plan.encoder and not config.weights else None
@@ -79,7 +82,8 @@ class MigrationKind(AuditKind[MigrationAudit]):
         for spec in measured:
             rankings += variants * drawn * ("kept" in config.training)
             if spec.can_train:
-                again = variants * ("retrained" in config.training)
+                again = sum(not not_again(config, spec, *variant) for variant in config.variants)
+                again *= "retrained" in config.training
                 other = int("other_seed" in config.training)
                 trainings += again + other
                 rankings += again * (drawn + (0 in config.shares)) + other

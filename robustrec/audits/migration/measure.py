@@ -13,6 +13,7 @@ from torch import Tensor
 
 from robustrec.audits.by_subject import AuditedSubject
 from robustrec.audits.merchant.items import choose_items, popularity_strata
+from robustrec.audits.migration.again import not_again
 from robustrec.audits.migration.config import BREAK_SHARE, GROUPS, MOVED, QUANTISED, SAME, MigrationAudit
 from robustrec.audits.migration.vectors import equal, fitted_adapter, mixed, quantised
 from robustrec.audits.quality import PerUser, stack, undisturbed
@@ -95,8 +96,10 @@ def _of_vectors(config: MigrationAudit, audited: AuditedSubject, new: New) -> It
             reason = f"cannot be scored: the model was trained on vectors of another width ({widths} values)"
             yield audited.value(whole, BREAK_SHARE, None, unit="share of items", note=reason)
             continue
-        if training == "retrained" and not audited.trained.spec.can_train:
+        reason = not_again(config, audited.trained.spec, new.name, new.adapter)
+        if not audited.trained.spec.can_train:
             reason = "cannot be retrained: robustrec did not train this model"
+        if training == "retrained" and reason:
             yield audited.value(whole, BREAK_SHARE, None, unit="share of items", note=reason)
             continue
         subject = audited.trained if training == "kept" else _retrained(audited, new)
