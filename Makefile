@@ -10,6 +10,9 @@ WORKERS ?= 2
 
 $(VENV)/.audit: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "robustrec needs Python 3.11 or newer; try: make PYTHON=python3.11")'
+	@echo "robustrec: installing into $(VENV): pip downloads the packages of pyproject.toml. With the CPU build of PyTorch they take"
+	@echo "about 2 GB of disk; pip's default build on Linux adds several GB of CUDA libraries (docs/install.md: how to choose)."
+	@echo "This takes minutes, by the speed of the network, and is done once."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) --editable .
 	touch $@
@@ -29,6 +32,8 @@ $(VENV)/.docs: $(VENV)/.audit
 	touch $@
 
 audit: $(VENV)/.audit  ## audit SLMRec, trained plainly and with SGBD, on the clothing sample
+	@echo "robustrec: the audit downloads nothing. The first one draws the sample and trains two models: 1 to 3 minutes on two cores;"
+	@echo "results are kept in the home folder (robustrec config show), so that a second one is quicker."
 	$(BIN)/robustrec audit --model slmrec --dataset clothing
 
 test: $(VENV)/.test  ## run all tests

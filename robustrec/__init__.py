@@ -7,7 +7,7 @@ from robustrec.api import __all__ as _names
 if TYPE_CHECKING:
     from robustrec.api import *  # noqa: F403
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [*_names]  # noqa: PLE0604
 

@@ -379,7 +379,7 @@ def digest_sources(*folders_or_files: Path) -> str:
 
 
 def shipped(kind: str, name: str) -> Path:
-    """Return the path of a shipped file; `kind` is "audits" or "fixtures", which a wheel carries inside the package."""
+    """Return the path of a shipped file; `kind` is "audits", "docs" or "fixtures", inside the package in a wheel."""
     package = Path(__file__).parent
     inside = package / "_data" / kind / name
     return inside if inside.exists() else package.parent / kind / name

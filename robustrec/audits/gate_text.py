@@ -30,6 +30,7 @@ from robustrec.evaluation.kinds import KINDS, QUALITY, STABILITY, kind_of
 from robustrec.results.findings import BASELINE, CLEAN, CONTENT_USE
 from robustrec.results.gates import Gate
 from robustrec.results.selection import ANY, Select
+from robustrec.untrusted import UnreadableError, parse_json
 
 OPTION = "--gate"
 EXAMPLE = f"{OPTION} 'ndcg@20>-2%'"
@@ -254,8 +255,8 @@ def _value(reader: _Reader, key: str, written: str, at: int) -> Any:
     annotation = Select.model_fields[key].annotation
     kinds = (annotation, *get_args(annotation))
     try:
-        value: Any = json.loads(written) if written.startswith('"') else written
-    except ValueError as error:
+        value: Any = parse_json(written) if written.startswith('"') else written
+    except UnreadableError as error:
         fix = 'write \\" for a quote and \\\\ for a backslash'
         raise reader.error(f"{key}={written} is not a quoted text: {error}", fix, at) from error
     if not any(kind is str or get_origin(kind) is Literal for kind in kinds):

@@ -48,6 +48,7 @@ COMMANDS = {
     "list": _Place("listing", _SETUP, "List models, strategies, encoders, audits, suites, metrics and edits."),
     "encoder": _Place("encoder", _SETUP, "Train a BLIP encoder on your own catalog, show it, or evaluate it."),
     "config": _Place("config", _SETUP, "Show the active settings."),
+    "docs": _Place("docs", _SETUP),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -65,7 +66,8 @@ def settings_text(project: Project) -> str:
     }
     return (
         "# Settings of robustrec commands in this folder; options and ROBUSTREC_* variables take precedence.\n"
-        "# Your own model: docs/own-models.md. Your own encoder: docs/own-encoders.md.\n" + tomli_w.dumps(settings)
+        "# Your own model: robustrec docs own-models. Your own encoder: robustrec docs own-encoders.\n"
+        + tomli_w.dumps(settings)
     )
 
 
@@ -74,7 +76,7 @@ def suite_text(project: Project) -> str:
     k = 20 if project.found.interactions.n_items >= FEW_ITEMS else 10
     edits = list(_edits(project))
     blocks = [
-        f"# Gates for {project.name}. Keys: docs/suites.md and docs/gates.md.",
+        f"# Gates for {project.name}. Keys: robustrec docs suites, robustrec docs gates.",
         _table(
             {
                 "schema_version": 1,
@@ -156,12 +158,34 @@ def _commands(project: Project, *outputs: str) -> list[str]:
     return [f"pip install robustrec=={__version__}", imported, f"robustrec audit --home {HOME} --quiet {written}"]
 
 
+COMMENT = """\
+if [ ! -f "$OUTPUT/comment.md" ]; then exit 0; fi
+comments="repos/$GITHUB_REPOSITORY/issues/$NUMBER/comments"
+own='.[] | select(.user.type == "Bot" and (.body | startswith("<!-- robustrec comment -->"))) | .id'
+method=POST; place=$comments
+id=$(gh api --paginate "$comments" --jq "$own" | head -n 1) || id=
+if [ -n "$id" ]; then method=PATCH; place="repos/$GITHUB_REPOSITORY/issues/comments/$id"; fi
+gh api --silent --method "$method" "$place" --field "body=@$OUTPUT/comment.md" ||
+  echo "::warning::robustrec: no comment was written; the job needs the permission pull-requests: write"
+"""
+"""Script of a step that writes the comment, or replaces that of an earlier run; the same as in the GitHub action."""
+_LATER = """\
+# Accept a baseline once, commit it, and add --baseline baseline.json to the audit:
+#   robustrec baseline accept report.json --output baseline.json (robustrec docs ci).
+# By default pip installs PyTorch for GPUs; for the smaller CPU build set PIP_EXTRA_INDEX_URL (robustrec docs install).
+"""
+
+
 def _github(project: Project) -> str:
-    install, imported, audit = _commands(project, "github")
+    install, imported, audit = _commands(project, "comment:comment.md", "github")
+    # GitHub would evaluate an expression in the name of a folder.
+    imported = imported.replace("${{", "${{ '${{' }}")
     return f"""\
 # Written by robustrec init. The job fails if a blocking gate is breached or the audit ends in an error.
+{_LATER}\
 name: robustness
 on: [pull_request]
+permissions: {{contents: read, pull-requests: write}}
 jobs:
   audit:
     runs-on: ubuntu-latest
@@ -176,9 +200,19 @@ jobs:
           key: robustrec-${{{{ github.run_id }}}}
           restore-keys: robustrec-
       # The data must be at this path; if they are not in the repository, download them in a step before.
-      - run: {imported}
+      - run: >
+          {imported}
       - run: >
           {audit}
+      - name: Comment on the pull request
+        if: always()
+        shell: bash
+        env:
+          GH_TOKEN: ${{{{ github.token }}}}
+          NUMBER: ${{{{ github.event.pull_request.number }}}}
+          OUTPUT: .
+        run: |
+{textwrap.indent(COMMENT, " " * 10)}\
       - uses: actions/upload-artifact@v4
         if: always()
         with: {{name: robustness, path: "report.*"}}
@@ -186,9 +220,11 @@ jobs:
 
 
 def _gitlab(project: Project) -> str:
-    install, imported, audit = _commands(project, "junit:gates.xml")
+    forms = ("comment:comment.md", "junit:gates.xml", "openmetrics:metrics.txt", "codequality:codequality.json")
+    install, imported, audit = _commands(project, *forms)
     return f"""\
 # Written by robustrec init. The job fails if a blocking gate is breached or the audit ends in an error.
+{_LATER}\
 robustness:
   image: python:3.12
   rules:
@@ -199,11 +235,15 @@ robustness:
   script:
     - {install}
     # The data must be at this path; if they are not in the repository, download them before.
-    - {imported}
-    - {audit}
+    - >
+      {imported}
+    - >
+      {audit}
   artifacts:
     when: always
-    paths: [report.json, report.users.npz, report.html]
+    paths: [report.json, report.users.npz, report.html, comment.md]
     reports:
       junit: gates.xml
+      metrics: metrics.txt
+      codequality: codequality.json
 """

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from robustrec.audits.suites import load_suite
 from robustrec.cli.main import run
@@ -94,6 +95,42 @@ def test_what_it_writes_imports_and_passes_the_dry_run(
     assert run([*audit[1:], "--dry-run"]) == 0
     assert "shop" in capsys.readouterr().out
     assert resolve({}).sources["dataset"].endswith("robustrec.toml, dataset")
+
+
+@pytest.mark.parametrize("name", ["my: data #1", "${{ github.token }}", "it's", '"x" `y` $z', "[a] - b", "ü {b}"])
+@pytest.mark.parametrize("ci", ["github", "gitlab"])
+def test_a_folder_of_any_name_stays_one_argument_in_the_workflow(project: Path, name: str, ci: str) -> None:
+    """In YAML, in GitHub's expressions, and in the shell."""
+    catalog(shop(project / name))
+    assert run(["init", name, "--name", "shop", "--ci", ci, "--quiet"]) == 0
+    if ci == "github":
+        content = yaml.safe_load((project / ".github/workflows/robustrec.yml").read_text())
+        scripts = [step["run"] for step in content["jobs"]["audit"]["steps"] if "run" in step]
+        scripts = [text.replace("${{ '${{' }}", "${{") for text in scripts]
+        assert not [text for text in scripts if "${{" in text and name != "${{ github.token }}"]
+    else:
+        scripts = yaml.safe_load((project / ".gitlab-ci.yml").read_text())["robustness"]["script"]
+    (imported,) = [text for text in scripts if text.startswith("robustrec data import")]
+    assert shlex.split(imported)[3] == name
+
+
+def test_the_workflow_comments_and_shows_the_numbers(project: Path) -> None:
+    """By the script of the action, and with the reports of the component."""
+    catalog(shop(project / "data"))
+    root = Path(__file__).resolve().parents[2]
+    assert run(["init", "data", "--quiet"]) == 0
+    action = yaml.safe_load((root / "action.yml").read_text())["runs"]["steps"]
+    own = yaml.safe_load((project / ".github/workflows/robustrec.yml").read_text())["jobs"]["audit"]["steps"]
+    scripts = [next(step["run"] for step in steps if "Comment" in step.get("name", "")) for steps in (own, action)]
+    assert scripts[0] == scripts[1]
+    audit = next(step["run"] for step in own if "robustrec audit" in step.get("run", ""))
+    assert "--output-format comment:comment.md --output-format github" in audit
+    assert run(["init", "data", "--quiet", "--ci", "gitlab", "--force"]) == 0
+    job = yaml.safe_load((project / ".gitlab-ci.yml").read_text())["robustness"]
+    _, component = yaml.safe_load_all((root / "templates" / "audit.yml").read_text())
+    assert job["artifacts"] == component["robustrec"]["artifacts"]
+    for path in (*job["artifacts"]["reports"].values(), "report.json", "report.html"):
+        assert f":{path}" in job["script"][-1]
 
 
 def test_the_split_follows_from_the_data(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

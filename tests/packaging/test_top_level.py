@@ -11,6 +11,7 @@ EXPECTED = {
     *(".ci", ".gitignore", ".pre-commit-hooks.yaml", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile"),
     *("README.md", "audits", "benchmarks", "constraints.txt", "docs", "fixtures", "mkdocs.yml", "pyproject.toml"),
     *("robustrec", "tests"),
+    *(".dockerignore", "Dockerfile"),
     *("action.yml", "templates"),  # where GitHub and GitLab look for an action and for components
 }
 
