@@ -6,8 +6,11 @@ from typing import NamedTuple
 
 from robustrec.reading.conditions import condition_words
 from robustrec.reading.gate_axis import gate_marks
+from robustrec.reading.more_draws import more_draws
 from robustrec.reading.rerun import audit_again
 from robustrec.reading.summary import GateLine, Summary
+from robustrec.results.findings import CLEAN
+from robustrec.results.gates import GateResult
 from robustrec.results.report import Report
 from robustrec.results.verdict import exit_code, warning_gates
 from robustrec.runs.user_sample import ranked_users
@@ -81,6 +84,8 @@ def _told(gate: GateLine) -> str:
 def _more(report: Report) -> list[str]:
     lines = [_sentence(each) for each in warning_gates(report.gates)]
     lines += [_sentence(each.sentence) for each in report.waivers if each.state != "expired"]
+    if report.verdict == "error" and report.gates:
+        lines.append("No gate counts until this is fixed, whatever its result.")
     usual = exit_code(report.verdict, report.gates, "error")
     strict = exit_code(report.verdict, report.gates, "inconclusive")
     also = f"; with --fail-on inconclusive it is {strict}" if strict != usual else ""
@@ -129,20 +134,38 @@ def _narrower(report: Report, gate: GateLine | None) -> tuple[str, str]:
     if result is not None and result.seeds:
         more = str(2 * len(result.seeds))
         return "To narrow the interval, train with more seeds:", audit_again(report, "--seeds", more)
-    draws = _draws(report, result.audit if result else None)
-    if draws is None:
-        return "To narrow the interval, use more test users.", ""
-    audit, number = draws
-    step = f"To narrow the interval, measure {4 * number} draws instead of {number}, or use more test users:"
-    return step, audit_again(report, "--set", f"{audit}.draws={4 * number}")
+    decided = [each for each in more_draws(report) if each.needed is not None]
+    if decided:
+        known = [each.seconds for each in decided]
+        minutes = "" if None in known else f" (about {max(1, round(sum(filter(None, known)) / 60))} min)"
+        what = " and ".join(f"{each.needed} {each.audit} draws instead of {each.now}" for each in decided)
+        sets = [word for each in decided for word in ("--set", f"{each.audit}.draws={each.needed}")]
+        return f"If the estimate stays, {what} decide it{minutes}:", audit_again(report, *sets)
+    users = None if result is None else _users_needed(report, result)
+    about = f": with the same estimate about {users:,} test users are needed" if users else ""
+    return f"More draws do not decide it, more test users can{about}.", ""
 
 
-def _draws(report: Report, audit: str | None) -> tuple[str, int] | None:
-    """Return an audit of the suite with random draws, and their number."""
-    for each in report.suite.content.get("audits", ()):
-        if isinstance(each, dict) and each.get("kind") == audit and isinstance(each.get("draws"), int):
-            return str(audit), each["draws"]
-    return None
+def _users_needed(report: Report, result: GateResult) -> int | None:
+    """Return the test users with which an interval would not cross its limit, if its width falls as 1/√n."""
+    row = next(
+        (
+            row
+            for row in report.findings
+            if (row.subject, row.audit, row.condition, row.metric, row.reference)
+            == (result.subject, result.audit, result.condition, result.metric, CLEAN)
+        ),
+        None,
+    )
+    low, high, estimate = result.low, result.high, result.estimate
+    if row is None or low is None or high is None or estimate is None:
+        return None
+    crossed = [limit for limit in (result.min, result.max) if limit is not None and low < limit < high]
+    if not crossed or estimate in crossed:
+        return None
+    widest = max((estimate - low if limit < estimate else high - estimate) / abs(estimate - limit) for limit in crossed)
+    digits = len(str(round(row.n_users * widest**2))) - 2
+    return int(round(row.n_users * widest**2, -max(0, digits)))
 
 
 def _sentence(text: str) -> str:

@@ -26,6 +26,7 @@ from page_checks import is_harmless
 from robustrec.audits.suites import load_suite
 from robustrec.reading.first_screen import facts, hurt_most
 from robustrec.reading.gate_axis import gate_marks
+from robustrec.reading.more_draws import more_draws
 from robustrec.reading.rerun import audit_again
 from robustrec.reading.summary import summary_of
 from robustrec.reading.texts import title_of
@@ -123,8 +124,19 @@ def test_inconclusive_says_what_narrows_the_interval():
     words = verdict_words(summary_of(report))
     assert words.state == "inconclusive"
     assert words.why.startswith("No blocking gate failed, and 2 of 2 are inconclusive: ")
-    assert "32 draws instead of 8" in words.step
-    assert words.command.endswith("--set noise.draws=32")
+    assert words.step == (
+        "More draws do not decide it, more test users can: with the same estimate about 4,800 test users are needed."
+    )
+    rows = [each.model_copy(update={"degrees": 7.0}) for each in report.findings]
+    report = made_up_report(findings=rows, durations={"training": 100.0, "clean": 20.0, "noise": 40.0})
+    words = verdict_words(summary_of(report))
+    (answer,) = more_draws(report)
+    assert 8 < answer.needed <= 40
+    assert words.step == (
+        f"If the estimate stays, {answer.needed} noise draws instead of 8 decide it "
+        f"(about {round((20 + 5 * answer.needed) / 60)} min):"
+    )
+    assert words.command.endswith(f"--set noise.draws={answer.needed}")
     assert words.more[-1] == "Exit code 0; with --fail-on inconclusive it is 1."
 
 

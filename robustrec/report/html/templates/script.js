@@ -44,7 +44,7 @@ told.textContent = `${count} of ${rows.length} rows`;
 });
 });
 // A tooltip with the definition of a term: on hover and focus, until Escape; it can be hovered itself.
-let tip, waiting;
+let tip, waiting, about;
 const hide = () => { all("[aria-describedby=tip]").forEach(each => each.removeAttribute("aria-describedby")); tip?.remove(); tip = null; };
 const later = () => { waiting = setTimeout(hide, 200); };
 const show = term => {
@@ -54,17 +54,21 @@ if (!text) return;
 tip = page.createElement("div"); tip.id = "tip"; tip.role = "tooltip"; tip.textContent = text.textContent;
 tip.addEventListener("mouseenter", () => clearTimeout(waiting)); tip.addEventListener("mouseleave", later);
 page.body.append(tip);
-const at = term.getBoundingClientRect(), own = tip.getBoundingClientRect();
+about = term; place();
+term.setAttribute("aria-describedby", "tip");
+};
+const place = () => {
+if (!tip) return;
+const at = about.getBoundingClientRect(), own = tip.getBoundingClientRect();
 tip.style.left = `${Math.max(8, Math.min(at.left, root.clientWidth - own.width - 8))}px`;
 tip.style.top = `${at.bottom + own.height + 12 < innerHeight ? at.bottom + 4 : Math.max(8, at.top - own.height - 4)}px`;
-term.setAttribute("aria-describedby", "tip");
 };
 all("a.term").forEach(term => {
 term.addEventListener("mouseenter", () => show(term)); term.addEventListener("focus", () => show(term));
 term.addEventListener("mouseleave", later); term.addEventListener("blur", hide);
 });
 page.addEventListener("keydown", event => { if (event.key === "Escape") hide(); });
-addEventListener("scroll", hide, { passive: true });
+addEventListener("scroll", place, { passive: true });
 // On a phone sections are folded; a link into a fold opens it.
 const target = () => location.hash && page.getElementById(decodeURIComponent(location.hash.slice(1)));
 if (matchMedia("screen and (max-width: 40rem)").matches) all(".fold").forEach(each => each.open = false);
