@@ -276,7 +276,7 @@ MUTANTS = {
     ],
     "filters": [
         # Perturbed after the filter: what the clean table becomes, plus the displacement.
-        *[Mutant(_FILTERED, "filtered = self.table(modality, table)", f"filtered = {_FIRST}", f"{FILTER_LAST}[{kind}]") for kind in ("noise", "merchant", "missing", "guarantee", "migration", "cause")],
+        *[Mutant(_FILTERED, "filtered = self.table(modality, table)", f"filtered = {_FIRST}", f"{FILTER_LAST}[{kind}]") for kind in ("noise", "merchant", "missing", "worst", "guarantee", "migration", "cause")],
         Mutant(_FILTERED, "            return self.table(modality, table)\n        # A graph", f"            return {_FIRST}\n        # A graph", f"{FILTER_LAST}[sharpness]"),
     ],
     "published files": [

@@ -85,4 +85,6 @@ def test_what_is_done_to_the_features_comes_before_the_filter(kind: str, filtere
     values = [row for row in work.results.findings if row.metric in NOTHING]
     assert drifts or values or kind == "sharpness"
     assert not [(row.metric, row.condition.label, row.drift) for row in drifts if row.drift]
+    # A search chooses on half of the users and reports the others; its note has both.
+    assert not [row.note for row in drifts if "of the search" in row.note and "of the search 0 %" not in row.note]
     assert not [(row.metric, row.clean) for row in values if row.clean != NOTHING[row.metric]]
