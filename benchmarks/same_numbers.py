@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from robustrec.results.exhibits import EditedItem
 from robustrec.results.report import MAX_BYTES, Report, read_report
 from robustrec.untrusted import read_json_object
 
@@ -55,7 +56,8 @@ def _rows_of_report(report: Report) -> Iterator[tuple[str, dict[str, Any]]]:
         )
     for number, exhibit in enumerate(report.exhibits):
         given = exhibit.model_dump(mode="json", exclude={"condition"})
-        yield f"exhibit {number} | {exhibit.kind} | {exhibit.subject.label}", given
+        of = exhibit.edit if isinstance(exhibit, EditedItem) else exhibit.subject.label
+        yield f"exhibit {number} | {exhibit.kind} | {of}", given
 
 
 def _rows_of_comparison(content: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -40,6 +40,67 @@ class FragileItem(Record):
     k: int = Field(ge=1, description="list length k for exposure")
 
 
+class ListedItem(Record):
+    """An item in the list of one user, before or after an edit."""
+
+    item: str = Field(description="number of the item in the data set")
+    own_id: str | None = Field(default=None, description="id of the item in your own data")
+    title: str = Field(max_length=200)
+    rank_before: int | None = Field(ge=1, description="None if it is beyond the recorded list")
+    rank_after: int | None = Field(ge=1, description="the same after the edit")
+    edited: bool = Field(description="whether the item was edited")
+    wanted: bool = Field(description="whether it is a test item of the user")
+    picture: str | None = Field(default=None, max_length=60_000, description="thumbnail, WebP in base64")
+
+
+class ExampleUser(Record):
+    """The list of one user before and after an edit: an example, chosen by a rule, and no average."""
+
+    kind: Literal["example_user"] = "example_user"
+    subject: Subject
+    audit: str
+    condition: Condition
+    user: str = Field(description="number of the user in the data set")
+    rule: str = Field(description="how the user was chosen, in words")
+    item: str = Field(description="number of the test item by which the user was chosen")
+    metric: str = Field(description="metric of the user, for example ndcg@20")
+    before_value: float
+    after_value: float
+    known: int = Field(ge=1, description="length of the recorded lists: a rank of None is beyond it")
+    order_kept: bool = Field(
+        description="whether the items that were not edited keep their order in the recorded lists: if not, the scores "
+        "of this model depend on the features of other items"
+    )
+    before: tuple[ListedItem, ...] = Field(description="first items of the list before the edit")
+    after: tuple[ListedItem, ...] = Field(description="first items of the list after it")
+
+
+class EditedLook(Record):
+    """An item after an edit at one severity."""
+
+    severity: int = Field(ge=1, le=5)
+    text: str | None = Field(default=None, max_length=4000, description="None if the edit leaves the text as it is")
+    picture: str | None = Field(
+        default=None,
+        max_length=60_000,
+        description="thumbnail, WebP in base64; None if the edit leaves the picture as it is or takes it away",
+    )
+
+
+class EditedItem(Record):
+    """One item under one edit, at up to three severities."""
+
+    kind: Literal["edited_item"] = "edited_item"
+    audit: str
+    edit: str = Field(description="name of the edit")
+    item: str = Field(description="number of the item in the data set")
+    own_id: str | None = Field(default=None, description="id of the item in your own data")
+    title: str = Field(max_length=200)
+    text: str = Field(max_length=4000, description="text before the edit")
+    picture: str | None = Field(default=None, max_length=60_000, description="thumbnail before it, WebP in base64")
+    looks: tuple[EditedLook, ...] = Field(description="severities at which the edit changes the item")
+
+
 class Displaced(Record):
     """An item that loses places to an edited one."""
 
@@ -152,7 +213,9 @@ class ExposureShift(Record):
     shifts: tuple[Shift, ...]
 
 
-Exhibit = Annotated[FragileItem | SearchedItem | Curve | Surface | ExposureShift, Field(discriminator="kind")]
+Exhibit = Annotated[
+    FragileItem | SearchedItem | ExampleUser | EditedItem | Curve | Surface | ExposureShift, Field(discriminator="kind")
+]
 
 
 WITHIN = ", within models"

@@ -88,5 +88,5 @@ def test_cells_are_numbered_once_for_each_part_of_users_or_items(counted: Counte
 
 def test_an_item_is_edited_once_for_each_severity_and_draw(counted: Counter[str]) -> None:
     edited, probes = 12, 2 * PROBED  # 20 % of 60 items
-    of_exhibits = SUBJECTS * 5
+    of_exhibits = SUBJECTS * 5 + CONDITIONS  # fragile items, and one item under each edit
     assert 0 < counted["after"] <= CONDITIONS * DRAWS * edited + probes + of_exhibits

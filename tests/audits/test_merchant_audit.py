@@ -25,7 +25,7 @@ from robustrec.encoders.fitted import BasicEncoder
 from robustrec.encoders.rows import EncodedRows, catalog_rows
 from robustrec.engine.local import Local
 from robustrec.errors import RobustrecError
-from robustrec.results.exhibits import FragileItem
+from robustrec.results.exhibits import EditedItem, ExampleUser, FragileItem
 from robustrec.runs.treatments import EditApplier, treatments_of
 
 EDITED = 12  # 20 % of 60 items
@@ -296,6 +296,25 @@ def test_fragile_items_show_their_before_and_after(run: runner.Measurements) -> 
         if "wrong_picture" in item.condition.label:
             assert item.before.picture != item.after.picture
             assert item.before.text == item.after.text
+
+
+def test_one_user_and_one_item_under_each_edit_are_examples(run: runner.Measurements) -> None:
+    (example,) = [each for each in run.results.exhibits if isinstance(each, ExampleUser)]
+    fragile = [each for each in run.results.exhibits if isinstance(each, FragileItem)]
+    assert example.item in {each.item for each in fragile}
+    assert len(example.before) == len(example.after) == 10
+    assert [each.rank_before for each in example.before] == [*range(1, 11)]
+    assert [each.rank_after for each in example.after] == [*range(1, 11)]
+    fallen = [each for each in (*example.before, *example.after) if each.item == example.item]
+    assert all(each.wanted and each.edited for each in fallen)
+    assert example.before_value >= example.after_value
+    items = {each.edit: each for each in run.results.exhibits if isinstance(each, EditedItem)}
+    assert set(items) == {"wrong_picture", "empty_description", "brand_first"}
+    assert {each.item for each in items.values()} == {example.item}
+    assert [look.severity for look in items["wrong_picture"].looks] == [1, 5]
+    assert all(look.picture and look.text is None for look in items["wrong_picture"].looks)
+    assert all(look.text and not look.picture for look in items["empty_description"].looks)
+    assert items["brand_first"].looks == ()
 
 
 def test_features_that_cannot_be_made_again_are_not_applicable_beside_noise(tiny_folder: Path, tmp_path: Path) -> None:

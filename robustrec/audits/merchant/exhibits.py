@@ -6,13 +6,14 @@ import base64
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from robustrec.audits.merchant.audit import MerchantCondition
 from robustrec.audits.merchant.conditions import EvaluationTargets, Floats, Ints, Lists
+from robustrec.audits.merchant.examples import Example, example_of
+from robustrec.audits.merchant.fall import Fall
 from robustrec.audits.merchant.rows import AUDIT
 from robustrec.edits.content import Content, content_of, text_of
 from robustrec.errors import RobustrecError
@@ -26,28 +27,6 @@ THUMBNAIL = 96
 _TEXT, _QUALITY = 4000, 80
 
 
-class Fall(NamedTuple):
-    """Loss of one item under one edit.
-
-    Attributes:
-        loss: Σ over users with this test item of 1/log2(1 + rank), before minus after: its part of their DCG.
-        condition: name of the condition.
-        draw: number of the draw.
-        item: the item.
-        n_users: number of users with this test item.
-        places: mean rank for these users, before and after.
-        shown: number of users with the item in their top k, before and after.
-    """
-
-    loss: float
-    condition: MerchantCondition
-    draw: int
-    item: int
-    n_users: int
-    places: tuple[float, float]
-    shown: tuple[int, int]
-
-
 @dataclass
 class Fragile:
     """Collects the items with the largest losses, each at its worst condition.
@@ -55,10 +34,12 @@ class Fragile:
     Attributes:
         targets: what is measured.
         most: number of items to keep.
+        example: user of the item with the largest loss.
     """
 
     targets: EvaluationTargets
     most: int
+    example: Example | None = field(default=None, init=False)
     _worst: dict[int, Fall] = field(default_factory=dict, init=False)
 
     def add(self, condition: MerchantCondition, draw: int, before: Lists, after: Lists, edited: Ints) -> None:
@@ -86,6 +67,8 @@ class Fragile:
                 (float(before.places[here].mean()), float(after.places[here].mean())),
                 (int(before.shown[item]), int(after.shown[item])),
             )
+            if self.example is None or loss[place] > self.example.loss:
+                self.example = example_of(self.targets, self._worst[item], before, after, edited)
 
     @property
     def falls(self) -> list[Fall]:

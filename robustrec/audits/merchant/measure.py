@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from robustrec.audits.merchant.audit import MerchantCondition, conditions_of
 from robustrec.audits.merchant.conditions import Tally, lists_of
 from robustrec.audits.merchant.config import MerchantAudit
 from robustrec.audits.merchant.drawn import Edited, of_share, replaced, share_hidden, share_seen
-from robustrec.audits.merchant.exhibits import Fall, exhibit, worst
+from robustrec.audits.merchant.examples import Example, edited_items, example_user
+from robustrec.audits.merchant.exhibits import exhibit, worst
+from robustrec.audits.merchant.fall import Fall
 from robustrec.audits.merchant.pool import Pool
 from robustrec.audits.merchant.rows import AUDIT, hidden_row, part_rows, part_rows_over_seeds, share_rows
 from robustrec.audits.merchant.seen import groups_of, seen_groups, seen_notes
@@ -23,6 +25,7 @@ from robustrec.audits.tasks import Task, TaskOutput, merged
 from robustrec.edits.content import content_of
 from robustrec.results.arrays import array_key
 from robustrec.results.conditions import ALL, Condition
+from robustrec.results.exhibits import Exhibit
 from robustrec.results.findings import AuditStatus
 from robustrec.results.hidden import hidden_edits, hidden_warning
 from robustrec.runs.editable import not_editable
@@ -121,6 +124,17 @@ def finish(audit: MerchantAudit, done: Iterable[tuple[Task, TaskOutput]], subjec
         for each in found
         for fall in worst(each.falls, audit.fragile)
     ]
+    results.exhibits += _examples(audit, found, applier)
+
+
+def _examples(audit: MerchantAudit, found: Sequence[_Measured], applier: EditApplier) -> Iterator[Exhibit]:
+    """Yield the example user of the item with the largest loss in any subject, and this item under each edit."""
+    pairs = [(each.subject.subject, example) for each in found for example in each.examples]
+    if not pairs or not audit.fragile:
+        return
+    subject, example = max(pairs, key=lambda pair: pair[1].loss)
+    yield example_user(subject, example, applier, audit.metric)
+    yield from edited_items(example.item, treatments_of(audit.edits), audit.severities, applier)
 
 
 def _languages(audit: MerchantAudit, applier: EditApplier) -> list[str]:
@@ -142,6 +156,7 @@ class _Measured:
     falls: list[Fall]
     untouched: dict[str, None]
     pools: dict[tuple[str, int, float, bool], Pool]
+    examples: list[Example] = field(default_factory=list)
     measured: bool = False
 
     def add(
@@ -150,6 +165,9 @@ class _Measured:
         """Add the output of a task: values of its conditions, losses of items, and what it did not change."""
         self.untouched |= dict.fromkeys(state["untouched"])
         self.falls += [Fall(loss, conditions[which], *rest) for loss, which, *rest in state["falls"]]
+        if state["example"] is not None:
+            loss, which, *rest = state["example"]
+            self.examples.append(Example(loss, conditions[which], *rest))
         arrays = output.results.arrays
         hidden = hidden_edits(output.results.findings)
         for number in state["measured"]:
@@ -174,6 +192,7 @@ def _state(each: SubjectState, conditions: Sequence[MerchantCondition]) -> dict[
     return {
         "untouched": list(each.untouched),
         "falls": [[fall.loss, numbers[fall.condition], *fall[2:]] for fall in each.fragile.falls],
+        "example": (example := each.fragile.example) and [example.loss, numbers[example.condition], *example[2:]],
         "measured": [numbers[pool.condition] for pool in each.pools.values()],
     }
 

@@ -12,11 +12,14 @@ from robustrec.reading.summary import Summary
 from robustrec.reading.worst import worst_section
 from robustrec.report.html.charts.cells import shade_key
 from robustrec.report.html.drift_figures import drift_figures, noise_figures, severity_figures, without_curves
+from robustrec.report.html.edited_items import edited_items, key_of_edit
 from robustrec.report.html.environment import section
+from robustrec.report.html.example_user import user_lists
 from robustrec.report.html.figures import exhibit_figures, relation_figures, search_figures
 from robustrec.report.html.fragile import fragile_cards
 from robustrec.report.html.heatmap import heatmaps
 from robustrec.report.tables.edits import edit_table
+from robustrec.results.exhibits import EditedItem
 from robustrec.subject import Subject
 
 NOTHING = Markup()
@@ -53,7 +56,20 @@ def edits(summary: Summary) -> Markup:
     tables = [table for subject in _shown(summary) if (table := edit_table(summary, subject))]
     if not maps and not tables:
         return NOTHING
-    return section("edits", summary=summary, maps=maps, shades=shade_key(), tables=tables, pictured={})
+    pictured = {each.edit: key_of_edit(each.edit) for each in summary.report.exhibits if isinstance(each, EditedItem)}
+    return section("edits", summary=summary, maps=maps, shades=shade_key(), tables=tables, pictured=pictured)
+
+
+def user(summary: Summary) -> Markup:
+    """Return what one edit does to one user."""
+    lists = user_lists(summary)
+    return section("user", user=lists) if lists else NOTHING
+
+
+def pictures(summary: Summary) -> Markup:
+    """Return one item under each edit."""
+    edited = edited_items(summary, heatmaps(summary))
+    return section("pictures", edited=edited) if edited else NOTHING
 
 
 def _shown(summary: Summary) -> list[Subject]:

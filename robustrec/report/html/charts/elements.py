@@ -20,7 +20,7 @@ PLAIN = -2
 """Style of the only series of a figure."""
 
 
-_SVG = frozenset({"circle", "g", "line", "path", "polygon", "polyline", "rect", "svg"})
+_SVG = frozenset({"circle", "g", "image", "line", "path", "polygon", "polyline", "rect", "svg", "use"})
 """Elements that can be written without an end; those of HTML cannot."""
 
 
