@@ -49,6 +49,7 @@ CLASSES = {
     "mmgcn": "MMGCN",
     "lattice": "LATTICE",
     "pgl": "PGL",
+    "da-mrs": "DAMRS",
 }
 """Our name of a model -> MMRec's."""
 
@@ -115,6 +116,13 @@ SETTINGS: dict[str, dict[str, str]] = {
         "image_weight": "mm_image_weight",
         "dropout": "dropout",
         "contrast_weight": "reg_weight",
+    },
+    "da-mrs": {
+        "layers": "n_ui_layers",
+        "item_neighbours": "knn_k",
+        "item_layers": "n_mm_layers",
+        "neighbour_weight": "neighbor_weight",
+        "alignment_weight": "kl_weight",
     },
 }
 """Our name of a model -> (our setting -> MMRec's). MMRec fixes the others in its code to the same values."""

@@ -37,6 +37,7 @@ MODELS: dict[str, str] = distinct_names(
         ("grcn", "robustrec.models.grcn:GRCN"),
         ("lgmrec", "robustrec.models.lgmrec:LGMRec"),
         ("pgl", "robustrec.models.pgl:PGL"),
+        ("da-mrs", "robustrec.models.da_mrs:DAMRS"),
     ],
 )
 
@@ -57,6 +58,7 @@ SUMMARIES: dict[str, str] = {
     "grcn": "id embeddings propagated on a user-item graph refined by content affinity, plus modality content",
     "lgmrec": "local graph embeddings of ids and modalities, plus global embeddings from learned hypergraphs",
     "pgl": "projected item features instead of item ids, propagated in training on a principal part of the graph",
+    "da-mrs": "LightGCN plus item graphs of similar content and of items taken together, trained to denoise feedback",
 }
 """One-line summary of each recommender."""
 

@@ -354,3 +354,24 @@ class LGMRecConfig(ModelConfig):
         1e-4, ge=0, description="weight of the contrastive loss between modalities, summed over the batch"
     )
     reg_weight: float = Field(1e-6, ge=0, description="weight of the regularization of the batch vectors")
+
+
+class DAMRSConfig(ModelConfig):
+    """Settings of DA-MRS."""
+
+    latent_width: int = Field(64, ge=1, description="embedding dimension d")
+    layers: int = Field(2, ge=0, le=16, description="number of user-item graph layers L")
+    item_neighbours: int = Field(
+        10,
+        ge=1,
+        description="largest number k of nearest items of an item in the graph of a modality, including itself",
+    )
+    item_layers: int = Field(1, ge=0, le=16, description="number of item graph layers N")
+    session_neighbours: int = Field(
+        2, ge=0, description="largest number of items with the most users in common with an item, at least 2"
+    )
+    pseudo_positives: int = Field(
+        10, ge=1, description="number P of pseudo-neighbours of an item; 2P must be at most the number of items"
+    )
+    neighbour_weight: float = Field(1e-3, ge=0, description="weight ν of the discrimination of pseudo-neighbours")
+    alignment_weight: float = Field(1.0, ge=0, description="weight ζ of the alignment of interactions and item graphs")

@@ -93,6 +93,7 @@ NAMES: dict[str, Names] = {
         **{f"item_{m}_trs": f"projections.{m}" for m in ("image", "text")},
         **{f"{letter}_hyper": f"hyperedges.{modality}" for letter, modality in _LETTERS.items()},
     },
+    "da-mrs": _EMBEDDINGS,
     "pgl": {**_PROJECTIONS, **{f"user_{m}.weight": f"preferences.{m}" for m in ("image", "text")}},
 }
 """Our name of a model -> (their name of a tensor, or of a layer with weight and bias -> ours)."""
@@ -104,6 +105,7 @@ UNUSED: dict[str, tuple[str, ...]] = {
         *("MLP_v", "MLP_t", "MLP_user", "v_preference", "t_preference", "result_embed", "weight_i"),
         *("image_trs", "text_trs"),
     ),
+    "da-mrs": ("image_trs", "text_trs"),
 }
 """Entries of their files that reach no score: dead layers, second names of a tensor, cached tables."""
 

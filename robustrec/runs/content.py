@@ -15,9 +15,12 @@ _NO_GRADIENT = {
 }
 """Built-in model whose scores no gradient in the features reaches -> how it reads them."""
 
+_GRAPHS_ONLY = ("da-mrs",)
+"""Built-in models that read features in the choice of item graphs only, which training makes from the clean ones."""
+
 
 def check_content(specs: Iterable[SubjectSpec]) -> None:
-    """Check that the models of strategies with a treatment of the content read content, and for `amr` by a gradient.
+    """Check that the models of strategies with a treatment of the content read it in training, for `amr` by a gradient.
 
     Raises:
         RobustrecError: a model does not.
@@ -29,6 +32,15 @@ def check_content(specs: Iterable[SubjectSpec]) -> None:
                 f"{spec.model} reads no item features, so {' and '.join(treatments)} can change nothing",
                 where=f"--model {spec.model} --strategy {spec.strategy_name}",
                 fix="choose a model that reads features, for example --model vbpr,"
+                f" or --strategy {_without(spec.strategy)}",
+            )
+
+        if treatments and spec.model in _GRAPHS_ONLY:
+            raise RobustrecError(
+                f"{spec.model} reads item features through item graphs only, and training derives these from the clean"
+                f" features, so {' and '.join(treatments)} can change nothing",
+                where=f"--model {spec.model} --strategy {spec.strategy_name}",
+                fix="choose a model that reads features in its loss, for example --model vbpr,"
                 f" or --strategy {_without(spec.strategy)}",
             )
 

@@ -19,6 +19,7 @@ from robustrec.comparison.measure import Measure
 from robustrec.comparison.measuring import Measures, measure_subject
 from robustrec.errors import RobustrecError
 from robustrec.models.contract import Features, Problem, Representation, Scored
+from robustrec.models.da_mrs import DAMRS
 from robustrec.models.dragon import DRAGON
 from robustrec.models.freedom import FREEDOM
 from robustrec.models.lattice import LATTICE
@@ -408,13 +409,13 @@ def _built(kind: type[Any], tiny: Prepared, **options: Any) -> Any:
 HOW = ["cached graphs", "frozen image graph", "graphs given are ignored", "graphs not given are the first"]
 
 
-@pytest.mark.parametrize("base", [DRAGON, FREEDOM, LATTICE, MENTOR, MGCN, PGL, SMORE])
+@pytest.mark.parametrize("base", [DRAGON, FREEDOM, LATTICE, MENTOR, MGCN, PGL, SMORE, DAMRS])
 @pytest.mark.parametrize("how", HOW)
 def test_item_graphs_frozen_by_mistake_are_found(base: type[Any], how: str, tiny: Prepared) -> None:
     assert check_item_graphs(_subject(_built(_frozen_by(base, how), tiny), tiny), seed=0)
 
 
-@pytest.mark.parametrize("base", [DRAGON, FREEDOM, LATTICE, MENTOR, MGCN, PGL, SMORE])
+@pytest.mark.parametrize("base", [DRAGON, FREEDOM, LATTICE, MENTOR, MGCN, PGL, SMORE, DAMRS])
 def test_graphs_of_two_derivations_are_found(base: type[Any], tiny: Prepared) -> None:
     """Both derivations follow the features, but the graphs that are measured are not those of `item_graphs`."""
 
@@ -427,7 +428,7 @@ def test_graphs_of_two_derivations_are_found(base: type[Any], tiny: Prepared) ->
     assert "uses other graphs" in check_item_graphs(_subject(_built(TwoDerivations, tiny), tiny), seed=0)
 
 
-@pytest.mark.parametrize("base", [DRAGON, FREEDOM, LATTICE, MENTOR, MGCN, PGL, SMORE])
+@pytest.mark.parametrize("base", [DRAGON, FREEDOM, LATTICE, MENTOR, MGCN, PGL, SMORE, DAMRS])
 def test_item_graphs_that_follow_the_features_raise_no_alarm(base: type[Any], tiny: Prepared) -> None:
     assert not check_item_graphs(_subject(_built(base, tiny), tiny), seed=0)
 

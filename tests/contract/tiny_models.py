@@ -23,8 +23,14 @@ EDGES = torch.tensor(
     ]
 )
 
+# Settings that as few items need.
+SMALL: dict[str, dict[str, Any]] = {"da-mrs": {"pseudo_positives": 3, "item_neighbours": 4}}
+# Models that read features in the choice of item graphs only, so that nothing has a gradient in them.
+GRAPHS_ONLY = {"da-mrs"}
+
 __all__ = [
     "EDGES",
+    "GRAPHS_ONLY",
     "MODELS",
     "N_ITEMS",
     "N_USERS",
@@ -45,7 +51,7 @@ def make_problem(edges: Tensor = EDGES, widths: dict[str, int] | None = None) ->
 def build(name: str, seed: int = 0, problem: Problem | None = None, **options: Any) -> Any:
     """Return a model, four numbers wide."""
     kind = model_class(name)
-    config = kind.Config(**{"latent_width": 4, **options})
+    config = kind.Config(**{"latent_width": 4, **SMALL.get(name, {}), **options})
     return kind(problem or make_problem(), config, torch.Generator().manual_seed(seed))
 
 

@@ -21,7 +21,7 @@ from robustrec.curvature.loss import AuditLoss
 from robustrec.curvature.traces import WHOLE, estimate
 
 # Scores follow features by no derivative: through nobody's, or only through which items are neighbours.
-WITHOUT_DERIVATIVE = {"bm3", "freedom"}
+WITHOUT_DERIVATIVE = {"bm3", "freedom", "da-mrs"}
 SMOOTH = {"vbpr", "slmrec"}
 ALL = tuple(WIDTHS)
 

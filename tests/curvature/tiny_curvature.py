@@ -26,6 +26,7 @@ TRIPLES = Triples(
 OPTIONS: dict[str, dict[str, Any]] = {
     "mmgcn": {"image_width": 2, "layers": 2},
     "grcn": {"routings": 1, "layers": 1},
+    "da-mrs": {"pseudo_positives": 3},
 }
 READING = [name for name in MODELS if model_class(name).modalities]
 

@@ -115,6 +115,7 @@ LAYOUTS: dict[str, dict[str, str]] = {
         **{f"{letter}_gcn.preference": f"P_{letter}" for letter in "vt"},
         **{f"{letter}_gcn.MLP.{part}": f"mlp1_{letter}.{part}" for letter in "vt" for part in ("weight", "bias")},
     },
+    "DAMRS": {**IDS, **PROJECTIONS},
     "PGL": {
         "user_image.weight": "P_v",
         "user_text.weight": "P_t",

@@ -18,6 +18,10 @@ from robustrec.models.contract import Batch, Problem
 N_USERS, N_ITEMS, D = 12, 14, 4
 WIDTHS = {"image": 5, "text": 4, "audio": 6}
 EDGES = torch.tensor([[u, (u * 3 + j * 5) % 13] for u in range(N_USERS) for j in range(3)]).T.contiguous()
+OPTIONS: dict[str, dict[str, Any]] = {
+    "mmgcn": {"image_width": 3},
+    "da-mrs": {"pseudo_positives": 3, "item_neighbours": 4},
+}
 READING = [name for name in MODELS if ANY_MODALITY in model_class(name).modalities]
 SCORED = [name for name in READING if modalities_in_scores(name)]
 
@@ -28,7 +32,7 @@ def problem(widths: dict[str, int] = WIDTHS) -> Problem:
 
 def build(name: str, widths: dict[str, int] = WIDTHS, *, dtype: torch.dtype = torch.float64, **options: Any) -> Any:
     kind = model_class(name)
-    small = {"latent_width": D, **({"image_width": 3} if name == "mmgcn" else {}), **options}
+    small = {"latent_width": D, **OPTIONS.get(name, {}), **options}
     return kind(problem(widths), kind.Config(**small), torch.Generator().manual_seed(3)).to(dtype)
 
 
@@ -56,7 +60,7 @@ def test_all_models_read_any_modality() -> None:
     assert set(MODELS) - set(READING) == {"bpr", "lightgcn"}
 
 
-@pytest.mark.parametrize("name", READING)
+@pytest.mark.parametrize("name", [name for name in READING if name != "da-mrs"])  # its graphs are no parameters
 def test_every_modality_has_a_part_in_training(name: str) -> None:
     """A modality that a loss leaves out in silence has parameters, or features, without a gradient."""
     model, features = build(name), {name: table.requires_grad_() for name, table in tables().items()}
@@ -81,8 +85,8 @@ def test_scores_depend_on_every_modality(name: str) -> None:
         assert not torch.allclose(scores(model, features | {modality: other}), before), modality
 
 
-# BM3's targets are constants of its derivative, and not of a difference.
-@pytest.mark.parametrize("name", [name for name in READING if name != "bm3"])
+# BM3's targets and DA-MRS's weights are constants of their derivatives, and not of a difference.
+@pytest.mark.parametrize("name", [name for name in READING if name not in ("bm3", "da-mrs")])
 def test_a_loss_of_three_modalities_has_the_gradient_of_its_differences(name: str) -> None:
     model, features = build(name), tables()
     graphs = {"graphs": model.item_graphs(features)} if hasattr(model, "item_graphs") else {}

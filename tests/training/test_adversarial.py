@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
 from goldens import MODALITY, Case, Golden, load, tiny_data
 
 GOLDEN = Golden("vbpr", {"reg_weight": 0.1}, {"E_u": "users", "E_i": "items", "proj_vt": "projection"})
-ENCODING = [name for name in MODELS if modalities_of(name) and name not in ("freedom", "bm3")]
+ENCODING = [name for name in MODELS if modalities_of(name) and name not in ("freedom", "bm3", "da-mrs")]
 
 
 @pytest.fixture
@@ -216,6 +216,9 @@ def test_gradient_evaluations_count_those_of_the_features_and_of_the_second_loss
         ("lightgcn", "sgbd+amr", "lightgcn reads no item features, so amr can change nothing"),
         ("bpr", "noise-aug", "bpr reads no item features, so noise-aug can change nothing"),
         ("freedom", "amr", "has no gradient, so amr does not apply to it"),
+        ("da-mrs", "amr", "da-mrs reads item features through item graphs only"),
+        ("da-mrs", "sgbd+edit-aug", "so edit-aug can change nothing"),
+        ("da-mrs", "noise-aug", "so noise-aug can change nothing"),
         ("bm3", "amr", "its scores do not depend on them, so amr does not apply to it"),
     ],
 )

@@ -74,7 +74,7 @@ def cosine_neighbours(x: Tensor, k: int, *, chunk: int | None = None) -> Neighbo
     """
     n_items = x.shape[0]
     chunk = chunk or (CHUNK if x.device.type == "cpu" else DEVICE_CHUNK)
-    first = _first_with_equal_features(x)
+    first = first_with_equal_features(x)
     chosen = (first == torch.arange(n_items, device=x.device)).nonzero()[:, 0]
     if len(chosen) == n_items:
         alone = _lists(x, k, chunk)
@@ -160,7 +160,7 @@ def _settled_among(x: Tensor, norms: Tensor, rows: Tensor, near: Tensor, k: int)
     return _Lists(items[order[first]], cosines[order[first]])
 
 
-def _first_with_equal_features(x: Tensor) -> Tensor:
+def first_with_equal_features(x: Tensor) -> Tensor:
     """Return the lowest item with bitwise equal features for each item, int64 [I]."""
     n_items, width = x.shape
     generator = torch.Generator().manual_seed(0)
