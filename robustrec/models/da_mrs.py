@@ -146,7 +146,8 @@ def _weighted_bpr(users: Tensor, drawn: Tensor, found: _Vectors, mean: Tensor) -
         weights = torch.stack([sure, doubted])
     sure, doubted = weights.detach()
     difference = positive - negative
-    return (sure * functional.softplus(-difference) + doubted * functional.softplus(difference)).mean()
+    weighted: Tensor = sure * functional.softplus(-difference) + doubted * functional.softplus(difference)
+    return weighted.mean()
 
 
 def _shares(ids: Tensor, size: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
