@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from robustrec.cli import options, report_folder
+from robustrec.cli import options, publish, report_folder
 from robustrec.cli.terminal import data_console, say
 from robustrec.streams import write_json
 
@@ -15,6 +15,8 @@ app = typer.Typer(no_args_is_help=True)
 app.command("list")(report_folder.list_)
 app.command("open")(report_folder.open_)
 app.command("trend")(report_folder.trend)
+app.command()(publish.mlflow)
+app.command()(publish.card)
 
 
 @app.command()
