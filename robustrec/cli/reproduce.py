@@ -153,8 +153,15 @@ def reproduce(
         print_reproduction(report, data_console())
         say(f"written: {output or stored}", quiet=quiet)
     if not any(each.verdict in MEASURED for each in report.rows):
+        fixes = {
+            "left": "give it more time, or omit --budget; what is stored is not trained again",
+            "failed": "see why the rows failed, in the table above",
+        }
         raise RobustrecError(
             "nothing was measured",
             where=f"robustrec reproduce {paper}",
-            fix="prepare the inputs of a row: robustrec reproduce sgbd --dry-run",
+            fix=next(
+                (fix for verdict, fix in fixes.items() if any(each.verdict == verdict for each in report.rows)),
+                "see what the rows lack: robustrec reproduce sgbd --dry-run",
+            ),
         )

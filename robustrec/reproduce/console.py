@@ -54,14 +54,16 @@ def print_plan(plan: ReproductionPlan, console: Console) -> None:
             )
     sheet.table(["data set", "rows", "strategies", "tables", "trainings", "about"], rows, ruled=False)
     _print_notes(plan, sheet)
-    if plan.asked.trials:
+    if plan.asked.trials and count:
         sheet.line(
             f"{plan.asked.trials} trials of each strategy on validation, each the gradient evaluations of"
             f" {plan.asked.tune_epochs} epochs of plain training"
         )
     sheet.line(
-        f"{count} trainings, about {duration_words(seconds)} on two CPU cores, if trainings until early stopping take"
-        f" {EPOCHS} epochs; stored trainings are not repeated",
+        f"{count} trainings, about {duration_words(seconds)} on {'a GPU' if plan.speed.gpu else 'two CPU cores'}, if"
+        f" trainings until early stopping take {EPOCHS} epochs; stored trainings are not repeated"
+        if count
+        else "0 trainings: every row lacks an input",
         "bold",
     )
 
@@ -79,7 +81,7 @@ def _print_notes(plan: ReproductionPlan, sheet: Sheet) -> None:
         sheet.heading("Missing inputs")
     for (what, fix), names in missing.items():
         sheet.line(f"{what} ({_all(names)})")
-        sheet.command(fix, indent=4)
+        sheet.line(fix, indent=4)
     if stand:
         sheet.heading("Substitutes")
     for each, names in stand.items():

@@ -17,6 +17,8 @@ _ROWS, _ITEMS = 118_551, 7_050  # training interactions and items of Baby, where
 _SECONDS = {"dualgnn": 26.0, "dragon": 24.0, "slmrec": 10.0, "lightgcn": 1.6, "bpr": 0.2, "vbpr": 2.8}
 """Seconds of an epoch of plain training on two CPU cores (benchmarks/results/train-cpu.md, against-mmrec-cpu.md)."""
 _USUAL = 20.0
+_FASTER = 60.0
+"""Smallest factor by which a GPU took less time than two CPU cores (benchmarks/results/gpu-h200.md)."""
 _GROWTH = 0.3
 """Exponent of the training interactions in the seconds of a step's propagation (benchmarks/results/scale-cpu.md)."""
 _LEAST = 0.02  # seconds of an epoch of a tiny data set
@@ -52,9 +54,11 @@ class Speed:
     """Seconds of a gradient evaluation: rough figures at first, and of each model what was measured.
 
     Attributes:
+        gpu: whether trainings run on a GPU.
         measured: (data set, model) -> gradient evaluations and seconds that they took.
     """
 
+    gpu: bool = False
     measured: dict[tuple[str, str], tuple[int, float]] = field(default_factory=dict)
 
     def learn(self, dataset: str, model: str, gradients: int, seconds: float) -> None:
@@ -80,6 +84,6 @@ class Speed:
             return gradients * took / done
         # Two thirds of a step are products with the features of all items, the rest is propagation.
         size = n_train / _ROWS * (2 / 3 * n_items / _ITEMS + 1 / 3 * (n_train / _ROWS) ** _GROWTH)
-        plain = max(_LEAST, _SECONDS.get(spec.model, _USUAL) * float(size))
+        plain = max(_LEAST, _SECONDS.get(spec.model, _USUAL) * float(size) / (_FASTER if self.gpu else 1.0))
         steps = max(1, math.ceil(n_train / spec.training.batch_size))
         return gradients * plain / steps

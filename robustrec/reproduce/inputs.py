@@ -98,18 +98,25 @@ def inputs_of(dataset: Dataset | Missing, place: Place, kind: str, encoder: str,
         return Inputs(dataset, NO_FEATURES, None, data_unlike, data_substitutes)
     if kind == ORIGINAL == encoder and {"image", "text"} <= dataset.feature_files.keys():
         encoder = IMPORTED
-    try:
-        chosen = encoder_name(dataset, encoder_of(encoder))
-        own = settings_for(settings, chosen)
-        weights, warnings = opened_weights(dataset, chosen, home=settings.home, options=options_of(own))
-        missing = _content_missing(dataset, place, kind, chosen)
-    except RobustrecError as error:
-        return Inputs(dataset, encoder, Missing(f"{error.what} ({error.where})", _fix(error, dataset, place)))
+    chosen = encoder_name(dataset, encoder_of(encoder))
+    lacking = [missing for missing in (_content_missing(dataset, place, kind, chosen),) if missing is not None]
+    weights: tuple[UsedWeights, ...] = ()
+    warnings: tuple[str, ...] = ()
+    if dataset.catalog is not None or not lacking:
+        try:
+            own = settings_for(settings, chosen)
+            weights, warnings = opened_weights(dataset, chosen, home=settings.home, options=options_of(own))
+        except RobustrecError as error:
+            lacking.append(Missing(f"{error.what} ({error.where})", error.fix))
+    if lacking:
+        what, fix = ("; ".join(parts) for parts in zip(*((each.what, each.fix) for each in lacking), strict=True))
+        other = f"; or name a substitute: --features {kind}=ENCODER" if kind in FEATURES else ""
+        return Inputs(dataset, encoder, Missing(what, f"{fix}{other}"))
     unlike, substitutes = _of_features(dataset, kind, chosen, weights)
     return Inputs(
         dataset,
         encoder if encoder != "auto" else chosen,
-        missing,
+        None,
         (*data_unlike, *unlike),
         (*data_substitutes, *substitutes),
         weights,
@@ -137,29 +144,29 @@ def settings_for(settings: Settings, encoder: str) -> Settings:
     return settings.model_copy(update={"weights": kept})
 
 
-def _fix(error: RobustrecError, dataset: Dataset, place: Place) -> str:
-    if place.name in DATASETS and (dataset.catalog is None or not dataset.catalog.n_texts):
-        return prepare_command(place.name, pictures=True)
-    return error.fix
-
-
 def _content_missing(dataset: Dataset, place: Place, kind: str, encoder: str) -> Missing | None:
     """Return the content that a kind of features of the paper needs and the data set lacks.
 
-    Only where the user has named no substitute: an encoder that reads texts needs no pictures.
+    A substitute needs what it reads: an encoder that reads texts needs no pictures.
     """
     needed = set(recipe_of(encoder)) if kind != encoder else {"image", "text"}
-    if encoder == IMPORTED or kind not in FEATURES or not recipe_of(encoder):
-        return None
+    if encoder == IMPORTED or not recipe_of(encoder):
+        if modalities_of_features(dataset, encoder):
+            return None
+        what = "feature files" if encoder == IMPORTED else "pictures and no texts of its items"
+        return Missing(f"{place.name} has no {what}", _prepare(place))
     catalog = dataset.catalog
     there = {"image": catalog.n_pictures if catalog else 0, "text": catalog.n_texts if catalog else 0}
     lacking = [name for name in ("image", "text") if name in needed and not there[name]]
     if not lacking:
         return None
-    what = " and ".join({"image": "pictures", "text": "texts"}[name] for name in lacking)
-    command = prepare_command(place.name, pictures=True) if place.name in DATASETS else "robustrec data import FOLDER"
-    other = f"or name a substitute: --features {kind}=minilm" if lacking == ["image"] else "or name a substitute"
-    return Missing(f"{place.name} has no {what} of its items", f"{command}; {other}")
+    what = " and no ".join({"image": "pictures", "text": "texts"}[name] for name in lacking)
+    return Missing(f"{place.name} has no {what} of its items", _prepare(place))
+
+
+def _prepare(place: Place) -> str:
+    named = f"robustrec data import FOLDER --name {place.name} --replace"
+    return prepare_command(place.name, pictures=True) if place.name in DATASETS else named
 
 
 def _of_data(dataset: Dataset, place: Place) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -226,7 +226,10 @@ def plan_reproduction(settings: Settings, asked: Asked, progress: Progress = sil
             keys = tuple(dict.fromkeys(key._replace(features=shown) for key in theirs))
             group_settings = settings if inputs.missing else with_place(settings, place, inputs.encoder)
             groups.append(Group(place, shown, inputs, keys, group_settings))
-    return ReproductionPlan(settings, asked, tuple(groups))
+    from robustrec.hardware import pick_device  # with torch
+
+    speed = Speed(gpu=pick_device(settings.device).type == "cuda")
+    return ReproductionPlan(settings, asked, tuple(groups), speed)
 
 
 def _with_clean(rows: Sequence[RowKey]) -> list[RowKey]:

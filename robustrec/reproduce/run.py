@@ -11,6 +11,7 @@ from robustrec.audits.outcome import dataset_record, weights_record
 from robustrec.comparison.budget import BUDGETS
 from robustrec.comparison.run import ComparisonPlan, plan_comparison, prepared_of
 from robustrec.datasets.interactions import TRAIN
+from robustrec.datasets.registry import Dataset
 from robustrec.errors import RobustrecError
 from robustrec.hardware import describe_environment, full_precision, pick_device
 from robustrec.progress import Progress, silent
@@ -20,7 +21,7 @@ from robustrec.reproduce.falls import falls_of
 from robustrec.reproduce.improvements import improvements_of
 from robustrec.reproduce.intervals import LEVEL
 from robustrec.reproduce.measure import Measuring, SeedResult
-from robustrec.reproduce.plan import CHOSEN, Asked, Group, Job, ReproductionPlan, What
+from robustrec.reproduce.plan import CHOSEN, Group, Job, ReproductionPlan, What
 from robustrec.reproduce.result import Reproduction, Tuned
 from robustrec.reproduce.table import Failed, Found, Key, rows_found
 from robustrec.reproduce.tuning import Search, tuned
@@ -33,26 +34,19 @@ Ahead = Callable[[ComparisonPlan, Prepared, Progress], None]
 
 
 @dataclass
-class Clock:
-    """The time that a command has used, and what is left to do.
+class State:
+    """What a command has measured so far, and what it has still to train.
 
     Attributes:
-        budget: seconds after which no further training starts; None for no limit.
-        left: expected seconds of all trainings that are not done.
+        found: the measurements.
+        failed: why a row could not be trained.
+        left: trainings that were not started within the time.
+        chosen: settings chosen on validation.
+        tuned: the searches that chose them.
+        settings: of each row, for the record.
+        waiting: the trainings to come, with what their time is estimated from.
+        count: number of all trainings.
     """
-
-    budget: float | None
-    left: float = 0.0
-    _start: float = field(default_factory=time.monotonic)
-
-    def allows(self, seconds: float) -> bool:
-        """Return whether a training of so many seconds is expected to end within the budget."""
-        return self.budget is None or time.monotonic() - self._start + seconds <= self.budget
-
-
-@dataclass
-class State:
-    """What a command has measured so far."""
 
     found: Found = field(default_factory=dict)
     failed: Failed = field(default_factory=dict)
@@ -60,7 +54,44 @@ class State:
     chosen: dict[Key, CHOSEN] = field(default_factory=dict)
     tuned: list[Tuned] = field(default_factory=list)
     settings: dict[str, dict[str, object]] = field(default_factory=dict)
-    done: int = 0
+    waiting: dict[tuple[Key, What, int], tuple[SubjectSpec, Dataset]] = field(default_factory=dict)
+    count: int = 0
+
+
+@dataclass
+class Command:
+    """A running command: its plan, its state and its clock.
+
+    Attributes:
+        plan: the plan.
+        progress: called after each epoch and training.
+        ahead: trains the runs of a model in other processes, or None.
+        state: what it has measured so far.
+        start: when it began, in seconds.
+    """
+
+    plan: ReproductionPlan
+    progress: Progress
+    ahead: Ahead | None
+    state: State = field(default_factory=State)
+    start: float = field(default_factory=time.monotonic)
+
+    def seconds(self, spec: SubjectSpec, dataset: Dataset) -> float:
+        """Return the seconds that a training may take."""
+        n_train = int((dataset.interactions.labels == TRAIN).sum())
+        return self.plan.speed.seconds(spec, dataset.name, n_train, dataset.interactions.n_items)
+
+    def allows(self, seconds: float) -> bool:
+        """Return whether work of so many seconds is expected to end within the budget of time."""
+        budget = self.plan.asked.budget
+        return budget is None or time.monotonic() - self.start + seconds <= budget
+
+    def report(self, name: str) -> None:
+        """Report how many trainings are done, and how long the others may take."""
+        waiting = self.state.waiting
+        left = sum(self.seconds(spec, dataset) for spec, dataset in waiting.values())
+        note = f"{name}, about {duration_words(left)} left" if waiting else name
+        self.progress("trainings", self.state.count - len(waiting), self.state.count, note)
 
 
 @full_precision()
@@ -78,74 +109,61 @@ def run_reproduction(
     Raises:
         RobustrecError: the home folder cannot be written.
     """
-    state, clock = State(), Clock(plan.asked.budget)
-    every = {id(group): list(plan.trainings(group)) for group in plan.groups}
-    clock.left = sum(seconds for own in every.values() for _, seconds in own) + sum(map(plan.searches, plan.groups))
-    n_jobs = sum(map(len, every.values()))
+    running = Command(plan, progress, ahead)
+    for group in plan.groups:
+        for job, _ in plan.trainings(group):
+            assert group.inputs.dataset is not None
+            name = (_key(group, job.spec.model, job.spec.strategy_name), job.what, job.spec.seed)
+            running.state.waiting[name] = (job.at(plan.asked.epochs), group.inputs.dataset)
+    running.state.count = len(running.state.waiting)
     for group in plan.groups:
         if group.inputs.missing is None:
-            _run_group(plan, group, state, clock, n_jobs, progress, ahead)
-    return _result(plan, state, command)
+            _run_group(running, group)
+    return _result(plan, running.state, command)
 
 
-def _run_group(
-    plan: ReproductionPlan,
-    group: Group,
-    state: State,
-    clock: Clock,
-    n_jobs: int,
-    progress: Progress,
-    ahead: Ahead | None,
-) -> None:
-    asked = plan.asked
+def _key(group: Group, model: str, strategy: str) -> Key:
+    return group.place.name, group.kind, model, strategy
+
+
+def _run_group(running: Command, group: Group) -> None:
+    plan, asked, state = running.plan, running.plan.asked, running.state
+    strategies = group.strategies(group.models[0])
+    settings = group.settings_of(group.models[0], strategies).model_copy(update={"model": group.models})
     try:
-        first = plan_comparison(
-            group.settings_of(group.models[0], group.strategies(group.models[0])).model_copy(
-                update={"model": group.models}
-            ),
-            max(1, asked.epochs),
-            group.strategies(group.models[0])[0],
-            progress=progress,
-        )
-        prepared = prepared_of(first, progress)[1]
+        first = plan_comparison(settings, max(1, asked.epochs), strategies[0], progress=running.progress)
+        prepared = prepared_of(first, running.progress)[1]
     except RobustrecError as error:
         for model in group.models:
-            for strategy in group.strategies(model):
-                state.failed[group.place.name, group.kind, model, strategy] = error
+            state.failed |= {_key(group, model, strategy): error for strategy in group.strategies(model)}
         return
     measuring = Measuring(prepared, plan.settings.home, asked.epochs, plan.settings.seed, asked.draws, asked.metric)
     for model in group.models:
-        for strategy in group.strategies(model):
-            key = (group.place.name, group.kind, model, strategy)
-            if asked.trials and not _searched(plan, group, key, prepared, state, clock, progress):
-                continue
+        names = group.strategies(model)
+        if not asked.trials:
+            _train_ahead(running, group, model, names, prepared)
+        for strategy in names:
+            key = _key(group, model, strategy)
+            if asked.trials:
+                if not _searched(running, group, key, prepared):
+                    continue
+                _train_ahead(running, group, model, [strategy], prepared, state.chosen[key])
             jobs = group.jobs(model, strategy, asked.epochs, state.chosen.get(key, ()))
             state.settings["/".join(key)] = spec_json(jobs[0].spec)
-            if ahead is not None and clock.allows(0):
-                _train_ahead(group, model, strategy, jobs, asked, state.chosen.get(key, ()), prepared, progress, ahead)
             for job in jobs:
-                _run_job(plan, group, key, job, measuring, state, clock, n_jobs, progress)
+                _run_job(running, group, key, job, measuring)
 
 
-def _searched(
-    plan: ReproductionPlan,
-    group: Group,
-    key: Key,
-    prepared: Prepared,
-    state: State,
-    clock: Clock,
-    progress: Progress,
-) -> bool:
+def _searched(running: Command, group: Group, key: Key, prepared: Prepared) -> bool:
     """Choose the settings of a strategy on validation, and return whether the time was enough and nothing failed."""
-    dataset = prepared.dataset
-    n_train, n_items = len(prepared.positives.users), dataset.interactions.n_items
+    plan, state = running.plan, running.state
 
     def allows(spec: SubjectSpec) -> bool:
-        return clock.allows(plan.speed.seconds(spec, dataset.name, n_train, n_items))
+        return running.allows(running.seconds(spec, prepared.dataset))
 
     search = Search(plan.asked.trials, plan.asked.tune_epochs, plan.settings.home, plan.settings.seed, allows)
     try:
-        result = tuned(group, key[2], key[3], prepared, search, progress)
+        result = tuned(group, key[2], key[3], prepared, search, running.progress)
     except RobustrecError as error:
         state.failed[key] = error
         return False
@@ -158,63 +176,49 @@ def _searched(
 
 
 def _train_ahead(
-    group: Group,
-    model: str,
-    strategy: str,
-    jobs: Sequence[Job],
-    asked: Asked,
-    chosen: CHOSEN,
-    prepared: Prepared,
-    progress: Progress,
-    ahead: Ahead,
+    running: Command, group: Group, model: str, strategies: Sequence[str], prepared: Prepared, chosen: CHOSEN = ()
 ) -> None:
-    """Train the runs of a row in other processes; what fails there fails again, and is reported, in this one."""
+    """Train the runs of some strategies in other processes, if that is expected to end within the budget of time.
+
+    What fails there fails again in this process, where it is reported.
+    """
+    asked = running.plan.asked
+    jobs = [job for name in strategies for job in group.jobs(model, name, asked.epochs, chosen)]
+    whole = sum(running.seconds(job.at(asked.epochs), prepared.dataset) for job in jobs)
+    if running.ahead is None or not running.allows(whole / running.plan.settings.workers):
+        return
     budgets = tuple(budget for budget in BUDGETS if any(job.what == budget for job in jobs))
     try:
-        wanted = plan_comparison(
-            group.settings_of(model, [strategy], chosen), max(1, asked.epochs), strategy, budgets=budgets
-        )
-        ahead(wanted, prepared, progress)
+        settings = group.settings_of(model, strategies, chosen)
+        wanted = plan_comparison(settings, max(1, asked.epochs), strategies[0], budgets=budgets)
+        running.ahead(wanted, prepared, running.progress)
     except RobustrecError:
         return
 
 
-def _run_job(
-    plan: ReproductionPlan,
-    group: Group,
-    key: Key,
-    job: Job,
-    measuring: Measuring,
-    state: State,
-    clock: Clock,
-    n_jobs: int,
-    progress: Progress,
-) -> None:
-    assert group.inputs.dataset is not None
-    dataset = group.inputs.dataset
-    n_train = int((dataset.interactions.labels == TRAIN).sum())
-    expected = plan.speed.seconds(job.at(plan.asked.epochs), dataset.name, n_train, dataset.interactions.n_items)
+def _run_job(running: Command, group: Group, key: Key, job: Job, measuring: Measuring) -> None:
+    plan, state = running.plan, running.state
+    dataset = measuring.prepared.dataset
     name = f"{'/'.join(key)} seed {job.spec.seed}, {_words(job.what)}"
     stored = measuring.stored(job)
-    if not stored and not clock.allows(expected):
+    if not stored and not running.allows(running.seconds(job.at(plan.asked.epochs), dataset)):
         state.left.append(name)
         return
-    progress("trainings", state.done, n_jobs, f"{name}, about {duration_words(clock.left)} left")
+    running.report(name)
     start = time.monotonic()
     try:
         noisy = job.what == "early-stop" and group.noisy(job.spec.model, job.spec.strategy_name)
-        result = measuring.result(job, noisy=noisy, progress=progress)
+        result = measuring.result(job, noisy=noisy, progress=running.progress)
     except RobustrecError as error:
         state.failed[key] = error
         return
     finally:
-        state.done += 1
-        clock.left = max(0.0, clock.left - expected)
+        state.waiting.pop((key, job.what, job.spec.seed), None)
     if not stored:
         plan.speed.learn(dataset.name, job.spec.model, result.training.gradients, time.monotonic() - start)
     results: dict[What, list[SeedResult]] = state.found.setdefault(key, {})
     results.setdefault(job.what, []).append(result)
-    progress("trainings", state.done, n_jobs, name)
+    running.report(name)
 
 
 def _words(what: What) -> str:

@@ -71,6 +71,8 @@ def _row(
     judged = _judged(names, measured, cells)
     cut = [each.training for each in results if each.training.cut_off]
     verdict, why = _verdict(key, judged, inputs, len(measured), plan.settings.seeds, len(cut))
+    if failed is not None:
+        why = "; ".join(part for part in (why, f"a training failed: {failed.what}") if part)
     if verdict == "not usable":  # a cell says nothing that its row may not say
         hidden = {"verdict": "not usable", **({"difference": None} if OTHER_DATA in why else {})}
         judged = [each.model_copy(update=hidden) for each in judged]
