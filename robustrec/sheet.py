@@ -117,7 +117,7 @@ class Sheet:
         for place, (column, width) in enumerate(zip(by_column, widths, strict=True)):
             right = all(map(_NUMBER.fullmatch, column[first:])) if numbers_from is None else place >= numbers_from
             table.add_column(
-                Text(header[place]) if header else "",
+                Text("\n".join(_wrapped(header[place], width)), overflow="fold") if header else "",
                 justify="right" if right else "left",
                 style="" if header or place else "bold",
                 width=width,

@@ -33,7 +33,7 @@ class MoreDraws(NamedTuple):
     Attributes:
         audit: kind of the audit.
         now: its draws now.
-        needed: draws that decide all of these gates; None if no number of draws does.
+        needed: draws that decide all of these gates; None if no number of draws does, or if it is not known.
         seconds: time of a new run of the audits with them, without trainings; None if it is not known.
         gates: names of the gates.
     """
@@ -137,8 +137,8 @@ def more_draws(report: Report) -> list[MoreDraws]:
     answers = []
     for audit, by_gate in found.items():
         now = draws_of(report, audit) or 0
-        counts = [draws for counts in by_gate.values() for draws in counts]
-        needed = None if not counts or None in counts else max(each for each in counts if each is not None)
+        every = [draws for counts in by_gate.values() for draws in counts]
+        needed = None if not every or None in every else max(each for each in every if each is not None)
         if needed is not None and needed <= now:  # the interval crosses no limit: something else is undecided
             needed = None
         answers.append(MoreDraws(audit, now, needed, seconds_of(report, audit, now, needed), tuple(by_gate)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from robustrec.reading.conditions import condition_words
-from robustrec.reading.gate_axis import gate_marks
+from robustrec.reading.gate_axis import GateMark, gate_marks
 from robustrec.reading.more_draws import more_draws
 from robustrec.reading.rerun import audit_again
 from robustrec.reading.summary import GateLine, Summary
@@ -65,13 +65,17 @@ def _why(summary: Summary) -> str:
     return f"No blocking gate failed, and {n} of {of} {'is' if n == 1 else 'are'} inconclusive: {_told(deciding)}"
 
 
-def _deciding(summary: Summary) -> GateLine | None:
+def deciding_mark(summary: Summary) -> GateMark | None:
     """Return the blocking gate that the verdict depends on most: the farthest outside its limit, or nearest to it."""
     report = summary.report
     marks = [each for each in gate_marks(report) if each.severity == "error"]
     own = [each for each in marks if report.gates[each.number].effective == report.verdict]
-    decides = max(own or marks, key=lambda mark: mark.nearest, default=None)
-    return None if decides is None else summary.gates[decides.number]
+    return max(own or marks, key=lambda mark: mark.nearest, default=None)
+
+
+def _deciding(summary: Summary) -> GateLine | None:
+    mark = deciding_mark(summary)
+    return None if mark is None else summary.gates[mark.number]
 
 
 def _told(gate: GateLine) -> str:

@@ -78,8 +78,10 @@ def test_the_draws_that_decide_the_inconclusive_gates_are_advised_with_their_tim
 
 
 def test_nothing_is_promised_without_degrees_of_freedom_or_with_too_few_users() -> None:
-    assert [each.needed for each in more_draws(_report(None)) if each.audit == "noise"] == [None]
-    assert [each.needed for each in more_draws(_report(1200.0)) if each.audit == "noise"] == [None]
+    (unknown,) = [each for each in more_draws(_report(None)) if each.audit == "noise"]
+    assert unknown.needed is None
+    (few,) = [each for each in more_draws(_report(1200.0)) if each.audit == "noise"]
+    assert few.needed is None
 
 
 def test_a_report_without_inconclusive_gates_needs_no_more_draws() -> None:

@@ -15,6 +15,7 @@ from rich.console import Console
 from robustrec.audits.suites import load_suite
 from robustrec.reading.advice import MOST_LINES, harm, lines_that_matter
 from robustrec.reading.conditions import condition_words, curve_words, without_shared_end
+from robustrec.reading.gate_axis import gate_marks
 from robustrec.reading.glance import at_a_glance
 from robustrec.reading.summary import gate_lines, is_quality, summary_of, troubles
 from robustrec.reading.texts import REPLACED, visible
@@ -292,15 +293,37 @@ def test_the_screen_fits_any_terminal(width, encoding):
 def test_the_report_fits_one_screen_of_80_columns():
     gate = full_report().gates[0]
     many = tuple(gate.model_copy(update={"gate": f"gate {number}"}) for number in range(40))
-    for report in (full_report(), made_up_report(), full_report().model_copy(update={"gates": many})):
+    for report, most in (
+        (made_up_report(), 25),
+        (full_report(), 33),
+        (full_report().model_copy(update={"gates": many}), 36),
+    ):
         lines = screen(report).splitlines()
-        assert len(lines) <= 57 if len(report.gates) > 6 else len(lines) <= 45
+        assert len(lines) <= most
         assert lines[0].startswith("SAMPLE EDITION")
         assert any(line.startswith("VERDICT: ") for line in lines[:3])
-        assert "HTML report: report.html" in lines
-        assert "all numbers: report.json" in lines
-        assert lines[-1].startswith("VERDICT: ")
-        assert "exit code" in lines[-1]
+        end = " ".join(" ".join(lines[-2:]).split())
+        assert "Report report.json and .html; exit code" in end
+        for label in ("Power", "Checks", "Next", "Warnings", "Report"):
+            assert any(line.startswith(f"{label}  ") for line in lines), label
+
+
+def test_the_screen_shows_gates_in_units_of_their_limit_with_an_axis():
+    lines = screen(two(sgbd=-0.2)).splitlines()
+    (line,) = [line for line in lines if line.startswith("FAIL") and "NDCG@20 under noise" in line]
+    (mark,) = [each for each in gate_marks(two(sgbd=-0.2)) if each.name == "NDCG@20 under noise"]
+    places = mark.places
+    assert f"{places.estimate:.2f} [{places.low:.2f}, {places.high:.2f}]" in line
+    assert line.rstrip().endswith("●"), "beyond the end of the axis"
+    (ruler,) = [line for line in lines if line.startswith("gate ")]
+    (held,) = [line for line in lines if line.startswith("PASS") and "list stability" in line]
+    assert held.index("│") == ruler.rindex("1"), "the limit stands below 1"
+
+
+def test_the_screen_breaks_no_word_of_a_table():
+    words = {word for line in screen(full_report()).splitlines() for word in line.split()}
+    for word in ("slmrec/vanilla", "dragon/sgbd", "ndcg@20", "merchant", "content"):
+        assert word in words
 
 
 def test_the_screen_says_the_worst_gates_first():
@@ -311,7 +334,7 @@ def test_the_screen_says_the_worst_gates_first():
 
 
 def test_a_terminal_without_greek_reads_words():
-    assert "sigma^2 = 3e-05" in " ".join(screen(full_report(MANY[:2]), encoding="ascii").split())
+    assert "sigma^2 = 1e-06" in " ".join(screen(full_report(MANY[:2]), encoding="ascii").split())
 
 
 def test_edits_tell_what_the_encoder_does_not_see():
