@@ -42,6 +42,8 @@ REACH = "audits/test_reach_faults.py"
 ROWS = "audits/test_finding_rows.py"
 PASSES = "audits/test_false_passes.py"
 GATES = "report/test_gates.py"
+GATE_TEXT = "audits/test_gate_text.py"
+BUILD_FORMS = "report/test_build_forms.py"
 RATES = "report/test_error_rates.py"
 VERDICT = "report/test_verdict.py"
 WAIVERS = "report/test_waivers.py"
@@ -68,6 +70,7 @@ _PREPARED = "runs/prepared.py"
 _REACH = "audits/reach/check.py"
 _NOISE = "audits/noise/condition.py"
 _BOOTSTRAP = "evaluation/bootstrap.py"
+_GATE_TEXT = "audits/gate_text.py"
 _JUDGING = "results/judging.py"
 _RATES = "evaluation/error_rates.py"
 _STORE = "runs/store.py"
@@ -193,6 +196,21 @@ MUTANTS = {
         Mutant("results/waivers.py", "return today > self.expires", "return today >= self.expires", WAIVERS),
         Mutant("results/verdict.py", "    if broken:\n", "    if False:\n", VERDICT),
         Mutant("results/verdict.py", 'if result.severity == "error"]\n    failed', "]\n    failed", VERDICT),
+    ],
+    "gates in one line and forms for builds": [
+        Mutant(_GATE_TEXT, "bound.number / 100 if bound.percent", "bound.number if bound.percent", GATE_TEXT),
+        Mutant(_GATE_TEXT, "number - Decimal(STABILITY[form.kind].equal) if form.stable else number", "number", GATE_TEXT),
+        Mutant(_GATE_TEXT, 'return "min" if self.sign[0] == ">" else "max"', 'return "min"', GATE_TEXT),
+        Mutant(_GATE_TEXT, "down = each.number if each.side ==", "down = -each.number if each.side ==", GATE_TEXT),
+        Mutant("audits/plan_checks.py", "            if refused:\n                raise refused[0]", "            pass", GATE_TEXT),
+        Mutant("audits/judged.py", "if row.subject in side.parameters]", "]", BUILD_FORMS),
+        Mutant("report/forms/comment.py", "earlier = then.clean / clean if clean else None", "earlier = then.clean", BUILD_FORMS),
+        Mutant("report/forms/comment.py", "item = max(items, key=harm)", "item = min(items, key=harm)", BUILD_FORMS),
+        Mutant("report/forms/openmetrics.py", 'int(gate.effective == "pass")', 'int(gate.status == "pass")', BUILD_FORMS),
+        Mutant("report/forms/openmetrics.py", "int(word == report.verdict)", "1", BUILD_FORMS),
+        Mutant("report/forms/static_analysis.py", 'report.verdict != "error"', "True", BUILD_FORMS),
+        Mutant("report/forms/troubles.py", 'if report.verdict == "error" and not shown:', "if False:", BUILD_FORMS),
+        Mutant("report/forms/markdown.py", '    if shown.startswith("/"):', "    if False:", "report/test_forms.py"),
     ],
     "training and resume": [
         Mutant(_TRAINER, "if metric > counters.best_metric:", "if metric >= counters.best_metric - 1:", TRAINER),

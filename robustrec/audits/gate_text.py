@@ -171,7 +171,7 @@ def parse_gate(text: str) -> Gate:
         return Gate(name=name, select=select, quantity=quantity, against=reference, **limits)
     except ValidationError as error:
         message = error.errors()[0]["msg"].removeprefix("Value error, ")
-        fix = "change the limit or what it is of; docs/gates.md has the grammar"
+        fix = "change the limit or what it is of; the form: robustrec docs gates"
         raise reader.error(message, fix, metric_at) from error
 
 

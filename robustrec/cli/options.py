@@ -255,7 +255,7 @@ Gates = Annotated[
     list[str] | None,
     typer.Option(
         "--gate",
-        help="Judge this gate too, such as 'ndcg@20>-2%', in quotes; docs/gates.md has the form. Repeatable.",
+        help="Judge this gate too, such as 'ndcg@20>-2%', in quotes; robustrec docs gates has the form. Repeatable.",
         rich_help_panel=JUDGING,
     ),
 ]

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 from made_up_exhibits import fragile, full_report
-from made_up_report import SGBD, VANILLA, made_up_report
+from made_up_report import SGBD, VANILLA, made_up_report, noise_only
 from markdown_it import MarkdownIt
 from measured_report import SUITE, written
 from test_forms import HOSTILE, cases, with_gates
 
+from robustrec.audits.judged import judged_again
+from robustrec.audits.suites import load_suite
 from robustrec.cli.main import run
 from robustrec.report.forms import FORMATS
 from robustrec.report.forms.comment import MARK
+from robustrec.results.baseline import Baseline, baseline_of
 from robustrec.results.exhibits import Look
 from robustrec.results.findings import AuditStatus
 from robustrec.results.report import read_report
@@ -241,3 +244,21 @@ def test_the_screen_is_on_stderr_where_a_form_is_on_stdout(accepted, capsys):
     assert "VERDICT: " in told.out
     assert "VERDICT: " not in told.err
     assert not Path("-").exists()
+
+
+def test_gates_on_the_baseline_are_of_the_subjects_that_the_report_has_too():
+    """Else a model that is not audited any more would look like a change."""
+    suite = noise_only(load_suite("quick"))
+    gate = next(each for each in suite.gates if each.select.metric == "ndcg@20" and each.quantity == "relative_drift")
+    suite = suite.model_copy(update={"gates": (gate.model_copy(update={"min": -0.005, "max": None}),)})
+    both = made_up_report(suite)
+    baseline = Baseline(baseline_of(both, None), None, "baseline.json", "d" * 64)
+    kept = {
+        "subjects": tuple(each for each in both.subjects if each.subject == SGBD),
+        "findings": tuple(each for each in both.findings if each.subject == SGBD and each.reference == "clean"),
+        "statuses": tuple(each for each in both.statuses if each.subject == SGBD),
+    }
+    now = datetime(2026, 2, 4, tzinfo=UTC)
+    found = [judged_again(report, suite, baseline=baseline, now=now) for report in (both, both.model_copy(update=kept))]
+    assert [report.baseline.gates for report in found] == [{gate.name: "fail"}, {gate.name: "inconclusive"}]
+    assert [report.gates[0].status for report in found] == ["fail", "inconclusive"]

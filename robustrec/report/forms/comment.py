@@ -65,7 +65,12 @@ def _changes(summary: Summary) -> list[str]:
     if rows:
         return [title, table(["result", "gate", "baseline", "now"], rows)]
     n = sum(each.gate in before or each.gate in against for each in report.gates)
-    return [title, f"None of {n} gates has another result." if n else "No gate can be judged on the baseline."]
+    none = f"None of {n} gates has another result." if n else "No gate can be judged on the baseline."
+    if report.over_seeds:
+        none = (
+            "Gates judge means over training seeds, which a baseline does not have; only gates against it are compared."
+        )
+    return [title, none]
 
 
 def _change(before: str | None, now: str) -> str:
