@@ -38,6 +38,7 @@ class Standing(Record):
     worst_worst: int
     places: tuple[Place, ...]
     content: str = Field(default="", description="share of the clean quality that is left with mean features")
+    left: float | None = Field(default=None, description="the same as a number; None if it was not measured")
 
 
 class Pair(Record):

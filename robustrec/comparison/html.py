@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from robustrec.comparison.compared import ReportComparison
+from robustrec.comparison.figures import content_figure
 from robustrec.report.html.charts.elements import PLAIN
 from robustrec.report.html.charts.intervals import Bar, IntervalRow, intervals
 from robustrec.report.html.environment import render
@@ -50,6 +51,7 @@ def comparison_page(found: ReportComparison, dataset: DatasetRecord) -> str:
         "level": f"{100 * found.level:g} %",
         "ranks": Figures((_ranks(found),)),
         "pairs": Figures((_pairs(found),), max(0, len(ordered) - MOST_PLOTTED)),
+        "content": content_figure(found, what),
         "rows": [
             PairRow(
                 each.first,

@@ -130,6 +130,7 @@ def _standings(
                 worst_worst=max(each.worst for each in places),
                 places=places,
                 content=_left(uses[entry.name]),
+                left=uses[entry.name].kept,
             )
         )
     return tuple(sorted(standings, key=lambda each: (each.mean_rank, each.worst_rank, each.name)))

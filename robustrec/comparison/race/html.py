@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from robustrec.comparison.budget import BUDGET_WORDS
+from robustrec.comparison.figures import race_figures
 from robustrec.comparison.race.result import Gain, RaceReport
 from robustrec.comparison.result import Mean
 from robustrec.report.html.environment import render
@@ -18,6 +19,7 @@ def race_page(report: RaceReport) -> str:
                 {
                     "words": BUDGET_WORDS[budget],
                     "rows": [_cells(gain) for gain in model.gains if gain.budget == budget],
+                    "figures": race_figures([gain for gain in model.gains if gain.budget == budget], report.objective),
                 }
                 for budget in dict.fromkeys(gain.budget for gain in model.gains)
             ],
