@@ -54,6 +54,8 @@ GRAPHS = "models/test_graphs.py"
 HF_NETWORKS = "encoders/test_generic_networks.py"
 HF_ENCODERS = "encoders/test_generic_encoders.py"
 MODALITIES = "models/test_modalities.py"
+SMORE = "models/test_smore.py"
+MENTOR = "models/test_mentor.py"
 AUDITED = "audits/test_audited_modalities.py"
 DUAL = f"{HF_NETWORKS}::test_both_towers_are_those_of_the_joint_forward_pass"
 
@@ -253,6 +255,21 @@ MUTANTS = {
         Mutant("models/graphs/nearest.py", "NEAR = 1e-5\n", "NEAR = 0.0\n", NEAREST),
         Mutant("models/configs.py", "return self.image_weight, 1 - self.image_weight", "return 1 - self.image_weight, self.image_weight", "models/test_golden_models.py"),
         Mutant("runs/trained.py", "self.graphs if frozen else graphs)", "self.graphs)", "audits/test_noise_worlds.py"),
+    ],
+    "smore and mentor": [
+        Mutant("models/graphs/sparse.py", '"amax", include_self=False)\n        ids', '"amax", include_self=True)\n        ids', SMORE),
+        Mutant("models/smore.py", "generator) / (1 - self.rate)", "generator)", SMORE),
+        Mutant("models/smore.py", 'repeats = self.rows is not None and self.rows.device.type != "cpu"', "repeats = False", SMORE),
+        Mutant("models/smore.py", "[:, 1 : (width + 1) // 2]", "[:, 1:]", SMORE),
+        Mutant("models/smore.py", "fused * spectrum", "fused + spectrum", SMORE),
+        Mutant("models/smore.py", "side / (len(parts) + 1)", "side / len(parts)", SMORE),
+        Mutant("models/configs.py", '"image": self.image_neighbours, "text": self.text_neighbours', '"image": self.text_neighbours, "text": self.image_neighbours', SMORE),
+        Mutant("models/mentor.py", "/ (copies * size - 1)", "/ (copies * size)", MENTOR),
+        Mutant("models/mentor.py", "x + x.detach().sign() * (config", "x + (config", MENTOR),
+        Mutant("models/mentor.py", "whole_contrast(one.items, other.items, tau)", "whole_contrast(one.users, other.users, tau)", MENTOR),
+        Mutant("models/mentor.py", "(self.user_weights * users).flatten(1)", "users.flatten(1)", MENTOR),
+        Mutant("models/mentor.py", "queries, keys = unit_rows(queries) / temperature, unit_rows(keys)", "queries = queries / temperature", MENTOR),
+        Mutant("training/replay.py", ' and not getattr(model, "draws_noise", False)', "", "training/test_replay.py::test_an_instance_that_draws_noise_is_not_replayed"),
     ],
     "modalities": [
         Mutant("models/slmrec.py", "for modality in self.modalities:\n            query =", 'for modality in ("image", "text"):\n            query =', MODALITIES),

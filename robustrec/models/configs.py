@@ -24,6 +24,7 @@ ImageWeight = Annotated[
     ),
 ]
 PUBLISHED_IMAGE_WEIGHT = 0.1
+DEFAULT_NEIGHBOURS = 10
 ROUNDED = 1e-3  # three thirds written as 0.333 have the sum 0.999
 NominalBatch = Annotated[int, Field(ge=1, description="divisor of the squared norms, independent of the batch size")]
 
@@ -284,7 +285,7 @@ class SMOREConfig(ModelConfig):
         10, ge=1, description="number of nearest items k by text features, including the item itself"
     )
     item_neighbours: int = Field(
-        10,
+        DEFAULT_NEIGHBOURS,
         ge=1,
         description="number of nearest items k by the features of each other modality, including the item itself",
     )
@@ -299,6 +300,17 @@ class SMOREConfig(ModelConfig):
         """Return the number of nearest items by the features of a modality."""
         named = {"image": self.image_neighbours, "text": self.text_neighbours}
         return named.get(modality, self.item_neighbours)
+
+    def check_modalities(self, model: str, modalities: tuple[str, ...]) -> None:
+        """Refuse a number of nearest items of other modalities where there are none."""
+        if set(modalities) <= set(MODALITIES) and self.item_neighbours != DEFAULT_NEIGHBOURS:
+            chosen = [f"--set {model}.{name}_neighbours={self.item_neighbours}" for name in modalities]
+            raise RobustrecError(
+                f"item_neighbours of {model} is for other modalities than image and text, but the model reads"
+                f" {' and '.join(modalities)}",
+                where=f"--set {model}.item_neighbours={self.item_neighbours}",
+                fix=f"set the number of each modality: {' '.join(chosen)}",
+            )
 
 
 class MMGCNConfig(ModelConfig):

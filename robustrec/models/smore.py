@@ -58,6 +58,7 @@ class SMORE(RecommenderModule):
         self.draws_noise = config.dropout > 0
         self.n_users, self.n_items = problem.n_users, problem.n_items
         self.modalities = read_modalities("smore", problem, type(self).modalities)
+        config.check_modalities("smore", self.modalities)
         self.widths = {m: problem.feature_widths[m] for m in self.modalities}
         d = config.latent_width
         self.users = table(problem.n_users, d, "xavier_uniform", generator)

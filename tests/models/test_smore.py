@@ -13,6 +13,7 @@ from test_item_graph_models import mean_of_powers, nearest_cosines, normalise, p
 from torch import Tensor
 from torch.nn import functional
 
+from robustrec.errors import RobustrecError
 from robustrec.models import smore
 from robustrec.models.contract import Batch, item_graphs
 from robustrec.models.graphs import product
@@ -197,3 +198,12 @@ def test_only_the_batchs_rows_are_fused_and_nothing_else_changes(monkeypatch: py
     monkeypatch.setattr(smore, "distinct", lambda ids, size: (ids, torch.arange(len(ids))))
     for name, term in model.loss(drawn.features, batch).terms.items():
         torch.testing.assert_close(term, expected.terms[name])
+
+
+def test_each_modality_has_its_number_of_neighbours_and_none_is_ignored() -> None:
+    config = SMORE.Config(image_neighbours=2, text_neighbours=3, item_neighbours=4)
+    assert [config.neighbours_of(m) for m in ("image", "text", "audio")] == [2, 3, 4]
+    config.check_modalities("smore", ("image", "audio"))
+    with pytest.raises(RobustrecError, match="the model reads image and text") as caught:
+        draw(3, 4, 0.5, seed=1).build("smore", item_neighbours=4)
+    assert "--set smore.image_neighbours=4 --set smore.text_neighbours=4" in caught.value.fix
