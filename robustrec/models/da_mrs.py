@@ -68,7 +68,6 @@ class DAMRS(RecommenderModule):
     """
 
     Config = DAMRSConfig
-    static_passes = True
     modalities: tuple[str, ...] = DAMRSConfig.modalities
 
     def __init__(self, problem: Problem, config: DAMRSConfig, generator: torch.Generator) -> None:

@@ -89,7 +89,6 @@ TREATED = [
     if modalities_of(name)
     for strategy in ("sgbd+amr", "noise-aug+modality-dropout+ema", "sgbd+edit-aug")
     if (name, strategy) != ("freedom", "sgbd+amr")  # its ranking has no derivative with respect to features
-    and name != "da-mrs"  # it is refused with treatments: features choose its item graphs only
 ]
 PLAIN = [pytest.param(name, strategy, id=f"{name}-{strategy}") for name in STATIC for strategy in STRATEGY_NAMES]
 
