@@ -186,7 +186,12 @@ def baseline(summary: Summary) -> Fact:
         return Fact("baseline", "Change against the baseline", "none", "No baseline", told, command)
     title = f"Change against the baseline of {record.created:%Y-%m-%d}"
     changes = list(_changes(summary))
-    if not changes:
+    moved = [
+        f"{each.gate}: {record.gates[each.gate]} on the baseline, {each.status} now."
+        for each in report.gates
+        if record.gates.get(each.gate, each.status) != each.status
+    ]
+    if not changes and not moved:
         notes = tuple(record.notes[:_MOST_LINES])
         return Fact("baseline", title, "none", "No gate has a number in the baseline", notes)
     worse = [text for outside, text in changes if outside > 0]
@@ -194,9 +199,14 @@ def baseline(summary: Summary) -> Fact:
     of = len(changes)
     counted = [f"{len(worse)} worse"] if worse else []
     counted += [f"{len(better)} better"] if better else []
-    headline = f"{' and '.join(counted)} of {of} gates" if counted else f"No significant change of {of} gates"
+    said = [f"{len(moved)} gate{' has' if len(moved) == 1 else 's have'} another result"] if moved else []
+    if of:
+        said.append(f"{' and '.join(counted)} of {of} gates" if counted else f"no significant change of {of} gates")
+    headline = "; ".join(said)
     shown = (worse + better)[:_MOST_LINES] or [text for _, text in changes[:1]]
-    return Fact("baseline", title, "warn" if worse else "pass", headline, (*shown, *record.notes[:1]))
+    told = (*moved[:_MOST_LINES], *shown, *record.notes[:1])
+    state = "warn" if worse or moved else "pass"
+    return Fact("baseline", title, state, f"{headline[:1].upper()}{headline[1:]}", told)
 
 
 def _changes(summary: Summary) -> Iterator[tuple[int, str]]:

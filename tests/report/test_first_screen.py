@@ -256,6 +256,15 @@ def test_the_change_against_the_baseline_is_paired_and_of_each_gate(change, head
     assert "drift of ndcg@20" in found.lines[0]
 
 
+def test_a_gate_with_another_result_than_on_the_baseline_is_named():
+    report = report_of(-0.05)
+    record = baseline_record().model_copy(update={"gates": {each.gate: "pass" for each in report.gates}})
+    found = fact(report.model_copy(update={"baseline": record}), "baseline")
+    assert found.state == "warn"
+    assert found.headline == "2 gates have another result"
+    assert found.lines[0] == "NDCG@20 under noise: pass on the baseline, fail now."
+
+
 def test_without_a_baseline_the_command_accepts_this_report():
     command = ("robustrec", "audit", "--model", "slmrec", "--output-format", "json:my report.json")
     found = fact(report_of(0.0, command=command), "baseline")

@@ -140,7 +140,7 @@ def _fragile(summary: Summary) -> list[str]:
     title = one_line(item.before.text.partition("\n")[0])
     users = f"{item.n_users} user{'s' * (item.n_users != 1)}"
     ranks = f"mean rank {item.rank_before:.1f} → {item.rank_after:.1f} for {users}"
-    text = f"**{cell(title)}** (item {cell(item.item)}), after {cell(condition_words(item.condition))}: "
+    text = f"**{cell(title)}** (item {cell(item.own_id or item.item)}), after {cell(condition_words(item.condition))}: "
     text += f"{escaped(ranks)} with this test item; in the top {item.k} of {item.exposure_before:,} → "
     text += f"{item.exposure_after:,} users. Model: {cell(summary.names.get(item.subject, item.subject.label))}."
     return ["### Most fragile item", text]
