@@ -8,7 +8,7 @@ from typing import NamedTuple
 from robustrec.reading.advice import harm
 from robustrec.reading.conditions import condition_words
 from robustrec.reading.summary import Summary
-from robustrec.reading.texts import shortened
+from robustrec.reading.texts import shortened, title_of
 from robustrec.report.html.pictures import checked_jpeg
 from robustrec.results.exhibits import FragileItem, Look
 from robustrec.results.numbers import NOTHING
@@ -62,7 +62,7 @@ def fragile_cards(summary: Summary) -> tuple[list[Card], int]:
             after = after._replace(text="", same=True)
         cards.append(
             Card(
-                each.item,
+                each.own_id or title_of(each.before.text) or each.item,
                 summary.names.get(each.subject, each.subject.label),
                 condition_words(each.condition),
                 each.n_users,
