@@ -204,9 +204,9 @@ def baseline(summary: Summary) -> Fact:
         said.append(f"{' and '.join(counted)} of {of} gates" if counted else f"no significant change of {of} gates")
     headline = "; ".join(said)
     shown = (worse + better)[:_MOST_LINES] or [text for _, text in changes[:1]]
-    told = (*moved[:_MOST_LINES], *shown, *record.notes[:1])
+    lines = (*moved[:_MOST_LINES], *shown, *record.notes[:1])
     state = "warn" if worse or moved else "pass"
-    return Fact("baseline", title, state, f"{headline[:1].upper()}{headline[1:]}", told)
+    return Fact("baseline", title, state, f"{headline[:1].upper()}{headline[1:]}", lines)
 
 
 def _changes(summary: Summary) -> Iterator[tuple[int, str]]:
