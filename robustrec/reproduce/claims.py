@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from robustrec.comparison.budget import Budget
@@ -41,8 +41,12 @@ def claims_of(plan: ReproductionPlan, found: Found) -> tuple[Claim, ...]:
 
     p-values are corrected by Holm's method over the claims of a kind: those on one model, or those on means.
     """
-    compared = [_compared(pair, found, plan.asked.metric) for pair in _pairs(found)]
     encoders = {(group.place.name, group.kind): group.inputs.encoder for group in plan.groups}
+    other = {
+        (group.place.name, group.kind): [each for each in group.inputs.unlike if each.startswith("features:")]
+        for group in plan.groups
+    }
+    compared = [_compared(pair, found, plan.asked.metric, other) for pair in _pairs(found)]
     singles = [_single(each, plan.asked.metric, encoders) for each in compared]
     pooled = list(_pooled(compared, plan.asked.metric, encoders))
     return (*_corrected(pooled), *_corrected(singles))
@@ -63,7 +67,7 @@ def _pairs(found: Found) -> Iterable[Pair]:
                 yield Pair(key, other, "early-stop")
 
 
-def _compared(pair: Pair, found: Found, metric: str) -> Compared:
+def _compared(pair: Pair, found: Found, metric: str, other: Mapping[tuple[str, str], Sequence[str]]) -> Compared:
     ours, theirs = (found[key][pair.budget] for key in (pair.better, pair.reference))
     before = {each.seed: each.values[metric] for each in theirs}
     differences = tuple(
@@ -74,6 +78,11 @@ def _compared(pair: Pair, found: Found, metric: str) -> Compared:
         for key, results in ((pair.better, ours), (pair.reference, theirs))
         if _cut(results)
     ]
+    if pair.better[1] != pair.reference[1]:
+        # A claim on kinds of features says nothing of what stands in for them.
+        stand_in = [each for key in (pair.better, pair.reference) for each in other.get(key[:2], ())]
+        if stand_in:
+            return Compared(pair, differences, "; ".join(stand_in))
     if cut:
         return Compared(pair, differences, f"cut off before early stopping: {', '.join(cut)}")
     if len(differences) < FEWEST_SEEDS:
@@ -89,6 +98,8 @@ def _single(each: Compared, metric: str, encoders: dict[tuple[str, str], str]) -
     dataset, _, model, _ = each.pair.better
     cells = [_printed(key, metric) for key in (each.pair.better, each.pair.reference)]
     printed = cells[0] / cells[1] - 1 if cells[0] is not None and cells[1] else None
+    if each.pair.budget != "early-stop":  # of which the paper prints nothing
+        printed = None
     return _claim(each.pair, each.by_seed, each.why, metric, encoders, dataset, model, printed=printed)
 
 

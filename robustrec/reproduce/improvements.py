@@ -16,7 +16,7 @@ from robustrec.reproduce.measure import SeedResult
 from robustrec.reproduce.paper import AVERAGE, FEATURES, MODELS, STRATEGIES, Cell, RowKey, metrics_of, paper
 from robustrec.reproduce.plan import ReproductionPlan
 from robustrec.reproduce.result import Improvement
-from robustrec.reproduce.table import Found
+from robustrec.reproduce.table import Found, kind_of_difference
 
 OTHERS = len(FEATURES) * len(STRATEGIES) - 1
 _LARGEST = (0.0, 0.0, 0.5642, 0.8463, 1.0294, 1.1630, 1.2672, 1.3522, 1.4236)
@@ -26,6 +26,9 @@ _LARGEST = (0.0, 0.0, 0.5642, 0.8463, 1.0294, 1.1630, 1.2672, 1.3522, 1.4236)
 def improvements_of(plan: ReproductionPlan, found: Found) -> tuple[Improvement, ...]:
     """Return the improvement lines of the tables and data sets of which a model has its vanilla row and another."""
     lines: list[Improvement] = []
+    unlike: dict[str, list[str]] = {}
+    for group in plan.groups:
+        unlike.setdefault(group.place.name, []).extend(map(kind_of_difference, group.inputs.unlike))
     for table, dataset in dict.fromkeys((key.table, key.dataset) for key in plan.rows):
         if (table, dataset, AVERAGE) not in paper().improvements:
             continue
@@ -36,9 +39,13 @@ def improvements_of(plan: ReproductionPlan, found: Found) -> tuple[Improvement, 
                 if any((key.table, key.dataset, key.model) == (table, dataset, model) for key in plan.rows)
                 and (line := _line(table, dataset, model, metric, found)) is not None
             ]
-            lines += own
             if own:
-                lines.append(_average(table, dataset, metric, own))
+                own.append(_average(table, dataset, metric, own))
+            note = ", ".join(dict.fromkeys(unlike.get(dataset, ())))
+            lines += [
+                each.model_copy(update={"note": "; ".join(filter(None, (each.note, note)))}) if note else each
+                for each in own
+            ]
     return tuple(lines)
 
 

@@ -17,6 +17,7 @@ from robustrec.audits.reach.run import require_reach
 from robustrec.comparison.budget import Budget
 from robustrec.comparison.measuring import training_of
 from robustrec.comparison.result import Training
+from robustrec.errors import RobustrecError
 from robustrec.files import digest_json, write_atomically
 from robustrec.progress import Progress
 from robustrec.reproduce.paper import LENGTHS, METRICS
@@ -49,6 +50,7 @@ class SeedResult:
         noisy: with noise at inference, the mean over draws; None if that is not wanted.
         training: its effort.
         key: of the run.
+        fault: why noise at inference could not be measured; empty if it was, or is not wanted.
     """
 
     seed: int
@@ -56,6 +58,7 @@ class SeedResult:
     noisy: Values | None
     training: Training
     key: str
+    fault: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ class Measuring:
             progress: called after each epoch.
 
         Raises:
-            RobustrecError: training failed, or noise is lost by rounding or does not reach the scores.
+            RobustrecError: training failed, or the noise of the training is lost by rounding.
         """
         spec = self.spec(job)
         tables = None
@@ -106,11 +109,16 @@ class Measuring:
             refuse_lost_noise(share_lost(clean, tables, NOISE, list(tables)), NOISE)
         subject = obtain_subject(spec, self.prepared, home=self.home, tables=tables, progress=progress)
         values = self._kept(subject, "values", lambda: self._clean(subject))
-        under = self._kept(subject, "noise", lambda: self._noisy(subject)) if noisy and subject.scored_tables else None
+        under, fault = None, ""
+        if noisy:
+            try:
+                under = self._kept(subject, "noise", lambda: self._noisy(subject))
+            except RobustrecError as error:  # the clean values are sound
+                fault = f"{error.what} ({error.where})"
         budget: Budget = "early-stop" if job.what == "noise" else job.what
         n_train = len(self.prepared.positives.users)
         training = training_of(subject, budget, job.spec, n_train, job.spec.strategy_name)
-        return SeedResult(job.spec.seed, values, under, training, subject.key)
+        return SeedResult(job.spec.seed, values, under, training, subject.key, fault)
 
     @property
     def _suite(self) -> MetricSuite:

@@ -29,7 +29,7 @@ def reproduction_page(report: Reproduction) -> str:
 
 def reproduction_markdown(report: Reproduction) -> str:
     """Return a reproduction as a Markdown page."""
-    lines = [f"# {TITLE}", "", f"**{_text(headline(report))}**", "", f"    {shlex.join(report.command)}", ""]
+    lines = [f"# {TITLE}", "", f"**{_text(headline(report))}**", "", f"    {one_line(shlex.join(report.command))}", ""]
     if any(each.synthetic for each in report.datasets):
         lines += ["Synthetic data: the numbers do not apply to real users.", ""]
     lines += [f"- warning: {_text(each)}" for each in report.warnings]

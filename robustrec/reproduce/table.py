@@ -57,7 +57,12 @@ def _row(
         "encoder": inputs.encoder,
         "strategy": key.strategy,
         "noise": noise,
-        "substitutes": (*inputs.unlike, *inputs.substitutes, *_settings_words(key.strategy, chosen)),
+        "substitutes": (
+            *inputs.unlike,
+            *inputs.substitutes,
+            *_settings_words(key.strategy, chosen),
+            *_training_words(group, key),
+        ),
         "chosen": chosen,
         "trainings": tuple(each.training for each in results),
     }
@@ -66,6 +71,9 @@ def _row(
     if not measured:
         if failed is not None:
             return Row(**common, verdict="failed", why=f"{failed.what} ({failed.where})", fix=failed.fix)
+        fault = next((each.fault for each in results if each.fault), "")
+        if fault:
+            return Row(**common, verdict="failed", why=fault, fix="use features of a larger scale, or omit table 2")
         return Row(**common, verdict="left", why="not started within the time budget", fix="run the same command again")
     cells = paper().rows.get(key, {})
     judged = _judged(names, measured, cells)
@@ -170,6 +178,16 @@ def kind_of_difference(unlike: str) -> str:
 def seeds_words(count: int, name: str = "seed") -> str:
     """Return a number of seeds in words."""
     return f"{count} {name}{'' if count == 1 else 's'}"
+
+
+def _training_words(group: Group, key: RowKey) -> tuple[str, ...]:
+    if group.inputs.dataset is None:
+        return ()
+    training = group.specs(key.model, key.strategy)[0].training
+    own = f"at most {training.max_epochs:,} epochs, stopped by validation {training.validation_metric}"
+    return (
+        f"training: {own} with patience {training.patience}; the paper has 1,000 epochs and patience 20, by its loss",
+    )
 
 
 def _settings_words(strategy: str, chosen: Mapping[str, float]) -> tuple[str, ...]:

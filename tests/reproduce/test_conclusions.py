@@ -1,5 +1,7 @@
 """Verdicts, claims, improvements and falls from invented trainings whose answer is known."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -13,8 +15,10 @@ from robustrec.reproduce.improvements import _LARGEST, improvements_of
 from robustrec.reproduce.inputs import Inputs, Missing
 from robustrec.reproduce.intervals import over_seeds, p_of
 from robustrec.reproduce.measure import ALL_METRICS, SeedResult
+from robustrec.reproduce.pages import reproduction_markdown, reproduction_page
 from robustrec.reproduce.paper import FEATURES, STRATEGIES, RowKey, paper
 from robustrec.reproduce.plan import Asked, Group, ReproductionPlan
+from robustrec.reproduce.result import Reproduction
 from robustrec.reproduce.rows import Features, Place, parse_features, rows_of
 from robustrec.reproduce.table import rows_found
 
@@ -272,3 +276,81 @@ def test_a_substitute_stands_in_for_one_kind_only():
     for wrong in (["clip=minilm"], ["blip=a", "blip=b"], ["blip="]):
         with pytest.raises(RobustrecError):
             parse_features(wrong)
+
+
+def test_a_claim_on_kinds_of_features_says_nothing_of_what_stands_in_for_them():
+    found = found_of("slmrec", 0.05)
+    found |= {("baby", "minilm+cnn", *key[2:]): value for key, value in found_of("slmrec", 0.05).items()}
+    kinds = {"minilm+cnn": "basic", "blip": "blip"}
+    plan = plan_of(rows_in(found))
+    for each in claims_of(plan, found):
+        assert each.conclusion != "not decided" or each.p is None
+    groups = tuple(
+        Group(
+            group.place,
+            group.kind,
+            Inputs(
+                None, kinds[group.kind], unlike=("features: basic in place of minilm+cnn",) * (group.kind != "blip")
+            ),
+            group.rows,
+            group.settings,
+        )
+        for group in plan.groups
+    )
+    claims = claims_of(ReproductionPlan(plan.settings, plan.asked, groups), found)
+    of_features = [each for each in claims if each.better == "blip"]
+    assert len(of_features) == 3
+    assert {(each.conclusion, each.why) for each in of_features} == {
+        ("not decided", "features: basic in place of minilm+cnn")
+    }
+    strategies = [each for each in claims if each.better == "sgbd"]
+    assert {each.encoder for each in strategies} == {"basic", "blip"}
+    assert {each.conclusion for each in strategies if not each.pooled} == {"holds"}
+
+
+def test_printed_differences_stand_beside_trainings_like_the_papers_only():
+    for budget, shown in (("early-stop", True), ("gradients", False)):
+        found = found_of("slmrec", 0.05, budget=budget)
+        single = next(each for each in claims_of(plan_of(rows_in(found)), found) if each.reference == "mirror")
+        assert (single.printed is not None) == shown
+
+
+def test_noise_that_cannot_be_measured_leaves_the_clean_row():
+    one = dataclasses.replace(result(0, {}), fault="noise is lost by rounding (the noise audit)")
+    rows = rows_found(
+        plan_of([NOISY, NOISY._replace(table=3)], seeds=1),
+        {("baby", "minilm+cnn", "dualgnn", "vanilla"): {"early-stop": [one], "noise": [one]}},
+        {},
+        {},
+    )
+    found = {(row.table, row.noise): row for row in rows}
+    assert found[2, "inference"].verdict == "failed"
+    assert "rounding" in found[2, "inference"].why
+    assert found[3, ""].values
+
+
+def test_pages_escape_what_they_show():
+    nasty = "<script>alert(1)</script> | `x` [y](javascript:z)\u202e"
+    inputs = Inputs(None, nasty, unlike=(f"features: {nasty}",))
+    row = verdict(1.0, inputs=inputs)
+    report = Reproduction(
+        robustrec="0",
+        command=("robustrec", f"{nasty}\n\n# heading"),
+        datasets=(),
+        warnings=(nasty,),
+        seeds=(0, 1, 2),
+        level=0.95,
+        metric="ndcg@5",
+        epochs=0,
+        settings={},
+        rows=(row,),
+        left=(nasty,),
+    )
+    page, text = reproduction_page(report), reproduction_markdown(report)
+    assert page.count("<script") == 1, "the script of all pages"
+    assert "alert(1)" in page
+    assert "<script" not in text.replace(next(line for line in text.splitlines() if line.startswith("    ")), "")
+    assert "\n# heading" not in text
+    assert "\u202e" not in page + text
+    assert all(line.count(" | ") < 6 for line in text.splitlines() if not line.startswith("    "))
+    assert Reproduction.model_validate_json(report.model_dump_json(), strict=True) == report
