@@ -80,6 +80,7 @@ def test_a_catalog_of_external_ids_is_matched_by_the_mapping(imported: Import) -
     records = [{"asin": f"B{item}", "title": f"t{item}"} for item in range(N)] + [{"asin": "B77", "title": "other"}]
     data = imported({"shop.inter": INTER, "i_id_mapping.csv": MAPPING, "items.jsonl": lines(records)})
     assert titles(data) == [f"t{N - 1 - item}" for item in range(N)]
+    assert [data.catalog.own_id(item) for item in range(N)] == [f"B{N - 1 - item}" for item in range(N)]
     assert reasons(data)["catalog lines of items without interactions"] == 1
 
 
@@ -88,6 +89,7 @@ def test_numeric_external_ids_are_matched_by_the_mapping(imported: Import) -> No
     mapping = MAPPING.replace("B", "").replace("\t", ",")
     data = imported({"shop.inter": INTER, "i_id_mapping.csv": mapping, "items.jsonl": lines(records)})
     assert titles(data) == [f"t{N - 1 - item}" for item in range(N)]
+    assert data.catalog.own_id(0) == f"{N - 1}"
 
 
 @pytest.mark.parametrize(
