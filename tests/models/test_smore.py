@@ -17,7 +17,7 @@ from robustrec.errors import RobustrecError
 from robustrec.models import smore
 from robustrec.models.contract import Batch, item_graphs
 from robustrec.models.graphs import product
-from robustrec.models.smore import FUSED, SMORE, DroppedGates
+from robustrec.models.smore import FUSED, SMORE, DroppedGates, _complex
 
 
 @pytest.mark.parametrize(("name", "ours"), [("v", "image"), ("t", "text"), ("fusion", FUSED)])
@@ -148,6 +148,9 @@ def test_the_filters_have_no_phase_where_a_real_signal_has_none() -> None:
         assert (weight.grad[0, 1:32, 1] != 0).all()
         with torch.no_grad():
             weight[0, [0, 32], 1] = 9.0
+        # Not every library's inverse transform leaves out what is there.
+        assert torch.equal(_complex(weight, 64).imag[0, [0, 32]], torch.zeros(2))
+        assert torch.equal(_complex(weight[:, :32], 63).imag[0, 1:], weight[0, 1:32, 1])
     assert torch.equal(case.model.represent(case.features).items, before)
 
 
