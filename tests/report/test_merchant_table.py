@@ -97,6 +97,24 @@ def test_one_row_an_edit_the_worst_first_with_every_severity(findings: list[Find
     assert all(len(line) <= 80 for line in lines)
 
 
+def test_no_word_and_no_interval_is_broken_at_80_columns() -> None:
+    found = []
+    edits = ("attribute_contradiction+recolour", "truncation+low_resolution", "promo_phrase+promo_badge")
+    for edit in edits:
+        for severity in (1, 3, 5):
+            found.append(_touched(edit, severity, 1.0, "both"))
+            found.append(_drift(edit, severity, "ndcg@20", -0.123 * severity / 5))
+            found.append(_drift(edit, severity, "ndcg@20_edited", -0.5))
+            found.append(_drift(edit, severity, "exposure@20_edited", -0.5))
+            found.append(_drift(edit, severity, "ndcg@20_untouched", 0.01))
+    lines = _printed(found)
+    assert all(len(line) <= 80 for line in lines)
+    words = {word for line in lines for word in line.split()}
+    for word in ("attribute", "contradiction", "recolour", "truncation", "resolution", "phrase", "badge", "edited"):
+        assert word in words, word
+    assert sum("[-14, -10]" in line for line in lines) == len(edits)
+
+
 def test_frozen_graphs_have_a_table_of_their_own(findings: list[Finding]) -> None:
     more = [_drift("typos", severity, "ndcg@20", -0.2, more=" frozen graphs") for severity in (1, 5)]
     lines = _printed([*findings, *more])

@@ -13,11 +13,13 @@ from robustrec.results.exhibits import FragileItem
 from robustrec.results.findings import Finding
 from robustrec.results.hidden import HIDDEN, HIDDEN_WORDS, crops, shown_shares
 from robustrec.results.numbers import NOTHING
+from robustrec.sheet import NO_BREAK, WIDE
 from robustrec.subject import Subject
 
 MERCHANT = "merchant"
 _ROWS = 36  # of all subjects together; the worst edits are shown
 _FRAGILE = 3
+_ROOMY = 80  # width from which three severities and a whole interval fit
 _TITLE = 44
 
 
@@ -86,7 +88,7 @@ def _print_subject(
                     _kind(about),
                     *([_hidden([places.get((edit, severity)) for severity in severities], rows)] if cropped else []),
                     *(_change(drift) for drift in drifts),
-                    _interval(worst),
+                    _interval(worst, whole=page.console.width >= (WIDE if cropped else _ROOMY)),
                     _change(rows.get((worst.condition, f"{metric}_edited"))),
                     _change(rows.get((worst.condition, exposure))),
                     _change(rows.get((worst.condition, f"{metric}_untouched"))),
@@ -134,10 +136,12 @@ def _percent(share: float) -> str:
     return "0.0" if abs(value) < 0.05 else f"{value:+.1f}" if abs(value) < 9.95 else f"{value:+.0f}"
 
 
-def _interval(row: Finding) -> str:
+def _interval(row: Finding, *, whole: bool) -> str:
+    """Return an interval in %; `whole` keeps it on one line, for which the console must have room."""
     if row.relative_ci_low is None or row.relative_ci_high is None:
         return NOTHING
-    return f"[{_percent(row.relative_ci_low)}, {_percent(row.relative_ci_high)}]"
+    gap = NO_BREAK if whole else " "
+    return f"[{_percent(row.relative_ci_low)},{gap}{_percent(row.relative_ci_high)}]"
 
 
 def _print_explanation(page: Page, findings: Sequence[Finding], metric: str) -> None:
