@@ -51,6 +51,7 @@ SPLITS = "datasets/test_data_splits.py"
 NEAREST = "models/test_graphs_nearest.py"
 SPARSE = "models/test_graphs_sparse.py"
 GRAPHS = "models/test_graphs.py"
+DA_MRS = "models/test_da_mrs.py"
 HF_NETWORKS = "encoders/test_generic_networks.py"
 HF_ENCODERS = "encoders/test_generic_encoders.py"
 MODALITIES = "models/test_modalities.py"
@@ -270,6 +271,12 @@ MUTANTS = {
         Mutant("models/mentor.py", "(self.user_weights * users).flatten(1)", "users.flatten(1)", MENTOR),
         Mutant("models/mentor.py", "queries, keys = unit_rows(queries) / temperature, unit_rows(keys)", "queries = queries / temperature", MENTOR),
         Mutant("training/replay.py", ' and not getattr(model, "draws_noise", False)', "", "training/test_replay.py::test_an_instance_that_draws_noise_is_not_replayed"),
+        Mutant("models/graphs/principal.py", "means = np.bincount(group, weights) / np.bincount(group)", "means = np.bincount(group, weights)", "models/test_pgl.py"),
+        Mutant("models/pgl.py", "weight = self.config.contrast_weight / 2", "weight = self.config.contrast_weight", "models/test_pgl.py"),
+        Mutant("models/graphs/denoised.py", "(roots[rows] * roots[columns])", "(roots[rows] * roots[rows])", DA_MRS),
+        Mutant("models/graphs/denoised.py", "c >= each.mean - _EQUAL for c, each", "c > each.mean for c, each", DA_MRS),
+        Mutant("models/da_mrs.py", "own.var(0)", "own.var(0, correction=0)", DA_MRS),
+        Mutant("models/pseudo_neighbours.py", "alpha=len(units) - 2", "alpha=0", DA_MRS),
     ],
     "modalities": [
         Mutant("models/slmrec.py", "for modality in self.modalities:\n            query =", 'for modality in ("image", "text"):\n            query =', MODALITIES),
