@@ -164,3 +164,16 @@ def test_commands_of_other_programs_name_what_exists():
     for text in PAGES.values():
         for extras in re.findall(r"pip install '?robustrec\[([\w,-]+)\]", text):
             assert set(extras.split(",")) <= set(project["optional-dependencies"])
+
+
+def test_robustrec_docs_lists_pages_and_prints_one(capsys):
+    assert run(["docs"]) == 0
+    listed = capsys.readouterr().out
+    for path in FILES[2:]:
+        assert re.search(rf"^{path.stem} +\w", listed, re.M), path.stem
+    assert run(["docs", "docs/gates.md"]) == 0
+    assert capsys.readouterr().out == PAGES["gates.md"]
+    assert run(["docs", "suites"]) == 0
+    assert "<!-- generated" not in capsys.readouterr().out
+    assert run(["docs", "gate"]) == 2
+    assert "did you mean 'gates'" in capsys.readouterr().err

@@ -106,7 +106,7 @@ def gates(draw):
     return text, "\n".join(lines)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(gates())
 def test_a_line_is_the_gate_that_a_suite_would_have(drawn):
     text, table = drawn
@@ -201,7 +201,7 @@ def test_the_form_that_an_error_names_is_a_gate(text, character, what, fix):
             parse_gate(words[place + 1])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.text(st.sampled_from('ndcg@20>=<-+%,:()" .vs1e*noiseclean\\\x1b\n'), max_size=30))
 def test_any_text_is_a_gate_or_a_refusal(text):
     with suppress(RobustrecError):

@@ -2,7 +2,8 @@
 
 What is replaced, because a test has no network and no build system: actions that GitHub provides (checkout: the folder
 is there; setup-python: a fresh virtual environment; cache and upload-artifact: nothing), and what pip would download:
-the virtual environment finds dependencies, pip and the build backend in that of the tests.
+the virtual environment finds dependencies, pip and the build backend in that of the tests. It trains one strategy for
+two epochs, by variables of the environment.
 """
 
 import json
@@ -101,6 +102,7 @@ def fresh(tmp_path):
         "PIP_NO_BUILD_ISOLATION": "0",  # "0" is pip's way to say: no isolation
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "ROBUSTREC_SET": "training.max_epochs=2",
+        "ROBUSTREC_STRATEGY": "vanilla",
         "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"),
     }
 
