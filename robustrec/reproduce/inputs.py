@@ -124,11 +124,11 @@ def inputs_of(dataset: Dataset | Missing, place: Place, kind: str, encoder: str,
     )
 
 
-def settings_for(settings: Settings, encoder: str) -> Settings:
-    """Return settings with the weights of the networks of an encoder only.
+def check_weights(settings: Settings) -> None:
+    """Check that weights have the name of their network: a command has several encoders.
 
     Raises:
-        RobustrecError: weights without the name of their network.
+        RobustrecError: they have none.
     """
     bare = next((place for place in settings.weights if "=" not in place), None)
     if bare is not None:
@@ -137,6 +137,10 @@ def settings_for(settings: Settings, encoder: str) -> Settings:
             where=f"--weights {bare}",
             fix=f"name it: --weights blip={shlex.quote(bare)}",
         )
+
+
+def settings_for(settings: Settings, encoder: str) -> Settings:
+    """Return settings with the weights of the networks of an encoder only."""
     networks = {owner(output.network) for output in recipe_of(encoder).values()}
     if "blip" in networks:
         networks.add("captioner")

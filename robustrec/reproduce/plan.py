@@ -15,7 +15,7 @@ from robustrec.evaluation.kinds import ACCURACY, parse_metric
 from robustrec.models import modalities_of
 from robustrec.progress import Progress, silent
 from robustrec.reproduce.cost import Speed
-from robustrec.reproduce.inputs import Inputs, inputs_of, load_place, with_place
+from robustrec.reproduce.inputs import Inputs, check_weights, inputs_of, load_place, with_place
 from robustrec.reproduce.paper import CLEAN_TABLE, NOISY_TABLE, SIGMA2, STRATEGIES, RowKey
 from robustrec.reproduce.rows import (
     NO_FEATURES,
@@ -206,6 +206,7 @@ def plan_reproduction(settings: Settings, asked: Asked, progress: Progress = sil
         RobustrecError: unknown names, or nothing to measure.
     """
     parse_metric(asked.metric, kinds=ACCURACY, where="--metric")
+    check_weights(settings)
     features: Features = parse_features(asked.features)
     tables = parse_tables(asked.tables)
     places = named_datasets(asked.datasets, tables, tables_given=bool(asked.tables), home=settings.home)

@@ -68,7 +68,7 @@ def parse_features(names: Sequence[str]) -> Features:
             kinds.append(name)
             continue
         if before not in FEATURES:
-            raise unknown_name("kind of features", before, FEATURES, where=f"--features {name}")
+            raise unknown_name("feature kind", before, FEATURES, where=f"--features {name}")
         if before in instead or not after:
             raise RobustrecError(
                 f"{before} has {'two substitutes' if after else 'no substitute'}",
@@ -128,7 +128,7 @@ def _place(name: str, home: Path) -> Place:
         return Place(name, name)
     folder = Path(name).expanduser()
     if not folder.is_dir():
-        raise unknown_name("dataset", name, [*DATASETS, *dataset_names(home)], where=f"--dataset {name}")
+        raise unknown_name("dataset", name, {*DATASETS, *dataset_names(home)}, where=f"--dataset {name}")
     return Place(describe_folder(folder)[0].name, name)
 
 

@@ -18,6 +18,12 @@ from robustrec.sheet import NO_BREAK
 
 INDENT = NO_BREAK * 2
 """Start of a line that belongs to the one above it."""
+_CONCLUSIONS = {
+    "holds": "hold",
+    "the opposite holds": "with the opposite",
+    "no significant difference": "without significant difference",
+    "not decided": "not decided",
+}
 _READINGS = {"": "", "inference": "noise at inference", "training": "noise in training"}
 
 
@@ -36,7 +42,10 @@ def headline(report: Reproduction) -> str:
     order = ("agrees", "differs", "not decided", "not usable", "not in the paper", "left", "failed", "missing")
     words = {"agrees": "agree", "differs": "differ", "left": "not started", "missing": "lack an input"}
     parts = [f"{counts[word]} {words.get(word, word)}" for word in order if counts[word]]
-    return f"{len(report.rows)} row{'' if len(report.rows) == 1 else 's'}: {', '.join(parts)}"
+    claims = Counter(each.conclusion for each in report.claims)
+    said = ", ".join(f"{count} {_CONCLUSIONS[word]}" for word, count in claims.items())
+    rows = f"{len(report.rows)} row{'' if len(report.rows) == 1 else 's'}: {', '.join(parts)}"
+    return f"{rows}. {len(report.claims)} tests of claims: {said}" if said else rows
 
 
 def sections_of(report: Reproduction) -> list[Section]:
@@ -285,7 +294,11 @@ def _tuned(report: Reproduction) -> Iterator[Section]:
     if report.tuned:
         yield Section(
             "Settings chosen on validation",
-            ("Every strategy has the same number of trials, and each trial the same gradient evaluations at most.",),
+            (
+                "The learning rate of every strategy, α₂ and ρ where it has them, except what --set gives. Every search"
+                " has the same number of trials, and each trial the gradient evaluations of the same number of epochs"
+                " of plain training at most.",
+            ),
             ("data set", "row", "trials", "pruned", "gradient evaluations", "chosen", "validation"),
             tuple(
                 (

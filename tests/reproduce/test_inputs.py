@@ -10,7 +10,7 @@ from robustrec.config import Settings
 from robustrec.datasets.registry import load_dataset
 from robustrec.errors import RobustrecError
 from robustrec.reproduce.cost import Speed, duration_words, parse_duration
-from robustrec.reproduce.inputs import inputs_of, load_place, prepare_command, settings_for
+from robustrec.reproduce.inputs import check_weights, inputs_of, load_place, prepare_command, settings_for
 from robustrec.reproduce.plan import Asked, plan_reproduction
 from robustrec.reproduce.result import Reproduction
 from robustrec.reproduce.rows import Place
@@ -81,7 +81,7 @@ def test_weights_are_given_by_network():
     assert settings_for(settings, "minilm+cnn").weights == ("minilm=/m",)
     assert settings_for(settings, "basic").weights == ()
     with pytest.raises(RobustrecError, match="without the name of their network"):
-        settings_for(Settings(weights=("/a",)), "blip")
+        check_weights(Settings(weights=("/a",)))
 
 
 def test_durations_are_read_and_written():
