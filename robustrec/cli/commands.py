@@ -42,6 +42,7 @@ COMMANDS = {
     "baseline": _Place("baseline", _RESULTS, "Accept a report as the baseline, or show the baseline."),
     "report": _Place("report", _RESULTS, "Show or convert a report, or print the JSON Schema."),
     "view": _Place("view", _RESULTS),
+    "evidence": _Place("evidence", _RESULTS, "Pack a report as signed evidence, and verify such packs."),
     "runs": _Place("runs", _RESULTS, "List, show and remove stored trainings."),
     "cache": _Place("cache", _SETUP, "Show the size of the home folder, and remove what can be made again."),
     "data": _Place("data", _SETUP, "Import, list and describe data sets."),

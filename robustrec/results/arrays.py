@@ -44,6 +44,11 @@ def users_key(group: Group | None) -> str:
     return f"{USERS}|{group}" if group in STRATA else USERS
 
 
+def segment_key(by: str, name: str) -> str:
+    """Return the name of the array of user ids of a segment; names of segments can have any characters."""
+    return f"{USERS}|{by}|{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+
+
 def array_key(subject: Subject, audit: str, condition: Condition, metric: str) -> str:
     """Return the name of the per-user array of a finding."""
     return "|".join([subject.label.replace("/", ":"), audit, condition.label, metric])
@@ -60,12 +65,21 @@ def arrays_beside(report: Report, path: Path) -> dict[str, NDArray[np.float64]] 
     file = path.parent / Path(report.arrays.file).name
     if not file.is_file():
         return None
+    return arrays_in(report, file)
+
+
+def arrays_in(report: Report, file: Path) -> dict[str, NDArray[np.float64]]:
+    """Return the arrays of a report from a file.
+
+    Raises:
+        RobustrecError: the digest of the file does not match the report, or the file cannot be read.
+    """
     fix = "restore the file that the audit wrote, or remove it to compare by intervals instead of by users"
     try:
         data = read_bytes(file, most=NPZ_BYTES)
     except UnreadableError as error:
         raise RobustrecError(f"the per-user arrays cannot be read: {error}", where=str(file), fix=fix) from error
-    if hashlib.sha256(data).hexdigest() != report.arrays.digest:
+    if report.arrays is None or hashlib.sha256(data).hexdigest() != report.arrays.digest:
         raise RobustrecError("the digest of the per-user arrays does not match the report", where=str(file), fix=fix)
     return _loaded(data, str(file), fix, most=NPZ_BYTES)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import lzma
 import stat
 import tarfile
@@ -77,6 +78,38 @@ def unpack(path: Path, folder: Path) -> None:
             raise
         except (*_DAMAGED, zipfile.BadZipFile, tarfile.TarError) as error:
             raise UnreadableError(f"the archive is damaged or cannot be unpacked: {error}") from error
+
+
+def stored_files(data: bytes) -> dict[str, bytes]:
+    """Return the files of a zip without compression, by path; none can be larger than the zip.
+
+    Raises:
+        UnreadableError: damaged, compressed or encrypted; an entry is a folder, a link, a device or hidden, has a path
+            outside the archive or the path of another one; or the files together are larger than the zip.
+    """
+    found: dict[str, bytes] = {}
+    with io.BytesIO(data) as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                members = archive.infolist()
+            if len(members) > MOST_ENTRIES or sum(each.file_size for each in members) > len(data):
+                raise UnreadableError("the files together are larger than the archive")
+            if any(each.compress_type != zipfile.ZIP_STORED for each in members):
+                raise UnreadableError("a file is compressed")
+            for entry in _zip_entries(file):
+                name = "/".join(entry.parts)
+                content = entry.open()
+                if content is None or name in found:
+                    raise UnreadableError(f"two entries have the path {name[:80]!r}")
+                with content:
+                    found[name] = content.read()
+        except UnreadableError:
+            raise
+        except (*_DAMAGED, zipfile.BadZipFile) as error:
+            raise UnreadableError(f"the archive is damaged: {error}") from error
+    if len(found) != len(members):
+        raise UnreadableError("an entry is a folder or hidden")
+    return found
 
 
 def _write(entry: _Entry, target: Path, total: int, limit: int) -> int:

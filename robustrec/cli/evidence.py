@@ -1,0 +1,162 @@
+"""`robustrec evidence`: pack a report with its raw arrays, sign the pack, and verify packs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from robustrec.cli import options
+from robustrec.cli.terminal import data_console, finishing, say
+from robustrec.errors import EXIT_BREACH, EXIT_PASS
+from robustrec.files import check_outputs, write_atomically
+from robustrec.sheet import Sheet
+from robustrec.streams import write_json
+from robustrec.units import size_text
+
+if TYPE_CHECKING:
+    from collections import Counter
+
+    from robustrec.evidence.verify import Verified
+
+
+class _Group(TyperGroup):
+    """A group of commands in which `pack` may be left out: `robustrec evidence REPORT --out pack.zip`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse arguments; those that begin with no command are those of `pack`."""
+        if args and args[0] not in ("pack", "verify", "keygen", "--help", "-h"):
+            args = ["pack", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(no_args_is_help=True, cls=_Group)
+
+
+@app.command()
+def pack(
+    report: options.ReportName,
+    out: Annotated[Path, typer.Option("--out", help="Zip to write.", show_default=False)],
+    operator: Annotated[str, typer.Option(help="Who makes the pack: a person, a team, or a job.")] = "",
+    key: Annotated[
+        Path | None,
+        typer.Option(help="Ed25519 private key that signs the pack (needs the extra evidence).", show_default=False),
+    ] = None,
+    home: options.Home = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Pack a report with its raw arrays, plan, provenance, method, limits and waivers; the word pack may be omitted."""
+    from robustrec.evidence.pack import pack_of
+
+    path = options.report_file(report, home)
+    check_outputs([("--out", out)], [("REPORT", path), ("--key", key)])
+    signer = None
+    if key is not None:
+        from robustrec.evidence.signing import read_private_key, readable_by_others
+
+        signer = read_private_key(key)
+        if readable_by_others(key):
+            say(f"warning: other users can read the private key: chmod 600 {key}", quiet=quiet)
+    data, packed, manifest = pack_of(path, operator=operator, key=signer)
+    write_atomically(out, data)
+    signed = f"signed by {manifest.signed_by}" if manifest.signed_by else "not signed"
+    say(f"{len(manifest.files)} files, {size_text(len(data))}, {signed}: {out}", quiet=quiet)
+    say(f"verdict of the report: {packed.verdict.upper()}", quiet=quiet)
+
+
+@app.command()
+def verify(
+    pack: Annotated[Path, typer.Argument(metavar="PACK", help="The zip of an evidence pack.", show_default=False)],
+    public_key: Annotated[
+        Path | None,
+        typer.Option(help="Ed25519 public key that must have signed the pack.", show_default=False),
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Verify a pack and recompute its numbers from the raw arrays. Exit codes: 0 verified, 1 refused, 2 unusable."""
+    from robustrec.evidence.verify import RefusedError
+    from robustrec.evidence.verify import verify as verified_pack
+
+    key = None
+    if public_key is not None:
+        from robustrec.evidence.signing import read_public_key
+
+        key = read_public_key(public_key)
+    try:
+        found = verified_pack(pack, key=key)
+    except RefusedError as refused:
+        with finishing(EXIT_BREACH):
+            if as_json:
+                write_json({"verified": False, "reasons": list(refused.reasons)})
+            else:
+                sheet = Sheet(data_console())
+                sheet.line(f"REFUSED    {pack}")
+                for reason in refused.reasons:
+                    sheet.line(f"reason     {reason}")
+        return
+    with finishing(EXIT_PASS):
+        if as_json:
+            write_json(_facts(found))
+        else:
+            _print_verified(Sheet(data_console()), pack, found)
+
+
+@app.command()
+def keygen(
+    out: Annotated[Path, typer.Option("--out", help="Private key to write; the public key gets .pub.pem.")] = Path(
+        "evidence-key.pem"
+    ),
+    quiet: options.Quiet = False,
+) -> None:
+    """Make a pair of Ed25519 keys; the private key gets mode 0600, and no file is overwritten."""
+    from robustrec.evidence.signing import make_keys
+
+    public, fingerprint = make_keys(out)
+    say(f"private key {out}: keep it secret", quiet=quiet)
+    say(f"public key {public}: give it to who verifies packs; fingerprint {fingerprint}", quiet=quiet)
+
+
+def _facts(found: Verified) -> dict[str, Any]:
+    return {
+        "verified": True,
+        "verdict": found.report.verdict,
+        "signed_by": found.key or None,
+        "key_expected": found.expected,
+        "numbers": {
+            "recomputed": dict(found.numbers.from_arrays),
+            "not_recomputed": dict(found.numbers.stated),
+            "derived": dict(found.derived),
+        },
+        "notes": list(found.notes),
+    }
+
+
+def _print_verified(sheet: Sheet, pack: Path, found: Verified) -> None:
+    report, numbers = found.report, found.numbers
+    sheet.line(f"VERIFIED   {pack}")
+    sheet.line(f"report     {report.verdict.upper()}: {report.verdict_reason}")
+    sheet.line(
+        f"           data set {report.dataset.name}, suite {report.suite.name}, run ended {report.created:%F %R} UTC"
+    )
+    sheet.line(f"operator   {found.manifest.operator or 'not given'}")
+    if not found.key:
+        sheet.line("signature  none: whoever has this file can have made it")
+    elif found.expected:
+        sheet.line(f"signature  valid, by the expected key {found.key}")
+    else:
+        sheet.line(
+            f"signature  valid, by the key {found.key}, which is in the pack itself: compare it, or use --public-key"
+        )
+    sheet.line(f"numbers    {_counts(numbers.from_arrays)} recomputed from the raw arrays")
+    derived = ", ".join(f"{n:,} {name}" for name, n in found.derived.items() if n and name != "verdict")
+    sheet.line(f"           derived again from the findings: {derived + ' and ' if derived else ''}the verdict")
+    sheet.line(f"           {_counts(numbers.stated)} not recomputed: the pack has no raw arrays of them")
+    for note in found.notes:
+        sheet.line(f"note       {note}")
+
+
+def _counts(found: Counter[str]) -> str:
+    listed = ", ".join(f"{name} {n:,}" for name, n in found.items() if n)
+    return f"{found.total():,}{f' ({listed})' if listed else ''}"

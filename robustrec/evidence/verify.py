@@ -1,0 +1,223 @@
+"""Verify an evidence pack: bytes, signature, documents, judgement, and the numbers that follow from the raw arrays.
+
+A pack is untrusted input: its files are read with limits, nothing is unpacked to a path that it names.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from robustrec import __version__
+from robustrec.audits.checked import checked_report
+from robustrec.errors import RobustrecError
+from robustrec.evidence.documents import TEXTS, documents_of, plan_of
+from robustrec.evidence.pack import (
+    ARRAYS,
+    MANIFEST,
+    PUBLIC_KEY,
+    REPORT,
+    SIGNATURE,
+    UNLISTED,
+    Manifest,
+    listed,
+    manifest_bytes,
+    zip_of,
+)
+from robustrec.evidence.recompute import Recomputed, recomputed
+from robustrec.results.arrays import arrays_in
+from robustrec.results.report import Report, read_report
+from robustrec.untrusted import UnreadableError, parse_json, read_bytes
+from robustrec.untrusted.archives import stored_files
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+MOST_BYTES = 3 << 30
+_MOST_SHOWN = 5
+_FIX = "ask for the original file, or make the pack again: robustrec evidence pack REPORT --out pack.zip"
+
+
+class RefusedError(Exception):
+    """A pack that is not what was packed; its text has the reasons."""
+
+    def __init__(self, *reasons: str) -> None:
+        super().__init__("; ".join(reasons))
+        self.reasons = reasons
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What is known of a pack that was not refused.
+
+    Attributes:
+        report: its report, judged again.
+        manifest: its manifest.
+        key: fingerprint of the key of the signature; empty if it is not signed.
+        expected: whether the key is the one that was asked for.
+        numbers: numbers by what is known of them.
+        derived: kind of derived number -> how many were derived again from the findings.
+        notes: what a reader must know.
+    """
+
+    report: Report
+    manifest: Manifest
+    key: str
+    expected: bool
+    numbers: Recomputed
+    derived: Mapping[str, int]
+    notes: tuple[str, ...] = field(default=())
+
+
+def verify(path: Path, *, key: Ed25519PublicKey | None = None) -> Verified:
+    """Verify a pack.
+
+    Args:
+        path: the zip.
+        key: the key that must have signed it; None: any key, or none.
+
+    Raises:
+        RobustrecError: not a pack that can be read.
+        RefusedError: it was changed, is not signed by the key, or its numbers do not follow from its arrays.
+    """
+    files, manifest = _opened(path)
+    fingerprint = _signature(files, manifest, key)
+    with tempfile.TemporaryDirectory(prefix="robustrec-") as folder:
+        for name in (REPORT, ARRAYS):
+            Path(folder, name).write_bytes(files[name])
+        try:
+            report = read_report(Path(folder, REPORT))
+            arrays = arrays_in(report, Path(folder, ARRAYS))
+            judged = checked_report(Path(folder, REPORT))
+        except RobustrecError as error:
+            raise RefusedError(error.what) from error
+    if (manifest.created, manifest.verdict) != (report.created, report.verdict):
+        raise RefusedError("date and verdict in the manifest differ from those of the report")
+    notes = _documents(files, manifest, report)
+    try:
+        numbers = recomputed(report, arrays)
+    except (RobustrecError, ValueError, KeyError, IndexError) as error:
+        raise RefusedError(f"the numbers cannot be recomputed from the arrays: {error}") from error
+    if numbers.differences:
+        more = len(numbers.differences) - _MOST_SHOWN
+        other = () if report.robustrec == __version__ else (_other_version(report),)
+        rest = (f"and {more:,} more",) if more > 0 else ()
+        raise RefusedError(*numbers.differences[:_MOST_SHOWN], *rest, *other)
+    notes += _judgement(report, judged)
+    return Verified(judged, manifest, fingerprint, key is not None, numbers, _derived(report), tuple(notes))
+
+
+def _opened(path: Path) -> tuple[dict[str, bytes], Manifest]:
+    """Return the files of a pack and its manifest, after all bytes were compared."""
+    try:
+        data = read_bytes(path, most=MOST_BYTES)
+    except UnreadableError as error:
+        raise RobustrecError(f"cannot read the pack: {error}", where=str(path), fix=_FIX) from error
+    if not data.startswith(b"PK"):
+        raise RobustrecError("not an evidence pack: it is not a zip", where=str(path), fix=_FIX)
+    try:
+        files = stored_files(data)
+    except UnreadableError as error:
+        raise RefusedError(f"not the zip that robustrec wrote: {error}") from error
+    if MANIFEST not in files:
+        raise RobustrecError(f"not an evidence pack: it has no {MANIFEST}", where=str(path), fix=_FIX)
+    manifest = _manifest(files[MANIFEST], path)
+    own = {name: content for name, content in files.items() if name not in UNLISTED}
+    entries = {each.name: each for each in manifest.files}
+    reasons = [f"{name} is in the manifest, but not in the pack" for name in entries if name not in own]
+    reasons += [f"{name} is in the pack, but not in the manifest" for name in own if name not in entries]
+    reasons += [f"{each.name} was changed" for each in listed(own) if entries.get(each.name, each) != each]
+    if reasons:
+        raise RefusedError(*reasons)
+    if manifest_bytes(manifest) != files[MANIFEST] or zip_of(files) != data:
+        raise RefusedError("the bytes of the zip differ from those that robustrec writes for its files")
+    missing = [name for name in (REPORT, ARRAYS) if name not in files]
+    if missing:
+        raise RefusedError(*(f"{name} is missing" for name in missing))
+    return files, manifest
+
+
+def _manifest(content: bytes, path: Path) -> Manifest:
+    try:
+        data = parse_json(content.decode())
+    except (UnreadableError, UnicodeDecodeError) as error:
+        raise RefusedError(f"{MANIFEST} was changed: {error}") from error
+    if isinstance(data, dict) and isinstance(data.get("format"), int) and data["format"] > 1:
+        raise RobustrecError(
+            f"a pack of format {data['format']}; this version reads format 1",
+            where=str(path),
+            fix="verify it with the robustrec that made it, or a later one",
+        )
+    try:
+        return Manifest.model_validate_json(content, strict=True)
+    except ValidationError as error:
+        raise RefusedError(f"{MANIFEST} was changed: it is not a manifest") from error
+
+
+def _signature(files: Mapping[str, bytes], manifest: Manifest, key: Ed25519PublicKey | None) -> str:
+    """Return the fingerprint of the key of a valid signature; empty if there is none and none is needed."""
+    parts = [name for name in (SIGNATURE, PUBLIC_KEY) if name in files]
+    if not parts and manifest.signed_by is None:
+        if key is not None:
+            raise RefusedError("the pack is not signed, but --public-key asks for a signature")
+        return ""
+    if len(parts) < 2 or manifest.signed_by is None:
+        raise RefusedError("the signature, its key or its entry in the manifest is missing")
+    from robustrec.evidence import signing
+
+    try:
+        own = signing.public_key(files[PUBLIC_KEY], where=PUBLIC_KEY)
+    except RobustrecError as error:
+        if "not installed" in error.what:
+            raise
+        raise RefusedError(f"{PUBLIC_KEY}: {error.what}") from error
+    fingerprint = signing.fingerprint(own)
+    if key is not None and signing.fingerprint(key) != fingerprint:
+        raise RefusedError(f"signed by the key {fingerprint}, not by the expected one {signing.fingerprint(key)}")
+    if fingerprint != manifest.signed_by or signing.public_pem(own) != files[PUBLIC_KEY]:
+        raise RefusedError(f"{PUBLIC_KEY} is not the key that the manifest names")
+    if not signing.valid(own, files[SIGNATURE], files[MANIFEST]):
+        raise RefusedError("the signature is not one of this manifest by this key")
+    return fingerprint
+
+
+def _documents(files: Mapping[str, bytes], manifest: Manifest, report: Report) -> list[str]:
+    """Return notes on the documents, which must be what the report gives."""
+    made = documents_of(report, manifest.operator)
+    if made.keys() | {REPORT, ARRAYS} != files.keys() - set(UNLISTED):
+        raise RefusedError("the pack has other files than robustrec writes")
+    changed = [name for name, content in made.items() if content != files[name]]
+    same = manifest.robustrec == __version__
+    wrong = [name for name in changed if same or name not in TEXTS]
+    if wrong:
+        raise RefusedError(*(f"{name} is not what the report gives" for name in wrong))
+    if not changed:
+        return []
+    return [f"written by robustrec {manifest.robustrec}, so that their wording was not compared: {', '.join(changed)}"]
+
+
+def _judgement(report: Report, judged: Report) -> list[str]:
+    """Return notes on the judgement."""
+    plan = plan_of(report)
+    notes = []
+    if plan["judged"]["criteria_digest"] != plan["criteria"]["digest"]:
+        notes.append("the criteria were changed after the run: plan.json has both")
+    notes += [each for each in judged.warnings if each not in report.warnings]
+    return notes
+
+
+def _derived(report: Report) -> dict[str, int]:
+    """Return how many gates, waivers and verdicts were derived again from the findings."""
+    return {"gates": len(report.gates), "waivers": len(report.waivers), "verdict": 1}
+
+
+def _other_version(report: Report) -> str:
+    return (
+        f"the report is of robustrec {report.robustrec}, this is {__version__}: if nothing else speaks of a change,"
+        " verify it with that version"
+    )
