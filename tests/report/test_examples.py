@@ -19,7 +19,7 @@ from robustrec.report.html.example_user import title_words, user_lists
 from robustrec.report.html.heatmap import heatmaps
 from robustrec.report.html.pictures import PictureSheet, checked_picture
 from robustrec.results.conditions import Condition
-from robustrec.results.exhibits import EditedItem, EditedLook, ExampleUser, ListedItem
+from robustrec.results.exhibits import EditedItem, EditedLook, ExampleUser, ListedItem, Look
 
 HOSTILE = "<script>alert(1)</script>'\"&{{7*7}}\x1b\u202e"
 EDIT = Condition(kind="edit", edit="wrong_picture", severity=3, share=0.1, graphs="rebuilt")
@@ -172,3 +172,13 @@ def test_a_report_without_examples_has_no_such_section():
     page = html_page(made_up_report(exhibits=(fragile(SGBD),)))
     assert 'id="user"' not in page
     assert 'id="pictures"' not in page
+
+
+def test_fragile_items_have_your_own_id_and_their_changes_marked():
+    looks = {"before": Look(text="Red cup\nfor tea"), "after": Look(text="Red cup SALE\nfor tea")}
+    page = html_page(made_up_report(exhibits=(fragile(SGBD, own_id="B-77", **looks),)))
+    part = page.partition('id="fragile"')[2]
+    assert "<ins>SALE</ins>" in part
+    assert "id <bdi>B-77</bdi>" in part
+    assert "mean rank 4.3 → 61.5" in part
+    is_harmless(page)

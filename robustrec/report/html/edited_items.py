@@ -113,7 +113,7 @@ def _card(each: EditedItem, sheet: PictureSheet, costs: tuple[tuple[Markup, str,
     drawn = tuple(Step(name, sheet.shown(text, f"{words}: {name}")) for name, text in steps)
     written = [look for look in each.looks if look.text is not None]
     look = written[len(written) // 2] if written else None
-    text = _difference(each.text, look.text or "") if look else Markup("")
+    text = difference(each.text, look.text or "") if look else Markup("")
     return EditCard(
         key_of_edit(each.edit),
         words,
@@ -125,7 +125,7 @@ def _card(each: EditedItem, sheet: PictureSheet, costs: tuple[tuple[Markup, str,
     )
 
 
-def _difference(before: str, after: str) -> Markup:
+def difference(before: str, after: str) -> Markup:
     """Return the words of two texts with the removed and the added ones marked; long equal parts are left out."""
     one, two = before.split(), after.split()
     parts: list[Markup] = []

@@ -8,6 +8,7 @@ from robustrec.reading.break_points import break_points
 from robustrec.reading.flatness import flatness_section
 from robustrec.reading.over_seeds import mean_subject
 from robustrec.reading.recommendation import recommend
+from robustrec.reading.rerun import audit_again
 from robustrec.reading.summary import Summary
 from robustrec.reading.worst import worst_section
 from robustrec.report.html.charts.cells import shade_key
@@ -95,7 +96,12 @@ def flatness(summary: Summary) -> Markup:
     """Return the rank correlation of sharpness and drift."""
     if not summary.report.relations:
         return NOTHING
-    return section("flatness", flatness=flatness_section(summary.report.relations), relations=relation_figures(summary))
+    return section(
+        "flatness",
+        flatness=flatness_section(summary.report.relations),
+        relations=relation_figures(summary),
+        command=audit_again(summary.report, "--seeds", "5"),
+    )
 
 
 def shapes(summary: Summary) -> Markup:

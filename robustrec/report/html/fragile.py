@@ -5,41 +5,43 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from markupsafe import Markup
+
 from robustrec.reading.advice import harm
 from robustrec.reading.conditions import condition_words
 from robustrec.reading.summary import Summary
-from robustrec.reading.texts import shortened, title_of
+from robustrec.report.html.edited_items import difference
+from robustrec.report.html.example_user import title_words
 from robustrec.report.html.pictures import checked_jpeg
 from robustrec.results.exhibits import FragileItem, Look
 from robustrec.results.numbers import NOTHING
 
 MOST_ITEMS = 24
 MOST_PICTURE_BYTES = 2_400_000
-_LONGEST_TEXT = 600
-
-
-class ItemState(NamedTuple):
-    """An item before or after an edit: text, picture in base64, or a text without one; `same`: text unchanged."""
-
-    text: str
-    picture: str | None
-    instead: str
-    rank: str
-    exposure: int
-    same: bool = False
 
 
 class Card(NamedTuple):
-    """Card of one fragile item, before and after the edit."""
+    """Card of one fragile item, before and after the edit.
 
+    Attributes:
+        title: first line of its text.
+        item: its id in your own data.
+        ranks: mean rank before and after.
+        lists: number of top-k lists with the item, before and after.
+        pictures: (caption, picture in base64, words in its place) before and after.
+        text: changed words of the text; empty if it stays.
+    """
+
+    title: str
     item: str
     subject: str
     condition: str
     n_users: int
     k: int
-    fall: str
-    before: ItemState
-    after: ItemState
+    ranks: str
+    lists: str
+    pictures: tuple[tuple[str, str | None, str], ...]
+    text: Markup
 
 
 def fragile_cards(summary: Summary) -> tuple[list[Card], int]:
@@ -56,34 +58,28 @@ def fragile_cards(summary: Summary) -> tuple[list[Card], int]:
         size = sum(len(picture or "") for picture in pictures)
         kept: Sequence[str | None] = pictures if size <= room else (None, None)
         room -= size if size <= room else 0
-        before = _side(each.before, kept[0], each.rank_before, each.exposure_before)
-        after = _side(each.after, kept[1], each.rank_after, each.exposure_after)
-        if each.after.text == each.before.text:
-            after = after._replace(text="", same=True)
+        looks = zip(("before", "after"), kept, (each.before, each.after), strict=True)
+        changed = each.after.text != each.before.text
         cards.append(
             Card(
-                each.own_id or title_of(each.before.text) or each.item,
+                title_words(each.before.text.partition("\n")[0] or each.item),
+                each.own_id or each.item,
                 summary.names.get(each.subject, each.subject.label),
                 condition_words(each.condition),
                 each.n_users,
                 each.k,
-                _moved(each),
-                before,
-                after,
+                f"{_rank(each.rank_before)} → {_rank(each.rank_after)}",
+                f"{each.exposure_before} → {each.exposure_after}",
+                tuple((name, picture, _instead(look)) for name, picture, look in looks),
+                difference(each.before.text, each.after.text) if changed else Markup(""),
             )
         )
     return cards, len(items) - len(cards)
 
 
-def _moved(item: FragileItem) -> str:
-    if item.rank_before is None or item.rank_after is None:
-        return "has an unknown rank"
-    moved = item.rank_after - item.rank_before
-    return "kept its rank" if moved == 0 else f"{'fell' if moved > 0 else 'rose'} by {abs(moved):.1f} ranks"
+def _rank(rank: float | None) -> str:
+    return NOTHING if rank is None else f"{rank:.1f}"
 
 
-def _side(look: Look, picture: str | None, rank: float | None, exposure: int) -> ItemState:
-    instead = "no picture" if not look.picture else "picture not shown: it is not a readable JPEG or too large"
-    return ItemState(
-        shortened(look.text, _LONGEST_TEXT), picture, instead, NOTHING if rank is None else f"{rank:.1f}", exposure
-    )
+def _instead(look: Look) -> str:
+    return "no picture" if not look.picture else "picture not shown: it is not a readable JPEG or too large"
