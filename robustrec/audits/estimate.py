@@ -172,7 +172,9 @@ def _past(plan: Plan) -> list[_Past]:
             continue
         try:
             content: Any = parse_json(read_text(path, most=MAX_BYTES))
-            if content["dataset"]["digest"] != plan.dataset.digest or content["environment"]["device"] != "cpu":
+            if content["dataset"]["digest"] != plan.dataset.digest:
+                continue
+            if not content["environment"]["device"].startswith("cpu"):  # "cpu (x86_64)"
                 continue
             costs, durations = content["costs"], content["durations"]
             seconds = sum(float(value) for stage, value in durations.items() if stage not in _NOT_MEASURING)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from robustrec.audits.estimate import estimate_of
@@ -13,6 +14,7 @@ from robustrec.audits.kind import Cost
 from robustrec.audits.plan import Plan, cost_of, make_plan
 from robustrec.config import Settings
 from robustrec.datasets.interactions import TRAIN
+from robustrec.hardware import describe_environment
 from robustrec.runs.records import RECORD
 from robustrec.runs.specs import evaluations_per_step, spec_json
 from robustrec.runs.store import record_text
@@ -63,7 +65,7 @@ def _report(plan: Plan, cost: Cost, seconds: float, **changes: object) -> None:
     content = {
         "findings": [],
         "dataset": {"digest": plan.dataset.digest},
-        "environment": {"device": "cpu"},
+        "environment": {"device": describe_environment(torch.device("cpu"))["device"]},
         "costs": {"rankings": cost.rankings, "encodings": cost.encodings, "gradients": cost.gradients},
         "durations": {"training": 1e6, "noise": seconds},
         "subjects": [{"subject": {"features": "basic"}}],
