@@ -291,6 +291,7 @@ def test_fragile_items_show_their_before_and_after(run: runner.Measurements) -> 
         assert len({item.item for item in own}) == len(own) <= 5
     for item in items:
         assert item.n_users > 0
+        assert item.own_id == item.item  # the numbers of this data set are its ids
         assert item.before.picture
         assert len(item.after.picture or "") < 60_000
         if "wrong_picture" in item.condition.label:

@@ -42,7 +42,8 @@ def page(tmp_path_factory):
 
 @functools.cache
 def whole_report() -> Report:
-    return full_report(MANY[:2], warnings=(HOSTILE,), verdict_reason=HOSTILE)
+    long = MANY[0].model_copy(update={"strategy": "s" * 300})
+    return full_report([long, MANY[1]], warnings=(HOSTILE, "w" * 300), verdict_reason=HOSTILE)
 
 
 def at(page, width, *, folded=False):
