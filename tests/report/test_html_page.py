@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import base64
 import functools
+import io
 import itertools
 import re
 
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from made_up_exhibits import MANY, fragile, full_report, jpeg
 from made_up_report import SGBD, VANILLA, drift, made_up_report, value
 from page_checks import is_harmless, seen
+from PIL import Image
 
 from robustrec.reading.flatness import flatness_section
 from robustrec.report.html import html_page
@@ -120,6 +123,15 @@ def test_only_whole_jpegs_are_shown(text):
 def test_whole_jpegs_are_shown():
     assert checked_jpeg(jpeg()) == jpeg()
     assert full_page().count('src="data:image/jpeg;base64,') == 2 * 18 + 2
+
+
+def test_a_picture_of_more_than_4000_letters_is_whole():
+    buffer = io.BytesIO()
+    Image.effect_noise((96, 96), 90).convert("RGB").save(buffer, "JPEG", quality=95)
+    large = base64.b64encode(buffer.getvalue()).decode()
+    assert len(large) > 5000
+    page = html_page(full_report(MANY[:1], exhibits=(fragile(MANY[0], before=Look(text="a", picture=large)),)))
+    assert f'src="data:image/jpeg;base64,{large}"' in page
 
 
 def test_pictures_items_and_rows_are_bounded():
