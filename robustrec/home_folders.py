@@ -46,6 +46,7 @@ FOLDERS = (
     Folder("pools", "edited content for training", _KEY, ".{}.lock"),
     Folder("races", "scores of recipe races", re.compile(r"[0-9a-f]{32}\.json")),
     Folder("measured", "parts of unfinished audits", re.compile(r"[0-9a-f]{64}")),
+    Folder("planned", "plans of unfinished audits", re.compile(r"[0-9a-f]{64}\.json")),
     Folder("samples", "generated sample data", re.compile(r"[a-z0-9-]+-[0-9a-f]{12}"), ".{}.lock"),
 )
 PRUNABLE = tuple(folder.name for folder in FOLDERS if folder.names is not None)

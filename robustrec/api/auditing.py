@@ -14,6 +14,7 @@ from robustrec.api.settings import Names, Options, checkpoint_of, settings_of
 from robustrec.audits import plan as planning
 from robustrec.audits.outcome import check_baseline, make_report
 from robustrec.audits.plan import Plan
+from robustrec.audits.planned import forget_plan, record_plan
 from robustrec.audits.run import measure
 from robustrec.audits.suites import Suite
 from robustrec.datasets.registry import Dataset
@@ -142,9 +143,11 @@ def run_plan(
         engine_of(settings) as engine,
         engine.encoding(audit_message(found), settings, progress),
     ):
+        planned = record_plan(found)
         run = measure(found, progress=progress, engine=engine)
-        report = Report.of(*make_report(found, run, command=command))
+        report = Report.of(*make_report(found, run, command=command, planned=planned))
         if output is not None:
             report = report.save_json(output(report) if callable(output) else output)
         engine.forget()
+        forget_plan(found)
     return report

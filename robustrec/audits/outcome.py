@@ -36,7 +36,9 @@ from robustrec.files import write_atomically
 from robustrec.hardware import describe_environment
 from robustrec.places import own_descriptor
 from robustrec.reading.recommendation import with_recommendation
+from robustrec.results.arrays import segment_key
 from robustrec.results.findings import Finding
+from robustrec.results.planned import PlannedRecord
 from robustrec.results.report import (
     ArraysRecord,
     Costs,
@@ -57,20 +59,24 @@ from robustrec.runs.trained import TrainedSubject
 ARRAYS = "users.npz"
 
 
-def make_report(plan: Plan, run: Measurements, *, command: Sequence[str]) -> tuple[Report, bytes]:
+def make_report(
+    plan: Plan, run: Measurements, *, command: Sequence[str], planned: PlannedRecord | None = None
+) -> tuple[Report, bytes]:
     """Judge a run's findings and return its report, with the per-user arrays as the bytes of an npz file.
 
     Args:
         plan: the plan of the run.
         run: the finished run.
         command: the command line, as words.
+        planned: what was recorded before the run.
     """
     suite, results = plan.suite, run.results
     records = tuple(_subject_record(subject, run) for subject, _ in run.subjects)
-    arrays, now = _npz(run), datetime.now(UTC)
+    now = datetime.now(UTC)
     level = suite.bootstrap.level
     over_seeds = (*rows_over_seeds(results.findings, results.arrays, level=level), *results.over_seeds)
     segments, segment_means, unsegmented = _segments(plan, run)
+    arrays = _npz(run)
     judged = judgement(
         suite,
         results.findings,
@@ -116,6 +122,7 @@ def make_report(plan: Plan, run: Measurements, *, command: Sequence[str]) -> tup
         durations={stage: round(seconds, 3) for stage, seconds in results.durations.items()},
         costs=Costs(**asdict(run.context.costs)),
         arrays=ArraysRecord(file=ARRAYS, digest=hashlib.sha256(arrays).hexdigest()),
+        planned=planned,
         **judged,
     )
     return with_recommendation(report), arrays
@@ -138,6 +145,8 @@ def _segments(plan: Plan, run: Measurements) -> tuple[tuple[Finding, ...], tuple
     intervals = Intervals(plan.suite.bootstrap, run.context.seed, plan.dataset.interactions.n_items, largest)
     rows, arrays = segment_rows(run.results.findings, run.results.arrays, kept, intervals), run.results.arrays
     places = {(each.by, each.name): each.rows for each in kept}
+    members = {segment_key(each.by, each.name): run.prepared.test.users[each.rows] for each in kept}
+    run.results.arrays |= members
     means = segments_over_seeds(rows, places, arrays, level=plan.suite.bootstrap.level)
     groups = run.context.metric_suite.groups
     return (
@@ -225,6 +234,7 @@ def dataset_record(dataset: Dataset, value: str | None = None) -> DatasetRecord:
         n_test=test,
         n_test_users=len(evaluated_users(interactions, TEST)),
         item_values=None if values is None else values.digest,
+        largest_value=None if values is None else values.largest,
         filters=tuple(Filter(reason=each.reason, rows=each.rows) for each in dataset.filters),
         split=dataset.split,
         cold_start=cold_start(interactions),

@@ -91,10 +91,8 @@ def verify(
             if as_json:
                 write_json({"verified": False, "reasons": list(refused.reasons)})
             else:
-                sheet = Sheet(data_console())
-                sheet.line(f"REFUSED    {pack}")
-                for reason in refused.reasons:
-                    sheet.line(f"reason     {reason}")
+                lines = [["REFUSED", str(pack)], *(["reason", reason] for reason in refused.reasons)]
+                Sheet(data_console()).table([], lines, ruled=False, numbers_from=2, indent=0)
         return
     with finishing(EXIT_PASS):
         if as_json:
@@ -135,28 +133,31 @@ def _facts(found: Verified) -> dict[str, Any]:
 
 def _print_verified(sheet: Sheet, pack: Path, found: Verified) -> None:
     report, numbers = found.report, found.numbers
-    sheet.line(f"VERIFIED   {pack}")
-    sheet.line(f"report     {report.verdict.upper()}: {report.verdict_reason}")
-    sheet.line(
-        f"           data set {report.dataset.name}, suite {report.suite.name}, run ended {report.created:%F %R} UTC"
-    )
-    sheet.line(f"operator   {found.manifest.operator or 'not given'}")
+    signature = f"valid, by the expected key {found.key}"
     if not found.key:
-        sheet.line("signature  none: whoever has this file can have made it")
-    elif found.expected:
-        sheet.line(f"signature  valid, by the expected key {found.key}")
-    else:
-        sheet.line(
-            f"signature  valid, by the key {found.key}, which is in the pack itself: compare it, or use --public-key"
-        )
-    sheet.line(f"numbers    {_counts(numbers.from_arrays)} recomputed from the raw arrays")
-    derived = ", ".join(f"{n:,} {name}" for name, n in found.derived.items() if n and name != "verdict")
-    sheet.line(f"           derived again from the findings: {derived + ' and ' if derived else ''}the verdict")
-    sheet.line(f"           {_counts(numbers.stated)} not recomputed: the pack has no raw arrays of them")
-    for note in found.notes:
-        sheet.line(f"note       {note}")
+        signature = "none: whoever has this file can have made it"
+    elif not found.expected:
+        signature = f"valid, by the key {found.key}, which is in the pack itself: compare it, or use --public-key"
+    lines = [
+        ["VERIFIED", str(pack)],
+        ["report", f"{report.verdict.upper()}: {report.verdict_reason}"],
+        ["", f"data set {report.dataset.name}, suite {report.suite.name}, run ended {report.created:%F %R} UTC"],
+        ["operator", found.manifest.operator or "not given"],
+        ["signature", signature],
+    ]
+    if report.planned is not None:
+        when = f"{report.planned.time:%F %R} UTC"
+        lines.append(["plan", f"recorded by robustrec before the run, {when}: same suite, criteria, data and seeds"])
+    derived = ", ".join(f"{name} {n:,}" for name, n in found.derived.items() if n)
+    lines += [
+        ["recomputed", f"{_counts(numbers.from_arrays)} from the raw arrays"],
+        ["derived", f"{derived}, again from the findings"],
+        ["not checked", f"{_counts(numbers.stated)}: the pack has no raw arrays of these numbers"],
+        *(["note", note] for note in found.notes),
+    ]
+    sheet.table([], lines, ruled=False, numbers_from=2, indent=0)
 
 
 def _counts(found: Counter[str]) -> str:
     listed = ", ".join(f"{name} {n:,}" for name, n in found.items() if n)
-    return f"{found.total():,}{f' ({listed})' if listed else ''}"
+    return f"{found.total():,} numbers{f' ({listed})' if listed else ''}"

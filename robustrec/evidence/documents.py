@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from robustrec import __version__
-from robustrec.files import digest_json, shipped
+from robustrec.files import shipped
+from robustrec.results.planned import criteria_digest, criteria_of
 from robustrec.results.report import Report
 
 PLAN, PROVENANCE, WAIVERS = "plan.json", "provenance.json", "waivers.json"
@@ -47,7 +48,7 @@ def plan_of(report: Report) -> dict[str, Any]:
     content = report.suite.content
     by = content if judged is None or judged.content is None else judged.content
     return {
-        "planned": None,
+        "planned": None if report.planned is None else report.planned.model_dump(mode="json"),
         "suite": {"name": report.suite.name, "digest": report.suite.digest, "content": content},
         "criteria": {"digest": criteria_digest(content), **criteria_of(content)},
         "judged": {
@@ -57,20 +58,6 @@ def plan_of(report: Report) -> dict[str, Any]:
             "criteria": criteria_of(by),
         },
     }
-
-
-def criteria_of(suite: dict[str, Any]) -> dict[str, Any]:
-    """Return what decides the verdict: gates, correction for multiple testing, and confidence level."""
-    return {
-        "gates": suite.get("gates", []),
-        "correction": suite.get("correction"),
-        "level": suite.get("bootstrap", {}).get("level"),
-    }
-
-
-def criteria_digest(suite: dict[str, Any]) -> str:
-    """Return the sha256 of the criteria of a suite."""
-    return digest_json(criteria_of(suite))
 
 
 def provenance_of(report: Report, operator: str) -> dict[str, Any]:

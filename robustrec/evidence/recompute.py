@@ -18,7 +18,7 @@ from robustrec.audits.rows import Intervals, difference_rows, drift_rows, qualit
 from robustrec.audits.segments import Segment, segment_rows
 from robustrec.audits.suites import Bootstrap
 from robustrec.errors import RobustrecError
-from robustrec.evaluation.kinds import STABILITY, kind_of
+from robustrec.evaluation.kinds import STABILITY, VALUE, kind_of
 from robustrec.results.arrays import USERS, Arrays, array_key, segment_key
 from robustrec.results.conditions import CLEAN_TEST, Condition
 from robustrec.results.findings import AMONG_COLD, BASELINE, CLEAN, CONTENT_USE, USE, Finding
@@ -57,14 +57,15 @@ class Recomputed:
         """Compare the numbers of a finding; those outside of `fields` are stated."""
         for name in (*MEANS, *INTERVALS, *_OTHERS):
             recorded, found = getattr(row, name), getattr(again, name)
+            counts = _says(row, name)
             if name not in fields:
-                self.stated[row.audit] += recorded is not None
+                self.stated[row.audit] += counts
             elif recorded is None and name in _NEWER:
                 continue
             elif name == "n_draws" and recorded == 0 and found == 1 and row.audit not in _DRAWN:
-                self.from_arrays[row.audit] += 1  # nothing is random, so that there is one draw and no other
+                continue  # nothing is random, so that there is one draw and no other
             elif _equal(recorded, found):
-                self.from_arrays[row.audit] += recorded is not None
+                self.from_arrays[row.audit] += counts
             else:
                 self.differences.append(
                     f"{name} of {row.metric}, {row.subject.label}, {row.condition.label}"
@@ -75,7 +76,7 @@ class Recomputed:
         """Count the numbers of findings that cannot be recomputed."""
         for row in rows:
             names = (*MEANS, *INTERVALS, *_OTHERS)
-            self.stated[row.audit] += sum(getattr(row, name) is not None for name in names)
+            self.stated[row.audit] += sum(_says(row, name) for name in names)
 
 
 def recomputed(report: Report, arrays: Arrays) -> Recomputed:
@@ -87,7 +88,11 @@ def recomputed(report: Report, arrays: Arrays) -> Recomputed:
     """
     result = Recomputed()
     bootstrap = Bootstrap.model_validate(report.suite.content.get("bootstrap", {}))
-    intervals = Intervals(bootstrap, report.seeds.get("audit", 0), report.dataset.n_items)
+    dataset = report.dataset
+    intervals = Intervals(bootstrap, report.seeds.get("audit", 0), dataset.n_items, dataset.largest_value)
+    if dataset.item_values is not None and dataset.largest_value is None:
+        # How large a change of a user can be is not recorded, and intervals where few users differ depend on it.
+        arrays = {name: values for name, values in arrays.items() if kind_of(name.rpartition("|")[2]) not in VALUE}
     blocks: dict[tuple[Subject, str, Condition, str, str], list[Finding]] = {}
     for row in report.findings:
         blocks.setdefault((row.subject, row.audit, row.condition, row.reference, row.quantity), []).append(row)
@@ -290,6 +295,12 @@ def _key(row: Finding) -> _Key:
 
 def _of_segment(row: Finding) -> str:
     return "" if row.segment is None else f", {row.segment_by} {row.segment}"
+
+
+def _says(row: Finding, name: str) -> bool:
+    """Return whether a field of a finding is a number that says something: not 0 users or draws."""
+    value = getattr(row, name)
+    return value is not None and not (value == 0 and name in ("n_users", "n_draws"))
 
 
 def _equal(recorded: float | None, found: float | None) -> bool:

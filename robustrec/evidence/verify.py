@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from robustrec import __version__
 from robustrec.audits.checked import checked_report
 from robustrec.errors import RobustrecError
-from robustrec.evidence.documents import TEXTS, documents_of, plan_of
+from robustrec.evidence.documents import TEXTS, documents_of
 from robustrec.evidence.pack import (
     ARRAYS,
     MANIFEST,
@@ -31,6 +31,7 @@ from robustrec.evidence.pack import (
 )
 from robustrec.evidence.recompute import Recomputed, recomputed
 from robustrec.results.arrays import arrays_in
+from robustrec.results.planned import criteria_digest, unplanned
 from robustrec.results.report import Report, read_report
 from robustrec.untrusted import UnreadableError, parse_json, read_bytes
 from robustrec.untrusted.archives import stored_files
@@ -98,7 +99,7 @@ def verify(path: Path, *, key: Ed25519PublicKey | None = None) -> Verified:
             raise RefusedError(error.what) from error
     if (manifest.created, manifest.verdict) != (report.created, report.verdict):
         raise RefusedError("date and verdict in the manifest differ from those of the report")
-    notes = _documents(files, manifest, report)
+    notes = [*_documents(files, manifest, report), *_plan(report)]
     try:
         numbers = recomputed(report, arrays)
     except (RobustrecError, ValueError, KeyError, IndexError) as error:
@@ -108,7 +109,7 @@ def verify(path: Path, *, key: Ed25519PublicKey | None = None) -> Verified:
         other = () if report.robustrec == __version__ else (_other_version(report),)
         rest = (f"and {more:,} more",) if more > 0 else ()
         raise RefusedError(*numbers.differences[:_MOST_SHOWN], *rest, *other)
-    notes += _judgement(report, judged)
+    notes += [each for each in judged.warnings if each not in report.warnings]
     return Verified(judged, manifest, fingerprint, key is not None, numbers, _derived(report), tuple(notes))
 
 
@@ -201,13 +202,38 @@ def _documents(files: Mapping[str, bytes], manifest: Manifest, report: Report) -
     return [f"written by robustrec {manifest.robustrec}, so that their wording was not compared: {', '.join(changed)}"]
 
 
-def _judgement(report: Report, judged: Report) -> list[str]:
-    """Return notes on the judgement."""
-    plan = plan_of(report)
+def _plan(report: Report) -> list[str]:
+    """Return notes on the plan of a report, which must be that of its suite, data and seeds.
+
+    Raises:
+        RefusedError: it is of other ones, or of a later time.
+    """
+    planned, judged = report.planned, report.judgement
+    criteria = criteria_digest(report.suite.content)
     notes = []
-    if plan["judged"]["criteria_digest"] != plan["criteria"]["digest"]:
-        notes.append("the criteria were changed after the run: plan.json has both")
-    notes += [each for each in judged.warnings if each not in report.warnings]
+    if judged is not None and judged.content is not None and criteria_digest(judged.content) != criteria:
+        notes.append("the criteria were changed after the run: plan.json has those of the run and of the judgement")
+    if planned is None:
+        return [*notes, "the report has no record from before the run: suite and criteria are those that it has now"]
+    pairs = (
+        ("suite", planned.suite_digest, report.suite.digest),
+        ("criteria", planned.criteria_digest, criteria),
+        ("data set", planned.dataset_digest, report.dataset.digest),
+        ("seed of the audit", planned.seeds.get("audit"), report.seeds.get("audit")),
+        ("training seeds", sorted(planned.seeds.values()), sorted(report.seeds.values())),
+    )
+    wrong = [f"the {what} of the report differs from the plan" for what, before, now in pairs if before != now]
+    if planned.time > report.created:
+        wrong.append("the plan is later than the report")
+    if wrong:
+        raise RefusedError(*wrong)
+    notes += [
+        f"waiver of {each.gate!r} was added after the plan, or its text differs"
+        for each in unplanned(planned, report.waivers)
+    ]
+    digest = None if report.baseline is None else report.baseline.digest
+    if digest != planned.baseline_digest:
+        notes.append("the baseline of the judgement is not that of the plan")
     return notes
 
 

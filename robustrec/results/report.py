@@ -17,6 +17,7 @@ from robustrec.results.content_use import ContentUse
 from robustrec.results.exhibits import Exhibit, Relation
 from robustrec.results.findings import AuditStatus, Finding
 from robustrec.results.gates import GateResult, GateStatus
+from robustrec.results.planned import PlannedRecord
 from robustrec.results.reports_folder import MAX_BYTES as MAX_BYTES
 from robustrec.results.run_record import ArraysRecord as ArraysRecord
 from robustrec.results.run_record import Costs as Costs
@@ -66,7 +67,7 @@ class DatasetRecord(Record):
     filters: tuple[Filter, ...] = ()
     split: SplitRecord | None = Field(default=None, description="how the interactions were split, if it is recorded")
     cold_start: ColdStart | None = Field(default=None, description="None in reports of earlier versions")
-
+    largest_value: float | None = Field(default=None, ge=0, description="largest value of an item, if measured")
     item_values: str | None = Field(
         default=None, description="sha256 of the values of the items, if metrics of values are measured"
     )
@@ -308,6 +309,7 @@ class Report(Record):
     durations: dict[str, float] = Field(description="duration of each stage, in seconds")
     costs: Costs
     arrays: ArraysRecord | None = None
+    planned: PlannedRecord | None = Field(default=None, description="None in reports of earlier versions")
     digests: dict[str, str] = Field(
         default_factory=dict, description="section -> sha256 of its content, for a report written to a file"
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from robustrec.errors import RobustrecError
 from robustrec.invalid import invalid
@@ -30,8 +30,14 @@ class Waiver(Record):
     subject: str = Field(
         default="*", min_length=1, description="subjects of the waiver, as a label with wildcards: slmrec/sgbd/*"
     )
-    reason: str = Field(min_length=1, description="reason, and who is responsible")
+    reason: str = Field(min_length=1, description="reason, and who is responsible if there is no owner")
     expires: datetime.date = Field(description="last valid day; after it the run fails")
+    owner: str | None = Field(default=None, min_length=1, description="who accepted the breach and answers for it")
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, handler: SerializerFunctionWrapHandler):  # type: ignore[no-untyped-def]
+        # Without an owner, the digests of suites and reports are those of versions that did not know it.
+        return {name: value for name, value in handler(self).items() if name != "owner" or value is not None}
 
     def expired(self, today: datetime.date) -> bool:
         """Return whether the waiver is expired."""
@@ -46,11 +52,12 @@ class WaiverRecord(Waiver):
     @property
     def sentence(self) -> str:
         """State of the waiver, as a sentence."""
+        owner = f" (owner {self.owner})" if self.owner else ""
         states = {
-            "used": f"is valid until {self.expires}: {self.reason}",
+            "used": f"is valid until {self.expires}: {self.reason}{owner}",
             "not_needed": "is no longer needed, because no covered finding breaches the gate: remove it",
             "matches_nothing": f"matches nothing: no judged gate of this name has findings of subject {self.subject!r}",
-            "expired": f"expired on {self.expires}: fix the breach, or set a new date ({self.reason})",
+            "expired": f"expired on {self.expires}: fix the breach, or set a new date ({self.reason}){owner}",
         }
         return f"waiver of {self.gate!r} {states[self.state]}"
 

@@ -13,6 +13,8 @@ from measured_report import written
 from robustrec.cli.main import run
 from robustrec.evidence.pack import ARRAYS, MANIFEST, PUBLIC_KEY, REPORT, SIGNATURE, pack_of, zip_of
 from robustrec.evidence.verify import RefusedError, verify
+from robustrec.files import digest_json
+from robustrec.results.planned import criteria_digest
 from robustrec.untrusted.archives import stored_files
 
 pytest.importorskip("cryptography")
@@ -156,6 +158,68 @@ def test_a_changed_document_is_refused_with_its_manifest_made_again(pack):
         assert f"{name} is not what the report gives" in refusal(pack)
 
 
+def test_a_suite_that_was_changed_after_the_plan_is_refused(pack):
+    """With its digest, the digests of the report, its documents and the manifest made again."""
+
+    def lower(data):
+        data["suite"]["content"]["gates"][0]["min"] = data["gates"][0]["min"] = -0.95
+        data["suite"]["digest"] = digest_json(data["suite"]["content"])
+
+    changed(pack, lambda files: (unsigned(files), resealed(files, planned)))
+    assert not any("before the run" in note for note in verify(pack).notes)
+    changed(pack, lambda files: resealed(files, lower))
+    assert "the criteria of the report differs from the plan" in refusal(pack)
+
+
+def planned(data):
+    """Give a report the record of its plan."""
+    suite = data["suite"]
+    data["planned"] = {
+        "time": "2020-01-01T00:00:00Z",
+        "robustrec": "0.2.0",
+        "suite": suite["name"],
+        "suite_digest": suite["digest"],
+        "criteria_digest": criteria_digest(suite["content"]),
+        "dataset_digest": data["dataset"]["digest"],
+        "seeds": data["seeds"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"suite_digest": "0" * 64}, "the suite of the report differs"),
+        ({"criteria_digest": "0" * 64}, "the criteria of the report differs"),
+        ({"dataset_digest": "0" * 64}, "the data set of the report differs"),
+        ({"seeds": {"audit": 1}}, "the seed of the audit of the report differs"),
+        ({"time": "2090-01-01T00:00:00Z"}, "the plan is later than the report"),
+    ],
+)
+def test_a_plan_of_something_else_is_refused(pack, changes, says):
+    def other(data):
+        planned(data)
+        data["planned"].update(changes)
+
+    changed(pack, lambda files: (unsigned(files), resealed(files, other)))
+    assert says in refusal(pack)
+
+
+def test_a_waiver_that_the_plan_does_not_have_is_said(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = written(tmp_path)
+    files = {"report.json": path.read_bytes()}
+    resealed(files, planned)
+    path.write_bytes(files["report.json"])
+    waiver = '[[waivers]]\ngate = "stands noise"\nowner = "Ana"\nreason = "known"\nexpires = 2126-01-01\n'
+    (tmp_path / "waivers.toml").write_text(waiver)
+    run(["gate", "report.json", "--waivers", "waivers.toml", "--output-format", "json:waived.json"])
+    assert run(["evidence", "waived.json", "--out", "w.zip"]) == 0
+    assert json.loads(stored_files((tmp_path / "w.zip").read_bytes())["waivers.json"])[0]["owner"] == "Ana"
+    capsys.readouterr()
+    assert run(["evidence", "verify", "w.zip", "--json"]) == 0
+    assert "waiver of 'stands noise' was added after the plan" in json.loads(capsys.readouterr().out)["notes"][-1]
+
+
 def zipped(path, entries, method=zipfile.ZIP_STORED):
     with zipfile.ZipFile(path, "w", method) as archive:
         for name, content, mode in entries:
@@ -201,7 +265,7 @@ def test_the_commands(tmp_path, monkeypatch, capsys):
     assert run(["evidence", "report.json", "--out", "a.zip"]) == 0
     assert run(["evidence", "pack", "report.json", "--out", "b.zip", "--key", "key.pem"]) == 0
     assert run(["evidence", "verify", "a.zip"]) == 0
-    assert "signature  none" in capsys.readouterr().out
+    assert "signature    none" in capsys.readouterr().out
     assert run(["evidence", "verify", "a.zip", "--public-key", "key.pub.pem"]) == 1
     assert "REFUSED" in capsys.readouterr().out
     assert run(["evidence", "verify", "b.zip", "--public-key", "key.pub.pem", "--json"]) == 0
