@@ -1,21 +1,36 @@
 """Table 2 read both ways: noise at inference, and noise in training.
 
-The fall of a cell is 1 - (value under noise) / (value of table 3). At inference the noise is added to the features of a
-model that was trained on clean ones; in training, the features have noise before training and stay so.
+The fall of a cell is 1 - (value under noise) / (value of table 3). Both values are printed with four decimals, so that
+the printed fall of a small value may be off by a percent: a reading reproduces it if the range of one further training
+has a fall that is printed so. At inference the noise is added to the features of a model that was trained on clean
+ones; in training, the features have noise before training and stay so.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from robustrec.reproduce.intervals import FEWEST_SEEDS, OverSeeds, over_seeds
 from robustrec.reproduce.measure import SeedResult
-from robustrec.reproduce.paper import CLEAN_TABLE, NOISY_TABLE, RowKey, metrics_of, paper
+from robustrec.reproduce.paper import CLEAN_TABLE, HALF, NOISY_TABLE, RowKey, metrics_of, paper
 from robustrec.reproduce.plan import Group, ReproductionPlan
 from robustrec.reproduce.result import Fall
 from robustrec.reproduce.table import Found, kind_of_difference, seeds_words
+
+
+class PrintedFall(NamedTuple):
+    """A fall of the printed values, and the least and the largest one that are printed so."""
+
+    value: float
+    least: float
+    most: float
+
+
+NONE = PrintedFall(0.0, 0.0, 0.0)
 
 
 def falls_of(plan: ReproductionPlan, found: Found) -> tuple[Fall, ...]:
@@ -44,7 +59,7 @@ def _fall(group: Group, key: RowKey, metric: str, clean: Sequence[SeedResult], t
         features=group.kind,
         strategy=key.strategy,
         metric=metric,
-        printed=printed,
+        printed=printed.value if printed else None,
         inference=one.mean if one else None,
         inference_low=one.low if one else None,
         inference_high=one.high if one else None,
@@ -56,16 +71,20 @@ def _fall(group: Group, key: RowKey, metric: str, clean: Sequence[SeedResult], t
     )
 
 
-def printed_fall(key: RowKey, metric: str) -> float | None:
+def printed_fall(key: RowKey, metric: str) -> PrintedFall | None:
     """Return the fall from table 3 to table 2; None if a cell is not sound."""
-    cells = [paper().rows[key._replace(table=table)][metric] for table in (CLEAN_TABLE, NOISY_TABLE)]
-    if not all(cell.sound for cell in cells) or not cells[0].value or cells[1].value is None:
+    clean, noisy = (paper().rows[key._replace(table=table)][metric] for table in (CLEAN_TABLE, NOISY_TABLE))
+    if not (clean.sound and noisy.sound) or not clean.value or noisy.value is None:
         return None
-    return 1 - cells[1].value / cells[0].value
+    least, most = (
+        1 - (noisy.value + shift) / (clean.value - shift) if clean.value > shift else -math.inf
+        for shift in (HALF, -HALF)
+    )
+    return PrintedFall(1 - noisy.value / clean.value, least, most)
 
 
 def _conclusion(
-    printed: float | None, one: OverSeeds | None, other: OverSeeds | None, seeds: int, group: Group, *, cut: bool
+    printed: PrintedFall | None, one: OverSeeds | None, other: OverSeeds | None, seeds: int, group: Group, *, cut: bool
 ) -> str:
     faults = [
         *(["not usable: a printed cell is not sound"] if printed is None else []),
@@ -76,7 +95,7 @@ def _conclusion(
         return faults[0]
     if one is None or other is None or seeds < FEWEST_SEEDS:
         return f"not decided: {seeds_words(seeds)}"
-    by_chance = ", and so does the spread over trainings without any noise" if _holds(other, 0.0) else ""
+    by_chance = ", and so does the spread over trainings without any noise" if _holds(other, NONE) else ""
     return {
         (False, False): "neither reading reproduces it",
         (True, True): "both readings are compatible with it",
@@ -85,6 +104,8 @@ def _conclusion(
     }[_holds(one, printed), _holds(other, printed)]
 
 
-def _holds(found: OverSeeds, value: float) -> bool:
-    """Return whether a value is within the range of one further training."""
-    return found.one_low is not None and found.one_high is not None and found.one_low <= value <= found.one_high
+def _holds(found: OverSeeds, fall: PrintedFall) -> bool:
+    """Return whether the range of one further training has a fall that is printed so."""
+    if found.one_low is None or found.one_high is None:
+        return False
+    return found.one_low <= fall.most and fall.least <= found.one_high

@@ -10,23 +10,26 @@ from robustrec.reproduce.paper import FEATURES
 from robustrec.reproduce.result import Row
 
 
-def explained(row: Row, inputs: Inputs, cut: Sequence[Training]) -> Row:
+def explained(row: Row, inputs: Inputs, cut: Sequence[Training], given: str) -> Row:
     """Return a row with the reason of its difference, where it has one.
 
-    The first of these that applies is named: other data, other features, trainings cut off, settings of the strategy,
-    details of the features, the split. Each is an assumption until its experiment is done.
+    The first of these that applies is named: other data, other features, trainings cut off, settings that the command
+    gives, settings of the strategy, details of the features, the split. Each is an assumption until its experiment is
+    done.
+
+    Args:
+        row: the row.
+        inputs: its inputs.
+        cut: its trainings that ended before early stopping.
+        given: settings that the command gives, in words.
     """
     if row.verdict not in ("differs", "not usable"):
         return row
-    reason, experiment = _reason(row, inputs, cut)
+    reason, experiment = next(_candidates(row, inputs, cut, given))
     return row.model_copy(update={"reason": reason, "experiment": experiment})
 
 
-def _reason(row: Row, inputs: Inputs, cut: Sequence[Training]) -> tuple[str, str]:
-    return next(_candidates(row, inputs, cut))
-
-
-def _candidates(row: Row, inputs: Inputs, cut: Sequence[Training]) -> Iterator[tuple[str, str]]:
+def _candidates(row: Row, inputs: Inputs, cut: Sequence[Training], given: str) -> Iterator[tuple[str, str]]:
     again = f"robustrec reproduce sgbd --table {row.table} --dataset {row.dataset} --row {row.label}"
     data = next((each for each in inputs.unlike if each.startswith("data:")), "")
     if data:
@@ -42,6 +45,8 @@ def _candidates(row: Row, inputs: Inputs, cut: Sequence[Training]) -> Iterator[t
         )
     if row.verdict == "not usable":
         yield "the printed cells are not sound", "the authors' table in digital form"
+    if given:
+        yield f"the settings that the command gives: {given}", f"{again} without them"
     if row.strategy != "vanilla" and not row.chosen:
         yield (
             "the learning-rate factors and the radius, which the paper does not print",

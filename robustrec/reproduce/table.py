@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from robustrec.errors import RobustrecError
 from robustrec.evaluation.kinds import parse_metric
@@ -20,6 +20,7 @@ Key = tuple[str, str, str, str]
 Found = dict[Key, dict[What, list[SeedResult]]]
 Failed = dict[Key, RobustrecError]
 OTHER_DATA, OTHER_FEATURES = "other data", "other features"
+_LENGTH = {"training.max_epochs", "training.patience", "training.validation_metric"}  # of trainings, named on its own
 
 
 def rows_found(plan: ReproductionPlan, found: Found, failed: Failed, chosen: Mapping[Key, CHOSEN]) -> tuple[Row, ...]:
@@ -60,7 +61,7 @@ def _row(
         "substitutes": (
             *inputs.unlike,
             *inputs.substitutes,
-            *_settings_words(key.strategy, chosen),
+            *_settings_words(group, key, chosen),
             *_training_words(group, key),
         ),
         "chosen": chosen,
@@ -85,7 +86,7 @@ def _row(
         hidden = {"verdict": "not usable", **({"difference": None} if OTHER_DATA in why else {})}
         judged = [each.model_copy(update=hidden) for each in judged]
     row = Row(**common, values=tuple(judged), verdict=verdict, why=why)
-    return explained(row, inputs, cut)
+    return explained(row, inputs, cut, words_of(given_settings(group, key)))
 
 
 def metrics_for(table: int, metric: str) -> tuple[str, ...]:
@@ -190,10 +191,31 @@ def _training_words(group: Group, key: RowKey) -> tuple[str, ...]:
     )
 
 
-def _settings_words(strategy: str, chosen: Mapping[str, float]) -> tuple[str, ...]:
+def given_settings(group: Group, key: RowKey) -> dict[str, object]:
+    """Return the settings of a row that the command gives, those of the length of trainings aside."""
+    sections = ("training", key.model, *(("strategy",) if key.strategy != "vanilla" else ()))
+    given = {
+        f"{section}.{name}": value
+        for section in sections
+        for name, value in group.settings.set.get(section, {}).items()
+    }
+    return {name: value for name, value in given.items() if name not in _LENGTH}
+
+
+def words_of(settings: Mapping[str, object]) -> str:
+    """Return settings in words: "alpha2 = 0.3, rho = 0.1"."""
+    return ", ".join(
+        f"{name.partition('.')[2]} = {f'{value:g}' if isinstance(value, float) else value}"
+        for name, value in settings.items()
+    )
+
+
+def _settings_words(group: Group, key: RowKey, chosen: Mapping[str, float]) -> Iterator[str]:
+    given = given_settings(group, key)
     if chosen:
-        words = ", ".join(f"{name.partition('.')[2]} = {value:g}" for name, value in chosen.items())
-        return (f"settings: {words}, chosen on validation",)
-    if strategy == "vanilla":
-        return ()
-    return ("settings: the paper prints no learning-rate factors and no radius; the defaults are used",)
+        yield f"settings: {words_of(chosen)}, chosen on validation"
+    if given:
+        yield f"settings: {words_of(given)}, given by --set or the configuration file"
+    wanted = {"vanilla": set(), "mirror": {"strategy.alpha2"}, "sgbd": {"strategy.alpha2", "strategy.rho"}}
+    if wanted[key.strategy] - given.keys() - chosen.keys():
+        yield "settings: the paper prints no learning-rate factors and no radius; the defaults are used"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from robustrec.comparison.budget import at_budget, gradient_evaluations
 from robustrec.errors import RobustrecError
-from robustrec.files import digest_json
+from robustrec.files import digest_json, locked
 from robustrec.progress import Progress
 from robustrec.reproduce.plan import CHOSEN, Group
 from robustrec.reproduce.result import Tuned
@@ -27,6 +27,7 @@ from robustrec.runs.prepared import Prepared
 from robustrec.runs.specs import SubjectSpec, reads_features, spec_json
 from robustrec.runs.subjects import forget_pause, paused_subject
 from robustrec.seeds import derive_seed, numpy_generator
+from robustrec.training.trainer import NotFiniteError
 
 if TYPE_CHECKING:
     import optuna
@@ -135,17 +136,19 @@ def tuned(
     space = space_of(plain, group.settings.set)
     if not space:
         return (), _record(group, plain, prepared, search, [])
-    study = _study(_journal(plain, space, prepared, search))
-    order = order_of(space, plain, search.seed)[: search.trials]
-    while (count := len(_ended(study))) < len(order):
-        spec = _spec(group, model, strategy, order[count], search)
-        if not search.allows(spec):
-            return None
-        progress("validation trials", count, len(order), f"{model} {strategy} {_words(order[count])}")
-        study.sampler = _fixed(order[count])
-        values = {name: sorted({*each, order[0][name]}) for name, each in space.items()}
-        trial = study.ask({name: optuna.distributions.CategoricalDistribution(each) for name, each in values.items()})
-        _train(study, trial, spec, prepared, search, progress)
+    journal = _journal(plain, space, prepared, search)
+    with locked(journal.with_suffix(".lock")):  # another command would count the same trials twice
+        study = _study(journal)
+        order = order_of(space, plain, search.seed)[: search.trials]
+        while (count := len(_ended(study))) < len(order):
+            spec = _spec(group, model, strategy, order[count], search)
+            if not search.allows(spec):
+                return None
+            progress("validation trials", count, len(order), f"{model} {strategy} {_words(order[count])}")
+            study.sampler = _fixed(order[count])
+            values = {name: sorted({*each, order[0][name]}) for name, each in space.items()}
+            asked = {name: optuna.distributions.CategoricalDistribution(each) for name, each in values.items()}
+            _train(study, study.ask(asked), spec, prepared, search, progress)
     chosen = tuple((name, float(study.best_params[name])) for name in space)
     return chosen, _record(group, plain, prepared, search, _ended(study), study)
 
@@ -158,13 +161,21 @@ def _train(
     search: Search,
     progress: Progress,
 ) -> None:
-    """Train a trial rung by rung, and end it where its validation is below the median."""
+    """Train a trial rung by rung, and end it where its validation is below the median or its loss is not finite."""
     import optuna
 
     whole = spec.training.max_epochs
     rungs = sorted({max(1, math.ceil(whole * place / RUNGS)) for place in range(1, RUNGS + 1)})
     for epochs in rungs:
-        record = paused_subject(spec, prepared, epochs, home=search.home, progress=progress).record
+        try:
+            record = paused_subject(spec, prepared, epochs, home=search.home, progress=progress).record
+        except NotFiniteError:
+            if not _ended(study):  # the defaults, of which the row says why they fail
+                raise
+            trial.set_user_attr("gradients", gradient_evaluations(spec, len(prepared.positives.users), epochs))
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+            forget_pause(spec, prepared, search.home)
+            return
         value = float(record["best_validation"])
         trial.report(value, epochs)
         trial.set_user_attr("gradients", gradient_evaluations(spec, len(prepared.positives.users), epochs))

@@ -37,6 +37,10 @@ from robustrec.training.treatments import treatments_of
 PROBE_PERIOD = 30
 
 
+class NotFiniteError(RobustrecError):
+    """A training diverged: its loss or its validation metric is not finite."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """Result of a finished training.
@@ -186,7 +190,7 @@ def train(
         progress: reports each epoch.
 
     Raises:
-        RobustrecError: the loss or the validation metric is not finite.
+        NotFiniteError: the loss or the validation metric is not finite.
     """
     module = model.module()
     strategy_config.check_epochs(config.max_epochs)
@@ -290,7 +294,7 @@ def _judge(counters: Counters, metric: float, module: nn.Module, best: dict[str,
 
 def _check_finite(what: str, value: float, epoch: int, config: TrainingConfig) -> None:
     if not math.isfinite(value):
-        raise RobustrecError(
+        raise NotFiniteError(
             f"{what} is {value} in epoch {epoch}",
             where=f"training with learning rate {config.learning_rate}",
             fix=f"lower the learning rate: --set training.learning_rate={config.learning_rate / 10:g}",

@@ -16,7 +16,7 @@ from robustrec.reproduce.inputs import Inputs, Missing
 from robustrec.reproduce.intervals import over_seeds, p_of
 from robustrec.reproduce.measure import ALL_METRICS, SeedResult
 from robustrec.reproduce.pages import reproduction_markdown, reproduction_page
-from robustrec.reproduce.paper import FEATURES, STRATEGIES, RowKey, paper
+from robustrec.reproduce.paper import FEATURES, STRATEGIES, Cell, RowKey, paper
 from robustrec.reproduce.plan import Asked, Group, ReproductionPlan
 from robustrec.reproduce.result import Reproduction
 from robustrec.reproduce.rows import Features, Place, parse_features, rows_of
@@ -250,6 +250,44 @@ def test_the_reading_of_table_2_that_reproduces_the_fall_is_named():
     assert falls(0.0, printed, cut=True).conclusion.startswith("not usable")
     other = Inputs(None, "minilm", unlike=("features: minilm in place of minilm+cnn",))
     assert falls(0.0, printed, inputs=other).conclusion == "not usable: other features"
+
+
+def test_a_printed_fall_is_only_as_exact_as_its_cells(monkeypatch):
+    """0.0125 and 0.0124 are printed of 0.01246 and 0.01244 too: a fall of 0.2 % may be printed as one of 0.8 %."""
+    fall = 1 - 0.0124 / 0.0125
+    cells = {2: 0.0124, 3: 0.0125}
+    keys = {NOISY._replace(table=table): value for table, value in cells.items()}
+    rows = {key: {**paper().rows[key], "ndcg@5": Cell(value, {})} for key, value in keys.items()}
+    changed = dataclasses.replace(paper(), rows={**paper().rows, **rows})
+    monkeypatch.setattr("robustrec.reproduce.falls.paper", lambda: changed)
+    assert falls(0.002, 0.05, spread=1e-5).printed == pytest.approx(fall)
+    assert falls(0.002, 0.05, spread=1e-5).conclusion == "noise at inference reproduces it"
+    assert falls(0.05, 0.0145, spread=1e-5).conclusion == "noise in training reproduces it"
+    assert falls(0.05, 0.018, spread=1e-5).conclusion == "neither reading reproduces it"
+    assert falls(-0.001, 0.05, spread=1e-5).conclusion == "neither reading reproduces it"
+
+
+def test_settings_that_the_command_gives_stand_in_the_row_and_are_its_likely_reason():
+    def row(given, strategy="mirror"):
+        key = ROW._replace(strategy=strategy)
+        plan = plan_of([key])
+        settings = Settings(set=given)
+        plan = dataclasses.replace(plan, groups=tuple(dataclasses.replace(g, settings=settings) for g in plan.groups))
+        found = [result(seed, {name: 3 * value + 1e-4 * seed for name, value in PRINTED.items()}) for seed in range(3)]
+        (one,) = rows_found(plan, {(*NAME[:3], strategy): {"early-stop": found}}, {}, {})
+        return one
+
+    defaults = "settings: the paper prints no learning-rate factors and no radius; the defaults are used"
+    assert defaults in row({}).substitutes
+    wide = row({"slmrec": {"latent_width": 4}, "dragon": {"latent_width": 8}})
+    assert "settings: latent_width = 4, given by --set or the configuration file" in wide.substitutes
+    assert wide.reason == "the settings that the command gives: latent_width = 4"
+    alpha = row({"strategy": {"alpha2": 0.3}})
+    assert "settings: alpha2 = 0.3, given by --set or the configuration file" in alpha.substitutes
+    assert defaults not in alpha.substitutes
+    assert defaults in row({"strategy": {"alpha2": 0.3}}, "sgbd").substitutes, "the radius is still the default"
+    plain = row({"strategy": {"alpha2": 0.3}, "training": {"max_epochs": 50}}, "vanilla")
+    assert not [each for each in plain.substitutes if each.startswith("settings:")]
 
 
 def test_rows_are_chosen_by_table_data_set_features_and_pattern():

@@ -1,9 +1,11 @@
 """Settings chosen on validation: equal budgets, the defaults first, and an interrupted search that goes on."""
 
+import dataclasses
 import importlib.util
 
 import numpy as np
 import pytest
+from filelock import FileLock, Timeout
 
 from robustrec.config import Settings
 from robustrec.errors import RobustrecError
@@ -12,6 +14,7 @@ from robustrec.reproduce.inputs import Inputs
 from robustrec.reproduce.plan import Group
 from robustrec.reproduce.rows import Place
 from robustrec.reproduce.tuning import Search, order_of, require_optuna, space_of, tuned
+from robustrec.training.trainer import NotFiniteError
 
 TRAINING = {"learning_rate": 0.01, "batch_size": 128}
 
@@ -70,6 +73,46 @@ def test_an_interrupted_search_makes_the_same_choice(group, tiny, tmp_path, monk
     before = len(calls)
     assert tuned(group, "vbpr", "sgbd", tiny, search_in(home), lambda *_: None) == whole
     assert len(calls) == before, "a finished search trains nothing"
+
+
+def test_a_trial_that_diverges_ends_and_the_search_goes_on(group, tiny, tmp_path, monkeypatch):
+    """Only the defaults, which are tried first, make a row fail."""
+    group = dataclasses.replace(
+        group, settings=group.settings.model_copy(update={"set": {"training": {"batch_size": 128}}})
+    )
+    default, trained = group.specs("vbpr", "vanilla")[0].training.learning_rate, tuning.paused_subject
+
+    def diverging(fails):
+        def either(spec, *words, **named):
+            if fails(spec.training.learning_rate):
+                raise NotFiniteError("training loss is nan in epoch 1", where="training", fix="lower the learning rate")
+            return trained(spec, *words, **named)
+
+        return either
+
+    monkeypatch.setattr(tuning, "paused_subject", diverging(lambda rate: rate != default))
+    chosen, record = tuned(group, "vbpr", "vanilla", tiny, search_in(tmp_path / "others"), lambda *_: None)
+    assert dict(chosen) == {"training.learning_rate": default}
+    assert (record.trials, record.pruned) == (4, 3)
+    monkeypatch.setattr(tuning, "paused_subject", diverging(lambda rate: rate == default))
+    with pytest.raises(NotFiniteError):
+        tuned(group, "vbpr", "vanilla", tiny, search_in(tmp_path / "default"), lambda *_: None)
+
+
+def test_a_second_command_waits_for_the_search_of_the_first(group, tiny, tmp_path, monkeypatch):
+    """Otherwise both try the same settings, and each counts the trials of the other as its own."""
+    held, trained = [], tuning.paused_subject
+
+    def watched(*words, **named):
+        for lock in (tmp_path / "reproduce" / "tune").glob("*.lock"):
+            with pytest.raises(Timeout):
+                FileLock(lock).acquire(blocking=False)
+            held.append(lock)
+        return trained(*words, **named)
+
+    monkeypatch.setattr(tuning, "paused_subject", watched)
+    assert tuned(group, "vbpr", "mirror", tiny, search_in(tmp_path, trials=2), lambda *_: None)
+    assert held
 
 
 def test_every_strategy_has_the_same_gradient_evaluations(group, tiny, tmp_path):
