@@ -9,7 +9,7 @@ from typing import NamedTuple, cast
 from robustrec.comparison.budget import BUDGET_WORDS, Budget
 from robustrec.reproduce.claims import NAMES
 from robustrec.reproduce.intervals import FEWEST_SEEDS, WIDEST
-from robustrec.reproduce.paper import DECIMALS
+from robustrec.reproduce.paper import DECIMALS, paper
 from robustrec.reproduce.result import Claim, Fall, Improvement, Reproduction, Row, Value
 from robustrec.reproduce.rows import NO_TABLE
 from robustrec.reproduce.table import seeds_words
@@ -82,7 +82,8 @@ def _table(report: Reproduction, table: int, dataset: str) -> Iterator[Section]:
     rows = [row for row in report.rows if (row.table, row.dataset) == (table, dataset) and row.verdict != "missing"]
     if not rows:
         return
-    title = f"Table {table}, {dataset}" if table != NO_TABLE else f"{dataset}, which the paper does not have"
+    lacks = "with features that" if dataset in paper().sizes else "which"
+    title = f"Table {table}, {dataset}" if table != NO_TABLE else f"{dataset}, {lacks} the paper does not have"
     if any(row.noise for row in rows):
         title += ", under noise N(0, 1e-6)"
     columns = ("cell", "measured", *(("printed", "difference") if table != NO_TABLE else ()), "verdict")

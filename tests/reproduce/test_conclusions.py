@@ -1,6 +1,7 @@
 """Verdicts, claims, improvements and falls from invented trainings whose answer is known."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +21,10 @@ from robustrec.reproduce.paper import FEATURES, STRATEGIES, Cell, RowKey, paper
 from robustrec.reproduce.plan import Asked, Group, ReproductionPlan
 from robustrec.reproduce.result import Reproduction
 from robustrec.reproduce.rows import Features, Place, parse_features, rows_of
+from robustrec.reproduce.sections import sections_of
 from robustrec.reproduce.table import rows_found
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def result(seed, values, *, noisy=None, cut=False):
@@ -392,3 +396,12 @@ def test_pages_escape_what_they_show():
     assert "\u202e" not in page + text
     assert all(line.count(" | ") < 6 for line in text.splitlines() if not line.startswith("    "))
     assert Reproduction.model_validate_json(report.model_dump_json(), strict=True) == report
+
+
+@pytest.mark.parametrize(("name", "title"), [("baby", "baby, with features that"), ("movielens", "movielens, which")])
+def test_a_table_of_other_features_or_data_says_which_the_paper_lacks(name, title):
+    """Of the stored results of the two; the paper has Baby, but not its text features alone."""
+    path = ROOT / "benchmarks" / "results" / f"reproduce-{name}-slmrec-h200.json"
+    report = Reproduction.model_validate_json(path.read_text(encoding="utf-8"))
+    assert f"{title} the paper does not have" in [each.title for each in sections_of(report)]
+    assert [each.conclusion for each in report.claims] == ["no significant difference"] * 2
