@@ -33,6 +33,7 @@ NOT_RUN = (
     (r"^robustrec compare report-a", "needs two reports: tests/report/test_compare.py"),
     (r"^robustrec encoder (pretrain|card|evaluate)", "trains an encoder: tests/pretraining/test_pretrain_command.py"),
     (r"^robustrec data prepare", "needs published files: tests/datasets/test_prepare.py"),
+    (r"--dataset movielens", "needs real data: tests/cli/test_movielens.py"),
     (r"^robustrec reproduce", "trains for hours: its plan is tested in tests/reproduce"),
     (r"shop\.pt", "needs a graph of PyTorch Geometric: tests/adapters"),
     (r"4d3f6da6|20261127T1432", "has the key of a run or report: tests/cli run such commands with keys of their own"),
