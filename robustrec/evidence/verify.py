@@ -5,11 +5,12 @@ A pack is untrusted input: its files are read with limits, nothing is unpacked t
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -29,10 +30,10 @@ from robustrec.evidence.pack import (
     manifest_bytes,
     zip_of,
 )
-from robustrec.evidence.recompute import Recomputed, recomputed
+from robustrec.evidence.recompute import ABSOLUTE, RELATIVE, Recomputed, recomputed
 from robustrec.results.arrays import arrays_in
 from robustrec.results.planned import criteria_digest, unplanned
-from robustrec.results.report import Report, read_report
+from robustrec.results.report import JUDGEMENT_RULES, Report, read_report
 from robustrec.untrusted import UnreadableError, parse_json, read_bytes
 from robustrec.untrusted.archives import stored_files
 
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 3 << 30
 _MOST_SHOWN = 5
+_JUDGED = ("gates", "waivers", "verdict", "verdict_reason", "recommendation", "content_use")
+_LISTS = ("warnings", "cautions")
+"""Sections of a report that follow from its findings; the order of the last two differs between run and judgement."""
 _FIX = "ask for the original file, or make the pack again: robustrec evidence pack REPORT --out pack.zip"
 
 
@@ -109,7 +113,7 @@ def verify(path: Path, *, key: Ed25519PublicKey | None = None) -> Verified:
         other = () if report.robustrec == __version__ else (_other_version(report),)
         rest = (f"and {more:,} more",) if more > 0 else ()
         raise RefusedError(*numbers.differences[:_MOST_SHOWN], *rest, *other)
-    notes += [each for each in judged.warnings if each not in report.warnings]
+    notes += check_judgement(report, judged)
     return Verified(judged, manifest, fingerprint, key is not None, numbers, _derived(report), tuple(notes))
 
 
@@ -235,6 +239,41 @@ def _plan(report: Report) -> list[str]:
     if digest != planned.baseline_digest:
         notes.append("the baseline of the judgement is not that of the plan")
     return notes
+
+
+def check_judgement(report: Report, judged: Report) -> list[str]:
+    """Return notes on the judgement of a report, which must be what its findings give, to the last word and number.
+
+    `checked_report` compares what decides a verdict, of reports of any version.
+
+    Args:
+        report: as read.
+        judged: judged again.
+
+    Raises:
+        RefusedError: a part of the judgement differs.
+    """
+    record = report.judgement
+    if record is None or record.rules != JUDGEMENT_RULES or report.robustrec != __version__:
+        added = [each for each in judged.warnings if each not in report.warnings]
+        return [*added, f"judged by robustrec {report.robustrec}: messages of gates and notes were not compared"]
+    ours, theirs = (each.model_dump(mode="json", include={*_JUDGED, *_LISTS}) for each in (report, judged))
+    wrong = [name for name in _JUDGED if not _alike(ours[name], theirs[name])]
+    wrong += [name for name in _LISTS if sorted(ours[name]) != sorted(theirs[name])]
+    if wrong:
+        raise RefusedError(*(f"{name} in the report is not what its findings give" for name in wrong))
+    return []
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Return whether two values of JSON are equal, with numbers up to the order of their sums."""
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_alike(value, other[name]) for name, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_alike, one, other))
+    return bool(one == other)
 
 
 def _derived(report: Report) -> dict[str, int]:

@@ -9,11 +9,12 @@ from small_plans import small_plan
 
 from robustrec.api import auditing
 from robustrec.audits import segments
+from robustrec.audits.checked import checked_report
 from robustrec.audits.plan import Plan
 from robustrec.audits.planned import forget_plan, record_plan
 from robustrec.evidence.pack import pack_of
 from robustrec.evidence.recompute import recomputed
-from robustrec.evidence.verify import verify
+from robustrec.evidence.verify import RefusedError, check_judgement, verify
 from robustrec.results.arrays import arrays_beside
 from robustrec.results.planned import criteria_digest
 from robustrec.results.report import Report, read_report
@@ -116,3 +117,25 @@ def test_any_changed_number_of_any_table_differs(run: tuple[Plan, Path], table: 
     if table != "findings":  # a mean or a segment that is left out
         fewer = Report.model_construct(**{**dict(report), table: tuple(rows[:at] + rows[at + 1 :])})
         assert any("is not in the report" in each for each in recomputed(fewer, arrays).differences)
+
+
+def test_every_part_of_the_judgement_is_compared(run: tuple[Plan, Path]) -> None:
+    report = read_report(run[1])
+    judged = checked_report(run[1])
+    assert check_judgement(report, judged) == []
+    gate = report.gates[0]
+    assert gate.low is not None
+    forged: list[dict[str, object]] = [
+        {"gates": (gate.model_copy(update={"message": "passed with a large margin"}),)},
+        {"gates": (gate.model_copy(update={"low": gate.low + 1e-6}),)},
+        {"verdict_reason": "all is well"},
+        {"cautions": report.cautions[1:]},
+        {"warnings": ("nothing to see",)},
+        {"content_use": ()},
+        {"recommendation": None},
+    ]
+    assert report.cautions
+    for changes in forged:
+        other = Report.model_construct(**{**dict(report), **changes})
+        with pytest.raises(RefusedError, match=f"{next(iter(changes))} in the report"):
+            check_judgement(other, judged)
