@@ -147,7 +147,9 @@ def tuned(
             progress("validation trials", count, len(order), f"{model} {strategy} {_words(order[count])}")
             study.sampler = _fixed(order[count])
             values = {name: sorted({*each, order[0][name]}) for name, each in space.items()}
-            asked = {name: optuna.distributions.CategoricalDistribution(each) for name, each in values.items()}
+            asked: dict[str, optuna.distributions.BaseDistribution] = {
+                name: optuna.distributions.CategoricalDistribution(each) for name, each in values.items()
+            }
             _train(study, study.ask(asked), spec, prepared, search, progress)
     chosen = tuple((name, float(study.best_params[name])) for name in space)
     return chosen, _record(group, plain, prepared, search, _ended(study), study)
