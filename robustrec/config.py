@@ -7,7 +7,7 @@ else `robustrec.toml`. An unknown key anywhere is an error before work starts.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -111,6 +111,10 @@ LISTS = {"model": _names, "strategy": _names, "weights": _places, "vocabulary": 
 """Settings that are lists, and how each is read from one text; a folder's name may hold spaces."""
 
 
+_SHORT = {"--model": "-m", "--strategy": "-s", "--dataset": "-d", "--features": "-f"}
+_PATHS = ("home", "suite", "dataset", "vocabulary", "weights", "checkpoint")
+
+
 class Resolved(NamedTuple):
     """The active settings, and the source of each key."""
 
@@ -168,6 +172,22 @@ def resolve(
             where=sources.get(key, "settings"),
             fix="show all settings and their sources: robustrec config show",
         ) from error
+
+
+def set_elsewhere(option: str, arguments: Sequence[str]) -> str | None:
+    """Return the file or variable that an option's setting comes from; None if it is given, a default, or unknown.
+
+    Args:
+        option: name of the option, such as "--suite".
+        arguments: the command line.
+    """
+    name, short = option.removeprefix("--").replace("-", "_"), _SHORT.get(option, option)
+    given = any(each.split("=")[0] == option or (each.startswith(short) and each[1:2] != "-") for each in arguments)
+    try:
+        source = None if given else resolve({}).sources.get(name)
+    except RobustrecError:
+        return None
+    return None if source == "default" else source
 
 
 def shown_value(name: str, value: Any) -> Any:
@@ -231,12 +251,33 @@ def _from_file(folder: Path) -> list[tuple[str, Any, str]]:
                 "tool.robustrec must be a table", where=str(path), fix="write [tool.robustrec] and keys below it"
             )
         if table is not None:
-            return [(name, value, f"{path}, [tool.robustrec] {name}") for name, value in table.items()]
+            return [
+                (name, _from_here(name, value, place, folder), f"{path}, [tool.robustrec] {name}")
+                for name, value in table.items()
+            ]
     for place in [folder, *folder.parents]:
         path = place / "robustrec.toml"
         if path.is_file():
-            return [(name, value, f"{path}, {name}") for name, value in _read(path).items()]
+            return [
+                (name, _from_here(name, value, place, folder), f"{path}, {name}") for name, value in _read(path).items()
+            ]
     return []
+
+
+def _from_here(name: str, value: Any, place: Path, folder: Path) -> Any:
+    """Return a setting of a file in a folder above, whose relative paths are those from that folder."""
+    if place == folder or name not in _PATHS:
+        return value
+    if isinstance(value, list):
+        return [_from_here(name, each, place, folder) for each in value]
+    if not isinstance(value, str) or value.startswith("~"):
+        return value
+    network, equals, given = value.rpartition("=") if name == "weights" else ("", "", value)
+    # A value may be a name as well, such as of a data set: only what is there, or can only be a path, is one.
+    found = place / given
+    is_path = name in ("home", "vocabulary") or given.endswith(".toml")
+    is_path = is_path or (("/" in given or name == "checkpoint") and found.exists())
+    return f"{network}{equals}{found}" if is_path else value
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def unknown_name(kind: str, value: str, choices: Iterable[str], *, where: str) -
         choices: the known names.
         where: the option, or the file and key, of the name.
     """
-    known = sorted(choices)
+    known = sorted(set(choices))
     near = difflib.get_close_matches(value.lower(), known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
     listed = ", ".join(known) if known else "none"

@@ -96,3 +96,29 @@ def test_a_data_set_may_have_defaults_of_its_own(tmp_path):
     assert sample.model_options["reg_weight"] == plain.model_options["reg_weight"]
     named = settings.model_copy(update={"set": {"dragon": {"reg_weight": 0.5}}})
     assert subject_specs(named, "full", "clothing")[0].model_options["reg_weight"] == 0.5
+
+
+def test_relative_paths_of_a_settings_file_are_relative_to_its_folder(tmp_path):
+    deep = tmp_path / "jobs"
+    deep.mkdir()
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "robustrec.toml").write_text(
+        'suite = "gates.toml"\nhome = ".robustrec"\nvocabulary = ["de.toml"]\ndataset = "shop"\n'
+        'weights = ["blip=./weights", "hub/name"]\ncheckpoint = "4d3f6da6"\n'
+    )
+    below, here = (resolve({}, environment={}, folder=folder).settings for folder in (deep, tmp_path))
+    assert (below.suite, below.home) == (str(tmp_path / "gates.toml"), tmp_path / ".robustrec")
+    assert below.vocabulary == (str(tmp_path / "de.toml"),)
+    assert (below.dataset, below.checkpoint) == ("shop", "4d3f6da6"), "names stay names"
+    assert below.weights == (f"blip={tmp_path / 'weights'}", "hub/name")
+    assert (here.suite, here.weights[0]) == ("gates.toml", "blip=./weights"), "as the command line would have them"
+    assert resolve({"suite": "x.toml"}, environment={}, folder=deep).settings.suite == "x.toml"
+
+
+def test_an_error_about_an_option_names_the_file_that_sets_it(tmp_path, monkeypatch, capsys):
+    (tmp_path / "robustrec.toml").write_text('suite = "missing.toml"\n')
+    monkeypatch.chdir(tmp_path)
+    assert run(["audit", "--dry-run", "--home", str(tmp_path)]) == 2
+    assert f"where: --suite (--suite is set by {tmp_path / 'robustrec.toml'}, suite)" in capsys.readouterr().err
+    assert run(["audit", "--dry-run", "--home", str(tmp_path), "--suite", "other.toml"]) == 2
+    assert "where: --suite\n" in capsys.readouterr().err

@@ -147,13 +147,13 @@ class Suite(Record):
             select = gate.select
             if not any(matches(audit, select.audit) for audit in audits):
                 error = unknown_name("audit", select.audit, audits, where="")
-                raise ValueError(f"gate {gate.name!r} selects {error.what}, but the suite does not run it; {error.fix}")
+                raise ValueError(
+                    f"gate {gate.name!r} selects {select.audit!r}, which the suite does not run; {error.fix}"
+                )
             wanted, listed_elsewhere = select.metric_name, any(matches(kind, select.audit) for kind in unknown)
             if "@" in wanted and not listed_elsewhere and not any(matches(metric, wanted) for metric in listed):
                 error = unknown_name("metric", wanted, listed, where="")
-                raise ValueError(
-                    f"gate {gate.name!r} selects {error.what}, but the suite does not list it; {error.fix}"
-                )
+                raise ValueError(f"gate {gate.name!r} selects {wanted!r}, which the suite does not list; {error.fix}")
             if select.segment_by is not None and select.segment_by not in self.segments:
                 raise ValueError(
                     f"gate {gate.name!r} selects segments by {select.segment_by}, but the suite does not measure them; "

@@ -18,6 +18,7 @@ from typer.exceptions import TyperException
 
 from robustrec.cli.commands import command_line
 from robustrec.cli.terminal import Finished, print_error, say, stdout_error
+from robustrec.config import set_elsewhere
 from robustrec.errors import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_PASS, RobustrecError, described
 from robustrec.files import shown_path
 from robustrec.in_use import marking_use
@@ -86,7 +87,7 @@ def _run(arguments: list[str]) -> int:
     except Finished as end:
         code = end.code
     except RobustrecError as error:
-        print_error(error)
+        print_error(_with_source(error, arguments))
     except TyperException as error:
         _print_wrong_use(error, arguments)
     except KeyboardInterrupt:
@@ -106,6 +107,14 @@ def _run(arguments: list[str]) -> int:
     except BaseException as error:  # an internal error must never look like a breached gate
         _report(error, arguments)
     return code
+
+
+def _with_source(error: RobustrecError, arguments: list[str]) -> RobustrecError:
+    """Return an error about an option that a file or variable sets, with the name of the file or variable."""
+    options = dict.fromkeys(re.findall(r"(?<![\w-])--[a-z][a-z-]*", error.where))
+    found = [(option, source) for option in options if (source := set_elsewhere(option, arguments))]
+    places = "; ".join(f"{option} is set by {source}" for option, source in found)
+    return RobustrecError(error.what, where=f"{error.where} ({places})", fix=error.fix) if places else error
 
 
 def _refuse_nul(arguments: list[str]) -> None:

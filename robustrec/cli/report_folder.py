@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from robustrec.subject import Subject
 
 _MOST_NAMES = 4
-_AXIS = 22
+_AXIS, _AXIS_BESIDE_REMARKS = 22, 14
 _STYLES = {"pass": "green", "fail": "red", "inconclusive": "magenta", "error": "bold red"}
 
 
@@ -251,7 +251,9 @@ def _print_trend(sheet: Sheet, trend: Trend) -> None:
     show = _show(trend)
     ends = [end for point in trend.points for end in (point.low, point.high, point.value) if end is not None]
     low, high = min(ends), max(ends)
-    axis = f"{show(low)}{NO_BREAK * max(1, _AXIS - len(show(low)) - len(show(high)))}{show(high)}"
+    remarked = any(point.remarks or point.measured.baseline for point in trend.points)
+    width = _AXIS_BESIDE_REMARKS if remarked else _AXIS
+    axis = f"{show(low)}{NO_BREAK * max(1, width - len(show(low)) - len(show(high)))}{show(high)}"
     for number, group in enumerate(joined(trend.points)):
         if number:
             sheet.line(f"not comparable with those above: {'; '.join(group[0].breaks)}", indent=1)
@@ -260,7 +262,7 @@ def _print_trend(sheet: Sheet, trend: Trend) -> None:
                 short[point.measured.name],
                 f"{point.measured.created:%Y-%m-%d}",
                 _interval(point, show).replace(" ", NO_BREAK),
-                _drawn(point, low, high),
+                _drawn(point, low, high, width),
                 ", ".join([*(["BASELINE"] if point.measured.baseline else []), *point.remarks]),
             ]
             for point in group
@@ -280,13 +282,13 @@ def _interval(point: Point, show: Callable[[float | None], str]) -> str:
     return f"{show(point.value)} [{show(point.low).removesuffix(' %')}, {show(point.high).removesuffix(' %')}]"
 
 
-def _drawn(point: Point, low: float, high: float) -> str:
+def _drawn(point: Point, low: float, high: float, width: int) -> str:
     """Return a point with its interval on the axis of the trend."""
 
     def place(value: float) -> int:
-        return round((value - low) / (high - low) * (_AXIS - 1)) if high > low else 0
+        return round((value - low) / (high - low) * (width - 1)) if high > low else 0
 
-    cells = [NO_BREAK] * _AXIS
+    cells = [NO_BREAK] * width
     if point.low is not None and point.high is not None:
         for each in range(place(point.low), place(point.high) + 1):
             cells[each] = "─"

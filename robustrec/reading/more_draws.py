@@ -17,6 +17,7 @@ import math
 from typing import NamedTuple
 
 from robustrec.evaluation.error_rates import quantile
+from robustrec.evaluation.sparse import FEWEST_CHANGED
 from robustrec.reading.summary import judged_gates
 from robustrec.results.findings import Finding
 from robustrec.results.gates import GateResult, selects
@@ -80,6 +81,14 @@ def half_width(now: float, degrees: float, n_draws: int, n_users: int, draws: in
     return quantile((1 + level) / 2, later) * math.sqrt(total)
 
 
+def few_users_changed(row: Finding) -> bool:
+    """Return whether the interval is a bound for rare changes, whose width is not that of an error of the mean.
+
+    Its degrees of freedom are a fixed number and say nothing of the draws.
+    """
+    return row.n_changed is not None and row.n_changed < FEWEST_CHANGED
+
+
 def draws_that_decide(row: Finding, result: GateResult, level: float) -> int | None:
     """Return the fewest draws with which the interval of a finding would not cross a limit of its gate.
 
@@ -102,6 +111,8 @@ def draws_that_decide(row: Finding, result: GateResult, level: float) -> int | N
     limits = [limit for limit in (result.min, result.max) if limit is not None and low < limit < high]
     if not limits:
         return row.n_draws
+    if few_users_changed(row):
+        return None
     if row.degrees is None or row.n_draws < 2 or row.n_users < 2 or estimate in limits:
         return None
     beyond = any((limit == result.min) == (estimate < limit) for limit in limits)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from robustrec.reading.conditions import condition_words
 from robustrec.reading.gate_axis import GateMark, gate_marks
-from robustrec.reading.more_draws import more_draws
+from robustrec.reading.more_draws import few_users_changed, more_draws
 from robustrec.reading.rerun import audit_again
 from robustrec.reading.summary import GateLine, Summary
 from robustrec.results.findings import CLEAN
@@ -144,14 +144,20 @@ def _narrower(report: Report, gate: GateLine | None) -> tuple[str, str]:
         minutes = "" if None in known else f" (about {max(1, round(sum(filter(None, known)) / 60))} min)"
         what = " and ".join(f"{each.needed} {each.audit} draws instead of {each.now}" for each in decided)
         sets = [word for each in decided for word in ("--set", f"{each.audit}.draws={each.needed}")]
-        return f"If the estimate stays, {what} decide it{minutes}:", audit_again(report, *sets)
+        gates = [name for each in decided for name in each.gates]
+        if gate is None or gate.name in gates:
+            return f"If the estimate stays, {what} decide it{minutes}:", audit_again(report, *sets)
+        named = gates[0] if len(gates) == 1 else f"{len(gates)} other gates"
+        return f"More test users can decide it. If the estimates stay, {what} decide {named}{minutes}:", audit_again(
+            report, *sets
+        )
     users = None if result is None else _users_needed(report, result)
     about = f": with the same estimate about {users:,} test users are needed" if users else ""
     return f"More draws do not decide it, more test users can{about}.", ""
 
 
 def _users_needed(report: Report, result: GateResult) -> int | None:
-    """Return the test users with which an interval would not cross its limit, if its width falls as 1/√n."""
+    """Return the test users with which an interval would not cross its limit, by 1/√n; None if that does not hold."""
     row = next(
         (
             row
@@ -162,7 +168,7 @@ def _users_needed(report: Report, result: GateResult) -> int | None:
         None,
     )
     low, high, estimate = result.low, result.high, result.estimate
-    if row is None or low is None or high is None or estimate is None:
+    if row is None or few_users_changed(row) or low is None or high is None or estimate is None:
         return None
     crossed = [limit for limit in (result.min, result.max) if limit is not None and low < limit < high]
     if not crossed or estimate in crossed:

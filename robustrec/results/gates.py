@@ -205,7 +205,7 @@ def numbers_of(finding: Finding, quantity: Quantity) -> Numbers:
     return Numbers(estimate, finding.ci_low, finding.ci_high)
 
 
-NO_BASELINE_FIX = "pass --baseline FILE, or set optional = true for the gate"
+NO_BASELINE_FIX = "pass --baseline FILE, or omit the gate (in a suite, optional = true skips it without a baseline)"
 
 
 class Applicable(NamedTuple):

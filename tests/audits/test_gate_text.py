@@ -213,10 +213,10 @@ def test_any_text_is_a_gate_or_a_refusal(text):
     ("text", "what"),
     [
         ("overlap@20>=.9", "cannot match a finding"),  # measured for content use alone
-        ("rbo@7>=.9", "selects unknown metric 'rbo@7', but the suite does not list it"),
+        ("rbo@7>=.9", "selects 'rbo@7', which the suite does not list"),
         ("noise(sigma2=0.5):ndcg@20>-2%", "cannot match a finding"),
         ("*(edit=typos):ndcg@20>-2%", "cannot match a finding"),
-        ("merchant:ndcg@20>-2%", "selects unknown audit 'merchant', but the suite does not run it"),
+        ("merchant:ndcg@20>-2%", "selects 'merchant', which the suite does not run"),
         ("clean:ndcg@20>-2% vs sgbd", "compares with 'sgbd', but compare_with is 'vanilla'"),
     ],
 )

@@ -26,7 +26,7 @@ from page_checks import is_harmless
 from robustrec.audits.suites import load_suite
 from robustrec.reading.first_screen import facts, hurt_most
 from robustrec.reading.gate_axis import gate_marks
-from robustrec.reading.more_draws import more_draws
+from robustrec.reading.more_draws import MoreDraws, more_draws
 from robustrec.reading.rerun import audit_again
 from robustrec.reading.summary import summary_of
 from robustrec.reading.texts import title_of
@@ -138,6 +138,25 @@ def test_inconclusive_says_what_narrows_the_interval():
     )
     assert words.command.endswith(f"--set noise.draws={answer.needed}")
     assert words.more[-1] == "Exit code 0; with --fail-on inconclusive it is 1."
+
+
+def test_more_draws_are_not_promised_where_few_users_changed():
+    # Their bound for rare changes has fixed degrees of freedom, which look like those of draws.
+    few = {"degrees": 7.0, "n_changed": 3}
+    rows = [each.model_copy(update=few) for each in report_of(-0.015, half_width=0.01).findings]
+    report = made_up_report(findings=rows, durations={"clean": 20.0, "noise": 40.0})
+    assert [each.needed for each in more_draws(report)] == [None]
+    assert verdict_words(summary_of(report)).step == "More draws do not decide it, more test users can."
+
+
+def test_draws_that_decide_other_gates_than_the_one_shown_are_not_said_to_decide_it(monkeypatch):
+    summary = summary_of(report_of(-0.015, half_width=0.01))
+    answer = MoreDraws("merchant", 6, 8, 60.0, ("exposure under truncation",))
+    monkeypatch.setattr("robustrec.reading.verdict_words.more_draws", lambda _: [answer])
+    assert verdict_words(summary).step == (
+        "More test users can decide it. If the estimates stay, 8 merchant draws instead of 6 decide"
+        " exposure under truncation (about 1 min):"
+    )
 
 
 def test_an_error_says_the_reason_and_how_to_run_it_again():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -185,6 +186,7 @@ def test_the_trend_is_printed_with_the_baseline_marked(home, capsys):
     assert "vanilla" not in out
     (line,) = [line for line in out.splitlines() if "BASELINE" in line]
     assert line.split()[0] == "20260203T0405"
+    assert re.search(r"\[[\d.]+, [\d.]+\]", line), "the interval is on one line"
     assert run(["report", "trend", "-m", "bpr", "--home", str(home)]) == 2
     assert run(["report", "trend", "-s", "sgbd", "--home", str(home), "--json"]) == 0
     (trend,) = json.loads(capsys.readouterr().out)
