@@ -18,10 +18,10 @@ from robustrec.audits.rows import Intervals, difference_rows, drift_rows, qualit
 from robustrec.audits.segments import Segment, segment_rows
 from robustrec.audits.suites import Bootstrap
 from robustrec.errors import RobustrecError
-from robustrec.evaluation.kinds import STABILITY, VALUE, kind_of
+from robustrec.evaluation.kinds import ACCURACY, STABILITY, VALUE, kind_of
 from robustrec.results.arrays import USERS, Arrays, array_key, segment_key
 from robustrec.results.conditions import CLEAN_TEST, Condition
-from robustrec.results.findings import AMONG_COLD, BASELINE, CLEAN, CONTENT_USE, USE, Finding
+from robustrec.results.findings import AMONG_COLD, BASELINE, CLEAN, CONTENT_USE, STRATA, USE, Finding
 from robustrec.results.report import Report
 from robustrec.subject import Subject
 
@@ -32,6 +32,8 @@ _NEWER = ("users_lose", "users_gain")
 """Numbers that reports of earlier versions do not have."""
 RELATIVE, ABSOLUTE = 1e-9, 1e-12
 """Largest relative and absolute difference of a number that is recomputed: other machines add up in other orders."""
+_STORED = (CLEAN, CONTENT_USE, "noise", "merchant", "missing")
+"""Audits that store the values of each user of every metric of relevant items or lists of all users."""
 _DRAWN = ("noise", "merchant", "sharpness")
 """Audits whose conditions say by their amount whether nothing was done."""
 
@@ -103,6 +105,7 @@ def recomputed(report: Report, arrays: Arrays) -> Recomputed:
             result.differences.append(f"{rows[0].subject.label}, {rows[0].condition.label}: {error.what}")
     _uses(report.findings, result)
     result.differences += _without_findings(report, arrays)
+    result.differences += [] if report.planned is None else _without_arrays(report, arrays)
     _means(report, arrays, intervals, result)
     return result
 
@@ -244,6 +247,20 @@ def _without_findings(report: Report, arrays: Arrays) -> list[str]:
         and name.partition("|")[0] != USERS
         and not name.endswith(AMONG_COLD)
         and not name.startswith(tuple(failed))
+    ]
+
+
+def _without_arrays(report: Report, arrays: Arrays) -> list[str]:
+    """Return a sentence on each finding whose array every run writes, but that has none: the array was removed."""
+    return [
+        f"there are no raw arrays of {row.metric}, {row.subject.label}, {row.condition.label}"
+        for row in report.findings
+        if row.audit in _STORED
+        and row.reference == CLEAN
+        and kind_of(row.metric) in (*ACCURACY, *STABILITY)
+        and (row.group is None or (row.group in STRATA and row.group != "cold_users"))
+        and (row.audit == CLEAN or row.quantity == "drift")
+        and array_key(row.subject, row.audit, row.condition, row.metric) not in arrays
     ]
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import stat
 import zipfile
+from pathlib import Path
 
+import numpy as np
 import pytest
 from evidence_packs import changed, other_arrays, packed, resealed, unsigned
 from measured_report import written
@@ -276,3 +280,30 @@ def test_the_commands(tmp_path, monkeypatch, capsys):
     (tmp_path / "report.users.npz").unlink()
     assert run(["evidence", "report.json", "--out", "c.zip"]) == 2
     assert not (tmp_path / "c.zip").exists()
+
+
+def test_a_pack_of_a_report_of_an_older_schema_counts_what_it_cannot_recompute(tmp_path):
+    """Its findings have no arrays here, and its conditions are labels."""
+    data = json.loads((Path(__file__).parent / "data" / "report-v2.json").read_text())
+    buffer = io.BytesIO()
+    np.savez(buffer, users=np.arange(3))
+    (tmp_path / "old.users.npz").write_bytes(buffer.getvalue())
+    digest = hashlib.sha256(buffer.getvalue()).hexdigest()
+    data |= {"arrays": {"file": "old.users.npz", "digest": digest}, "judgement": None}
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps(data))
+    (tmp_path / "old.zip").write_bytes(pack_of(path)[0])
+    found = verify(tmp_path / "old.zip")
+    assert found.numbers.stated.total() > 0
+    assert found.numbers.from_arrays.total() == 0
+    assert any("no record from before the run" in note for note in found.notes)
+
+
+def test_an_array_that_a_run_writes_may_not_be_missing(pack):
+    """Else a changed finding would only count as not recomputed."""
+
+    def without(arrays):
+        del arrays[next(each for each in arrays if "noise" in each and "ndcg" in each)]
+
+    changed(pack, lambda files: (unsigned(files), resealed(files, planned), other_arrays(files, without)))
+    assert "there are no raw arrays of ndcg@20" in refusal(pack)
