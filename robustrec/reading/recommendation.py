@@ -239,7 +239,9 @@ def _differences(summary: Summary, best: Candidate, rivals: Sequence[Candidate])
         found = relative_difference(summary, best, rival, comparisons=len(rivals))
         words = f"{summary.metric} {percent(found.estimate, signed=True)}"
         words = f"{words} {bracketed(found.low, found.high, percent, signed=True)}".rstrip()
-        if found.low is None or found.low <= 0:
+        if found.high is not None and found.high < 0:
+            short.append(f"{best.name} is worse than {rival.name} ({words})")
+        elif found.low is None or found.low <= 0:
             short.append(f"no significant difference between {best.name} and {rival.name} ({words})")
         elif found.estimate < SMALLEST_DIFFERENCE:
             limit = percent(SMALLEST_DIFFERENCE)

@@ -152,6 +152,12 @@ def test_what_is_earned_is_recommended_with_its_conditions():
             "by less than 1.00 % (ndcg@20 +0.60 % [+0.50, +0.70])",
             "robustrec compare",
         ),
+        (
+            {"quality": {"vanilla": 0.11, "sgbd": 0.1}, "losses": {"vanilla": -0.019}},
+            "difference",
+            "sgbd is worse than vanilla (ndcg@20 -9.09 % [-10.9, -7.27])",
+            "robustrec compare",
+        ),
         ({"losses": {"sgbd": -0.3, "vanilla": -0.3}}, "gates", "sgbd fails", ""),
         ({"losses": {"sgbd": -0.019, "vanilla": -0.019}}, "gates", "is inconclusive for", ""),
         ({"losses": {"vanilla": -0.019}}, "gates", "vanilla is inconclusive for", ""),
