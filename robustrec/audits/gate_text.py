@@ -29,6 +29,7 @@ from robustrec.errors import RobustrecError, unknown_name
 from robustrec.evaluation.kinds import KINDS, QUALITY, STABILITY, kind_of
 from robustrec.results.findings import BASELINE, CLEAN, CONTENT_USE
 from robustrec.results.gates import Gate
+from robustrec.results.possible_limits import better_value
 from robustrec.results.selection import ANY, Select
 from robustrec.untrusted import UnreadableError, parse_json
 
@@ -328,12 +329,13 @@ def _reference(reader: _Reader) -> str | None:
 def _limit(bound: _Bound, form: _Form) -> float:
     """Return the limit as a gate has it: in % a share, and of a stability metric the change from equal lists."""
     number = bound.number / 100 if bound.percent else bound.number
-    return float(number - Decimal(STABILITY[form.kind].equal) if form.stable else number)
+    return float(number - Decimal(STABILITY[form.kind].equal) if form.stable else number) or 0.0  # never -0
 
 
 def _check_change(reader: _Reader, bounds: list[_Bound], form: _Form) -> None:
     """Refuse limits of the wrong kind or direction, with the right form."""
-    first, better = bounds[0], KINDS[form.kind].better if form.kind in KINDS else None
+    first = bounds[0]
+    better = KINDS[form.kind].better if form.kind in KINDS else better_value(form.metric)
     for each in bounds:
         if form.stable:
             _check_stability(reader, each, form)
@@ -355,7 +357,11 @@ def _check_change(reader: _Reader, bounds: list[_Bound], form: _Form) -> None:
             raise reader.error(
                 f"{form.metric}{each.written} asks for a change: an unchanged ranking would fail", fix, each.at
             )
-        if len(bounds) == 1 and better is not None and (form.of_clean or (form.reference and down > 0)):
+        if (
+            len(bounds) == 1
+            and better is not None
+            and (form.of_clean or not each.signed or (form.reference and down > 0))
+        ):
             good, why = ("min", "more is better") if better == 1 else ("max", "less is better")
             if each.side != good:
                 what = f"{form.metric}{each.written} has the wrong direction: {why}"

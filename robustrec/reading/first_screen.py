@@ -99,6 +99,11 @@ def power(summary: Summary) -> Fact:
     unknown = len(gates) - len(known)
     if unknown:
         return Fact("power", title, "warn", f"The power of {unknown} of {len(gates)} blocking gates is unknown", told)
+    detecting = sum(each.underpowered is False for each in gates)
+    if detecting < len(gates):  # twice a limit of 0 is no change at all
+        zero = len(gates) - detecting
+        headline = f"{detecting} of {len(gates)} blocking gates detect twice the limit"
+        return Fact("power", title, "none", f"{headline}; the limit of {zero} is 0", told)
     which = "The blocking gate detects" if len(gates) == 1 else f"All {len(gates)} blocking gates detect"
     return Fact("power", title, "pass", f"{which} twice the limit", told)
 

@@ -20,6 +20,11 @@ _LENGTHS = re.compile(
     r"certified_radius@.*|displacement|(?:movement|factor|contraction|distance_to_clean)_.*|sigma2|audit_loss.*"
 )
 _RANKS = re.compile(r"rank_.*")
+_HARM = re.compile(
+    r"(?:losing|loss_bound|without_place)@.*|items_losing_.*|displacement|movement_.*|exposure_moved_.*|break_share|"
+    r"flip_rate.*|hidden_share"
+)
+_STEADY = re.compile(r"places_(?:kept|certified)@.*|certified_radius@.*|seen|content_use")
 _USE = re.compile(r"content_use")
 
 
@@ -50,6 +55,11 @@ def possible_range(quantity: str, metric: str, *, reference: str = CLEAN, audit:
             return Range(own.low - stability.equal, own.high - stability.equal)
         return Range(-whole, whole)
     return Range(-whole, whole) if audit == CLEAN else Range(-2 * whole, 2 * whole)  # of two drifts
+
+
+def better_value(metric: str) -> int | None:
+    """Return 1 if more of a metric of an audit is better, -1 if less is, and None if neither or not known."""
+    return -1 if _HARM.fullmatch(metric) else 1 if _STEADY.fullmatch(metric) else None
 
 
 def wrong_limits(low: float | None, high: float | None, possible: Range, *, what: str) -> str:

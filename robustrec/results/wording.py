@@ -93,9 +93,10 @@ def power_sentence(result: GateResult) -> str:
     """Return what a gate detects: "a true fall of 2.61 % or more fails this gate in 80 % of runs"; empty if unknown."""
     low, high = result.detects_below, result.detects_above
     often = f"in {100 * POWER:g} % of runs"
-    if result.quantity == "relative_drift" and low is not None and low <= -1 and high is None:
+    if result.quantity == "relative_drift" and low is not None and low <= -1:
         few = "too few training seeds or users" if result.seeds else "too few users"
-        return f"{few}: not even a loss of 100 % fails this gate {often}"
+        rise = "" if high is None else f"; a true {_beyond(result, high, below=False)} fails it"
+        return f"{few}: not even a loss of 100 % fails this gate {often}{rise}"
     ends = [_beyond(result, end, below=below) for end, below in ((low, True), (high, False)) if end is not None]
     return f"a true {' or a true '.join(ends)} fails this gate {often}" if ends else ""
 

@@ -169,6 +169,12 @@ WRONG = [
     ("clean:gini@20>0.1", 15, "less is better", "--gate 'clean:gini@20<0.1'"),
     ("clean:gini@20>+3% vs baseline", 15, "less is better", "--gate 'clean:gini@20<+3% vs baseline'"),
     ("clean:ndcg@20<-3% vs vanilla", 15, "more is better", "--gate 'clean:ndcg@20>-3% vs vanilla'"),
+    # the same for values of audits: a gate that passes when most items lose their places
+    ("losing@20>10%", 11, "less is better", "--gate 'losing@20<10%'"),
+    ("guarantee:places_kept@20<.9", 26, "more is better", "--gate 'guarantee:places_kept@20>.9'"),
+    ("worst:items_losing_25>0.1", 23, "less is better", "--gate 'worst:items_losing_25<0.1'"),
+    ("encoder:movement_fused>0.1", 24, "less is better", "--gate 'encoder:movement_fused<0.1'"),
+    ("content_use:content_use<=.1", 26, "more is better", "--gate 'content_use:content_use>=.1'"),
     # wrong quantities
     ("clean:ndcg@20>-2%", 15, "no change without a reference", "vs baseline'"),
     ("ndcg@20>0.1", 9, "no sign", "--gate 'clean:ndcg@20>=0.05'"),

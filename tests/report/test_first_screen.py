@@ -205,6 +205,18 @@ def test_power_names_the_gates_that_detect_too_little():
     ):
         found = fact(report_of(0.0).model_copy(update={"gates": gates}), "power")
         assert (found.state, found.headline) == (state, headline)
+    zero = strong.model_copy(update={"gate": "zero", "min": 0.0})
+    for gates, headline in (
+        ((strong, zero), "1 of 2 blocking gates detect twice the limit; the limit of 1 is 0"),
+        ((zero, zero), "0 of 2 blocking gates detect twice the limit; the limit of 2 is 0"),
+    ):
+        found = fact(report_of(0.0).model_copy(update={"gates": gates}), "power")
+        assert (found.state, found.headline) == ("none", headline)
+    both = weak.model_copy(update={"max": 0.02, "detects_below": -1.3, "detects_above": 0.07})
+    found = fact(report_of(0.0).model_copy(update={"gates": (both,)}), "power")
+    assert "too few users: not even a loss of 100 % fails" in found.lines[0]
+    assert "130" not in found.lines[0]
+    assert "a true rise of 7.00 % or more" in found.lines[0]
     found = fact(report_of(0.0).model_copy(update={"gates": (weak, strong)}), "power")
     assert found.lines == ("weak: a true fall of 7.00 % or more fails this gate in 80 % of runs.",)
     above = weak.model_copy(update={"min": None, "max": 0.02, "detects_below": None, "detects_above": 0.07})
