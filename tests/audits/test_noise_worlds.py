@@ -72,6 +72,18 @@ def test_noise_reaches_freedom_through_its_graph_and_through_nothing_else(measur
     assert _drift(measured, "freedom", "sigma2=0.1 frozen graphs") == 0.0
 
 
+def test_frozen_graphs_alone_say_nothing_of_a_model_that_reads_features_by_them_only(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    """A drift that is 0 whatever the noise passes no gate; features reach the scores of DRAGON by its encoder too."""
+    suite = SUITE.replace('graphs = ["rebuilt", "frozen"]', 'graphs = ["frozen"]')
+    run = _measured(tiny_folder, tmp_path, "freedom", "dragon", suite=suite)
+    assert {row.subject.model for row in run.results.findings if row.audit == "noise"} == {"dragon"}
+    (status,) = (each for each in run.results.statuses if each.audit == "noise" and each.subject.model == "freedom")
+    assert status.status == "not_applicable"
+    assert 'graphs = ["rebuilt"]' in status.message
+
+
 def test_a_frozen_representation_is_that_of_the_clean_graphs(measured: runner.Measurements) -> None:
     subject = next(subject for subject, _ in measured.subjects if subject.subject.model == "dragon")
     assert subject.model is not None
