@@ -84,7 +84,7 @@ def log_report(
         raise RobustrecError(
             f"{shown_url(tracking_uri)} is a server, and --offline forbids the network",
             where="--tracking-uri",
-            fix="use a database file, such as --tracking-uri sqlite:///mlflow.db, or leave out --offline",
+            fix="use a database file, such as --tracking-uri sqlite:///mlflow.db, or omit --offline",
         )
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     with _told(tracking_uri):
@@ -241,10 +241,11 @@ def _told(tracking_uri: str) -> Iterator[None]:
     except Exception as error:
         if not _is_known(error):
             raise
+        fix = "check that the server runs and has the experiment and model version"
+        if urlsplit(tracking_uri).scheme in ("", "file"):
+            fix = "use a database file: --tracking-uri sqlite:///mlflow.db"
         raise RobustrecError(
-            f"mlflow at {shown_url(tracking_uri)}: {_first_line(error, tracking_uri)}",
-            where="report mlflow",
-            fix="check that the server runs and has the experiment and model version: mlflow doctor",
+            f"mlflow at {shown_url(tracking_uri)}: {_first_line(error, tracking_uri)}", where="report mlflow", fix=fix
         ) from error
 
 

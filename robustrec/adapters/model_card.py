@@ -26,6 +26,8 @@ def candidate_of(summary: Summary, name: str) -> Candidate:
     """
     names = [each.name for each in summary.candidates]
     found = [each for each in summary.candidates if each.name == name or (not name and len(names) == 1)]
+    # A report adds a note to the name of a candidate that uses no content: "sgbd (content-free)".
+    found = found or [each for each in summary.candidates if each.name.partition(" (")[0] == name]
     if len(found) == 1:
         return found[0]
     what = f"the report has no candidate {name!r}" if name else f"the report has {len(names)} candidates"

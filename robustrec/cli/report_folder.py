@@ -73,7 +73,7 @@ def list_(
     if others:
         sheet.line(f"{others} other {'result' if others == 1 else 'results'}, such as comparisons of strategies")
     if (place / "reports").is_symlink():
-        say(f"{place / 'reports'} is a link and is not followed: give its own home folder with --home")
+        say(f"{place / 'reports'} is a link and is not followed: pass the home folder that it leads to with --home")
 
 
 def open_(

@@ -155,7 +155,7 @@ def _say_the_rest(home: Path) -> None:
         say(f"{len(partial)} interrupted trainings, {size}: the same command resumes them")
     folder = home / "runs"
     if folder.is_symlink():
-        say(f"{folder} is a link and is not followed: give its own home folder with --home")
+        say(f"{folder} is a link and is not followed: pass the home folder that it leads to with --home")
 
 
 def _print_runs(sheet: Sheet, runs: Sequence[StoredRun]) -> None:

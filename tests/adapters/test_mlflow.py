@@ -127,6 +127,12 @@ def test_errors_say_what_to_do(
     assert caught.value.fix
 
 
+def test_a_folder_in_place_of_a_database_is_refused_with_an_address_that_works(report: Report, path: Path) -> None:
+    with pytest.raises(RobustrecError) as caught:
+        log_report(report, path, tracking_uri=(path.parent / "mlruns").as_uri(), offline=True)
+    assert caught.value.fix == "use a database file: --tracking-uri sqlite:///mlflow.db"
+
+
 def test_an_error_shows_no_credentials(report: Report, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(RobustrecError) as caught:

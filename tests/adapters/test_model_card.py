@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,10 @@ def test_a_candidate_must_be_named_where_there_are_several(report: Report) -> No
     for name in ("", "amr"):
         with pytest.raises(RobustrecError, match="vanilla, sgbd"):
             model_card(report, model_name="m", candidate=name)
+
+
+def test_a_candidate_is_found_without_the_mark_on_its_name(report: Report) -> None:
+    summary = summary_of(report)
+    marked = [replace(each, name=f"{each.name} (content-free, uncertain)") for each in summary.candidates]
+    found = candidate_of(replace(summary, candidates=marked), "sgbd")
+    assert found.name == "sgbd (content-free, uncertain)"
