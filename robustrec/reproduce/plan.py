@@ -206,6 +206,8 @@ def plan_reproduction(settings: Settings, asked: Asked, progress: Progress = sil
         RobustrecError: unknown names, or nothing to measure.
     """
     parse_metric(asked.metric, kinds=ACCURACY, where="--metric")
+    # Of a configuration file, for other commands: the paper's experiment has all test users, and trains on its texts.
+    settings = settings.model_copy(update={"users": None, "checkpoint": None, "denoise": "none"})
     check_weights(settings)
     features: Features = parse_features(asked.features)
     tables = parse_tables(asked.tables)

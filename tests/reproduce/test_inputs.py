@@ -127,3 +127,11 @@ def test_a_budget_of_time_starts_no_further_training_and_names_them(baby, tmp_pa
     assert run([*words, *small, "--budget", "0.01s"]) == 0
     report = Reproduction.model_validate_json(capsys.readouterr().out)
     assert [row.verdict for row in report.rows] == ["not usable", "not usable", "not usable"]
+
+
+def test_settings_of_other_commands_in_a_configuration_file_change_no_row(baby, tmp_path):
+    other = {"users": 5, "checkpoint": "some-run", "denoise": "capfilt"}
+    asked = Asked(tables=(3,), datasets=(str(baby),), patterns=("slmrec/minilm+cnn/vanilla",))
+    (group,) = plan_reproduction(Settings(home=tmp_path, **other), asked).groups
+    own = group.settings
+    assert (own.users, own.checkpoint, own.denoise) == (None, None, "none")
