@@ -84,7 +84,8 @@ def judgement(
     silent = [not_judged(gate, rows, statuses, subjects) for gate in gates.gates]
     word, reason = verdict_with_reason(found.gates, statuses, found.waivers)
     if record is not None and baseline is not None and not over_seeds:
-        record = record.model_copy(update={"gates": _on_baseline(suite, baseline, side, now)})
+        notes = (*_gone(suite, baseline), *record.notes)
+        record = record.model_copy(update={"gates": _on_baseline(suite, baseline, side, now), "notes": notes})
     return {
         "findings": findings,
         "gates": tuple(_of_sample(gate, side) for gate in found.gates),
@@ -104,6 +105,18 @@ def judgement(
         "verdict_reason": reason,
         "warnings": (*gates.left_out, *filter(None, (*reasons.values(), *silent)), *warnings_of(found.waivers)),
     }
+
+
+def _gone(suite: Suite, baseline: Baseline) -> list[str]:
+    """Return a note if the suite of the baseline has gates that are not judged any more."""
+    judged = {gate.name for gate in suite.gates}
+    theirs = baseline.record.suite.content.get("gates") or []
+    names = [str(each.get("name")) for each in theirs if isinstance(each, dict) and each.get("name") not in judged]
+    if not names:
+        return []
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    listed = ", ".join(repr(name) for name in names[:3])
+    return [f"not judged any more: {'gate' if len(names) == 1 else 'gates'} {listed}{more} of the baseline"]
 
 
 def _on_baseline(

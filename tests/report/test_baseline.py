@@ -216,6 +216,15 @@ def test_limits_and_waivers_may_change_without_a_new_baseline(tmp_path):
     assert against(report, arrays, accepted(tmp_path), looser).verdict == "pass"
 
 
+def test_gates_of_the_baseline_that_are_not_judged_any_more_are_named(tmp_path):
+    report, arrays = measured()
+    kept = report.suite.content["gates"][0]["name"]
+    renamed = suite_of(SUITE.replace(f'"{kept}"', '"new name"') + AGAINST)
+    notes = against(report, arrays, accepted(tmp_path), renamed).baseline.notes
+    assert notes[0] == f"not judged any more: gate '{kept}' of the baseline"
+    assert not any("any more" in note for note in against(report, arrays, accepted(tmp_path)).baseline.notes)
+
+
 def test_other_users_are_refused(tmp_path):
     report, arrays = measured()
     shifted = {**arrays, "users": arrays["users"] + 1}
