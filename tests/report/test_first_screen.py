@@ -350,3 +350,10 @@ def test_the_page_shows_one_to_forty_subjects():
         )
         parser = is_harmless(html_page(report))
         assert len(parser.ids) == len(set(parser.ids))
+
+
+def test_the_item_hurt_most_is_told_first_by_the_number_that_chose_it():
+    """An item can lose rank for the users who want it and gain places with others."""
+    item = fragile(SGBD, exposure_before=131, exposure_after=140, rank_before=49.0, rank_after=161.0)
+    page = html_page(report_of(0.0, exhibits=(item,)))
+    assert page.index("Mean rank 49.0 before, 161.0 after") < page.index("users before, 140 after")
