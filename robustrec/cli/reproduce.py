@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -118,12 +119,14 @@ def reproduce(
         tune_epochs=tune_epochs,
         budget=parse_duration(budget) if budget else None,
     )
-    if tune:
+    if tune and not dry_run:
         require_optuna()
     with progress_bars(quiet=quiet) as progress:
         plan = plan_reproduction(settings, asked, progress)
     if dry_run:
         print_plan(plan, data_console())
+        if tune and importlib.util.find_spec("optuna") is None:
+            say("optuna is not installed: pip install 'robustrec[tune]', or add --no-tune", quiet=quiet)
         return
     stored = settings.home / "reports" / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-reproduce-{paper}.json"
     outputs = [("the home folder", stored)]

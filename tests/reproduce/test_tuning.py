@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from filelock import FileLock, Timeout
 
+from robustrec.cli.main import run
 from robustrec.config import Settings
 from robustrec.errors import RobustrecError
 from robustrec.reproduce import tuning
@@ -137,3 +138,14 @@ def test_without_optuna_the_command_says_what_to_install(monkeypatch):
         require_optuna()
     assert "pip install 'robustrec[tune]'" in error.value.fix
     assert "--no-tune" in error.value.fix
+
+
+def test_a_dry_run_needs_no_optuna_and_names_it(monkeypatch, tmp_path, capsys):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *more: None if name == "optuna" else real(name, *more)
+    )
+    words = ["reproduce", "sgbd", "--table", "4", "--row", "*/blip*", "--home", str(tmp_path), "--offline"]
+    assert run([*words, "--dry-run"]) == 0
+    assert "pip install 'robustrec[tune]'" in capsys.readouterr().err
+    assert run(words) == 2
