@@ -27,6 +27,7 @@ from robustrec.sheet import NO_BREAK
 
 MOST_GATES = 4
 _MOST_CANDIDATES, _MOST_COLUMNS = 4, 4
+_MOST_CAUTIONS = 6
 _LONGEST, _SHORT, _UNMET, _TITLE = 230, 130, 70, 40  # letters: three lines at 80 columns, two, parts of lines
 _HURT = 180
 _LABEL = 10  # width of the labels of facts
@@ -231,10 +232,12 @@ def _print_fact(page: Page, label: str, text: str) -> None:
 
 
 def _print_cautions(page: Page) -> None:
+    """Print what every output form says; only what is very long, or very much, is left to --full."""
     lines = [line for line in cautions(page.report) if line != SAMPLE]  # that stands at the top
-    if lines:
-        more = f"; and {len(lines) - 1} more (show them with --full)" if len(lines) > 1 else ""
-        _print_fact(page, "Warnings", f"{shortened(lines[0], _SHORT)}{more}")
+    for place, line in enumerate(lines[:_MOST_CAUTIONS]):
+        _print_fact(page, "" if place else "Warnings", shortened(line, _LONGEST))
+    if len(lines) > _MOST_CAUTIONS:
+        _print_fact(page, "", f"and {len(lines) - _MOST_CAUTIONS} more (show them with --full)")
 
 
 def _print_end(page: Page, location: Path | None, pages: Sequence[Path], fail_on: FailOn) -> None:
