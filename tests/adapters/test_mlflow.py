@@ -41,6 +41,7 @@ def report(path: Path) -> Report:
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    monkeypatch.chdir(tmp_path)  # a new model version makes mlflow write its default database there
     return (tmp_path / "store").as_uri()
 
 
