@@ -88,6 +88,7 @@ def report(home: Path, tiny_folder: Path) -> rr.Report:
 def _content(path: Path) -> dict[str, Any]:
     """Return a report without times, command, and what a run took from the store."""
     found = json.loads(path.read_text())
+    found["planned"].pop("time")
     for name in ("created", "command", "durations", "costs", "digests", "arrays"):
         del found[name]
     del found["judgement"]["judged"]

@@ -296,7 +296,7 @@ bound = "estimate"
 """
     report = audited(shop_plan(shop, home, suite=PLANTED + gate.replace("METRIC", "exposure@20_shapley_edited")))
     assert [(each.status, each.selected) for each in report.gates] == [("fail", 1)]
-    with pytest.raises(RobustrecError, match="does not list it"):
+    with pytest.raises(RobustrecError, match="which the suite does not list"):
         parse_suite(PLANTED + gate.replace("METRIC", "exposure@10_shapley_edited"), source="x")
     with pytest.raises(RobustrecError, match="not in the metrics of the suite"):
         parse_suite(PLANTED.replace("draws = 2", 'draws = 2\nmetric = "recall@20"'), source="x")

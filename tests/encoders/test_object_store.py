@@ -140,6 +140,7 @@ def _audit(shop: Path, home: Path, suite: Path, url: str) -> rr.Report:
 def _text(report: rr.Report) -> str:
     """Return a report without times and without what this run took from the store."""
     record = json.loads(report.model_dump_json())
+    record["planned"].pop("time")
     for name in ("durations", "costs", "created", "judgement", "digests"):
         record.pop(name, None)
     for subject in record["subjects"]:
