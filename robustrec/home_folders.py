@@ -174,7 +174,7 @@ def chosen(
         entries: those that may be removed.
         now: time in seconds since 1970.
         older_than: seconds since the last use.
-        max_size: bytes that the home folder shall have at most.
+        max_size: largest size of the home folder, in bytes.
         total: bytes that it has.
         unused: tells which entries nothing refers to.
     """

@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from robustrec.errors import RobustrecError
+from robustrec.files import digest_file
 from robustrec.report.forms import html_bytes
+from robustrec.report.forms.findings_table import provenance_of
+from robustrec.results.arrays import arrays_file
 from robustrec.results.findings import Finding
 from robustrec.results.gates import GateResult
 from robustrec.results.report import Report
@@ -86,7 +89,7 @@ def log_report(
             where="--tracking-uri",
             fix="use a database file, such as --tracking-uri sqlite:///mlflow.db, or omit --offline",
         )
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = digest_file(path)
     with _told(tracking_uri):
         client = _client(tracking_uri)
         if version is not None:
@@ -152,22 +155,16 @@ def _tags(report: Report, digest: str) -> dict[str, str]:
 
 def _params(report: Report) -> dict[str, str]:
     return {
-        "robustrec": report.robustrec,
-        "dataset": report.dataset.name,
-        "edition": report.dataset.edition,
-        "dataset_digest": report.dataset.digest,
-        "suite": report.suite.name,
-        "suite_digest": report.suite.digest,
+        **provenance_of(report),
         "subjects": "; ".join(each.subject.label for each in report.subjects) or "-",
         **{f"seed {_part(name)}": str(seed) for name, seed in report.seeds.items()},
     }
 
 
 def _arrays(report: Report, path: Path) -> Iterator[Path]:
-    if report.arrays is not None:
-        file = path.parent / Path(report.arrays.file).name
-        if file.is_file() and not file.is_symlink():
-            yield file
+    file = arrays_file(report, path)
+    if file is not None and file.is_file() and not file.is_symlink():
+        yield file
 
 
 def metrics_of(report: Report) -> dict[str, float]:

@@ -79,10 +79,11 @@ def users(
     from robustrec.audits.checked import checked_report
     from robustrec.files import check_outputs
     from robustrec.report.forms.user_table import write_user_table
+    from robustrec.results.arrays import arrays_file
 
     path = options.report_file(report, home)
     checked = checked_report(path)
-    beside = None if checked.arrays is None else path.parent / Path(checked.arrays.file).name
+    beside = arrays_file(checked, path)
     check_outputs([("--output", output)], [("REPORT", path), ("REPORT", beside)])
     n = write_user_table(checked, path, output)
     say(f"{n:,} users written to {output}")

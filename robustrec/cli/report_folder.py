@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 _MOST_NAMES = 4
 _AXIS, _AXIS_BESIDE_REMARKS = 22, 14
-_STYLES = {"pass": "green", "fail": "red", "inconclusive": "magenta", "error": "bold red"}
 
 
 def list_(

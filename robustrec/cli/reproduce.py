@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -102,7 +101,7 @@ def reproduce(
     from robustrec.reproduce.console import print_plan, print_reproduction
     from robustrec.reproduce.cost import parse_duration
     from robustrec.reproduce.plan import Asked, plan_reproduction
-    from robustrec.reproduce.tuning import require_optuna
+    from robustrec.reproduce.tuning import has_optuna, require_optuna
 
     check_engine(settings.engine)
     check_store(settings.store, offline=settings.offline)
@@ -125,7 +124,7 @@ def reproduce(
         plan = plan_reproduction(settings, asked, progress)
     if dry_run:
         print_plan(plan, data_console())
-        if tune and importlib.util.find_spec("optuna") is None:
+        if tune and not has_optuna():
             say("optuna is not installed: pip install 'robustrec[tune]', or add --no-tune", quiet=quiet)
         return
     stored = settings.home / "reports" / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-reproduce-{paper}.json"

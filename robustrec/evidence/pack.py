@@ -19,7 +19,7 @@ from robustrec import __version__
 from robustrec.audits.checked import checked_report
 from robustrec.errors import RobustrecError
 from robustrec.evidence.documents import documents_of, json_bytes
-from robustrec.results.arrays import arrays_in
+from robustrec.results.arrays import arrays_file, arrays_in
 from robustrec.results.report import MAX_BYTES, Report, read_report
 from robustrec.results.verdict import VerdictWord
 from robustrec.subject import Record
@@ -69,7 +69,7 @@ def pack_of(path: Path, *, operator: str = "", key: Ed25519PrivateKey | None = N
     """
     checked_report(path)
     report = read_report(path)
-    arrays = None if report.arrays is None else path.parent / Path(report.arrays.file).name
+    arrays = arrays_file(report, path)
     if arrays is None or not arrays.is_file():
         raise RobustrecError(
             "the per-user arrays are not beside the report, and without them no number can be recomputed",

@@ -209,7 +209,7 @@ def _states(row: Finding, arrays: Arrays) -> tuple[NDArray[np.float64], NDArray[
 
 
 def _nothing_done(row: Finding, before: _Table, after: _Table) -> bool | None:
-    """Return whether the condition of a finding does nothing to any input; None if that cannot be told."""
+    """Return whether the condition of a finding does nothing to any input; None if that is not known."""
     if row.audit in _DRAWN and row.condition.kind in ("noise", "std_noise", "edit"):
         return row.condition.amount == 0
     same = all(np.array_equal(values, np.broadcast_to(before[name], values.shape)) for name, values in after.items())

@@ -6,7 +6,6 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from robustrec.models.configs import MGCNConfig
 from robustrec.models.contract import (
@@ -24,9 +23,8 @@ from robustrec.models.contract import (
 from robustrec.models.frozen_item_graph import cosine_item_graphs
 from robustrec.models.graphs import UserItemGraph, cosine_neighbours, product
 from robustrec.models.initial import linear, table
-from robustrec.models.losses import bpr_loss, half_squares
 from robustrec.models.rows import distinct, project_tuned
-from robustrec.models.views import Views, spread, view_contrast
+from robustrec.models.views import Views, spread, views_loss
 
 
 class MGCN(RecommenderModule):
@@ -82,18 +80,7 @@ class MGCN(RecommenderModule):
         item_rows, item_places = distinct(torch.cat([batch.positives, batch.negatives]), self.n_items)
         graphs = self.item_graphs(features) if graphs is None else graphs
         users, items = self._views(features, graphs, user_rows, item_rows)
-        at_users = functional.embedding(user_places, users.content + users.side)
-        at_items = functional.embedding(item_places, items.content + items.side)
-        positives, negatives = at_items.chunk(2)
-        squares = half_squares(at_users, at_items)
-        weight, temperature = self.config.contrast_weight, self.config.temperature
-        terms = {
-            "bpr": bpr_loss((at_users * positives).sum(1), (at_users * negatives).sum(1)),
-            "regularisation": self.config.reg_weight / self.config.nominal_batch * squares,
-            "contrast_users": weight * view_contrast(users, user_places, temperature),
-            "contrast_items": weight * view_contrast(items, item_places[: len(batch.positives)], temperature),
-        }
-        return Loss(torch.stack(list(terms.values())).sum(), terms)
+        return views_loss((users, items), (user_places, item_places), self.config)
 
     def _gated(self, features: Features, graphs: Graphs) -> Tensor:
         """Return b_m of all modalities side by side [I, M·d]."""

@@ -8,7 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from robustrec.models.configs import MGCNConfig, SMOREConfig
+from robustrec.models.contract import Loss
 from robustrec.models.graphs import Bipartite, Sparse, chosen_rows, product
+from robustrec.models.losses import bpr_loss, half_squares
 from robustrec.models.rows import unit_rows
 
 
@@ -57,6 +60,29 @@ def spread(
         Spread(share * (_rows(users, user_rows) + to_users[:, :d]), to_users[:, d:]),
         Spread(share * (_rows(items, item_rows) + to_items), _rows(carried, item_rows)),
     )
+
+
+def views_loss(views: tuple[Views, Views], places: tuple[Tensor, Tensor], config: MGCNConfig | SMOREConfig) -> Loss:
+    """Return the BPR loss, the squared norms of the batch vectors, and κ times the contrastive loss.
+
+    Args:
+        views: of the rows of users and of items that the batch has.
+        places: int64, where the batch stands among the rows: users [B], and positives then negatives [2B].
+        config: the weights.
+    """
+    (users, items), (user_places, item_places) = views, places
+    at_users = functional.embedding(user_places, users.content + users.side)
+    at_items = functional.embedding(item_places, items.content + items.side)
+    positives, negatives = at_items.chunk(2)
+    squares = half_squares(at_users, at_items)
+    weight, temperature = config.contrast_weight, config.temperature
+    terms = {
+        "bpr": bpr_loss((at_users * positives).sum(1), (at_users * negatives).sum(1)),
+        "regularisation": config.reg_weight / config.nominal_batch * squares,
+        "contrast_users": weight * view_contrast(users, user_places, temperature),
+        "contrast_items": weight * view_contrast(items, item_places[: len(user_places)], temperature),
+    }
+    return Loss(torch.stack(list(terms.values())).sum(), terms)
 
 
 def view_contrast(views: Views, ids: Tensor, temperature: float) -> Tensor:

@@ -18,7 +18,6 @@ from robustrec.reproduce.plan import ReproductionPlan
 from robustrec.reproduce.result import Improvement
 from robustrec.reproduce.table import Found, kind_of_difference
 
-OTHERS = len(FEATURES) * len(STRATEGIES) - 1
 _LARGEST = (0.0, 0.0, 0.5642, 0.8463, 1.0294, 1.1630, 1.2672, 1.3522, 1.4236)
 """Expectation of the largest of n standard normal values, by n: David and Nagaraja 2003, "Order statistics"."""
 

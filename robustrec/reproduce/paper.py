@@ -15,6 +15,8 @@ FEATURES = ("minilm+cnn", "blip", "blip2")
 """Kinds of features: the paper calls the first Vanilla."""
 MODELS = ("dualgnn", "dragon", "slmrec")
 STRATEGIES = ("vanilla", "mirror", "sgbd")
+OTHERS = len(FEATURES) * len(STRATEGIES) - 1
+"""Rows of a model beside its first."""
 DATASETS = ("baby", "sports", "clothing", "electronics")
 METRICS = ("recall", "ndcg", "precision", "map")
 FLAGS = ("scan", "typo", "impossible", "implausible", "copied")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple, cast
 
 from robustrec.comparison.budget import BUDGET_WORDS, Budget
 from robustrec.reproduce.claims import NAMES
 from robustrec.reproduce.intervals import FEWEST_SEEDS, WIDEST
-from robustrec.reproduce.paper import DECIMALS, paper
+from robustrec.reproduce.paper import DECIMALS, OTHERS, paper
 from robustrec.reproduce.result import Claim, Fall, Improvement, Reproduction, Row, Value
 from robustrec.reproduce.rows import NO_TABLE
 from robustrec.reproduce.table import seeds_words
@@ -194,14 +196,26 @@ def _claims(report: Reproduction) -> Iterator[Section]:
         for each in report.claims:
             if each.pooled == pooled:
                 groups.setdefault((each.dataset, each.model, each.budget), []).append(each)
-        rows: list[tuple[str, ...]] = []
-        for (dataset, model, budget), claims in groups.items():
-            name = f"{dataset}, {model}, {BUDGET_WORDS[cast('Budget', budget)]}, {seeds_words(claims[0].seeds)}"
-            rows.append((name, *[""] * (len(columns) - 1)))
-            rows += [_claim(each) for each in claims]
-        if rows:
-            yield Section(title, lines, columns, tuple(rows))
+        named = [
+            (
+                f"{dataset}, {model}, {BUDGET_WORDS[cast('Budget', budget)]}, {seeds_words(claims[0].seeds)}",
+                _claim(each),
+            )
+            for (dataset, model, budget), claims in groups.items()
+            for each in claims
+        ]
+        if named:
+            yield Section(title, lines, columns, _grouped(named))
             lines = ()
+
+
+def _grouped(named: Sequence[tuple[str, tuple[str, ...]]]) -> tuple[tuple[str, ...], ...]:
+    """Return rows with a line of their name before the first of each run of equal names."""
+    rows: list[tuple[str, ...]] = []
+    for name, group in groupby(named, key=itemgetter(0)):
+        own = [row for _, row in group]
+        rows += [(name, *[""] * (len(own[0]) - 1)), *own]
+    return tuple(rows)
 
 
 def _claim(each: Claim) -> tuple[str, ...]:
@@ -224,16 +238,9 @@ def _improvements(report: Reproduction) -> Iterator[Section]:
         ' row is chosen on test, which adds the number under "by chance" even where no row differs from another.',
     )
     columns = ("line", "measured", "rows", "by chance", "printed", "from sound cells", "best row")
-    rows: list[tuple[str, ...]] = []
-    last = ""
-    for each in report.improvements:
-        name = f"table {each.table}, {each.dataset}, {each.metric}"
-        if name != last:
-            rows.append((name, *[""] * (len(columns) - 1)))
-        last = name
-        rows.append(_improvement(each))
-    if rows:
-        yield Section("Improvement as the paper computes it", lines, columns, tuple(rows))
+    named = [(f"table {each.table}, {each.dataset}, {each.metric}", _improvement(each)) for each in report.improvements]
+    if named:
+        yield Section("Improvement as the paper computes it", lines, columns, _grouped(named))
 
 
 def _improvement(each: Improvement) -> tuple[str, ...]:
@@ -245,7 +252,7 @@ def _improvement(each: Improvement) -> tuple[str, ...]:
     return (
         f"{INDENT}{each.model}",
         share(each.ours),
-        f"{each.rows} of 8",
+        f"{each.rows} of {OTHERS}",
         share(each.chance),
         share(each.printed),
         share(each.cells),
@@ -258,14 +265,7 @@ def _falls(report: Reproduction) -> Iterator[Section]:
         return
     counts = Counter(each.conclusion for each in report.falls)
     columns = ("fall", "printed", "noise at inference", "noise in training", "spread", "conclusion")
-    rows: list[tuple[str, ...]] = []
-    last = ""
-    for each in report.falls:
-        name = f"{each.model}/{each.features}/{each.strategy}"
-        if name != last:
-            rows.append((name, *[""] * (len(columns) - 1)))
-        last = name
-        rows.append(_fall(each))
+    named = [(f"{each.model}/{each.features}/{each.strategy}", _fall(each)) for each in report.falls]
     yield Section(
         "Table 2: fall under noise, read both ways",
         (
@@ -273,7 +273,7 @@ def _falls(report: Reproduction) -> Iterator[Section]:
             "Spread is the standard deviation of the clean value over training seeds, as a share of its mean.",
         ),
         columns,
-        tuple(rows),
+        _grouped(named),
     )
 
 

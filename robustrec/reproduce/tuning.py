@@ -42,7 +42,6 @@ ALPHA2 = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 RHO = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 FACTORS = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8)
 """Factors of the default learning rate."""
-MOST_TRIALS = len(FACTORS)
 RATE = "training.learning_rate"
 KEYS = ("alpha2", "rho")
 
@@ -69,13 +68,18 @@ class Search:
     allows: Callable[[SubjectSpec], bool]
 
 
+def has_optuna() -> bool:
+    """Tell whether Optuna is installed."""
+    return importlib.util.find_spec("optuna") is not None
+
+
 def require_optuna() -> None:
     """Check that Optuna is installed.
 
     Raises:
         RobustrecError: it is not.
     """
-    if importlib.util.find_spec("optuna") is None:
+    if not has_optuna():
         raise RobustrecError(
             "settings are chosen on validation by optuna, but optuna is not installed",
             where="robustrec reproduce",

@@ -54,16 +54,19 @@ def array_key(subject: Subject, audit: str, condition: Condition, metric: str) -
     return "|".join([subject.label.replace("/", ":"), audit, condition.label, metric])
 
 
+def arrays_file(report: Report, path: Path) -> Path | None:
+    """Return where the arrays of a report stand, beside its file; None if it has none."""
+    return None if report.arrays is None else path.parent / Path(report.arrays.file).name
+
+
 def arrays_beside(report: Report, path: Path) -> dict[str, NDArray[np.float64]] | None:
     """Return the arrays beside a report, or None if the file does not exist.
 
     Raises:
         RobustrecError: the digest of the file does not match the report, or the file cannot be read.
     """
-    if report.arrays is None:
-        return None
-    file = path.parent / Path(report.arrays.file).name
-    if not file.is_file():
+    file = arrays_file(report, path)
+    if report.arrays is None or file is None or not file.is_file():
         return None
     return arrays_in(report, file)
 

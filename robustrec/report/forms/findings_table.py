@@ -20,6 +20,18 @@ COLUMNS = (*_SUBJECT, *_OWN)
 """Columns, the same in both formats."""
 
 
+def provenance_of(report: Report) -> dict[str, str]:
+    """Return what a table of findings is of: version, data and suite with their digests."""
+    return {
+        "robustrec": report.robustrec,
+        "dataset": report.dataset.name,
+        "edition": report.dataset.edition,
+        "dataset_digest": report.dataset.digest,
+        "suite": report.suite.name,
+        "suite_digest": report.suite.digest,
+    }
+
+
 def csv_bytes(report: Report) -> bytes:
     """Return the findings as CSV (RFC 4180) in UTF-8, with unrounded numbers and empty cells for missing ones.
 
@@ -87,15 +99,7 @@ def arrow_table(report: Report) -> Any:
     pa = importlib.import_module("pyarrow")
     kinds = {float: pa.float64(), int: pa.int64(), str: pa.string()}
     fields = [pa.field(name, kinds[_kind(name)]) for name in COLUMNS]
-    provenance = {
-        "robustrec": report.robustrec,
-        "dataset": report.dataset.name,
-        "edition": report.dataset.edition,
-        "dataset_digest": report.dataset.digest,
-        "suite": report.suite.name,
-        "suite_digest": report.suite.digest,
-        "created": report.created.isoformat(),
-    }
+    provenance = {**provenance_of(report), "created": report.created.isoformat()}
     columns = list(zip(*(values_of(finding) for finding in report.findings), strict=True)) or [()] * len(COLUMNS)
     return pa.table(
         [pa.array(column, type=field.type) for column, field in zip(columns, fields, strict=True)],

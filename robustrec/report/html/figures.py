@@ -68,7 +68,7 @@ def _absolute(summary: Summary, row: Finding, group: list[Subject]) -> Bar:
 def relation_figures(summary: Summary) -> Figures:
     """Return scatter plots of sharpness and drift, one mark per subject, for the most significant relations.
 
-    Without a defined rank correlation there is no plot: a few marks would suggest a relation that cannot be told.
+    Without a defined rank correlation there is no plot: a few marks would suggest a relation that is not known.
     """
     drawable = [
         each
