@@ -42,6 +42,7 @@ NOT_RUN = (
     (r"^robustrec report trend", "needs several reports: tests/cli"),
     (r"^robustrec report (mlflow|card)", "needs a server, or a report of sgbd: tests/adapters"),
     (r"basic\+shrink", "fits filters: tests/runs/test_shrinking.py"),
+    (r"user:country", "needs a table of users: tests/audits/test_user_segments.py"),
     (r"migration\.toml", "needs a second encoder: tests/audits/test_migration_audit.py"),
     (r"merchant\(edit=promo", "judges edits, which the report here does not have: tests/audits/test_gate_text.py"),
 )  # fmt: skip

@@ -22,7 +22,8 @@ from robustrec.audits.quality import Clean, short_lists
 from robustrec.audits.registry import user_audits
 from robustrec.audits.rows import Intervals
 from robustrec.audits.run import Measurements
-from robustrec.audits.segments import chosen_segments, segment_rows, segments_of
+from robustrec.audits.segment_groups import chosen_segments, segments_of, user_column_notes
+from robustrec.audits.segments import segment_rows
 from robustrec.audits.values import length_of_main
 from robustrec.columns import OF_ITEMS
 from robustrec.datasets.cold_start import cold_start
@@ -132,13 +133,14 @@ def _segments(plan: Plan, run: Measurements) -> tuple[tuple[Finding, ...], tuple
     """Return the findings of the segments of the suite, their means over training seeds, and lines on the others."""
     if not plan.suite.segments:
         return (), (), []
-    found = segments_of(plan.suite.segments, plan.dataset, run.prepared.test)
+    found = segments_of(plan.suite.segments, plan.dataset, run.prepared.test.users)
     there = {each.by for each in found}
     lines = [
         f"segments by {kind}: not measured, because no item has a {kind.removeprefix(OF_ITEMS)}"
         for kind in plan.suite.segments
         if kind not in there
     ]
+    lines += user_column_notes(plan.suite.segments, plan.dataset, run.prepared.test.users)
     kept, small = chosen_segments(found)
     values = item_values(plan.dataset, plan.suite.value)
     largest = None if values is None else values.largest

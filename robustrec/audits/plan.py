@@ -12,6 +12,7 @@ from robustrec.audits.item_values import item_values
 from robustrec.audits.kind import Cost
 from robustrec.audits.plan_checks import check_gates_select, check_strata, of_modalities, unmeasured
 from robustrec.audits.registry import kind_of, resolved
+from robustrec.audits.segment_checks import check_segments
 from robustrec.audits.suites import Suite, suite_of
 from robustrec.audits.values import main_accuracy
 from robustrec.config import Settings
@@ -135,6 +136,7 @@ def make_plan(
     check_edited_training(specs, dataset, settings)
     _check_gates(suite, specs, encoder and features_label(encoder, given.denoise), baseline)
     check_strata(suite, dataset)
+    check_segments(suite, dataset)
     item_values(dataset, suite.value)  # refused before any work if there are none
     _check_editable(suite, dataset, encoder, settings.encoder)
     used, warnings = opened_weights(dataset, encoder, home=settings.home, options=given) if encoder else ((), ())

@@ -9,6 +9,7 @@ from robustrec.audits.kind import Reported
 from robustrec.audits.registry import kind_of
 from robustrec.audits.suites import Suite
 from robustrec.audits.values import length_of_main, strata_metrics, use_metrics
+from robustrec.columns import of_users
 from robustrec.datasets.cold_start import FEWEST_USERS, cold_start
 from robustrec.datasets.registry import Dataset
 from robustrec.encoders.chosen import modalities_of_features
@@ -137,7 +138,7 @@ def _check_gate(gate: Gate, suite: Suite, audit: str, reported: Reported | None)
         return
     wanted, metrics = gate.select.metric_name, _metrics(suite, reported, gate, audit)
     has_exposure = audit == CLEAN or gate.quantity != "value"
-    if gate.select.segment_by not in (None, "activity") and has_exposure:
+    if gate.select.segment_by is not None and not of_users(gate.select.segment_by) and has_exposure:
         metrics = [*metrics, f"{EXPOSURE}@{length_of_main(suite.metrics)}"]
     # A name that is not known before the run, as of a modality, stands there as a pattern.
     if not any(matches(each, wanted) or matches(wanted, each) for each in metrics):

@@ -29,7 +29,7 @@ from robustrec.audits.values import (
     strata_metrics,
     use_metrics,
 )
-from robustrec.columns import COLUMN_NAME
+from robustrec.columns import COLUMN_NAME, of_users
 from robustrec.config import Settings
 from robustrec.errors import RobustrecError, unknown_name
 from robustrec.evaluation.error_rates import Correction
@@ -99,8 +99,9 @@ class Suite(Record):
     )
     segments: Annotated[tuple[SegmentKind, ...], AfterValidator(distinct)] = Field(
         default=(),
-        description="segments of the users with findings of their own: activity (thirds by training interactions), or "
-        "users by the popularity, category, brand, price or a column (item:season) of their test items",
+        description="segments of the users with findings of their own: activity (thirds by training interactions), a "
+        "column of the users (user:country), or users by the popularity, category, brand, price or a column "
+        "(item:season) of their test items",
     )
     value: str | None = Field(
         default=None,
@@ -140,7 +141,7 @@ class Suite(Record):
         audits = (CLEAN, CONTENT_USE, *(audit.kind for audit in self.audits))
         strata = strata_metrics(self.metrics)
         own = [metric for audit in self.audits for metric in audit.own_metrics]
-        of_groups = [f"{EXPOSURE}@{length_of_main(self.metrics)}"] if set(self.segments) - {"activity"} else []
+        of_groups = [f"{EXPOSURE}@{length_of_main(self.metrics)}"] if not all(map(of_users, self.segments)) else []
         listed = (*self.metrics, *self.stability, *strata, *own, *use_metrics(self.metrics), *of_groups)
         unknown = [audit.kind for audit in self.audits if isinstance(audit, UserAudit)]
         for gate in self.gates:

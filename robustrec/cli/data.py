@@ -44,6 +44,20 @@ def import_(
     pictures: Annotated[
         Path | None, typer.Option(help="Folder or zip file of pictures. Default: found in PATH.")
     ] = None,
+    user_table: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table of users: a file, or folder of one table. It needs --user-columns.", show_default=False
+        ),
+    ] = None,
+    user_columns: Annotated[
+        str | None,
+        typer.Option(
+            help="Columns of the table of users to keep, for segments: country,plan=tier keeps the column tier as plan;"
+            " user=COLUMN names that of the user ids. Other columns are not kept.",
+            show_default=False,
+        ),
+    ] = None,
     data_format: Annotated[
         str | None,
         typer.Option(
@@ -114,6 +128,8 @@ def import_(
         interactions=interactions,
         items=items,
         pictures=pictures,
+        user_table=user_table,
+        user_columns=tuple(user_columns.split(",")) if user_columns else None,
         format=data_format,
         columns=tuple(columns.split(",")) if columns else None,
         k=k,

@@ -63,6 +63,9 @@ def _lines(d: Description) -> list[tuple[str, str]]:
     ]
     if d.columns:
         lines.append(("columns", " · ".join(f"{name} of {_share(n, d.items)}" for name, n in d.columns.items())))
+    if d.user_columns:
+        columns = (f"{name} of {_share(n, d.users, 'users')}" for name, n in d.user_columns.items())
+        lines.append(("user columns", " · ".join(columns)))
     if d.clean_catalog:
         lines.append(("clean catalog", "available: texts and pictures without merchant noise"))
     features = [f"{kind}: {f.file} {f.rows:,} x {f.width:,} {f.dtype}" for kind, f in d.features.items()]
@@ -85,9 +88,9 @@ def _texts(d: Description) -> str:
     return f"{_share(d.texts, d.items)}, median {d.text_words:g} words"
 
 
-def _share(count: int, total: int) -> str:
+def _share(count: int, total: int, of: str = "items") -> str:
     without = f", {total - count:,} without" if count < total else ""
-    return f"{count:,} of {total:,} items ({count / total:.1%}){without}"
+    return f"{count:,} of {total:,} {of} ({count / total:.1%}){without}"
 
 
 def _spread(spread: CountSummary) -> str:

@@ -185,8 +185,9 @@ Users = Annotated[
 Segments = Annotated[
     str | None,
     typer.Option(
-        help="Segments of the users with findings of their own: activity, popularity, category, brand, price and"
-        " item:COLUMN for a column that was named at import, separated by commas. Default: those of the suite.",
+        help="Segments of the users with findings of their own: activity, popularity, category, brand, price,"
+        " item:COLUMN and user:COLUMN for a column that was named at import, separated by commas. Default: those of the"
+        " suite.",
         show_default=False,
         rich_help_panel=JUDGING,
     ),

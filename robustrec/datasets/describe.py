@@ -14,6 +14,7 @@ from robustrec.datasets.feature_files import open_features
 from robustrec.datasets.interactions import LABEL_NAMES, TEST, TRAIN, VALIDATION
 from robustrec.datasets.registry import Dataset
 from robustrec.datasets.split_record import ColdUsers, SplitRecord, split_note
+from robustrec.datasets.user_columns import read_user_columns
 from robustrec.subject import Record
 
 HEAD_SHARES = (0.01, 0.10, 0.20, 0.50)
@@ -75,6 +76,9 @@ class Description(Record):
     columns: dict[str, int] = Field(
         default_factory=dict, description="columns of the catalog that were named at import: items with a value"
     )
+    user_columns: dict[str, int] = Field(
+        default_factory=dict, description="columns of the users that were named at import: users with a value"
+    )
     clean_catalog: bool = Field(description="the catalog without merchant noise is available too")
     features: dict[str, FeatureFile]
     user_graph: bool = Field(
@@ -128,6 +132,10 @@ def describe(dataset: Dataset) -> Description:
         text_words=float(np.median(words)) if words else None,
         pictures=None if catalog is None or catalog.pictures is None else catalog.n_pictures,
         columns=_columns(catalog),
+        user_columns={
+            name: sum(value is not None for value in values)
+            for name, values in read_user_columns(dataset.user_columns, data.n_users).items()
+        },
         clean_catalog=dataset.clean_catalog is not None,
         features=features,
         user_graph=dataset.user_graph is not None,

@@ -21,6 +21,8 @@ class ImportOptions:
         interactions: file of interactions, or folder of the files of one table; None: search the folder.
         items: catalog, likewise; None: search the folder.
         pictures: folder or zip; None: search the folder.
+        user_table: table of users; None: none.
+        user_columns: columns of it to keep, as `name` or `name=column`.
         format: name of the format of the interactions, see `formats.kinds.LABELS`; None: recognised.
         columns: column names in the order of the file, or `kind=name` for columns that are named otherwise.
         k: ratings only: minimum interactions of a user or item (k-core).
@@ -39,6 +41,8 @@ class ImportOptions:
     interactions: Path | None = None
     items: Path | None = None
     pictures: Path | None = None
+    user_table: Path | None = None
+    user_columns: tuple[str, ...] | None = None
     format: str | None = None
     columns: tuple[str, ...] | None = None
     k: int = 5
@@ -74,20 +78,28 @@ class ImportOptions:
         """
         if self.format is not None and self.format not in LABELS:
             raise unknown_name("format", self.format, LABELS, where="option --format")
+        if self.user_columns is not None and self.user_table is None:
+            raise RobustrecError(
+                "columns of users are named, but there is no table of users",
+                where="option --user-columns",
+                fix="give the table with --user-table FILE, or remove --user-columns",
+            )
         found: dict[str, Path] = {}
-        for option in ("interactions", "items", "pictures"):
+        for option in ("interactions", "items", "pictures", "user_table"):
             given = getattr(self, option)
             if given is None:
                 continue
             path = next((place for place in (given, source / given) if place.exists()), None)
             if path is None:
                 raise RobustrecError(
-                    f"{given} not found", where=f"option --{option}", fix="give the path of an existing file"
+                    f"{given} not found",
+                    where=f"option --{option.replace('_', '-')}",
+                    fix="give the path of an existing file",
                 )
             if not (path.is_file() or path.is_dir()):
                 raise RobustrecError(
                     f"{given} is not a regular file",
-                    where=f"option --{option}",
+                    where=f"option --{option.replace('_', '-')}",
                     fix="give the path of an existing file",
                 )
             found[option] = path

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import astuple, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from robustrec import __version__
 from robustrec.datasets.claims import claimed_folder
 from robustrec.datasets.column_option import column_names
 from robustrec.datasets.feature_files import (
@@ -22,9 +21,10 @@ from robustrec.datasets.feature_files import (
 )
 from robustrec.datasets.formats.kinds import LABELS
 from robustrec.datasets.import_catalog import import_items, import_pictures, unpack_pictures
+from robustrec.datasets.import_key import import_key, import_key_of
 from robustrec.datasets.import_options import ImportOptions as ImportOptions
 from robustrec.datasets.interactions import COLUMNS, KEPT, LABEL_NAMES, FilterCount, Interactions, write_inter
-from robustrec.datasets.item_numbers import MAPPINGS, write_mappings
+from robustrec.datasets.item_numbers import write_mappings
 from robustrec.datasets.items import items_text
 from robustrec.datasets.layout import FolderFiles, files_given, find_files, is_mmrec, unread_files
 from robustrec.datasets.manifest import (
@@ -44,10 +44,17 @@ from robustrec.datasets.ratings import read_published_split, read_ratings, read_
 from robustrec.datasets.recognised import recognised_line, with_format
 from robustrec.datasets.registry import data_folder, dataset_names, read_inter_of_all_items, read_interactions
 from robustrec.datasets.split_record import SplitRecord
+from robustrec.datasets.user_columns import (
+    USER_COLUMNS,
+    UserTable,
+    chosen_columns,
+    import_user_columns,
+    read_user_columns,
+    write_user_columns,
+)
 from robustrec.datasets.user_graph import MMREC_USER_GRAPH, USER_GRAPH, read_user_graph, write_user_graph
-from robustrec.digests import file_stamp
 from robustrec.errors import RobustrecError
-from robustrec.files import digest_json, path_inside, unwritable, write_atomically
+from robustrec.files import path_inside, unwritable, write_atomically
 from robustrec.progress import Progress, silent
 
 KINDS = frozenset(("user", "item", "rating", "timestamp", "label"))
@@ -56,7 +63,8 @@ KINDS = frozenset(("user", "item", "rating", "timestamp", "label"))
 class Sources(NamedTuple):
     """The files to import, and the manifest of the folder, if any.
 
-    `interactions` has several files if the folder holds a published split; `split` has the label of each file.
+    `interactions` has several files if the folder holds a published split; `split` has the label of each file. `users`
+    has the files of the table of users.
     """
 
     folder: Path
@@ -70,6 +78,7 @@ class Sources(NamedTuple):
     user_graph: Path | None
     manifest: Manifest | None
     archive: Path | None = None
+    users: tuple[Path, ...] = ()
 
 
 class Material(NamedTuple):
@@ -124,8 +133,8 @@ def import_folder(
     sources: Sources | None = None
     try:
         sources = sources_of(source, name, options)._replace(archive=archive)
-        key = _import_key(sources, options)
-        if not options.replace and _import_key_of(target) == key:
+        key = import_key(sources, options)
+        if not options.replace and import_key_of(target) == key:
             return target  # by a process that was killed before it could say so
         with claimed_folder(target, overwrite=options.replace, option="--replace") as stage:
             try:
@@ -137,31 +146,6 @@ def import_folder(
         where = error.where if sources is None else with_format(error.where, (*sources.interactions, *sources.items))
         raise RobustrecError(error.what, where=where, fix=fix) from error
     return target
-
-
-def _import_key(sources: Sources, options: ImportOptions) -> str:
-    """Return a digest of the import: options, and path, size and times of each file."""
-    if sources.archive is not None:
-        return digest_json([__version__, *_how(options), file_stamp(sources.archive.resolve())])
-    files = [*sources.interactions, *sources.items, *sources.features.values(), *(path for path, _ in sources.not_read)]
-    files += [sources.user_graph] if sources.user_graph is not None else []
-    files += [path for name in (MANIFEST, *MAPPINGS) if (path := sources.folder / name).is_file()]
-    if sources.pictures is not None:
-        inside = sorted(sources.pictures.rglob("*")) if sources.pictures.is_dir() else [sources.pictures]
-        files += [path for path in inside if path.is_file()]
-    return digest_json([__version__, *_how(options), [file_stamp(path.resolve()) for path in files]])
-
-
-def _how(options: ImportOptions) -> list[object]:
-    how = [options.format, options.columns, options.k, options.min_rating, options.skip_unreadable]
-    return [how, astuple(options.how)]
-
-
-def _import_key_of(target: Path) -> str | None:
-    try:
-        return read_manifest(target).imported
-    except RobustrecError:
-        return None
 
 
 def sources_of(source: Path, name: str, options: ImportOptions) -> Sources:
@@ -195,11 +179,11 @@ def sources_of(source: Path, name: str, options: ImportOptions) -> Sources:
             items=options.items or (path_inside(source, files.items) if files.items else None),
             pictures=options.pictures or (path_inside(source, files.pictures) if files.pictures else None),
         )
-    interactions, items = (
-        () if path is None else files_given(path, f"--{option}")
-        for option, path in (("interactions", options.interactions), ("items", options.items))
+    interactions, items, users = (
+        () if path is None else files_given(path, f"--{option}") for option, path in _tables(options)
     )
-    found = FolderFiles(interactions, items, options.pictures)
+    stored = _stored_users(source, manifest)
+    found = FolderFiles(interactions, items, options.pictures, users=users or ((stored,) if stored else ()))
     if not alone:
         columns = column_names(options.columns)
         found = find_files(source, given=found, name=name, form=options.format, columns=columns)
@@ -219,7 +203,7 @@ def sources_of(source: Path, name: str, options: ImportOptions) -> Sources:
     if alone:
         others, user_graph = [], None
     paths = [path for path, _ in others]
-    read = (*interactions, *found.items, found.pictures, *features.values(), *paths, user_graph)
+    read = (*interactions, *found.items, found.pictures, *features.values(), *paths, user_graph, *users)
     unread = unread_files(source, filter(None, read)) if manifest is None and not alone else []
     return Sources(
         source,
@@ -232,7 +216,16 @@ def sources_of(source: Path, name: str, options: ImportOptions) -> Sources:
         tuple(unread),
         user_graph,
         manifest,
+        users=users,
     )
+
+
+def _tables(options: ImportOptions) -> list[tuple[str, Path | None]]:
+    return [
+        ("interactions", options.interactions),
+        ("items", options.items),
+        ("user-table", options.user_table),
+    ]
 
 
 def _user_graph(source: Path, manifest: Manifest | None) -> Path | None:
@@ -294,6 +287,10 @@ def _write(stage: Path, name: str, sources: Sources, options: ImportOptions, key
             write_user_graph(stage / USER_GRAPH, read_user_graph(sources.user_graph, interactions.n_users))
             files["user_graph"] = USER_GRAPH
     write_mappings(stage, sources.folder, material.user_ids, material.item_ids)
+    users = _users(sources, options, material)
+    if users.columns:
+        write_user_columns(stage, users.columns)
+        files["users"], filters = USER_COLUMNS, [*filters, *users.filters]
     manifest = Manifest(
         name=name,
         edition="full",
@@ -307,6 +304,22 @@ def _write(stage: Path, name: str, sources: Sources, options: ImportOptions, key
         cold_users=interactions.cold_users,
     )
     write_atomically(stage / MANIFEST, manifest_text(manifest))
+
+
+def _users(sources: Sources, options: ImportOptions, material: Material) -> UserTable:
+    """Return the columns of the users: those of a table, else those of a data set that is imported again."""
+    n_users = material.interactions.n_users
+    if sources.users:
+        named, chosen = (column_names(options.columns) or {}).get("user"), chosen_columns(options.user_columns or ())
+        return import_user_columns(sources.users, chosen, n_users, material.user_ids, sources.folder, named)
+    stored = _stored_users(sources.folder, sources.manifest) if material.user_ids is None else None
+    return UserTable(read_user_columns(stored, n_users), [])
+
+
+def _stored_users(source: Path, manifest: Manifest | None) -> Path | None:
+    """Return the columns of the users of a data set that is imported again."""
+    stored = files_of(manifest, source).users if manifest is not None else ""
+    return path_inside(source, stored) if stored else None
 
 
 def are_rows(material: Material, features: Path) -> bool:

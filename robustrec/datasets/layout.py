@@ -43,13 +43,15 @@ DATA_SUFFIXES = (
 class FolderFiles(NamedTuple):
     """Files of interactions, of a catalog, and a folder or zip of pictures; empty or None if not found.
 
-    `split` has the files of a published split by label; it is empty without one.
+    `split` has the files of a published split by label; it is empty without one. `users` are the files of the table of
+    users that the user gave, which is never searched.
     """
 
     interactions: tuple[Path, ...] = ()
     items: tuple[Path, ...] = ()
     pictures: Path | None = None
     split: Mapping[int, tuple[Path, ...]] = {}
+    users: tuple[Path, ...] = ()
 
 
 def describe_folder(folder: Path) -> tuple[Manifest, bool]:
@@ -116,8 +118,8 @@ def find_files(
             where=str(folder),
             fix="give the path of an existing folder",
         ) from error
-    interactions, items, pictures, split = given or FolderFiles()
-    known = {path.resolve() for path in (*interactions, *items)}
+    interactions, items, pictures, split, users = given or FolderFiles()
+    known = {path.resolve() for path in (*interactions, *items, *users)}
     files = [
         entry for entry in entries if entry.is_file() and not entry.name.startswith(".") and entry.name not in MAPPINGS
     ]
@@ -132,7 +134,7 @@ def find_files(
         formats = {table.format for table in tables if set(table.files) & set(held)}
         found = _catalog(folder, [table for table in tables if table.role == CATALOG], formats)
         items = found.files if found is not None else ()
-    return FolderFiles(interactions, items, pictures or _pictures(folder, entries), split)
+    return FolderFiles(interactions, items, pictures or _pictures(folder, entries), split, users)
 
 
 def _interactions(

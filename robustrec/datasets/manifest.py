@@ -58,6 +58,7 @@ class Files(Record):
     clean_pictures: str = Field(default="", description="sample editions: pictures without the merchant noise")
     attributes: str = Field(default="", description="sample editions: hidden attributes of every item")
     user_graph: str = Field(default="", description="user graph, if it is not computed from the interactions")
+    users: str = Field(default="", description="columns of the users that were named at import: userID, columns")
 
     @property
     def feature_files(self) -> dict[str, str]:

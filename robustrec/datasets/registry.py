@@ -47,6 +47,7 @@ class Dataset:
         synthetic: True for sample editions, which have no real users.
         user_graph: user graph file, checked; None if it is computed from the interactions.
         split: how the interactions were split; None if the import did not record it.
+        user_columns: file with the columns of the users; None without.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Dataset:
     synthetic: bool
     user_graph: Path | None = None
     split: SplitRecord | None = None
+    user_columns: Path | None = None
 
 
 def data_folder(home: Path, name: str) -> Path:
@@ -213,6 +215,7 @@ def load_folder(folder: Path, *, home: Path) -> Dataset:
         synthetic=manifest.synthetic,
         user_graph=user_graph,
         split=_split(manifest, bare=bare),
+        user_columns=path_inside(folder, files.users) if files.users else None,
     )
 
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from robustrec.audits.over_seeds import rows_over_seeds, segments_over_seeds
 from robustrec.audits.rows import Intervals, difference_rows, drift_rows, quality_rows, use_row
-from robustrec.audits.segments import Segment, segment_rows
+from robustrec.audits.segment_groups import Segment
+from robustrec.audits.segments import segment_rows
 from robustrec.audits.suites import Bootstrap
 from robustrec.errors import RobustrecError
 from robustrec.evaluation.kinds import ACCURACY, STABILITY, VALUE, kind_of

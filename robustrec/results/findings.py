@@ -77,9 +77,9 @@ class Finding(Record):
     )
     segment_by: SegmentKind | None = Field(
         default=None,
-        description="of a segment of the users, what it is a segment of: their training interactions (activity), or "
-        "the popularity, category, brand, price or a column (item:season) of their test items; exposure@k is of the "
-        "items of the group in the lists of all test users",
+        description="of a segment of the users, what it is a segment of: their training interactions (activity), a "
+        "column of their own (user:country), or the popularity, category, brand, price or a column (item:season) of "
+        "their test items; exposure@k is of the items of the group in the lists of all test users",
     )
     segment: str | None = Field(default=None, min_length=1, description="name of the segment, for example a category")
     modality: str | None = Field(

@@ -71,7 +71,8 @@ class Select(Record):
     )
     segment_by: SegmentKind | None = Field(
         default=None,
-        description="segments of the users: activity, popularity, category, brand, price or item:COLUMN; see `segment`",
+        description="segments of the users: activity, popularity, category, brand, price, item:COLUMN or user:COLUMN; "
+        "see `segment`",
     )
     segment: str | None = Field(
         default=None,
@@ -137,7 +138,9 @@ class Select(Record):
     @model_validator(mode="after")
     def _can_match(self) -> Select:
         if self.segment is not None and self.segment_by is None:
-            raise ValueError("segment needs segment_by: activity, popularity, category, brand, price or item:COLUMN")
+            raise ValueError(
+                "segment needs segment_by: activity, popularity, category, brand, price, item:COLUMN or user:COLUMN"
+            )
         given = list(self.fields)
         if given and self.condition != ANY:
             raise ValueError(f"condition and {given[0]} cannot be combined: remove condition")

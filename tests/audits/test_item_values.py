@@ -14,9 +14,9 @@ from merchant_shop import make_shop, shop_plan
 
 from robustrec.audits import run as runner
 from robustrec.audits.against_baseline import MeasuredState, refuse_incomparable
-from robustrec.audits.item_groups import column_groups
 from robustrec.audits.item_values import columns_of, item_values
 from robustrec.audits.outcome import dataset_record, make_report
+from robustrec.audits.segment_groups import column_groups
 from robustrec.audits.suites import parse_suite, suite_of
 from robustrec.config import Settings
 from robustrec.datasets.importing import ImportOptions, import_folder

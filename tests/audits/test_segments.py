@@ -14,11 +14,12 @@ from rich.console import Console
 from scipy.sparse import csr_array
 
 from robustrec.audits import run as runner
-from robustrec.audits.item_groups import ItemGroups, group_rows, thirds
+from robustrec.audits.item_groups import ItemGroups, group_rows
 from robustrec.audits.outcome import make_report
 from robustrec.audits.plan_checks import check_gates_select
 from robustrec.audits.rows import Intervals, drift_rows
-from robustrec.audits.segments import Segment, chosen_segments, segment_rows, segments_of
+from robustrec.audits.segment_groups import Segment, chosen_segments, segments_of, thirds
+from robustrec.audits.segments import segment_rows
 from robustrec.audits.suites import Bootstrap, parse_suite, suite_of
 from robustrec.config import resolve
 from robustrec.datasets.interactions import TRAIN, Interactions
@@ -92,8 +93,7 @@ def test_users_with_few_training_interactions_are_a_segment_where_there_are_any(
         users = np.repeat(np.arange(len(counts)), counts)
         items = np.concatenate([np.arange(count) for count in counts])
         data = Interactions(users, items, np.full(len(users), TRAIN, dtype=np.int8), len(counts), 9)
-        split = SimpleNamespace(users=np.arange(len(counts)))
-        found = segments_of(("activity",), SimpleNamespace(interactions=data), split)  # type: ignore[arg-type]
+        found = segments_of(("activity",), SimpleNamespace(interactions=data), np.arange(len(counts)))  # type: ignore[arg-type]
         return {each.name: each.rows.tolist() for each in found}
 
     assert parts(9, 4, 5, 1, 6, 7)["cold (at most 4)"] == [1, 3]
@@ -142,7 +142,7 @@ def report(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Repor
     shop = make_shop(tmp_path_factory.mktemp("shop") / "shop", tiny_folder / "tiny.inter", brands=True)
     plan = shop_plan(shop, tmp_path_factory.mktemp("home"), suite=SUITE)
     run = runner.measure(plan)
-    found = segments_of(("activity", "popularity", "category", "brand"), plan.dataset, run.prepared.test)
+    found = segments_of(("activity", "popularity", "category", "brand"), plan.dataset, run.prepared.test.users)
     sizes = {(each.by, each.name): len(each.rows) for each in found}
     assert [sizes["activity", name] for name in ("low", "medium", "high")] == [27, 27, 26]
     assert sizes["category", "Home"] == 80, "every item is in it"

@@ -114,7 +114,7 @@ def _import(
             _write(stage, data, label, x, options.seed)
         except OSError as error:
             raise unwritable(stage, error) from error
-        given = [(key, getattr(options, key)) for key in ("items", "pictures")]
+        given = [(key, getattr(options, key)) for key in ("items", "pictures", "user_table")]
         absolute = {key: path.resolve() for key, path in given if path is not None and path.exists()}
         try:
             return import_folder(stage, name, home, replace(options, **absolute), progress=progress)

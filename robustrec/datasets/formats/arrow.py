@@ -141,8 +141,10 @@ def _rows(source: ArrowFile, columns: Sequence[str]) -> Rows:
             yield number, fields
 
 
-def records(path: Path, *, known: Callable[[str], bool], file_number: int, stored_pictures: bool) -> Records:
-    """Yield place and record of every row of a catalog.
+def records(
+    path: Path, *, known: Callable[[str], bool], file_number: int = 0, stored_pictures: bool = False
+) -> Records:
+    """Yield place and record of every row of a catalog or a table of users.
 
     Args:
         path: the file.

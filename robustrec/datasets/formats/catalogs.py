@@ -88,11 +88,16 @@ def _records(
         return recbole.catalog(path)
     if suffix in json_lines.SUFFIXES and amazon.is_metadata(path):
         return amazon.catalog(path, wanted)
-    return _table(path) if suffix in TABLE_SUFFIXES else json_lines.records(path)
+    return table_records(path, "catalog") if suffix in TABLE_SUFFIXES else json_lines.records(path)
 
 
-def _table(path: Path) -> Records:
-    rows = read_rows(path, "catalog")
+def table_records(path: Path, what: str) -> Records:
+    """Yield place and record of every row of a delimited text file with a header; `what` is its content, for messages.
+
+    Raises:
+        RobustrecError: as `read_rows`, or a row has another number of fields than the header.
+    """
+    rows = read_rows(path, what)
     _, header = next(rows, (1, []))
     for number, row in rows:
         if len(row) != len(header):

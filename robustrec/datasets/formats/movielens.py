@@ -20,6 +20,9 @@ GENRES = (
 )  # fmt: skip
 """The order of the flags in u.item (README of MovieLens 100K)."""
 FIRST_FLAG = 5
+PEOPLE_BARS = ("user_id", "age", "gender", "occupation", "zip_code")
+"""The columns of u.user, which has no header; those of users.dat are in another order (README of each release)."""
+PEOPLE_DAT = ("user_id", "gender", "age", "occupation", "zip_code")
 
 
 def has_separator(path: Path) -> bool:
@@ -55,6 +58,25 @@ def catalog(path: Path) -> Records:
         else:
             wanted = FIRST_FLAG + len(GENRES) if flags else 3
             raise _wrong(f"{len(fields)} fields, but expected {wanted}", where)
+
+
+def people(path: Path) -> Records:
+    """Yield place and record of every line of users.dat or u.user: user_id, age, gender, occupation, zip_code.
+
+    Raises:
+        RobustrecError: the file cannot be read, or a line has another number of fields.
+    """
+    bars = plain_path(path).name == "u.user"
+    names = PEOPLE_BARS if bars else PEOPLE_DAT
+    for number, line in _lines(path):
+        fields = line.split("|" if bars else SEPARATOR)
+        if len(fields) != len(names):
+            raise RobustrecError(
+                f"{len(fields)} fields, but expected {len(names)}",
+                where=f"{path}: line {number}",
+                fix="use the file as published, it may be truncated here; or give another table with --user-table FILE",
+            )
+        yield f"{path}: line {number}", dict(zip(names, fields, strict=True))
 
 
 _FIX = "use the file as published, it may be truncated here; or give another catalog with --items FILE"

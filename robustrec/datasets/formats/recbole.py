@@ -50,13 +50,17 @@ def check_number(field: str, column: str, where: str) -> None:
         )
 
 
-def catalog(path: Path) -> Records:
-    """Yield place and record of every line of a `.item` file; the parts of a `token_seq` of labels become a list.
+def catalog(path: Path, what: str = "catalog") -> Records:
+    """Yield place and record of every line of a `.item` or `.user` file; a `token_seq` of labels becomes a list.
+
+    Args:
+        path: the file.
+        what: its content, for messages.
 
     Raises:
         RobustrecError: the file cannot be read, a type is unknown, or a line has another number of fields.
     """
-    rows = _fields(path)
+    rows = _fields(path, what)
     line, header = next(rows, (1, []))
     types = types_of(header, f"{path}: line {line}")
     split = [kind == "token_seq" and plain(name) in LABELS for name, kind in zip(header, types, strict=True)]
@@ -72,5 +76,5 @@ def catalog(path: Path) -> Records:
         yield where, dict(zip(header, parts, strict=True))
 
 
-def _fields(path: Path) -> Iterator[tuple[int, list[str]]]:
-    return read_rows(path, "catalog", delimiter="\t", loose=True)
+def _fields(path: Path, what: str) -> Iterator[tuple[int, list[str]]]:
+    return read_rows(path, what, delimiter="\t", loose=True)
