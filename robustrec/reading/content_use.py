@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from robustrec.reading.names import short_names
 from robustrec.results.conditions import MEAN_FEATURES
 from robustrec.results.content_use import ENOUGH, ContentUse, content_use
-from robustrec.results.findings import CONTENT_USE, Finding
+from robustrec.results.findings import CLEAN, CONTENT_USE, Finding
 from robustrec.results.numbers import NOTHING, bracketed, percent, plain
 from robustrec.results.report import Report
 from robustrec.subject import Subject
@@ -83,6 +83,27 @@ def names_over_seeds(report: Report) -> dict[Subject, str]:
         mean = f"{name}, mean of {len(subjects)} seeds" if len(subjects) > 1 else name
         found |= dict.fromkeys(subjects, mean)
     return found
+
+
+Key = tuple[str, str, str]
+"""Model, strategy and features of a candidate."""
+
+
+def content_free_of(report: Report) -> frozenset[Key]:
+    """Return model, strategy and features of the candidates whose robustness to edits of content is trivial."""
+    return frozenset(
+        (each[0].model, each[0].strategy, each[0].features)
+        for each in candidates_of(report)
+        if use_over_seeds(report, each).trivial
+    )
+
+
+def compares_trivial(row: Finding, content_free: Collection[Key]) -> bool:
+    """Return whether a difference of drifts is of a content-free subject, or from one: it ranks neither."""
+    if row.audit in (CLEAN, CONTENT_USE) or row.reference == CLEAN:
+        return False
+    keys = ((row.subject.model, strategy, row.subject.features) for strategy in (row.subject.strategy, row.reference))
+    return any(key in content_free for key in keys)
 
 
 def marked(name: str, mark: str) -> str:

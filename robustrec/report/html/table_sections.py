@@ -10,7 +10,7 @@ from robustrec.reading.cause import EXPLANATION as CAUSE_EXPLANATION
 from robustrec.reading.cause import cause_tables
 from robustrec.reading.cold_start import cold_table
 from robustrec.reading.conditions import condition_words
-from robustrec.reading.content_use import use_table
+from robustrec.reading.content_use import content_free_of, use_table
 from robustrec.reading.glance import at_a_glance, drift_text
 from robustrec.reading.guarantee import GUARANTEE, guarantee_section
 from robustrec.reading.migration import EXPLANATION as MIGRATION_EXPLANATION
@@ -66,6 +66,7 @@ class ComparisonRow(NamedTuple):
 
 def compared(summary: Summary) -> Markup:
     """Return the comparisons in the headline metrics: all of clean quality, and the significant ones of drift."""
+    content_free = content_free_of(summary.report)
     rows = [row for row in summary.shown if row.reference != CLEAN]
     metrics = headline(rows)
     rows = sorted((row for row in rows if row.metric in metrics), key=lambda row: row.audit != CLEAN)
@@ -78,7 +79,7 @@ def compared(summary: Summary) -> Markup:
             "clean" if row.audit == CLEAN else f"{row.audit}: {condition_words(row.condition)}",
             row.metric,
             drift_text(row),
-            meaning(row),
+            meaning(row, content_free),
         )
         for row in chosen[:MOST_COMPARISONS]
     ]

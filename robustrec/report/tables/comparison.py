@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from robustrec.evaluation.kinds import KINDS, kind_of
+from robustrec.reading.content_use import Key, compares_trivial, content_free_of
 from robustrec.reading.names import headline
 from robustrec.report.console.sheet import Page
 from robustrec.report.tables.merchant import MERCHANT
@@ -19,8 +22,13 @@ IDENTICAL = "identical"
 """Conclusion for an interval that is exactly 0."""
 
 
+TRIVIAL = "none: content-free"
+"""Conclusion on the drift of a subject that ignores content, or against one: it withstands every edit."""
+
+
 def print_comparisons(page: Page) -> None:
     """Print the difference of each strategy from its reference, in clean quality and in drift."""
+    content_free = content_free_of(page.report)
     rows = [finding for finding in page.findings if finding.reference != CLEAN]
     for reference in dict.fromkeys(finding.reference for finding in rows):
         of_reference = [finding for finding in rows if finding.reference == reference]
@@ -31,9 +39,8 @@ def print_comparisons(page: Page) -> None:
         table = []
         for finding in sorted(chosen, key=lambda each: each.audit != CLEAN)[:_MOST_ROWS]:
             condition = "clean" if finding.audit == CLEAN else finding.condition.label
-            table.append(
-                [condition, finding.metric, page.names[finding.subject], *_numbers(page, finding), meaning(finding)]
-            )
+            word = meaning(finding, content_free)
+            table.append([condition, finding.metric, page.names[finding.subject], *_numbers(page, finding), word])
         page.table(
             ["condition", "metric", "subject", *both, "difference", page.level, "conclusion"], table, numbers_from=3
         )
@@ -60,8 +67,13 @@ def _numbers(page: Page, finding: Finding) -> list[str]:
     return [*both, difference, interval]
 
 
-def meaning(finding: Finding) -> str:
-    """Return the conclusion from a difference between strategies; an interval that contains 0 is not significant."""
+def meaning(finding: Finding, content_free: Collection[Key] = ()) -> str:
+    """Return the conclusion from a difference between strategies; an interval that contains 0 is not significant.
+
+    Args:
+        finding: the difference.
+        content_free: what `content_free_of` returns: no drift of these candidates has a conclusion.
+    """
     clean, perturbed, low, high = finding.clean, finding.perturbed, finding.ci_low, finding.ci_high
     if clean is None or perturbed is None or low is None or high is None:
         return "unknown"
@@ -72,6 +84,8 @@ def meaning(finding: Finding) -> str:
         if kind is not None and kind.better is None:
             return "higher" if low > 0 else "lower"
         return "better" if (low > 0) == (kind is None or kind.better == 1) else "worse"
+    if compares_trivial(finding, content_free):
+        return TRIVIAL
     if clean * perturbed < 0:
         return "drifts in the other direction"
     return "drifts less" if abs(perturbed) < abs(clean) else "drifts more"
