@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Literal, get_args
 
 from robustrec.runs.specs import SubjectSpec, evaluations_per_step
+from robustrec.runs.specs import gradient_evaluations as evaluations_of
 
 Budget = Literal["epochs", "gradients", "early-stop"]
 BUDGETS: tuple[Budget, ...] = get_args(Budget)
@@ -48,5 +49,4 @@ def gradient_evaluations(spec: SubjectSpec, n_interactions: int, epochs: int | N
         epochs: that the training took; by default the most it may take.
     """
     taken = spec.training.max_epochs if epochs is None else epochs
-    steps = taken * math.ceil(n_interactions / spec.training.batch_size)
-    return round(steps * evaluations_per_step(spec))
+    return evaluations_of(spec, taken, math.ceil(n_interactions / spec.training.batch_size))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,6 +12,7 @@ from robustrec.audits.merchant.audit import MerchantCondition, choices_of, condi
 from robustrec.audits.merchant.config import MerchantAudit
 from robustrec.audits.merchant.drawn import Edited, replaced
 from robustrec.audits.merchant.encoding import check_edits_arrive, moved
+from robustrec.audits.merchant.seen import repeated, trained_on
 from robustrec.audits.quality import Clean, MetricSuite, stack
 from robustrec.comparison.measure import Measure
 from robustrec.config import Settings
@@ -23,11 +24,14 @@ from robustrec.errors import RobustrecError
 from robustrec.evaluation.ranking import Ranking, rank
 from robustrec.progress import Progress, silent
 from robustrec.results.conditions import Condition
+from robustrec.runs.edit_pools import STREAM
 from robustrec.runs.editable import not_editable
 from robustrec.runs.edited_rows import EditedRows, encode_all
 from robustrec.runs.prepared import Split
+from robustrec.runs.specs import SubjectSpec
 from robustrec.runs.trained import TrainedSubject
 from robustrec.runs.treatments import EditApplier, Row, Treatment, applier_of, treatments_of
+from robustrec.training.edit_settings import EditPool
 
 Floats = NDArray[np.float64]
 EDITS: tuple[str, ...] = ("truncation", "wrong_picture")
@@ -96,6 +100,32 @@ def edited_catalog(
             for (_, draw), choices in choices_of(config, dataset, seed=settings.seed).items()
         )
     return EditedCatalog(found)
+
+
+def trained_on_edits(
+    arms: Mapping[str, SubjectSpec], dataset: Dataset, settings: Settings, edits: Sequence[str]
+) -> dict[str, str]:
+    """Return arm -> which of the edits that arms are compared under were in its training; without arms that saw none.
+
+    Args:
+        arms: name -> the subject at any seed.
+        dataset: with texts or pictures.
+        settings: seed, home and languages.
+        edits: names of edits.
+    """
+    treatments = treatments_of(edits, where="--edit")
+    languages = languages_of(settings.language, settings.vocabulary)
+    audited = applier_of(dataset, settings.home, settings.seed, languages)
+    known: dict[EditPool, dict[str, float]] = {}
+
+    def repeats(pool: EditPool) -> dict[str, float]:
+        if pool not in known:
+            trained = applier_of(dataset, settings.home, pool.seed, languages, stream=STREAM)
+            known[pool] = repeated(pool, trained, audited, treatments, (SEVERITY,))
+        return known[pool]
+
+    found = {name: trained_on(spec, treatments, repeats) for name, spec in arms.items()}
+    return {name: words for name, words in found.items() if words}
 
 
 def measure_edits(

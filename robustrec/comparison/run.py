@@ -11,7 +11,7 @@ from robustrec.audits.noise.condition import NoiseCondition
 from robustrec.audits.outcome import dataset_record, weights_record
 from robustrec.comparison.budget import BUDGETS, Budget, at_budget, gradient_evaluations
 from robustrec.comparison.content import left_of, withheld
-from robustrec.comparison.edits import DRAWS, EDITS, edited_catalog
+from robustrec.comparison.edits import DRAWS, EDITS, edited_catalog, trained_on_edits
 from robustrec.comparison.flatness import flatness_by
 from robustrec.comparison.measuring import Measures, StrategyMeasured, arms_of, by_arm, measure_strategy
 from robustrec.comparison.result import Comparison, StrategyReport, Training
@@ -271,6 +271,13 @@ def run_comparison(
     seeds = tuple(dict.fromkeys(spec.seed for spec in plan.specs))
     lines = sentences(rows, len(seeds))
     lines = (*lines, *_moved_by(plan.specs, prepared))
+    if edited.draws:
+        arms = {
+            f"{spec.model}, {arm}": spec
+            for spec, arm in zip(plan.specs, arms_of(plan.specs, plan.encoder), strict=True)
+        }
+        seen = trained_on_edits(arms, plan.dataset, settings, effort.edits)
+        lines = (*lines, *(f"{name}: {words}" for name, words in seen.items()))
     if edited.why_not:
         lines = (*lines, f"merchant edits were not measured: {edited.why_not}")
     return StrategyReport(

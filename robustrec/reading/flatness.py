@@ -37,6 +37,8 @@ def flatness_sentence(relations: Sequence[Relation]) -> str:
     if within is not None:
         parts.append(f"within models, it {_short(within)}")
     parts += [f"{name} {_short(same[name])}" for name in ("row-adaptive sharpness",) if name in same]
+    if first.left_out:
+        parts.append(f"left out because content-free: {', '.join(first.left_out)}")
     if any(each.measure in _UNMARKED for each in relations):
         parts.append("measured on raw margins, so it depends on the scale of the scores")
     return "; ".join(parts)

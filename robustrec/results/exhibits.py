@@ -245,4 +245,5 @@ class Relation(Record):
     x: tuple[float, ...] = Field(default=(), description="values of the measure, one per subject")
     y: tuple[float, ...] = Field(default=(), description="values of the outcome, one per subject")
     labels: tuple[str, ...] = Field(default=(), description="labels of the subjects")
+    left_out: tuple[str, ...] = Field(default=(), description="labels of the content-free subjects, which do not count")
     sentence: str

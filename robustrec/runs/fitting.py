@@ -33,7 +33,7 @@ from robustrec.runs.treatments import EditApplier, Row, applier_of, treatments_o
 from robustrec.seeds import numpy_generator
 
 STREAM = "shrink edit"
-"""Name of the random stream of the edits that a filter is fitted on, which no audit and no training draws from."""
+"""Name of the random stream of the edits that a filter is fitted on; audits and trainings draw from others."""
 
 SEVERITY = 3
 
@@ -134,7 +134,7 @@ def displacements(
     """Return how edits of `SHRINK_ITEMS` random items move vectors, modality -> [n, D_m].
 
     Each item has one edit of its text and one of its picture, at severity 3; upload faults are left out. The items and
-    edits are the same for every seed of a command, and are drawn for no audit and no training.
+    edits are the same for every seed of a command; audits and trainings draw from other streams.
 
     Args:
         dataset: with texts or pictures.
@@ -224,4 +224,8 @@ def _words(name: str, fitted: RowFilter | None, displaced: int, *, isotropic: bo
     what = f"{name} keeps {fitted.kept:.1%} of the variance of the catalog, λ {fitted.strength:.3g}"
     if isotropic:
         return f"{what}; isotropic, as no edit moves a vector of it"
-    return f"{what}; fitted on {displaced} edited items that it does not share with audits" if displaced else what
+    return (
+        f"{what}; fitted on {displaced} edited items, with other random draws than audits and trainings"
+        if displaced
+        else what
+    )

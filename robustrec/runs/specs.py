@@ -69,8 +69,13 @@ class SubjectSpec:
 
 
 def evaluations_per_step(spec: SubjectSpec) -> float:
-    """Return the gradient evaluations of a batch per step: those of the strategy, for each negative of a positive."""
+    """Return the gradient evaluations of a batch per step, in the mean over many: the strategy's, for each negative."""
     return spec.strategy.evaluations_per_step * spec.training.negatives
+
+
+def gradient_evaluations(spec: SubjectSpec, epochs: int, steps_per_epoch: int) -> int:
+    """Return the gradient evaluations of a batch in some epochs of a training."""
+    return spec.strategy.gradient_evaluations(epochs, steps_per_epoch) * spec.training.negatives
 
 
 def reads_features(spec: SubjectSpec) -> bool:

@@ -22,7 +22,7 @@ from robustrec.runs.prepared import Prepared
 from robustrec.runs.records import PARAMETERS as PARAMETERS
 from robustrec.runs.records import RECORD as RECORD
 from robustrec.runs.records import RECORD_FORMAT, damaged, read_record
-from robustrec.runs.specs import SubjectSpec, evaluations_per_step, reads_features, spec_json
+from robustrec.runs.specs import SubjectSpec, gradient_evaluations, reads_features, spec_json
 from robustrec.training.trainer import Outcome
 from robustrec.untrusted import UnreadableError, regular_file
 
@@ -96,7 +96,7 @@ def run_record(
         "best_validation": counters.best_metric,
         "validation_metric": spec.training.validation_metric,
         "stopped_early": counters.waited >= spec.training.patience,
-        "gradient_evaluations": round(counters.steps * evaluations_per_step(spec)),
+        "gradient_evaluations": gradient_evaluations(spec, counters.epoch, counters.steps // max(1, counters.epoch)),
         "losses": counters.losses,
         "metrics": counters.metrics,
         "seconds": counters.seconds,

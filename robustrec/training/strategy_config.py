@@ -299,6 +299,16 @@ class StrategyConfig(Record):
         additional = self.active_steps.probe + self.active_steps.mirror
         return (1 + additional / self.period) * self.evaluations_per_loss
 
+    def gradient_evaluations(self, epochs: int, steps_per_epoch: int) -> int:
+        """Return the gradient evaluations of some epochs: the first step, and every `period`-th after it, takes more.
+
+        A counter that restarts in each epoch makes these steps more frequent than `evaluations_per_step` says.
+        """
+        restarts = self.counter == "per_epoch"
+        steps = epochs * steps_per_epoch
+        due = epochs * -(-steps_per_epoch // self.period) if restarts else -(-steps // self.period)
+        return (steps + (self.active_steps.probe + self.active_steps.mirror) * due) * self.evaluations_per_loss
+
     @property
     def effective(self) -> tuple[object, ...]:
         """The settings that determine the updates; configurations with equal values train equal parameters.

@@ -11,6 +11,7 @@ from scipy.stats import kendalltau
 
 from robustrec.audits.sharpness.relation import arrangements, rank_correlation, relations
 from robustrec.reading.flatness import flatness_sentence
+from robustrec.results.conditions import MEAN_FEATURES
 from robustrec.results.exhibits import WITHIN
 from robustrec.results.findings import Finding
 from robustrec.subject import Subject
@@ -128,6 +129,19 @@ def test_six_subjects_give_a_conclusion() -> None:
     )
     assert "τ = 1.00, p = 0.0028" in sentence
     assert "row-adaptive sharpness does not" in sentence
+
+
+def test_a_content_free_subject_is_no_evidence_that_flat_subjects_drift_less() -> None:
+    drift = [0.0, 0.4, 0.3, 0.5, 0.2, 0.6]
+    rows = _findings(["vbpr"], list("abcdef"), {"input_sharpness": [0.0, 2.0, 5.0, 1.0, 4.0, 3.0]}, drift)
+    for strategy, left in (("a", 0.99), ("b", 0.4)):
+        use = {"audit": "content_use", "condition": MEAN_FEATURES, "perturbed": left, "relative_drift": left - 1}
+        (of_noise,) = (row for row in rows[:3] if row.audit == "noise" and row.condition.sigma_rel == 0.5)
+        rows.append(of_noise.model_copy(update={**use, "subject": _subject("vbpr", strategy)}))
+    found = relations(rows, seed=0)
+    assert (found[0].n_subjects, found[0].left_out) == (5, ("vbpr/a/basic/seed 0",))
+    assert 0.0 not in found[0].y
+    assert "left out because content-free: vbpr/a/basic/seed 0" in flatness_sentence(found)
 
 
 def test_fewer_than_five_subjects_tell_nothing() -> None:

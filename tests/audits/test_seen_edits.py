@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from merchant_shop import make_shop, measured, rows
 
-from robustrec.audits.merchant.seen import seen_groups, seen_notes
+from robustrec.audits.merchant.seen import groups_for, seen_groups, seen_notes
+from robustrec.comparison.edits import trained_on_edits
+from robustrec.config import Settings
+from robustrec.datasets.registry import load_dataset
+from robustrec.feature_names import Shrink
 from robustrec.runs.specs import SubjectSpec
 from robustrec.runs.treatments import treatments_of
 from robustrec.training.config import TrainingConfig
@@ -52,6 +57,37 @@ def test_an_edit_is_seen_where_all_its_parts_were_and_unseen_where_none_was() ->
         " not on frame, frame+truncation, frame+crop"
     )
     assert "on all audited edits" in seen_notes([spec_of()], treatments)[0]
+
+
+def test_no_edit_is_unseen_to_a_filter_that_was_fitted_on_edits() -> None:
+    treatments = treatments_of(["typos", "frame"])
+    trained = spec_of(edit_without=("frame",))
+    filtered = replace(spec_of("vanilla"), shrink=Shrink(kept=0.7, edits=True))
+    groups = seen_groups([trained, filtered], treatments)
+    assert groups == {"typos": "seen", "frame": "unseen"}
+    assert groups_for(trained, treatments, groups) == groups
+    assert groups_for(replace(filtered, shrink=Shrink(kept=0.7)), treatments, groups) == groups
+    assert groups_for(filtered, treatments, groups) == {"typos": "seen"}
+    told = seen_notes([trained, filtered], treatments)[1]
+    assert told.startswith("shrink=.7,edits was fitted on 2 of 2 audited edits")
+
+
+def test_content_that_is_the_same_in_training_and_audit_is_told(shop: Path, tmp_path: Path) -> None:
+    """Other random draws change nothing where an edit draws nothing."""
+    settings, dataset = Settings(home=tmp_path, dataset=str(shop)), load_dataset(str(shop), home=tmp_path)
+    arms = {"edit-aug": spec_of(), "others": spec_of(edit_without=("truncation",)), "vanilla": spec_of("vanilla")}
+    found = trained_on_edits(arms, dataset, settings, ("truncation", "promo_badge"))
+    assert found == {
+        "edit-aug": "trained on 2 of 2 of these edits (truncation, promo_badge), with other random draws; training had"
+        " the same texts or pictures of truncation;"
+        """ --set 'strategy.edit_without=["truncation", "promo_badge"]' makes them unseen""",
+        "others": "trained on 1 of 2 of these edits (promo_badge), with other random draws;"
+        """ --set 'strategy.edit_without=["promo_badge"]' makes them unseen""",
+    }
+    filtered = replace(spec_of("vanilla"), shrink=Shrink(kept=0.7, edits=True))
+    assert trained_on_edits({"it": filtered}, dataset, settings, ("typos",)) == {
+        "it": "on a filter fitted on 1 of 1 of these edits (typos), with other random draws"
+    }
 
 
 @pytest.fixture(scope="module")

@@ -216,6 +216,24 @@ def test_the_count_is_global_or_starts_with_each_epoch() -> None:
 
 
 @pytest.mark.parametrize("counter", ["global", "per_epoch"])
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_gradients_are_counted_where_epochs_are_no_multiple_of_the_period(name: str, counter: str) -> None:
+    config, toy, calls = StrategyConfig(name=name, counter=counter), Toy(), 0
+    strategy, closure = Strategy(config, toy.adam()), toy.closure()
+
+    def counted() -> Tensor:
+        nonlocal calls
+        calls += 1
+        return closure()
+
+    for _ in range(3):
+        strategy.start_epoch()
+        for _ in range(4):
+            strategy.step(counted)
+    assert config.gradient_evaluations(3, 4) == calls
+
+
+@pytest.mark.parametrize("counter", ["global", "per_epoch"])
 @pytest.mark.parametrize("reading", READINGS)
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_a_stored_state_goes_on_alike(name: str, reading: str, counter: str) -> None:

@@ -15,7 +15,7 @@ from robustrec.audits.merchant.exhibits import exhibit, worst
 from robustrec.audits.merchant.fall import Fall
 from robustrec.audits.merchant.pool import Pool
 from robustrec.audits.merchant.rows import AUDIT, hidden_row, part_rows, part_rows_over_seeds, share_rows
-from robustrec.audits.merchant.seen import groups_of, seen_groups, seen_notes
+from robustrec.audits.merchant.seen import groups_for, groups_of, repeated, seen_groups, seen_notes
 from robustrec.audits.merchant.shared import MerchantRun, SubjectState, encoded_edits, prepared_run
 from robustrec.audits.plan import Plan
 from robustrec.audits.quality import Clean, PerUser, undisturbed
@@ -28,9 +28,11 @@ from robustrec.results.conditions import ALL, Condition
 from robustrec.results.exhibits import Exhibit
 from robustrec.results.findings import AuditStatus
 from robustrec.results.hidden import hidden_edits, hidden_warning
+from robustrec.runs.edit_pools import STREAM
 from robustrec.runs.editable import not_editable
 from robustrec.runs.trained import TrainedSubject
 from robustrec.runs.treatments import EditApplier, applier_of, has_user_edits, treatments_of
+from robustrec.training.edit_settings import EditPool
 
 # Share of edited items with any changed vector below which a warning says that the edit hardly arrives.
 FEW = 0.1
@@ -99,7 +101,7 @@ def finish(audit: MerchantAudit, done: Iterable[tuple[Task, TaskOutput]], subjec
     findings, over_seeds, faults = len(results.findings), len(results.over_seeds), list[str]()
     treatments = treatments_of(audit.edits)
     groups = seen_groups(work.plan.specs, treatments)
-    found = [_Measured(*pair, groups, [], {}, {}) for pair in served]
+    found = [_Measured(*pair, groups_for(pair[0].spec, treatments, groups), [], {}, {}) for pair in served]
     for task, output in merged(done, work):
         faults = [*output.state.get("faults", ()), *([output.error] if output.error else ())]
         if faults:
@@ -118,7 +120,12 @@ def finish(audit: MerchantAudit, done: Iterable[tuple[Task, TaskOutput]], subjec
         results.warnings.append(warning)
     results.statuses += [_ended(each) for each in found]
     applier = applier_of(work.plan.dataset, work.plan.home, work.context.seed, work.languages)
-    results.notes += [*_languages(audit, applier), *seen_notes(work.plan.specs, treatments)]
+
+    def repeats(pool: EditPool) -> dict[str, float]:
+        trained = applier_of(work.plan.dataset, work.plan.home, pool.seed, work.languages, stream=STREAM)
+        return repeated(pool, trained, applier, treatments, audit.severities)
+
+    results.notes += [*_languages(audit, applier), *seen_notes(work.plan.specs, treatments, repeats)]
     results.exhibits += [
         exhibit(each.subject.subject, fall, applier, audit.exposure)
         for each in found

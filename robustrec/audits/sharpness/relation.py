@@ -2,7 +2,8 @@
 
 Kendall's τ-b, two-sided p-values by permutation of the subjects. Subjects of several models differ by more than their
 sharpness, so the model confounds the pooled correlation; "within models" counts only pairs of subjects of the same
-model, and permutes only inside models. Measures that depend on the scale of scores or factors come last, and their
+model, and permutes only inside models. Content-free subjects are left out: they drift under no change of content,
+whatever their flatness. Measures that depend on the scale of scores or factors come last, and their
 names say so.
 """
 
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from robustrec.audits.sharpness.rows import AUDIT
 from robustrec.evaluation.kinds import STABILITY, kind_of
 from robustrec.results.conditions import ALL, Condition
+from robustrec.results.content_use import content_use
 from robustrec.results.exhibits import SIGNIFICANT, WITHIN, Relation
 from robustrec.results.findings import CLEAN, CONTENT_USE, Finding
 from robustrec.results.scale import SCALE_DEPENDENT
@@ -87,15 +89,27 @@ def relations(findings: Sequence[Finding], *, seed: int) -> list[Relation]:
         seed: of the sampled permutations, where there are too many subjects for all.
     """
     flat = [(measure, values) for measure in MEASURES if (values := _values(findings, measure))]
-    found = []
+    free = _content_free(findings)
+    found: list[Relation] = []
     for outcome, drifts in _outcomes(findings):
         for measure, values in flat:
-            shared = [subject for subject in values if subject in drifts]
+            both = [subject for subject in values if subject in drifts]
+            shared = [subject for subject in both if subject not in free]
+            left_out = tuple(subject.label for subject in both if subject in free)
             x, y = (np.array([each[subject] for subject in shared]) for each in (values, drifts))
-            found.append(_relation(measure, outcome, shared, x, y, False, seed))
-            if len({subject.model for subject in shared}) > 1:
-                found.append(_relation(measure, outcome, shared, x, y, True, seed))
+            ways = (False, True) if len({subject.model for subject in shared}) > 1 else (False,)
+            made = (_relation(measure, outcome, shared, x, y, within, seed) for within in ways)
+            found += [each.model_copy(update={"left_out": left_out}) for each in made]
     return found
+
+
+def _content_free(findings: Sequence[Finding]) -> set[Subject]:
+    """Return the subjects that ignore the content of the items."""
+    rows: dict[Subject, list[Finding]] = {}
+    for row in findings:
+        if row.audit == CONTENT_USE:
+            rows.setdefault(row.subject, []).append(row)
+    return {subject for subject, own in rows.items() if content_use(subject, own).trivial}
 
 
 def rank_correlation(x: Floats, y: Floats, groups: Groups, seed: int) -> Rank:

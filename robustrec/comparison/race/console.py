@@ -74,7 +74,7 @@ def _print_gains(report: RaceReport, gains: list[Gain], sheet: Sheet) -> None:
     for gain in gains:
         difference, clean = gain.difference, gain.clean_difference
         row = [
-            f"{gain.arm}{' (content-free)' if gain.content_free else ''}",
+            gain.name,
             f"{gain.epochs}{'*' if gain.cut_off else ''}",
             plain(gain.objective.estimate),
             "reference" if difference is None else plain(difference.estimate, signed=True),

@@ -52,7 +52,7 @@ def race_page(report: RaceReport) -> str:
 def _cells(gain: Gain) -> list[str]:
     clean = gain.clean_difference
     return [
-        f"{gain.arm}{' (content-free)' if gain.content_free else ''}",
+        gain.name,
         f"{gain.epochs}{' (cut off)' if gain.cut_off else ''}",
         f"{gain.gradients:,}",
         plain(gain.objective.estimate),

@@ -20,7 +20,9 @@ class RungScore(Record):
     arm: str
     epochs: int = Field(ge=1)
     gradients: int = Field(ge=0, description="gradient evaluations of each training until then")
-    score: float = Field(description="mean over the selection seeds of the validation objective")
+    score: float | None = Field(
+        description="mean over the selection seeds of the validation objective; None if a training diverged"
+    )
     left: float | None = Field(
         default=None, description="share of the validation quality that is left with mean features; None if unknown"
     )
@@ -45,10 +47,23 @@ class Gain(Record):
     overlap: Mean | None = Field(default=None, description="overlap of the lists with and without edits")
     left: Mean | None = Field(default=None, description="share of the clean quality that is left with mean features")
     content_free: bool = False
+    content_uncertain: bool = Field(default=False, description="whether the interval of left contains 95 %")
     epochs: int = Field(ge=1, description="mean over the fresh seeds")
     gradients: int = Field(ge=1, description="mean gradient evaluations over the fresh seeds")
     cut_off: int = Field(default=0, ge=0, description="trainings that ended before early stopping")
     conclusion: str = ""
+
+    @property
+    def mark(self) -> str:
+        """What stands behind the name of an arm that ignores content, or may ignore it; empty of others."""
+        if self.content_free:
+            return "content-free"
+        return "content use uncertain" if self.content_uncertain else ""
+
+    @property
+    def name(self) -> str:
+        """The arm with its mark."""
+        return f"{self.arm} ({self.mark})" if self.mark else self.arm
 
 
 class ModelRace(Record):

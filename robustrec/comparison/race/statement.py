@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robustrec.comparison.budget import BUDGET_WORDS, Budget
-from robustrec.comparison.content import Left, left_of
+from robustrec.comparison.content import left_of
 from robustrec.comparison.differences import holm, p_value
 from robustrec.comparison.measure import Measure
 from robustrec.comparison.race.result import Gain
@@ -27,6 +28,7 @@ from robustrec.evaluation.components import Decomposition, decompose
 from robustrec.evaluation.kinds import kind_of
 from robustrec.evaluation.sparse import few_bounds
 from robustrec.evaluation.statistics import widened_to
+from robustrec.results.content_use import ENOUGH
 from robustrec.results.numbers import bracketed, percent, plain
 from robustrec.results.report import Requirement
 
@@ -38,6 +40,10 @@ FEWEST_SEEDS = 3
 UNEQUAL = 1.1
 """Ratio of gradient evaluations up to which two budgets count as equal: whole epochs cannot be met exactly."""
 NO_DIFFERENCE, BETTER, WORSE = "no significant difference", "better", "worse"
+CONTENT_FREE, ONE_SEED = "none: content-free", "none: one training seed"
+"""Why a gain has no conclusion: robustness of what ignores content is trivial, and one training ranks nothing."""
+
+_ENOUGH = percent(ENOUGH)
 
 
 class Finalist(NamedTuple):
@@ -68,8 +74,32 @@ def objective_of(tables: Tables, metric: str) -> Floats:
     return clean + np.mean(drifts, axis=0) if drifts else clean
 
 
+class LeftOut(NamedTuple):
+    """Arms that are not compared, and what is to be known of those that are.
+
+    Attributes:
+        content_free: arms that validation dropped because they use no content.
+        diverged: arm -> what was not finite in one of its trainings.
+        trained_on: arm -> which edits of the objective were in its training.
+    """
+
+    content_free: Sequence[str] = ()
+    diverged: Mapping[str, str] = MappingProxyType({})
+    trained_on: Mapping[str, str] = MappingProxyType({})
+
+
+NOTHING_ELSE = LeftOut()
+"""No arm is left out, and none was trained on edits of the objective."""
+
+
 def statement(
-    finalists: Mapping[Budget, Mapping[str, Finalist]], reference: str, metric: str, *, margin: float, level: float
+    finalists: Mapping[Budget, Mapping[str, Finalist]],
+    reference: str,
+    metric: str,
+    *,
+    margin: float,
+    level: float,
+    about: LeftOut = NOTHING_ELSE,
 ) -> Statement:
     """Return what the fresh seeds say of the finalists.
 
@@ -79,28 +109,32 @@ def statement(
         metric: of quality.
         margin: largest loss of clean quality that is allowed, as a share of the reference's.
         level: of the intervals.
+        about: arms that are not compared, and the edits that arms were trained on.
     """
     gains = [gain for budget, arms in finalists.items() for gain in _gains(budget, arms, reference, metric, level)]
     decisive = next(iter(finalists))
     own = [gain for gain in gains if gain.budget == decisive]
     theirs = next(gain for gain in own if gain.arm == reference)
-    better = [gain for gain in own if gain.conclusion == BETTER]
-    named = [gain for gain in better if not gain.content_free and not theirs.content_free]
+    seeds = _seeds(finalists[decisive][reference])
+    several = len(finalists[decisive][reference].trainings) > 1
+    better = [gain for gain in own if several and _higher(gain, level)]
+    named = [gain for gain in better if not gain.mark and not theirs.mark]
     # The clean condition decides between arms; the others are of all arms.
     kept = [gain for gain in named if _clean(gain, theirs, margin)]
     best = max(kept or named, key=lambda gain: gain.objective.estimate, default=None)
     requirements = [
-        _difference(own, best, reference, decisive),
-        _content(best, better, own, theirs, reference),
+        _difference(own, best, reference, decisive, about, several=several),
+        _content(best, better, own, theirs, about),
         *([] if best is None else [_quality(best, theirs, margin, metric), *_elsewhere(best, gains, decisive)]),
-        _converged(gains),
+        *([] if best is None or best.arm not in about.trained_on else [_trained_on(best, about)]),
+        _converged(gains, about),
         _equal(own, decisive),
-        _seeds(finalists[decisive][reference]),
+        seeds,
     ]
     unmet = [each for each in requirements if not each.met]
     if best is None:
         # Nothing to recommend is a result; the other conditions say what could have hidden a difference.
-        headline = f"No recommendation: {requirements[0].text if not requirements[0].met else requirements[1].text}"
+        headline = f"No recommendation: {'; '.join(each.text for each in requirements[:2] if not each.met)}"
         return Statement(tuple(gains), "", headline, tuple(requirements))
     if unmet:
         headline = f"No recommendation: {'; '.join(each.text for each in unmet)}"
@@ -131,7 +165,8 @@ def _gains(budget: Budget, arms: Mapping[str, Finalist], reference: str, metric:
                     arm.tables, lambda each: each.kind == "stability" and kind_of(each.metric) == "overlap", level
                 ),
                 left=None if left is None else left.mean,
-                content_free=left is not None and _free(left),
+                content_free=left is not None and left.free,
+                content_uncertain=left is not None and left.mean.high is not None and left.uncertain,
                 epochs=_rounded([each.epochs for each in arm.trainings]),
                 gradients=_rounded([each.gradients for each in arm.trainings]),
                 cut_off=sum(bool(each.cut_off) for each in arm.trainings),
@@ -139,7 +174,9 @@ def _gains(budget: Budget, arms: Mapping[str, Finalist], reference: str, metric:
             )
         )
     adjusted = dict(zip(tests, holm(list(tests.values())), strict=True))
-    return [_concluded(gain, adjusted.get(gain.arm), level) for gain in found]
+    theirs = next(gain for gain in found if gain.arm == reference)
+    why = ONE_SEED if len(base.trainings) == 1 else CONTENT_FREE if theirs.content_free else ""
+    return [_concluded(gain, adjusted.get(gain.arm), level, why) for gain in found]
 
 
 def _differences(arm: Finalist, base: Finalist, metric: str, level: float) -> dict[str, Any]:
@@ -177,17 +214,22 @@ def _average(tables: Tables, wanted: Callable[[Measure], bool], level: float) ->
     return _mean(decompose(mean, factors, level=level).mean)
 
 
-def _free(left: Left) -> bool:
-    """Return whether an arm counts as content-free: also where its interval does not exclude it."""
-    return left.free or (left.mean.high is not None and left.uncertain)
+def _higher(gain: Gain, level: float) -> bool:
+    """Return whether the objective of an arm is significantly higher than the reference's."""
+    return _significant(gain.p_adjusted, level) and gain.difference is not None and gain.difference.estimate > 0
 
 
-def _concluded(gain: Gain, adjusted: float | None, level: float) -> Gain:
+def _significant(adjusted: float | None, level: float) -> bool:
+    return adjusted is not None and adjusted <= 1 - level
+
+
+def _concluded(gain: Gain, adjusted: float | None, level: float, why: str) -> Gain:
+    """Return a gain with its conclusion, or why it has none."""
     if adjusted is None or gain.difference is None:
         return gain
-    significant = adjusted <= 1 - level
-    word = (BETTER if gain.difference.estimate > 0 else WORSE) if significant else NO_DIFFERENCE
-    return gain.model_copy(update={"p_adjusted": adjusted, "conclusion": word})
+    word = (BETTER if gain.difference.estimate > 0 else WORSE) if _significant(adjusted, level) else NO_DIFFERENCE
+    why = why or (CONTENT_FREE if gain.content_free else "")
+    return gain.model_copy(update={"p_adjusted": adjusted, "conclusion": why or word})
 
 
 def _clean(gain: Gain, reference: Gain, margin: float) -> bool:
@@ -195,40 +237,69 @@ def _clean(gain: Gain, reference: Gain, margin: float) -> bool:
     return reference.clean.estimate > 0 and found is not None and found.low is not None and found.low > -margin
 
 
-def _difference(own: Sequence[Gain], best: Gain | None, reference: str, budget: Budget) -> Requirement:
+def _difference(
+    own: Sequence[Gain], best: Gain | None, reference: str, budget: Budget, about: LeftOut, *, several: bool
+) -> Requirement:
     if best is not None:
         assert best.difference is not None
+        n = len(own) - 1
         text = (
             f"better than {reference} by {_interval(best.difference)} at {BUDGET_WORDS[budget]}"
-            f" (corrected for {len(own) - 1} finalists)"
+            f" (corrected for {n} finalist{'' if n == 1 else 's'})"
         )
         return Requirement(name="difference", met=True, text=text)
     compared = [gain for gain in own if gain.difference is not None]
-    words = "; ".join(f"{gain.arm} {gain.conclusion}: {_interval(gain.difference)}" for gain in compared)
-    if any(gain.conclusion == BETTER for gain in compared):
-        return Requirement(name="difference", met=True, text=words)
-    worse = any(gain.conclusion == WORSE for gain in compared)
-    text = f"no finalist is better than {reference}" if worse else f"no significant difference from {reference}"
-    return Requirement(name="difference", met=False, text=f"{text} ({words})")
+    if not compared:
+        why = [f"{', '.join(about.content_free)} content-free on validation"] if about.content_free else []
+        why += [f"{', '.join(about.diverged)} diverged"] if about.diverged else []
+        text = f"no arm is left to compare with {reference}" + (f" ({'; '.join(why)})" if why else "")
+        return Requirement(name="difference", met=False, text=text)
+    words = "; ".join(f"{_called(gain)}: {_interval(gain.difference)}" for gain in compared)
+    if not several:
+        text = f"one training seed of each arm ranks nothing ({words})"
+    elif any(gain.conclusion in (BETTER, WORSE, CONTENT_FREE) for gain in compared):
+        text = f"no finalist that uses content is better than {reference} ({words})"
+    else:
+        text = f"no significant difference from {reference} ({words})"
+    return Requirement(name="difference", met=False, text=text)
 
 
-def _content(best: Gain | None, better: Sequence[Gain], own: Sequence[Gain], reference: Gain, name: str) -> Requirement:
+def _called(gain: Gain) -> str:
+    return gain.name if gain.conclusion in (CONTENT_FREE, ONE_SEED) else f"{gain.name} {gain.conclusion}"
+
+
+def _content(
+    best: Gain | None, better: Sequence[Gain], own: Sequence[Gain], reference: Gain, about: LeftOut
+) -> Requirement:
+    name = "content use"
     if all(gain.left is None for gain in own):
         text = "the scores read no item features, and a race recommends only an arm that uses content"
-        return Requirement(name="content use", met=False, text=text)
-    free = [gain for gain in own if gain.content_free]
-    said = "; ".join(f"{gain.arm} is content-free ({_share(gain.left)} of its quality is left)" for gain in free)
-    if reference.content_free:
-        text = f"{name} is content-free ({_share(reference.left)} of its quality is left), so its robustness is trivial"
-        return Requirement(name="content use", met=False, text=text)
+        return Requirement(name=name, met=False, text=text)
+    said = "; ".join(_use_words(gain) for gain in own if gain.mark)
+    dropped = f"left out by validation because content-free: {', '.join(about.content_free)}"
+    if reference.mark:
+        trivial = ", so its robustness is trivial" if reference.content_free else ""
+        return Requirement(name=name, met=False, text=f"{_use_words(reference)}{trivial}")
     if best is None and better:
-        return Requirement(name="content use", met=False, text=f"the arms that are better use no content: {said}")
+        return Requirement(name=name, met=False, text=f"the arms with a higher score may use no content: {said}")
     if best is not None and best.left is None:
-        return Requirement(name="content use", met=False, text=f"content use of {best.arm} was not measured")
+        return Requirement(name=name, met=False, text=f"content use of {best.arm} was not measured")
     uses = "" if best is None else f"{best.arm} uses content ({_share(best.left)} of its quality is left without)"
-    return Requirement(
-        name="content use", met=True, text="; ".join(part for part in (uses, said) if part) or "measured"
-    )
+    parts = [part for part in (uses, said, dropped if about.content_free else "") if part]
+    return Requirement(name=name, met=True, text="; ".join(parts) or "measured")
+
+
+def _use_words(gain: Gain) -> str:
+    """Return that an arm is content-free, or that it may be."""
+    if gain.content_free:
+        return f"{gain.arm} is content-free ({_share(gain.left)} of its quality is left)"
+    left = f"{_share(gain.left)} {_bounds(gain.left, percent, signed=False) if gain.left else ''}".rstrip()
+    return f"content use of {gain.arm} is uncertain ({left} of its quality is left, the interval contains {_ENOUGH})"
+
+
+def _trained_on(best: Gain, about: LeftOut) -> Requirement:
+    """Return which edits of the objective were in the training of the best arm, a condition of what is said."""
+    return Requirement(name="edits", met=True, text=about.trained_on[best.arm])
 
 
 def _quality(best: Gain, reference: Gain, margin: float, metric: str) -> Requirement:
@@ -253,10 +324,11 @@ def _elsewhere(best: Gain, gains: Sequence[Gain], decisive: Budget) -> list[Requ
     return found
 
 
-def _converged(gains: Sequence[Gain]) -> Requirement:
+def _converged(gains: Sequence[Gain], about: LeftOut) -> Requirement:
     cut = [gain for gain in gains if gain.cut_off]
     if not cut:
-        return Requirement(name="training", met=True, text="all trainings converged")
+        lost = "".join(f"; {arm} diverged and is not compared: {why}" for arm, why in about.diverged.items())
+        return Requirement(name="training", met=True, text=f"all trainings converged{lost}")
     named = "; ".join(f"{gain.arm} {BUDGET_WORDS[gain.budget]} {gain.cut_off}" for gain in cut)
     return Requirement(
         name="training", met=False, text=f"trainings ended before early stopping ({named}); use more epochs (--epochs)"
@@ -286,8 +358,8 @@ def _interval(found: Mean | None) -> str:
     return f"{plain(found.estimate, signed=True)} {_bounds(found, plain)}".rstrip()
 
 
-def _bounds(found: Mean, show: Callable[..., str]) -> str:
-    return bracketed(found.low, found.high, show, signed=True)
+def _bounds(found: Mean, show: Callable[..., str], *, signed: bool = True) -> str:
+    return bracketed(found.low, found.high, show, signed=signed)
 
 
 def _share(found: Mean | None) -> str:

@@ -75,8 +75,9 @@ def meaning(finding: Finding, content_free: Collection[Key] = ()) -> str:
         content_free: what `content_free_of` returns: no drift of these candidates has a conclusion.
     """
     clean, perturbed, low, high = finding.clean, finding.perturbed, finding.ci_low, finding.ci_high
-    if clean is None or perturbed is None or low is None or high is None:
-        return "unknown"
+    trivial = compares_trivial(finding, content_free)
+    if trivial or clean is None or perturbed is None or low is None or high is None:
+        return TRIVIAL if trivial else "unknown"
     if low <= 0 <= high:
         return IDENTICAL if low == high == 0 else NO_DIFFERENCE
     if finding.audit == CLEAN:
@@ -84,8 +85,6 @@ def meaning(finding: Finding, content_free: Collection[Key] = ()) -> str:
         if kind is not None and kind.better is None:
             return "higher" if low > 0 else "lower"
         return "better" if (low > 0) == (kind is None or kind.better == 1) else "worse"
-    if compares_trivial(finding, content_free):
-        return TRIVIAL
     if clean * perturbed < 0:
         return "drifts in the other direction"
     return "drifts less" if abs(perturbed) < abs(clean) else "drifts more"

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 import robustrec as rr
+from robustrec.comparison.race import run
 from robustrec.errors import RobustrecError
+from robustrec.training.trainer import NotFiniteError
 
 TRAINING = {"batch_size": 128, "learning_rate": 0.01, "evaluate_every": 1, "patience": 4}
 
@@ -68,6 +70,37 @@ def test_a_model_without_features_is_told_why_nothing_is_recommended(tiny_folder
     (content,) = [each for each in found["requirements"] if each["name"] == "content use"]
     assert content["met"] is False
     assert content["text"] == "the scores read no item features, and a race recommends only an arm that uses content"
+
+
+def test_an_arm_that_diverges_leaves_the_race_and_the_others_go_on(tiny_folder: Path, tmp_path: Path) -> None:
+    rates = {**TRAINING, "learning_rate": [0.01, 1e30]}
+    report = raced(tiny_folder, tmp_path, set={"training": rates}, finalists=2)
+    (found,) = report["models"]
+    lost = [each for each in found["scores"] if each["dropped"].startswith("diverged: ")]
+    assert {each["arm"].partition("learning_rate=")[2].partition(" ")[0] for each in lost} == {"1e+30"}
+    assert all(each["score"] is None for each in lost)
+    assert all("learning_rate=0.01" in each["arm"] for each in found["gains"])
+    assert {each["arm"].partition(" ")[0] for each in found["gains"]} == {"vanilla", "sam"}
+    with pytest.raises(RobustrecError, match="training loss is nan"):  # nothing is left to compare with
+        raced(tiny_folder, tmp_path, set={"training": {**TRAINING, "learning_rate": 1e30}})
+
+
+def test_a_finalist_that_diverges_with_a_fresh_seed_is_compared_at_no_budget(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = run._finalist
+
+    def diverging(plan: Any, arm: Any, budget: str, *rest: Any) -> Any:
+        if arm.spec.strategy_name == "sam" and budget == "early-stop":
+            raise NotFiniteError("training loss is nan in epoch 7", where="training", fix="lower the learning rate")
+        return measured(plan, arm, budget, *rest)
+
+    monkeypatch.setattr(run, "_finalist", diverging)
+    report = raced(tiny_folder, tmp_path, set={"training": TRAINING}, budgets=("gradients", "early-stop"))
+    (found,) = report["models"]
+    assert {each["arm"].partition(" ")[0] for each in found["gains"]} == {"vanilla"}
+    assert found["headline"].startswith("No recommendation: no arm is left to compare with vanilla")
+    assert "diverged" in found["headline"]
 
 
 def test_reports_and_a_race_are_not_mixed(tmp_path: Path) -> None:
