@@ -38,6 +38,8 @@ from robustrec.evaluation.sparse import Bounds, count_changed
 Floats = NDArray[np.float64]
 # Resamples multiplied at once, and users drawn at once.
 CHUNK, CHUNK_DRAWN = 64, 2**15
+# Mean squares that differ by a smaller share are equal but for rounding.
+EQUAL = 1e-9
 # How many sets of resamples are kept, and their bytes in all; one of more users is drawn at each use.
 KEPT, KEPT_BYTES = 3, 192 * 2**20
 
@@ -77,10 +79,20 @@ def effects_of(effects: Floats, base: Floats | None, bounds: Bounds | None = Non
     residual = effects - mean - by_user - by_draw[:, None]
     residual_square = float((residual**2).sum()) / ((n - 1) * (draws - 1))
     draw_square = n * float((by_draw**2).sum()) / (draws - 1)
-    kept = max(0.0, 1.0 - residual_square / draw_square) if draw_square > 0 else 0.0
+    kept = beyond_residuals(draw_square, residual_square) / draw_square if draw_square > 0 else 0.0
     # D/(D-1) because the variance of a resampled mean has the divisor D.
     shrunk = by_draw * np.sqrt(kept * draws / (draws - 1))
     return Effects(mean, by_user, shrunk, base, draw_square, residual_square, count_changed(effects), bounds)
+
+
+def beyond_residuals(draw_square: float, residual_square: float) -> float:
+    """Return max(0, MS_d - MS_e); 0 too where both are equal but for the rounding of their sums.
+
+    They are equal where one user differs in one draw: the sign of their difference is then that of a rounding error,
+    which would decide the degrees of freedom.
+    """
+    extra = draw_square - residual_square
+    return extra if extra > EQUAL * draw_square else 0.0
 
 
 def resampled_means(values: Floats, replicates: int, seed: int) -> Floats:
@@ -122,8 +134,8 @@ def degrees_of_freedom(table: Effects, influence: Floats) -> float:
     variance = float(squares.mean())
     excess = max(0.0, float((squares**2).mean()) / variance**2 - 3) if variance > 0 else 0.0
     of_users = 2 / (2 / (n - 1) + excess / n)
-    extra = table.draw_square - table.residual_square
-    if extra <= 0:
+    extra = beyond_residuals(table.draw_square, table.residual_square)
+    if extra == 0:
         return max(1.0, of_users)
     parts = (
         user_square**2 / of_users

@@ -1,0 +1,1 @@
+"""A second implementation of the numbers of a report, from docs/recompute.md alone; imports nothing of robustrec."""
