@@ -31,6 +31,7 @@ from robustrec.audits.merchant.rows import part_rows
 from robustrec.audits.quality import MetricSuite
 from robustrec.audits.rows import Intervals
 from robustrec.audits.suites import Bootstrap
+from robustrec.evaluation.beyond import Catalogue
 from robustrec.evaluation.ranking import Pairs, Ranking
 from robustrec.files import write_atomically
 from robustrec.hardware import cpu_name
@@ -47,13 +48,17 @@ LOYAL = 0.3
 
 
 class Setting(NamedTuple):
-    """What is simulated: sizes, and the standard deviation of what a draw does to all items at once."""
+    """What is simulated: sizes, and the standard deviation of what a draw does to all items at once.
+
+    With `valued`, items have values (log-normal, σ = 1), and exposures weighted by them are measured too.
+    """
 
     users: int
     items: int
     draws: int
     of_draw: float = 0.0
     popular: bool = False
+    valued: bool = False
 
     def __str__(self) -> str:
         """Name it in a table's row."""
@@ -77,7 +82,9 @@ def audit(setting: Setting, rng: np.random.Generator) -> list[Finding]:
     score = 0.6 * users[rows] + 0.6 * own[items] + 0.8 * rng.standard_normal(len(rows)) + 0.3 * (strata[items] - 1)
     relevant = csr_array((np.ones(len(rows)), (rows, items)), shape=(n, n_items))
     split = Split(np.arange(n), relevant, csr_array((n, n_items)))
-    metric_suite = MetricSuite(("ndcg@20",), ())
+    values = np.exp(rng.standard_normal(n_items)) if setting.valued else None
+    catalogue = None if values is None else Catalogue(np.ones(n_items, np.int64), n, values=values)
+    metric_suite = MetricSuite(("ndcg@20",), (), catalogue)
     targets = EvaluationTargets(split, metric_suite, Pairs(rows, items), strata, "ndcg@20", LENGTH)
     tally = Tally(targets, _lists(targets, score))
     cost = _of_items(setting, rng)
@@ -159,8 +166,9 @@ def page(lines: Sequence[str], options: argparse.Namespace, seconds: float) -> s
             "",
             f"{options.audits} simulated audits a row, 10 % of the items edited, intervals of 95 %; processor "
             f"{cpu_name()}, {seconds:.0f} s.",
-            f"Made by `python -m benchmarks.merchant_coverage --audits {options.audits} --seed {options.seed} --output"
-            " benchmarks/results`, see its docstring for the simulation.",
+            f"Made by `python -m benchmarks.merchant_coverage --audits {options.audits} --seed {options.seed}"
+            f"{' --values' if options.values else ''} --output benchmarks/results`,"
+            " see its docstring for the simulation.",
             "",
             "| users | items | draws | spread of draws | metric | drift coverage | relative drift coverage"
             " | median width |",
@@ -176,17 +184,22 @@ def main() -> None:
     parser.add_argument("--audits", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--population", choices=("even", "popular"), default="even", help="which items are edited")
+    parser.add_argument("--values", action="store_true", help="items have values; exposures weighted by them alone")
     parser.add_argument("--output", type=Path, default=None, help="folder for merchant-coverage.md")
     options = parser.parse_args()
     started, lines = time.monotonic(), []
-    for setting in (each._replace(popular=options.population == "popular") for each in SETTINGS):
+    chosen = {"popular": options.population == "popular", "valued": options.values}
+    for setting in (each._replace(**chosen) for each in SETTINGS):
         for each in coverage(setting, options.audits, seed=options.seed):
+            if options.values and not each.metric.startswith("value_"):
+                continue
             shares = f"{100 * each.drift:.1f} % | {100 * each.relative:.1f} % | {100 * each.width:.1f} %"
             lines.append(f"| {setting} | {each.metric} | {shares} |")
             print(lines[-1], flush=True)
     if options.output is not None:
         text = page(lines, options, time.monotonic() - started)
-        write_atomically(options.output / "merchant-coverage.md", text + "\n")
+        name = "merchant-value-coverage.md" if options.values else "merchant-coverage.md"
+        write_atomically(options.output / name, text + "\n")
 
 
 if __name__ == "__main__":

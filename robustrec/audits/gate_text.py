@@ -38,7 +38,16 @@ EXAMPLE = f"{OPTION} 'ndcg@20>-2%'"
 
 _KEYS = tuple(name for name in Select.model_fields if name not in ("audit", "metric", "condition", "reference"))
 _OF_AUDITS = (
-    *("exposure", "losing", "loss_bound", "places_kept", "places_certified", "without_place", "certified_radius"),
+    *(
+        "exposure",
+        "value_exposure",
+        "losing",
+        "loss_bound",
+        "places_kept",
+        "places_certified",
+        "without_place",
+        "certified_radius",
+    ),
 )
 """Metrics of lists that audits have besides those of `KINDS`."""
 

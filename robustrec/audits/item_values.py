@@ -109,8 +109,13 @@ def with_value(suite: Suite, column: str | None) -> Suite:
     return suite.model_copy(update={"value": column, "metrics": (*suite.metrics, *(f"{kind}@{k}" for kind in added))})
 
 
-def value_notes(values: ItemValues | None, subjects: Sequence[tuple[str, Clean]], k: int) -> Iterator[str]:
-    """Yield that items have no value, and what share of the positions in the clean lists of each subject they have."""
+def value_notes(
+    values: ItemValues | None, subjects: Sequence[tuple[str, Clean]], k: int, *, parts: bool = False
+) -> Iterator[str]:
+    """Yield that items have no value, and what share of the positions in the clean lists of each subject they have.
+
+    `parts` says that exposures weighted by value were measured too.
+    """
     if values is None or not values.unknown.any():
         return
     shares = []
@@ -121,8 +126,9 @@ def value_notes(values: ItemValues | None, subjects: Sequence[tuple[str, Clean]]
         shares.append(f"{100 * share:.1f} % ({label})")
     n, n_items = int(values.unknown.sum()), len(values.unknown)
     listed = ", ".join(shares[:6]) + (f" and {len(shares) - 6} more" if len(shares) > 6 else "")
+    metrics = "value@k, value_ndcg@k and value_exposure@k" if parts else "value@k and value_ndcg@k"
     yield (
-        f"{n:,} of {n_items:,} items have no {values.column}: value@k and value_ndcg@k count each with the mean of"
+        f"{n:,} of {n_items:,} items have no {values.column}: {metrics} count each with the mean of"
         f" those with one, {values.values[values.unknown][0]:.6g}; their share of the positions in the clean top {k}"
         f" is {listed}"
     )

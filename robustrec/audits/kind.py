@@ -89,6 +89,11 @@ class AuditConfig(Record):
         """Metrics of the findings in addition to those of the suite."""
         return ()
 
+    @property
+    def value_metrics(self) -> tuple[str, ...]:
+        """Further metrics of drift findings in a suite with values of items."""
+        return ()
+
 
 C = TypeVar("C", bound=AuditConfig)
 

@@ -161,7 +161,8 @@ def _segments(plan: Plan, run: Measurements) -> tuple[tuple[Finding, ...], tuple
 def _value_notes(plan: Plan, run: Measurements) -> list[str]:
     values = item_values(plan.dataset, plan.suite.value)
     clean = [(subject.subject.label, lists) for subject, lists in run.subjects]
-    return list(value_notes(values, clean, length_of_main(plan.suite.metrics)))
+    parts = any(audit.value_metrics for audit in plan.suite.audits)
+    return list(value_notes(values, clean, length_of_main(plan.suite.metrics), parts=parts))
 
 
 def check_baseline(plan: Plan) -> None:

@@ -222,4 +222,6 @@ def _metrics(suite: Suite, reported: Reported, gate: Gate, audit: str) -> list[s
         return list(reported.metrics)
     # Against a baseline, values have a difference too.
     values = reported.values if gate.reference != CLEAN else ()
+    own = [each.value_metrics for each in suite.audits if each.kind == audit and suite.value is not None]
+    values = (*values, *(metric for metrics in own for metric in metrics))
     return [*suite.metrics, *strata_metrics(suite.metrics), *suite.stability, *reported.metrics, *values]

@@ -141,6 +141,7 @@ class Suite(Record):
         audits = (CLEAN, CONTENT_USE, *(audit.kind for audit in self.audits))
         strata = strata_metrics(self.metrics)
         own = [metric for audit in self.audits for metric in audit.own_metrics]
+        own += [metric for audit in self.audits if self.value is not None for metric in audit.value_metrics]
         of_groups = [f"{EXPOSURE}@{length_of_main(self.metrics)}"] if not all(map(of_users, self.segments)) else []
         listed = (*self.metrics, *self.stability, *strata, *own, *use_metrics(self.metrics), *of_groups)
         unknown = [audit.kind for audit in self.audits if isinstance(audit, UserAudit)]

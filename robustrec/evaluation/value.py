@@ -59,6 +59,24 @@ def discounted_value(items: Items, relevant: Relevant, values: Floats, k: int) -
     return np.asarray(worth.sum(axis=1), dtype=np.float64)
 
 
+def value_share(items: Items, marked: NDArray[np.bool_], values: Floats, k: int) -> Floats:
+    """Return the share of the value of each list's first k places that is of marked items, [n]; 0 if they are worth 0.
+
+    Σ_{i<=k} w_i m_i / Σ_{i<=k} w_i with m_i 1 for a marked item. Equal values give the share of the places.
+
+    Args:
+        items: [n, K >= k] lists; negative where a list is short.
+        marked: [I].
+        values: [I].
+        k: places looked at.
+    """
+    shown = items[:, :k]
+    worth: Floats = np.where(shown >= 0, values[shown], 0.0)
+    whole = worth.sum(axis=1)
+    found: Floats = np.divide((worth * marked[shown]).sum(axis=1), whole, out=np.zeros(len(items)), where=whole > 0)
+    return found
+
+
 def value_ndcg(items: Items, relevant: Relevant, values: Floats, k: int) -> Floats:
     """Return Σ_{i<=k} hit_i w_i / log2(i + 1) over that of the relevant items in order of value, [n].
 

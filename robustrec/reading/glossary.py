@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from robustrec.evaluation.kinds import KINDS, kind_of
 from robustrec.results.conditions import Condition
-from robustrec.results.findings import CONTENT_USE
+from robustrec.results.findings import CONTENT_USE, VALUE_EXPOSURE
 from robustrec.results.hidden import HIDDEN_WORDS, crops
 from robustrec.results.report import Report
 
@@ -133,6 +133,11 @@ _EXPOSURE = (
     "share of all places in the "
     "top k with an edited item."
 )
+_VALUE_EXPOSURE = (
+    "Exposure weighted by the value (price, margin) of the items. value_exposure@k_edited: share of the value of the "
+    "edited test items that is in the top k of their users. value_exposure@k_all: share of the value of the items in a "
+    "top k that is of edited items."
+)
 _USE = (
     "Content use is the share of clean quality that is lost with the features of all items replaced by their mean. If "
     "at least 95 % is left, the subject is content-free: robustness to content edits is trivial, and it is neither "
@@ -164,6 +169,8 @@ def glossary(report: Report) -> list[tuple[str, str]]:
         entries.append(("_cold_items, _warm_items, _cold_users", _STRATA))
     if any(row.condition.kind == "edit" and kind_of(row.metric) == "exposure" for row in report.findings):
         entries.append(("exposure@k", _EXPOSURE))
+    if any(kind_of(row.metric) == VALUE_EXPOSURE for row in report.findings):
+        entries.append(("value_exposure@k", _VALUE_EXPOSURE))
     if crops(report.findings):
         entries.append(("hidden_share", HIDDEN_WORDS))
     if any(row.measure == "snr_db" for row in report.findings):

@@ -29,6 +29,9 @@ AMONG_COLD = "among_cold_items"
 EXPOSURE = "exposure"
 """Kind of the metric of a group of items: share of the positions in the top k with an item of it."""
 
+VALUE_EXPOSURE = "value_exposure"
+"""Kind of the exposure of edited items that is weighted by their value (price, margin)."""
+
 ENCODER = "encoder"
 """Name of the encoder audit."""
 

@@ -13,7 +13,7 @@ LARGEST = 1e15
 """Largest absolute limit."""
 
 _SHARES = re.compile(
-    r"exposure@.*|losing@.*|loss_bound@.*|places_(kept|certified)@.*|without_place@.*|touched|seen|hidden_share|"
+    r"(?:value_)?exposure@.*|losing@.*|loss_bound@.*|places_(kept|certified)@.*|without_place@.*|touched|seen|hidden_share|"
     r"flip_rate.*|edit_size.*|items_losing_.*"
 )
 _LENGTHS = re.compile(

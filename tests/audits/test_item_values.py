@@ -39,6 +39,17 @@ kind = "noise"
 sigma2 = [0.0, 4.0]
 relative = []
 draws = 2
+[[audits]]
+kind = "merchant"
+edits = ["category_mistag"]
+severities = [0, 5]
+shares = [0.5]
+draws = 2
+[[gates]]
+name = "value of edited items"
+select = { audit = "merchant", edit = "category_mistag", severity = 5, metric = "value_exposure@20", group = "edited" }
+quantity = "relative_drift"
+min = -0.9
 [[gates]]
 name = "value"
 select = { audit = "noise", metric = "value@20" }
@@ -89,12 +100,12 @@ def test_items_without_a_value_are_counted_and_have_the_mean(dataset: Dataset, r
     assert int(values.unknown.sum()) == 6
     assert values.values[10] == pytest.approx(np.mean([item / 4 for item in range(60) if item % 10]))
     (line,) = [line for line in report.warnings if "have no margin" in line]
-    assert line.startswith("6 of 60 items have no margin: value@k and value_ndcg@k count each with the mean")
+    assert line.startswith("6 of 60 items have no margin: value@k, value_ndcg@k and value_exposure@k count each with")
     assert "positions in the clean top 20" in line
 
 
 def test_values_have_drifts_gates_and_segments(report: Report) -> None:
-    drifts = [row for row in report.findings if row.metric == "value@20" and row.quantity == "drift"]
+    drifts = [row for row in report.findings if row.metric == "value@20" and row.audit == "noise"]
     assert {row.condition.sigma2 for row in drifts} == {0.0, 4.0}
     still = [row for row in drifts if row.condition.sigma2 == 0.0]
     assert {(row.drift, row.ci_low, row.ci_high) for row in still} == {(0.0, 0.0, 0.0)}, "an A/A audit moves nothing"
@@ -106,6 +117,29 @@ def test_values_have_drifts_gates_and_segments(report: Report) -> None:
     winter = next(gate for gate in report.gates if gate.gate == "winter")
     assert winter.seeds == (0, 1)
     assert winter.message.startswith("item:season winter: ")
+
+
+def test_exposures_weighted_by_value_are_in_the_merchant_audit(report: Report) -> None:
+    rows = [row for row in report.findings if row.metric.startswith("value_exposure@20_")]
+    still = [row for row in rows if row.condition.severity == 0]
+    assert {row.group for row in still} == {"all", "untouched"}
+    assert {(row.drift, row.ci_low, row.ci_high) for row in still} == {(0.0, 0.0, 0.0)}, "an A/A audit moves nothing"
+    edited = [row for row in rows if row.condition.severity == 5]
+    assert {row.group for row in edited} == {"all", "edited", "head", "tail", "untouched"}
+    assert {row.unit for row in rows} == {"share"}
+    means = [row for row in report.over_seeds if row.metric.startswith("value_exposure@20_")]
+    assert {(row.metric, row.condition) for row in means} == {(row.metric, row.condition) for row in rows}
+    for mean in means:
+        pair = [row.drift for row in rows if (row.metric, row.condition) == (mean.metric, mean.condition)]
+        assert mean.drift == pytest.approx(np.mean(pair))
+    assert next(gate for gate in report.gates if gate.gate == "value of edited items").seeds == (0, 1)
+
+
+def test_gates_on_exposures_weighted_by_value_need_a_value() -> None:
+    parse_suite(SUITE, source="own.toml")
+    plain = SUITE.replace(', "value@20", "value_ndcg@20"', "").replace('value = "margin"\n', "")
+    with pytest.raises(RobustrecError, match="'value_exposure@20_edited', which the suite does not list"):
+        parse_suite(plain, source="own.toml")
 
 
 def test_segments_have_means_over_training_seeds(report: Report) -> None:

@@ -84,3 +84,12 @@ def test_intervals_of_edited_head_tail_and_untouched_items_cover(draws: int, of_
         assert min(each.drift, each.relative) >= 0.92 - 3 * np.sqrt(0.92 * 0.08 / audits), each
     whole = np.mean([each.drift for each in found.values()])
     assert whole > 0.93
+
+
+def test_intervals_of_exposures_weighted_by_value_cover() -> None:
+    audits = 60
+    found = {each.metric: each for each in coverage(Setting(400, 200, 4, 0.1, valued=True), audits, seed=0)}
+    weighted = [each for metric, each in found.items() if metric.startswith("value_exposure@20_")]
+    assert {each.metric for each in weighted} >= {"value_exposure@20_edited", "value_exposure@20_untouched"}
+    for each in weighted:
+        assert min(each.drift, each.relative) >= 0.92 - 3 * np.sqrt(0.92 * 0.08 / audits), each

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,16 +15,24 @@ from scipy.sparse import csr_array
 from robustrec.audits.merchant.conditions import EvaluationTargets, Lists, Tally, lists_of, scene_of
 from robustrec.audits.merchant.config import MerchantAudit
 from robustrec.audits.merchant.items import choose_items, popularity_strata
+from robustrec.audits.merchant.rows import part_rows
 from robustrec.audits.quality import MetricSuite
-from robustrec.audits.suites import parse_suite
+from robustrec.audits.rows import Intervals
+from robustrec.audits.suites import Bootstrap, parse_suite
 from robustrec.datasets.interactions import TRAIN, Interactions
 from robustrec.encoders.chosen import features_label
 from robustrec.encoders.features import ItemFeatures
 from robustrec.errors import RobustrecError
+from robustrec.evaluation.beyond import Catalogue
 from robustrec.evaluation.ranking import Ranking
 from robustrec.models.contract import Scored
+from robustrec.results.conditions import Condition
 from robustrec.results.selection import matches, plain_label
 from robustrec.runs.prepared import Split
+from robustrec.subject import Subject
+
+SUBJECT = Subject(model="vbpr", strategy="vanilla", features="basic", seed=0)
+EDITED = Condition(kind="other", name="edit")
 
 
 @given(st.integers(1, 300), st.integers(2, 5), st.floats(0.01, 1.0), st.integers(0, 5))
@@ -108,6 +118,58 @@ def test_parts_average_over_the_items_and_draws_that_concern_a_user() -> None:
     before_all, after_all = tally.of_all({})
     drift = after_all["exposure@2_all"] - before_all["exposure@2_all"]
     assert drift.tolist() == [[-0.5, 0, 0, 0], [0, 0, 0, -0.5]]
+
+
+def _with_values(values: list[float]) -> EvaluationTargets:
+    targets, catalogue = _scene(), Catalogue(np.ones(6, np.int64), 4, values=np.array(values))
+    return replace(targets, metric_suite=replace(targets.metric_suite, catalogue=catalogue))
+
+
+def _valued(values: list[float]) -> Tally:
+    targets = _with_values(values)
+    tally = Tally(targets, _lists(targets, [1, 2, 3, 4], [1.0] * 4, [[0, 2], [3, 0], [4, 5], [1, -1]]))
+    # The first draw edits item 0, wanted by users 0, 1, 2; the second item 1, wanted by user 2.
+    tally.add(_lists(targets, [4, 2, 1, 4], [1.0] * 4, [[2, 3], [3, 0], [0, 5], [1, -1]]), np.array([0]))
+    tally.add(_lists(targets, [1, 2, 3, 1], [1.0] * 4, [[0, 2], [3, 0], [1, 5], [2, 3]]), np.array([1]))
+    return tally
+
+
+def test_exposure_weighted_by_value_is_a_ratio_of_sums_by_hand() -> None:
+    tally = _valued([10.0, 30.0, 0.0, 5.0, 5.0, 0.0])
+    rows = {row.metric: row for row in part_rows(SUBJECT, EDITED, tally, 2, Intervals(Bootstrap(), 0))}
+    edited = rows["value_exposure@2_edited"]
+    # Values 10, 10, 10 of the first draw and 30 of the second: places 1, 2, 3, 4 before, and 4, 2, 1, 1 after.
+    assert (edited.clean, edited.perturbed) == (pytest.approx(20 / 60), pytest.approx(50 / 60))
+    assert (edited.n_users, edited.n_draws, edited.group, edited.unit) == (3, 2, "edited", "share")
+    assert (edited.ci_low or 0) < (edited.drift or 0) < (edited.ci_high or 0)
+    head = rows["value_exposure@2_head"]
+    assert (head.clean, head.perturbed) == (pytest.approx(2 / 3), pytest.approx(2 / 3))
+    assert "value_exposure@2_tail" not in rows, "one user only"
+    # Untouched: item 1 of user 2 in the first draw (30), item 0 of users 0, 1, 2 in the second.
+    other = rows["value_exposure@2_untouched"]
+    assert (other.clean, other.perturbed) == (pytest.approx(20 / 60), pytest.approx(20 / 60))
+
+    clean, perturbed = tally.of_values()
+    # Shares of the value of the lists: user 0 holds 10 of 10, then 0 of 5; user 1 10 of 15; user 3 30 of 30.
+    first = [[1, 2 / 3, 0, 0], [0, 2 / 3, 10 / 10, 0]]
+    second = [[0, 0, 0, 1], [0, 0, 1, 0]]
+    assert clean["value_exposure@2_all"].tolist() == pytest.approx(np.mean([first[0], second[0]], axis=0).tolist())
+    drift = perturbed["value_exposure@2_all"] - clean["value_exposure@2_all"]
+    assert drift.ravel().tolist() == pytest.approx(np.array([np.subtract(first[1], first[0]), np.subtract(second[1], second[0])]).ravel().tolist())  # fmt: skip  # noqa: E501
+
+
+def test_equal_values_count_pairs_and_no_value_has_no_row() -> None:
+    tally = _valued([7.0] * 6)
+    cells = tally.value_cells("edited")
+    assert cells is not None
+    assert float(cells.weights @ cells.after) == 3 / 4
+    alike, plain = tally.of_values(), tally.of_all({})
+    for values, exposures in zip(alike, plain, strict=True):
+        np.testing.assert_allclose(values["value_exposure@2_all"], exposures["exposure@2_all"], atol=1e-15)
+    worthless = _valued([0.0, 0.0, 1.0, 1.0, 1.0, 1.0])
+    rows = part_rows(SUBJECT, EDITED, worthless, 2, Intervals(Bootstrap(), 0))
+    assert not any(row.metric.startswith("value_") for row in rows), "what is worth nothing has no weight"
+    assert Tally(_scene(), worthless.before).of_values() == ({}, {})
 
 
 def test_lists_hold_the_exact_places_of_wanted_items() -> None:

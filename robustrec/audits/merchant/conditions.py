@@ -8,6 +8,10 @@ among all items. Over the draws:
 - edited: `rank_edited`, the mean rank of edited test items; `exposure@k_edited`, the share of edited test items in the
   top k of their users; and the headline metric of users with an edited test item. `_head` and `_tail` are the same for
   edited items of the most and the least popular stratum.
+- weighted by value, where the suite has a column of values w: `value_exposure@k_edited`, the share of the value of the
+  edited test items that is in the top k of the users who want them, Σ w_i [rank <= k] / Σ w_i over users, items and
+  draws; `_head`, `_tail` and `_untouched` likewise; and `value_exposure@k_all`, the share of the value of a list's
+  first k places that is of edited items. Equal values give `exposure@k_all`, and the exposure of pairs of the others.
 - untouched: `rank_untouched`, the mean rank of test items that were not edited, and the headline metric of users
   without an edited test item.
 
@@ -27,8 +31,9 @@ from numpy.typing import NDArray
 from robustrec.audits.quality import Clean, MetricSuite, PerUser
 from robustrec.evaluation.cells import Cells, groups_of
 from robustrec.evaluation.ranking import Pairs, Ranking, rank_pairs
+from robustrec.evaluation.value import value_share
 from robustrec.models.contract import Representation, Scored
-from robustrec.results.findings import Group
+from robustrec.results.findings import VALUE_EXPOSURE, Group
 from robustrec.runs.prepared import Split
 
 Ints = NDArray[np.int64]
@@ -63,6 +68,11 @@ class EvaluationTargets:
     def length(self) -> int:
         """Longest list length."""
         return max(self.metric_suite.length, self.k)
+
+    @property
+    def values(self) -> Floats | None:
+        """What each item is worth, [I]; None where the suite has no values."""
+        return None if self.metric_suite.catalogue is None else self.metric_suite.catalogue.values
 
 
 def scene_of(split: Split, metric_suite: MetricSuite, strata: Ints, *, metric: str, k: int) -> EvaluationTargets:
@@ -128,6 +138,7 @@ class Tally:
     targets: EvaluationTargets
     before: Lists
     _all_before: list[Floats] = field(default_factory=list, init=False)
+    _all_values: list[tuple[Floats, Floats]] = field(default_factory=list, init=False)
     _all_after: list[PerUser] = field(default_factory=list, init=False)
     _cells: dict[str, list[tuple[Bools, Ints]]] = field(default_factory=dict, init=False)
     _users: dict[str, list[tuple[Bools, Floats]]] = field(default_factory=dict, init=False)
@@ -136,6 +147,10 @@ class Tally:
     def exposure(self) -> str:
         """Name of the share of all places in the top k with edited items."""
         return f"exposure@{self.targets.k}_all"
+
+    def value_exposure(self, group: Group) -> str:
+        """Name of the exposure of a group weighted by value."""
+        return f"{VALUE_EXPOSURE}@{self.targets.k}_{group}"
 
     def add(self, after: Lists, edited: Ints) -> None:
         """Add a draw.
@@ -149,6 +164,10 @@ class Tally:
         on[edited] = True
         self._all_before.append(_held(self.before.ranking, on, targets.k))
         self._all_after.append({**after.per_user, self.exposure: _held(after.ranking, on, targets.k)})
+        if targets.values is not None:
+            lists = (self.before.ranking.items, after.ranking.items)
+            before, now = (value_share(items, on, targets.values, targets.k) for items in lists)
+            self._all_values.append((before, now))
         touched = on[targets.wanted.items]
         stratum = targets.strata[targets.wanted.items]
         parts = {
@@ -170,14 +189,19 @@ class Tally:
         Args:
             stability: what the stability measures of an undisturbed list are.
         """
-        exposure = self.exposure
-        # Draws edit other items, which held other places before: shifted to their mean, so that the pairing stays.
-        base = np.stack(self._all_before)
-        mean = base.mean(axis=0)
-        clean = {**self.before.per_user, **stability, exposure: mean}
-        perturbed = {name: np.stack([draw[name] for draw in self._all_after]) for name in clean}
-        perturbed[exposure] = perturbed[exposure] - base + mean
+        clean, perturbed = {**self.before.per_user, **stability}, dict[str, Floats]()
+        names = (*clean, self.exposure)
+        perturbed = {name: np.stack([draw[name] for draw in self._all_after]) for name in names}
+        clean[self.exposure], perturbed[self.exposure] = _paired(np.stack(self._all_before), perturbed[self.exposure])
         return clean, perturbed
+
+    def of_values(self) -> tuple[PerUser, dict[str, Floats]]:
+        """Return (clean [n], perturbed [n_draws, n]) of the exposure of edited items weighted by value, if measured."""
+        if not self._all_values:
+            return {}, {}
+        name, (before, after) = self.value_exposure("all"), zip(*self._all_values, strict=True)
+        clean, perturbed = _paired(np.stack(before), np.stack(after))
+        return {name: clean}, {name: perturbed}
 
     def of_part(self, name: str) -> Part:
         """Return the values of a part of PARTS."""
@@ -218,6 +242,25 @@ class Tally:
             known, changed = (each.astype(np.float64) for each in states)
             cells[metric] = Cells(draws, users, items, weights, known, changed, groups)
         return cells
+
+    def value_cells(self, name: str) -> Cells | None:
+        """Return the cells of the exposure of a part weighted by value; None where no item of it is worth anything.
+
+        The weight of a cell is the value of its item: the mean is a ratio of sums over all users and draws.
+        """
+        values = self.targets.values
+        if values is None:
+            return None
+        wanted = self.targets.wanted
+        chosen = [np.flatnonzero(which & (values[wanted.items] > 0)) for which, _ in self._cells[name]]
+        pairs = np.concatenate(chosen)
+        if not len(pairs):
+            return None
+        after = np.concatenate([places[own] for own, (_, places) in zip(chosen, self._cells[name], strict=True)])
+        known, changed = ((each <= self.targets.k).astype(np.float64) for each in (self.before.places[pairs], after))
+        worth = values[wanted.items[pairs]]
+        weights = worth / worth.sum()
+        return Cells(_draw_of_each(chosen), wanted.rows[pairs], wanted.items[pairs], weights, known, changed)
 
     def of_users(self, name: str) -> tuple[PerUser, PerUser]:
         """Return (clean [m], perturbed [m]) of the headline metric for users with an edited test item, or without."""
@@ -267,6 +310,15 @@ class Tally:
 def _draw_of_each(chosen: Sequence[NDArray[np.generic]]) -> Ints:
     """Return the number of the draw of each of its entries."""
     return np.repeat(np.arange(len(chosen)), [len(each) for each in chosen])
+
+
+def _paired(base: Floats, after: Floats) -> tuple[Floats, Floats]:
+    """Return (clean [n], perturbed [n_draws, n]) of values that depend on what a draw edits.
+
+    Draws edit other items, which held other places before: shifted to their mean, so that the pairing stays.
+    """
+    mean = base.mean(axis=0)
+    return mean, after - base + mean
 
 
 def _held(ranking: Ranking, on: Bools, k: int) -> Floats:

@@ -10,6 +10,7 @@ from robustrec.audits.kind import AuditConfig
 from robustrec.audits.values import AccuracyMetric, Draws, distinct
 from robustrec.edits import ALL, JOIN
 from robustrec.evaluation.kinds import LONGEST_LIST
+from robustrec.results.findings import VALUE_EXPOSURE
 
 Severity = Annotated[int, Field(ge=0, le=5)]
 EditName = Annotated[str, Field(min_length=1)]
@@ -69,6 +70,12 @@ class MerchantAudit(AuditConfig):
             "touched",
             "seen",
         )
+
+    @property
+    def value_metrics(self) -> tuple[str, ...]:
+        """Metrics of a suite with values of items."""
+        groups = ("all", "edited", "head", "tail", "untouched")
+        return tuple(f"{VALUE_EXPOSURE}@{self.exposure}_{group}" for group in groups)
 
     @model_validator(mode="after")
     def _one_of_each(self) -> MerchantAudit:

@@ -290,8 +290,13 @@ def _measure_subject(
     work.results.findings += drift_rows(
         subject.subject, AUDIT, where, clean, perturbed, intervals, idle=idle, groups={tally.exposure: "all"}
     )
+    # Apart, so that values draw no other resamples for the metrics above.
+    worth, weighted = tally.of_values()
+    work.results.findings += drift_rows(
+        subject.subject, AUDIT, where, worth, weighted, intervals, idle=idle, groups=dict.fromkeys(worth, "all")
+    )
     work.results.findings += part_rows(subject.subject, where, tally, len(draws), intervals, idle=idle)
-    for metric, values in perturbed.items():
+    for metric, values in (perturbed | weighted).items():
         work.results.keep(array_key(subject.subject, AUDIT, where, metric), values)
     return (clean, perturbed), tally
 

@@ -54,7 +54,15 @@ def _of_part(tally: Tally, name: Group, part: Part) -> dict[str, tuple[tuple[flo
         metric: ((float(clean[metric].mean()), float(perturbed[metric].mean())), of_metric)
         for metric, of_metric in cells.items()
         if len(clean[metric]) >= _FEWEST
-    }
+    } | _of_values(tally, name)
+
+
+def _of_values(tally: Tally, name: Group) -> dict[str, tuple[tuple[float, float], Cells]]:
+    cells = tally.value_cells(name)
+    if cells is None or len(np.unique(cells.users)) < _FEWEST:
+        return {}
+    means = float(cells.weights @ cells.before), float(cells.weights @ cells.after)
+    return {tally.value_exposure(name): (means, cells)}
 
 
 def part_rows_over_seeds(
@@ -90,16 +98,15 @@ def part_rows_over_seeds(
             note = "; ".join(text for text in (seeds_words(len(own)), found.note) if text)
             before, after = (float(np.mean([means[state] for means, _ in seeds])) for state in (0, 1))
             rows.append(_part_row(subjects[0], condition, metric, name, (before, after), found._replace(note=note)))
-    exposures = [
-        next(
-            row for row in findings if (row.subject, row.condition, row.metric) == (subject, condition, own[0].exposure)
-        )
-        for subject in subjects
-    ]
-    states = [tally.of_all({}) for tally in own]
-    clean = np.stack([before[own[0].exposure] for before, _ in states])[:, None, :]
-    moved = np.stack([perturbed[own[0].exposure] for _, perturbed in states])
-    rows.append(mean_over_seeds(exposures, clean, moved - clean, level=intervals.bootstrap.level))
+    for states in ([tally.of_all({}) for tally in own], [tally.of_values() for tally in own]):
+        for metric in [name for name in states[0][0] if name in (own[0].exposure, own[0].value_exposure("all"))]:
+            places = [(subject, condition, metric) for subject in subjects]
+            exposures = [
+                next(row for row in findings if (row.subject, row.condition, row.metric) == place) for place in places
+            ]
+            clean = np.stack([before[metric] for before, _ in states])[:, None, :]
+            moved = np.stack([perturbed[metric] for _, perturbed in states])
+            rows.append(mean_over_seeds(exposures, clean, moved - clean, level=intervals.bootstrap.level))
     return rows
 
 

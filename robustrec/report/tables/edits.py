@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from robustrec.evaluation.kinds import kind_of
 from robustrec.reading.conditions import curve_words, without_shared_end
 from robustrec.reading.glance import drift_text
 from robustrec.reading.summary import Summary
 from robustrec.results.conditions import Condition
-from robustrec.results.findings import CLEAN, Finding
+from robustrec.results.findings import CLEAN, VALUE_EXPOSURE, Finding
 from robustrec.results.hidden import HIDDEN, crops, shown_share
 from robustrec.results.numbers import NOTHING, plain
 from robustrec.subject import Subject
@@ -19,6 +20,7 @@ _COLUMNS = (
     ("all users", "{metric}"),
     ("users with an edited test item", "{metric}_edited"),
     ("rank of edited items", "rank_edited"),
+    ("value of edited items", "{value_exposure}_edited"),
     ("rank of popular items", "rank_head"),
     ("rank of rare items", "rank_tail"),
     ("other users", "{metric}_untouched"),
@@ -59,7 +61,8 @@ def edit_table(summary: Summary, subject: Subject) -> EditTable | None:
     ]
     worst.sort(key=lambda pair: _loss(summary, pair[1], pair[0]))
     metrics = {row.metric for _, rows in worst for row in rows}
-    named = [(title, name.format(metric=summary.metric)) for title, name in _COLUMNS]
+    value = next((name.rpartition("_")[0] for name in sorted(metrics) if kind_of(name) == VALUE_EXPOSURE), "")
+    named = [(title, name.format(metric=summary.metric, value_exposure=value)) for title, name in _COLUMNS]
     shown = [(title, name) for title, name in named if name in metrics]
     edits, share = without_shared_end([curve_words(condition) for condition, _ in worst])
     rows = [
