@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from robustrec.audits.context import with_stability
 from robustrec.audits.kind import AuditKind
 from robustrec.audits.quality import Clean, PerUser, measure_perturbed, stack
@@ -52,6 +50,7 @@ class AuditedSubject:
     work: Work
     _measured: dict[Condition, tuple[PerUser, Draws]] = field(default_factory=dict, init=False, repr=False)
     _certain: set[Condition] = field(default_factory=set, init=False, repr=False)
+    _idle: set[Condition] = field(default_factory=set, init=False, repr=False)
 
     @property
     def tables(self) -> dict[str, Tensor]:
@@ -93,6 +92,8 @@ class AuditedSubject:
         self._measured[where] = clean, perturbed
         if not drawn or idle:
             self._certain.add(where)
+        if idle:
+            self._idle.add(where)
         rows = drift_rows(
             self.trained.subject, self.audit, where, clean, perturbed, self.work.intervals, note=note, idle=idle
         )
@@ -152,7 +153,8 @@ def run_task(config: AuditConfig, task: Task, subjects: Audited, work: Work, out
         return
     work.results.statuses.append(status)
     output.state["conditions"] = [condition.model_dump(mode="json") for condition in audited._measured]
-    output.state["certain"] = [condition.label for condition in audited._measured if condition in audited._certain]
+    for name, those in (("certain", audited._certain), ("idle", audited._idle)):
+        output.state[name] = [condition.label for condition in audited._measured if condition in those]
     for condition, (_, perturbed) in audited._measured.items():
         for metric, values in perturbed.items():
             work.results.keep(array_key(subject.subject, kind.name, condition, metric), values)
@@ -193,9 +195,8 @@ def _differences(kind: AuditKind[Any], ours: _Done, theirs: _Done, work: Work) -
                 sides[0],
                 sides[1],
                 work.intervals,
-                idle=all(
-                    np.array_equal(after[name], np.stack([before[name]])) for before, after in sides for name in after
-                ),
+                # Equal lists do not show that none can change; only conditions without any ranking do.
+                idle=all(condition.label in each[2].state.get("idle", ()) for each in (ours, theirs)),
             )
             certain = all(condition.label in each[2].state.get("certain", ()) for each in (ours, theirs))
             yield from ([without_draws(row) for row in rows] if certain else rows)

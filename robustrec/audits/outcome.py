@@ -96,7 +96,7 @@ def make_report(
         *judged["warnings"],
         *_warnings(run.subjects),
         *_value_notes(plan, run),
-        *results.warnings,
+        *dict.fromkeys(results.warnings),
         *unsegmented,
     )
     report = Report(

@@ -54,17 +54,19 @@ def _table(summary: Summary, subject: Subject, metric: str, every: Sequence[Find
     causes = list(dict.fromkeys(row.condition.cause or "" for row in own if row.condition.cause != ALL))
     severities = {row.condition.severity for row in wholes}
     cells = []
+
+    def edit_of(whole: Finding) -> str:
+        return edit_words(whole.condition) + (f", severity {whole.condition.severity}" if len(severities) > 1 else "")
+
     for whole in wholes[:MOST_EDITS]:
         parts, undone = ([found.get((_of(whole, cause), name)) for cause in causes] for name in (metric, alone))
-        severity = f", severity {whole.condition.severity}" if len(severities) > 1 else ""
-        edit = f"{edit_words(whole.condition)}{severity}"
-        cells.append([edit, _points(whole, whole), _interval(whole), *(_part(part, whole) for part in parts)])
+        cells.append([edit_of(whole), _points(whole, whole), _interval(whole), *(_part(part, whole) for part in parts)])
         if len([part for part in parts if part is not None]) > 1:
             cells.append(["  alone", "", "", *(_points(part, whole) for part in undone)])
     lines = [f"and {len(wholes) - MOST_EDITS} more edits in the JSON report"] if len(wholes) > MOST_EDITS else []
-    unsure = [edit_words(row.condition) for row in wholes if not significant(row)]
+    unsure = [edit_of(row) for row in wholes if row.condition.severity and not significant(row)]
     if unsure:
-        lines.append(f"no drift to explain, because the interval includes 0: {', '.join(dict.fromkeys(unsure))}")
+        lines.append(f"no drift to explain, because the interval includes 0: {'; '.join(unsure)}")
     if any(TOGETHER in row.note for row in own):
         lines.append(f"{TOGETHER}: an edit of one changes the vectors of both")
     title = f"causes of the drift of {measure_words(wholes[0])}, {summary.names[subject]}"

@@ -64,10 +64,21 @@ def _word(word: str) -> Any:
     return changes("text", scale="words", steps=("1", "2", "3", "4", "5"))(edit)
 
 
+def firm(features: Any, users: Any) -> Any:
+    """Reward one word far less than items differ for a user, so that scores change and lists do not."""
+    return _taste(features, users) + 1e-4 * features["text"][:, 4]
+
+
 promoting = _word("zorp")
 demoting = _word("plonk")
 polite = _word("please")
 thankful = _word("thanks")
+
+
+@changes("text", scale="words", steps=("1", "2", "3", "4", "5"))
+def lacking(content: Any, severity: int, generator: Any, view: Any) -> Any:
+    """Change nothing, as an edit of a brand does to items without one."""
+    return content
 
 
 @changes("text", scale="words", steps=("1", "2", "3", "4", "5"), meaning="changed")

@@ -285,6 +285,27 @@ def test_a_part_that_is_not_significant_is_told_so_and_gets_no_share(report: Rep
     assert not [cell for cell in cells if cell.endswith("%)")]
 
 
+def test_only_the_edits_without_a_drift_have_none_to_explain(report: Report) -> None:
+    def at(severity: int, row: Finding) -> Finding:
+        where = {**row.condition.model_dump(exclude={"label"}), "severity": severity}
+        idle = {"condition": Condition.model_validate(where), "drift": 0.0, "ci_low": -1.0, "ci_high": 1.0}
+        return row.model_copy(update=idle)
+
+    own = rows_of(report)
+    more = [at(severity, row) for severity in (0, 1) for row in own]
+    found = report.model_copy(update={"findings": [*report.findings, *more]})
+    (before,), (after,) = (
+        [table for table in cause_tables(summary_of(each)) if "of edited test items, vbpr" in table.title]
+        for each in (report, found)
+    )
+    told = next(line.partition(": ")[2] for line in after.lines if line.startswith("no drift to explain")).split("; ")
+    edits = {row[0] for row in before.rows if row[0] != "  alone"}
+    drifts = {row[0] for row in before.rows if any("(" in cell for cell in row[3:])}
+    assert drifts
+    assert {f"{edit}, severity 1" for edit in edits} <= set(told), "A/A rows have nothing to explain, and are not named"
+    assert not {each for each in told if each.endswith(("severity 0", *(f"{edit}, severity 5" for edit in drifts)))}
+
+
 def test_gates_select_by_cause_and_wrong_settings_are_refused(shop: Path, home: Path) -> None:
     gate = """
 [[gates]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from torch import Tensor
 from robustrec.audits import run as runner
 from robustrec.audits.migration import measure
 from robustrec.audits.migration.again import not_again
-from robustrec.audits.migration.vectors import fitted_adapter, mixed, quantised
+from robustrec.audits.migration.config import MigrationAudit
+from robustrec.audits.migration.vectors import fitted_adapter, mixed, quantised, undetermined
 from robustrec.audits.outcome import make_report
 from robustrec.audits.plan import cost_of
 from robustrec.audits.suites import load_suite, parse_suite
@@ -131,6 +133,17 @@ def test_an_adapter_recovers_a_planted_rotation_shift_and_scale(wider: int) -> N
     assert narrow(old[:, :3]).shape == old.shape
 
 
+def test_an_adapter_that_too_few_items_fit_is_told_to_map_the_others_worse() -> None:
+    old = torch.randn(60, 16, generator=torch.Generator().manual_seed(3))
+    new = rotated(old)
+    for n, enough in ((12, False), (17, True)):
+        error = float((fitted_adapter(new[:n], old[:n])(new) - old)[n:].norm() / old[n:].norm())
+        assert (error < 1e-5) == enough
+        assert (undetermined("text", n, old, new) == "") == enough
+    assert "--set migration.fit_items=17" in undetermined("text", 12, old, new)
+    assert undetermined("text", 60, old.repeat(1, 5), new.repeat(1, 5)) == "", "no item is left out of the fit"
+
+
 def test_new_vectors_of_some_items_leave_the_others_alone() -> None:
     old, new = {"text": torch.zeros(4, 2)}, {"text": torch.ones(4, 2)}
     assert mixed(old, new, torch.tensor([1, 3]))["text"][:, 0].tolist() == [0, 1, 0, 1]
@@ -202,6 +215,24 @@ def test_moved_exposure_names_items_brands_and_categories(turned: Report) -> Non
         changes = [shift.after - shift.before for shift in each.shifts]
         assert changes == pytest.approx(sorted(changes), abs=1e-12)
         assert changes[0] < 0 < changes[-1]
+
+
+def test_what_moves_in_opposite_directions_in_two_draws_has_moved() -> None:
+    every = np.arange(2)
+    members = measure._Members(every, every, np.ones(2))
+    work = SimpleNamespace(once=lambda *_: (["first", "second"], members), plan=SimpleNamespace(dataset=None))
+    audited: Any = SimpleNamespace(work=work, value=lambda _, metric, value, unit: (metric, value))
+    config = parse_suite(suite_of("int8"), source="moves").audits[0]
+    assert isinstance(config, MigrationAudit)
+    draws = [np.array([20.0, 0.0]), np.array([0.0, 20.0])]
+    found: Any = measure._moved(
+        config,
+        audited,
+        Condition(kind="migration", new_encoder="int8", adapter="none", training="kept", share=0.5),
+        np.array([10.0, 10.0]),
+        draws,
+    )
+    assert dict(found) == {f"exposure_moved_{each}": 0.5 for each in ("item", "brand", "category")}
 
 
 def test_tables_and_page(turned: Report) -> None:

@@ -13,6 +13,7 @@ from small_plans import small_plan
 
 from robustrec.audits import run as runner
 from robustrec.audits.missing import audit as missing
+from robustrec.audits.missing import kind
 from robustrec.audits.missing.audit import MissingCondition, conditions_of, replaced_items
 from robustrec.audits.missing.config import MissingAudit
 from robustrec.audits.outcome import make_report
@@ -88,6 +89,20 @@ def test_no_item_missing_is_exactly_nothing(report: Report) -> None:
         assert (row.drift, row.ci_low, row.ci_high) == (0.0, 0.0, 0.0), row
         assert row.relative_drift in (0.0, None)
         assert row.n_draws == 0
+
+
+def test_equal_lists_of_two_subjects_do_not_show_that_no_user_can_change(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kind, "features_of", lambda audited, _, draws: [audited.tables] * draws)
+    suite = SUITE.replace("[0.0, 0.3, 1.0]", "[0.0, 1.0]").replace('"image", "text", "all"', '"text"')
+    suite = suite.replace("draws = 2", 'draws = 2\nfills = ["mean"]')
+    found = audited(plan_of(tiny_folder, tmp_path, suite, strategy=("vanilla", "mirror")))
+    for reference in ("clean", "vanilla"):
+        off, same = (rows_of(found, reference=reference, metric="ndcg@20", share=share)[0] for share in (1.0, 0.0))
+        assert off.drift == same.drift == 0
+        assert off.ci_low < 0 < off.ci_high, "lists that happen to be equal"  # type: ignore[operator]
+        assert same.ci_low == same.ci_high == 0, "nothing is missing"
 
 
 def test_a_modality_off_costs_more_than_a_part_of_it_and_says_what_is_random(report: Report) -> None:
@@ -251,6 +266,7 @@ def test_imported_features_have_no_content_to_remove(tiny_folder: Path, tmp_path
     suite = SUITE.replace("draws = 2", 'draws = 1\nfills = ["mean", "removed"]')
     report = audited(plan_of(tiny_folder, tmp_path / "a", suite))
     assert any(each.startswith("missing image, removed: not measured, because imported") for each in report.warnings)
+    assert len(report.warnings) == len(set(report.warnings)), "each warning once, not for each condition"
     assert {row.condition.fill for row in report.findings if row.audit == "missing"} == {"mean"}
     with pytest.raises(RobustrecError, match="imported features cannot be computed again"):
         plan_of(tiny_folder, tmp_path / "b", SUITE.replace("draws = 2", 'draws = 1\nfills = ["removed"]'))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+import torch
 from merchant_shop import make_shop
 from rich.console import Console
 from small_plans import small_plan
@@ -15,10 +17,16 @@ from small_plans import small_plan
 from robustrec.audits import run as runner
 from robustrec.audits.outcome import make_report
 from robustrec.audits.plan import cost_of
-from robustrec.audits.worst.conditions import searched_edits
+from robustrec.audits.worst.attacks import attacked
+from robustrec.audits.worst.conditions import (
+    check_encodings,
+    encodings_beside_singles,
+    encodings_of_item,
+    searched_edits,
+)
 from robustrec.audits.worst.config import WorstAudit
 from robustrec.audits.worst.examples import with_other_seeds
-from robustrec.audits.worst.exposure import of_search
+from robustrec.audits.worst.exposure import Seen, of_search
 from robustrec.edits import EDITS, edit
 from robustrec.errors import RobustrecError
 from robustrec.evaluation.shares import share_bounds
@@ -61,10 +69,17 @@ def shop(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def audited(
-    shop: Path, home: Path, model: str, edits: tuple[str, ...] = PLANTED, *, stored: bool = False, **settings: Any
+    shop: Path,
+    home: Path,
+    model: str,
+    edits: tuple[str, ...] = PLANTED,
+    *,
+    stored: bool = False,
+    more: str = "",
+    **settings: Any,
 ) -> Report:
     named = ", ".join(f'"{each}"' if each in (*EDITS, "all") else f'"planted_search:{each}"' for each in edits)
-    suite = SUITE.replace("EDITS", named)
+    suite = SUITE.replace("EDITS", named) + more
     plan = small_plan(shop, home, suite, model=(model,), **{"features": "planted_search:Words", **settings})
     run = runner.measure(plan)
     cost = cost_of(plan)
@@ -83,6 +98,11 @@ def rows_of(report: Report, search: str, metric: str = "exposure@5_edited") -> F
         if each.audit == "worst" and each.condition.search == search and each.metric == metric
     ]
     return row
+
+
+def on_search(row: Finding) -> float:
+    """Return the change among the users of the search in %, from the note."""
+    return float(row.note.split("on the users of the search ")[1].split(" %")[0].replace("\u2212", "-"))
 
 
 @pytest.fixture(scope="module")
@@ -185,22 +205,91 @@ def test_without_the_planted_word_exactly_nothing_is_reported(shop: Path, tmp_pa
     assert (losing.clean, losing.ci_low, losing.ci_high) == (0.0, 0.0, 0.0)
 
 
+def test_lists_that_stay_as_they_are_do_not_show_that_no_item_can_lose(shop: Path, tmp_path: Path) -> None:
+    losing = rows_of(audited(shop, tmp_path, "planted_search:firm"), "worst", "items_losing_50")
+    assert (losing.clean, losing.counted, losing.sampled) == (0.0, 0, 9)
+    assert (losing.ci_low, losing.ci_high) == share_bounds(0, 9, 0.95), "nine items bound no share below a quarter"
+
+
+def test_edits_that_change_no_item_measure_nothing_and_pass_no_gate(shop: Path, tmp_path: Path) -> None:
+    gate = """[[gates]]
+name = "worst"
+select = { audit = "worst", search = "worst", metric = "items_losing_50" }
+quantity = "value"
+max = 0.5
+"""
+    report = audited(shop, tmp_path, "planted_search:exploited", ("lacking",), more=gate)
+    (row,) = [each for each in report.findings if each.audit == "worst" and each.quantity == "value"]
+    assert (row.metric, row.clean) == ("items", None)
+    assert "no edit changes a vector of any of the 9 items" in row.note
+    assert [each.status for each in report.gates] == ["error"]
+
+
 def test_what_chance_chooses_is_nothing_to_the_held_out_users(shop: Path, tmp_path: Path) -> None:
     report = audited(shop, tmp_path, "planted_search:chance")
     worst, best, mean = (rows_of(report, search) for search in ("worst", "best", "random"))
-    on_search = float(worst.note.split("on the users of the search ")[1].split(" %")[0])
-    assert on_search < -25, "the search found something to choose"
+    assert on_search(worst) < -25, "the search found something to choose"
     for row in (worst, best):
         assert row.ci_low <= mean.drift <= row.ci_high  # type: ignore[operator]
 
 
 def test_gradient_attacks_lose_at_least_what_the_search_finds_in_a_linear_model(shop: Path, tmp_path: Path) -> None:
     report = audited(shop, tmp_path, "vbpr", ("promo_phrase", "truncation", "typos"), features="basic")
-    mean, worst, pgd = (rows_of(report, search).perturbed for search in ("random", "worst", "pgd"))
-    assert pgd <= worst <= mean  # type: ignore[operator]
-    assert rows_of(report, "fgsm").note.startswith("attack on the features")
+    mean, worst, fgsm, pgd = (rows_of(report, search) for search in ("random", "worst", "fgsm", "pgd"))
+    assert on_search(pgd) <= on_search(worst) <= on_search(mean)
+    assert on_search(fgsm) <= 0
+    assert max(pgd.perturbed, worst.perturbed) <= mean.perturbed  # type: ignore[operator, type-var]
+    assert fgsm.note.startswith("attack on the features")
     again = audited(shop, tmp_path, "vbpr", ("promo_phrase", "truncation", "typos"), features="basic", stored=True)
     assert again.findings == report.findings
+
+
+class _Well:
+    """An item on a line that users see far from 0 on either side, so that a long step along the gradient passes it."""
+
+    searching = np.ones(4, dtype=bool)
+    tables: ClassVar = {"text": torch.tensor([[1.0]])}
+
+    def edited(self, item: int, vectors: Any) -> Seen:
+        place = abs(float(vectors["text"][0]))
+        return Seen(np.full(4, place > 0.5), place, np.zeros(4), np.zeros(1, dtype=np.int64))
+
+    def clean(self, item: int) -> Seen:
+        return self.edited(item, {"text": self.tables["text"][0]})
+
+    def gradient(self, item: int, rows: Any, *, linear: bool = False) -> Any:
+        return {"text": torch.sign(rows["text"])}
+
+
+def test_a_gradient_step_is_no_longer_than_what_serves_the_attacker() -> None:
+    well = _Well()
+    # The edits move the item by 3, so that one full step ends at -2 and one of half the length at -0.5.
+    encoded = {"edit": {"text": torch.tensor([4.0])}}
+    search: Any = SimpleNamespace(exposures=well, item=0, encoded=encoded, config=SimpleNamespace(ascent=1))
+    found = attacked(search, well.clean(0))
+    assert not found["fgsm"].shown.any()
+
+
+def test_the_gradient_attack_leaves_no_more_than_the_worst_edit_which_lies_in_its_ball() -> None:
+    well = _Well()
+    encoded = {"edit": {"text": torch.tensor([1.001])}}  # no step within this radius does anything
+    search: Any = SimpleNamespace(exposures=well, item=0, encoded=encoded, config=SimpleNamespace(ascent=3))
+    worst = well.edited(0, {"text": torch.tensor([0.0])})
+    assert attacked(search, worst)["pgd"] is worst
+    assert attacked(search, well.clean(0))["fgsm"].shown.all()
+
+
+def test_a_search_that_cannot_keep_its_number_of_encodings_is_refused(shop: Path, tmp_path: Path) -> None:
+    config = WorstAudit(kind="worst", items=12, encodings=50)
+    least = 12 * encodings_beside_singles(config, 20)
+    with pytest.raises(RobustrecError, match=f"takes at least {least}"):
+        check_encodings(config, 20, where="suite")
+    enough = config.model_copy(update={"encodings": least})
+    check_encodings(enough, 20, where="suite")
+    assert 12 * encodings_of_item(enough, 20) <= least
+    suite = SUITE.replace("EDITS", '"typos"') + "encodings = 50\n"
+    with pytest.raises(RobustrecError, match="encodings = 50 is too small"):
+        small_plan(shop, tmp_path, suite, model=("vbpr",), features="basic")
 
 
 def test_only_edits_that_keep_the_product_are_searched_unless_others_are_asked_for() -> None:

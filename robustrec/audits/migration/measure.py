@@ -15,7 +15,7 @@ from robustrec.audits.by_subject import AuditedSubject
 from robustrec.audits.merchant.items import choose_items, popularity_strata
 from robustrec.audits.migration.again import not_again
 from robustrec.audits.migration.config import BREAK_SHARE, GROUPS, MOVED, QUANTISED, SAME, MigrationAudit
-from robustrec.audits.migration.vectors import equal, fitted_adapter, mixed, quantised
+from robustrec.audits.migration.vectors import equal, fitted_adapter, mixed, quantised, undetermined
 from robustrec.audits.quality import PerUser, stack, undisturbed
 from robustrec.audits.rows import ONE_TRAINING, drift_rows, without_draws
 from robustrec.datasets.registry import Dataset
@@ -159,6 +159,8 @@ def _adapted(config: MigrationAudit, audited: AuditedSubject, name: str, encoded
             continue
         if adapter == "procrustes":
             items = torch.randperm(len(before), generator=audited.generator("adapter"))[: config.fit_items]
+            if warning := undetermined(modality, len(items), before, after):
+                audited.work.results.warnings.append(f"migration to {name}: {warning}")
             after = fitted_adapter(after[items], before[items])(after)
         tables[modality] = after
     same = equal(tables, old.tables)
@@ -240,12 +242,12 @@ def _of_condition(
     idle = same and all(each is None or equal(each, audited.tables) for each in mixtures)
     n_items = audited.work.plan.dataset.interactions.n_items
     before = clean.ranking.counts(config.k, n_items).astype(np.float64)
-    found, after = list[PerUser](), np.zeros(n_items)
+    found, after = list[PerUser](), list[Counts]()
     for features in [] if idle else mixtures:
         ranking = rank(subject.represent(features), split.users, split.mask, k=given.length)
         context.costs.count_lists()
         found.append(suite.values(ranking, split, clean.ranking))
-        after += ranking.counts(config.k, n_items) / len(mixtures)
+        after.append(ranking.counts(config.k, n_items).astype(np.float64))
         context.progress(AUDIT, len(found), len(mixtures), f"{audited.trained.subject.label} {where.label}")
     base = undisturbed(stability, len(clean.ranking.users)) | ({} if churn_only else clean.per_user)
     perturbed = stack([{name: each[name] for name in base} for each in found] or [base])
@@ -256,24 +258,35 @@ def _of_condition(
         rows = [without_draws(row) for row in rows]
     for metric, values in perturbed.items():
         audited.work.results.keep(array_key(audited.trained.subject, AUDIT, where, metric), values)
-    return [*rows, *_moved(config, audited, where, before, before if idle else after)]
+    return [*rows, *_moved(config, audited, where, before, after or [before])]
 
 
 def _moved(
-    config: MigrationAudit, audited: AuditedSubject, where: Condition, before: Counts, after: Counts
+    config: MigrationAudit, audited: AuditedSubject, where: Condition, before: Counts, after: Sequence[Counts]
 ) -> Iterator[Finding]:
     """Yield the share of list positions that move between items, brands and categories, and record who loses them.
 
-    It is half the sum of |after - before| over the groups, as a share of all positions. Positions of an item with
-    several categories are split equally among them.
+    It is half the sum of |after - before| over the groups, as a share of all positions, in each draw, and then the mean
+    over the draws: gains of one draw do not cancel losses of another. Positions of an item with several categories are
+    split equally among them. Who loses and gains is shown by the mean over the draws.
+
+    Args:
+        config: the settings.
+        audited: the subject before the migration.
+        where: the condition.
+        before: [I] number of positions of each item.
+        after: the same in each draw.
     """
     total, largest = float(before.sum()), where.share == max(config.shares)
     for group in GROUPS:
         names, members = _grouped(audited, group)
         if len(names) < 2:
             continue
-        first, second = (np.bincount(members.groups, each[members.items] * members.weights) for each in (before, after))
-        moved = float(np.abs(second - first).sum()) / 2 / total if total else 0.0
+        first, *draws = (
+            np.bincount(members.groups, each[members.items] * members.weights) for each in (before, *after)
+        )
+        moved = float(np.mean([np.abs(draw - first).sum() for draw in draws])) / 2 / total if total else 0.0
+        second = np.mean(draws, axis=0)
         yield audited.value(where, f"{MOVED}_{group}", moved, unit="share of positions")
         if largest and moved:
             order = np.argsort(second - first, kind="stable")

@@ -72,6 +72,26 @@ def fitted_adapter(new: Tensor, old: Tensor) -> Adapter:
     return Adapter(rotation, float(trace) / size if size else 1.0, *means, old.shape[1])
 
 
+def undetermined(modality: str, n_fitted: int, old: Tensor, new: Tensor) -> str:
+    """Return a warning where items fit no more dimensions than there are items, and others need more; empty if not.
+
+    n centred vectors span at most n - 1 dimensions. The rotation of what is orthogonal to them is arbitrary.
+
+    Args:
+        modality: of the vectors.
+        n_fitted: number of items that fit the adapter.
+        old: [I, D_old] of all items.
+        new: [I, D_new].
+    """
+    width = min(old.shape[1], new.shape[1])
+    if n_fitted > width or n_fitted >= len(old):
+        return ""
+    return (
+        f"{n_fitted:,} items do not determine the adapter of the {modality} vectors, of {width:,} dimensions, so that "
+        f"it maps other items worse; fit more with --set migration.fit_items={width + 1}"
+    )
+
+
 def _padded(x: NDArray[np.float64], width: int) -> NDArray[np.float64]:
     return np.pad(x, ((0, 0), (0, width - x.shape[1])))
 

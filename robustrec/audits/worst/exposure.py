@@ -24,6 +24,8 @@ Floats = NDArray[np.float64]
 Vectors = Mapping[str, Tensor]
 """Modality -> [D] vector of an item, of the modalities that an edit moves."""
 
+_AT_ONCE = 1024  # users
+
 
 class Seen(NamedTuple):
     """An item after an edit.
@@ -48,7 +50,7 @@ def of_search(n_users: int, seed: int) -> Bools:
     return chosen
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Exposures:
     """Measures a subject with one item edited and all others clean, item graphs rebuilt.
 
@@ -56,11 +58,14 @@ class Exposures:
         audited: the subject.
         config: the settings.
         searching: [n] users of the search.
+        reached: whether any edit that was ranked changed a score of any test user. Lists that stay as they
+            are do not show that none did.
     """
 
     audited: AuditedSubject
     config: WorstAudit
     searching: Bools
+    reached: bool = field(default=False, init=False)
     _clean: dict[int, Seen] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -115,7 +120,20 @@ class Exposures:
             features[name] = features[name].clone()
             features[name][item] = vector.to(features[name])
         representation = self.audited.trained.represent(features)
+        self.reached = self.reached or self._differs(representation)
         return self._seen(item, representation, self._ranked(representation, self.config.exposure))
+
+    def _differs(self, representation: Representation | Scored) -> bool:
+        """Return whether any score of a test user is another than on the clean features."""
+        clean, users = self._start[0], self.audited.work.context.prepared.test.users
+        if isinstance(clean, Representation) and isinstance(representation, Representation):
+            return not (
+                torch.equal(clean.items, representation.items) and torch.equal(clean.users, representation.users)
+            )
+        if isinstance(clean, Representation) or isinstance(representation, Representation):
+            return True
+        parts = np.array_split(users, max(1, -(-len(users) // _AT_ONCE)))
+        return any(not torch.equal(clean.score(part), representation.score(part)) for part in parts)
 
     def _seen(self, item: int, representation: Representation | Scored, ranking: Ranking) -> Seen:
         k = self.config.exposure

@@ -35,9 +35,10 @@ class WorstKind(AuditKind[WorstAudit]):
 
     def check(self, config: WorstAudit, *, where: str) -> None:
         """Check the names of the edits; user-defined edits are tried."""
-        from robustrec.audits.worst.conditions import searched_edits
+        from robustrec.audits.worst.conditions import check_encodings, searched_edits
 
-        searched_edits(config, where=f"{where}, audits.edits")
+        edits = searched_edits(config, where=f"{where}, audits.edits")
+        check_encodings(config, len(edits), where=f"{where}, audits.encodings")
 
     def fits(self, config: WorstAudit, suite: Suite) -> None:
         """Check the main metric."""

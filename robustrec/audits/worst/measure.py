@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
-
 from robustrec.audits import by_subject
 from robustrec.audits.by_subject import AuditedSubject
 from robustrec.audits.merchant.encoding import arrival_faults
@@ -79,12 +77,14 @@ def measured(config: WorstAudit, audited: AuditedSubject) -> list[Finding]:
         if target or place < config.examples:
             work.results.exhibits.append(example(search, found[-1]))
         work.context.progress("worst", place + 1, len(items), f"{audited.trained.subject.label} item {item}")
-    rows = findings_of(config, audited, found, searching)
-    return rows or [_nothing(config, audited)]
+    if not own:
+        return [_nothing(config, audited, f"no item is in the lists of {config.shown} users of the search")]
+    if not any(each.changed for each in found if not each.target):
+        return [_nothing(config, audited, f"no edit changes a vector of any of the {len(own)} items")]
+    return findings_of(config, audited, found, searching)
 
 
-def _nothing(config: WorstAudit, audited: AuditedSubject) -> Finding:
-    note = f"no item is in the lists of {config.shown} users of the search"
+def _nothing(config: WorstAudit, audited: AuditedSubject, note: str) -> Finding:
     return audited.value(condition_of(config, "worst"), "items", None, unit="items", note=note)
 
 
@@ -95,21 +95,17 @@ def _search(config: WorstAudit, search: ItemSearch, *, target: bool) -> FoundFor
     search.rank(random)
     search.begin()
     worst, best = search.extreme(LOWEST), search.extreme(HIGHEST)
-    clean = search.ranked[()]
-    attacks = attacked(search) if config.ascent else {}
-    reached = any(
-        not np.array_equal(seen.shown, clean.shown) or seen.smooth != clean.smooth
-        for seen in (*search.ranked.values(), *attacks.values())
-    )
+    attacks = attacked(search, search.ranked[worst]) if config.ascent else {}
     return FoundForItem(
         item,
         target,
-        clean,
+        search.ranked[()],
         tuple(search.ranked[each] for each in random),
         Extreme(worst, search.ranked[worst]),
         Extreme(best, search.ranked[best]),
         attacks,
-        reached,
+        bool(search.encoded),
+        search.exposures.reached,
     )
 
 

@@ -50,7 +50,8 @@ class FoundForItem(NamedTuple):
         worst: the lowest exposure found.
         best: the highest.
         attacks: gradient attacks by name; empty where there are none.
-        reached: whether any edit that was ranked changed its scores.
+        changed: whether any edit that was tried changes a vector of the item.
+        reached: whether any edit that was ranked until then changed a score of the subject.
     """
 
     item: int
@@ -60,6 +61,7 @@ class FoundForItem(NamedTuple):
     worst: Extreme
     best: Extreme
     attacks: Mapping[str, Seen]
+    changed: bool
     reached: bool
 
 
