@@ -100,18 +100,21 @@ def members_needed(share: float, limit: float, confidence: float) -> int | None:
     """
     if share >= limit:
         return None
+
+    def shows(n: int) -> bool:
+        return share_bounds(_members(share, n), n, confidence).high <= limit
+
     low, high = 0, 1
-    while share_bounds(_members(share, high), high, confidence).high > limit:
+    while not shows(high):
         low, high = high, 2 * high
         if high > _MOST:
             return None
     while high - low > 1:
         middle = (low + high) // 2
-        if share_bounds(_members(share, middle), middle, confidence).high > limit:
-            low = middle
-        else:
-            high = middle
-    return high
+        low, high = (low, middle) if shows(middle) else (middle, high)
+    # The bound falls like n^-1/2, but rises by up to 1/n where rounding up takes one more member: fewer can do.
+    near = math.ceil(4 * math.sqrt(high / (share * (1 - share)))) if share else 0
+    return next(n for n in range(max(1, high - near), high + 1) if shows(n))
 
 
 def conformal_bound(values: NDArray[np.float64], coverage: float) -> float:

@@ -267,7 +267,7 @@ def test_a_loss_of_the_limit_is_not_above_it_for_any_number_of_places() -> None:
 def test_a_sample_that_cannot_support_the_claim_says_what_would() -> None:
     few = {row.metric: row for row in made_up([0.0] * 10, items=30)}
     assert "only 10 items, fewer than the 30" in few["losing@20"].note
-    assert "a bound of 10 % needs 29 items" in few["losing@20"].note
+    assert "a bound of 10 % needs 29 items if 0 % of them do so, which is more than there are" in few["losing@20"].note
     assert few["loss_bound@20"].clean is None
     assert "this takes 19" in few["loss_bound@20"].note
     many = {row.metric: row for row in made_up([0.0] * 15 + [1.0] * 5, items=20)}

@@ -46,6 +46,9 @@ def test_bounds_are_scipys_and_the_p_value_inverts_them(n: int, data: st.DataObj
 def test_the_sample_that_a_claim_needs() -> None:
     assert members_needed(0.0, 0.1, 0.95) == 29, "0.9^29 = 0.047"
     assert members_needed(0.1, 0.1, 0.95) is None
+    for share, limit in ((0.05, 0.1), (0.07, 0.1), (0.3, 0.5), (1 / 29, 0.1)):
+        enough = (n for n in range(1, 500) if share_bounds(math.ceil(share * n - 1e-9), n, 0.95).high <= limit)
+        assert members_needed(share, limit, 0.95) == next(enough), "rounding up makes the bound rise and fall"
     n = members_needed(0.05, 0.1, 0.95)
     assert n is not None
     assert share_bounds(math.ceil(0.05 * n), n, 0.95).high <= 0.1

@@ -101,8 +101,9 @@ class Rows:
             found.append(f"the population has only {n} items, fewer than the {self.config.items} of the sample")
         if bound > claim and self.condition.severity:
             if needed := members_needed(over / n, claim, self.level):
+                more = ", which is more than there are" if n < self.config.items else ""
                 found.append(
-                    f"a bound of {100 * claim:g} % needs {needed:,} items if {percent(over / n)} of them do so"
+                    f"a bound of {100 * claim:g} % needs {needed:,} items if {percent(over / n)} of them do so{more}"
                 )
             else:
                 found.append(f"no larger sample shows at most {100 * claim:g} % while {percent(over / n)} of it do so")
