@@ -5,7 +5,8 @@ Groups need the data set alone, so that a plan knows them before anything is com
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from robustrec.audits.merchant.items import popularity_strata
 from robustrec.columns import OF_ITEMS, OF_USERS
 from robustrec.datasets.interactions import TEST, TRAIN, Interactions
 from robustrec.datasets.user_columns import Columns, read_user_columns
+from robustrec.files import digest_bytes
 from robustrec.reading.texts import one_line, shortened
 from robustrec.results.findings import SegmentKind
 
@@ -47,6 +49,7 @@ MOST_SEGMENTS = 50
 _ACTIVITY = ("low", "medium", "high")
 _MOST_LISTED = 6
 _LONGEST_NAME = 60
+_DIGITS = 8  # of a digest in a name
 _TERCILES = (1 / 3, 2 / 3)
 
 
@@ -178,9 +181,9 @@ def items_by_label(dataset: Dataset, kind: SegmentKind) -> dict[str, NDArray[np.
     found: dict[str, list[int]] = {}
     for item, entry in enumerate(dataset.catalog.items if dataset.catalog else ()):
         labels = () if entry is None else entry.categories if kind == "category" else (entry.brand,)
-        for label in dict.fromkeys(name for each in labels if (name := _name(each))):
+        for label in dict.fromkeys(name for each in labels if (name := one_line(each))):
             found.setdefault(label, []).append(item)
-    return {name: np.array(items, dtype=np.int64) for name, items in found.items()}
+    return _named(found)
 
 
 def thirds(values: Sequence[float | str | None]) -> dict[str, NDArray[np.int64]]:
@@ -204,10 +207,10 @@ def column_groups(values: Sequence[float | str | None]) -> dict[str, NDArray[np.
         return thirds(values)
     found: dict[str, list[int]] = {}
     for row, value in enumerate(values):
-        label = _name(f"{value:.15g}" if isinstance(value, float) else value or "")
+        label = one_line(f"{value:.15g}" if isinstance(value, float) else value or "")
         if label:
             found.setdefault(label, []).append(row)
-    return {name: np.array(items, dtype=np.int64) for name, items in found.items()}
+    return _named(found)
 
 
 def _by_activity(interactions: Interactions, ranked: NDArray[np.int64]) -> list[Segment]:
@@ -252,6 +255,16 @@ def _of_items(
     ]
 
 
-def _name(label: str) -> str:
-    """Return a label of a catalogue for reports and gates: one line without control characters, not too long."""
-    return shortened(one_line(label), _LONGEST_NAME)
+def _named(found: Mapping[str, Sequence[int]]) -> dict[str, NDArray[np.int64]]:
+    """Return groups by names for reports and gates, of `_LONGEST_NAME` characters at most.
+
+    Labels that are the same after their end is cut off, as long paths of categories, get a digest, so that they stay
+    groups of their own.
+    """
+    cut = Counter(shortened(label, _LONGEST_NAME) for label in found)
+    names = {}
+    for label in found:
+        name = shortened(label, _LONGEST_NAME)
+        digest = digest_bytes([label.encode("utf-8", "surrogatepass")])[:_DIGITS]
+        names[label] = name if cut[name] == 1 else f"{shortened(label, _LONGEST_NAME - _DIGITS - 1)} {digest}"
+    return {names[label]: np.array(items, dtype=np.int64) for label, items in found.items()}

@@ -166,6 +166,10 @@ def test_columns_of_numbers_are_thirds_and_of_texts_their_labels() -> None:
     assert texts == {"a": [0, 4], "b": [2], "3": [3]}
     assert set(column_groups([1.0, 2.0, 3.0, None])) == {"low", "middle", "high"}
     assert column_groups([None]) == {}
+    path = "Clothing, Shoes and Jewelry > Women > Shoes > Sandals > Platforms and "
+    long = column_groups([f"{path}wedges", f"{path}heels", f"{path}wedges", path])
+    assert sorted(rows.tolist() for rows in long.values()) == [[0, 2], [1], [3]], "cut at the end, they are the same"
+    assert all(len(name) <= 60 and name.startswith("Clothing, Shoes") for name in long)
 
 
 def test_values_that_cannot_weigh_are_refused(dataset: Dataset, tmp_path: Path) -> None:
