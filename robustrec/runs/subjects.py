@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from robustrec.datasets.interactions import VALIDATION
+from robustrec.errors import RobustrecError
 from robustrec.evaluation.kinds import ACCURACY, parse_metric
 from robustrec.evaluation.places import per_user_accuracy
 from robustrec.files import locked, remove_leftovers
@@ -29,7 +30,7 @@ from robustrec.runs.specs import SubjectSpec, modalities_read
 from robustrec.runs.store import load_run, run_key, run_record, store_run, stored_run
 from robustrec.runs.trained import TrainedSubject, build_model, subject_of
 from robustrec.training.checkpoints import epochs_of_checkpoint
-from robustrec.training.edit_settings import edit_pool
+from robustrec.training.edit_settings import EditPool, edit_pool
 from robustrec.training.trainer import Checkpointing, train
 
 
@@ -153,6 +154,23 @@ def validation_metric(
     return validate
 
 
+def _check_edits_arrive(spec: SubjectSpec, pool: EditPool, edited: Features, tables: Features) -> None:
+    """Check that edited content differs from the clean content: else it is plain training by another name.
+
+    Raises:
+        RobustrecError: no edit changes a vector that the model reads.
+    """
+    for name, clean in tables.items():
+        if any(bool((version.to(clean.device) != clean).any()) for version in edited.get(name, ())):
+            return
+    raise RobustrecError(
+        f"no edit of {', '.join(pool.edits)} changes a vector that {spec.model} reads, so that {spec.strategy_name}"
+        " would train on clean content",
+        where="strategy.edit_only and strategy.edit_without",
+        fix="train on other edits (robustrec list edits), or choose another strategy: robustrec list strategies",
+    )
+
+
 def _trained(
     spec: SubjectSpec,
     prepared: Prepared,
@@ -167,6 +185,8 @@ def _trained(
     module = model.module()
     pool = edit_pool(spec.strategy)
     edited = None if pool is None else pool_of(pool, prepared, progress)
+    if pool is not None and edited is not None:
+        _check_edits_arrive(spec, pool, edited, tables)
     with attributed_to(spec.model, "its training"):
         outcome = train(
             model,

@@ -24,7 +24,8 @@ class EditedContent(Treatment):
 
     Args:
         pools: modality -> float32 [P, I, D_m], the vectors of edited content; memory maps are read by rows.
-        share: of the items that are edited in an epoch, from 0 to 1; the number is rounded.
+        share: of the items that are edited in an epoch, from 0 to 1; the number is rounded, and at least 1 of a share
+            above 0.
         seed: of the training.
         device: where the features are.
 
@@ -63,7 +64,7 @@ class EditedContent(Treatment):
         """Return the edited items of an epoch and the pool of each, int64 [n] on the CPU, items ascending."""
         n_pools, n_items = next(iter(self._pools.values())).shape[:2]
         generator = torch_generator(self.seed, "edited content", epoch)
-        chosen = torch.randperm(n_items, generator=generator)[: round(self.share * n_items)].sort().values
+        chosen = torch.randperm(n_items, generator=generator)[: max(1, round(self.share * n_items))].sort().values
         return chosen, torch.randint(n_pools, (len(chosen),), generator=generator)
 
 

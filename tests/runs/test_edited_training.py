@@ -311,6 +311,17 @@ def test_pools_are_made_ahead_for_other_processes(prepared: Prepared, tmp_path: 
     assert len(list((tmp_path / "pools").glob("[!.]*"))) == 1
 
 
+def test_edits_that_change_no_vector_are_no_training_on_edited_content(prepared: Prepared, tmp_path: Path) -> None:
+    """No item of the shop has a further photo to swap with: it would be plain training by another name."""
+    with pytest.raises(RobustrecError, match="no edit of hero_swap changes a vector that vbpr reads"):
+        obtain_subject(spec_of(edit_only=("hero_swap",)), prepared, home=tmp_path)
+
+
+def test_a_small_share_edits_an_item_all_the_same() -> None:
+    content = EditedContent({"text": torch.zeros(2, 100, 3)}, 0.001, 0, torch.device("cpu"))
+    assert len(content.drawn(0)[0]) == 1
+
+
 def test_a_pool_may_be_larger_than_what_the_model_reads(prepared: Prepared) -> None:
     pool = vectors(prepared)
     content = EditedContent(pool, 0.5, 0, torch.device("cpu"))
