@@ -17,6 +17,7 @@ from robustrec.modalities import ANY_MODALITY, in_order
 from robustrec.models.contract import Batch, Problem, Recommender
 from robustrec.models.own import source_line
 from robustrec.seeds import torch_generator
+from robustrec.training import optimizers
 
 N_USERS, N_ITEMS, PER_USER = 40, 30, 6
 WIDTHS = {"image": 12, "text": 8}
@@ -156,7 +157,7 @@ class Toy:
         """Return the recommender after some steps of Adam, with their losses."""
         model, features = self.build(), self.features()
         module = model.module().train()
-        optimizer = torch.optim.Adam([each for each in module.parameters() if each.requires_grad], lr=1e-2)
+        optimizer = optimizers.Adam([each for each in module.parameters() if each.requires_grad], lr=1e-2)
         losses = []
         for step in range(steps):
             optimizer.zero_grad()

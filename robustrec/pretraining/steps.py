@@ -33,6 +33,7 @@ from robustrec.pretraining.losses import (
 )
 from robustrec.pretraining.settings import TrainingSettings
 from robustrec.pretraining.tokens import TokenBatch
+from robustrec.training import optimizers
 
 TEMPERATURES = (0.01, 0.5)
 """Range of the learned temperature."""
@@ -132,4 +133,4 @@ def make_optimizer(blip: BlipModels, temperature: nn.Parameter, training: Traini
         {"params": [p for p in every if p.ndim > 1], "weight_decay": training.weight_decay},
         {"params": [*(p for p in every if p.ndim <= 1), temperature], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=training.learning_rate, betas=(0.9, 0.98), eps=1e-6)
+    return optimizers.AdamW(groups, lr=training.learning_rate, betas=(0.9, 0.98), eps=1e-6)

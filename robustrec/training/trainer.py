@@ -24,6 +24,7 @@ from robustrec.models.contract import (
 from robustrec.models.dense import bf16_inputs
 from robustrec.progress import Progress, silent
 from robustrec.seeds import derive_seed, torch_generator
+from robustrec.training import optimizers
 from robustrec.training.checkpoints import Counters, load_checkpoint, save_checkpoint
 from robustrec.training.config import BF16, TrainingConfig
 from robustrec.training.content import Content
@@ -89,9 +90,9 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Opti
     if tables:
         parameters.append({"params": tables, FEATURE_TABLES: True})
     kinds: dict[str, Callable[..., torch.optim.Optimizer]] = {
-        "adam": torch.optim.Adam,
-        "adamw": torch.optim.AdamW,
-        "sgd": torch.optim.SGD,
+        "adam": optimizers.Adam,
+        "adamw": optimizers.AdamW,
+        "sgd": optimizers.SGD,
     }
     return kinds[config.optimizer](parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
 

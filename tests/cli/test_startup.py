@@ -26,6 +26,7 @@ for line in sys.stdin.read().splitlines():
             sys.exit(f"{{line!r}} imports {{name}}")
 """
 COMMANDS = """
+--help
 --version
 list models
 list strategies

@@ -20,7 +20,7 @@ from toy_shop import MakeDataset, toy_picture, toy_text
 from robustrec.datasets.registry import Dataset
 from robustrec.encoders import ENCODERS, SUMMARIES, basic
 from robustrec.encoders.features import catalog_digest, encoder_state, item_features
-from robustrec.encoders.store import RECORD, STATE, TABLES, Encoded
+from robustrec.encoders.store import RECORD, STATE, TABLES, Encoded, stored
 from robustrec.errors import RobustrecError
 
 
@@ -260,14 +260,18 @@ print(float(encoded.tables["text"].sum()), encoded.notes)
 def test_two_processes_at_once_encode_once(tmp_path: Path) -> None:
     command = [sys.executable, "-c", _ENCODE, str(tmp_path)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    both = [subprocess.Popen(command, env=dict(os.environ), **pipes) for _ in range(2)]  # type: ignore[call-overload]
-    for process in both:
-        assert process.stdout.readline() == "ready\n"
-    for process in both:
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    answers = {process.communicate()[0] for process in both}
-    assert [process.returncode for process in both] == [0, 0]
-    assert len(answers) == 1
+    other = subprocess.Popen(command, env=dict(os.environ), **pipes)  # type: ignore[call-overload]
+    assert other.stdout.readline() == "ready\n"
+
+    def produce() -> Encoded:
+        with (tmp_path / "encodings").open("a") as file:
+            file.write("one\n")
+        return Encoded({"text": torch.arange(3_000_000.0).reshape(-1, 3)}, ("note",), {})
+
+    other.stdin.write("go\n")
+    other.stdin.flush()
+    encoded = stored(tmp_path, {"encoder": "test"}, produce)
+    assert other.communicate()[0] == f"{float(encoded.tables['text'].sum())} {encoded.notes}\n"
+    assert other.returncode == 0
     assert (tmp_path / "encodings").read_text() == "one\n"
     assert len(entries(tmp_path)) == 1

@@ -101,6 +101,7 @@ def fresh(tmp_path):
         "PIP_NO_DEPS": "1",
         "PIP_NO_BUILD_ISOLATION": "0",  # "0" is pip's way to say: no isolation
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_COMPILE": "0",  # what is imported is compiled at its first import
         "ROBUSTREC_SET": "training.max_epochs=2",
         "ROBUSTREC_STRATEGY": "vanilla",
         "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"),

@@ -57,7 +57,7 @@ def test_installed_into_a_bare_environment_it_makes_the_sample_in_another_folder
     venv.create(home, with_pip=False)
     python = home / "bin" / "python"
     pip = [sys.executable, "-m", "pip", f"--python={python}", "install"]
-    install = [*pip, "--quiet", "--no-deps", "--no-index", wheel]
+    install = [*pip, "--quiet", "--no-deps", "--no-index", "--no-compile", wheel]
     subprocess.run(install, check=True, capture_output=True, cwd=tmp_path)
     # The dependencies come from the environment of the tests; its own robustrec is linked there by a .pth file, which
     # PYTHONPATH does not follow, so that the one imported is the wheel's.
