@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 # Two test workers on two cores: torch's own threads would only fight each other. Read when torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Containers often set it. Each of the many processes that the tests start would compile the whole package again, and each
+# worker all tests: a third of the processor time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 import hypothesis
 import numpy as np

@@ -33,7 +33,9 @@ def linear(
         weight: initialization of the weight; "default" is that of `nn.Linear`, uniform in ±1/√width_in.
         bias: "default" is that of `nn.Linear`, uniform in ±1/√width_in.
     """
-    layer = nn.Linear(width_in, width_out, device="meta").to_empty(device="cpu")
+    layer = nn.Linear(width_in, width_out, device="meta")  # draws nothing from torch's own generator
+    # `to_empty` would import sympy, most of a second in each process.
+    layer.weight, layer.bias = (nn.Parameter(torch.empty(each.shape)) for each in (layer.weight, layer.bias))
     with torch.no_grad():
         _filled(layer.weight, weight, generator)
         if bias == "zero":
