@@ -9,8 +9,7 @@ from pathlib import Path
 # Two test workers on two cores: torch's own threads would only fight each other. Read when torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
-# Containers often set it. Each of the many processes that the tests start would compile the whole package again, and each
-# worker all tests: a third of the processor time.
+# Containers often set it. Each of the processes that tests start would compile the package again, each worker all tests.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
