@@ -48,14 +48,14 @@ class FakeGraph:
 
 
 def batches(device: str) -> list[Batch]:
-    """Return two epochs' worth of batches, each epoch with a smaller last one."""
+    """Return an epoch of two batches, the last one smaller."""
     generator = torch_generator(2, "triples")
     users, items = (
-        torch.randint(N_USERS, (40,), generator=generator),
-        torch.randint(N_ITEMS, (2, 40), generator=generator),
+        torch.randint(N_USERS, (28,), generator=generator),
+        torch.randint(N_ITEMS, (2, 28), generator=generator),
     )
     whole = [each.to(device) for each in (users, *items)]
-    return [Batch(*(each[start : start + SIZE] for each in whole)) for start in range(0, 40, SIZE)]
+    return [Batch(*(each[start : start + SIZE] for each in whole)) for start in range(0, 28, SIZE)]
 
 
 def trained(name: str, strategy: str, device: str, make: Callable[..., ReplayedPasses | None]) -> dict[str, Tensor]:
@@ -79,6 +79,7 @@ def trained(name: str, strategy: str, device: str, make: Callable[..., ReplayedP
     replayed = make(model, model.module(), content.loss)
     for epoch in range(3):
         content.start_epoch(epoch)
+        # An odd number, so that each size of batch has steps with a probe and without.
         run_epoch(content, batches(device), steps, 3 * epoch, replayed=replayed)
     return {key: value.detach().clone() for key, value in model.state_dict().items()}
 

@@ -26,7 +26,7 @@ def test_the_loss_falls(model_name: str, name: str, reading: str) -> None:
     features = {m: torch.randn(N_ITEMS, width, generator=generator) for m, width in WIDTHS.items()}
     kind = model_class(model_name)
     model = kind(Problem(N_USERS, N_ITEMS, edges, WIDTHS), kind.Config(latent_width=8), generator)
-    rate = 0.5 if reading == "sgd" else 1e-2
+    rate = 0.2 if reading == "sgd" else 1e-2
     optimizer = torch.optim.Adam(model.parameters(), lr=rate)
     strategy = Strategy(StrategyConfig(name=name, reading=reading), optimizer)
     batch = Batch(edges[0], edges[1], torch.randint(N_ITEMS, (edges.shape[1],), generator=generator))
