@@ -9,9 +9,7 @@ from pathlib import Path
 # Two test workers on two cores: torch's own threads would only fight each other. Read when torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
-# Containers often set it. Each of the processes that tests start would compile the package again, each worker all tests.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-sys.dont_write_bytecode = False
 
 import hypothesis
 import numpy as np
@@ -21,6 +19,10 @@ import torch
 from robustrec.datasets.registry import load_dataset
 from robustrec.encoders.features import item_features
 from robustrec.runs.prepared import Prepared, prepare
+
+# Containers often set PYTHONDONTWRITEBYTECODE: each process that tests start would compile the package again, and each
+# worker all tests.
+sys.dont_write_bytecode = False
 
 # A deadline would be a timed assertion, and a shared machine breaks it.
 hypothesis.settings.register_profile("untimed", deadline=None)
