@@ -68,9 +68,9 @@ def _losses(summary: Summary) -> Iterator[str]:
         if sure_loss(row):
             where = condition_words(row.condition)
             loss = f"{row.metric} of {who} {drift_text(row)}{_hurt(summary, row)}"
-            yield f"largest loss under {audit}{picked}: {where}, {loss}"
+            yield f"largest loss under {audit}{worst.where}{picked}: {where}, {loss}"
         else:
-            yield f"{audit}: no significant loss of {row.metric}; lowest{picked} for {who}, {drift_text(row)}"
+            yield f"{audit}: no significant loss of {row.metric}{worst.where}; lowest{picked} for {who}, {drift_text(row)}"
 
 
 def _who(summary: Summary, row: Finding) -> str:

@@ -59,15 +59,22 @@ class Worst(NamedTuple):
     Attributes:
         row: the finding, with intervals corrected for the selection of the worst (Bonferroni).
         of: number of losses to select from.
+        every: number of losses in all, with those that no gate checks.
     """
 
     row: Finding
     of: int
+    every: int
 
     @property
     def words(self) -> str:
         """Return "worst of n"; empty if n is 1."""
         return f"worst of {self.of}" if self.of > 1 else ""
+
+    @property
+    def where(self) -> str:
+        """Return " in conditions that gates check" where others were measured too, else ""."""
+        return " in conditions that gates check" if self.every > self.of else ""
 
 
 def largest_loss(
@@ -92,7 +99,7 @@ def largest_loss(
     corrected = [_picked(row, len(judged), summary.report.suite.level) for row in judged]
     sure = [row for row in corrected if sure_loss(row)] if sure_first else []
     row = min(sure or corrected, key=_loss, default=None)
-    return Worst(row, len(corrected)) if row is not None else None
+    return Worst(row, len(corrected), len(rows)) if row is not None else None
 
 
 def _losses_of(summary: Summary, audit: str, candidate: Candidate) -> list[Finding]:

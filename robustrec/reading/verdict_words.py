@@ -7,9 +7,9 @@ from typing import NamedTuple
 from robustrec.reading.conditions import condition_words
 from robustrec.reading.gate_axis import GateMark, gate_marks
 from robustrec.reading.more_draws import few_users_changed, more_draws
+from robustrec.reading.more_items import deciding_row, more_items
 from robustrec.reading.rerun import audit_again
 from robustrec.reading.summary import GateLine, Summary
-from robustrec.results.findings import CLEAN
 from robustrec.results.gates import GateResult
 from robustrec.results.report import Report
 from robustrec.results.verdict import exit_code, warning_gates
@@ -129,12 +129,14 @@ def _against(report: Report, audit: str) -> tuple[str, str]:
 
 def _narrower(report: Report, gate: GateLine | None) -> tuple[str, str]:
     """Return what narrows the interval of an inconclusive gate."""
+    result = next((each for each in report.gates if gate and each.gate == gate.name), None)
+    if result is not None and (items := more_items(report, result)) is not None:
+        return items
     everyone = report.dataset.n_test_users
     users = ranked_users(report.suite.content, everyone)
     if users is not None and everyone is not None:
         step = f"To narrow the interval, rank more of the {everyone:,} test users:"
         return step, audit_again(report, "--users", str(min(4 * users, everyone)))
-    result = next((each for each in report.gates if gate and each.gate == gate.name), None)
     if result is not None and result.seeds:
         more = str(2 * len(result.seeds))
         return "To narrow the interval, train with more seeds:", audit_again(report, "--seeds", more)
@@ -158,15 +160,7 @@ def _narrower(report: Report, gate: GateLine | None) -> tuple[str, str]:
 
 def _users_needed(report: Report, result: GateResult) -> int | None:
     """Return the test users with which an interval would not cross its limit, by 1/√n; None if that does not hold."""
-    row = next(
-        (
-            row
-            for row in report.findings
-            if (row.subject, row.audit, row.condition, row.metric, row.reference)
-            == (result.subject, result.audit, result.condition, result.metric, CLEAN)
-        ),
-        None,
-    )
+    row = deciding_row(report, result)
     low, high, estimate = result.low, result.high, result.estimate
     if row is None or few_users_changed(row) or low is None or high is None or estimate is None:
         return None

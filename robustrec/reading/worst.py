@@ -162,7 +162,7 @@ def _item_lines(each: SearchedItem) -> Iterator[str]:
     if each.best.displaced:
         displaced = ", ".join(f"item {other.own_id or other.item} ({other.n_users})" for other in each.best.displaced)
         gained = each.best.exposure - each.exposure
-        yield f"of the {gained} places that the best found gains, most are lost, net, by {displaced}"
+        yield f"the best found gains {gained} places; largest net losses of other items: {displaced}"
     yield advice_of(each)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,9 @@ from robustrec.audits.guarantee.rows import Measured, Rows
 from robustrec.audits.guarantee.sample import EditedItem
 from robustrec.audits.outcome import make_report
 from robustrec.audits.plan import Plan, cost_of
-from robustrec.evaluation.shares import share_bounds
+from robustrec.evaluation.shares import members_needed, share_bounds
 from robustrec.reading.guarantee import bound_text, guarantee_section
+from robustrec.reading.verdict_words import _narrower
 from robustrec.results.conditions import Condition
 from robustrec.results.findings import Finding
 from robustrec.results.gates import Gate
@@ -284,6 +286,40 @@ def test_a_gate_on_the_bound_passes_only_if_the_sample_supports_it() -> None:
     (result,) = judge([gate], made_up([0.0] * 20, items=20))
     assert "needs 29 sampled items to pass with the same share" in result.message
     assert result.p_value == 1.0
+
+
+def test_sampled_items_decide_a_gate_on_a_share_and_neither_draws_nor_users() -> None:
+    select = GATE.select.model_copy(update={"edit": None, "severity": None, "metric": "losing@20"})
+    gate = GATE.model_copy(update={"select": select})
+
+    def step(losing: int, n_items: int = 480, **more: int) -> tuple[str, str]:
+        rows = made_up([1.0] * losing + [0.0] * (20 - losing), items=20)
+        (result,) = judge([gate], rows)
+        assert result.status == "inconclusive"
+        content = {"audits": [{"kind": "guarantee", "items": 20, **more}]}
+        report: Any = SimpleNamespace(
+            findings=rows,
+            gates=[result],
+            judgement=None,
+            suite=SimpleNamespace(level=0.95, content=content),
+            dataset=SimpleNamespace(n_items=n_items, n_test_users=500),
+            command=["robustrec", "audit", "--suite", "own.toml", "--set", "guarantee.items=20"],
+        )
+        found: Any = SimpleNamespace(name="items")
+        return _narrower(report, found)
+
+    again = "robustrec audit --suite own.toml --set guarantee.items=29"
+    assert step(0) == ("If the share stays, about 29 sampled items instead of 20 decide it:", again)
+    assert step(0, encodings=400)[1] == f"{again} --set guarantee.encodings=580", "as many for each item"
+    assert step(0, n_items=25) == (
+        "More draws or users do not decide it, and neither do all items, if the share stays.",
+        "",
+    )
+    assert "at the limit" in step(2)[0]
+    n = members_needed(1 - 4 / 20, 0.9, 0.95)
+    assert step(4)[1].endswith(f"--set guarantee.items={n}"), (
+        "fewer than for a pass: the lower bound breaches the limit"
+    )
 
 
 def test_the_p_value_of_a_gate_is_the_exact_binomial_tail() -> None:

@@ -30,7 +30,8 @@ from robustrec.audits.worst.exposure import Seen, of_search
 from robustrec.edits import EDITS, edit
 from robustrec.errors import RobustrecError
 from robustrec.evaluation.shares import share_bounds
-from robustrec.reading.worst import advice_of, searched_items, worst_section
+from robustrec.reading.content_use import names_of
+from robustrec.reading.worst import _item, advice_of, searched_items, worst_section
 from robustrec.report.console.console import print_report
 from robustrec.report.forms.markdown import markdown
 from robustrec.report.html.page import html_page
@@ -127,7 +128,8 @@ def test_a_planted_word_is_found_for_better_and_worse(exploited: Report) -> None
 
 
 def test_examples_name_the_planted_words_what_they_displace_and_what_is_safe(exploited: Report) -> None:
-    items = searched_items(exploited)
+    items, names = searched_items(exploited), names_of(exploited)
+    worst_lines = worst_section(exploited).items  # type: ignore[union-attr]
     assert [each.target for each in items] == [False] * 5 + [True]
     assert items[-1].item == "7"
     for each in items:
@@ -136,6 +138,8 @@ def test_examples_name_the_planted_words_what_they_displace_and_what_is_safe(exp
         assert each.best.displaced
         gained = each.best.exposure - each.exposure
         assert 0 < sum(other.n_users for other in each.best.displaced) <= gained
+        (told,) = [line for line in dict(worst_lines)[_item(each, names)] if "best found gains" in line]
+        assert told.startswith(f"the best found gains {gained} places; largest net losses of other items: item ")
         assert len(each.best.draws) == each.best.edits.count("+") + 1
         states = {tried.edit.rpartition(":")[2]: tried.state for tried in each.tried}
         if each.exposure:

@@ -179,7 +179,7 @@ def test_the_six_lines_are_one_of_each_kind_in_order():
     lines = lines_that_matter(summary_of(full_report()))
     assert len(lines) == MOST_LINES
     starts = (
-        "largest loss under noise (worst of 6)",
+        "largest loss under noise in conditions that gates check (worst of 6): ",
         "largest loss under merchant",
         "content use (lowest of 6): ",
         "for these 6",
@@ -197,6 +197,13 @@ def test_a_loss_that_is_not_significant_is_not_called_a_loss():
     lines = lines_that_matter(summary_of(two(vanilla=-0.001, sgbd=-0.002)))
     assert any("no significant loss of ndcg@20; lowest (worst of 2) for sgbd" in line for line in lines)
     assert not any("largest loss" in line for line in lines)
+
+
+def test_a_loss_that_no_gate_checks_is_not_denied():
+    found = two(vanilla=-0.001, sgbd=-0.002)
+    apart = drift(SGBD, -0.5, condition="sigma2=0.01")
+    lines = lines_that_matter(summary_of(found.model_copy(update={"findings": [*found.findings, apart]})))
+    assert any("no significant loss of ndcg@20 in conditions that gates check; lowest" in line for line in lines)
 
 
 def test_items_are_ordered_by_what_they_lost():
