@@ -70,7 +70,8 @@ def _losses(summary: Summary) -> Iterator[str]:
             loss = f"{row.metric} of {who} {drift_text(row)}{_hurt(summary, row)}"
             yield f"largest loss under {audit}{worst.where}{picked}: {where}, {loss}"
         else:
-            yield f"{audit}: no significant loss of {row.metric}{worst.where}; lowest{picked} for {who}, {drift_text(row)}"
+            lowest = f"lowest{picked} for {who}, {drift_text(row)}"
+            yield f"{audit}: no significant loss of {row.metric}{worst.where}; {lowest}"
 
 
 def _who(summary: Summary, row: Finding) -> str:
