@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from robustrec.runs.specs import SubjectSpec
     from robustrec.runs.treatments import EditApplier, Treatment
 
-COMPARED = 8
-"""Items whose results of an edit in training and in the audit are compared."""
+COMPARED = {"text": 8, "image": 3}
+"""Items whose results of an edit in training and in the audit are compared; pictures take longer."""
 
 Repeats = Mapping[str, float]
 """Edit -> share of the compared items for which training had the same text or picture; without those of share 0."""
@@ -140,14 +140,14 @@ def repeated(
         severities: of the audit; those of the pool among them are compared.
     """
     n_items = len(audited.rows)
-    items = sorted({place * n_items // COMPARED for place in range(COMPARED)})
+    items = {name: sorted({place * n_items // n for place in range(n)}) for name, n in COMPARED.items()}
     found = {}
     for each in treatments:
         if len(each.parts) > 1 or each.parts[0].name not in pool.edits:
             continue
         same = [
             any(_alike(after, trained.after(each, before, item, severity, version)) for version in range(pool.pools))
-            for item in items
+            for item in items[each.parts[0].modality]
             for before in (audited.before(each, item),)
             for severity in sorted({*severities} & {*pool.severities})
             if (after := audited.after(each, before, item, severity, 0)) is not before
