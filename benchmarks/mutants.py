@@ -173,7 +173,7 @@ MUTANTS = {
     ],
     "intervals": [
         Mutant(_BOOTSTRAP, "np.sqrt(kept * draws / (draws - 1))", "np.sqrt(kept)", STATISTICS),
-        Mutant(_BOOTSTRAP, "1.0 - residual_square / draw_square", "1.0", STATISTICS),
+        Mutant(_BOOTSTRAP, "beyond_residuals(draw_square, residual_square) / draw_square", "1.0", STATISTICS),
         Mutant(_BOOTSTRAP, "* np.sqrt(n / (n - 1))", "* 1.0", STATISTICS),
         Mutant(_BOOTSTRAP, "tail = (1 - level) / 2\n", "tail = 1 - level\n", STATISTICS),
         Mutant(_BOOTSTRAP, "/ ((n - 1) * (draws - 1))\n    draw_square", "/ (n * draws)\n    draw_square", STATISTICS),
