@@ -18,23 +18,22 @@ import re
 import shlex
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Any, Literal, NamedTuple, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import ValidationError
 
+from robustrec.audits.gate_parts import EXAMPLE, OPTION, Bound, Form, pasted
+from robustrec.audits.gate_typos import likely_gates, redirected_to
 from robustrec.audits.registry import KINDS as AUDITS
 from robustrec.audits.registry import PLUGINS
 from robustrec.audits.suites import Suite
 from robustrec.errors import RobustrecError, unknown_name
-from robustrec.evaluation.kinds import KINDS, QUALITY, STABILITY, kind_of
+from robustrec.evaluation.kinds import KINDS, QUALITY, STABILITY
 from robustrec.results.findings import BASELINE, CLEAN, CONTENT_USE
 from robustrec.results.gates import Gate
-from robustrec.results.possible_limits import better_value
+from robustrec.results.possible_limits import better_value, passed_without_content
 from robustrec.results.selection import ANY, Select
 from robustrec.untrusted import UnreadableError, parse_json
-
-OPTION = "--gate"
-EXAMPLE = f"{OPTION} 'ndcg@20>-2%'"
 
 _KEYS = tuple(name for name in Select.model_fields if name not in ("audit", "metric", "condition", "reference"))
 _OF_AUDITS = (
@@ -61,66 +60,6 @@ _VALUE = re.compile(r'"(?:[^"\\]|\\.)*"|[^,()<>"=]+')
 _BOUND = re.compile(r"[<>]=?")
 _LIMIT = re.compile(r"([-+]?)((?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?)\s*(%?)", re.ASCII)
 _VS = re.compile(r"vs(?=\s)")
-
-
-class _Bound(NamedTuple):
-    """One bound of a gate: its sign and limit as written, and where the limit is."""
-
-    sign: str
-    limit: str
-    signed: bool
-    percent: bool
-    number: Decimal
-    at: int
-
-    @property
-    def side(self) -> Literal["min", "max"]:
-        """Which limit of a gate it is."""
-        return "min" if self.sign[0] == ">" else "max"
-
-    @property
-    def written(self) -> str:
-        """Sign and limit."""
-        return self.sign + self.limit
-
-    @property
-    def turned(self) -> str:
-        """The same size of change, allowed instead of asked for."""
-        return f"{self.sign}{'-' if self.side == 'min' else '+'}{self.limit.lstrip('+-')}"
-
-    @property
-    def opposite(self) -> str:
-        """The same limit of the other side."""
-        return self.sign.translate(str.maketrans("<>", "><")) + self.limit
-
-
-class _Form(NamedTuple):
-    """What the limits of a gate are of: the audit as written, its name, metric and reference."""
-
-    head: str
-    audit: str
-    metric: str
-    reference: str | None
-
-    @property
-    def kind(self) -> str:
-        """Kind of the metric, without its list length."""
-        return kind_of(self.metric)
-
-    @property
-    def of_clean(self) -> bool:
-        """Whether the limits are of values of clean quality."""
-        return self.audit == CLEAN and self.reference is None
-
-    @property
-    def stable(self) -> bool:
-        """Whether the limits are of a comparison of lists before and after, a value."""
-        return self.kind in STABILITY and self.reference is None
-
-    def with_limit(self, written: str, reference: str | None = None) -> str:
-        """Return the option with other limits, to be pasted."""
-        against = reference or self.reference
-        return _pasted(f"{self.head}{self.metric}{written}{f' vs {against}' if against else ''}")
 
 
 class _Reader:
@@ -154,7 +93,7 @@ class _Reader:
 
 
 def parse_gate(text: str) -> Gate:
-    """Return the gate that a line means.
+    """Return the gate that a line means; an error names what a mistyped line most likely means.
 
     Args:
         text: for example "merchant(edit=promo_badge, severity=3): exposure@20_edited > -50%".
@@ -162,6 +101,24 @@ def parse_gate(text: str) -> Gate:
     Raises:
         RobustrecError: it is not of the grammar, names something unknown, or can never fail or pass.
     """
+    try:
+        return _parsed(text)
+    except RobustrecError as error:
+        likely = next((other for other in likely_gates(text) if _is_gate(other)), None)
+        if likely is None:
+            raise
+        raise RobustrecError(error.what, where=error.where, fix=f"did you mean this: {pasted(likely)}") from error
+
+
+def _is_gate(text: str) -> bool:
+    try:
+        _parsed(text)
+    except RobustrecError:
+        return False
+    return True
+
+
+def _parsed(text: str) -> Gate:
     reader = _Reader(text)
     audit, head, keys = _audit(reader)
     metric_at = reader.at
@@ -169,10 +126,16 @@ def parse_gate(text: str) -> Gate:
     bounds = _bounds(reader, metric)
     reference = _reference(reader)
     if reader.at < len(text):
-        raise reader.error(f"unexpected {reader.rest()!r}", f"end the gate here: {_pasted(text[: reader.at].rstrip())}")
+        fix = f"end the gate here: {pasted(text[: reader.at].rstrip())}"
+        if re.search("[<>]", text[reader.at :]):
+            fix += f", and write another {OPTION} for the rest"
+        raise reader.error(f"unexpected {reader.rest()!r}", fix)
     name = f"{head}{metric}{','.join(each.written for each in bounds)}{f' vs {reference}' if reference else ''}"
-    form = _Form(head, audit, metric, reference)
+    form = Form(head, audit, metric, reference)
     _check_change(reader, bounds, form)
+    if problem := passed_without_content(audit, metric, reference, [each.side for each in bounds]):
+        fix = f"limit what content is worth: {pasted('content_use:content_use>=10%')}"
+        raise reader.error(problem, fix, metric_at)
     limits = {each.side: _limit(each, form) for each in bounds}
     relative = bounds[0].signed and bounds[0].percent
     quantity = "relative_drift" if relative else "drift" if bounds[0].signed or form.stable else "value"
@@ -204,10 +167,6 @@ def with_gates(suite: Suite, texts: Iterable[str]) -> Suite:
     return suite
 
 
-def _pasted(text: str) -> str:
-    return f"{OPTION} {shlex.quote(text)}"
-
-
 def _audit(reader: _Reader) -> tuple[str, str, dict[str, Any]]:
     """Read the audit with its keys; return it, as written, and the keys."""
     start = reader.at
@@ -216,7 +175,7 @@ def _audit(reader: _Reader) -> tuple[str, str, dict[str, Any]]:
         return ANY, "", {}
     found = reader.take(_AUDIT)
     if found is None:
-        fix = f"for example {_pasted('noise:ndcg@20>-2%')}"
+        fix = f"for example {pasted('noise:ndcg@20>-2%')}"
         raise reader.error(f"expected an audit, but got {reader.rest()!r}", fix)
     name = found[0]
     known = (CLEAN, CONTENT_USE, *AUDITS, *PLUGINS.points())
@@ -301,24 +260,32 @@ def _metric(reader: _Reader, audit: str) -> str:
     if at and not re.match(r"[1-9]\d{0,6}(?:_|$)", depth, re.ASCII):
         fix = f"write for example {kind}@20"
         raise reader.error(f"metric {metric!r} has no list length", fix, start + len(kind) + 1)
+    if not at and (short := re.fullmatch(rf"({'|'.join(known)})(\d+)(_.*)?", metric)):
+        fix = f"write {short[1]}@{short[2]}{short[3] or ''}"
+        raise reader.error(f"metric {metric!r} has no @ before its list length", fix, start)
     if not at and kind in known:
         raise reader.error(f"metric {metric!r} has no list length", f"write for example {kind}@20", start + len(kind))
     return metric
 
 
-def _bounds(reader: _Reader, metric: str) -> list[_Bound]:
-    bounds: list[_Bound] = []
+def _bounds(reader: _Reader, metric: str) -> list[Bound]:
+    bounds: list[Bound] = []
     while True:
         at, sign = reader.at, reader.take(_BOUND)
         if sign is None:
             what = f"expected > or < after {'the comma' if bounds else metric}, but got {reader.rest()!r}"
-            raise reader.error(what, f"quote the gate, so that the shell does not read > and <: {EXAMPLE}")
+            if bounds and re.search("[<>]", reader.text[reader.at :]):
+                raise reader.error(what, f"write a {OPTION} for each metric: {EXAMPLE} {OPTION} 'recall@20>-2%'")
+            fix = f"quote the gate, so that the shell does not read > and <: {EXAMPLE}"
+            if reader.at >= len(reader.text) and (made := redirected_to()):
+                fix += f"; the shell has made the file {made}: rm ./{shlex.quote(str(made))}"
+            raise reader.error(what, fix)
         place, limit = reader.at, reader.take(_LIMIT)
         if limit is None:
             what = f"expected a limit such as -2% or 0.9, but got {reader.rest()!r}"
             raise reader.error(what, f"for example {EXAMPLE}")
         written = f"{limit[1]}{limit[2]}{limit[3]}"
-        bounds.append(_Bound(sign[0], written, bool(limit[1]), bool(limit[3]), Decimal(limit[1] + limit[2]), place))
+        bounds.append(Bound(sign[0], written, bool(limit[1]), bool(limit[3]), Decimal(limit[1] + limit[2]), place))
         if len({each.side for each in bounds}) < len(bounds):
             which = "lower" if bounds[0].side == "min" else "upper"
             raise reader.error(f"two {which} bounds", "remove one of them", at)
@@ -335,13 +302,13 @@ def _reference(reader: _Reader) -> str | None:
     return found[0]
 
 
-def _limit(bound: _Bound, form: _Form) -> float:
+def _limit(bound: Bound, form: Form) -> float:
     """Return the limit as a gate has it: in % a share, and of a stability metric the change from equal lists."""
     number = bound.number / 100 if bound.percent else bound.number
     return float(number - Decimal(STABILITY[form.kind].equal) if form.stable else number) or 0.0  # never -0
 
 
-def _check_change(reader: _Reader, bounds: list[_Bound], form: _Form) -> None:
+def _check_change(reader: _Reader, bounds: list[Bound], form: Form) -> None:
     """Refuse limits of the wrong kind or direction, with the right form."""
     first = bounds[0]
     better = KINDS[form.kind].better if form.kind in KINDS else better_value(form.metric)
@@ -357,7 +324,7 @@ def _check_change(reader: _Reader, bounds: list[_Bound], form: _Form) -> None:
             raise reader.error("clean quality has no change without a reference", fix, each.at)
         if not each.signed and not form.of_clean and (form.reference or form.kind in QUALITY):
             fix = f"write a change with a sign, {form.with_limit('>-2%')}"
-            fix += "" if form.reference else f", or a limit of clean quality, {_pasted(f'clean:{form.metric}>=0.05')}"
+            fix += "" if form.reference else f", or a limit of clean quality, {pasted(f'clean:{form.metric}>=0.05')}"
             raise reader.error(f"the limit {each.limit} has no sign, so it is not one of a change", fix, each.at)
         down = each.number if each.side == "min" else -each.number
         if each.signed and form.reference is None and down > 0:
@@ -366,6 +333,11 @@ def _check_change(reader: _Reader, bounds: list[_Bound], form: _Form) -> None:
             raise reader.error(
                 f"{form.metric}{each.written} asks for a change: an unchanged ranking would fail", fix, each.at
             )
+        if each.signed and len(bounds) == 1 and down <= 0 and each.side == ("max" if better == 1 else "min") and better:
+            what = f"{form.metric}{each.written} allows every loss; {'more' if better == 1 else 'less'} is better"
+            both = ",".join(sorted({each.written, each.turned_over()}, reverse=True))
+            fix = f"write {form.with_limit(each.turned_over())}, or limit both sides: {form.with_limit(both)}"
+            raise reader.error(what, fix, each.at)
         if (
             len(bounds) == 1
             and better is not None
@@ -377,7 +349,7 @@ def _check_change(reader: _Reader, bounds: list[_Bound], form: _Form) -> None:
                 raise reader.error(what, f"write {form.with_limit(each.opposite)}", each.at)
 
 
-def _check_stability(reader: _Reader, bound: _Bound, form: _Form) -> None:
+def _check_stability(reader: _Reader, bound: Bound, form: Form) -> None:
     equal = STABILITY[form.kind].equal
     sign, usual = (">=", "0.9") if equal else ("<=", "0.1")
     if bound.signed:

@@ -56,6 +56,7 @@ from robustrec.results.report import (
 )
 from robustrec.runs.prepared import Prepared
 from robustrec.runs.trained import TrainedSubject
+from robustrec.training.config import FEWEST_PATIENCE
 
 ARRAYS = "users.npz"
 
@@ -298,9 +299,19 @@ def _features_warnings(run: Measurements) -> tuple[str, ...]:
 
 def _warnings(subjects: Sequence[tuple[TrainedSubject, Clean]]) -> list[str]:
     short = short_lists(subjects[0][1]) if subjects else None
-    return ([short] if short else []) + [
-        f"{subject.subject.label}: training reached max_epochs ({subject.record['epochs']}) before early stopping;"
-        " increase the limit with --set training.max_epochs=…"
-        for subject, _ in subjects
-        if not subject.record.get("stopped_early", True)
-    ]
+    return (
+        ([short] if short else [])
+        + [
+            f"{subject.subject.label}: training reached max_epochs ({subject.record['epochs']}) before early stopping;"
+            " increase the limit with --set training.max_epochs=…"
+            for subject, _ in subjects
+            if not subject.record.get("stopped_early", True)
+        ]
+        + [
+            f"{subject.subject.label}: stopped with training.patience={patience}: fewer than {FEWEST_PATIENCE}"
+            " evaluations without improvement do not show that training has converged; leave patience at its default"
+            for subject, _ in subjects
+            if subject.record.get("stopped_early")
+            and (patience := (subject.record.get("training") or {}).get("patience", FEWEST_PATIENCE)) < FEWEST_PATIENCE
+        ]
+    )

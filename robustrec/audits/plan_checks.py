@@ -19,6 +19,7 @@ from robustrec.results.conditions import ALL, CLEAN_TEST, OTHER_FEATURES, Condit
 from robustrec.results.findings import CLEAN, CONTENT_USE, EXPOSURE, USE, stratum_of
 from robustrec.results.gates import Gate
 from robustrec.results.inapplicable import STRATUM_WORDS
+from robustrec.results.possible_limits import passed_without_content
 from robustrec.results.selection import ANY, Select, matches
 from robustrec.runs.specs import SubjectSpec, check_modalities, reads_features
 
@@ -114,6 +115,13 @@ def check_gates_select(suite: Suite) -> None:
     known = {CLEAN: clean, **{audit.kind: kind_of(audit.kind).reported(audit) for audit in suite.audits}}
     for gate in suite.gates:
         audit = gate.select.audit
+        sides = [side for side in ("min", "max") if getattr(gate, side) is not None]
+        if problem := passed_without_content(audit, gate.select.metric_name, gate.reference, sides):
+            raise RobustrecError(
+                f"gate {gate.name!r}: {problem}",
+                where=f"suite {suite.name!r}, gates",
+                fix='select metric = "content_use" with quantity = "value" and min = 0.1, or a max below 0',
+            )
         if audit == CONTENT_USE or audit in known:
             _check_gate(gate, suite, audit, known[audit] if audit in known else _of_content_use(suite, gate))
             continue

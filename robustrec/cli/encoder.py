@@ -15,7 +15,7 @@ from robustrec.streams import write_json, write_text
 if TYPE_CHECKING:
     from robustrec.pretraining.reading import TrainingCatalog
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, cls=options.OldNames)
 
 RENAMED = {"training.prelude": "caption_warmup", "training.ripening": "hard_negative_ramp"}
 """Old names of settings, which are still read."""
@@ -29,7 +29,7 @@ Datasets = Annotated[
 @app.command()
 def pretrain(
     *,
-    out: Annotated[Path, typer.Option(help="Output folder of the encoder; must not exist.", show_default=False)],
+    output: Annotated[Path, typer.Option(help="Output folder of the encoder; must not exist.", show_default=False)],
     dataset: Datasets = None,
     edition: options.Edition = None,
     items: Annotated[
@@ -88,7 +88,7 @@ def pretrain(
         given["training"].setdefault("caption_warmup", 0.0)  # its image and text encoders are aligned already
     request = Request(
         catalogs=catalogs,
-        out=out,
+        out=output,
         home=settings.home,
         shape=overridden(Shape, given["model"], section="model"),
         training=overridden(TrainingSettings, given["training"], section="training"),

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from robustrec.cli import options
 from robustrec.cli.terminal import data_console, finishing, say
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
     from robustrec.evidence.verify import Verified
 
 
-class _Group(TyperGroup):
-    """A group of commands in which `pack` may be left out: `robustrec evidence REPORT --out pack.zip`."""
+class _Group(options.OldNames):
+    """A group of commands in which `pack` may be left out: `robustrec evidence REPORT --output pack.zip`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse arguments; those that begin with no command are those of `pack`."""
@@ -38,7 +37,7 @@ app = typer.Typer(no_args_is_help=True, cls=_Group)
 @app.command()
 def pack(
     report: options.ReportName,
-    out: Annotated[Path, typer.Option("--out", help="Zip to write.", show_default=False)],
+    output: Annotated[Path, typer.Option(help="Zip to write.", show_default=False)],
     operator: Annotated[str, typer.Option(help="Who makes the pack: a person, a team, or a job.")] = "",
     key: Annotated[
         Path | None,
@@ -51,7 +50,7 @@ def pack(
     from robustrec.evidence.pack import pack_of
 
     path = options.report_file(report, home)
-    check_outputs([("--out", out)], [("REPORT", path), ("--key", key)])
+    check_outputs([("--output", output)], [("REPORT", path), ("--key", key)])
     signer = None
     if key is not None:
         from robustrec.evidence.signing import read_private_key, readable_by_others
@@ -60,9 +59,9 @@ def pack(
         if readable_by_others(key):
             say(f"warning: other users can read the private key: chmod 600 {key}", quiet=quiet)
     data, packed, manifest = pack_of(path, operator=operator, key=signer)
-    write_atomically(out, data)
+    write_atomically(output, data)
     signed = f"signed by {manifest.signed_by}" if manifest.signed_by else "not signed"
-    say(f"{len(manifest.files)} files, {size_text(len(data))}, {signed}: {out}", quiet=quiet)
+    say(f"{len(manifest.files)} files, {size_text(len(data))}, {signed}: {output}", quiet=quiet)
     say(f"verdict of the report: {packed.verdict.upper()}", quiet=quiet)
 
 
@@ -103,7 +102,7 @@ def verify(
 
 @app.command()
 def keygen(
-    out: Annotated[Path, typer.Option("--out", help="Private key to write; the public key gets .pub.pem.")] = Path(
+    output: Annotated[Path, typer.Option(help="Private key to write; the public key gets .pub.pem.")] = Path(
         "evidence-key.pem"
     ),
     quiet: options.Quiet = False,
@@ -111,8 +110,8 @@ def keygen(
     """Make a pair of Ed25519 keys; the private key gets mode 0600, and no file is overwritten."""
     from robustrec.evidence.signing import make_keys
 
-    public, fingerprint = make_keys(out)
-    say(f"private key {out}: keep it secret", quiet=quiet)
+    public, fingerprint = make_keys(output)
+    say(f"private key {output}: keep it secret", quiet=quiet)
     say(f"public key {public}: give it to who verifies packs; fingerprint {fingerprint}", quiet=quiet)
 
 

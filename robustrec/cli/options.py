@@ -6,8 +6,24 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from robustrec.config import Resolved, Settings, default_home, resolve
+
+_RENAMED = {"--out": "--output"}
+
+
+class OldNames(TyperGroup):
+    """A group of commands that still accepts earlier names of their options."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse arguments, with the options by their names of today."""
+        renamed, positional = [], False
+        for word in args:
+            positional = positional or word == "--"
+            name, equals, value = word.partition("=")
+            renamed.append(word if positional else _RENAMED.get(name, name) + equals + value)
+        return super().parse_args(ctx, renamed)
 
 
 def _models(incomplete: str) -> list[str]:

@@ -27,6 +27,7 @@ from robustrec.runs.prepared import Prepared
 from robustrec.runs.specs import SubjectSpec, reads_features
 from robustrec.runs.subjects import obtain_subject
 from robustrec.runs.trained import TrainedSubject
+from robustrec.training.config import FEWEST_PATIENCE
 
 Floats = NDArray[np.float64]
 SEED, DRAW, USER = "seed", "draw", "user"
@@ -117,7 +118,8 @@ def measure_strategy(
 def training_of(subject: TrainedSubject, budget: Budget, own: SubjectSpec, n_interactions: int, arm: str) -> Training:
     """Return the effort of a training, and whether it ended before early stopping.
 
-    It was cut off if it ended before validation had not improved for `patience` evaluations. At equal budgets, training
+    It was cut off if it ended before validation had not improved for `patience` evaluations, and for at least
+    `FEWEST_PATIENCE`: a patience of 1 stops training at the first chance fall of validation. At equal budgets, training
     does not use patience, so it is counted afterwards.
 
     Args:
@@ -130,7 +132,10 @@ def training_of(subject: TrainedSubject, budget: Budget, own: SubjectSpec, n_int
     record, settings = subject.record, own.training
     epochs, best = int(record["epochs"]), int(record["best_epoch"])
     waited = (epochs - best) // settings.evaluate_every
-    cut = "" if waited >= settings.patience else f"best epoch {best} of {epochs}, patience {settings.patience}"
+    cut = ""
+    if waited < max(settings.patience, FEWEST_PATIENCE):
+        cut = f"best epoch {best} of {epochs}, patience {settings.patience}"
+        cut += "" if settings.patience >= FEWEST_PATIENCE else f"; at least {FEWEST_PATIENCE} are needed"
     return Training(
         model=own.model,
         budget=budget,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 _MOST = 16 << 10
-_NEW = "make a pair of keys: robustrec evidence keygen --out key.pem"
+_NEW = "make a pair of keys: robustrec evidence keygen --output key.pem"
 
 
 def make_keys(path: Path) -> tuple[Path, str]:
@@ -40,7 +40,7 @@ def make_keys(path: Path) -> tuple[Path, str]:
             raise RobustrecError(
                 "a file of this name already exists; keys are never overwritten",
                 where=shown_path(each),
-                fix="choose another name with --out",
+                fix="choose another name with --output",
             )
     _write_new(path, private, 0o600)
     try:

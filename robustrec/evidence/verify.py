@@ -45,7 +45,7 @@ _MOST_SHOWN = 5
 _JUDGED = ("gates", "waivers", "verdict", "verdict_reason", "recommendation", "content_use")
 _LISTS = ("warnings", "cautions")
 """Sections of a report that follow from its findings; the order of the last two differs between run and judgement."""
-_FIX = "ask for the original file, or make the pack again: robustrec evidence pack REPORT --out pack.zip"
+_FIX = "ask for the original file, or make the pack again: robustrec evidence pack REPORT --output pack.zip"
 
 
 class RefusedError(Exception):

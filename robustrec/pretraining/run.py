@@ -142,7 +142,7 @@ def code_version() -> str:
 def _check_out(out: Path) -> None:
     if out.exists():
         raise RobustrecError(
-            f"{out} already exists", where="--out", fix=f"choose another folder, or remove it: rm -r {out}"
+            f"{out} already exists", where="--output", fix=f"choose another folder, or remove it: rm -r {out}"
         )
 
 

@@ -15,12 +15,14 @@ from robustrec.reading.recommendation import recommend
 from robustrec.reading.rerun import audit_again
 from robustrec.reading.summary import GateLine, Summary
 from robustrec.reading.texts import title_of
+from robustrec.reading.trainings import evaluations_words, short_patience
 from robustrec.results.content_use import ENOUGH
 from robustrec.results.exhibits import FragileItem
 from robustrec.results.findings import BASELINE, CLEAN, Finding
 from robustrec.results.gates import GateResult
 from robustrec.results.numbers import bracketed, percent, plain, tenths
 from robustrec.results.report import SubjectRecord
+from robustrec.training.config import DEFAULT_PATIENCE, FEWEST_PATIENCE
 
 _MOST_LINES = 3
 
@@ -137,6 +139,16 @@ def convergence(summary: Summary) -> Fact:
     if unknown:
         headline = f"Early stopping of {unknown} of {of} trainings is not recorded"
         return Fact("convergence", title, "warn", headline, best, audit_again(report))
+    short = [(each, patience) for each, _ in trained if (patience := short_patience(each)) is not None]
+    if short:
+        told = tuple(
+            f"{_name(summary, each)} stopped after {evaluations_words(patience)} without improvement."
+            for each, patience in short[:_MOST_LINES]
+        )
+        headline = f"{len(short)} of {of} trainings stopped with a patience below {FEWEST_PATIENCE}"
+        why = "That is no sign of convergence: more epochs can change every number of these models."
+        command = audit_again(report, "--set", f"training.patience={DEFAULT_PATIENCE}")
+        return Fact("convergence", title, "warn", headline, (*told, why), command)
     headline = "The training ended by early stopping" if of == 1 else f"All {of} trainings ended by early stopping"
     return Fact("convergence", title, "pass", headline, best)
 

@@ -18,9 +18,11 @@ from robustrec.reading.content_use import uses_of
 from robustrec.reading.glance import Quality, quality_of
 from robustrec.reading.rerun import audit_again
 from robustrec.reading.summary import Candidate, Summary, cautions, summary_of
+from robustrec.reading.trainings import evaluations_words, short_patience
 from robustrec.results.findings import CLEAN, ENCODER, Finding
 from robustrec.results.numbers import bracketed, percent
 from robustrec.results.report import Recommendation, Report, Requirement, TrainingRecord
+from robustrec.training.config import DEFAULT_PATIENCE, FEWEST_PATIENCE
 
 SMALLEST_DIFFERENCE = 0.01
 """Smallest difference in clean quality that matters, as a share of the other candidate's quality."""
@@ -176,6 +178,17 @@ def _trainings(summary: Summary, among: Sequence[Candidate]) -> Requirement:
     if any(record.cut_off is None for _, record in trained):
         text = "the report does not record early stopping"
         return Requirement(name="training", met=False, text=text, command=_audit(summary))
+    short = {
+        each.name: patience
+        for each in among
+        for record in summary.report.subjects
+        if record.subject in each.subjects and (patience := short_patience(record)) is not None
+    }
+    if short:
+        told = ", ".join(f"{name} after {evaluations_words(patience)}" for name, patience in short.items())
+        text = f"early stopping with a patience below {FEWEST_PATIENCE}: {told} without improvement"
+        command = _audit(summary, "--set", f"training.patience={DEFAULT_PATIENCE}")
+        return Requirement(name="training", met=False, text=text, command=command)
     if not trained:
         return Requirement(name="training", met=True, text="trained outside robustrec, so convergence was not checked")
     return Requirement(name="training", met=True, text=f"all {len(trained)} trainings ended by early stopping")

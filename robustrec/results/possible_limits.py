@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Collection
 from typing import NamedTuple
 
 from robustrec.evaluation.kinds import KINDS, STABILITY, kind_of
-from robustrec.results.findings import CLEAN
+from robustrec.results.findings import CLEAN, CONTENT_USE, USE
 
 LARGEST = 1e15
 """Largest absolute limit."""
@@ -22,7 +23,8 @@ _LENGTHS = re.compile(
 _RANKS = re.compile(r"rank_.*")
 _HARM = re.compile(
     r"(?:losing|loss_bound|without_place)@.*|items_losing_.*|displacement|movement_.*|exposure_moved_.*|break_share|"
-    r"flip_rate.*|hidden_share"
+    r"flip_rate.*|hidden_share|rank_(?:edited|head|tail|untouched)|median_rank_shift_.*|lambda_[1-9]|input_sharpness|"
+    r"sam_sharpness|asam_sharpness|average_case"
 )
 _STEADY = re.compile(r"places_(?:kept|certified)@.*|certified_radius@.*|seen|content_use")
 _USE = re.compile(r"content_use")
@@ -60,6 +62,23 @@ def possible_range(quantity: str, metric: str, *, reference: str = CLEAN, audit:
 def better_value(metric: str) -> int | None:
     """Return 1 if more of a metric of an audit is better, -1 if less is, and None if neither or not known."""
     return -1 if _HARM.fullmatch(metric) else 1 if _STEADY.fullmatch(metric) else None
+
+
+def passed_without_content(audit: str, metric: str, reference: str | None, sides: Collection[str]) -> str:
+    """Return why a gate on content use passes a model that ignores content; empty if it does not.
+
+    The audit replaces the features of all items, and a model that needs none loses nothing: a limit on that loss
+    is passed best by robustness that is trivial.
+
+    Args:
+        audit: audit that the gate selects.
+        metric: metric that it selects.
+        reference: what the numbers are compared with.
+        sides: its limits, of min and max.
+    """
+    if audit != CONTENT_USE or metric == USE or reference not in (None, CLEAN) or "min" not in sides:
+        return ""
+    return f"a limit on the loss of {metric} without content is passed best by a model that ignores content"
 
 
 def wrong_limits(low: float | None, high: float | None, possible: Range, *, what: str) -> str:

@@ -11,6 +11,16 @@ from robustrec.subject import Record
 BF16 = "bf16"
 
 
+FEWEST_PATIENCE = 5
+"""With fewer evaluations without improvement, a chance fall of validation can have ended a training.
+
+More are no proof: a training of SLMRec has stopped in an early plateau with 10 (docs/recommendation.md). The
+defaults of models, from 6 on, were chosen on validation curves.
+"""
+
+DEFAULT_PATIENCE = 20
+
+
 class TrainingConfig(Record):
     """Settings of the training loop; every field can be set with `--set training.NAME=VALUE`."""
 
@@ -24,7 +34,10 @@ class TrainingConfig(Record):
     )
     max_epochs: int = Field(1000, ge=1, le=10**9, description="maximum number of epochs")
     patience: int = Field(
-        20, ge=1, le=10**9, description="early stopping: evaluations without improvement before training stops"
+        DEFAULT_PATIENCE,
+        ge=1,
+        le=10**9,
+        description="early stopping: evaluations without improvement before training stops",
     )
     evaluate_every: int = Field(1, ge=1, le=10**9, description="epochs between two validation evaluations")
     validation_metric: str = Field(

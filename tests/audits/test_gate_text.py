@@ -1,8 +1,12 @@
 """Gates in one line: the gate of a suite that says the same, and refusals with position and the right form."""
 
 import json
+import os
 import shlex
+import subprocess
+import sys
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -86,7 +90,9 @@ def gates(draw):
         limits["min" if sign == ">=" else "max"] = digits / 100
     else:
         percent = draw(st.booleans())
-        sides = draw(st.sampled_from([("min",), ("max",), ("min", "max")]))
+        # The other limit alone allows every loss.
+        alone = [("max",)] if metric in ("changed@5", "gini@10") else [("min",)]
+        sides = draw(st.sampled_from([*alone, ("min", "max")]))
         sides = sides if len(sides) == 2 or lower else sides[::-1]
         quantity = "relative_drift" if percent else "drift"
         unit = "%" if percent else ""
@@ -237,3 +243,65 @@ def test_the_same_gate_twice_is_refused():
     with pytest.raises(RobustrecError) as raised:
         with_gates(load_suite("ci"), ["ndcg@20>-2%", "ndcg@20 > -2%"])
     assert "ndcg@20>-2%" in raised.value.what
+
+
+@pytest.mark.parametrize(
+    ("text", "likely"),
+    [
+        ("ndcg@20>-2,5%", "ndcg@20>-2.5%"),
+        ("ndcg@20>\u22122%", "ndcg@20>-2%"),
+        ("ndcg@20 \u2265 \u20132 %", "ndcg@20 >= -2%"),
+        ("ndcg@20>- 2%", "ndcg@20>-2%"),
+        ("ndcg@20>-2", "ndcg@20>-2%"),
+        ("NDCG@20>-2 percent", "ndcg@20>-2%"),
+        ("ndcg20=>-2%", "ndcg@20>=-2%"),
+        ("\u201cndcg@20>-2%\u201d", "ndcg@20>-2%"),
+        ("merchant[severity=3]: ndcg@20>-5%", "merchant(severity=3): ndcg@20>-5%"),
+        ("merchant(share=10%):ndcg@20>-5%", "merchant(share=0.1):ndcg@20>-5%"),
+        ("ndcg@20>-2%<+2%", "ndcg@20>-2%,<+2%"),
+        ("ndcg@20>-2% against Baseline", "ndcg@20>-2% vs baseline"),
+    ],
+)
+def test_a_mistyped_gate_is_refused_with_what_it_likely_means(text, likely):
+    with pytest.raises(RobustrecError) as refused:
+        parse_gate(text)
+    assert refused.value.fix == f"did you mean this: --gate {shlex.quote(likely)}"
+    parse_gate(likely)
+
+
+@pytest.mark.parametrize(
+    ("text", "fix"),
+    [
+        ("ndcg@20<+2%", "--gate 'ndcg@20>-2%', or limit both sides: --gate 'ndcg@20>-2%,<+2%'"),
+        ("rank_edited>-5%", "--gate 'rank_edited<+5%', or limit both sides: --gate 'rank_edited>-5%,<+5%'"),
+        ("clean:ndcg@20<+2% vs vanilla", "--gate 'clean:ndcg@20>-2% vs vanilla', or limit both sides"),
+        ("content_use:ndcg@20>-10%", "--gate 'content_use:content_use>=10%'"),
+        ("content_use(fill=mean):overlap@20>=.9", "--gate 'content_use:content_use>=10%'"),
+        ("ndcg@20>-2%,recall@20>-2%", "a --gate for each metric"),
+        ("ndcg@20>-2% and recall@20>-2%", "another --gate for the rest"),
+    ],
+)
+def test_a_gate_that_every_loss_or_a_model_without_content_passes_is_refused(text, fix):
+    with pytest.raises(RobustrecError) as refused:
+        parse_gate(text)
+    assert fix in refused.value.fix
+
+
+def test_a_gate_of_a_suite_that_a_model_without_content_passes_is_refused():
+    table = 'select = { audit = "content_use", metric = "ndcg@20" }\nquantity = "relative_drift"\n'
+    for limit, refused in (("min = -0.1", True), ("max = -0.1", False)):
+        suite = parse_suite(f'{SUITE}\n[[gates]]\nname = "use"\n{table}{limit}\n', source="test")
+        if not refused:
+            check_gates_select(suite)
+            continue
+        with pytest.raises(RobustrecError, match="a model that ignores content"):
+            check_gates_select(suite)
+
+
+def test_the_file_that_the_shell_made_of_an_unquoted_limit_is_named(tmp_path):
+    command = f"{shlex.quote(sys.executable)} -m robustrec audit --gate ndcg@20>-2%"
+    place = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}}
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False, **place)
+    assert done.returncode == 2
+    assert "the shell has made the file -2%: rm ./-2%" in " ".join(done.stderr.split())
+    assert (tmp_path / "-2%").read_bytes() == b""

@@ -34,7 +34,6 @@ OTHER_MEANINGS = {
     "--metric": "what it is used for",
     "--model": "no default where one must be given; filters of lists",
     "--name": "other default",
-    "--out": "the file or folder that is written",
     "--output": "what is written",
     "--output-format": "beside the report, or only",
     "--pictures": "where they come from",

@@ -261,12 +261,12 @@ def test_what_is_no_pack_is_unusable_or_refused(tmp_path, content):
 def test_the_commands(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     written(tmp_path)
-    assert run(["evidence", "keygen", "--out", "key.pem"]) == 0
+    assert run(["evidence", "keygen", "--output=key.pem"]) == 0
     assert stat.S_IMODE((tmp_path / "key.pem").stat().st_mode) == 0o600
     held = (tmp_path / "key.pem").read_bytes()
     assert run(["evidence", "keygen", "--out", "key.pem"]) == 2
     assert (tmp_path / "key.pem").read_bytes() == held
-    assert run(["evidence", "report.json", "--out", "a.zip"]) == 0
+    assert run(["evidence", "report.json", "--output", "a.zip"]) == 0
     assert run(["evidence", "pack", "report.json", "--out", "b.zip", "--key", "key.pem"]) == 0
     assert run(["evidence", "verify", "a.zip"]) == 0
     assert "signature    none" in capsys.readouterr().out

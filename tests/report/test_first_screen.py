@@ -27,12 +27,13 @@ from robustrec.audits.suites import load_suite
 from robustrec.reading.first_screen import facts, hurt_most
 from robustrec.reading.gate_axis import gate_marks
 from robustrec.reading.more_draws import MoreDraws, more_draws
+from robustrec.reading.recommendation import recommend
 from robustrec.reading.rerun import audit_again
 from robustrec.reading.summary import summary_of
 from robustrec.reading.texts import title_of
 from robustrec.reading.verdict_words import verdict_words
 from robustrec.report.html import html_page
-from robustrec.report.html.first_screen import MOST_GATES
+from robustrec.report.html.first_screen import KEPT_GATES, MOST_GATES
 from robustrec.results.exhibits import Look
 from robustrec.results.findings import AuditStatus
 from robustrec.results.gates import GateResult
@@ -190,6 +191,11 @@ def test_all_gates_are_on_the_axis_or_counted():
     page = html_page(report_of(0.0).model_copy(update={"gates": gates}))
     assert page.count('class="limf"') == MOST_GATES
     assert f"{60 - MOST_GATES} more gates" in page
+    mild = tuple(each.model_copy(update={"gate": f"warn {each.gate}", "severity": "warn"}) for each in gates[:20])
+    page = html_page(report_of(0.0).model_copy(update={"gates": (*gates, *mild)}))
+    assert page.count('class="limf"') == MOST_GATES
+    assert f"{60 - MOST_GATES + KEPT_GATES} more gates" in page
+    assert f"{20 - KEPT_GATES} more gates" in page
 
 
 def test_power_names_the_gates_that_detect_too_little():
@@ -243,6 +249,21 @@ def test_a_training_that_was_cut_off_is_named_with_the_command_that_continues_it
     assert unknown.headline == "Early stopping of 2 of 2 trainings is not recorded"
     elsewhere = tuple(each.model_copy(update={"training": None}) for each in made_up_report().subjects)
     assert fact(report_of(0.0, subjects=elsewhere), "convergence").headline == "Trained outside robustrec"
+
+
+def test_a_training_that_a_short_patience_stopped_is_not_called_converged():
+    first, second = trained([False, False])
+    short = first.model_copy(update={"config": {**first.config, "training": {"patience": 1}}})
+    report = report_of(0.0, subjects=(short, second))
+    found = fact(report, "convergence")
+    assert (found.state, found.headline) == ("warn", "1 of 2 trainings stopped with a patience below 5")
+    assert found.lines[0] == "vanilla stopped after 1 evaluation without improvement."
+    assert found.command.endswith("--set training.patience=20")
+    (needed,) = [each for each in recommend(summary_of(report)).requirements if each.name == "training"]
+    assert not needed.met
+    assert "vanilla after 1 evaluation without improvement" in needed.text
+    usual = first.model_copy(update={"config": {**first.config, "training": {"patience": 6}}})
+    assert fact(report_of(0.0, subjects=(usual, second)), "convergence").state == "pass"
 
 
 def test_a_content_free_model_is_called_so_before_every_number():

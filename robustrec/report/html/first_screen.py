@@ -17,6 +17,8 @@ from robustrec.report.html.pictures import checked_jpeg
 
 MOST_GATES = 12
 """Gates on the first screen; the others are in the table."""
+KEPT_GATES = 4
+"""Gates of each severity that are shown at least, if there are as many."""
 _WORDS = {"pass": "Pass", "fail": "Fail", "inconclusive": "Inconclusive", "error": "Error"}
 
 
@@ -49,15 +51,18 @@ def first_screen(summary: Summary) -> Markup:
 
 def gate_groups(marks: list[GateMark]) -> list[GateGroup]:
     """Return blocking and warning gates, the worst first, with their counts by status."""
-    groups = []
+    groups: list[GateGroup] = []
+    warnings = sum(mark.severity == "warn" for mark in marks)
+    room = MOST_GATES - min(KEPT_GATES, warnings)
     for severity, name in (("error", "Blocking"), ("warn", "Warning")):
         own = [mark for mark in marks if mark.severity == severity]
         states = {"error": "not judged", "fail": "failed", "inconclusive": "inconclusive", "pass": "passed"}
         found = [mark.word.split(" ")[0].lower() for mark in own]
         counts = [f"{found.count(state)} {word}" for state, word in states.items() if state in found]
         if own:
-            rows = [(mark, _drawn(mark)) for mark in own[:MOST_GATES]]
+            rows = [(mark, _drawn(mark)) for mark in own[:room]]
             groups.append(GateGroup(f"{name}: {', '.join(counts)}", rows, len(own) - len(rows)))
+        room = MOST_GATES - (len(groups[0].rows) if groups else 0)
     return groups
 
 
