@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from robustrec.audits.context import with_stability
+from robustrec.audits.frozen_graphs import FROZEN_ALONE, frozen_alone
 from robustrec.audits.kind import AuditKind
 from robustrec.audits.quality import Clean, PerUser, measure_perturbed, stack
 from robustrec.audits.registry import KINDS, kind_of
@@ -146,6 +147,10 @@ def run_task(config: AuditConfig, task: Task, subjects: Audited, work: Work, out
         return
     subject, audited = pair[0], AuditedSubject(kind.name, *pair, work)
     status = AuditStatus(audit=kind.name, subject=subject.subject, status="ok")
+    if config.kind in KINDS and frozen_alone(getattr(config, "graphs", ()), subject):
+        nothing = {"status": "not_applicable", "message": f"{subject.spec.model}: {FROZEN_ALONE}"}
+        work.results.statuses.append(status.model_copy(update=nothing))
+        return
     try:
         work.results.findings += _measured(kind, config, audited)
     except RobustrecError as error:

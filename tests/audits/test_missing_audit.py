@@ -149,6 +149,19 @@ def test_item_graphs_are_rebuilt_or_frozen(tiny_folder: Path, tmp_path: Path) ->
     assert frozen[0].drift == 0, "its scores use features by the item graph alone"
 
 
+def test_kept_graphs_alone_measure_nothing_of_a_model_that_reads_features_by_them_only(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    suite = SUITE.replace("draws = 2", 'draws = 1\nfills = ["zero"]\ngraphs = ["frozen"]')
+    suite += GATE.replace("SELECT", 'fill = "zero", share = 1.0, modality = "all"')
+    found = audited(plan_of(tiny_folder, tmp_path, suite, model=("freedom",)))
+    (status,) = [each for each in found.statuses if each.audit == "missing"]
+    assert status.status == "not_applicable"
+    assert 'graphs = ["rebuilt"]' in status.message
+    assert not rows_of(found)
+    assert [each.status for each in found.gates] == ["error"], "a drift that is 0 whatever is missing passes no gate"
+
+
 def test_the_features_of_the_chosen_items_alone_are_replaced(tiny_folder: Path, tmp_path: Path) -> None:
     plan = plan_of(tiny_folder, tmp_path)
     seen: list[dict[str, torch.Tensor]] = []

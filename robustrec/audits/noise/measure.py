@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import torch
-
 from robustrec.audits.context import AuditContext
+from robustrec.audits.frozen_graphs import FROZEN_ALONE, frozen_alone
 from robustrec.audits.noise.audit import (
     Measured,
     break_point_row,
@@ -31,7 +30,6 @@ from robustrec.audits.quality import Clean
 from robustrec.audits.results import Audited, Work, references
 from robustrec.audits.rows import difference_rows, drift_rows
 from robustrec.audits.tasks import Task, TaskOutput, merged
-from robustrec.models.contract import Representation
 from robustrec.results.arrays import array_key
 from robustrec.results.findings import AuditStatus
 from robustrec.runs.store import run_key, stored_run
@@ -41,10 +39,6 @@ from robustrec.runs.trained import TrainedSubject
 AUDIT, BREAK = "noise", "break point"
 TRAINING_ONLY = "the features affect training only and have no effect on scores, so noise at inference changes nothing"
 NOT_REACHED = "no noise of the audit changes an input of the model"
-VACUOUS = (
-    "the features affect its scores through item graphs only, and the audit keeps these graphs, so that every drift is"
-    ' 0 whatever the noise; measure with rebuilt item graphs: graphs = ["rebuilt"]'
-)
 # Share of unchanged entries from which on a reader is warned.
 PARTLY_LOST = 0.01
 NOT_RETRAINED = "noise in training: not applicable, because robustrec did not train the subject"
@@ -126,7 +120,10 @@ def finish(audit: NoiseAudit, done: Iterable[tuple[Task, TaskOutput]], subjects:
     ]
     results.statuses += [
         AuditStatus(
-            audit=AUDIT, subject=subject.subject, status="not_applicable", message=f"{subject.spec.model}: {VACUOUS}"
+            audit=AUDIT,
+            subject=subject.subject,
+            status="not_applicable",
+            message=f"{subject.spec.model}: {FROZEN_ALONE}",
         )
         if subject.subject in vacuous
         else _noise_status(audit, subject)
@@ -136,16 +133,8 @@ def finish(audit: NoiseAudit, done: Iterable[tuple[Task, TaskOutput]], subjects:
 
 def _vacuous(audit: NoiseAudit, subject: TrainedSubject) -> bool:
     """Return whether every condition of the audit keeps the only way by which features reach the scores."""
-    conditions = [each for each in conditions_of(audit) if each.amount]
-    if not conditions or not all(each.frozen for each in conditions) or subject.graphs is None:
-        return False
-    if audit.training is not None or audit.break_point:
-        return False
-    changed = {modality: 1 - table for modality, table in subject.tables.items()}
-    clean, other = subject.represent(), subject.represent(changed, frozen=True)
-    if not isinstance(clean, Representation) or not isinstance(other, Representation):
-        return False
-    return torch.equal(clean.users, other.users) and torch.equal(clean.items, other.items)
+    graphs = {"frozen" if each.frozen else "rebuilt" for each in conditions_of(audit) if each.amount}
+    return audit.training is None and not audit.break_point and frozen_alone(graphs, subject)
 
 
 def _noise_status(audit: NoiseAudit, subject: TrainedSubject) -> AuditStatus:
