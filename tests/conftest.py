@@ -39,6 +39,13 @@ def shared_folder() -> Path:
 
 
 @pytest.fixture(scope="session")
+def sample_home(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A home that all tests and workers share, for sample editions: each is drawn and encoded once."""
+    base = tmp_path_factory.getbasetemp()
+    return (base if worker_id == "master" else base.parent) / "samples-home"
+
+
+@pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in the MMRec layout: 80 users in four groups of taste, 60 items, features that tell the groups."""
     folder = tmp_path_factory.mktemp("tiny")

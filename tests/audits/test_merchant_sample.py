@@ -26,11 +26,10 @@ fragile = 1
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> runner.Measurements:
-    home: Path = tmp_path_factory.mktemp("home")
+def run(sample_home: Path) -> runner.Measurements:
     training = {"max_epochs": 12, "learning_rate": 0.01, "batch_size": 512}
     sample = {"edition": "sample", "features": "auto", "set": {"training": training}}
-    plan = shop_plan(Path("clothing"), home, "vbpr", suite=SUITE, **sample)
+    plan = shop_plan(Path("clothing"), sample_home, "vbpr", suite=SUITE, **sample)
     return runner.measure(plan)
 
 

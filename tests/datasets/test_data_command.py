@@ -76,12 +76,12 @@ def test_stdout_is_data_and_stderr_messages(tiny: Maker, home: Path) -> None:
     assert "imported as 'mine'" in result.stderr
 
 
-def test_a_sample_is_always_called_synthetic(home: Path) -> None:
-    assert "SYNTHETIC" in run("describe", "clothing", home=home)
-    told = json.loads(run("describe", "clothing", "--json", home=home))
+def test_a_sample_is_always_called_synthetic(sample_home: Path) -> None:
+    assert "SYNTHETIC" in run("describe", "clothing", home=sample_home)
+    told = json.loads(run("describe", "clothing", "--json", home=sample_home))
     assert (told["edition"], told["synthetic"], told["clean_catalog"]) == ("sample", True, True)
     assert told["users"] > 1000
-    assert run("list", home=home).count("synthetic") == 4
+    assert run("list", home=sample_home).count("synthetic") == 4
 
 
 def test_gini_in_closed_form() -> None:

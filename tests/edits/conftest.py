@@ -1,5 +1,5 @@
 """The fixtures of these tests; what they are made of stands in `edit_cases`."""
 
-from edit_cases import clothing, sample_home, view
+from edit_cases import clothing, view
 
-__all__ = ["clothing", "sample_home", "view"]
+__all__ = ["clothing", "view"]

@@ -20,13 +20,6 @@ OURS: dict[str, Edit] = {name: edit(name) for name in EDITS}
 
 
 @pytest.fixture(scope="session")
-def sample_home(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """One home for all workers, so that each sample edition is built once."""
-    base = tmp_path_factory.getbasetemp()
-    return (base if worker_id == "master" else base.parent) / "edits-home"
-
-
-@pytest.fixture(scope="session")
 def clothing(sample_home: Path) -> Dataset:
     return load_dataset("clothing", home=sample_home, edition="sample")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -47,8 +48,17 @@ def shop(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Path:
     return make_shop(tmp_path_factory.mktemp("edited") / "shop", tiny_folder / "tiny.inter", brands=True)
 
 
+@pytest.fixture(scope="module")
+def encoded(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with the vectors of the shop, to be copied."""
+    home = tmp_path_factory.mktemp("encoded")
+    prepared_in(shop, home)
+    return home
+
+
 @pytest.fixture
-def prepared(shop: Path, tmp_path: Path) -> Prepared:
+def prepared(shop: Path, encoded: Path, tmp_path: Path) -> Prepared:
+    shutil.copytree(encoded, tmp_path, dirs_exist_ok=True)
     return prepared_in(shop, tmp_path)
 
 

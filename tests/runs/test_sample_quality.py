@@ -15,13 +15,13 @@ from robustrec.runs.subjects import obtain_subject
 
 
 @pytest.mark.parametrize("shop", ["clothing", "electronics"])
-def test_a_multimodal_recommender_clearly_beats_one_without_content(shop, tmp_path):
-    dataset = load_dataset(shop, home=tmp_path, edition="sample")
-    prepared = prepare(dataset, item_features(dataset, "basic", home=tmp_path), torch.device("cpu"))
-    settings = Settings(home=tmp_path, model=("bpr", "vbpr"), strategy=("vanilla",))
+def test_a_multimodal_recommender_clearly_beats_one_without_content(shop, sample_home):
+    dataset = load_dataset(shop, home=sample_home, edition="sample")
+    prepared = prepare(dataset, item_features(dataset, "basic", home=sample_home), torch.device("cpu"))
+    settings = Settings(home=sample_home, model=("bpr", "vbpr"), strategy=("vanilla",))
     recall = []
     for spec in subject_specs(settings, "sample"):
-        subject = obtain_subject(spec, prepared, home=tmp_path)
+        subject = obtain_subject(spec, prepared, home=sample_home)
         metric_suite = MetricSuite(("recall@20",), ())
         recall.append(measure_clean(subject.represent(), prepared.test, metric_suite).per_user["recall@20"])
     without, with_content = recall

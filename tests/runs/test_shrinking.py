@@ -143,21 +143,21 @@ def test_edits_need_an_encoder(tiny_folder: Path, tmp_path: Path) -> None:
         assert caught.value.fix == "use the filter without edits: --features imported+shrink=.7"
 
 
-def test_a_filter_of_edits_is_fitted_on_edits_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_filter_of_edits_is_fitted_on_edits_of_its_own(sample_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its random stream is not that of audits; equal on every seed; modalities that no edit moves are isotropic."""
     from robustrec.runs import fitting
     from robustrec.runs.edit_pools import STREAM as OF_TRAINING
     from robustrec.runs.treatments import AUDITED
 
     monkeypatch.setattr(fitting, "SHRINK_ITEMS", 12)
-    dataset = load_dataset("clothing", home=tmp_path, edition="sample")
-    features = item_features(dataset, "basic", home=tmp_path)
+    dataset = load_dataset("clothing", home=sample_home, edition="sample")
+    features = item_features(dataset, "basic", home=sample_home)
     edited = Shrink(kept=0.7, edits=True)
-    moved = fitting.displacements(dataset, features, source_of(tmp_path))
+    moved = fitting.displacements(dataset, features, source_of(sample_home))
     assert {name: len(each) for name, each in moved.items()} == {"image": 12, "text": 12}
     assert len({fitting.STREAM, AUDITED, OF_TRAINING}) == 3
-    fitted = fitting.fitted_filter(edited, dataset, features, source_of(tmp_path))
-    isotropic = fitting.fitted_filter(KEPT, dataset, features, source_of(tmp_path))
+    fitted = fitting.fitted_filter(edited, dataset, features, source_of(sample_home))
+    isotropic = fitting.fitted_filter(KEPT, dataset, features, source_of(sample_home))
     for name in ("image", "text"):
         facts = fitted.facts[name]
         assert facts["share of variance kept"] == pytest.approx(0.7, rel=1e-5)

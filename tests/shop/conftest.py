@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image
 
-from robustrec.datasets.shop import SHOPS, build_shop
-from robustrec.files import staged_folder
+from robustrec.datasets.checksums import CHECKSUMS
+from robustrec.datasets.registry import sample_folder
+from robustrec.datasets.shop import SHOPS
 
 
 @dataclass(frozen=True)
@@ -39,17 +39,14 @@ class Edition:
 
 
 @pytest.fixture(scope="session")
-def editions(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Callable[[str], Edition]:
-    base = tmp_path_factory.getbasetemp()
-    shared = base if worker_id == "master" else base.parent
-
+def editions(tmp_path_factory: pytest.TempPathFactory, sample_home: Path) -> Callable[[str], Edition]:
     @cache
     def built(name: str) -> Edition:
-        folder = shared / f"shop-{name}"
-        with FileLock(shared / f"shop-{name}.lock"):
-            if not folder.exists():
-                with staged_folder(folder) as stage:
-                    build_shop(name, stage)
+        folder = tmp_path_factory.mktemp("shop") / name
+        folder.mkdir()
+        drawn = sample_folder(name, sample_home)
+        for file in json.loads((drawn / CHECKSUMS).read_text()):
+            (folder / file).hardlink_to(drawn / file)
         return Edition(name, folder)
 
     return built
