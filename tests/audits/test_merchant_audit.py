@@ -372,6 +372,19 @@ def test_graphs_rebuilt_and_frozen_are_two_conditions(shop: Path, tmp_path: Path
     assert frozen.drift == 0, "features reach FREEDOM's scores through its graph alone"
 
 
+def test_frozen_graphs_alone_measure_nothing_of_a_model_that_reads_features_by_them_only(
+    shop: Path, tmp_path: Path
+) -> None:
+    """A drift that is 0 whatever merchants edit passes no gate."""
+    suite = SUITE.replace("shares = [0.2]", 'shares = [0.2]\ngraphs = ["frozen"]').replace("[0, 1, 5]", "[5]")
+    suite = suite.replace('"wrong_picture", "empty_description", "brand_first"', '"wrong_picture"')
+    found = measured(shop, tmp_path / "home", "freedom", suite=suite)
+    (status,) = [each for each in found.results.statuses if each.audit == "merchant"]
+    assert status.status == "not_applicable"
+    assert 'graphs = ["rebuilt"]' in status.message
+    assert not [row for row in found.results.findings if row.audit == "merchant"]
+
+
 def test_a_combination_edits_text_and_picture_as_each_part_does(shop: Path, tmp_path: Path) -> None:
     plan = shop_plan(shop, tmp_path)
     catalog = plan.dataset.catalog

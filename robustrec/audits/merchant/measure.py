@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from robustrec.audits.frozen_graphs import FROZEN_ALONE, frozen_alone
 from robustrec.audits.merchant.audit import MerchantCondition, conditions_of
 from robustrec.audits.merchant.conditions import Tally, lists_of
 from robustrec.audits.merchant.config import MerchantAudit
@@ -78,7 +79,7 @@ def encode(audit: MerchantAudit, task: Task, subjects: Audited, work: Work) -> N
 
 def _run_of(audit: MerchantAudit, subjects: Audited, work: Work) -> MerchantRun | None:
     """Return what all edits share, with the work and subjects of one task; None if nothing can be measured."""
-    served = _served(subjects)
+    served = _served(audit, subjects)
     if not served or not_editable(work.plan.dataset, work.plan.encoder, work.plan.settings.encoder):
         return None
     run = work.once(AUDIT, lambda: prepared_run(audit, served, work))
@@ -90,12 +91,14 @@ def finish(audit: MerchantAudit, done: Iterable[tuple[Task, TaskOutput]], subjec
     results, reason, served = (
         work.results,
         not_editable(work.plan.dataset, work.plan.encoder, work.plan.settings.encoder),
-        _served(subjects),
+        _served(audit, subjects),
     )
     for subject, _ in subjects:
         if reason or not subject.scored_tables:
             why = reason or f"{subject.spec.model}: the features affect training only and have no effect on scores"
             results.statuses.append(_status(subject, "not_applicable", why))
+        elif frozen_alone(audit.graphs, subject):
+            results.statuses.append(_status(subject, "not_applicable", f"{subject.spec.model}: {FROZEN_ALONE}"))
     if reason or not served:
         return
     findings, over_seeds, faults = len(results.findings), len(results.over_seeds), list[str]()
@@ -204,8 +207,8 @@ def _state(each: SubjectState, conditions: Sequence[MerchantCondition]) -> dict[
     }
 
 
-def _served(subjects: Audited) -> list[tuple[TrainedSubject, Clean]]:
-    return [pair for pair in subjects if pair[0].scored_tables]
+def _served(audit: MerchantAudit, subjects: Audited) -> list[tuple[TrainedSubject, Clean]]:
+    return [pair for pair in subjects if pair[0].scored_tables and not frozen_alone(audit.graphs, pair[0])]
 
 
 def _measure_condition(
