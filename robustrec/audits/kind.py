@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from robustrec.audits.by_subject import AuditedSubject
     from robustrec.audits.plan import Plan
     from robustrec.audits.suites import Suite
+    from robustrec.datasets.registry import Dataset
     from robustrec.results.conditions import Condition
     from robustrec.results.findings import Finding
     from robustrec.results.gates import Gate
@@ -108,6 +109,7 @@ class AuditKind(Generic[C]):
         of_edits: whether it edits the texts or pictures of items and encodes them again.
         glossary: term -> definition, for the glossary of reports.
         gates: suggested gates, as in a suite.
+        of_suite: whether its findings have the drifts of the metrics and stability of the suite.
         measured_in: module with `tasks_of`, `run_task`, `finish` and, for tasks with `encoded`, `encode`
             (`run_tasks.Measurements`). By default each subject is a task, which `measure` measures.
     """
@@ -116,6 +118,7 @@ class AuditKind(Generic[C]):
     config: type[C]
     of_encoder: bool = False
     of_edits: bool = False
+    of_suite: bool = True
     glossary: Mapping[str, str] = {}
     gates: tuple[Mapping[str, Any], ...] = ()
     measured_in: str = "robustrec.audits.by_subject"
@@ -137,6 +140,13 @@ class AuditKind(Generic[C]):
 
         Raises:
             ValueError: it does not.
+        """
+
+    def check_dataset(self, config: C, dataset: Dataset, *, where: str) -> None:
+        """Check what a configuration names of the data set, such as numbers of items, before any work.
+
+        Raises:
+            RobustrecError: the data set does not have it; the message has `where`.
         """
 
     def of_modalities(self, config: C, available: Sequence[str], *, where: str) -> list[str]:

@@ -137,6 +137,8 @@ def make_plan(
     _check_gates(suite, specs, encoder and features_label(encoder, given.denoise), baseline)
     check_strata(suite, dataset)
     check_segments(suite, dataset)
+    for audit in suite.audits:
+        kind_of(audit.kind).check_dataset(audit, dataset, where=f"suite {suite.name!r}")
     item_values(dataset, suite.value)  # refused before any work if there are none
     _check_editable(suite, dataset, encoder, settings.encoder)
     used, warnings = opened_weights(dataset, encoder, home=settings.home, options=given) if encoder else ((), ())

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from robustrec.audits.kind import Reported
-from robustrec.audits.registry import kind_of
+from robustrec.audits.registry import KINDS, built_in, kind_of
 from robustrec.audits.suites import Suite
 from robustrec.audits.values import length_of_main, strata_metrics, use_metrics
 from robustrec.columns import of_users
@@ -14,7 +14,8 @@ from robustrec.datasets.cold_start import FEWEST_USERS, cold_start
 from robustrec.datasets.registry import Dataset
 from robustrec.encoders.chosen import modalities_of_features
 from robustrec.errors import RobustrecError, unknown_name
-from robustrec.evaluation.kinds import BEYOND, parse_metric
+from robustrec.evaluation.kinds import ACCURACY, BEYOND, STABILITY, VALUE, parse_metric
+from robustrec.evaluation.kinds import kind_of as lists_kind
 from robustrec.results.conditions import ALL, CLEAN_TEST, OTHER_FEATURES, Condition, named
 from robustrec.results.findings import CLEAN, CONTENT_USE, EXPOSURE, USE, stratum_of
 from robustrec.results.gates import Gate
@@ -146,6 +147,10 @@ def _check_gate(gate: Gate, suite: Suite, audit: str, reported: Reported | None)
         return
     wanted, metrics = gate.select.metric_name, _metrics(suite, reported, gate, audit)
     has_exposure = audit == CLEAN or gate.quantity != "value"
+    if gate.select.segment_by is not None:
+        # Segments have the metrics of lists of the suite, without groups of users and items.
+        of_lists = (*suite.metrics, *suite.stability)
+        metrics = [each for each in metrics if each in of_lists and lists_kind(each) in (*ACCURACY, *VALUE, *STABILITY)]
     if gate.select.segment_by is not None and not of_users(gate.select.segment_by) and has_exposure:
         metrics = [*metrics, f"{EXPOSURE}@{length_of_main(suite.metrics)}"]
     # A name that is not known before the run, as of a modality, stands there as a pattern.
@@ -232,4 +237,6 @@ def _metrics(suite: Suite, reported: Reported, gate: Gate, audit: str) -> list[s
     values = reported.values if gate.reference != CLEAN else ()
     own = [each.value_metrics for each in suite.audits if each.kind == audit and suite.value is not None]
     values = (*values, *(metric for metrics in own for metric in metrics))
+    if audit in KINDS and not built_in(audit).of_suite:
+        return [*reported.metrics, *values]
     return [*suite.metrics, *strata_metrics(suite.metrics), *suite.stability, *reported.metrics, *values]

@@ -165,7 +165,12 @@ def _ranks(item: FragileItem) -> str:
 
 
 def harm(item: FragileItem) -> float:
-    """Return the loss of an item for users with this test item: n · (1/log2(1 + before) - 1/log2(1 + after))."""
+    """Return the loss of an item for users with this test item, by which its example user was chosen too.
+
+    A report of an earlier version has the mean ranks alone: n · (1/log2(1 + before) - 1/log2(1 + after)).
+    """
+    if item.loss is not None:
+        return item.loss
     before, after = item.rank_before, item.rank_after
     if before is None or after is None or min(before, after) < 1:
         return 0.0

@@ -38,6 +38,11 @@ class FragileItem(Record):
     exposure_before: int = Field(ge=0, description="number of evaluated users with the item in their top k")
     exposure_after: int = Field(ge=0)
     k: int = Field(ge=1, description="list length k for exposure")
+    loss: float | None = Field(
+        default=None,
+        description="loss by which the most fragile items and the example user are chosen: Σ over these users of "
+        "1/log2(1 + rank), before minus after; None in reports of earlier versions",
+    )
 
 
 class ListedItem(Record):

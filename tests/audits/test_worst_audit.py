@@ -308,6 +308,20 @@ def test_only_edits_that_keep_the_product_are_searched_unless_others_are_asked_f
         searched_edits(WorstAudit(kind="worst", edits=("wrong_picture",)))
 
 
+@pytest.mark.parametrize("k", [2, 12])
+def test_the_exposure_may_have_another_length_than_the_metric(shop: Path, tmp_path: Path, k: int) -> None:
+    short = ("budget = 2", "budget = 1"), ("items = 9", "items = 2"), ("examples = 5", "examples = 0")
+    suite = SUITE.replace("EDITS", '"planted_search:demoting"').replace("exposure = 5", f"exposure = {k}")
+    for pair in (*short, ("targets = [7]\n", ""), ("shown = 3", "shown = 1")):
+        suite = suite.replace(*pair)
+    plan = small_plan(shop, tmp_path, suite, model=("planted_search:exploited",), features="planted_search:Words")
+    run = runner.measure(plan)
+    assert run.context.costs.rankings <= cost_of(plan).rankings
+    assert [each.message for each in run.results.statuses if each.status == "error"] == []
+    found = {each.metric: each for each in run.results.findings if each.audit == "worst" and each.condition.search}
+    assert {f"exposure@{k}_edited", "ndcg@5_edited"} <= set(found)
+
+
 def test_users_of_the_search_are_half_of_the_users() -> None:
     chosen = of_search(101, 3)
     assert chosen.sum() == 50

@@ -210,6 +210,7 @@ def test_items_are_ordered_by_what_they_lost():
     few = fragile(SGBD, rank_before=250.0, rank_after=450.0)
     top = fragile(SGBD, rank_before=1.5, rank_after=40.0)
     assert harm(top) > harm(few) > 0 == harm(fragile(SGBD, rank_before=None))
+    assert harm(fragile(SGBD, loss=0.25)) == 0.25, "the loss by which the example user is chosen"
 
 
 @pytest.mark.parametrize(

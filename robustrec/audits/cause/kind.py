@@ -24,6 +24,7 @@ class CauseKind(AuditKind[CauseAudit]):
     name = "cause"
     config = CauseAudit
     of_edits = True
+    of_suite = False
     measured_in = "robustrec.audits.cause.measure"
     gates = (
         {

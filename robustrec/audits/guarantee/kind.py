@@ -23,6 +23,7 @@ class GuaranteeKind(AuditKind[GuaranteeAudit]):
     name = "guarantee"
     config = GuaranteeAudit
     of_edits = True
+    of_suite = False
     gates = (
         {
             "name": "items that lose more than a quarter of their places",

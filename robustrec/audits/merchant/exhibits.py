@@ -104,6 +104,7 @@ def exhibit(subject: Subject, fall: Fall, applier: EditApplier, k: int) -> Fragi
         exposure_before=fall.shown[0],
         exposure_after=fall.shown[1],
         k=k,
+        loss=fall.loss,
     )
 
 

@@ -76,7 +76,9 @@ class MerchantKind(AuditKind[MerchantAudit]):
                 *(each.mean_over(group) for each in every if not each.treatment.fault for group in (ALL, SEEN, UNSEEN)),
             ]
         )
-        return Reported(list(conditions), ("touched", "seen", HIDDEN), config.own_metrics)
+        values = ("touched", "seen", HIDDEN, "median_rank_shift_edited")
+        drifts = tuple(each for each in config.own_metrics if each not in values)
+        return Reported(list(conditions), values, drifts)
 
     def draws(self, config: MerchantAudit, gate: Gate) -> Iterator[tuple[str, int]]:
         """Yield the draws of edited items."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from robustrec.audits.kind import AuditKind, Cost, Reported
 from robustrec.audits.migration.again import never_again, not_again
 from robustrec.audits.migration.config import BREAK_SHARE, GROUPS, MOVED, QUANTISED, SAME, MigrationAudit
+from robustrec.errors import RobustrecError
 from robustrec.evaluation.kinds import parse_metric
 from robustrec.results.conditions import Condition
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from robustrec.audits.by_subject import AuditedSubject
     from robustrec.audits.plan import Plan
     from robustrec.audits.suites import Suite
+    from robustrec.datasets.registry import Dataset
     from robustrec.results.findings import Finding
     from robustrec.results.gates import Gate
     from robustrec.runs.specs import SubjectSpec
@@ -40,6 +42,16 @@ class MigrationKind(AuditKind[MigrationAudit]):
 
         for name in _encoders(config):
             recipe_of(name)
+
+    def check_dataset(self, config: MigrationAudit, dataset: Dataset, *, where: str) -> None:
+        """Check that there are feature files where they are the new vectors."""
+        if "imported" in config.new_encoders and not dataset.feature_files:
+            raise RobustrecError(
+                f"the new encoder 'imported' reads feature files, and data set {dataset.name!r} has none",
+                where=f"{where}, migration audit, new_encoders",
+                fix="name another encoder (robustrec list encoders), or import a folder with image_feat.npy, "
+                "text_feat.npy or NAME_feat.npy",
+            )
 
     def fits(self, config: MigrationAudit, suite: Suite) -> None:
         """Check the metric, and that lists are as long as churn needs."""

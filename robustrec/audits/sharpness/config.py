@@ -75,8 +75,9 @@ class SharpnessAudit(AuditConfig):
     kind: Literal["sharpness"]
     triples: int = Field(
         default=100_000,
-        ge=1,
-        description="number of training interactions in the audited loss, each with a negative item",
+        ge=2,
+        description="number of training interactions in the audited loss, each with a negative item; the margin of one "
+        "alone has no spread to be scaled by",
     )
     sigma: Annotated[tuple[Sigma, ...], Field(min_length=1), AfterValidator(distinct)] = Field(
         default=(0.1, 0.3, 1.0),

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from robustrec.audits.by_subject import AuditedSubject
 from robustrec.audits.worst.config import WorstAudit
+from robustrec.evaluation.kinds import parse_metric
 from robustrec.evaluation.metrics import per_user_metrics
 from robustrec.evaluation.ranking import EMPTY, Ranking, rank
 from robustrec.models.contract import Representation, Scored, represent
@@ -77,7 +78,12 @@ class Exposures:
     def _start(self) -> tuple[Representation | Scored, Ranking]:
         """The clean representation, and lists with a place more than k, so that each knows the best item left out."""
         representation = self.audited.trained.represent()
-        return representation, self._ranked(representation, self.config.exposure + 1)
+        return representation, self._ranked(representation, max(self._length, self.config.exposure + 1))
+
+    @property
+    def _length(self) -> int:
+        """Length of the lists: the exposure and the metric may have different ones."""
+        return max(self.config.exposure, parse_metric(self.config.metric).k)
 
     @cached_property
     def _scale(self) -> float:
@@ -121,7 +127,7 @@ class Exposures:
             features[name][item] = vector.to(features[name])
         representation = self.audited.trained.represent(features)
         self.reached = self.reached or self._differs(representation)
-        return self._seen(item, representation, self._ranked(representation, self.config.exposure))
+        return self._seen(item, representation, self._ranked(representation, self._length))
 
     def _differs(self, representation: Representation | Scored) -> bool:
         """Return whether any score of a test user is another than on the clean features."""
@@ -137,8 +143,7 @@ class Exposures:
 
     def _seen(self, item: int, representation: Representation | Scored, ranking: Ranking) -> Seen:
         k = self.config.exposure
-        ranking = Ranking(ranking.users, ranking.items[:, :k])
-        shown = (ranking.items == item).any(axis=1)
+        shown = (ranking.items[:, :k] == item).any(axis=1)
         smooth = float(shown[self.searching].mean())
         if isinstance(representation, Representation):
             with torch.no_grad():

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 from robustrec.audits.kind import AuditKind, Cost, Reported
 from robustrec.audits.worst.config import WorstAudit, lost_metrics
+from robustrec.errors import RobustrecError
+from robustrec.evaluation.kinds import parse_metric
 
 if TYPE_CHECKING:
     from robustrec.audits.by_subject import AuditedSubject
     from robustrec.audits.plan import Plan
     from robustrec.audits.suites import Suite
+    from robustrec.datasets.registry import Dataset
     from robustrec.results.findings import Finding
     from robustrec.results.gates import Gate
     from robustrec.runs.specs import SubjectSpec
@@ -23,6 +26,7 @@ class WorstKind(AuditKind[WorstAudit]):
     name = "worst"
     config = WorstAudit
     of_edits = True
+    of_suite = False
     measured_in = "robustrec.audits.worst.measure"
     gates = (
         {
@@ -39,6 +43,17 @@ class WorstKind(AuditKind[WorstAudit]):
 
         edits = searched_edits(config, where=f"{where}, audits.edits")
         check_encodings(config, len(edits), where=f"{where}, audits.encodings")
+
+    def check_dataset(self, config: WorstAudit, dataset: Dataset, *, where: str) -> None:
+        """Check the numbers of the targets."""
+        n_items = dataset.interactions.n_items
+        unknown = [item for item in config.targets if item >= n_items]
+        if unknown:
+            raise RobustrecError(
+                f"there is no item {unknown[0]}: the items have the numbers 0 to {n_items - 1}",
+                where=f"{where}, worst audit, targets",
+                fix="use item numbers as the report shows them",
+            )
 
     def fits(self, config: WorstAudit, suite: Suite) -> None:
         """Check the main metric."""
@@ -65,8 +80,9 @@ class WorstKind(AuditKind[WorstAudit]):
         if not reading:
             return Cost()
         n_edits, items = len(searched_edits(config)), config.items + len(config.targets)
+        longest = max(parse_metric(name).k for name in (*plan.suite.metrics, *plan.suite.stability))
         return Cost(
-            rankings=reading * (1 + items * rankings_of_item(config, n_edits)),
+            rankings=reading * (1 + (config.exposure > longest) + items * rankings_of_item(config, n_edits)),
             encodings=2 * PROBED + reading * items * encodings_of_item(config, n_edits),
             gradients=reading * items * gradients_of_item(config),
         )

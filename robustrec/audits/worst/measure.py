@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from robustrec.audits import by_subject
 from robustrec.audits.by_subject import AuditedSubject
 from robustrec.audits.merchant.encoding import arrival_faults
+from robustrec.audits.quality import Clean
 from robustrec.audits.results import Audited, Work
 from robustrec.audits.tasks import Task, TaskOutput
 from robustrec.audits.worst.attacks import attacked
@@ -19,9 +20,10 @@ from robustrec.audits.worst.items import drawn_items
 from robustrec.audits.worst.measured import Extreme, FoundForItem, findings_of
 from robustrec.audits.worst.search import HIGHEST, LOWEST, ItemSearch
 from robustrec.errors import RobustrecError
-from robustrec.evaluation.ranking import Ranking
+from robustrec.evaluation.ranking import Ranking, rank
 from robustrec.results.exhibits import SearchedItem
 from robustrec.results.findings import Finding
+from robustrec.runs.trained import TrainedSubject
 from robustrec.runs.treatments import applier_of
 
 tasks_of = by_subject.tasks_of
@@ -47,21 +49,29 @@ def _items(config: WorstAudit, subjects: Audited, work: Work) -> list[int]:
     seed, interactions = work.context.seed, work.plan.dataset.interactions
     searching = of_search(len(work.context.prepared.test.users), seed)
     shown = [
-        Ranking(clean.ranking.users[searching], clean.ranking.items[searching]).counts(
-            config.exposure, interactions.n_items
-        )
+        Ranking(ranking.users[searching], ranking.items[searching]).counts(config.exposure, interactions.n_items)
         for subject, clean in subjects
         if subject.scored_tables
+        for ranking in [_long_enough(config, subject, clean, work)]
     ]
     found: list[int] = drawn_items(interactions, shown, config.items, config.shown, seed).tolist() if shown else []
     return found
+
+
+def _long_enough(config: WorstAudit, subject: TrainedSubject, clean: Clean, work: Work) -> Ranking:
+    """Return the clean lists of a subject with as many places as the exposure is of."""
+    if config.exposure <= work.context.metric_suite.length:
+        return clean.ranking
+    split = work.context.prepared.test
+    work.context.costs.count_lists()
+    return rank(subject.represent(), split.users, split.mask, k=config.exposure)
 
 
 def measured(config: WorstAudit, audited: AuditedSubject) -> list[Finding]:
     """Search every item of a subject, and return the findings.
 
     Raises:
-        RobustrecError: edits do not reach the features, or a target is no item.
+        RobustrecError: edits do not reach the features.
     """
     work = audited.work
     editor = work.once("editor of the worst audit", lambda: _editor(config, work))
@@ -113,17 +123,10 @@ def _editor(config: WorstAudit, work: Work) -> Editor:
     """Return what edits and encodes items, after a check that edits reach the features.
 
     Raises:
-        RobustrecError: they do not, or a target is no item.
+        RobustrecError: they do not.
     """
     plan, features = work.plan, work.context.prepared.features
     assert features is not None
-    n_items = plan.dataset.interactions.n_items
-    if unknown := [item for item in config.targets if item >= n_items]:
-        raise RobustrecError(
-            f"there is no item {unknown[0]}: the items have the numbers 0 to {n_items - 1}",
-            where="suite, worst audit, targets",
-            fix="use item numbers as the report shows them",
-        )
     edits = searched_edits(config)
     encoder = work.edited_rows("worst")
     applier = applier_of(plan.dataset, plan.home, work.context.seed, work.languages)
