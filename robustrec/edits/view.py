@@ -41,7 +41,7 @@ class CatalogueView:
         languages: the language packs.
     """
 
-    trending: tuple[str, ...] = ()
+    trending: tuple[str, ...] = field(default_factory=tuple)
     brands: tuple[str, ...] = ()
     catalog: Catalog | None = None
     with_picture: tuple[int, ...] = ()
@@ -149,13 +149,35 @@ def view_of_catalog(
     times = np.ones(len(catalog.texts), dtype=np.int64) if bought is None else bought
     brands = Counter(item.brand for item in catalog.items if item is not None and item.brand)
     entries = catalog.pictures.entries if catalog.pictures is not None else ()
-    return CatalogueView(
-        trending=_trending(catalog, times),
+    return _ViewOfPurchases(
         brands=tuple(sorted(brands, key=lambda brand: (-brands[brand], brand))),
         catalog=catalog,
         with_picture=tuple(row for row, entry in enumerate(entries) if entry is not None),
         languages=languages or Languages(),
+        bought=times,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _ViewOfPurchases(CatalogueView):
+    """A view whose trending words are found when an edit asks for them: scikit-learn takes a second to import.
+
+    Attributes:
+        bought: [I] how often each item was bought.
+    """
+
+    bought: np.ndarray[tuple[int], np.dtype[np.int64]] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+    def __post_init__(self) -> None:
+        """Take away the given words, so that the attribute is looked up below."""
+        vars(self).pop("trending")
+
+    def __getattr__(self, name: str) -> tuple[str, ...]:
+        """Return the trending words, which are kept."""
+        if name != "trending" or self.catalog is None:
+            raise AttributeError(name)
+        found = vars(self)[name] = _trending(self.catalog, self.bought)
+        return found
 
 
 def _trending(catalog: Catalog, bought: np.ndarray[tuple[int], np.dtype[np.int64]]) -> tuple[str, ...]:

@@ -58,10 +58,27 @@ def times_transposed(a: Tensor, b: Tensor, *, out: Tensor | None = None, rows: i
     """
     if _BF16.get() and a.dtype == b.dtype == torch.float32 and out is None:
         return _TimesTransposedInBf16.apply(a, b)  # type: ignore[no-any-return, no-untyped-call]
-    size = (rows or a.shape[0]) * a.shape[1] * b.shape[0]
-    if size < LARGE or a.device.type != "cpu" or not a.dtype == b.dtype == torch.float32 or not _has_onednn():
+    if not _is_large(a, b, (rows or a.shape[0]) * a.shape[1] * b.shape[0]):
         return a @ b.T if out is None else torch.mm(a, b.T, out=out)
     return _TimesTransposed.apply(a, b)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def _is_large(a: Tensor, b: Tensor, size: int) -> bool:
+    """Return whether oneDNN multiplies two tables with a number of multiplications."""
+    return size >= LARGE and a.device.type == "cpu" and a.dtype == b.dtype == torch.float32 and _has_onednn()
+
+
+def transposed_times(gradient: Tensor, a: Tensor) -> Tensor:
+    """Return gradientᵀ a [m, d] for a gradient [n, m] and a [n, d], as `times_transposed` rounds it.
+
+    oneDNN rounds a product and its transpose alike, but copies a left factor that is not contiguous: the narrower of
+    the two is put there.
+    """
+    large = _is_large(gradient, a, gradient.numel() * a.shape[1])
+    if large and gradient.is_contiguous() and a.shape[1] < gradient.shape[1]:
+        # Contiguous: what follows rounds rows and columns differently.
+        return times_transposed(a.T, gradient.T).T.contiguous()
+    return times_transposed(gradient.T, a.T)
 
 
 def multiplier(b: Tensor) -> Callable[[Tensor, Tensor, int], Tensor]:
@@ -101,7 +118,7 @@ class _TimesTransposed(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
         a, b = ctx.saved_tensors
         of_a = times_transposed(gradient, b.T) if ctx.needs_input_grad[0] else None
-        of_b = times_transposed(gradient.T, a.T) if ctx.needs_input_grad[1] else None
+        of_b = transposed_times(gradient, a) if ctx.needs_input_grad[1] else None
         return of_a, of_b
 
 

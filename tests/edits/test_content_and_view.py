@@ -12,6 +12,7 @@ from robustrec.datasets.interactions import Interactions
 from robustrec.datasets.items import CatalogItem, read_items
 from robustrec.datasets.registry import Dataset, load_dataset
 from robustrec.datasets.shop import SHOPS, build
+from robustrec.edits import view as view_module
 from robustrec.edits.content import Content, changed, content_of, same_picture, text_of
 from robustrec.edits.view import CatalogueView, view_of, view_of_catalog
 from robustrec.errors import RobustrecError
@@ -122,3 +123,17 @@ def test_a_view_without_a_catalog():
     view = view_of_catalog(catalog)
     assert view.content(0).title == "Cup"
     assert view.trending == ("cup",)
+
+
+def test_trending_words_are_found_once_and_only_when_asked_for(monkeypatch):
+    """They take scikit-learn, which the default audit has no other use for."""
+    calls = []
+    monkeypatch.setattr(view_module, "_trending", lambda catalog, bought: (calls.append(bought.tolist()), ("cup",))[1])
+    catalog, _ = build_catalog([CatalogItem("Cup", "", (), "", "", ())], None)
+    view = view_of_catalog(catalog, np.array([3]))
+    assert view.brands == ()
+    assert not calls
+    assert view.trending == view.trending == ("cup",)
+    assert calls == [[3]]
+    assert pickle.loads(pickle.dumps(view)).trending == ("cup",)
+    assert not hasattr(view, "trends")

@@ -109,3 +109,12 @@ def test_many_products_with_one_table_round_as_single_ones(width: int, count: in
     a, b = torch.randn(128, width, generator=generator), torch.randn(7056, width, generator=generator)
     out = torch.empty(count, len(b))
     assert torch.equal(dense.multiplier(b)(a[:count], out, 128), times_transposed(a[:count], b, rows=128))
+
+
+@pytest.mark.parametrize(("n", "m", "d"), [(512, 512, 64), (700, 650, 40), (300, 300, 20), (40, 60, 500)])
+def test_the_product_of_a_transposed_gradient_has_the_bits_of_the_usual_one(n: int, m: int, d: int) -> None:
+    """Which factor oneDNN copies must not change a training."""
+    gradient, a = torch.randn(n, m), torch.randn(n, d)
+    found = dense.transposed_times(gradient, a)
+    assert torch.equal(found, times_transposed(gradient.T, a.T))
+    assert found.is_contiguous()  # sums over rows and over columns are rounded differently

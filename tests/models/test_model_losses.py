@@ -57,3 +57,30 @@ def test_contrast_of_many_logits_is_the_same_loss_with_the_same_gradients(monkey
         found.append((loss, *first, *second))
     for plain, chunked in zip(*found, strict=True):
         torch.testing.assert_close(chunked, plain, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(("rows", "width"), [(512, 64), (512, 32), (318, 64), (9, 5)])
+def test_contrast_has_the_bits_of_the_cross_entropy_of_its_logits(rows: int, width: int) -> None:
+    """Stored trainings and their reports depend on them; the sizes are those of both products of matrices."""
+    generator = torch.Generator().manual_seed(5)
+    drawn = 0.3 * torch.randn(2, rows, width, generator=generator)
+    found = []
+    for loss_of in (contrast, lambda queries, keys, t: losses._cross_entropy(queries / t, keys)):
+        queries, keys = (each.clone().requires_grad_() for each in drawn)
+        loss = loss_of(queries, keys, 0.2)
+        (0.3 * loss).backward()
+        found.append((loss.detach(), queries.grad, keys.grad))
+    for own, usual in zip(*found, strict=True):
+        assert torch.equal(own, usual)
+        assert own.is_contiguous()
+
+
+def test_contrast_has_the_derivatives_of_its_gradient_and_of_one_side_alone() -> None:
+    generator = torch.Generator().manual_seed(6)
+    queries, keys = torch.randn(2, 6, 3, generator=generator, dtype=torch.float64).unbind()
+    assert torch.autograd.gradgradcheck(
+        lambda q, k: contrast(q, k, 0.5), (queries.requires_grad_(), keys.requires_grad_())
+    )
+    (both,) = torch.autograd.grad(contrast(queries, keys, 0.5), queries)
+    (alone,) = torch.autograd.grad(contrast(queries, keys.detach(), 0.5), queries)
+    assert torch.equal(both, alone)
