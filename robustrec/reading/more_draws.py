@@ -143,7 +143,7 @@ def more_draws(report: Report) -> list[MoreDraws]:
         gate, audit = gates.get(result.gate), str(result.audit)
         if gate is None or draws_of(report, audit) is None:
             continue
-        rows = [row for row in report.findings if selects(gate, row)]
+        rows = [row for row in (*report.findings, *report.segments) if selects(gate, row)]
         found.setdefault(audit, {})[result.gate] = [draws_that_decide(row, result, level) for row in rows]
     answers = []
     for audit, by_gate in found.items():

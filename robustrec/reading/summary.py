@@ -287,7 +287,8 @@ def _standings(
     if not gates:
         return {key: (*_worst(_as_decided(report, key)), ()) for key in keys}
     split = [(key, own) for gate in gates for key in keys if (own := _narrowed(gate, key))]
-    looked_at = [row for row in report.findings if any(selects(gate, row) for gate in gates)]
+    rows = (*report.findings, *report.segments)
+    looked_at = [row for row in rows if any(selects(gate, row) for gate in gates)]
     correction = report.judgement.correction if report.judgement else "none"
     waivers = [Waiver(**each.model_dump(exclude={"state"})) for each in report.waivers]
     judged = judge_all(
@@ -295,7 +296,7 @@ def _standings(
         looked_at,
         level=report.judgement.level if report.judgement else report.suite.level,
         correction=correction,
-        over_seeds=report.over_seeds,
+        over_seeds=(*report.over_seeds, *report.segments_over_seeds),
         waivers=waivers,
         today=(report.judgement.judged if report.judgement else report.created).date(),
     )

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 from made_up_report import SGBD, VANILLA, drift, made_up_report, noise_findings, noise_only
 
+from robustrec.audits.judged import judged_again
 from robustrec.audits.suites import load_suite
 from robustrec.evaluation.error_rates import quantile
 from robustrec.evaluation.statistics import paired_intervals
 from robustrec.reading.more_draws import MOST_DRAWS, half_width, more_draws, share_of_draws
+from robustrec.results.gates import Gate
+from robustrec.results.selection import Select
 
 LEVEL, USERS = 0.95, 150
 
@@ -82,6 +85,20 @@ def test_nothing_is_promised_without_degrees_of_freedom_or_with_too_few_users() 
     assert unknown.needed is None
     (few,) = [each for each in more_draws(_report(1200.0)) if each.audit == "noise"]
     assert few.needed is None
+
+
+def test_the_draws_that_decide_a_gate_on_a_segment_are_those_of_its_segment() -> None:
+    report = _report(7.0, half=0.001, loss=-0.001)
+    select = Select(audit="noise", metric="ndcg@20", segment_by="activity", segment="low")
+    gate = Gate(name="least active users", select=select, quantity="relative_drift", min=-0.02)
+    suite = load_suite("quick").model_copy(update={"segments": ("activity",)})
+    row = drift(SGBD, -0.04, half_width=0.03, degrees=7.0, segment_by="activity", segment="low")
+    measured = report.model_copy(update={"segments": (row,)})
+    judged = judged_again(measured, suite.model_copy(update={"gates": (gate,)}), now=report.created)
+    assert [each.status for each in judged.gates] == ["inconclusive"]
+    (found,) = more_draws(judged)
+    assert found.gates == ("least active users",)
+    assert found.needed is not None
 
 
 def test_a_report_without_inconclusive_gates_needs_no_more_draws() -> None:

@@ -31,7 +31,9 @@ from robustrec.report.console.console import print_report
 from robustrec.report.console.screen import print_screen
 from robustrec.report.forms import FORMATS
 from robustrec.results.findings import AuditStatus
+from robustrec.results.gates import Gate
 from robustrec.results.report import write_report
+from robustrec.results.selection import Select
 from robustrec.results.waivers import Waiver
 
 CONDITIONS = {"gates", "content use", "training", "budget", "seeds", "difference"}
@@ -248,6 +250,46 @@ def _limits(report, low):
     suite = recorded_suite(report.suite.content, source="report")
     gates = [g.model_copy(update={"min": low}) if g.quantity == "relative_drift" else g for g in suite.gates]
     return suite.model_copy(update={"gates": tuple(gates)})
+
+
+def _with_segments(report, **losses):
+    """The report with a segment of the users and a gate on it that breaks at a loss of 5 %, judged."""
+
+    def rows(findings):
+        segment = {"segment_by": "activity", "segment": "low"}
+        return tuple(
+            drift(row.subject, loss, **segment)
+            for row in findings
+            if row.audit == "noise" and row.quantity == "drift" and row.metric == "ndcg@20"
+            for loss in [losses[row.subject.strategy]]
+        )
+
+    measured = report.model_copy(
+        update={"segments": rows(report.findings), "segments_over_seeds": rows(report.over_seeds)}
+    )
+    suite = recorded_suite(report.suite.content, source="report")
+    select = Select(audit="noise", metric="ndcg@20", segment_by="activity", segment="low")
+    gate = Gate(name="least active users", select=select, quantity="relative_drift", min=-0.05)
+    return judged_by(measured, suite.model_copy(update={"segments": ("activity",), "gates": (*suite.gates, gate)}))
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_a_model_that_fails_a_gate_on_a_segment_is_not_recommended(seeds):
+    held = _with_segments(earned(seeds=3), vanilla=-0.002, sgbd=-0.002)
+    assert held.recommendation.chosen == "sgbd"
+    failed = _with_segments(earned(seeds=seeds), vanilla=-0.002, sgbd=-0.3)
+    assert failed.verdict == "fail"
+    assert {each.name: each.standing for each in summary_of(failed).candidates} == {"vanilla": "pass", "sgbd": "fail"}
+    assert failed.recommendation.chosen != "sgbd"
+
+
+def test_findings_of_segments_count_in_the_correction_of_each_model():
+    """p = 0.012 fails among the four findings without segments, and not among all six."""
+    report = _with_segments(earned(seeds=1, losses={"sgbd": -0.0252}), vanilla=-0.002, sgbd=-0.002)
+    assert {each.family for each in report.gates if each.severity == "error"} == {6}
+    assert report.verdict == "inconclusive"
+    standings = {each.name: each.standing for each in summary_of(report).candidates}
+    assert standings == {"vanilla": "pass", "sgbd": "inconclusive"}
 
 
 def test_a_report_judged_by_another_suite_is_recommended_by_the_limits_of_that_suite():
