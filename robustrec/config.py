@@ -28,6 +28,11 @@ def default_home() -> Path:
     return Path(given).expanduser() if given else Path(platformdirs.user_data_path("robustrec"))
 
 
+def home_words(home: Path) -> list[str]:
+    """Return the option that a command needs to use a home folder; none for the default one."""
+    return [] if home.resolve() == default_home().resolve() else ["--home", str(home)]
+
+
 class Settings(BaseModel):
     """Settings shared by all commands."""
 
@@ -168,7 +173,7 @@ def resolve(
         first = error.errors()[0]
         key = str(first["loc"][0])
         raise RobustrecError(
-            f"{key} = {shown_value(key, values.get(key))!r}: {first['msg']}",
+            f"{key} = {shown_value(key, values.get(key))!r}: {first['msg'].removeprefix('Value error, ')}",
             where=sources.get(key, "settings"),
             fix="show all settings and their sources: robustrec config show",
         ) from error

@@ -37,7 +37,7 @@ def overridden(kind: type[M], values: Mapping[str, Any], *, section: str, fix: s
         key = ".".join(str(part) for part in first["loc"])
         field = kind.model_fields.get(key.partition(".")[0])
         raise RobustrecError(
-            f"{section}.{key} = {values.get(key)!r}: {first['msg']}",
+            f"{section}.{key} = {values.get(key)!r}: {first['msg'].removeprefix('Value error, ')}",
             where=f"--set {section}.{key}=…",
             fix=fix or f"{key}: {field.description if field else 'correct the value'}",
         ) from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from robustrec.audits.registry import kind_of
 from robustrec.audits.suites import Suite
 from robustrec.results.selection import matches
@@ -20,7 +22,12 @@ def few_draws(suite: Suite) -> list[str]:
                     if draws < ADVISED:
                         gates.setdefault((audit.kind, setting, draws), []).append(gate.name)
     return [
-        f"{kind} audit, {setting} = {draws}: gate {', '.join(map(repr, names))} needs at least {ADVISED} draws;"
-        " with fewer draws its interval can be too narrow, or too wide to decide"
+        f"{kind} audit, {setting} = {draws}: {_named(names)} at least {ADVISED} draws;"
+        " with fewer draws an interval can be too narrow, or too wide to decide"
         for (kind, setting, draws), names in gates.items()
     ]
+
+
+def _named(gates: Sequence[str]) -> str:
+    several = len(gates) > 1
+    return f"gate{'s' * several} {', '.join(map(repr, gates))} need{'s' * (not several)}"

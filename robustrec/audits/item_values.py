@@ -70,23 +70,22 @@ def item_values(dataset: Dataset, column: str | None) -> ItemValues | None:
     if column is None:
         return None
     found = own_column(dataset, column)
-    where, again = (
-        f"--dataset {dataset.name}, value = {column!r}",
-        f"robustrec data import PATH --columns {column}=COLUMN",
-    )
+    where = f"--dataset {dataset.name}, value = {column!r}"
+    again = f"--columns {column}=COLUMN"
     if all(each is None for each in found):
         known = ", ".join(columns_of(dataset)) or "none"
         raise RobustrecError(
             f"no item has a value in the column {column!r}; columns with values: {known}",
             where=where,
-            fix=f"name the column at import, for example: {again} --name {dataset.name} --replace",
+            fix=f"name the column at import, for example: {dataset.import_command(again)}",
         )
     text = next((each for each in found if isinstance(each, str)), None)
     if text is not None:
         raise RobustrecError(
             f"the column {column!r} is not numeric: it has {text[:60]!r}",
             where=where,
-            fix=f"choose a column of numbers, or write digits with a decimal point and import again: {again}",
+            fix="choose a column of numbers, or write digits with a decimal point and import again: "
+            + dataset.import_command(again),
         )
     numbers = [each if isinstance(each, float) else None for each in found]
     if (low := min(each for each in numbers if each is not None)) < 0:

@@ -34,10 +34,7 @@ def check_segments(suite: Suite, dataset: Dataset) -> None:
         known = list(read_columns(dataset))
         missing = next((name for name in own if name not in known), None)
         if missing is not None:
-            again = (
-                f"robustrec data import PATH --name {dataset.name} --user-table FILE"
-                f" --user-columns {missing}=COLUMN --replace"
-            )
+            again = dataset.import_command(f"--user-table FILE --user-columns {missing}=COLUMN")
             raise RobustrecError(
                 f"the users have no column {missing!r}; columns of users: {', '.join(known) or 'none'}",
                 where=f"--dataset {dataset.name}, segments",

@@ -9,11 +9,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from robustrec.audits.kind import AuditConfig
+from robustrec.audits.registry import KINDS
 from robustrec.audits.suites import Suite
 from robustrec.config import Settings
+from robustrec.errors import RobustrecError, unknown_name
 from robustrec.invalid import invalid
 from robustrec.models import MODELS
-from robustrec.runs.plan import SECTIONS
+from robustrec.runs.plan import SECTIONS, sections_of
 
 
 def with_overrides(suite: Suite, settings: Settings) -> tuple[Suite, Settings]:
@@ -22,9 +24,19 @@ def with_overrides(suite: Suite, settings: Settings) -> tuple[Suite, Settings]:
     A section that also means something else, such as encoder, keeps that meaning.
 
     Raises:
-        RobustrecError: an unknown key or an invalid value.
+        RobustrecError: an unknown section or key, or an invalid value.
     """
     kinds = {audit.kind for audit in suite.audits} - {*SECTIONS, *MODELS}
+    known = {*sections_of(settings), *kinds}
+    for section in settings.set:
+        if section in KINDS and section not in known:
+            raise RobustrecError(
+                f"suite {suite.name!r} has no audit {section!r}; its audits: {', '.join(sorted(kinds))}",
+                where=f"--set {section}.…",
+                fix=f"remove --set {section}.…, or choose a suite with this audit: robustrec list suites",
+            )
+        if section not in known:
+            raise unknown_name("section", section, known, where=f"--set {section}.…")
     given = {section: values for section, values in settings.set.items() if section in kinds}
     if not given:
         return suite, settings

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
@@ -157,15 +159,20 @@ class Suite(Record):
                 error = unknown_name("metric", wanted, listed, where="")
                 raise ValueError(f"gate {gate.name!r} selects {wanted!r}, which the suite does not list; {error.fix}")
             if select.segment_by is not None and select.segment_by not in self.segments:
+                close = difflib.get_close_matches(select.segment_by, self.segments, n=1)
+                measured = ",".join((*self.segments, select.segment_by))
                 raise ValueError(
                     f"gate {gate.name!r} selects segments by {select.segment_by}, but the suite does not measure them; "
-                    f'add segments = ["{select.segment_by}"]'
+                    + (f"did you mean {close[0]!r}? otherwise " if close else "")
+                    + f'add segments = ["{select.segment_by}"], or use --segments {shlex.quote(measured)}'
                 )
             if select.segment_by is not None and (gate.reference != CLEAN or select.group is not None):
                 raise ValueError(f"gate {gate.name!r} selects segments, which have no group and no other reference")
             if gate.reference not in (CLEAN, BASELINE, self.compare_with):
                 raise ValueError(
-                    f"gate {gate.name!r} compares with {gate.reference!r}, but compare_with is {self.compare_with!r}"
+                    f"gate {gate.name!r} compares with {gate.reference!r}, but compare_with is {self.compare_with!r}; "
+                    f"compare with {' or '.join(each for each in (self.compare_with, BASELINE) if each)}, or set "
+                    f'compare_with = "{gate.reference}" in the suite'
                 )
         for audit in self.audits:
             if audit.kind in KINDS:

@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from robustrec.config import default_home
+from robustrec.config import home_words
 from robustrec.datasets.conversion import SplitOptions
 from robustrec.datasets.formats.kinds import LABELS
 from robustrec.datasets.split_record import Keep, SplitKind
@@ -110,9 +110,7 @@ class ImportOptions:
         advice, colon, option = fix.rpartition(": --")
         if not colon:
             return fix
-        words = ["robustrec", "data", "import", str(source), "--name", name]
-        if home.resolve() != default_home().resolve():
-            words += ["--home", str(home)]
+        words = ["robustrec", "data", "import", str(source), "--name", name, *home_words(home)]
         return f"{advice}: {shlex.join([*words, *self.words(option.split()[0])])} --{option}"
 
     def words(self, without: str = "") -> list[str]:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from robustrec.config import home_words
 from robustrec.datasets.catalog import Catalog, build_catalog
 from robustrec.datasets.checksums import CHECKSUMS, check_unchanged, write_checksums
 from robustrec.datasets.content import content_digest
@@ -63,6 +64,15 @@ class Dataset:
     user_graph: Path | None = None
     split: SplitRecord | None = None
     user_columns: Path | None = None
+
+    def import_command(self, options: str) -> str:
+        """Return the command that imports the data set again, with other options.
+
+        Args:
+            options: as they are written, with values in capitals that the user replaces.
+        """
+        at = home_words(self.folder.parent.parent) if self.folder.parent.name == "data" else []
+        return f"robustrec data import PATH {shlex.join(['--name', self.name, *at])} {options} --replace"
 
 
 def data_folder(home: Path, name: str) -> Path:

@@ -36,6 +36,13 @@ class Range(NamedTuple):
     low: float = -math.inf
     high: float = math.inf
 
+    @property
+    def words(self) -> str:
+        """The range in words, without infinity."""
+        if math.isinf(self.low) or math.isinf(self.high):
+            return f"at most {self.high:g}" if math.isinf(self.low) else f"at least {self.low:g}"
+        return f"between {self.low:g} and {self.high:g}"
+
 
 def possible_range(quantity: str, metric: str, *, reference: str = CLEAN, audit: str = "*") -> Range:
     """Return the range of the number that a gate checks.
@@ -93,7 +100,7 @@ def wrong_limits(low: float | None, high: float | None, possible: Range, *, what
     for name, limit in (("min", low), ("max", high)):
         if limit is not None and not abs(limit) <= LARGEST:
             return f"{name} {limit:g} is outside the range of this quantity"
-    range_ = f"{what} is between {possible.low:g} and {possible.high:g}"
+    range_ = f"{what} is {possible.words}"
     if (low is None or low <= possible.low) and (high is None or high >= possible.high):
         return f"the gate can never fail: {range_}"
     if (low is not None and low > possible.high) or (high is not None and high < possible.low):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from pathlib import Path
 from typing import Any
 
+from robustrec.config import home_words
 from robustrec.errors import RobustrecError
 from robustrec.files import shown_path
 from robustrec.untrusted import UnreadableError, parse_json, read_text
@@ -71,7 +73,7 @@ def find_report(given: str | Path, home: Path) -> Path:
     raise RobustrecError(
         f"report {text!r} not found: neither a file, nor the beginning of a name in the reports folder",
         where=shown_path(home / "reports"),
-        fix="list the reports: robustrec report list",
+        fix=f"list the reports: {shlex.join(['robustrec', 'report', 'list', *home_words(home)])}",
     )
 
 

@@ -43,6 +43,11 @@ def evaluation_options(settings: Settings) -> EvaluationOptions:
     return overridden(EvaluationOptions, settings.set.get("evaluation", {}), section="evaluation")
 
 
+def sections_of(settings: Settings) -> tuple[str, ...]:
+    """Return the sections of `--set` that trainings have: the general ones and those of models."""
+    return (*SECTIONS, *MODELS, *(section_of(name) for name in settings.model if is_own(name)))
+
+
 def subject_specs(settings: Settings, edition: str, dataset: str | None = None) -> tuple[SubjectSpec, ...]:
     """Return the subjects of a command: models × filters of the features × strategies × seeds, in the given order.
 
@@ -64,8 +69,7 @@ def subject_specs(settings: Settings, edition: str, dataset: str | None = None) 
         known(name)
     strategies = tuple(dict.fromkeys(parse_strategy(name).name for name in settings.strategy))
     for section in settings.set:
-        sections = (*SECTIONS, *MODELS, *(section_of(name) for name in settings.model if is_own(name)))
-        if section not in sections:
+        if section not in (sections := sections_of(settings)):
             raise unknown_name("section", section, sections, where=f"--set {section}.…")
     evaluation_options(settings)
     filters = named_features(settings.features).filters
@@ -100,7 +104,7 @@ def _filtered(spec: SubjectSpec, filters: tuple[Shrink | None, ...]) -> tuple[Su
 def _loaded_spec(settings: Settings, edition: str, checkpoint: str) -> SubjectSpec:
     """Return the spec of a stored run, given by key or folder, or of a parameter file."""
     from robustrec.runs.store import stored_run
-    from robustrec.runs.stored import find_run
+    from robustrec.runs.stored import find_run, list_command
 
     where = f"--checkpoint {checkpoint}"
     key = checkpoint if Path(checkpoint).exists() else find_run(checkpoint, settings.home, where=where)
@@ -111,7 +115,7 @@ def _loaded_spec(settings: Settings, edition: str, checkpoint: str) -> SubjectSp
         raise RobustrecError(
             f"run or file {checkpoint!r} not found",
             where=where,
-            fix="give a run key (robustrec runs list), or the path of a .safetensors or .pth file",
+            fix=f"give a run key ({list_command(settings.home)}), or the path of a .safetensors or .pth file",
         )
     models = tuple(dict.fromkeys(settings.model))
     if len(models) != 1:
@@ -131,6 +135,7 @@ def _loaded_spec(settings: Settings, edition: str, checkpoint: str) -> SubjectSp
 def _stored_spec(settings: Settings, folder: Path, where: str) -> SubjectSpec:
     """Return the spec of a stored run, checked against the settings."""
     from robustrec.runs.records import read_record
+    from robustrec.runs.stored import list_command
 
     record = read_record(folder)
     if is_own(str(record.get("model"))) and record["model"] not in settings.model:
@@ -178,7 +183,7 @@ def _stored_spec(settings: Settings, folder: Path, where: str) -> SubjectSpec:
         raise RobustrecError(
             f"the run was trained on features with noise ({noise}) and is not a clean model",
             where=where,
-            fix="use the key of another run: robustrec runs list",
+            fix=f"use the key of another run: {list_command(settings.home)}",
         )
     return SubjectSpec(model, options, training, strategy, seed, checkpoint=folder)
 

@@ -109,7 +109,8 @@ def check_modalities(specs: Iterable[SubjectSpec], available: Iterable[str]) -> 
                 f"{spec.model} needs {wanted}, but the features have {has}",
                 where=f"--model {spec.model}",
                 fix="choose another model (robustrec list models), another encoder (--features), or import feature"
-                " files: " + " or ".join(f"{name}_feat.npy" for name in declared if name != ANY_MODALITY),
+                " files: "
+                + (" or ".join(f"{name}_feat.npy" for name in declared if name != ANY_MODALITY) or "NAME_feat.npy"),
             )
         if spec.trains and len(read) < 2 and "modality-dropout" in spec.strategy.active_treatments:
             raise RobustrecError(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from robustrec.config import home_words
 from robustrec.errors import RobustrecError
-from robustrec.files import shown_path
 from robustrec.home_folders import PARTIAL, Entry, entries_in
 from robustrec.runs.records import RECORD, read_record
 
@@ -117,6 +118,11 @@ def shortest(key: str, keys: Sequence[str]) -> str:
     return key
 
 
+def list_command(home: Path) -> str:
+    """Return the command that lists the stored runs of a home folder."""
+    return shlex.join(["robustrec", "runs", "list", *home_words(home)])
+
+
 def find_run(given: str, home: Path, *, where: str) -> str | None:
     """Return the key of the stored run that a text is the key of, or its unique beginning; None if it is neither.
 
@@ -137,7 +143,7 @@ def find_run(given: str, home: Path, *, where: str) -> str | None:
             f"{given!r} is the beginning of {len(matching)} run keys: {', '.join(matching[:8])}"
             + (f" and {len(matching) - 8} more" if len(matching) > 8 else ""),
             where=where,
-            fix=f"give more of the key: robustrec runs list --home {shown_path(home)}",
+            fix=f"give more of the key: {list_command(home)}",
         )
     return matching[0] if matching else None
 
@@ -152,6 +158,6 @@ def found_run(given: str, home: Path, *, where: str) -> str:
     if key is None:
         short = f"; a key has at least {SHORTEST_PREFIX} hexadecimal digits" if not _PREFIX.fullmatch(given) else ""
         raise RobustrecError(
-            f"run {given!r} not found{short}", where=where, fix="list the stored runs: robustrec runs list"
+            f"run {given!r} not found{short}", where=where, fix=f"list the stored runs: {list_command(home)}"
         )
     return key

@@ -21,6 +21,8 @@ from robustrec.encoders.chosen import modalities_of_features
 from robustrec.encoders.features import RowContent, edited_tables, item_features, row_encoder
 from robustrec.encoders.rows import catalog_rows
 from robustrec.errors import RobustrecError
+from robustrec.runs.plan import subject_specs
+from robustrec.runs.specs import check_modalities
 
 SUITE = """
 schema_version = 1
@@ -156,6 +158,9 @@ def test_own_models_of_any_names(folder: Path, tmp_path: Path, monkeypatch: pyte
     with pytest.raises(RobustrecError, match="needs features of audio or video, but the features have only") as caught:
         plan_of(folder, tmp_path / "c", model=own(tmp_path, monkeypatch, "scores_audio", '("audio", "video")'))
     assert "audio_feat.npy or video_feat.npy" in caught.value.fix
+    with pytest.raises(RobustrecError, match="needs features, but the features have no modality") as caught:
+        check_modalities(subject_specs(Settings(model=["vbpr"], strategy=["vanilla"]), "sample"), [])
+    assert caught.value.fix.endswith("import feature files: NAME_feat.npy")
 
 
 def test_noise_that_reaches_no_input_of_a_model_is_not_measured(

@@ -230,12 +230,13 @@ def test_any_text_is_a_gate_or_a_refusal(text):
         ("*(edit=typos):ndcg@20>-2%", "cannot match a finding"),
         ("merchant:ndcg@20>-2%", "selects 'merchant', which the suite does not run"),
         ("clean:ndcg@20>-2% vs sgbd", "compares with 'sgbd', but compare_with is 'vanilla'"),
+        ("clean:ndcg@20>-2% vs sgbd", "compare with vanilla or baseline, or set compare_with"),
     ],
 )
 def test_what_the_suite_does_not_measure_is_refused(text, what):
     with pytest.raises(RobustrecError) as raised:
         check_gates_select(with_gates(load_suite("ci"), [text]))
-    assert what in raised.value.what
+    assert what in f"{raised.value.what}; {raised.value.fix}"
     assert text in str(raised.value)
 
 

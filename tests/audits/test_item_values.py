@@ -180,6 +180,12 @@ def test_values_that_cannot_weigh_are_refused(dataset: Dataset, tmp_path: Path) 
     path.write_text(SUITE)
     with pytest.raises(RobustrecError, match="no item has a value in the column 'stock'"):
         shop_plan(dataset.folder, tmp_path / "home", suite=SUITE, value="stock")
+    imported = replace(dataset, folder=tmp_path / "home" / "data" / dataset.name)
+    with pytest.raises(RobustrecError) as raised:
+        item_values(imported, "stock")
+    name, home = dataset.name, tmp_path / "home"
+    again = f"robustrec data import PATH --name {name} --home {home} --columns stock=COLUMN --replace"
+    assert raised.value.fix == f"name the column at import, for example: {again}"
     with pytest.raises(ValueError, match="no item has a value"):
         known_or_mean([None])
 

@@ -292,6 +292,9 @@ min = -0.05
 """
     with pytest.raises(RobustrecError, match='add segments = \\["popularity"\\]'):
         parse_suite(SUITE + gated, source="own.toml")
+    near = SUITE.replace('"brand"]', '"brand", "user:country"]') + gated.replace('"popularity"', '"user:contry"')
+    with pytest.raises(RobustrecError, match=r"did you mean 'user:country'\?"):
+        parse_suite(near, source="own.toml")
     with pytest.raises(RobustrecError, match="segment needs segment_by"):
         parse_suite(SUITE + gated.replace('segment_by = "popularity", ', ""), source="own.toml")
     assert parse_suite((SUITE + gated).replace('"brand"]', '"popularity"]'), source="own.toml").gates

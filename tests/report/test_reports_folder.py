@@ -86,8 +86,13 @@ def test_a_report_is_found_by_the_unique_beginning_of_its_name(home, tmp_path, m
         find_report("2026", home)
     with pytest.raises(RobustrecError, match="not found"):
         find_report("2027", home)
-    with pytest.raises(RobustrecError, match="not found"):
+    with pytest.raises(RobustrecError, match="not found") as raised:
         find_report("202", home)
+    assert raised.value.fix == f"list the reports: robustrec report list --home {home}"
+    monkeypatch.setenv("ROBUSTREC_HOME", str(home))
+    with pytest.raises(RobustrecError, match="not found") as raised:
+        find_report("202", home)
+    assert raised.value.fix == "list the reports: robustrec report list"
     assert find_report("../x", home) == Path("../x")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "20260203").write_text("")

@@ -264,6 +264,16 @@ def test_gates_on_few_draws_are_warned_of(select, expected):
     suite = parse_suite(FEW + f"select = {{ {select} }}\n", source="few.toml")
     warnings = few_draws(suite)
     assert [warning.partition(":")[0] for warning in warnings] == expected
-    assert all("'g' needs at least 6 draws" in warning for warning in warnings)
+    assert all("gate 'g' needs at least 6 draws" in warning for warning in warnings)
     judged_by_estimate = parse_suite(FEW + f'bound = "estimate"\nselect = {{ {select} }}\n', source="few.toml")
     assert few_draws(judged_by_estimate) == []
+
+
+def test_several_gates_on_few_draws_are_named_together():
+    gates = "\n".join(
+        f'[[gates]]\nname = "{name}"\nquantity = "relative_drift"\nmin = -0.1\n'
+        'select = { audit = "merchant", metric = "exposure@20_edited" }'
+        for name in "gh"
+    )
+    suite = parse_suite(FEW.partition("[[gates]]")[0] + gates, source="few.toml")
+    assert "gates 'g', 'h' need at least 6 draws" in few_draws(suite)[0]

@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from robustrec.config import default_home
+from robustrec.config import home_words
 from robustrec.datasets.split_record import Keep, SplitKind
 
 
@@ -51,10 +51,8 @@ class PrepareOptions:
         advice, colon, option = fix.rpartition(": --")
         if not colon:
             return fix
-        words = ["robustrec", "data", "prepare", layout, "--raw", str(raw)]
+        words = ["robustrec", "data", "prepare", layout, "--raw", str(raw), *home_words(home)]
         replaced = option.split()[0]
-        if home.resolve() != default_home().resolve():
-            words += ["--home", str(home)]
         for each in fields(PrepareOptions):
             value, flag = getattr(self, each.name), each.name.replace("_", "-")
             if value != each.default and flag != replaced:
