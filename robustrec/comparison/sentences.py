@@ -8,12 +8,15 @@ from robustrec.comparison.budget import BUDGET_WORDS
 from robustrec.comparison.result import Comparison
 from robustrec.comparison.rows import NO_DIFFERENCE, against
 from robustrec.results.numbers import percent
+from robustrec.training.config import FEWEST_PATIENCE
 
 ALIKE = 1.02
 """Ratio of gradient evaluations up to which two trainings count as equally long: whole epochs cannot be met exactly."""
 
 SMALL = 0.01
 """Share of the reference's quality below which a significant difference is said to be small."""
+
+NOT_CONVERGED = f"trainings ended before early stopping with a patience of {FEWEST_PATIENCE} or more"
 
 Group = tuple[str, str, str]
 
@@ -69,7 +72,7 @@ def conditions(row: Comparison, reference: Comparison | None, n_seeds: int) -> l
     cut = {each.strategy: each.cut_off for each in (row, reference) if each is not None and each.cut_off}
     if cut:
         which = " and ".join(f"{count} of {n_seeds} of {name}" for name, count in cut.items())
-        found.append(f"trainings ended before early stopping: {which}")
+        found.append(f"{NOT_CONVERGED}: {which}")
     return found
 
 
@@ -88,4 +91,4 @@ def cut_off_words(counts: Mapping[str, int], n_seeds: int) -> str:
     cut = [f"{name} {count} of {n_seeds}" for name, count in counts.items() if count]
     if not cut:
         return ""
-    return f"trainings ended before early stopping, so more epochs can change the numbers: {', '.join(cut)}"
+    return f"{NOT_CONVERGED}, so more epochs can change the numbers: {', '.join(cut)}"

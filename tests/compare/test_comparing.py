@@ -15,7 +15,7 @@ from robustrec.comparison.measure import Measure
 from robustrec.comparison.rows import NO_DIFFERENCE, verdict_of
 from robustrec.comparison.rows import compared as compared_measures
 from robustrec.comparison.run import Effort, plan_comparison, run_comparison
-from robustrec.comparison.sentences import sentences
+from robustrec.comparison.sentences import cut_off_words, sentences
 from robustrec.config import Settings
 from robustrec.errors import RobustrecError
 from robustrec.results.conditions import MEAN_FEATURES
@@ -133,6 +133,14 @@ def test_one_training_tells_nothing_of_another():
     assert "one seed" in row.note
     assert NO_DIFFERENCE in sentences([row], 1)[0]
     assert "one training seed" in sentences([row], 1)[0]
+
+
+def test_a_short_patience_is_not_called_the_lack_of_early_stopping():
+    """A training that stopped after 2 evaluations without improvement counts as cut off, and did stop early."""
+    words = "trainings ended before early stopping with a patience of 5 or more"
+    assert cut_off_words({"sgbd": 2, "vanilla": 0}, 2).startswith(f"{words}, so more epochs")
+    cut = [row.model_copy(update={"cut_off": 2}) for row in _rows(0.0, 1.0, np.random.default_rng(8))]
+    assert f"{words}: " in sentences(cut, 2)[0]
 
 
 def test_measures_that_are_not_positive_have_no_ratio():
