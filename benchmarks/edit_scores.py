@@ -18,7 +18,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.robust_training import ARMS, REFERENCE, Bench, Tables, paired
+from benchmarks.robust_training import Bench, Tables
+from benchmarks.training_table import ARMS, REFERENCE, paired
 from robustrec.config import Settings, default_home, parse_overrides
 from robustrec.datasets.registry import load_dataset
 from robustrec.hardware import set_numerics

@@ -203,7 +203,7 @@ MUTANTS = {
     "gates in one line and forms for builds": [
         Mutant(_GATE_TEXT, "bound.number / 100 if bound.percent", "bound.number if bound.percent", GATE_TEXT),
         Mutant(_GATE_TEXT, "number - Decimal(STABILITY[form.kind].equal) if form.stable else number", "number", GATE_TEXT),
-        Mutant(_GATE_TEXT, 'return "min" if self.sign[0] == ">" else "max"', 'return "min"', GATE_TEXT),
+        Mutant("audits/gate_parts.py", 'return "min" if self.sign[0] == ">" else "max"', 'return "min"', GATE_TEXT),
         Mutant(_GATE_TEXT, "down = each.number if each.side ==", "down = -each.number if each.side ==", GATE_TEXT),
         Mutant("audits/plan_checks.py", "            if refused:\n                raise refused[0]", "            pass", GATE_TEXT),
         Mutant("audits/judged.py", "if row.subject in side.parameters]", "]", BUILD_FORMS),

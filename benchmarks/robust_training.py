@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
-import statistics
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import stats
 
+from benchmarks.training_table import ARMS, DRAWS, SEVERITY, SHARE, Arm, names_of, page
 from robustrec.audits.content_use import cold_of, mean_filled
 from robustrec.audits.context import AuditContext, clean_of
 from robustrec.audits.fills import filled
@@ -33,13 +31,12 @@ from robustrec.comparison.measuring import training_of
 from robustrec.config import Settings, default_home, parse_overrides
 from robustrec.datasets.interactions import TRAIN
 from robustrec.datasets.registry import Dataset, load_dataset
-from robustrec.edits import FAULTS, PICTURE_EDITS, TEXT_EDITS, edit
+from robustrec.edits import edit
 from robustrec.encoders.features import ItemFeatures, item_features, row_encoder
 from robustrec.encoders.options import options_of
 from robustrec.evaluation.ranking import Ranking, rank
 from robustrec.files import write_atomically
 from robustrec.hardware import cpu_name, describe_environment, full_precision, pick_device, set_numerics
-from robustrec.results.content_use import ENOUGH
 from robustrec.runs.edited_rows import EditedRows, encode_all
 from robustrec.runs.fitting import fitted_filters
 from robustrec.runs.plan import subject_specs
@@ -52,49 +49,8 @@ from robustrec.runs.treatments import EditApplier, Row, Treatment, applier_of
 from robustrec.seeds import numpy_generator
 
 METRIC, OVERLAP = "ndcg@20", "overlap@20"
-SEVERITY, DRAWS, SHARE = 3, 2, 0.2
 SEED = 20261127
 Tables = dict[str, torch.Tensor]
-
-
-class Arm(NamedTuple):
-    """A strategy with settings, on features with or without a filter.
-
-    Attributes:
-        strategy: its name.
-        filter: of the features, "shrink=.7".
-        settings: of the strategy, other than the defaults.
-    """
-
-    strategy: str
-    filter: str = ""
-    settings: tuple[tuple[str, float], ...] = ()
-
-    @property
-    def label(self) -> str:
-        """Its name in the tables."""
-        words = [self.strategy, *(f"{name}={value:g}" for name, value in self.settings)]
-        return " ".join([*words, *(["on", self.filter] if self.filter else [])])
-
-
-REFERENCE = Arm("vanilla")
-ARMS = (
-    *(Arm(name) for name in ("vanilla", "sgbd", "mirror", "sam", "edit-aug")),
-    Arm("vanilla", "shrink=.7"),
-    Arm("vanilla", "shrink=.7,edits"),
-    Arm("edit-aug", "shrink=.7"),
-    *(Arm(name) for name in ("sgbd+edit-aug", "amr")),
-    Arm("amr", settings=(("amr_epsilon", 0.2),)),
-    *(Arm(name) for name in ("amr+edit-aug", "modality-dropout", "noise-aug", "ema")),
-)
-"""In the order of their interest: a run that is cut short has the first of them."""
-
-
-def names_of(*, seen: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the text and the picture edits that training sees or does not: every second of each, without faults."""
-    kept = ([name for name in names if name not in FAULTS] for names in (TEXT_EDITS, PICTURE_EDITS))
-    text, picture = (tuple(names[0 if seen else 1 :: 2]) for names in kept)
-    return text, picture
 
 
 @dataclass(frozen=True)
@@ -212,100 +168,6 @@ class Bench:
         return prepare(self.dataset, features, pick_device("cpu"), fitted=fitted, edits=source), edited
 
 
-def paired(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float]:
-    """Return mean and half-width of the 95 % t interval of the differences over training seeds."""
-    gaps = [a - b for a, b in zip(ours, theirs, strict=True)]
-    half = math.nan
-    if len(gaps) > 1 and all(map(math.isfinite, gaps)):
-        half = float(stats.t.ppf(0.975, len(gaps) - 1)) * statistics.stdev(gaps) / math.sqrt(len(gaps))
-    return statistics.fmean(gaps), half
-
-
-COLUMNS = {
-    "clean": "clean NDCG@20",
-    "edited, seen": "edited, seen edits",
-    "edited, unseen": "edited, unseen edits",
-    "overlap, unseen": "overlap@20, unseen edits",
-    "exposure": "exposure of edited items",
-    "noise": "noise at 10 %",
-    "without image": "no pictures",
-    "without text": "no texts",
-    "mean features": "mean features",
-    "cold items": "cold items",
-}
-"""Measures of `measured`, in the order and with the words of the tables."""
-
-
-def page(record: dict[str, Any], models: Sequence[str]) -> str:
-    """Return the record as Markdown: values of the reference, paired differences of the others."""
-    lines = _heading(record)
-    for model in models:
-        results = [each for each in record["results"] if each["model"] == model]
-        by_arm: dict[str, list[dict[str, Any]]] = {}
-        for each in sorted(results, key=lambda each: int(each["seed"])):
-            by_arm.setdefault(each["arm"], []).append(each)
-        if REFERENCE.label not in by_arm:
-            continue
-        lines += [f"## {model}", "", *_table(by_arm), ""]
-    return "\n".join(lines)
-
-
-def _heading(record: dict[str, Any]) -> list[str]:
-    kind = "SYNTHETIC sample edition" if record["synthetic"] else "Real data"
-    seen, unseen = (sum(map(len, names_of(seen=which))) for which in (True, False))
-    return [
-        f"# Training against edits, {record['dataset']}",
-        "",
-        f"{kind}: {record['users']:,} users, {record['items']:,} items, {record['trained']:,} training interactions; "
-        f"features {record['features']}. Each arm is trained until early stopping with a patience of "
-        f"{record['patience']} evaluations, and every number is of the test users, NDCG@20 where it has no other name.",
-        "",
-        "The first row has the mean of the reference over the training seeds. The others have the difference from it, "
-        "paired by seed, with the half-width of the 95 % t interval over seeds; bold where it excludes 0. The "
-        "intervals are not corrected for the number of comparisons. Edited: every item has a text and a picture edit "
-        f"of severity {SEVERITY} at random, mean of {DRAWS} draws; {seen} edits are seen in the training of "
-        f"`edit-aug`, {unseen} are not. Exposure: places in the top 20 of {100 * SHARE:.0f} % of the items, edited by "
-        "unseen edits, as a share of their places before. Noise: norm of 10 % of each feature vector. No pictures, no "
-        "texts, mean features: these features of all items replaced by their mean. Content: share of the clean quality "
-        "lost with mean features; content-free from 95 % kept. Cold items have no training interaction and are ranked "
-        "among themselves.",
-        "",
-        f"{record['machine']['cpu']}, torch {record['machine']['torch']}.",
-        "",
-    ]
-
-
-def _table(by_arm: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
-    yield _row(["arm", *COLUMNS.values(), "gradients", "epochs", "content"])
-    yield _row(["---"] * (len(COLUMNS) + 4))
-    reference = by_arm[REFERENCE.label]
-    for label, runs in by_arm.items():
-        theirs = {each["seed"]: each for each in reference}
-        paired_runs = [each for each in runs if each["seed"] in theirs]
-        cells = [label]
-        for name in COLUMNS:
-            own = [each["measures"].get(name, math.nan) for each in paired_runs]
-            if label == REFERENCE.label:
-                cells.append(f"{statistics.fmean(own):.4f}" if math.isfinite(own[0]) else "")
-                continue
-            gap, half = paired(own, [theirs[each["seed"]]["measures"].get(name, math.nan) for each in paired_runs])
-            sure = "**" if abs(gap) > half else ""
-            bound = f" ± {half:.4f}" if math.isfinite(half) else ""
-            cells.append(f"{sure}{gap:+.4f}{bound}{sure}" if math.isfinite(gap) else "")
-        left = statistics.fmean(each["measures"]["mean features"] / each["measures"]["clean"] for each in paired_runs)
-        cut = sum(bool(each["cut_off"]) for each in paired_runs)
-        cells.append(f"{statistics.fmean(each['gradients'] for each in paired_runs):,.0f}")
-        cells.append(
-            f"{statistics.fmean(each['epochs'] for each in paired_runs):.0f}{f' ({cut} cut off)' if cut else ''}"
-        )
-        cells.append("content-free" if left >= ENOUGH else f"{100 * (1 - left):.0f} %")
-        yield _row(cells)
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
 def main() -> None:
     """Train and measure what the record lacks, writing it after each; then write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -338,7 +200,10 @@ def main() -> None:
     for arm, spec in planned:
         _add(record, arm, spec, prepared, edited, options.home)
         write_atomically(path, json.dumps(record, indent=1) + "\n")
-        write_atomically(path.with_suffix(".md"), page(record, options.models) + "\n")
+        write_atomically(
+            path.with_suffix(".md"),
+            page(record, list(dict.fromkeys(each["model"] for each in record["results"]))) + "\n",
+        )
 
 
 @full_precision()

@@ -24,6 +24,12 @@ from robustrec.runs.prepared import Prepared, prepare
 # worker all tests.
 sys.dont_write_bytecode = False
 
+
+def pytest_collection_finish() -> None:
+    """Write no more: of a module that a test writes twice in a second, with one length, the first would be cached."""
+    sys.dont_write_bytecode = True
+
+
 # A deadline would be a timed assertion, and a shared machine breaks it.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")

@@ -8,7 +8,7 @@ import pytest
 from small_plans import small_plan
 
 from robustrec.api import auditing
-from robustrec.audits import segments
+from robustrec.audits import segment_groups
 from robustrec.audits.checked import checked_report
 from robustrec.audits.plan import Plan
 from robustrec.audits.planned import forget_plan, record_plan
@@ -51,7 +51,7 @@ def run(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pl
     folder = tmp_path_factory.mktemp("planned")
     plan = small_plan(tiny_folder, folder, SUITE, strategy=("vanilla", "sgbd"), seeds=2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(segments, "FEWEST_USERS", 20)
+        patch.setattr(segment_groups, "FEWEST_USERS", 20)
         auditing.run_plan(plan, command=["robustrec"], output=folder / "report.json")
     return plan, folder / "report.json"
 

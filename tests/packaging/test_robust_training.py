@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks import robust_training as bench
+from benchmarks import training_table as bench
 from robustrec.edits import FAULTS, PICTURE_EDITS, TEXT_EDITS
 
 
@@ -49,3 +51,13 @@ def test_the_page_has_paired_differences_and_names_a_strategy_that_ignores_conte
     assert other.startswith("| amr | **+0.0500 ± 0.0000** |")
     assert other.endswith("| content-free |")
     assert "content-free" not in reference
+
+
+@pytest.mark.parametrize("data", ["movielens-cold", "clothing"])
+def test_the_tables_of_the_recommendation_are_those_of_the_record(data: str) -> None:
+    root = Path(__file__).parents[2]
+    record = json.loads((root / f"benchmarks/results/robust-training-{data}-cpu.json").read_text(encoding="utf-8"))
+    text = (root / "docs/recommendation.md").read_text(encoding="utf-8")
+    lines = bench.summary(record, {"vbpr": "VBPR", "slmrec": "SLMRec", "dragon": "DRAGON"})
+    assert len(lines) > 10
+    assert "\n".join(lines) in text
