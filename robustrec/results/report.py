@@ -29,7 +29,7 @@ from robustrec.results.waivers import WaiverRecord
 from robustrec.subject import Record, Subject
 from robustrec.untrusted import UnreadableError, parse_json, read_text
 
-JUDGEMENT_RULES = 4
+JUDGEMENT_RULES = 5
 """Version of the judging rules. Increase it if the same findings can get another result."""
 SCHEMA_VERSION = 3
 """Schema version of written reports. Older versions are read and upgraded to it."""
