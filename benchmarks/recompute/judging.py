@@ -184,8 +184,7 @@ def _result(
     for f, each in enumerate(judged):
         doubtful = each.status == "fail" and adjusted.get((g, f), 0.0) > (1 - level) * (1 + 1e-9)
         after.append(each._replace(status="inconclusive") if doubtful else each)
-    worst = min(after, key=lambda each: (_SEVEREST.index(each.status), each.margin))
-    values = [each.p for each in judged if each.p is not None]
-    corrected = [value for (gate_place, _), value in adjusted.items() if gate_place == g]
-    tested = (min(values), min(corrected)) if values else (None, None)
+    place = min(range(len(after)), key=lambda f: (_SEVEREST.index(after[f].status), after[f].margin))
+    worst = after[place]
+    tested = (worst.p, adjusted.get((g, place)))
     return Gate(gate["name"], gate["severity"], worst.status, len(judged), *worst.numbers, *tested)

@@ -119,10 +119,10 @@ class GateResult(Record):
         default=None,
         ge=0,
         le=1,
-        description="smallest p-value of its findings: the interval of level 1 - p just lies outside a limit",
+        description="p-value of the finding that decided: its interval of level 1 - p just lies outside a limit",
     )
     p_adjusted: float | None = Field(
-        default=None, ge=0, le=1, description="smallest p-value of its findings, corrected for multiple testing"
+        default=None, ge=0, le=1, description="p-value of the finding that decided, corrected for multiple testing"
     )
     family: int | None = Field(default=None, ge=1, description="number of findings in the multiple-testing correction")
     correction: Correction | None = None

@@ -298,11 +298,11 @@ def _result(
         "high": finite.high,
         "waived": waived,
     }
-    return result.model_copy(update=decided | _error_rates(gate, rows, terms))
+    return result.model_copy(update=decided | _error_rates(gate, worst, rows, terms))
 
 
-def _error_rates(gate: Gate, rows: Sequence[_Judged], terms: _Terms) -> dict[str, object]:
-    """Return a gate's p-values and what it detects in the least certain of its findings."""
+def _error_rates(gate: Gate, worst: _Judged, rows: Sequence[_Judged], terms: _Terms) -> dict[str, object]:
+    """Return the p-values of the finding that decided, and what a gate detects in the least certain of its findings."""
     tested = [row for row in rows if row.p is not None and row.adjusted is not None]
     if not tested:
         return (
@@ -311,8 +311,8 @@ def _error_rates(gate: Gate, rows: Sequence[_Judged], terms: _Terms) -> dict[str
             else {}
         )
     return {
-        "p_value": min(row.p for row in tested if row.p is not None),
-        "p_adjusted": min(row.adjusted for row in tested if row.adjusted is not None),
+        "p_value": worst.p,
+        "p_adjusted": worst.adjusted,
         "family": terms.family,
         "correction": terms.correction,
         "note": "; ".join(_notes(tested)),

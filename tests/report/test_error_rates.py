@@ -118,6 +118,15 @@ def test_one_finding_needs_no_correction_and_many_do():
     assert judge([gate()], clear, correction="holm")[0].status == "fail"
 
 
+def test_the_p_value_of_a_gate_is_of_the_finding_whose_interval_it_shows():
+    wide, narrow = drift(relative=-0.05, half_width=0.05), drift(relative=-0.024, half_width=0.005, condition="narrow")
+    alone = [judge([gate()], [row], correction="holm")[0] for row in (wide, narrow)]
+    (both,) = judge([gate()], [wide, narrow], correction="holm")
+    assert alone[1].p_value < alone[0].p_value
+    assert (both.estimate, both.low, both.p_value) == (alone[0].estimate, alone[0].low, alone[0].p_value)
+    assert both.p_adjusted >= both.p_value
+
+
 @pytest.mark.parametrize(("p", "status"), [(0.0049, "fail"), (0.0051, "inconclusive"), (0.0099, "inconclusive")])
 def test_a_breach_among_ten_fails_at_a_tenth_of_the_level_and_no_later(p, status):
     half = 0.005

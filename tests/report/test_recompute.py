@@ -12,7 +12,7 @@ from made_up_report import SGBD, VANILLA
 from measured_report import measured, written
 
 import benchmarks.recompute
-from benchmarks.recompute.__main__ import differences
+from benchmarks.recompute.__main__ import NOT_DONE, differences, main
 from robustrec.audits.over_seeds import rows_over_seeds
 from robustrec.cli.main import run
 from robustrec.evaluation.bootstrap import degrees_of_freedom, effects_of
@@ -39,6 +39,18 @@ def test_numbers_gates_page_and_screen_are_those_of_a_second_implementation(repo
     assert counts["noise"] == 2 * (2 * 12 + 10)
     assert counts["clean"] == 2 * 2 * 4
     assert counts["rows on the page"] == 10
+    assert counts[NOT_DONE] == 0
+
+
+def test_rows_that_are_not_recomputed_are_counted(report, tmp_path, capsys, monkeypatch):
+    data = json.loads(report.read_text())
+    data["segments"] = [data["findings"][0]]
+    (tmp_path / "report.json").write_text(json.dumps(data))
+    arrays = report.parent / data["arrays"]["file"]
+    (tmp_path / arrays.name).write_bytes(arrays.read_bytes())
+    monkeypatch.setattr("sys.argv", ["recompute", str(tmp_path / "report.json")])
+    assert main() == 0
+    assert "not recomputed: 1 rows of segments" in capsys.readouterr().out
 
 
 def test_means_over_seeds_are_those_of_a_second_implementation(tmp_path):
