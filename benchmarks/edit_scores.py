@@ -18,10 +18,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.robust_training import Bench, Tables
-from benchmarks.training_table import ARMS, REFERENCE, paired
-from robustrec.config import Settings, default_home, parse_overrides
-from robustrec.datasets.registry import load_dataset
+from benchmarks.robust_training import Tables, bench_of
+from benchmarks.training_table import ARMS, REFERENCE, difference
+from robustrec.config import default_home
 from robustrec.hardware import set_numerics
 from robustrec.models.contract import Representation
 from robustrec.runs.subjects import obtain_subject
@@ -106,9 +105,7 @@ def lines_of(found: dict[str, list[tuple[float, ...]]]) -> Iterator[str]:
             if label == REFERENCE.label:
                 cells.append(f"{statistics.fmean(ours):.3f}")
                 continue
-            gap, half = paired(ours, theirs)
-            sure = "**" if abs(gap) > half else ""
-            cells.append(f"{sure}{gap:+.3f} ± {half:.3f}{sure}")
+            cells.append(difference(ours, theirs, 3))
         yield f"| `{label}` | {' | '.join(cells)} |"
 
 
@@ -123,15 +120,7 @@ def main() -> None:
     parser.add_argument("--home", type=Path, default=default_home())
     options = parser.parse_args()
     set_numerics(1)
-    settings = Settings(
-        home=options.home,
-        dataset=options.dataset,
-        features=options.features,
-        seeds=options.seeds,
-        offline=True,
-        set=parse_overrides([f"training.patience={options.patience}"], ""),
-    )
-    bench = Bench(settings, load_dataset(options.dataset, home=options.home, edition=settings.edition))
+    bench = bench_of(options)
     arms = {arm.label: bench.specs(MODEL, arm) for arm in ARMS if arm.label in options.arms}
     prepared, edited = bench.prepared([spec for specs in arms.values() for spec in specs])
     found: dict[str, dict[str, list[tuple[float, ...]]]] = {"seen": {}, "unseen": {}}

@@ -168,6 +168,19 @@ class Bench:
         return prepare(self.dataset, features, pick_device("cpu"), fitted=fitted, edits=source), edited
 
 
+def bench_of(options: argparse.Namespace) -> Bench:
+    """Return the data set and settings that a command line names."""
+    settings = Settings(
+        home=options.home,
+        dataset=options.dataset,
+        features=options.features,
+        seeds=options.seeds,
+        offline=True,
+        set=parse_overrides([f"training.patience={options.patience}"], ""),
+    )
+    return Bench(settings, load_dataset(options.dataset, home=options.home, edition=settings.edition))
+
+
 def main() -> None:
     """Train and measure what the record lacks, writing it after each; then write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -181,17 +194,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args()
     set_numerics(1)
-    settings = Settings(
-        home=options.home,
-        dataset=options.dataset,
-        features=options.features,
-        seeds=options.seeds,
-        offline=True,
-        set=parse_overrides([f"training.patience={options.patience}"], ""),
-    )
-    dataset = load_dataset(options.dataset, home=options.home, edition=settings.edition)
-    bench = Bench(settings, dataset)
-    path = options.output / f"robust-training-{dataset.name}-cpu.json"
+    bench = bench_of(options)
+    path = options.output / f"robust-training-{bench.dataset.name}-cpu.json"
     record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"results": []}
     record |= described(bench)
     arms = [arm for arm in ARMS if arm.label in options.arms]

@@ -64,6 +64,16 @@ def paired(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float
     return statistics.fmean(gaps), half
 
 
+def difference(ours: Sequence[float], theirs: Sequence[float], decimals: int) -> str:
+    """Return `paired` as text, bold where the interval excludes 0; empty where a value is missing."""
+    gap, half = paired(ours, theirs)
+    if not math.isfinite(gap):
+        return ""
+    sure = "**" if abs(gap) > half else ""
+    bound = f" ± {half:.{decimals}f}" if math.isfinite(half) else ""
+    return f"{sure}{gap:+.{decimals}f}{bound}{sure}"
+
+
 COLUMNS = {
     "clean": "clean NDCG@20",
     "edited, seen": "edited, seen edits",
@@ -131,10 +141,8 @@ def _table(by_arm: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
             if label == REFERENCE.label:
                 cells.append(f"{statistics.fmean(own):.4f}" if math.isfinite(own[0]) else "")
                 continue
-            gap, half = paired(own, [theirs[each["seed"]]["measures"].get(name, math.nan) for each in paired_runs])
-            sure = "**" if abs(gap) > half else ""
-            bound = f" ± {half:.4f}" if math.isfinite(half) else ""
-            cells.append(f"{sure}{gap:+.4f}{bound}{sure}" if math.isfinite(gap) else "")
+            others = [theirs[each["seed"]]["measures"].get(name, math.nan) for each in paired_runs]
+            cells.append(difference(own, others, 4))
         left = statistics.fmean(each["measures"]["mean features"] / each["measures"]["clean"] for each in paired_runs)
         cut = sum(bool(each["cut_off"]) for each in paired_runs)
         cells.append(f"{statistics.fmean(each['gradients'] for each in paired_runs):,.0f}")
@@ -184,9 +192,7 @@ def _cell(
     ours, theirs = ([values[seed][name] for seed in seeds] for values in (own, reference))
     if own is reference:
         return f"{statistics.fmean(ours):.{decimals}f}"
-    gap, half = paired(ours, theirs)
-    sure = "**" if abs(gap) > half else ""
-    return f"{sure}{gap:+.{decimals}f} ± {half:.{decimals}f}{sure}"
+    return difference(ours, theirs, decimals)
 
 
 def _row(cells: Sequence[str]) -> str:
