@@ -117,6 +117,7 @@ def main() -> None:
     parser.add_argument("--arms", nargs="+", default=["vanilla", "sgbd", "edit-aug"])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--patience", type=int, default=10)
+    parser.add_argument("--set", nargs="*", default=[], help="further settings, SECTION.KEY=VALUE")
     parser.add_argument("--home", type=Path, default=default_home())
     options = parser.parse_args()
     set_numerics(1)

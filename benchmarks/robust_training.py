@@ -176,7 +176,7 @@ def bench_of(options: argparse.Namespace) -> Bench:
         features=options.features,
         seeds=options.seeds,
         offline=True,
-        set=parse_overrides([f"training.patience={options.patience}"], ""),
+        set=parse_overrides([f"training.patience={options.patience}", *options.set], ""),
     )
     return Bench(settings, load_dataset(options.dataset, home=options.home, edition=settings.edition))
 
@@ -190,6 +190,7 @@ def main() -> None:
     parser.add_argument("--arms", nargs="+", default=[arm.label for arm in ARMS])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--patience", type=int, default=10)
+    parser.add_argument("--set", nargs="*", default=[], help="further settings, SECTION.KEY=VALUE")
     parser.add_argument("--home", type=Path, default=default_home())
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args()
