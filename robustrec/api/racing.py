@@ -10,8 +10,7 @@ from typing import Unpack
 from robustrec.api.settings import CommonOptions, Names, settings_of
 from robustrec.comparison.budget import Budget
 from robustrec.comparison.race.arms import read_arms
-from robustrec.comparison.race.result import RaceReport
-from robustrec.comparison.race.run import (
+from robustrec.comparison.race.plan import (
     DECISIVE,
     EDIT_DRAWS,
     FINALISTS,
@@ -19,8 +18,9 @@ from robustrec.comparison.race.run import (
     RACED_EDITS,
     SELECTION_SEEDS,
     plan_race,
-    run_race,
 )
+from robustrec.comparison.race.result import RaceReport
+from robustrec.comparison.race.run import run_race
 from robustrec.datasets.registry import Dataset
 from robustrec.object_store import check_store, shared_results
 from robustrec.progress import Progress, silent

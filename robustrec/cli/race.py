@@ -63,7 +63,8 @@ def race_strategies(settings: Settings, asked: RaceOptions) -> None:
     from robustrec.comparison.race.console import print_race
     from robustrec.comparison.race.cost import cost_lines
     from robustrec.comparison.race.html import race_page
-    from robustrec.comparison.race.run import DECISIVE, EDIT_DRAWS, RACED_EDITS, plan_race, run_race
+    from robustrec.comparison.race.plan import DECISIVE, EDIT_DRAWS, RACED_EDITS, plan_race
+    from robustrec.comparison.race.run import run_race
     from robustrec.hardware import set_numerics
     from robustrec.object_store import check_store, shared_results
 

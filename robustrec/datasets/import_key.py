@@ -15,7 +15,7 @@ from robustrec.files import digest_json
 
 if TYPE_CHECKING:
     from robustrec.datasets.import_options import ImportOptions
-    from robustrec.datasets.importing import Sources
+    from robustrec.datasets.import_sources import Sources
 
 
 def import_key(sources: Sources, options: ImportOptions) -> str:

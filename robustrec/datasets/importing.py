@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +22,7 @@ from robustrec.datasets.formats.kinds import LABELS
 from robustrec.datasets.import_catalog import import_items, import_pictures, unpack_pictures
 from robustrec.datasets.import_key import import_key, import_key_of
 from robustrec.datasets.import_options import ImportOptions as ImportOptions
+from robustrec.datasets.import_sources import Sources
 from robustrec.datasets.interactions import COLUMNS, KEPT, LABEL_NAMES, FilterCount, Interactions, write_inter
 from robustrec.datasets.item_numbers import write_mappings
 from robustrec.datasets.items import items_text
@@ -58,27 +58,6 @@ from robustrec.files import path_inside, unwritable, write_atomically
 from robustrec.progress import Progress, silent
 
 KINDS = frozenset(("user", "item", "rating", "timestamp", "label"))
-
-
-class Sources(NamedTuple):
-    """The files to import, and the manifest of the folder, if any.
-
-    `interactions` has several files if the folder holds a published split; `split` has the label of each file. `users`
-    has the files of the table of users.
-    """
-
-    folder: Path
-    interactions: tuple[Path, ...]
-    split: Mapping[int, tuple[Path, ...]]
-    items: tuple[Path, ...]
-    pictures: Path | None
-    features: dict[str, Path]
-    not_read: tuple[tuple[Path, str], ...]
-    unread: tuple[Path, ...]
-    user_graph: Path | None
-    manifest: Manifest | None
-    archive: Path | None = None
-    users: tuple[Path, ...] = ()
 
 
 class Material(NamedTuple):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from robustrec.comparison.budget import at_budget, gradient_evaluations
-from robustrec.comparison.race.run import RacePlan
+from robustrec.comparison.race.plan import RacePlan
 from robustrec.datasets.interactions import TRAIN
 from robustrec.untrusted import UnreadableError, read_json_object
 

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from robustrec.audits.content_use import mean_filled
 from robustrec.audits.merchant.drawn import replaced
 from robustrec.comparison.budget import gradient_evaluations
 from robustrec.comparison.edits import EditedCatalog
+from robustrec.comparison.race.plan import RacePlan
 from robustrec.comparison.race.result import RungScore
 from robustrec.comparison.race.rungs import promoted
 from robustrec.comparison.run import METRIC
@@ -29,9 +30,6 @@ from robustrec.runs.subjects import paused_subject
 from robustrec.runs.trained import TrainedSubject
 from robustrec.training.trainer import NotFiniteError
 from robustrec.untrusted import UnreadableError, read_json_object
-
-if TYPE_CHECKING:
-    from robustrec.comparison.race.run import RacePlan
 
 CONTENT_FREE = "content-free"
 """Why an arm that ignores content does not go on."""
