@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from robustrec.columns import COLUMN_NAME, SegmentKind
 from robustrec.errors import RobustrecError, unknown_name
+from robustrec.invalid import reason_of
 from robustrec.store_urls import shown_url
 from robustrec.untrusted import UnreadableError, parse_json, read_toml
 
@@ -173,7 +174,7 @@ def resolve(
         first = error.errors()[0]
         key = str(first["loc"][0])
         raise RobustrecError(
-            f"{key} = {shown_value(key, values.get(key))!r}: {first['msg'].removeprefix('Value error, ')}",
+            f"{key} = {shown_value(key, values.get(key))!r}: {reason_of(first)}",
             where=sources.get(key, "settings"),
             fix="show all settings and their sources: robustrec config show",
         ) from error

@@ -15,6 +15,11 @@ _LONGEST_VALUE = 80
 M = TypeVar("M", bound=BaseModel)
 
 
+def reason_of(detail: Mapping[str, Any]) -> str:
+    """Return what is wrong in one error of pydantic, without the prefix that it gives the ValueErrors of validators."""
+    return str(detail["msg"]).removeprefix("Value error, ")
+
+
 def overridden(kind: type[M], values: Mapping[str, Any], *, section: str, fix: str = "") -> M:
     """Return settings with some fields replaced, as by `--set SECTION.KEY=VALUE`.
 
@@ -37,7 +42,7 @@ def overridden(kind: type[M], values: Mapping[str, Any], *, section: str, fix: s
         key = ".".join(str(part) for part in first["loc"])
         field = kind.model_fields.get(key.partition(".")[0])
         raise RobustrecError(
-            f"{section}.{key} = {values.get(key)!r}: {first['msg'].removeprefix('Value error, ')}",
+            f"{section}.{key} = {values.get(key)!r}: {reason_of(first)}",
             where=f"--set {section}.{key}=…",
             fix=fix or f"{key}: {field.description if field else 'correct the value'}",
         ) from error
@@ -70,7 +75,7 @@ def invalid(error: ValidationError, model: type[BaseModel], *, source: str, fix:
         what = f"key {keys[-1]!r} is missing"
         fix = f"add {keys[-1]!r}"
     else:
-        what = first["msg"].removeprefix("Value error, ")
+        what = reason_of(first)
         if isinstance(first["input"], str | int | float | bool):
             what += f" (given: {_short(first['input'])})"
     where = f"{source}, key {path}" if path else source

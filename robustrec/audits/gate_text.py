@@ -29,6 +29,7 @@ from robustrec.audits.registry import PLUGINS
 from robustrec.audits.suites import Suite
 from robustrec.errors import RobustrecError, unknown_name
 from robustrec.evaluation.kinds import KINDS, QUALITY, STABILITY
+from robustrec.invalid import reason_of
 from robustrec.results.findings import BASELINE, CLEAN, CONTENT_USE
 from robustrec.results.gates import Gate
 from robustrec.results.possible_limits import better_value, passed_without_content
@@ -37,16 +38,14 @@ from robustrec.untrusted import UnreadableError, parse_json
 
 _KEYS = tuple(name for name in Select.model_fields if name not in ("audit", "metric", "condition", "reference"))
 _OF_AUDITS = (
-    *(
-        "exposure",
-        "value_exposure",
-        "losing",
-        "loss_bound",
-        "places_kept",
-        "places_certified",
-        "without_place",
-        "certified_radius",
-    ),
+    "exposure",
+    "value_exposure",
+    "losing",
+    "loss_bound",
+    "places_kept",
+    "places_certified",
+    "without_place",
+    "certified_radius",
 )
 """Metrics of lists that audits have besides those of `KINDS`."""
 
@@ -143,7 +142,7 @@ def _parsed(text: str) -> Gate:
         select = Select(audit=audit, metric=metric, **keys)
         return Gate(name=name, select=select, quantity=quantity, against=reference, **limits)
     except ValidationError as error:
-        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        message = reason_of(error.errors()[0])
         fix = "change the limit or what it is of; the form: robustrec docs gates"
         raise reader.error(message, fix, metric_at) from error
 
@@ -159,7 +158,7 @@ def with_gates(suite: Suite, texts: Iterable[str]) -> Suite:
         try:
             suite = Suite.model_validate({**dict(suite), "gates": (*suite.gates, gate)})
         except ValidationError as error:
-            message, _, advice = error.errors()[0]["msg"].removeprefix("Value error, ").partition("; ")
+            message, _, advice = reason_of(error.errors()[0]).partition("; ")
             fix = advice or "remove one of them"
             raise RobustrecError(
                 f"{message} (suite {suite.name!r})", where=f"{OPTION} {shlex.quote(text)}", fix=fix
@@ -240,7 +239,7 @@ def _value(reader: _Reader, key: str, written: str, at: int) -> Any:
     try:
         Select.model_validate({"metric": "ndcg@20", **besides, key: value}, strict=True)
     except ValidationError as error:
-        what = f"{key}={written}: {error.errors()[0]['msg'].removeprefix('Value error, ')}"
+        what = f"{key}={written}: {reason_of(error.errors()[0])}"
         fix = f"correct the value: {Select.model_fields[key].description}"
         raise reader.error(what, fix, at) from error
     return value

@@ -99,12 +99,10 @@ def segments_of(kinds: Sequence[SegmentKind], dataset: Dataset, users: NDArray[n
     return found
 
 
-def user_column_notes(
-    kinds: Sequence[SegmentKind], dataset: Dataset, users: NDArray[np.int64], columns: Columns | None = None
-) -> list[str]:
+def user_column_notes(kinds: Sequence[SegmentKind], dataset: Dataset, users: NDArray[np.int64]) -> list[str]:
     """Return a line for each column of the users with its limits, if it has thirds, and the users without a value."""
     own = [kind for kind in kinds if kind.startswith(OF_USERS)]
-    columns = read_columns(dataset) if own and columns is None else columns or {}
+    columns = read_columns(dataset) if own else {}
     lines = []
     for kind in own:
         name = kind.removeprefix(OF_USERS)

@@ -12,7 +12,7 @@ from robustrec.audits.merchant.audit import MerchantCondition, choices_of, condi
 from robustrec.audits.merchant.config import MerchantAudit
 from robustrec.audits.merchant.drawn import Edited, replaced
 from robustrec.audits.merchant.encoding import check_edits_arrive, moved
-from robustrec.audits.merchant.seen import repeated, trained_on
+from robustrec.audits.merchant.seen import repeats_of, trained_on
 from robustrec.audits.quality import Clean, MetricSuite, stack
 from robustrec.comparison.measure import Measure
 from robustrec.config import Settings
@@ -116,14 +116,11 @@ def trained_on_edits(
     treatments = treatments_of(edits, where="--edit")
     languages = languages_of(settings.language, settings.vocabulary)
     audited = applier_of(dataset, settings.home, settings.seed, languages)
-    known: dict[EditPool, dict[str, float]] = {}
 
-    def repeats(pool: EditPool) -> dict[str, float]:
-        if pool not in known:
-            trained = applier_of(dataset, settings.home, pool.seed, languages, stream=STREAM)
-            known[pool] = repeated(pool, trained, audited, treatments, (SEVERITY,))
-        return known[pool]
+    def trained(pool: EditPool) -> EditApplier:
+        return applier_of(dataset, settings.home, pool.seed, languages, stream=STREAM)
 
+    repeats = repeats_of(trained, audited, treatments, (SEVERITY,))
     found = {name: trained_on(spec, treatments, repeats) for name, spec in arms.items()}
     return {name: words for name, words in found.items() if words}
 

@@ -182,10 +182,13 @@ class _Reading:
             raise RobustrecError(
                 f"{missing} is not found: the columns are {[name[:60] for name in by_name.values()][:8]}",
                 where=place,
-                fix="name the column of user ids as the file does: --user-columns user=COLUMN,"
-                + ",".join(f"{name}={column}" if name != column else name for name, column in self.names.items()),
+                fix="name the column of user ids as the file does: --user-columns user=COLUMN," + self._option(),
             )
         return key
+
+    def _option(self) -> str:
+        """Return the columns as --user-columns has them."""
+        return ",".join(f"{name}={column}" if name != column else name for name, column in self.names.items())
 
     def _row(self, user: str) -> int | None:
         if self.ids is not None:
@@ -229,7 +232,7 @@ class _Reading:
                 f" {self.example[:60]!r}, but the interactions have for example {wanted[:60]!r}",
                 where=self.where,
                 fix="name the column with the user ids of the interactions: --user-columns user=COLUMN,"
-                + ",".join(f"{name}={column}" if name != column else name for name, column in self.names.items()),
+                + self._option(),
             )
         counts = {
             "user table lines of users without interactions": self.unknown,

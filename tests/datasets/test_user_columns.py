@@ -88,6 +88,15 @@ def test_users_of_movielens_have_no_header(shop: Path) -> None:
         imported(shop, "u.user", "gender")
 
 
+@pytest.mark.parametrize("line", ["1::M\0::1::10::48067\n", "1::M::1\n"])
+def test_a_damaged_table_of_users_advises_another_one_and_no_catalog(shop: Path, line: str) -> None:
+    (shop / "users.dat").write_text(f"0::F::0::10::48067\n{line}")
+    with pytest.raises(RobustrecError) as caught:
+        imported(shop, "users.dat", "gender,age")
+    assert "--user-table FILE" in caught.value.fix
+    assert "--items" not in caught.value.fix
+
+
 def test_lines_are_matched_by_id_and_the_others_are_counted(shop: Path) -> None:
     rows = [*ROWS[1:6], ("U00", "Norway", None), ("stranger", "Chad", 3), ("u06", None, "n/a")]
     (shop / "people.csv").write_text(csv_of(rows[::-1], "Age Band,customer,nation").replace("Age Band", "x"))

@@ -189,7 +189,7 @@ class Tally:
         Args:
             stability: what the stability measures of an undisturbed list are.
         """
-        clean, perturbed = {**self.before.per_user, **stability}, dict[str, Floats]()
+        clean = {**self.before.per_user, **stability}
         names = (*clean, self.exposure)
         perturbed = {name: np.stack([draw[name] for draw in self._all_after]) for name in names}
         clean[self.exposure], perturbed[self.exposure] = _paired(np.stack(self._all_before), perturbed[self.exposure])

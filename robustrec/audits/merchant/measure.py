@@ -16,7 +16,7 @@ from robustrec.audits.merchant.exhibits import exhibit, worst
 from robustrec.audits.merchant.fall import Fall
 from robustrec.audits.merchant.pool import Pool
 from robustrec.audits.merchant.rows import AUDIT, hidden_row, part_rows, part_rows_over_seeds, share_rows
-from robustrec.audits.merchant.seen import groups_for, groups_of, repeated, seen_groups, seen_notes
+from robustrec.audits.merchant.seen import groups_for, groups_of, repeats_of, seen_groups, seen_notes
 from robustrec.audits.merchant.shared import MerchantRun, SubjectState, encoded_edits, prepared_run
 from robustrec.audits.plan import Plan
 from robustrec.audits.quality import Clean, PerUser, undisturbed
@@ -97,7 +97,7 @@ def finish(audit: MerchantAudit, done: Iterable[tuple[Task, TaskOutput]], subjec
         if reason or not subject.scored_tables:
             why = reason or f"{subject.spec.model}: the features affect training only and have no effect on scores"
             results.statuses.append(_status(subject, "not_applicable", why))
-        elif frozen_alone(audit.graphs, subject):
+        elif not any(each is subject for each, _ in served):
             results.statuses.append(_status(subject, "not_applicable", f"{subject.spec.model}: {FROZEN_ALONE}"))
     if reason or not served:
         return
@@ -124,10 +124,10 @@ def finish(audit: MerchantAudit, done: Iterable[tuple[Task, TaskOutput]], subjec
     results.statuses += [_ended(each) for each in found]
     applier = applier_of(work.plan.dataset, work.plan.home, work.context.seed, work.languages)
 
-    def repeats(pool: EditPool) -> dict[str, float]:
-        trained = applier_of(work.plan.dataset, work.plan.home, pool.seed, work.languages, stream=STREAM)
-        return repeated(pool, trained, applier, treatments, audit.severities)
+    def trained(pool: EditPool) -> EditApplier:
+        return applier_of(work.plan.dataset, work.plan.home, pool.seed, work.languages, stream=STREAM)
 
+    repeats = repeats_of(trained, applier, treatments, audit.severities)
     results.notes += [*_languages(audit, applier), *seen_notes(work.plan.specs, treatments, repeats)]
     results.exhibits += [
         exhibit(each.subject.subject, fall, applier, audit.exposure)

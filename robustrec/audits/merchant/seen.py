@@ -7,6 +7,7 @@ gives the same content in both all the same, which only a comparison of its resu
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 from robustrec.edits import EDITS, FAULTS
@@ -155,6 +156,23 @@ def repeated(
         if any(same):
             found[each.name] = sum(same) / len(same)
     return found
+
+
+def repeats_of(
+    trained: Callable[[EditPool], EditApplier],
+    audited: EditApplier,
+    treatments: Sequence[Treatment],
+    severities: Collection[int],
+) -> Callable[[EditPool], Repeats]:
+    """Return `repeated` of a pool, compared once for all trainings on it.
+
+    Args:
+        trained: what applies edits as a pool did.
+        audited: applies edits as the audit does.
+        treatments: of the audit.
+        severities: of the audit.
+    """
+    return cache(lambda pool: repeated(pool, trained(pool), audited, treatments, severities))
 
 
 def _alike(one: Content, other: Content) -> bool:

@@ -68,35 +68,29 @@ def people(path: Path) -> Records:
     """
     bars = plain_path(path).name == "u.user"
     names = PEOPLE_BARS if bars else PEOPLE_DAT
-    for number, line in _lines(path):
+    for number, line in _lines(path, _OTHER_USERS):
         fields = line.split("|" if bars else SEPARATOR)
         if len(fields) != len(names):
-            raise RobustrecError(
-                f"{len(fields)} fields, but expected {len(names)}",
-                where=f"{path}: line {number}",
-                fix="use the file as published, it may be truncated here; or give another table with --user-table FILE",
-            )
+            raise _wrong(f"{len(fields)} fields, but expected {len(names)}", f"{path}: line {number}", _OTHER_USERS)
         yield f"{path}: line {number}", dict(zip(names, fields, strict=True))
 
 
-_FIX = "use the file as published, it may be truncated here; or give another catalog with --items FILE"
+_AS_PUBLISHED = "use the file as published, it may be truncated here; or give another"
+_OTHER_ITEMS = f"{_AS_PUBLISHED} catalog with --items FILE"
+_OTHER_USERS = f"{_AS_PUBLISHED} table with --user-table FILE"
 
 
-def _wrong(what: str, where: str) -> RobustrecError:
-    return RobustrecError(
-        what,
-        where=where,
-        fix=_FIX,
-    )
+def _wrong(what: str, where: str, fix: str = _OTHER_ITEMS) -> RobustrecError:
+    return RobustrecError(what, where=where, fix=fix)
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def _lines(path: Path, fix: str = _OTHER_ITEMS) -> Iterator[tuple[int, str]]:
     try:
         with open_data(path) as file:
-            for number, line in limited_lines(file, path, fix=_FIX):
+            for number, line in limited_lines(file, path, fix=fix):
                 content = line.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n")
                 if b"\0" in content:
-                    raise _wrong("the line contains a NUL byte", f"{path}: line {number}")
+                    raise _wrong("the line contains a NUL byte", f"{path}: line {number}", fix)
                 if content.strip():
                     try:
                         yield number, content.decode("utf-8")
